@@ -1,0 +1,7 @@
+//! `quorate`, the one binary.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    agent::cli::main()
+}

@@ -1,0 +1,73 @@
+//! (being written) The loop: take one input, drain all outputs, wait. One task owns the node; there are no locks.
+
+use std::sync::Arc;
+
+use consensus::model::AppState;
+use consensus::moment::Moment;
+use consensus::outbox::{Answer, Command, Note};
+use consensus::view::View;
+use serde::Serialize;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+/// A note with its place in this run and in time.
+#[derive(Clone, Debug, Serialize)]
+pub struct Event {
+    /// Counted from the start of the process.
+    pub number: u64,
+    /// Milliseconds since 1970, for people.
+    pub wall_ms: u64,
+    /// What happened.
+    #[serde(flatten)]
+    pub note: Note,
+}
+
+/// What DNS answers from.
+#[derive(Clone, Debug, Default)]
+pub struct Agreed {
+    /// The agreed state of every app, as far as known here; changes are published at once.
+    pub apps: Vec<Arc<AppState>>,
+    /// When a majority of voters was last heard; refreshed about once a second.
+    pub confirmed: Moment,
+}
+
+/// What others may ask of the loop.
+pub(crate) enum Ask {
+    /// What this agent sees, thinks and knows.
+    View(oneshot::Sender<View>),
+    /// What a person asks for.
+    Command(Command, oneshot::Sender<Answer>),
+}
+
+/// The loop, as the rest of the agent sees it.
+#[derive(Clone)]
+pub struct Handle {
+    pub(crate) asks: mpsc::Sender<Ask>,
+    pub(crate) agreed: watch::Receiver<Arc<Agreed>>,
+    pub(crate) events: broadcast::Sender<Arc<Event>>,
+}
+
+impl Handle {
+    /// What this agent sees, thinks and knows; `None` once the loop has ended.
+    pub async fn view(&self) -> Option<View> {
+        let (sender, receiver) = oneshot::channel();
+        self.asks.send(Ask::View(sender)).await.ok()?;
+        receiver.await.ok()
+    }
+
+    /// Puts a command before the mesh and waits for what becomes of it; `None` once the loop has ended.
+    pub async fn command(&self, command: Command) -> Option<Answer> {
+        let (sender, receiver) = oneshot::channel();
+        self.asks.send(Ask::Command(command, sender)).await.ok()?;
+        receiver.await.ok()
+    }
+
+    /// The agreed state of every app, now and whenever it changes.
+    pub fn agreed(&self) -> watch::Receiver<Arc<Agreed>> {
+        self.agreed.clone()
+    }
+
+    /// Every event from now on; a slow reader misses the oldest and is told how many.
+    pub fn events(&self) -> broadcast::Receiver<Arc<Event>> {
+        self.events.subscribe()
+    }
+}

@@ -1,0 +1,85 @@
+//! What a node is told once, at its start.
+
+use crate::model::{AcceptorId, AgentId, CredentialId, Region, Voters};
+
+/// Who this agent is, and with whom it agrees.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Its name, from its certificate.
+    pub agent: AgentId,
+    /// Its region, from its certificate.
+    pub region: Region,
+    /// Where others reach it, `host:port`.
+    pub address: String,
+    /// Who votes.
+    pub voters: Voters,
+    /// The store it holds and the seed of its evidence key, if it votes; `None` for observers and quarantined voters.
+    pub ballots: Option<BallotStore>,
+    /// Is it a voter by its certificate whose store is damaged or missing?
+    pub quarantined: bool,
+    /// The credentials it holds, so that steps go to whoever can carry them out.
+    pub credentials: Vec<CredentialId>,
+    /// One safety rule to break, in test builds.
+    #[cfg(feature = "mutants")]
+    pub mutant: Option<Mutant>,
+}
+
+/// What makes an agent a voter.
+#[derive(Clone)]
+pub struct BallotStore {
+    /// The store's id.
+    pub acceptor: AcceptorId,
+    /// The secret half of its evidence key: an ed25519 seed.
+    pub seed: [u8; 32],
+}
+
+impl std::fmt::Debug for BallotStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "BallotStore({})", self.acceptor)
+    }
+}
+
+/// A safety rule that can be broken, to show that a test notices.
+#[cfg(feature = "mutants")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mutant {
+    /// Evidence is checked for the decision, not again before the point of no return (rule 2).
+    EvidenceOnce,
+    /// A ballot is used again after its outcome stayed unknown (rule R1).
+    BallotReused,
+    /// Accepting lowers the promise to nothing (rule R3).
+    PromiseErased,
+    /// A majority of those who answered decides (rule 9).
+    MajorityOfReporting,
+    /// Whoever can compare a token does not (rule 11).
+    TokenIgnored,
+    /// A reply leaves before what it says is durable (invariant I6).
+    SentBeforeSaved,
+    /// One region is enough.
+    OneRegion,
+    /// An executor acts on a claim it confirmed long ago (rule E1).
+    StaleClaim,
+}
+
+#[cfg(feature = "mutants")]
+impl Mutant {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::EvidenceOnce,
+        Self::BallotReused,
+        Self::PromiseErased,
+        Self::MajorityOfReporting,
+        Self::TokenIgnored,
+        Self::SentBeforeSaved,
+        Self::OneRegion,
+        Self::StaleClaim,
+    ];
+}
+
+impl Config {
+    /// Is this safety rule broken on purpose? Never, in a build without mutants.
+    #[cfg(feature = "mutants")]
+    pub fn broken(&self, mutant: Mutant) -> bool {
+        self.mutant == Some(mutant)
+    }
+}

@@ -1,0 +1,255 @@
+//! What goes from agent to agent. Versioned by [`crate::codec`]; sender and mesh are the link's business.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::model::{
+    Abstention, AcceptorId, AgentId, AppId, Ballot, Belief, CredentialId, Evidence, MeshId, Region,
+    Token,
+};
+use crate::moment::Moment;
+
+/// The most bytes one register value may have: a definition, two certificates of nine voters, and room.
+pub const VALUE_LIMIT: usize = 192 * 1024;
+
+/// An encoded register value. The register itself never looks inside.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Value(Arc<[u8]>);
+
+impl Value {
+    /// Takes encoded bytes.
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(bytes.into())
+    }
+
+    /// The encoded bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// SHA-256 of the bytes.
+    pub fn hash(&self) -> [u8; 32] {
+        let digest = ring::digest::digest(&ring::digest::SHA256, &self.0);
+        digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
+    }
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Value({} bytes)", self.0.len())
+    }
+}
+
+impl Serialize for Value {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bytes;
+        impl serde::de::Visitor<'_> for Bytes {
+            type Value = Value;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "at most {VALUE_LIMIT} bytes")
+            }
+
+            fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Value, E> {
+                match bytes.len() <= VALUE_LIMIT {
+                    true => Ok(Value(bytes.into())),
+                    false => Err(E::invalid_length(bytes.len(), &self)),
+                }
+            }
+        }
+        deserializer.deserialize_bytes(Bytes)
+    }
+}
+
+/// A value and the ballot it was accepted at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// The ballot.
+    pub ballot: Ballot,
+    /// The value.
+    pub value: Value,
+}
+
+/// What one agent says to another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Message {
+    /// foca's own bytes: who is a member. Lost without harm, so it may travel as a datagram.
+    Gossip(Vec<u8>),
+    /// I run, and this is how far I know. Lost without harm.
+    Pulse(Pulse),
+    /// I heard your pulse.
+    Echo {
+        /// The pulse's own time, so that its sender learns the round trip.
+        sent: Moment,
+    },
+    /// What I believe of every target; replaces what I said before.
+    Beliefs(Beliefs),
+    /// One message of the register protocol.
+    Ballot(BallotMessage),
+    /// What I state for your ballot.
+    Evidence(Box<Evidence>),
+    /// What was chosen.
+    Chosen {
+        /// For which app.
+        app: AppId,
+        /// Ballot and value.
+        accepted: Accepted,
+    },
+    /// Send me what was chosen for this app.
+    Fetch {
+        /// The app.
+        app: AppId,
+    },
+}
+
+/// Sent to every known agent once a second.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pulse {
+    /// The sender's clock; comes back in the echo.
+    pub sent: Moment,
+    /// Which run of the sender's process this is.
+    pub instance: u64,
+    /// The region of its certificate.
+    pub region: Region,
+    /// The highest ballot it knows to be chosen, for every app.
+    pub chosen: Vec<(AppId, Ballot)>,
+    /// The steps it is carrying out, so that nobody takes over.
+    pub working: Vec<(AppId, Token)>,
+    /// The credentials it holds.
+    pub credentials: Vec<CredentialId>,
+}
+
+/// What one agent believes of every target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Beliefs {
+    /// The run of the sender's process.
+    pub instance: u64,
+    /// Grows with every report of that run.
+    pub number: u64,
+    /// Why its word does not count, if it does not.
+    pub abstention: Option<Abstention>,
+    /// Its beliefs.
+    pub beliefs: Vec<Belief>,
+}
+
+/// One message of the register protocol (PROTOCOL.md A.3).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BallotMessage {
+    /// In which mesh.
+    pub mesh: MeshId,
+    /// Under which set of voters.
+    pub voters: u64,
+    /// The register.
+    pub app: AppId,
+    /// The ballot it belongs to.
+    pub ballot: Ballot,
+    /// What it says.
+    pub body: BallotBody,
+}
+
+/// What a message of the register protocol says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BallotBody {
+    /// Promise me to accept nothing lower.
+    Prepare {
+        /// And state what you believe, for this ballot.
+        evidence: bool,
+    },
+    /// I do, and this is what I accepted before.
+    Promise {
+        /// The store that promises.
+        acceptor: AcceptorId,
+        /// What it accepted last.
+        accepted: Option<Accepted>,
+    },
+    /// Accept this.
+    Accept {
+        /// What the value was derived from.
+        predecessor: Option<Accepted>,
+        /// The stores that reported the predecessor as what they accepted last: a quorum of them proves it chosen.
+        witnesses: Vec<AcceptorId>,
+        /// The value.
+        value: Value,
+    },
+    /// I have, durably.
+    Accepted {
+        /// The store.
+        acceptor: AcceptorId,
+    },
+    /// I promised a higher one.
+    Nack {
+        /// The store.
+        acceptor: AcceptorId,
+        /// What it promised.
+        promised: Ballot,
+    },
+    /// I will not, though I could.
+    Refuse {
+        /// The store.
+        acceptor: AcceptorId,
+        /// Why.
+        why: Refusal,
+    },
+    /// What did you accept last? Writes nothing.
+    Observe,
+    /// This.
+    Observed {
+        /// The store.
+        acceptor: AcceptorId,
+        /// What it accepted last.
+        accepted: Option<Accepted>,
+    },
+}
+
+/// Why an acceptor will not accept, though no higher promise stands in the way. Always safe: the same as a lost message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Refusal {
+    /// The value is not one, or not one that follows from its predecessor.
+    Malformed(String),
+    /// The evidence does not show what the value needs.
+    Evidence(String),
+    /// My own evidence for this ballot is missing or older than five seconds.
+    StaleEvidence,
+    /// I see the stack up, just now.
+    SeenUp,
+    /// The last automatic decision is too recent.
+    Cooldown(Duration),
+    /// Two values at one ballot: a bug, and an alarm (rule R2).
+    TwoValues,
+    /// I follow another set of voters.
+    Voters(u64),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed(why) => write!(f, "not a successor: {why}"),
+            Self::Evidence(why) => write!(f, "evidence: {why}"),
+            Self::StaleEvidence => f.write_str("own evidence missing or older than 5 s"),
+            Self::SeenUp => f.write_str("seen up just now"),
+            Self::Cooldown(left) => write!(f, "cooling down for {} s more", left.as_secs()),
+            Self::TwoValues => f.write_str("two values at one ballot"),
+            Self::Voters(version) => write!(f, "voters are at version {version}"),
+        }
+    }
+}
+
+/// Who an agent is, as its link knows it. Kept for membership: foca's identity.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The name of its certificate: what makes it one member.
+    pub agent: AgentId,
+    /// Where it is reached, `host:port`.
+    pub address: String,
+    /// Grows with every start.
+    pub incarnation: u64,
+}

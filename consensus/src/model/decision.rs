@@ -1,0 +1,420 @@
+//! What the voters agreed, and what follows from it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Abstention, AcceptorId, AgentId, AppId, Belief, Database, Definition, Driver, MeshId,
+    RecordData, RecordKind, Region, StackId, TargetName,
+};
+use crate::moment::Moment;
+
+/// Counts decisions of one app; only grows.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct Epoch(pub u32);
+
+impl Epoch {
+    /// The one after this.
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// One attempt to write one register. Ordered by round, then by who tries (PROTOCOL.md A.3).
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct Ballot {
+    /// Which round.
+    pub round: u64,
+    /// Which run of which process: drawn at random at every start (trap 16).
+    pub instance: u64,
+}
+
+impl Ballot {
+    /// Lower than every real ballot.
+    pub const ZERO: Self = Self { round: 0, instance: 0 };
+}
+
+impl fmt::Display for Ballot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:04x}", self.round, self.instance & 0xffff)
+    }
+}
+
+/// What every outside request carries and the outside compares: epoch, attempt, step; strictly growing.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct Token(pub u64);
+
+impl Token {
+    /// The token of a step of an attempt of an epoch (PROTOCOL.md D.1).
+    pub const fn new(epoch: Epoch, attempt: u8, step: u8) -> Self {
+        Self((epoch.0 as u64) << 16 | (attempt as u64) << 8 | step as u64)
+    }
+
+    /// The epoch within.
+    pub const fn epoch(self) -> Epoch {
+        Epoch((self.0 >> 16) as u32)
+    }
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.0 >> 16, self.0 >> 8 & 0xff, self.0 & 0xff)
+    }
+}
+
+/// One write, told apart from every other, so that its proposer finds it again after an unknown outcome (rule R6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct OperationId {
+    /// The run of the process that asked for it.
+    pub instance: u64,
+    /// Counted by that run.
+    pub number: u64,
+}
+
+/// How many operations a value remembers (rule R6).
+pub const OPERATION_MEMORY: usize = 16;
+
+/// The value of an app's register: everything the mesh agrees on about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppState {
+    /// The app as defined.
+    pub definition: Arc<Definition>,
+    /// Grows by one with every change of the definition; evidence names it.
+    pub revision: u64,
+    /// The last decision's epoch.
+    pub epoch: Epoch,
+    /// The stack that the DNS answers name.
+    pub active: StackId,
+    /// How far the last decision has been carried out.
+    pub phase: Phase,
+    /// The last decision.
+    pub decision: Decision,
+    /// Who carries out the current phase.
+    pub claim: Option<Claim>,
+    /// The last writes, oldest first, at most [`OPERATION_MEMORY`].
+    pub operations: Vec<OperationId>,
+    /// SHA-256 of the value this one was derived from; zero for the first.
+    pub previous: [u8; 32],
+}
+
+/// How far a decision has been carried out (PROTOCOL.md D.2). The number is the step within the token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Nothing in progress.
+    Idle,
+    /// The old stack's databases are being closed; can still be taken back.
+    Fencing,
+    /// The fence is being taken back, under a new epoch.
+    Aborting,
+    /// The standby's databases are being promoted: no way back.
+    Promoting,
+    /// DNS is being moved.
+    Publishing,
+    /// Waiting for the new stack to be seen up.
+    Verifying,
+}
+
+impl Phase {
+    /// The step number within a token; grows along every path through an epoch.
+    pub const fn step(self) -> u8 {
+        match self {
+            Self::Idle => 0,
+            Self::Fencing => 1,
+            Self::Aborting => 2,
+            Self::Promoting => 3,
+            Self::Publishing => 4,
+            Self::Verifying => 5,
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Idle => "idle",
+            Self::Fencing => "fencing",
+            Self::Aborting => "aborting",
+            Self::Promoting => "promoting",
+            Self::Publishing => "publishing",
+            Self::Verifying => "verifying",
+        })
+    }
+}
+
+/// What the voters agreed to do, and everything that doing it depends on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// What sort of decision.
+    pub kind: DecisionKind,
+    /// The stack that was active.
+    pub from: StackId,
+    /// The stack that is to be.
+    pub to: StackId,
+    /// The agent that proposed it.
+    pub by: AgentId,
+    /// One line for people.
+    pub reason: String,
+    /// The proposer's wall clock, milliseconds since 1970; for people, never compared.
+    pub wall_ms: u64,
+    /// Which attempt at promotion.
+    pub attempt: u8,
+    /// The databases to promote, fixed before anything is sent.
+    pub candidates: Vec<Candidate>,
+    /// What is known of the old databases' fence, by name of the database.
+    pub fence: BTreeMap<TargetName, FenceRecord>,
+    /// The bytes of log that the promotion is known to leave behind.
+    pub loss_bytes: Option<u64>,
+    /// What the voters saw before the decision.
+    pub first: Option<Certificate>,
+    /// What they saw before the point of no return.
+    pub second: Option<Certificate>,
+}
+
+/// What sort of decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DecisionKind {
+    /// The app's definition was applied; its records are published as they now are.
+    Apply,
+    /// A quorum saw the active stack down.
+    Failover,
+    /// An operator moved it, without loss.
+    Switchover,
+    /// An operator moved it, whatever the voters see.
+    Forced,
+    /// The decision before was taken back.
+    Abort,
+}
+
+impl fmt::Display for DecisionKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Apply => "apply",
+            Self::Failover => "failover",
+            Self::Switchover => "switchover",
+            Self::Forced => "forced failover",
+            Self::Abort => "abort",
+        })
+    }
+}
+
+/// A database to promote.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// The database, of the stack that is to be active.
+    pub name: TargetName,
+    /// The history it must belong to.
+    pub system: u64,
+    /// The timeline it is on before promotion.
+    pub timeline: u32,
+    /// The least it must have received: what was seen of it when it was chosen.
+    pub position: u64,
+}
+
+/// What is known of an old database's fence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FenceRecord {
+    /// Is it proven that it takes no writes? Never without a guard.
+    pub proven: bool,
+    /// One line for people.
+    pub text: String,
+    /// Its last position, where it could be asked after the fence.
+    pub position: Option<u64>,
+}
+
+/// Who carries out the current phase.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// The executor.
+    pub agent: AgentId,
+    /// The run of its process.
+    pub instance: u64,
+    /// Grows with every claim of an epoch.
+    pub term: u32,
+}
+
+/// The signed beliefs of the voters, all given for one ballot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// The ballot they were given for: what makes them fresh.
+    pub ballot: Ballot,
+    /// At most one of each voter.
+    pub evidence: Vec<Evidence>,
+}
+
+/// A signed belief, given for one ballot (PROTOCOL.md B.4).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// What is stated.
+    pub statement: Statement,
+    /// ed25519 over the encoded statement; 64 bytes.
+    pub signature: Vec<u8>,
+}
+
+/// What a voter states.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Statement {
+    /// In which mesh.
+    pub mesh: MeshId,
+    /// Under which set of voters.
+    pub voters: u64,
+    /// About which app.
+    pub app: AppId,
+    /// Of which revision of its definition.
+    pub revision: u64,
+    /// After which epoch.
+    pub epoch: Epoch,
+    /// For which ballot.
+    pub ballot: Ballot,
+    /// Which store speaks.
+    pub acceptor: AcceptorId,
+    /// Which agent speaks.
+    pub agent: AgentId,
+    /// From where.
+    pub region: Region,
+    /// Why its word does not count, if it does not.
+    pub abstention: Option<Abstention>,
+    /// What it believes of every target of the app.
+    pub beliefs: Vec<Belief>,
+}
+
+/// What the rule makes of the evidence about one stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// A majority of all voters, in enough regions, saw it down, and too few saw it up.
+    Down,
+    /// Enough saw it down, and something speaks against it.
+    Contested,
+    /// Anything else.
+    Standing,
+}
+
+/// One request to the outside, complete: no choice is left to whoever carries it out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Action {
+    /// For which app.
+    pub app: AppId,
+    /// Of which epoch, attempt and step.
+    pub token: Token,
+    /// Under which claim.
+    pub term: u32,
+    /// Which one of the step's actions.
+    pub item: u16,
+    /// Not to be begun after this (PROTOCOL.md rule E1).
+    pub deadline: Moment,
+    /// How long it may take once begun.
+    pub limit: Duration,
+    /// What to do.
+    pub effect: Effect,
+}
+
+/// What an action does to the outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Close a database to writes.
+    Fence(Database),
+    /// Open it again.
+    Unfence(Database),
+    /// Make a replica the primary.
+    Promote {
+        /// The replica.
+        database: Database,
+        /// What it must be before.
+        candidate: Candidate,
+        /// The position to wait for before promoting, where a planned move knows it.
+        at_least: Option<u64>,
+    },
+    /// Make the outside's DNS say this.
+    Publish {
+        /// The name whose records these are.
+        name: String,
+        /// The driver; never [`Driver::BuiltIn`], which needs no action.
+        driver: Driver,
+        /// Every record set of that name; never empty.
+        sets: Vec<RecordSet>,
+        /// The stack to name in the marker record.
+        stack: StackId,
+    },
+}
+
+/// All records of one name and type.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordSet {
+    /// The type.
+    pub kind: RecordKind,
+    /// Seconds.
+    pub ttl: u32,
+    /// Never empty.
+    pub data: Vec<RecordData>,
+}
+
+/// What came of an action.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// For which app.
+    pub app: AppId,
+    /// Of which epoch, attempt and step.
+    pub token: Token,
+    /// Under which claim.
+    pub term: u32,
+    /// Which one of the step's actions.
+    pub item: u16,
+    /// How long it took.
+    pub took: Duration,
+    /// What came of it.
+    pub result: Result<Done, ActionFault>,
+}
+
+/// An action that was carried out, now or before by another with the same token.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {
+    /// Is the effect proven (a fence by a guard), or only asked for?
+    pub proven: bool,
+    /// The database's position afterwards.
+    pub position: Option<u64>,
+    /// One line for people.
+    pub text: String,
+}
+
+/// An action that was not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActionFault {
+    /// What that means for the step.
+    pub kind: ActionFaultKind,
+    /// One line for people.
+    pub text: String,
+}
+
+/// What a failed action means for its step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ActionFaultKind {
+    /// The outside holds a higher token: somebody newer was there.
+    Superseded,
+    /// Refused for a reason that another try will meet again (credential, wrong history).
+    Refused,
+    /// Not known whether it took effect, or not reached: try again.
+    Unknown,
+    /// Its deadline had passed before it began; nothing was sent.
+    Late,
+}

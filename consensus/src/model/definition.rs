@@ -1,0 +1,299 @@
+//! An app as its owner defined it: parsed, checked, and part of its register's value.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{AppId, CredentialId, Site, StackId, TargetId, TargetName};
+
+/// The most bytes an encoded definition may have (PROTOCOL.md 0.1 f).
+pub const DEFINITION_LIMIT: usize = 32 * 1024;
+/// The most stacks of one app.
+pub const STACK_LIMIT: usize = 8;
+/// The most targets of one app, over all its stacks: evidence about all of them must fit one message.
+pub const TARGET_LIMIT: usize = 64;
+/// The most records of one app.
+pub const RECORD_LIMIT: usize = 64;
+
+/// What `quorate apply` puts before the voters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Definition {
+    /// The app's name.
+    pub name: AppId,
+    /// Whether the mesh may act by itself.
+    pub mode: Mode,
+    /// How long after an automatic failover the next one must wait.
+    pub cooldown: Duration,
+    /// In how many regions, besides a majority of all voters, a stack must be seen down.
+    pub regions: usize,
+    /// How targets are looked at.
+    pub probe: ProbePolicy,
+    /// What may happen to data.
+    pub data: DataPolicy,
+    /// Zones the built-in server answers for.
+    pub zones: Vec<Zone>,
+    /// The stacks, in order of preference.
+    pub stacks: Vec<Stack>,
+    /// What clients look up.
+    pub records: Vec<Record>,
+}
+
+impl Definition {
+    /// The stack of this name.
+    pub fn stack(&self, name: &StackId) -> Option<&Stack> {
+        self.stacks.iter().find(|stack| stack.name == *name)
+    }
+
+    /// Every target of every stack, in the order of the file.
+    pub fn targets(&self) -> impl Iterator<Item = (TargetId, Target<'_>)> {
+        self.stacks.iter().flat_map(|stack| {
+            let id = |name: &TargetName| TargetId {
+                app: self.name.clone(),
+                stack: stack.name.clone(),
+                name: name.clone(),
+            };
+            let endpoints = stack.endpoints.iter().map(move |e| (id(&e.name), Target::Endpoint(e)));
+            let databases = stack.databases.iter().map(move |d| (id(&d.name), Target::Database(d)));
+            endpoints.chain(databases)
+        })
+    }
+
+    /// Does any stack hold a database that a failover would have to promote?
+    pub fn has_databases(&self) -> bool {
+        self.data.fencing != Fencing::DnsOnly
+            && self.stacks.iter().any(|stack| !stack.databases.is_empty())
+    }
+}
+
+/// Either kind of target, borrowed from its stack.
+#[derive(Clone, Copy, Debug)]
+pub enum Target<'a> {
+    /// A web endpoint.
+    Endpoint(&'a Endpoint),
+    /// A database.
+    Database(&'a Database),
+}
+
+/// Whether the mesh may act by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Act.
+    #[default]
+    Automatic,
+    /// Decide, and wait for `quorate failover`.
+    Approve,
+    /// Say what would be done, touch nothing.
+    Shadow,
+}
+
+/// How targets are looked at (PROTOCOL.md B.2 and 0.1 j).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbePolicy {
+    /// Between two looks at a healthy target.
+    pub interval: Duration,
+    /// The limit of one look.
+    pub timeout: Duration,
+    /// Down only after this long without one success.
+    pub window: Duration,
+}
+
+/// What may happen to data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataPolicy {
+    /// The most bytes of the primary's log that a promotion may leave behind; zero asks for synchronous replication.
+    pub max_loss_bytes: u64,
+    /// What must be known of the old primary before another is promoted.
+    pub fencing: Fencing,
+    /// May a stack's web use the other stack's database, so that web alone may move?
+    pub across: bool,
+}
+
+/// What must be known of the old primary before another is promoted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fencing {
+    /// That it is fenced, proven by a guard.
+    #[default]
+    Required,
+    /// Nothing: fencing is tried, and recorded as unproven.
+    BestEffort,
+    /// Databases are left alone.
+    DnsOnly,
+}
+
+/// A zone the built-in server answers for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Zone {
+    /// Its apex, lower case, without the final dot.
+    pub name: String,
+    /// The names of its servers.
+    pub ns: Vec<String>,
+    /// The mail address of whoever answers for it.
+    pub contact: String,
+}
+
+/// One complete copy of the app in one place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stack {
+    /// Its name.
+    pub name: StackId,
+    /// The place it lives in.
+    pub site: Site,
+    /// Its web endpoints.
+    pub endpoints: Vec<Endpoint>,
+    /// Its databases.
+    pub databases: Vec<Database>,
+}
+
+/// A web endpoint and how to look at it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// Its name within the stack; `web-1`, `web-2`, … where the file gives none.
+    pub name: TargetName,
+    /// How to speak to it.
+    pub scheme: Scheme,
+    /// Where it listens: the host of its URL, an address or a name.
+    pub address: String,
+    /// The port it listens on.
+    pub port: u16,
+    /// The path and query to ask for; unused for TCP.
+    pub path: String,
+    /// The name to put into `Host`, SNI and the certificate check, where it is not `address`.
+    pub host: Option<String>,
+    /// What a healthy answer looks like.
+    pub expect: Expect,
+    /// A PEM bundle of the authorities to trust in place of the system's.
+    pub authority: Option<String>,
+}
+
+/// How to speak to an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scheme {
+    /// HTTP/1.1 over TCP.
+    Http,
+    /// HTTP/1.1 over TLS, certificate checked.
+    Https,
+    /// A TCP connection, nothing said.
+    Tcp,
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::Tcp => "tcp",
+        })
+    }
+}
+
+/// What a healthy answer looks like.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expect {
+    /// Any of these statuses; any 2xx if empty.
+    pub status: Vec<u16>,
+    /// Text that must be in the first 64 KiB of the body.
+    pub body: Option<String>,
+}
+
+/// A database of a stack.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Database {
+    /// Its name; databases of the same name in different stacks are each other's replicas.
+    pub name: TargetName,
+    /// What it speaks.
+    pub engine: Engine,
+    /// The host it listens on, an address or a name.
+    pub address: String,
+    /// The port it listens on.
+    pub port: u16,
+    /// The name of the credential to log in with.
+    pub credential: CredentialId,
+}
+
+/// What a database speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Engine {
+    /// PostgreSQL 12 or newer.
+    Postgres,
+}
+
+/// What clients look up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The full name, lower case, without the final dot.
+    pub name: String,
+    /// The type.
+    pub kind: RecordKind,
+    /// How long it may be cached, in seconds.
+    pub ttl: u32,
+    /// What it holds while each stack is the active one; never empty for any of them.
+    pub values: BTreeMap<StackId, Vec<RecordData>>,
+    /// How it is published.
+    pub driver: Driver,
+}
+
+/// A record's type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+#[allow(missing_docs)]
+pub enum RecordKind {
+    A,
+    Aaaa,
+    Cname,
+    Txt,
+}
+
+impl fmt::Display for RecordKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::A => "A",
+            Self::Aaaa => "AAAA",
+            Self::Cname => "CNAME",
+            Self::Txt => "TXT",
+        })
+    }
+}
+
+/// What one record holds.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum RecordData {
+    /// For A and AAAA.
+    Address(IpAddr),
+    /// For CNAME: lower case, without the final dot.
+    Name(String),
+    /// For TXT: at most 255 octets.
+    Text(String),
+}
+
+impl fmt::Display for RecordData {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => write!(f, "{address}"),
+            Self::Name(name) => write!(f, "{name}."),
+            Self::Text(text) => write!(f, "{text:?}"),
+        }
+    }
+}
+
+/// How a record is published.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Driver {
+    /// By the server in every agent with `[dns]`: the decision is the answer.
+    BuiltIn,
+    /// By dynamic update (RFC 2136), signed (RFC 8945).
+    Rfc2136 {
+        /// The primary server, `host:port`.
+        server: String,
+        /// The zone to update, lower case, without the final dot.
+        zone: String,
+        /// The name of the TSIG key.
+        credential: CredentialId,
+    },
+}

@@ -1,0 +1,13 @@
+//! The nouns. Every word is PRODUCT.md's; nothing here does anything.
+
+mod decision;
+mod definition;
+mod name;
+mod observation;
+mod voters;
+
+pub use decision::*;
+pub use definition::*;
+pub use name::*;
+pub use observation::*;
+pub use voters::*;

@@ -1,0 +1,331 @@
+//! The core's whole edge: what may happen to it, what it may want done, and the one ordered queue between.
+//!
+//! The driver performs outputs in order and needs no rules of its own: a [`Output::Save`] stands before every
+//! [`Output::Send`] that depends on it, and must be durable before the next output is looked at.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::message::{Message, Refusal};
+use crate::model::{
+    Abstention, Action, AgentId, AppId, Ballot, Database, DecisionKind, Definition, Endpoint,
+    Epoch, Health, Observation, Phase, Report, StackId, TargetId, Token, Verdict,
+};
+use crate::moment::Moment;
+use crate::saved::Entry;
+
+/// One thing that happened.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// An agent, as its certificate names it, said something.
+    Message(AgentId, Message),
+    /// A link to an agent came up; it is reached at this address.
+    Linked(AgentId, String),
+    /// The last link to an agent went down.
+    Unlinked(AgentId),
+    /// A look ended. Every [`Output::Probe`] is answered at most once.
+    Observation(Observation),
+    /// An action ended. Every [`Output::Act`] is answered at most once.
+    Report(Report),
+    /// Somebody asks for something.
+    Command(CommandId, Command),
+    /// The other clocks, read at this very moment; once a second.
+    Clocks {
+        /// Wall clock, milliseconds since 1970.
+        wall_ms: u64,
+        /// Monotonic clock, which stands still in suspend.
+        monotonic: Duration,
+    },
+    /// The time asked for by `wake` has come.
+    Wake,
+}
+
+/// One thing to do.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Make this durable before anything after it is done.
+    Save(Entry),
+    /// Say this to an agent; it may be lost.
+    Send(AgentId, Message),
+    /// Look at a target.
+    Probe(Look),
+    /// Carry out an action.
+    Act(Action),
+    /// Tell people.
+    Note(Note),
+    /// Answer a command.
+    Answer(CommandId, Answer),
+    /// An agent is reached at this address: link with it.
+    Address(AgentId, String),
+}
+
+/// A look to be taken.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// At what.
+    pub target: TargetId,
+    /// How.
+    pub subject: Subject,
+    /// How long it may take.
+    pub limit: Duration,
+}
+
+/// What is looked at.
+#[derive(Clone, Debug)]
+pub enum Subject {
+    /// A web endpoint.
+    Endpoint(Arc<Endpoint>),
+    /// A database.
+    Database(Arc<Database>),
+}
+
+/// Matches an answer with its command; drawn by the driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CommandId(pub u64);
+
+/// What a person asks for.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Make this the app's definition; all or nothing, and only while nothing is in progress.
+    Apply {
+        /// The definition.
+        definition: Arc<Definition>,
+        /// The revision it replaces, if the caller looked; refused if another is there by now.
+        replaces: Option<u64>,
+        /// Of a new app: the stack that is live now; the first if absent.
+        active: Option<StackId>,
+    },
+    /// Move without loss; refused unless both sides are well.
+    Switchover {
+        /// The app.
+        app: AppId,
+        /// The stack to move to; the first other one that is fit if absent.
+        to: Option<StackId>,
+        /// Who asks, for the record.
+        by: String,
+    },
+    /// Move whatever the voters see; the destination must be fit all the same.
+    Failover {
+        /// The app.
+        app: AppId,
+        /// The stack to move to; the first other one that is fit if absent.
+        to: Option<StackId>,
+        /// Promote though more than the budget would be lost.
+        accept_loss: bool,
+        /// Who asks, for the record.
+        by: String,
+    },
+}
+
+/// What became of a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Agreed, under this epoch and revision; what follows is seen in the status.
+    Agreed {
+        /// The epoch.
+        epoch: Epoch,
+        /// The definition's revision.
+        revision: u64,
+    },
+    /// What is asked for is so already.
+    Unchanged,
+    /// Not done, and why.
+    Refused(String),
+    /// It may or may not have been agreed; the status tells.
+    Unknown(String),
+}
+
+/// Something people may want to know: log line, event, metric and test transcript at once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", content = "detail", rename_all = "kebab-case")]
+pub enum Note {
+    /// A belief changed.
+    Judges {
+        /// Of what.
+        target: TargetId,
+        /// To what.
+        health: Health,
+        /// The last fault, if any.
+        why: Option<String>,
+    },
+    /// This agent's word stopped counting, or counts again.
+    Abstains(Option<Abstention>),
+    /// Another agent is heard directly.
+    Hears(AgentId),
+    /// Another agent has not been heard for three seconds.
+    Misses(AgentId),
+    /// The verdict on a stack, as far as gossip tells, changed.
+    Suspects {
+        /// The app.
+        app: AppId,
+        /// The stack.
+        stack: StackId,
+        /// The verdict.
+        verdict: Verdict,
+        /// How many voters believe it down.
+        down: usize,
+        /// Of how many.
+        voters: usize,
+    },
+    /// Why nothing happens about an app whose active stack is not well.
+    Holds {
+        /// The app.
+        app: AppId,
+        /// Why.
+        why: String,
+    },
+    /// An attempt to write begins.
+    Proposes {
+        /// The app.
+        app: AppId,
+        /// At which ballot.
+        ballot: Ballot,
+        /// To what end.
+        what: String,
+    },
+    /// An attempt to write ended without success.
+    GivesUp {
+        /// The app.
+        app: AppId,
+        /// At which ballot.
+        ballot: Ballot,
+        /// Why.
+        why: String,
+    },
+    /// A value was chosen.
+    Learns {
+        /// The app.
+        app: AppId,
+        /// At which ballot.
+        ballot: Ballot,
+        /// Its epoch.
+        epoch: Epoch,
+        /// What sort of decision.
+        kind: DecisionKind,
+        /// How far carried out.
+        phase: Phase,
+        /// Which stack the answers name.
+        active: StackId,
+        /// Who carries it out.
+        executor: Option<AgentId>,
+        /// The decision's reason.
+        reason: String,
+    },
+    /// An action is asked of the outside.
+    Acts {
+        /// The app.
+        app: AppId,
+        /// The token it carries.
+        token: Token,
+        /// What is done.
+        what: String,
+    },
+    /// An action ended.
+    Reports {
+        /// The app.
+        app: AppId,
+        /// The token it carried.
+        token: Token,
+        /// How long it took.
+        took: Duration,
+        /// What came of it.
+        what: Result<String, String>,
+    },
+    /// This voter would not accept a value.
+    Refuses {
+        /// The app.
+        app: AppId,
+        /// At which ballot.
+        ballot: Ballot,
+        /// Why.
+        why: Refusal,
+    },
+    /// Something that cannot be, was.
+    Alarm(String),
+}
+
+impl fmt::Display for Note {
+    /// Without its subject: whoever prints it puts the agent's name in front.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Judges { target, health, why: None } => write!(f, "judges {target} {health}"),
+            Self::Judges { target, health, why: Some(why) } => {
+                write!(f, "judges {target} {health}: {why}")
+            }
+            Self::Abstains(Some(why)) => write!(f, "abstains: {why}"),
+            Self::Abstains(None) => write!(f, "may vote"),
+            Self::Hears(agent) => write!(f, "hears {agent}"),
+            Self::Misses(agent) => write!(f, "misses {agent}"),
+            Self::Suspects { app, stack, verdict, down, voters } => {
+                let verdict = match verdict {
+                    Verdict::Down => "down",
+                    Verdict::Contested => "contested",
+                    Verdict::Standing => "standing",
+                };
+                write!(
+                    f,
+                    "holds {app}/{stack} for {verdict}: {down} of {voters} voters see it down"
+                )
+            }
+            Self::Holds { app, why } => write!(f, "leaves {app} alone: {why}"),
+            Self::Proposes { app, ballot, what } => {
+                write!(f, "proposes for {app} at {ballot}: {what}")
+            }
+            Self::GivesUp { app, ballot, why } => write!(f, "gives up {ballot} for {app}: {why}"),
+            Self::Learns { app, ballot, epoch, kind, phase, active, executor, reason } => {
+                write!(
+                    f,
+                    "learns {app} epoch {epoch} {phase} at {ballot}: {kind}, active {active}"
+                )?;
+                if let Some(executor) = executor {
+                    write!(f, ", carried out by {executor}")?;
+                }
+                write!(f, " ({reason})")
+            }
+            Self::Acts { app, token, what } => write!(f, "acts for {app} with {token}: {what}"),
+            Self::Reports { app, token, what: Ok(what), .. } => {
+                write!(f, "is done for {app} with {token}: {what}")
+            }
+            Self::Reports { app, token, what: Err(what), .. } => {
+                write!(f, "failed for {app} with {token}: {what}")
+            }
+            Self::Refuses { app, ballot, why } => write!(f, "refuses {ballot} for {app}: {why}"),
+            Self::Alarm(what) => write!(f, "raises the alarm: {what}"),
+        }
+    }
+}
+
+/// The ordered queue of what is to be done.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    queue: VecDeque<Output>,
+}
+
+impl Outbox {
+    /// Puts one thing behind the others.
+    pub fn push(&mut self, output: Output) {
+        self.queue.push_back(output);
+    }
+
+    /// Tells people.
+    pub fn note(&mut self, note: Note) {
+        self.push(Output::Note(note));
+    }
+
+    /// Says something to an agent.
+    pub fn send(&mut self, to: &AgentId, message: Message) {
+        self.push(Output::Send(to.clone(), message));
+    }
+
+    /// Takes the first thing to do.
+    pub fn pop(&mut self) -> Option<Output> {
+        self.queue.pop_front()
+    }
+}
+
+/// When a stage wants to be woken, and why: the reason shows in transcripts and when debugging a hang.
+pub type Deadline = (Moment, &'static str);

@@ -1,0 +1,283 @@
+//! What must survive, and how it lies on disk.
+//!
+//! An append-only log of records `[length u32][number u64][crc32c of those u32][entry][crc32c of the entry u32]`, little
+//! endian. A record that ends beyond the file was never acknowledged and is cut off; a record that is wrong in any other
+//! way is damage, and the voter it belongs to must not vote again (PROTOCOL.md A.6). The header has a checksum of its own
+//! so that a damaged length is not taken for a torn tail. Pure, so that the simulator tears the very bytes that production
+//! writes; the agent's store only writes them and syncs.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::codec;
+use crate::message::Accepted;
+use crate::model::{AcceptorId, AgentId, AppId, Ballot, MeshId};
+
+/// The most bytes one record may have.
+pub const RECORD_LIMIT: usize = codec::LIMIT;
+/// A log beyond this size is rewritten as a snapshot.
+pub const COMPACT_BEYOND: usize = 4 * 1024 * 1024;
+const HEADER: usize = 16;
+const TRAILER: usize = 4;
+
+/// One thing that must survive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Entry {
+    /// The store was made: always the first record.
+    Born(Birth),
+    /// The process started once more.
+    Started {
+        /// How often, by now.
+        boot: u64,
+    },
+    /// A promise.
+    Promised {
+        /// The register.
+        app: AppId,
+        /// The ballot promised.
+        ballot: Ballot,
+    },
+    /// An accepted value; promises its ballot, too.
+    Accepted {
+        /// The register.
+        app: AppId,
+        /// Ballot and value.
+        accepted: Accepted,
+    },
+    /// A value known to be chosen: what DNS answers from after a restart.
+    Chosen {
+        /// The register.
+        app: AppId,
+        /// Ballot and value.
+        accepted: Accepted,
+    },
+}
+
+/// Whose store this is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Birth {
+    /// Of which mesh.
+    pub mesh: MeshId,
+    /// Of which agent.
+    pub agent: AgentId,
+    /// The store's id, of a voter.
+    pub acceptor: Option<AcceptorId>,
+}
+
+/// One register as an acceptor holds it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SavedRegister {
+    /// The highest ballot promised; never below what was accepted (rule R3).
+    pub promised: Ballot,
+    /// What was accepted last.
+    pub accepted: Option<Accepted>,
+    /// What is known to be chosen.
+    pub chosen: Option<Accepted>,
+}
+
+/// Everything that survived.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Saved {
+    /// Whose store it is; absent only from a store that was never made.
+    pub birth: Option<Birth>,
+    /// How often the process started.
+    pub boot: u64,
+    /// The registers.
+    pub registers: BTreeMap<AppId, SavedRegister>,
+}
+
+impl Saved {
+    /// Takes one entry in, in the order of the log.
+    pub fn apply(&mut self, entry: Entry) {
+        match entry {
+            Entry::Born(birth) => self.birth = Some(birth),
+            Entry::Started { boot } => self.boot = boot,
+            Entry::Promised { app, ballot } => {
+                let register = self.registers.entry(app).or_default();
+                register.promised = register.promised.max(ballot);
+            }
+            Entry::Accepted { app, accepted } => {
+                let register = self.registers.entry(app).or_default();
+                register.promised = register.promised.max(accepted.ballot);
+                register.accepted = Some(accepted);
+            }
+            Entry::Chosen { app, accepted } => {
+                self.registers.entry(app).or_default().chosen = Some(accepted)
+            }
+        }
+    }
+
+    /// The shortest log that replays to this.
+    pub fn entries(&self) -> impl Iterator<Item = Entry> {
+        let born = self.birth.clone().map(Entry::Born);
+        let registers = self.registers.iter().flat_map(|(app, register)| {
+            let accepted = register
+                .accepted
+                .clone()
+                .map(|accepted| Entry::Accepted { app: app.clone(), accepted });
+            let chosen = register
+                .chosen
+                .clone()
+                .map(|accepted| Entry::Chosen { app: app.clone(), accepted });
+            let promised = Entry::Promised { app: app.clone(), ballot: register.promised };
+            accepted.into_iter().chain(chosen).chain([promised])
+        });
+        born.into_iter().chain([Entry::Started { boot: self.boot }]).chain(registers)
+    }
+}
+
+/// A log that is wrong in a way that a crash does not explain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// Where, in bytes from its start.
+    pub at: usize,
+    /// What is wrong there.
+    pub what: String,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "damaged at byte {}: {}", self.at, self.what)
+    }
+}
+
+impl std::error::Error for Damage {}
+
+/// A log read from its start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replayed {
+    /// What it holds.
+    pub saved: Saved,
+    /// The number of the next record.
+    pub next: u64,
+    /// How many bytes of it are whole records; the rest is a torn tail, to be cut off.
+    pub whole: usize,
+}
+
+/// One record as it lies on disk.
+pub fn record(number: u64, entry: &Entry) -> Vec<u8> {
+    let entry = codec::encode(entry);
+    let length = u32::try_from(entry.len()).expect("an entry is within its limit");
+    let mut bytes = Vec::with_capacity(HEADER + entry.len() + TRAILER);
+    bytes.extend(length.to_le_bytes());
+    bytes.extend(number.to_le_bytes());
+    bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
+    bytes.extend(&entry);
+    bytes.extend(crc32c::crc32c(&entry).to_le_bytes());
+    bytes
+}
+
+/// Reads a log from its start.
+///
+/// # Errors
+/// If a record that lies wholly in the file has a wrong checksum, number or content.
+pub fn replay(log: &[u8]) -> Result<Replayed, Damage> {
+    let mut replayed = Replayed { saved: Saved::default(), next: 0, whole: 0 };
+    while let Some((entry, length)) = next_record(&log[replayed.whole..], replayed.next)
+        .map_err(|what| Damage { at: replayed.whole, what })?
+    {
+        match (&entry, replayed.next) {
+            (Entry::Born(_), 0) => {}
+            (Entry::Born(_), _) | (_, 0) => {
+                return Err(Damage {
+                    at: replayed.whole,
+                    what: "a log begins with its birth, once".into(),
+                });
+            }
+            _ => {}
+        }
+        replayed.saved.apply(entry);
+        replayed.next += 1;
+        replayed.whole += length;
+    }
+    Ok(replayed)
+}
+
+/// The first record and its length; `None` at the end and at a torn tail.
+fn next_record(log: &[u8], number: u64) -> Result<Option<(Entry, usize)>, String> {
+    let Some((header, rest)) = log.split_at_checked(HEADER) else { return Ok(None) };
+    if crc32c::crc32c(&header[..12]) != word(&header[12..]) {
+        return Err("the checksum of a record's header does not match".into());
+    }
+    let length = word(header) as usize;
+    let found = u64::from_le_bytes(header[4..12].try_into().expect("eight bytes"));
+    if found != number {
+        return Err(format!("expected record {number}, found {found}"));
+    }
+    if length > RECORD_LIMIT + 1 {
+        return Err(format!("expected at most {RECORD_LIMIT} bytes in a record, found {length}"));
+    }
+    let Some(body) = rest.get(..length + TRAILER) else { return Ok(None) };
+    let (entry, checksum) = body.split_at(length);
+    if crc32c::crc32c(entry) != word(checksum) {
+        return Err("the checksum of a record does not match".into());
+    }
+    let entry = codec::decode(entry).map_err(|error| error.to_string())?;
+    Ok(Some((entry, HEADER + length + TRAILER)))
+}
+
+fn word(bytes: &[u8]) -> u32 {
+    u32::from_le_bytes(bytes[..4].try_into().expect("four bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Value;
+
+    fn log() -> (Vec<u8>, Saved) {
+        let app: AppId = "shop".parse().expect("a name");
+        let accepted =
+            Accepted { ballot: Ballot { round: 3, instance: 9 }, value: Value::new(vec![1, 2, 3]) };
+        let entries = [
+            Entry::Born(Birth {
+                mesh: MeshId(1),
+                agent: "a1".parse().expect("a name"),
+                acceptor: Some(AcceptorId(7)),
+            }),
+            Entry::Started { boot: 1 },
+            Entry::Promised { app: app.clone(), ballot: Ballot { round: 3, instance: 9 } },
+            Entry::Accepted { app: app.clone(), accepted: accepted.clone() },
+            Entry::Chosen { app, accepted },
+        ];
+        let mut saved = Saved::default();
+        let mut bytes = Vec::new();
+        for (number, entry) in entries.into_iter().enumerate() {
+            bytes.extend(record(number as u64, &entry));
+            saved.apply(entry);
+        }
+        (bytes, saved)
+    }
+
+    #[test]
+    fn a_log_replays_to_what_was_saved_and_so_does_its_snapshot() {
+        let (bytes, saved) = log();
+        let replayed = replay(&bytes).expect("undamaged");
+        assert_eq!((&replayed.saved, replayed.whole), (&saved, bytes.len()));
+
+        let snapshot: Vec<u8> =
+            (0..).zip(saved.entries()).flat_map(|(number, entry)| record(number, &entry)).collect();
+        assert_eq!(replay(&snapshot).expect("undamaged").saved, saved);
+    }
+
+    #[test]
+    fn a_torn_tail_is_cut_off_wherever_it_tears() {
+        let (bytes, _) = log();
+        for end in 0..bytes.len() {
+            let replayed = replay(&bytes[..end]).expect("a torn tail is no damage");
+            assert!(replayed.whole <= end);
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_anywhere_is_damage() {
+        let (bytes, _) = log();
+        for at in 0..bytes.len() {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 0x10;
+            assert!(replay(&flipped).is_err(), "byte {at}");
+        }
+    }
+}

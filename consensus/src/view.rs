@@ -1,0 +1,177 @@
+//! What one agent sees, thinks and knows, for people: `quorate status`, the API, the dashboard and stories read this.
+//!
+//! Plain owned data with a stable JSON shape. Times are durations in milliseconds, never moments: a moment means nothing
+//! on another machine.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{
+    Abstention, AgentId, AppId, Ballot, Certificate, DatabaseSight, DecisionKind, Epoch, Fault,
+    FenceRecord, Health, Mode, Phase, Region, StackId, TargetName, Verdict,
+};
+
+/// Everything one agent can say.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct View {
+    /// The agent that says it.
+    pub agent: AgentId,
+    /// Where it is.
+    pub region: Region,
+    /// The mesh it belongs to, in hexadecimal.
+    pub mesh: String,
+    /// Is it one of the voters?
+    pub voter: bool,
+    /// Why its word does not count, if it does not.
+    pub abstention: Option<Abstention>,
+    /// Can the mesh decide, as far as this agent sees?
+    pub quorum: QuorumView,
+    /// Every agent it knows, itself included, by name.
+    pub members: Vec<MemberView>,
+    /// Every app, by name.
+    pub apps: Vec<AppView>,
+}
+
+/// Can the mesh decide?
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuorumView {
+    /// How many voters there are.
+    pub voters: usize,
+    /// How many of them are heard directly, this agent included.
+    pub heard: usize,
+    /// How many are needed.
+    pub needed: usize,
+    /// One line when there is no quorum.
+    pub why: Option<String>,
+    /// How long ago a majority was last heard; zero while it is.
+    pub silent_ms: u64,
+}
+
+/// One agent as another sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MemberView {
+    /// Its name.
+    pub agent: AgentId,
+    /// Its region, once known.
+    pub region: Option<Region>,
+    /// Is it one of the voters?
+    pub voter: bool,
+    /// Is it heard directly?
+    pub heard: bool,
+    /// Does membership (SWIM) hold it for alive, by whatever path?
+    pub alive: bool,
+    /// The last round trip.
+    pub rtt_ms: Option<f64>,
+    /// How long ago it was last heard.
+    pub silent_ms: Option<u64>,
+    /// Where it is reached.
+    pub address: Option<String>,
+    /// Why its word does not count, if it says so.
+    pub abstention: Option<Abstention>,
+}
+
+/// One app.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AppView {
+    /// Its name.
+    pub app: AppId,
+    /// Whether the mesh may act by itself.
+    pub mode: Mode,
+    /// The definition's revision.
+    pub revision: u64,
+    /// The last decision's epoch.
+    pub epoch: Epoch,
+    /// The ballot the state was chosen at.
+    pub ballot: Ballot,
+    /// The stack the answers name.
+    pub active: StackId,
+    /// How far the last decision has been carried out.
+    pub phase: Phase,
+    /// Who carries it out.
+    pub executor: Option<AgentId>,
+    /// The last decision.
+    pub decision: DecisionView,
+    /// Its stacks, in order of preference.
+    pub stacks: Vec<StackView>,
+    /// What will happen next, or why nothing does: one line.
+    pub next: String,
+    /// Would a failover succeed right now? Reasons why not; empty when it would.
+    pub unready: Vec<String>,
+}
+
+/// A decision, for people.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DecisionView {
+    /// What sort.
+    pub kind: DecisionKind,
+    /// From which stack.
+    pub from: StackId,
+    /// To which.
+    pub to: StackId,
+    /// Who proposed it.
+    pub by: AgentId,
+    /// Why.
+    pub reason: String,
+    /// When, by the proposer's wall clock: milliseconds since 1970.
+    pub wall_ms: u64,
+    /// What is known of the old databases' fence.
+    pub fence: BTreeMap<TargetName, FenceRecord>,
+    /// The bytes known to be left behind.
+    pub loss_bytes: Option<u64>,
+    /// The evidence behind the decision.
+    pub first: Option<Certificate>,
+    /// The evidence behind the point of no return.
+    pub second: Option<Certificate>,
+}
+
+/// One stack.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StackView {
+    /// Its name.
+    pub stack: StackId,
+    /// Do the answers name it?
+    pub active: bool,
+    /// What the rule would make of its web, from what is gossiped; `None` without endpoints.
+    pub web: Option<Verdict>,
+    /// What the rule would make of its databases; `None` without databases.
+    pub data: Option<Verdict>,
+    /// Why it could not be moved to; empty if it could.
+    pub unfit: Vec<String>,
+    /// Its targets, in the order of the file.
+    pub targets: Vec<TargetView>,
+}
+
+/// One target.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TargetView {
+    /// Its name.
+    pub target: TargetName,
+    /// Is it a database?
+    pub database: bool,
+    /// Where it is: a URL or an address.
+    pub address: String,
+    /// What every agent that reported believes of it.
+    pub beliefs: BTreeMap<AgentId, BeliefView>,
+}
+
+/// One agent's belief, for people.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BeliefView {
+    /// The state that votes.
+    pub health: Health,
+    /// Long enough up to move to.
+    pub qualified: bool,
+    /// Failures since the last success.
+    pub failures: u16,
+    /// How long since the last success.
+    pub quiet_ms: Option<u64>,
+    /// The last failure, while there are any.
+    pub fault: Option<Fault>,
+    /// How long the last look took.
+    pub took_ms: Option<f64>,
+    /// What the database last said of itself.
+    pub database: Option<DatabaseSight>,
+    /// Is the believer heard, and does its word count?
+    pub counts: bool,
+}
