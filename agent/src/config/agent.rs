@@ -44,8 +44,13 @@ pub(super) fn mean(
             .error(&file.mesh.at, format!("`seeds`: expected at most {SEED_LIMIT}, found {found}"));
     }
     if let Some(listen) = file.status.listen.as_ref().filter(|at| !at.value.ip().is_loopback()) {
-        let text = "not a loopback address: whoever reaches it can read everything the mesh knows";
-        findings.warn(&listen.span, text);
+        let text = format!(
+            "`listen`: expected a loopback address, such as `127.0.0.1:{}`, found `{}`: reading from other hosts \
+             needs tokens, which are still to come",
+            listen.value.port(),
+            listen.value
+        );
+        findings.error(&listen.span, text);
     }
     AgentConfig {
         source: file.agent.source.as_ref().map(|source| source.value),

@@ -261,7 +261,7 @@ mod tests {
         for (found, expected) in [
             ("nmae", Some("name")),
             ("Mode", Some("mode")),
-            ("modus", Some("mode")),
+            ("modee", Some("mode")),
             ("cool-down", Some("cooldown")),
             ("max-loss", Some("max_loss")),
             ("xyz", None),

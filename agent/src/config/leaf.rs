@@ -38,12 +38,15 @@ macro_rules! names {
             fn read(raw: Raw<'_>) -> Result<Self, Odd> {
                 let typed = text(raw)?;
                 typed.parse().map_err(|BadName(_)| {
-                    let fold = |c: char| match c.to_ascii_lowercase() {
-                        c @ ('a'..='z' | '0'..='9' | '-' | '_') => c,
-                        _ => '-',
-                    };
-                    let folded: String = typed.chars().map(fold).take(NAME_LIMIT).collect();
-                    let meant = folded.trim_matches(['-', '_']);
+                    let allowed = |c: &char| matches!(c, 'a'..='z' | '0'..='9' | '-' | '_');
+                    let lower = typed.to_lowercase();
+                    let words: Vec<String> = lower
+                        .split_whitespace()
+                        .map(|word| word.chars().filter(allowed).collect())
+                        .filter(|word: &String| !word.is_empty())
+                        .collect();
+                    let meant: String = words.join("-").chars().take(NAME_LIMIT).collect();
+                    let meant = meant.trim_matches(['-', '_']);
                     match meant.is_empty() {
                         true => Odd::Found,
                         false => Odd::Hint(format!("did you mean `{meant}`?")),

@@ -13,6 +13,9 @@ mod records;
 mod tree;
 mod typed;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::net::{IpAddr, SocketAddr};

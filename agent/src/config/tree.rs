@@ -285,7 +285,7 @@ impl Shape {
             let home = homes.iter().find(|home| home.keys.contains(&name));
             let hint = match (nearest(name, self.keys.iter().copied()), home) {
                 (Some(word), _) => format!("did you mean `{word}`?"),
-                (None, Some(home)) => format!("it belongs into {}", home.title),
+                (None, Some(home)) => format!("it belongs in {}", home.title),
                 (None, None) => {
                     format!("expected {}", super::fault::alternatives(self.keys.iter().copied()))
                 }
