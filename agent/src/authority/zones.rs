@@ -85,7 +85,7 @@ impl Zones {
                 "zone `{}` of {app} differs from an earlier app's, which is served",
                 defined.name
             )),
-            None => match Zone::new(apex.clone(), defined, serial) {
+            None => match Zone::new(&apex, defined, serial) {
                 Some(zone) => drop(self.by_apex.insert(LowerName::new(&apex), zone)),
                 None => self.notes.push(format!(
                     "zone `{}` of {app} has no usable server or contact",
@@ -124,7 +124,7 @@ impl Zones {
 }
 
 impl Zone {
-    fn new(apex: Name, defined: &ZoneDefinition, serial: u32) -> Option<Self> {
+    fn new(apex: &Name, defined: &ZoneDefinition, serial: u32) -> Option<Self> {
         let servers: Vec<_> = defined.ns.iter().map(|name| parse(name)).collect::<Option<_>>()?;
         let (refresh, retry, expire) = SECONDARY;
         let start = SOA::new(

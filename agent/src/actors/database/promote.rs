@@ -3,6 +3,7 @@
 //! On the critical path: one connection, and no waits of a fixed length. `pg_promote(true)` looks every 100 ms; asking
 //! it not to wait and looking ourselves is done in a fraction of that.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use consensus::model::{ActionFault, ActionFaultKind, Candidate, Done};
@@ -210,7 +211,7 @@ fn lsn(position: u64) -> String {
     format!("{:X}/{:X}", position >> 32, position & u64::from(u32::MAX))
 }
 
-fn refused(session: &Session, what: String) -> ActionFault {
+fn refused(session: &Session, what: impl Display) -> ActionFault {
     fault(ActionFaultKind::Refused, format!("`{}` {what}", session.place()))
 }
 

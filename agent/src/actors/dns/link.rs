@@ -3,6 +3,7 @@
 //! By hand, and not by hickory's client, which cannot read the answers that refuse a signature: they are not signed
 //! themselves (hickory-dns issue 1981). Nothing is ever sent twice: a repeated update would fail its own prerequisite.
 
+use std::fmt::Display;
 use std::io;
 
 use consensus::model::{ActionFault, ActionFaultKind};
@@ -155,12 +156,12 @@ impl<'a> Link<'a> {
     }
 
     /// The server will say the same again.
-    pub(super) fn refused(&self, what: String) -> ActionFault {
+    pub(super) fn refused(&self, what: impl Display) -> ActionFault {
         fault(ActionFaultKind::Refused, format!("DNS server `{}` {what}", self.server))
     }
 
     /// Another try may end differently, or this one may have had its effect.
-    pub(super) fn unclear(&self, what: String) -> ActionFault {
+    pub(super) fn unclear(&self, what: impl Display) -> ActionFault {
         fault(ActionFaultKind::Unknown, format!("DNS server `{}` {what}", self.server))
     }
 }
