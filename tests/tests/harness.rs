@@ -1,4 +1,6 @@
 //! The test bed itself: a cut that does not cut would make every other process test pass for nothing.
+//!
+//! A process test has the servers it needs in its name, so that `./tests/run --without SERVER` can leave it out.
 
 use std::io::Write as _;
 use std::net::Ipv4Addr;
@@ -26,7 +28,7 @@ fn reaches(fabric: &Fabric, from: &str, to: &str) -> bool {
 }
 
 #[test]
-fn a_cut_cuts_just_what_it_names_and_heals() {
+fn a_cut_between_a_region_and_nginx_cuts_just_that_and_heals() {
     inside(|lab: &Lab| {
         let _web = Web::start(lab, "s1");
         let fabric = &lab.fabric;
@@ -60,7 +62,7 @@ fn nginx_says_who_it_is_until_it_is_killed() {
 }
 
 #[test]
-fn a_standby_streams_and_holds_every_acknowledged_row_after_promotion() {
+fn a_postgres_standby_streams_and_holds_every_acknowledged_row_after_promotion() {
     inside(|lab: &Lab| {
         let start = Instant::now();
         let mut primary = Postgres::primary(lab, "s1");
@@ -90,7 +92,7 @@ fn a_standby_streams_and_holds_every_acknowledged_row_after_promotion() {
 }
 
 #[test]
-fn a_synchronous_commit_waits_for_a_standby_that_is_cut_off() {
+fn a_synchronous_postgres_commit_waits_for_a_standby_that_is_cut_off() {
     inside(|lab: &Lab| {
         let primary = Postgres::primary(lab, "s1");
         let _standby = Postgres::standby(&primary, "s2", Replication::Synchronous);

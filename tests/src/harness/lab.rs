@@ -18,19 +18,14 @@ use super::process::{output, run};
 /// Set inside: the file in which the inner run says how far it came.
 const MARK: &str = "QUORATE_LAB_MARK";
 
-/// Programs that a world needs, with the Debian packages they come from.
-const NEEDED: [(&str, &str); 8] = [
+/// Programs that every world needs, with the Debian packages they come from.
+const NEEDED: [(&str, &str); 5] = [
     ("unshare", "util-linux"),
     ("nsenter", "util-linux"),
     ("setpriv", "util-linux"),
     ("ip", "iproute2"),
     ("nft", "nftables"),
-    ("nginx", "nginx-light"),
-    ("named", "bind9"),
-    (POSTGRES, "postgresql-15"),
 ];
-
-const POSTGRES: &str = "/usr/lib/postgresql/15/bin/postgres";
 
 /// How much of each log is shown when a test fails.
 const TAIL_LINES: usize = 40;

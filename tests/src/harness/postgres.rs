@@ -21,7 +21,6 @@ pub const USER: &str = "quorate";
 /// Its password.
 pub const PASSWORD: &str = "open sesame";
 
-const PROGRAMS: &str = "/usr/lib/postgresql/15/bin";
 const START: Duration = Duration::from_secs(30);
 /// After `kill -9`, dying children may still hold the shared memory, and a start is refused until they are gone.
 const START_TRIES: usize = 50;
@@ -63,7 +62,7 @@ impl<'a> Postgres<'a> {
         fs::set_permissions(&folder, Permissions::from_mode(0o700)).expect("own folder");
         give_to_server_user(&folder);
         let from = address(&primary.host);
-        let mut copy = lab.fabric.command_as_server(host, format!("{PROGRAMS}/pg_basebackup"));
+        let mut copy = lab.fabric.command_as_server(host, program("pg_basebackup"));
         copy.arg("-d").arg(format!("host={from} user=postgres application_name={host}"));
         copy.args(["-R", "-X", "stream", "-C", "-S", host, "-c", "fast", "--no-sync", "-D"]);
         run(copy.arg(&folder).current_dir("/"));
@@ -95,7 +94,7 @@ impl<'a> Postgres<'a> {
     }
 
     fn launch(lab: &'a Lab, host: &str, folder: PathBuf) -> Self {
-        let mut command = lab.fabric.command_as_server(host, format!("{PROGRAMS}/postgres"));
+        let mut command = lab.fabric.command_as_server(host, program("postgres"));
         command.arg("-D").arg(&folder).current_dir("/");
         let process = Process::start(lab, &format!("{host}-postgres"), &mut command);
         let mut server = Self { lab, host: host.to_owned(), folder, process };
@@ -197,20 +196,28 @@ pub(super) fn runtime() -> tokio::runtime::Runtime {
         .expect("threads can have a runtime")
 }
 
+/// Debian keeps the servers of each version in a folder of their own; the newest is as good as any.
+fn program(name: &str) -> PathBuf {
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let programs = versions.map(|version| version.path().join("bin").join(name));
+    let newest = programs.filter(|program| program.exists()).max();
+    newest.expect("PostgreSQL is not installed: `./tests/run install` does that")
+}
+
 /// A data folder as `initdb` leaves it, made once and copied for every test: that saves half a second each.
 fn template(lab: &Lab) -> PathBuf {
     let folder = build_folder();
     fs::create_dir_all(&folder).expect("the build folder takes folders");
-    let template = folder.join("postgresql-15");
-    let lock = File::create(folder.join("postgresql-15.lock")).expect("build folder takes files");
+    let template = folder.join("postgres");
+    let lock = File::create(folder.join("postgres.lock")).expect("build folder takes files");
     lock.lock().expect("files can be locked");
     if !template.exists() {
         let fresh = lab.folder("template");
         give_to_server_user(&fresh);
-        let mut init = lab.fabric.command_as_server("client", format!("{PROGRAMS}/initdb"));
+        let mut init = lab.fabric.command_as_server("client", program("initdb"));
         init.args(["-A", "trust", "-U", "postgres", "--no-sync", "--locale=C", "--encoding=UTF8"]);
         run(init.args(["--no-instructions", "-D"]).arg(&fresh).current_dir("/"));
-        let half = folder.join("postgresql-15.half");
+        let half = folder.join("postgres.half");
         let _ = fs::remove_dir_all(&half);
         copy(&fresh, &half);
         fs::rename(&half, &template).expect("same folder");
