@@ -72,8 +72,13 @@ impl Bind {
         (address("dns"), 53).into()
     }
 
-    /// `kill -9`.
-    pub fn kill(&mut self) {
-        self.process.kill();
+    /// Stops it in the middle of whatever it does: questions and updates wait.
+    pub fn pause(&self) {
+        self.process.pause();
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        self.process.resume();
     }
 }

@@ -19,3 +19,7 @@ pub mod postgres;
 
 pub mod resolver;
 pub mod writer;
+
+pub mod agents;
+pub mod app;
+pub mod world;
