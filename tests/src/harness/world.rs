@@ -77,16 +77,17 @@ impl<'a> World<'a> {
         kill
     }
 
-    /// Watches the app's name at an agent's own server and at the outside one.
-    pub fn watches(&self, agent: usize) -> [Watch; 2] {
-        let inside = Watch::start(self.mesh.agents[agent].dns(), INSIDE);
+    /// Watches the app's name at the outside server and at these agents' own.
+    pub fn watches(&self, agents: &[usize]) -> Watches {
+        let inside = agents.iter().map(|n| Watch::start(self.mesh.agents[*n].dns(), INSIDE));
         let outside = Watch::start(self.bind.address(), OUTSIDE);
-        for (watch, way) in [(&inside, "inside"), (&outside, "outside")] {
-            eventually(SETTLE, &format!("the watch {way} sees the first answer"), || {
+        let watches = Watches { inside: inside.collect(), outside };
+        for watch in watches.all() {
+            eventually(SETTLE, "a watch sees the first answer", || {
                 watch.first(address("s1")).ok_or("not yet")
             });
         }
-        [inside, outside]
+        watches
     }
 
     /// Waits until an executor has claimed this phase of an epoch, and returns its name.
@@ -113,13 +114,13 @@ impl<'a> World<'a> {
     }
 
     /// Waits until `s2` serves in every way: agreed, promoted, answered inside and outside.
-    pub fn settle_on_standby(&self, watches: &[Watch; 2]) -> AppView {
+    pub fn settle_on_standby(&self, watches: &Watches) -> AppView {
         let view = self.mesh.settle(SETTLE, "shop", "s2");
         eventually(SETTLE, "the standby takes writes", || match self.databases[1].writable()? {
             true => Ok(()),
             false => Err("still read-only".to_owned()),
         });
-        for watch in watches {
+        for watch in watches.all() {
             eventually(SETTLE, "the answer is s2", || {
                 watch.first(address("s2")).ok_or_else(|| format!("{:?}", watch.changes()))
             });
@@ -127,6 +128,21 @@ impl<'a> World<'a> {
             assert_eq!(watch.addresses(), [vec![address("s1")], vec![address("s2")]]);
         }
         view
+    }
+}
+
+/// What clients see of `shop`, in both ways.
+pub struct Watches {
+    /// At agents' own servers.
+    pub inside: Vec<Watch>,
+    /// At the outside server.
+    pub outside: Watch,
+}
+
+impl Watches {
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &Watch> {
+        self.inside.iter().chain([&self.outside])
     }
 }
 
@@ -154,7 +170,7 @@ pub struct Timings {
 
 impl Timings {
     /// Follows a failover to its end, beginning right after the kill.
-    pub fn follow(world: &World<'_>, kill: Kill, watches: &[Watch; 2]) -> (Self, AppView) {
+    pub fn follow(world: &World<'_>, kill: Kill, watches: &Watches) -> (Self, AppView) {
         let promoted = eventually(SETTLE, "the standby takes writes", || {
             match world.databases[1].writable()? {
                 true => Ok(Instant::now()),
@@ -169,8 +185,8 @@ impl Timings {
         let timings = Self {
             decision: Duration::from_millis(decided),
             promotion: promoted.saturating_duration_since(kill.at),
-            inside: changed(&watches[0]),
-            outside: changed(&watches[1]),
+            inside: changed(&watches.inside[0]),
+            outside: changed(&watches.outside),
         };
         println!("timings: {}", timings.line());
         (timings, view)
