@@ -18,6 +18,8 @@ use super::register::Link;
 use crate::sim::world::World;
 
 const BEHIND: &str = "a quorum's evidence behind it";
+/// What every statement is signed together with.
+const CONTEXT: &[u8] = b"quorate evidence 1\0";
 const FALSE: &str = "no false failover";
 
 /// Certificates of one step of the agreed history.
@@ -68,7 +70,8 @@ fn holds(
         let statement = &evidence.statement;
         let voter = voters.by_acceptor(statement.acceptor).ok_or("comes from a stranger")?;
         let key = UnparsedPublicKey::new(&ED25519, voter.key);
-        if key.verify(&codec::encode(statement), &evidence.signature).is_err() {
+        let signed = [CONTEXT, &codec::encode(statement)].concat();
+        if key.verify(&signed, &evidence.signature).is_err() {
             return Err(format!("{} did not sign", voter.agent));
         }
         let about = (statement.mesh, &statement.app, statement.revision, statement.epoch);
