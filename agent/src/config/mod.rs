@@ -1,11 +1,232 @@
-//! (being written) Files as typed, files as meant.
+//! Files as typed, files as meant.
+//!
+//! Reading goes in two stages: `typed` tables from TOML (unknown keys, wrong types, values that are none), then what they
+//! mean together (names used twice, records no stack can answer). Each stage goes on after a fault, so that all of its
+//! faults are told at once; the second begins only if the first found none. What comes out needs no further check.
+
+mod address;
+mod agent;
+mod app;
+mod fault;
+mod leaf;
+mod records;
+mod tree;
+mod typed;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use consensus::model::CredentialId;
+use consensus::model::{CredentialId, Definition};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use fault::{Findings, Span};
+use tree::Field;
+
+pub use fault::{Fault, Faults, Place, Weight};
+pub use leaf::{size, span};
+
+/// The most bytes a file may have: twice what the largest definition needs, and what the API takes.
+pub const FILE_LIMIT: usize = 64 * 1024;
+
+/// An app file, as meant.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// What it says.
+    pub definition: Definition,
+    /// What its author should know.
+    pub warnings: Vec<Fault>,
+    /// Its text with every file it names put in place of the path: what goes to the mesh.
+    pub text: String,
+}
+
+/// Which of the two kinds a file is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An app file.
+    App,
+    /// An agent file.
+    Agent,
+}
+
+/// Reads an app file; PEM files that it names are read from beside it.
+///
+/// # Errors
+/// Every fault of the file, in its order.
+pub fn read_app(path: &Path) -> Result<App, Faults> {
+    let (text, _) = read(path)?;
+    parse_app(&text, &path.display().to_string(), Some(folder(path)))
+}
+
+/// What the text of an app file means. `file` is its name for messages; without `beside` no other file is read, as it
+/// must be for text that came over the network.
+///
+/// # Errors
+/// Every fault of the text, in its order.
+pub fn parse_app(text: &str, file: &str, beside: Option<&Path>) -> Result<App, Faults> {
+    let mut findings = Findings::new(file, text);
+    let Some(typed) = parse::<typed::app::AppFile>(text, &mut findings) else {
+        return Err(Faults(findings.faults()));
+    };
+    let (definition, inlined) = app::mean(&typed, beside, &mut findings);
+    match findings.failed() {
+        true => Err(Faults(findings.faults())),
+        false => Ok(App { definition, warnings: findings.faults(), text: inline(text, inlined) }),
+    }
+}
+
+/// Reads an agent file, and every secret that it names.
+///
+/// # Errors
+/// Every fault of the file, in its order.
+pub fn read_agent(path: &Path) -> Result<AgentConfig, Faults> {
+    let (text, mode) = read(path)?;
+    let exposed = mode & 0o007 != 0;
+    parse_agent(&text, &path.display().to_string(), folder(path), exposed).map(|(config, _)| config)
+}
+
+/// What the text of an agent file means, with what its author should know. Relative paths start from `beside`; a file
+/// that is `exposed` to everybody on the computer may hold no secret.
+///
+/// # Errors
+/// Every fault of the text, in its order.
+pub fn parse_agent(
+    text: &str,
+    file: &str,
+    beside: &Path,
+    exposed: bool,
+) -> Result<(AgentConfig, Vec<Fault>), Faults> {
+    let mut findings = Findings::new(file, text);
+    let Some(typed) = parse::<typed::agent::AgentFile>(text, &mut findings) else {
+        return Err(Faults(findings.faults()));
+    };
+    let config = agent::mean(&typed, beside, exposed, &mut findings);
+    match findings.failed() {
+        true => Err(Faults(findings.faults())),
+        false => Ok((config, findings.faults())),
+    }
+}
+
+/// Reads a file of either kind, told apart by its tables, for its faults and warnings alone.
+///
+/// # Errors
+/// Every fault of the file, in its order.
+pub fn check(path: &Path) -> Result<(Kind, Vec<Fault>), Faults> {
+    let (text, mode) = read(path)?;
+    let file = path.display().to_string();
+    match kind(&text) {
+        Kind::App => {
+            parse_app(&text, &file, Some(folder(path))).map(|app| (Kind::App, app.warnings))
+        }
+        Kind::Agent => parse_agent(&text, &file, folder(path), mode & 0o007 != 0)
+            .map(|(_, warnings)| (Kind::Agent, warnings)),
+    }
+}
+
+/// The JSON Schema of one kind of file.
+pub fn schema(kind: Kind) -> serde_json::Value {
+    match kind {
+        Kind::App => schemars::schema_for!(typed::app::AppFile).to_value(),
+        Kind::Agent => schemars::schema_for!(typed::agent::AgentFile).to_value(),
+    }
+}
+
+/// Agent files have `[agent]` or `[mesh]`; anything else is read as an app file.
+fn kind(text: &str) -> Kind {
+    let (table, _) = DeTable::parse_recoverable(text);
+    let has = |key: &str| table.get_ref().contains_key(key);
+    match (has("agent") || has("mesh") || has("credentials")) && !has("app") && !has("stack") {
+        true => Kind::Agent,
+        false => Kind::App,
+    }
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new(""))
+}
+
+/// The file's text and permissions.
+fn read(path: &Path) -> Result<(String, u32), Faults> {
+    let whole = |text: String| Faults::from(Fault::whole(&path.display().to_string(), text));
+    let cannot = |error: std::io::Error| whole(format!("cannot read: {error}"));
+    let file = std::fs::File::open(path).map_err(cannot)?;
+    let about = file.metadata().map_err(cannot)?;
+    if about.is_dir() {
+        return Err(whole("expected a file, found a folder".to_owned()));
+    }
+    let mut bytes = Vec::new();
+    file.take(FILE_LIMIT as u64 + 1).read_to_end(&mut bytes).map_err(cannot)?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let line = error.as_bytes()[..error.utf8_error().valid_up_to()]
+            .iter()
+            .filter(|byte| **byte == b'\n')
+            .count();
+        whole(format!("expected UTF-8, found other bytes in line {}", line + 1))
+    })?;
+    Ok((text, about.permissions().mode()))
+}
+
+/// The first stage: the file as typed, if nothing is wrong with it so far.
+fn parse<T: Field>(text: &str, findings: &mut Findings<'_>) -> Option<T> {
+    if text.len() > FILE_LIMIT {
+        let text = format!("expected at most {FILE_LIMIT} bytes, found more");
+        findings.error(&(0..0), text);
+        return None;
+    }
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let mut lines = Vec::new();
+    let mut broken = false;
+    for error in errors {
+        let span = error.span().unwrap_or(0..0);
+        let line = text[..span.start.min(text.len())].matches('\n').count();
+        broken |= error.message() != "duplicate key";
+        // One slip makes the parser stumble several times; what it says after the first is noise.
+        if lines.contains(&line) {
+            continue;
+        }
+        lines.push(line);
+        findings.error(&span, syntax(text, &span, error.message()));
+    }
+    if broken {
+        return None;
+    }
+    let root = Spanned::new(table.span(), DeValue::Table(table.into_inner()));
+    let typed = T::read(&root, "the file", findings)?;
+    (!findings.failed()).then_some(typed)
+}
+
+/// The parser's words, in ours where ours are clearer.
+fn syntax(text: &str, span: &Span, message: &str) -> String {
+    match message {
+        "duplicate key" => {
+            let key = text.get(span.clone()).unwrap_or_default();
+            format!("`{}` is set twice", tree::excerpt(key))
+        }
+        "string values must be quoted, expected literal string" => {
+            "expected a value; a text stands in quotes, `\"…\"`".to_owned()
+        }
+        other => other.to_owned(),
+    }
+}
+
+/// The text with PEM in place of the paths of PEM files.
+fn inline(text: &str, mut inlined: app::Inlined) -> String {
+    let mut whole = text.to_owned();
+    inlined.sort_by_key(|(span, _)| std::cmp::Reverse(span.start));
+    for (span, pem) in inlined {
+        let quoted =
+            pem.replace('\\', "\\\\").replace('"', "\\\"").replace('\r', "").replace('\n', "\\n");
+        whole.replace_range(span, &format!("\"{quoted}\""));
+    }
+    whole
+}
 
 /// `agent.toml`, as meant: who this agent is, where it listens, where its secrets are. Nothing about apps.
 #[derive(Debug)]

@@ -200,6 +200,16 @@ impl<'a> Panel<'a> {
             && (!self.definition.has_databases() || databases.iter().all(|it| primary(&it.name)))
     }
 
+    /// The furthest position that any witness saw a database of this stack at.
+    pub fn received(&self, stack: &StackId, name: &TargetName) -> Option<u64> {
+        let target = TargetId {
+            app: self.definition.name.clone(),
+            stack: stack.clone(),
+            name: name.clone(),
+        };
+        self.beliefs(&target).filter_map(|belief| Some(belief.database.as_ref()?.0.position)).max()
+    }
+
     /// Which halves of its stacks matter to this app.
     pub(super) fn aspects(&self) -> impl Iterator<Item = Aspect> + use<> {
         let data = self.definition.has_databases().then_some(Aspect::Data);

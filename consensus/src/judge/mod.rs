@@ -18,7 +18,7 @@ pub use selfcheck::{HEARD_WITHIN, SelfCheck};
 pub use watch::Scale;
 use watch::Watch;
 
-use crate::model::{AppId, Belief, Definition, Observation, Target, TargetId};
+use crate::model::{AppId, Belief, Definition, Health, Observation, Target, TargetId};
 use crate::moment::Moment;
 use crate::outbox::{Deadline, Note, Outbox, Output, Subject};
 
@@ -133,6 +133,11 @@ impl Judge {
     /// When to be woken.
     pub fn wake(&self) -> Deadline {
         (self.next.unwrap_or(Moment::NEVER), "the next look is due")
+    }
+
+    /// What others would want to hear of at once if it changed: health, fitness and doubt of every target.
+    pub fn summary(&self, now: Moment) -> Vec<(Health, bool, bool)> {
+        self.watches.values().map(|watch| watch.summary(now)).collect()
     }
 
     /// Everything believed, by target.

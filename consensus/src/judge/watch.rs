@@ -7,7 +7,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 
 use crate::model::{
-    Belief, DatabaseSight, Fault, Health, Observation, Outcome, ProbePolicy, TargetId,
+    Belief, DatabaseSight, Fault, FaultKind, Health, Observation, Outcome, ProbePolicy, TargetId,
 };
 use crate::moment::Moment;
 use crate::outbox::{Look, Subject};
@@ -77,9 +77,13 @@ pub struct Watch {
     next: Moment,
     fast_until: Moment,
     in_flight: VecDeque<Moment>,
-    /// When the newest completed look began, ended, and how it took.
-    last: Option<(Moment, Moment, Duration)>,
+    /// When any look last ended, whatever came of it.
+    looked: Option<Moment>,
+    /// When the newest look that counts began, and how long it took.
+    last: Option<(Moment, Duration)>,
     succeeded: Option<Moment>,
+    /// When it last answered, if only to turn us away: whoever answers is not dead.
+    answered: Option<Moment>,
     /// When the failures since the last success ended; bounded by what the window can hold.
     failures: VecDeque<Moment>,
     failed: Option<Moment>,
@@ -102,8 +106,10 @@ impl Watch {
             next: first,
             fast_until: Moment::ZERO,
             in_flight: VecDeque::new(),
+            looked: None,
             last: None,
             succeeded: None,
+            answered: None,
             failures: VecDeque::new(),
             failed: None,
             fault: None,
@@ -129,8 +135,9 @@ impl Watch {
     /// A look ended.
     pub fn on_observation(&mut self, observation: Observation, now: Moment) {
         self.in_flight.pop_front();
+        self.looked = Some(now);
         // A look that began before the newest one says nothing new.
-        if self.last.is_some_and(|(began, ..)| observation.began < began) {
+        if self.last.is_some_and(|(began, _)| observation.began < began) {
             return;
         }
         match observation.outcome {
@@ -142,7 +149,7 @@ impl Watch {
             Outcome::Up(sight) => self.on_success(sight, now),
             Outcome::Failed(fault) => self.on_failure(fault, now),
         }
-        self.last = Some((observation.began, now, observation.took));
+        self.last = Some((observation.began, observation.took));
     }
 
     fn on_success(&mut self, sight: Option<DatabaseSight>, now: Moment) {
@@ -166,6 +173,11 @@ impl Watch {
     }
 
     fn on_failure(&mut self, fault: Fault, now: Moment) {
+        // A refused credential or a full server is a matter for people: were it a vote, a changed password would promote.
+        if matches!(fault.kind, FaultKind::Credential | FaultKind::Unready) {
+            self.answered = Some(now);
+            self.failures.clear();
+        }
         self.failures.push_back(now);
         if self.failures.len() > self.scale.failures.max(SPOILING) * 4 {
             self.failures.pop_front();
@@ -201,11 +213,15 @@ impl Watch {
 
     /// Did a look end within `age`?
     pub fn looked_within(&self, age: Duration, now: Moment) -> bool {
-        self.last.is_some_and(|(_, ended, _)| now.since(ended) <= age)
+        self.looked.is_some_and(|ended| now.since(ended) <= age)
     }
 
-    /// A look that is due.
+    /// A look that is due. A look that hangs is doubt enough to look closely: a dead host answers nothing, and waiting for
+    /// the first limit to pass would double the time until it is noticed.
     pub fn due(&mut self, target: &TargetId, now: Moment, rng: &mut StdRng) -> Option<Look> {
+        if self.hangs().is_some_and(|at| at <= now) && self.fast_until <= now {
+            self.hasten(now);
+        }
         if now < self.next {
             return None;
         }
@@ -233,11 +249,23 @@ impl Watch {
         })
     }
 
+    /// When the oldest look under way begins to look as if it would never end.
+    fn hangs(&self) -> Option<Moment> {
+        self.in_flight.front().map(|&began| began + self.scale.fast * 2)
+    }
+
     /// When something may change without anything happening.
     pub fn wake(&self, now: Moment) -> Moment {
-        let quiet_since = self.succeeded.unwrap_or(self.since);
+        let quiet_since = self.quiet_since();
         let turns = [quiet_since + self.scale.window, quiet_since + self.scale.up_for()];
-        turns.into_iter().filter(|&at| at > now).chain([self.next]).min().unwrap_or(self.next)
+        let hangs = self.hangs().filter(|_| self.fast_until <= now);
+        turns
+            .into_iter()
+            .chain(hangs)
+            .filter(|&at| at > now)
+            .chain([self.next])
+            .min()
+            .unwrap_or(self.next)
     }
 
     /// The health to tell people of, and why, if it is another than before.
@@ -249,8 +277,13 @@ impl Watch {
         Some((health, self.fault.as_ref().map(|fault| fault.text.clone())))
     }
 
+    fn quiet_since(&self) -> Moment {
+        let spoke = self.succeeded.max(self.answered);
+        spoke.unwrap_or(self.since).max(self.since)
+    }
+
     fn health(&self, now: Moment) -> Health {
-        let quiet_since = self.succeeded.unwrap_or(self.since).max(self.since);
+        let quiet_since = self.quiet_since();
         let within = |at: &&Moment| now.since(**at) <= self.scale.window;
         let failures = self.failures.iter().filter(within).count();
         if now.since(quiet_since) >= self.scale.window && failures >= self.scale.failures {
@@ -269,6 +302,11 @@ impl Watch {
         long && clean && self.successes >= QUALIFYING
     }
 
+    /// What others would want to hear of at once if it changed.
+    pub fn summary(&self, now: Moment) -> (Health, bool, bool) {
+        (self.health(now), self.qualified(now), self.in_doubt())
+    }
+
     /// What to believe.
     pub fn belief(&self, target: &TargetId, now: Moment) -> Belief {
         let database = self.sight.clone().map(|(mut sight, seen)| {
@@ -284,7 +322,7 @@ impl Watch {
             failures: u16::try_from(self.failures.len()).unwrap_or(u16::MAX),
             quiet: self.succeeded.map(|succeeded| now.since(succeeded)),
             fault: self.fault.clone(),
-            took: self.last.map(|(.., took)| took),
+            took: self.last.map(|(_, took)| took),
             database,
             advancing: self
                 .advanced
@@ -296,7 +334,7 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Endpoint, Expect, FaultKind, Phases, Scheme};
+    use crate::model::{Endpoint, Expect, Phases, Scheme};
     use std::sync::Arc;
 
     fn policy() -> ProbePolicy {
@@ -399,6 +437,20 @@ mod tests {
             );
         }
         assert_ne!(watch.health(at(9000)), Health::Down);
+    }
+
+    #[test]
+    fn whoever_answers_is_not_dead() {
+        let mut watch = watch();
+        look(&mut watch, 0, true);
+        for ms in (500..20_000).step_by(500) {
+            let fault = Fault::new(FaultKind::Credential, "password refused");
+            let (took, phases, outcome) =
+                (Duration::ZERO, Phases::default(), Outcome::Failed(fault));
+            let seen = Observation { target: target(), began: at(ms), took, phases, outcome };
+            watch.on_observation(seen, at(ms));
+            assert_eq!(watch.health(at(ms)), Health::Degraded);
+        }
     }
 
     #[test]

@@ -19,6 +19,8 @@ use crate::moment::Moment;
 
 /// A fenced stack that is not seen down any more is given back after this long without a clear word (PROTOCOL.md D.2).
 const DOUBT: Duration = Duration::from_secs(30);
+/// A planned move whose standby has not received everything after this is taken back.
+const CATCH_UP: Duration = Duration::from_secs(5);
 
 /// What somebody wants written.
 #[derive(Clone, Debug)]
@@ -305,6 +307,11 @@ impl Node {
             Next::Promote(fence) => {
                 state.phase = Phase::Promoting;
                 state.decision.fence.clone_from(fence);
+                if state.decision.kind == DecisionKind::Switchover
+                    && let Err(why) = self.caught_up(&state, found)
+                {
+                    return self.taken_back_after(current, CATCH_UP, &why, now);
+                }
                 if plan::is_automatic(state.decision.kind) && !self.skips_second_look() {
                     match self.still_down(current, found) {
                         Ok(choice) => {
@@ -385,6 +392,35 @@ impl Node {
         Ok(Arc::new(self.sealed(state, found)))
     }
 
+    /// Has every database to be promoted received all that its fenced primary wrote? Asked before the point of no return,
+    /// so that a planned move to a standby that lags is taken back instead of pausing writes for long.
+    fn caught_up(&self, state: &AppState, found: &Found<'_>) -> Result<(), String> {
+        let panel = self.panel_of(&found.certificate, state, found);
+        let behind = state.decision.fence.iter().find_map(|(name, fence)| {
+            let last = fence.position?;
+            let received = panel.received(&state.decision.to, name);
+            (received < Some(last)).then(|| format!("{name} has not received position {last}"))
+        });
+        behind.map_or(Ok(()), Err)
+    }
+
+    fn taken_back_after(
+        &self,
+        current: &AppState,
+        limit: Duration,
+        why: &str,
+        now: Moment,
+    ) -> Result<AppState, String> {
+        let known = self.apps.get(&current.definition.name).and_then(|it| it.chosen.as_ref());
+        let since = known
+            .filter(|known| known.state.epoch == current.epoch)
+            .map(|known| now.since(known.learned));
+        match limit.is_zero() || since.is_some_and(|since| since > limit) {
+            true => Ok(self.taken_back(current, why, now)),
+            false => Err(why.to_owned()),
+        }
+    }
+
     /// Takes a fence back if the stack is clearly up, or nothing clear was seen for long; waits otherwise.
     fn taken_back_if_up(
         &self,
@@ -395,14 +431,8 @@ impl Node {
     ) -> Result<AppState, String> {
         let panel = self.panel_of(&found.certificate, current, found);
         let up = panel.reach(&current.decision.from) > 0.5;
-        let known = self.apps.get(&current.definition.name).and_then(|it| it.chosen.as_ref());
-        let since = known
-            .filter(|known| known.state.epoch == current.epoch)
-            .map(|known| now.since(known.learned));
-        match up || since.is_some_and(|since| since > DOUBT) {
-            true => Ok(self.taken_back(current, why, now)),
-            false => Err(format!("no longer clear: {why}")),
-        }
+        let limit = if up { Duration::ZERO } else { DOUBT };
+        self.taken_back_after(current, limit, &format!("no longer clear: {why}"), now)
     }
 
     /// The taking back of a decision, under a new epoch and so a new token (PROTOCOL.md rule 10).

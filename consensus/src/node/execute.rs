@@ -282,7 +282,7 @@ impl Node {
             .filter(|agent| Some(*agent) != silent.as_ref() || **agent == self.config.agent)
             .collect();
         ranked.sort_by_key(|agent| {
-            (self.distance(agent, state), rendezvous(app, state.epoch, agent))
+            (self.distance(agent, state, now), rendezvous(app, state.epoch, agent))
         });
         let rank = ranked.iter().position(|agent| **agent == self.config.agent);
         let Some(rank) = rank else {
@@ -297,7 +297,7 @@ impl Node {
             return;
         };
         let rank = u32::try_from(rank).unwrap_or(u32::MAX);
-        let start = match self.abandoned(app, state, now) {
+        let start = match self.abandoned(app, state) {
             Some(since) => since + TAKE_OVER + RANK_STEP * rank,
             None => known.learned + self.rtt().max(Duration::from_millis(25)) * 2 * rank,
         };
@@ -315,7 +315,7 @@ impl Node {
     }
 
     /// Since when the executor has been silent; `None` if nobody holds the claim, or a run that has ended.
-    fn abandoned(&self, app: &AppId, state: &AppState, _now: Moment) -> Option<Moment> {
+    fn abandoned(&self, app: &AppId, state: &AppState) -> Option<Moment> {
         let claim = state.claim.as_ref()?;
         let learned = self.apps[app].chosen.as_ref()?.learned;
         if claim.agent == self.config.agent {
@@ -349,14 +349,13 @@ impl Node {
     }
 
     /// How far an agent is from the stack it would act on, in steps of four times: nearest first, without turning on noise.
-    fn distance(&self, agent: &AgentId, state: &AppState) -> u32 {
+    fn distance(&self, agent: &AgentId, state: &AppState, now: Moment) -> u32 {
         let took = |beliefs: &[crate::model::Belief]| {
             let there = beliefs.iter().filter(|it| {
                 it.target.app == state.definition.name && it.target.stack == state.decision.to
             });
             there.filter_map(|belief| belief.took).min()
         };
-        let now = self.wanted.0;
         let found = match *agent == self.config.agent {
             true => took(&self.judge.beliefs_of(&state.definition.name, now)),
             false => self.hearsay.word(agent).and_then(|word| took(&word.beliefs)),

@@ -7,7 +7,7 @@ use super::app::{App, Known};
 use crate::ballot::Tally;
 use crate::codec;
 use crate::message::{Accepted, BallotBody};
-use crate::model::{AcceptorId, AgentId, AppId, AppState, Ballot, Epoch};
+use crate::model::{AcceptorId, AgentId, AppId, AppState, Ballot, Epoch, Phase};
 use crate::moment::Moment;
 use crate::outbox::{Note, Output};
 use crate::saved::Entry;
@@ -64,6 +64,9 @@ impl Node {
         }
         if moved {
             self.tell_learnt(app, accepted.ballot, &state);
+        }
+        if state.phase != Phase::Idle {
+            self.judge.hasten(app, now);
         }
         self.take_up(app, now);
         self.adopt(app, accepted);

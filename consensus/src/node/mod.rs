@@ -139,6 +139,12 @@ impl Node {
         if self.selfcheck.on_wake(now, self.wanted.0) {
             self.judge.on_pause(now);
         }
+        // Most of what comes is small talk, after which no app needs to be looked at again.
+        let talk = matches!(
+            input,
+            Input::Message(_, Message::Gossip(_) | Message::Pulse(_) | Message::Echo { .. })
+                | Input::Linked(..)
+        );
         match input {
             Input::Message(from, message) => {
                 self.on_heard(&from, now);
@@ -162,7 +168,9 @@ impl Node {
             }
             Input::Wake => self.on_wake(now),
         }
-        self.settle(now);
+        if !talk {
+            self.settle(now);
+        }
         self.wanted = self.next_wake(now);
     }
 
@@ -295,16 +303,13 @@ impl Node {
 
     /// Tells everybody what is believed here: at once when it changes, else now and then.
     fn tell_beliefs(&mut self, now: Moment) {
-        let beliefs = self.judge.beliefs(now);
-        let state: Vec<_> = beliefs
-            .iter()
-            .map(|belief| (belief.health, belief.qualified, belief.failures > 0))
-            .collect();
+        let state = self.judge.summary(now);
         let doubt = state.iter().any(|(_, _, doubt)| *doubt);
         let due = self.beliefs_at + if doubt { PULSE } else { REPEAT_BELIEFS };
-        if (state == self.beliefs_told && now < due) || beliefs.is_empty() {
+        if (state == self.beliefs_told && now < due) || state.is_empty() {
             return;
         }
+        let beliefs = self.judge.beliefs(now);
         self.beliefs_told = state;
         self.beliefs_at = now;
         self.beliefs_number += 1;

@@ -1,0 +1,243 @@
+//! `agent.toml` as meant: paths made whole, secrets read, each file that holds one checked for who else may read it.
+
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use consensus::model::CredentialId;
+use data_encoding::BASE64;
+
+use super::fault::{Findings, Span, alternatives};
+use super::tree::At;
+use super::typed::agent::{AgentFile, CredentialTable};
+use super::{AgentConfig, Credential, Credentials, DnsConfig, MeshConfig};
+
+/// No password and no key is longer.
+const SECRET_LIMIT: u64 = 64 * 1024;
+/// More seeds than a mesh has agents.
+const SEED_LIMIT: usize = 256;
+
+/// What the file means; `beside` is the folder that relative paths start from.
+pub(super) fn mean(
+    file: &AgentFile,
+    beside: &Path,
+    exposed: bool,
+    findings: &mut Findings<'_>,
+) -> AgentConfig {
+    let from = |path: &At<PathBuf>| beside.join(&path.value);
+    let data_dir = from(&file.agent.data_dir);
+    let certificate = from(&file.mesh.certificate);
+    let voters = file.mesh.voters.as_ref().map_or(certificate.with_file_name("voters.toml"), from);
+    let socket = file.status.socket.as_ref().map_or(data_dir.join("agent.sock"), from);
+    if socket.as_os_str().len() > 107 {
+        // sockaddr_un.sun_path has 108 bytes, the last a zero (unix(7)).
+        let span = file.status.socket.as_ref().map_or(&file.agent.data_dir.span, |path| &path.span);
+        let found = socket.as_os_str().len();
+        findings.error(
+            span,
+            format!("`socket`: expected a path of at most 107 bytes, found {found}; set `[status] socket`"),
+        );
+    }
+    if file.mesh.seeds.len() > SEED_LIMIT {
+        let found = file.mesh.seeds.len();
+        findings
+            .error(&file.mesh.at, format!("`seeds`: expected at most {SEED_LIMIT}, found {found}"));
+    }
+    if let Some(listen) = file.status.listen.as_ref().filter(|at| !at.value.ip().is_loopback()) {
+        let text = format!(
+            "`listen`: expected a loopback address, such as `127.0.0.1:{}`, found `{}`: reading from other hosts \
+             needs tokens, which are still to come",
+            listen.value.port(),
+            listen.value
+        );
+        findings.error(&listen.span, text);
+    }
+    AgentConfig {
+        source: file.agent.source.as_ref().map(|source| source.value),
+        mesh: MeshConfig {
+            listen: file.mesh.listen.value,
+            advertise: file.mesh.advertise.value.joined(),
+            seeds: file.mesh.seeds.iter().map(|seed| seed.value.joined()).collect(),
+            key: from(&file.mesh.key),
+            authority: from(&file.mesh.authority),
+            certificate,
+            voters,
+        },
+        status: file.status.listen.as_ref().map(|listen| listen.value),
+        socket,
+        dns: dns(file, findings),
+        credentials: credentials(file, beside, exposed, findings),
+        data_dir,
+    }
+}
+
+fn dns(file: &AgentFile, findings: &mut Findings<'_>) -> Option<DnsConfig> {
+    let table = file.dns.as_ref()?;
+    if table.listen.is_empty() {
+        findings.error(&table.at, "`[dns]` lacks `listen`: expected a list of `address:port`");
+    }
+    for (at, listen) in table.listen.iter().enumerate() {
+        if table.listen[..at].iter().any(|other| other.value == listen.value) {
+            findings.error(&listen.span, format!("`listen`: `{}` is named twice", listen.value));
+        }
+        if listen.value.ip().is_unspecified() {
+            // UDP answers from a wildcard socket leave with the wrong source on hosts with several addresses.
+            let text = "on a host with several addresses name each: an answer must come from the one that was asked";
+            findings.warn(&listen.span, text);
+        }
+    }
+    let listen = table.listen.iter().map(|listen| listen.value).collect();
+    Some(DnsConfig { listen, stale_after: table.stale_after.value.0 })
+}
+
+fn credentials(
+    file: &AgentFile,
+    beside: &Path,
+    exposed: bool,
+    findings: &mut Findings<'_>,
+) -> Credentials {
+    let mut credentials = Credentials::new();
+    for (name, table) in &file.credentials.0 {
+        if exposed && let Some(inline) = table.password.as_ref().or(table.secret.as_ref()) {
+            let text = "the secret stands in a file that everybody on this computer may read: `chmod 640` it, or \
+                        name a file of its own with `password_file` or `secret_file`";
+            findings.error(&inline.span, text);
+        }
+        if let Some(credential) = credential(&name.value, table, beside, findings) {
+            credentials.insert(name.value.clone(), credential);
+        }
+    }
+    credentials
+}
+
+fn credential(
+    name: &CredentialId,
+    table: &CredentialTable,
+    beside: &Path,
+    findings: &mut Findings<'_>,
+) -> Option<Credential> {
+    let login = [
+        ("user", table.user.as_ref().map(|at| &at.span)),
+        ("password", table.password.as_ref().map(|at| &at.span)),
+        ("password_file", table.password_file.as_ref().map(|at| &at.span)),
+    ];
+    let key = [
+        ("name", table.name.as_ref().map(|at| &at.span)),
+        ("algorithm", table.algorithm.as_ref().map(|at| &at.span)),
+        ("secret", table.secret.as_ref().map(|at| &at.span)),
+        ("secret_file", table.secret_file.as_ref().map(|at| &at.span)),
+    ];
+    let typed = |keys: &[(&'static str, Option<&Span>)]| {
+        keys.iter().find_map(|(key, span)| Some((*key, (*span)?.clone())))
+    };
+    match (typed(&login), typed(&key)) {
+        (Some(_), Some((stray, span))) => {
+            let text =
+                format!("`{stray}` belongs to a TSIG key, `{name}` is a log-in by its other keys");
+            findings.error(&span, text);
+            None
+        }
+        (None, None) => {
+            let text = format!(
+                "credential `{name}` is empty: expected `user` and {} for a database, or {} and {} for TSIG",
+                alternatives(["password_file", "password"]),
+                "`name`, `algorithm`",
+                alternatives(["secret_file", "secret"]),
+            );
+            findings.error(&table.at, text);
+            None
+        }
+        (Some(_), None) => {
+            let user = table.user.as_ref().map(|user| user.value.0.clone());
+            if user.is_none() {
+                findings.error(&table.at, format!("credential `{name}` lacks `user`"));
+            }
+            let given = (&table.password, &table.password_file);
+            let password = secret(("password", "password_file"), given, beside, findings)?;
+            Some(Credential::Login { user: user?, password: password.map(|(text, _)| text) })
+        }
+        (None, Some(_)) => tsig(name, table, beside, findings),
+    }
+}
+
+fn tsig(
+    name: &CredentialId,
+    table: &CredentialTable,
+    beside: &Path,
+    findings: &mut Findings<'_>,
+) -> Option<Credential> {
+    let mut lacks = |key| findings.error(&table.at, format!("credential `{name}` lacks {key}"));
+    if table.name.is_none() {
+        lacks("`name`, the key's name as the server knows it");
+    }
+    if table.algorithm.is_none() {
+        lacks("`algorithm`: expected `hmac-sha256`, `hmac-sha384` or `hmac-sha512`");
+    }
+    if table.secret.is_none() && table.secret_file.is_none() {
+        lacks("its secret: expected `secret_file` or `secret`");
+    }
+    let given = (&table.secret, &table.secret_file);
+    let (text, span) = secret(("secret", "secret_file"), given, beside, findings)??;
+    let secret = match BASE64.decode(text.trim().as_bytes()) {
+        Ok(secret) if !secret.is_empty() => secret,
+        _ => {
+            // What was found is a secret, or nearly one.
+            findings.error(&span, "expected the secret in base64, as `tsig-keygen` prints it");
+            return None;
+        }
+    };
+    Some(Credential::Key {
+        name: table.name.as_ref()?.value.0.clone(),
+        algorithm: table.algorithm.as_ref()?.value.0.to_owned(),
+        secret,
+    })
+}
+
+/// What was typed for a secret, or stands in the file that was; the outer `None` after a finding.
+#[allow(clippy::option_option)]
+fn secret(
+    (inline, filed): (&str, &str),
+    given: (&Option<At<super::leaf::Secret>>, &Option<At<PathBuf>>),
+    beside: &Path,
+    findings: &mut Findings<'_>,
+) -> Option<Option<(String, Span)>> {
+    match given {
+        (None, None) => Some(None),
+        (Some(secret), None) => Some(Some((secret.value.0.clone(), secret.span.clone()))),
+        (Some(_), Some(file)) => {
+            findings
+                .error(&file.span, format!("`{inline}` and `{filed}` are both given: keep one"));
+            None
+        }
+        (None, Some(file)) => match read_secret(&beside.join(&file.value)) {
+            Ok(text) => Some(Some((text, file.span.clone()))),
+            Err(why) => {
+                findings.error(&file.span, format!("`{filed}`: {why}"));
+                None
+            }
+        },
+    }
+}
+
+/// The first line of a file that nobody else may read.
+fn read_secret(path: &Path) -> Result<String, String> {
+    let shown = path.display();
+    let cannot = |error: std::io::Error| format!("cannot read `{shown}`: {error}");
+    let file = std::fs::metadata(path).map_err(cannot)?;
+    if !file.is_file() {
+        return Err(format!("expected a plain file, `{shown}` is none"));
+    }
+    if file.permissions().mode() & 0o007 != 0 {
+        return Err(format!("everybody on this computer may read `{shown}`: `chmod 600 {shown}`"));
+    }
+    let mut text = String::new();
+    let open = std::fs::File::open(path).map_err(cannot)?;
+    open.take(SECRET_LIMIT + 1).read_to_string(&mut text).map_err(cannot)?;
+    if text.len() as u64 > SECRET_LIMIT {
+        return Err(format!("expected at most {SECRET_LIMIT} bytes in `{shown}`"));
+    }
+    match text.trim_end_matches(['\r', '\n']) {
+        "" => Err(format!("`{shown}` is empty")),
+        secret => Ok(secret.to_owned()),
+    }
+}

@@ -1,0 +1,323 @@
+//! One break each in a small good file, and all that is said of it.
+
+/// What stands in the good file, what stands there instead, and the lines that are said.
+type Case = (&'static str, &'static str, &'static [&'static str]);
+
+pub const CASES: &[Case] = &[
+    (
+        "name = \"shop\"",
+        "name = \"Shop & Co\"",
+        &[
+            "f:2:8: `name`: expected 1 to 63 of a-z, 0-9, `-` and `_`, starting with a letter or digit, found `Shop & Co`; did you mean `shop-co`?",
+        ],
+    ),
+    ("name = \"shop\"", "name = 'shop'\nname = 'shup'", &["f:3:1: `name` is set twice"]),
+    (
+        "name = \"shop\"",
+        "name = shop",
+        &["f:2:8: expected a value; a text stands in quotes, `\"…\"`"],
+    ),
+    ("[app]", "[app", &["f:1:5: unclosed table, expected `]`"]),
+    (
+        "[app]",
+        "[app]\ninterval = \"5s\"",
+        &["f:2:1: unknown key `interval` in `[app]`: it belongs in `[probe]`"],
+    ),
+    ("[app]", "[[app]]", &["f:1:1: `app` is given once: write `[app]` in place of `[[app]]`"]),
+    (
+        "[[stack]]\nname = \"a\"",
+        "[stack]\nname = \"a\"",
+        &[
+            "f:9:1: `stack` may be given several times: write `[[…]]` in place of `[…]`",
+            "f:13:3: `stack` is set twice",
+        ],
+    ),
+    (
+        "[data]",
+        "[probe]\nwindow = \"900ms\"\n[data]",
+        &[
+            "f:4:10: `window`: expected a duration from `1s` to `10m`, such as `500ms`, `8s`, `5m` or `1h`, found `900ms`",
+        ],
+    ),
+    (
+        "[data]",
+        "[probe]\ntimeout = \"9s\"\n[data]",
+        &[
+            "f:4:11: `timeout`: expected at most the window, `8s`, found `9s`: a look that is still waiting says nothing",
+        ],
+    ),
+    (
+        "[data]",
+        "[probe]\nwindow = \"2s\"\n[data]",
+        &[
+            "f:3:1: warning: an interval (`5s`) longer than the window (`2s`): a failure may be noticed that much later",
+        ],
+    ),
+    (
+        "[data]",
+        "[probe]\ninterval = 5\n[data]",
+        &[
+            "f:4:12: `interval`: expected a duration from `100ms` to `10m`, such as `500ms`, `8s`, `5m` or `1h`, found the number `5`; did you mean `\"5s\"`?",
+        ],
+    ),
+    (
+        "[data]",
+        "[quorum]\nregions = 0\n[data]",
+        &["f:4:11: `regions`: expected a whole number from 1 to 64, found the number `0`"],
+    ),
+    (
+        "[data]",
+        "[quorum]\nregions = 1\n[data]",
+        &["f:4:11: warning: `regions = 1`: one region cut off from the app can move it"],
+    ),
+    (
+        "[data]",
+        "[data]\nmax_loss = \"30s\"",
+        &[
+            "f:4:12: `max_loss`: a loss in time (`30s`) is not supported yet, it needs a guard to hold the primary to it: give bytes, such as `16MiB`",
+        ],
+    ),
+    (
+        "[data]",
+        "[data]\nmax_loss = 0",
+        &[
+            "f:4:12: `max_loss`: expected `0` or a size such as `512KiB` or `16MiB`, found the number `0`; write it in quotes: `\"0\"`",
+        ],
+    ),
+    (
+        "[data]",
+        "[data]\nmax_loss = \"16MB\"",
+        &[
+            "f:4:12: `max_loss`: expected `0` or a size such as `512KiB` or `16MiB`, found `16MB`; did you mean `16MiB`?",
+        ],
+    ),
+    (
+        "[data]",
+        "[data]\nacross = \"true\"",
+        &["f:4:10: `across`: expected `true` or `false`, found `true`; without quotes"],
+    ),
+    (
+        "dns-only",
+        "best_effort",
+        &[
+            "f:4:11: `fencing`: expected `required`, `best-effort` or `dns-only`, found `best_effort`; did you mean `best-effort`?",
+        ],
+    ),
+    ("name = \"b\"", "name = \"a\"", &["f:14:8: stack `a` is named twice"]),
+    (
+        "[[stack]]\nname = \"b\"\n[[stack.endpoint]]\nurl = \"http://192.0.2.2/\"\n",
+        "",
+        &["f:9:1: warning: one stack alone: there is nothing to fail over to"],
+    ),
+    (
+        "url = \"http://192.0.2.2/\"",
+        "url = \"http://web.example/\"",
+        &[
+            "f:17:1: stack `b` cannot answer record `shop.example` A: no endpoint of it has an IPv4 address in its URL; give `values = { b = [\"…\"] }`",
+        ],
+    ),
+    (
+        "url = \"http://192.0.2.2/\"",
+        "url = \"192.0.2.2:80\"",
+        &[
+            "f:16:7: `url`: expected `http(s)://host[:port]/path` or `tcp://host:port`, found `192.0.2.2:80`; it begins with `http://`, `https://` or `tcp://`",
+        ],
+    ),
+    (
+        "url = \"http://192.0.2.2/\"",
+        "follow = \"dns:web.internal\"",
+        &["f:16:1: `follow` is not supported yet: list every endpoint by its `url`"],
+    ),
+    (
+        "url = \"http://192.0.2.2/\"",
+        "url = \"tcp://192.0.2.2:80\"\nexpect = { body = \"x\" }",
+        &[
+            "f:16:7: a `tcp://` endpoint is connected to and nothing said: `host` and `expect` go with HTTP",
+        ],
+    ),
+    (
+        "url = \"http://192.0.2.2/\"",
+        "url = \"http://192.0.2.2/\"\nexpect = { status = [99, \"200\"] }",
+        &[
+            "f:17:22: `status`: expected a whole number from 100 to 599, found the number `99`",
+            "f:17:26: `status`: expected a whole number from 100 to 599, found `200`; without quotes: `200`",
+        ],
+    ),
+    (
+        "url = \"http://192.0.2.2/\"",
+        "url = \"https://192.0.2.2/\"\nauthority = \"ca.pem\"",
+        &[
+            "f:17:13: `authority`: expected PEM, found `ca.pem`: a path means nothing here, apply the file with `quorate`",
+        ],
+    ),
+    (
+        "url = \"http://192.0.2.2/\"",
+        "url = \"https://192.0.2.2/\"\nauthority = \"-----BEGIN X\"",
+        &["f:17:13: `authority`: expected one or more PEM certificates"],
+    ),
+    (
+        "url = \"http://192.0.2.2/\"",
+        "url = \"http://192.0.2.2/\"\nname=\"w\"\n[[stack.endpoint]]\nurl = \"http://192.0.2.3/\"\nname = \"w\"",
+        &["f:20:8: target `w` is named twice in stack `b`"],
+    ),
+    (
+        "[[stack.endpoint]]\nurl = \"http://192.0.2.2/\"",
+        "",
+        &[
+            "f:13:1: stack `b` has neither `[[stack.endpoint]]` nor `[[stack.database]]`: nothing to look at",
+            "f:16:1: stack `b` cannot answer record `shop.example` A: no endpoint of it has an IPv4 address in its URL; give `values = { b = [\"…\"] }`",
+        ],
+    ),
+    (
+        "[[record]]",
+        "[[stack.database]]\nname = \"orders\"\nengine = \"postgres\"\naddress = \"192.0.2.9:5432\"\ncredential = \"orders\"\n[[record]]",
+        &[
+            "f:9:1: stack `a` lacks database `orders`, which stack `b` has: every stack needs a replica",
+        ],
+    ),
+    (
+        "[[record]]",
+        "[[stack.database]]\nname = \"orders\"\nengine = \"mysql\"\naddress = \"192.0.2.9\"\nguard = \"db-1\"\nview = \"guard\"\n[[record]]",
+        &[
+            "f:19:10: `engine`: `mysql` is not supported yet: this version speaks `postgres` only",
+            "f:20:11: `address`: expected `host:port`, found `192.0.2.9`; the port is missing",
+            "f:21:1: `guard` is not supported yet: guards come with the data issue; leave it out",
+            "f:22:8: `view`: `guard` is not supported yet: guards come with the data issue; every voter looks itself with `direct`",
+        ],
+    ),
+    (
+        "type = \"A\"",
+        "type = \"AAAA\"",
+        &[
+            "f:17:1: stack `a` cannot answer record `shop.example` AAAA: no endpoint of it has an IPv6 address in its URL; give `values = { a = [\"…\"] }`",
+            "f:17:1: stack `b` cannot answer record `shop.example` AAAA: no endpoint of it has an IPv6 address in its URL; give `values = { b = [\"…\"] }`",
+        ],
+    ),
+    (
+        "type = \"A\"",
+        "type = \"a\"",
+        &["f:19:8: `type`: expected `A`, `AAAA`, `CNAME` or `TXT`, found `a`; did you mean `A`?"],
+    ),
+    (
+        "type = \"A\"",
+        "type = \"SRV\"",
+        &[
+            "f:19:8: `type`: `SRV` is not supported yet: this version publishes A, AAAA, CNAME and TXT",
+        ],
+    ),
+    (
+        "type = \"A\"",
+        "type = \"A\"\nttl = 0",
+        &["f:20:7: `ttl`: expected a whole number from 1 to 86400, found the number `0`"],
+    ),
+    (
+        "type = \"A\"",
+        "type = \"A\"\nttl = \"30\"",
+        &[
+            "f:20:7: `ttl`: expected a whole number from 1 to 86400, found `30`; without quotes: `30`",
+        ],
+    ),
+    (
+        "type = \"A\"",
+        "type = \"CNAME\"\nvalues = { a = [\"x.example\"], b = [\"y.example\", \"-\"] }",
+        &[
+            "f:18:8: a CNAME cannot stand at the apex of zone `shop.example`: use A or AAAA",
+            "f:20:49: a CNAME has one value",
+            "f:20:49: expected a DNS name, found `-`",
+        ],
+    ),
+    (
+        "type = \"A\"",
+        "type = \"A\"\nvalues = { a = [\"192.0.2.7\"] }",
+        &["f:17:1: stack `b` cannot answer record `shop.example` A: `values` has nothing for it"],
+    ),
+    (
+        "type = \"A\"",
+        "type = \"A\"\nvalues = { a = [\"192.0.2.7\"], bb = [\"::1\"], b = [] }",
+        &[
+            "f:20:31: no stack is named `bb`: did you mean `b`?",
+            "f:20:45: stack `b` would answer nothing: expected one value or more",
+        ],
+    ),
+    (
+        "type = \"A\"",
+        "type = \"A\"\nvalues = { a = \"192.0.2.7\", b = [\"::1\"] }",
+        &["f:20:16: `values.a`: expected a list, `[…]`, each a text, found `192.0.2.7`"],
+    ),
+    (
+        "type = \"A\"",
+        "type = \"A\"\ndriver = \"rfc2136\"",
+        &[
+            "f:17:1: `driver = \"rfc2136\"` lacks `server`: expected the zone's primary server, `host:port`",
+            "f:17:1: `driver = \"rfc2136\"` lacks `zone`: expected the zone to update",
+            "f:17:1: `driver = \"rfc2136\"` lacks `credential`: expected the name of a TSIG key",
+        ],
+    ),
+    (
+        "type = \"A\"",
+        "type = \"A\"\ndriver = \"route53\"",
+        &[
+            "f:20:10: `driver`: `route53` is not supported yet: delegate the name to the agents (`built-in`) or update your own server (`rfc2136`)",
+        ],
+    ),
+    (
+        "type = \"A\"",
+        "type = \"A\"\nserver = \"192.0.2.53:53\"",
+        &["f:20:10: `server` goes with `driver = \"rfc2136\"`"],
+    ),
+    (
+        "type = \"A\"",
+        "type = \"A\"\n[[record]]\nname = \"Shop.Example.\"\ntype = \"A\"",
+        &["f:21:8: record `shop.example` A is named twice: several values go into one record"],
+    ),
+    (
+        "type = \"A\"",
+        "type = \"A\"\n[[record]]\nname = \"shop.example\"\ntype = \"CNAME\"\nvalues = { a = [\"x.y\"], b = [\"x.y\"] }",
+        &[
+            "f:21:8: record `shop.example` has A and CNAME: a CNAME stands alone at its name",
+            "f:21:8: a CNAME cannot stand at the apex of zone `shop.example`: use A or AAAA",
+        ],
+    ),
+    (
+        "name = \"shop.example\"\ntype",
+        "name = \"shop.example.org\"\ntype",
+        &[
+            "f:18:8: `shop.example.org` lies in no `[[zone]]` of this file: the built-in server would refuse it",
+        ],
+    ),
+    (
+        "name = \"shop.example\"\ntype",
+        "name = \"bücher.example\"\ntype",
+        &[
+            "f:18:8: `name`: expected a DNS name of at most 253 octets, labels at most 63, found `bücher.example`; write it in its ASCII form, `xn--…`",
+        ],
+    ),
+    (
+        "ns = [\"ns1.example\"]",
+        "ns = []",
+        &[
+            "f:5:1: `[[zone]]` lacks `ns`: expected the names it is delegated to, one per agent that serves it",
+        ],
+    ),
+    (
+        "ns = [\"ns1.example\"]",
+        "ns = \"ns1.example\"",
+        &[
+            "f:7:6: `ns`: expected a list, `[…]`, each a DNS name of at most 253 octets, labels at most 63, found `ns1.example`",
+        ],
+    ),
+    (
+        "contact = \"admin@example\"",
+        "contact = \"admin\"",
+        &[
+            "f:8:11: `contact`: expected a mail address such as `hostmaster@example.com`, found `admin`",
+        ],
+    ),
+    (
+        "contact = \"admin@example\"",
+        "",
+        &[
+            "f:5:1: `[[zone]]` lacks `contact`: expected a mail address such as `hostmaster@example.com`",
+        ],
+    ),
+];

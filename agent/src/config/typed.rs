@@ -1,0 +1,256 @@
+//! Both files as typed: every key, its type, its default, what it is for. The JSON Schema is made from this.
+
+use std::borrow::Cow;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use consensus::model::{
+    AppId, CredentialId, Engine, Fencing, Mode, RecordKind, Site, StackId, TargetName,
+};
+
+/// App files: what is applied to the mesh.
+pub(crate) mod app {
+    use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+    use toml::Spanned;
+    use toml::de::DeValue;
+
+    use super::*;
+    use crate::config::address::{Contact, DnsName, EndpointUrl, HostPort};
+    use crate::config::fault::{Findings, Span};
+    use crate::config::leaf::{DriverWord, LossBudget, Sight, Text, Time, Whole};
+    use crate::config::tree::{At, Field, Named, Raw, Shape, described, prose, table_of, tables};
+
+    const MINUTE: u64 = 60_000;
+    const DAY: u64 = 24 * 60 * MINUTE;
+
+    tables! {
+        /// An app of a Quorate mesh: where it lives, how it is watched, what may happen to its data, and what
+        /// clients look up. `quorate apply` puts it before the voters.
+        pub struct AppFile = "the file" {
+            /// The app itself.
+            app: AppTable,
+            /// What it takes to hold a stack for down.
+            quorum: QuorumTable,
+            /// How every target is looked at.
+            probe: ProbeTable,
+            /// What may happen to data.
+            data: DataTable,
+            /// Zones that the built-in DNS server answers for.
+            zone: Vec<ZoneTable>,
+            /// The complete copies of the app, in order of preference.
+            stack: Vec<StackTable>,
+            /// What clients look up.
+            record: Vec<RecordTable>,
+        }
+
+        /// The app itself.
+        pub struct AppTable = "`[app]`" {
+            /// What the mesh knows it by.
+            name: At<AppId>,
+            /// Whether the mesh acts by itself, asks for approval, or only says what it would do.
+            mode: At<Mode> = "automatic",
+            /// How long after an automatic failover the next one must wait; `0s` for no wait.
+            cooldown: At<Time<0, { 30 * DAY }>> = "15m",
+        }
+
+        /// What it takes to hold a stack for down, besides a majority of all voters.
+        pub struct QuorumTable = "`[quorum]`" {
+            /// In how many regions it must be seen down.
+            regions: At<Whole<1, 64>> = 2,
+        }
+
+        /// How every target is looked at.
+        pub struct ProbeTable = "`[probe]`" {
+            /// Between two looks at a healthy target; a failing one is looked at more often.
+            interval: At<Time<100, { 10 * MINUTE }>> = "5s",
+            /// The limit of one look; by default 4s, and half the window where that is less.
+            timeout: Option<At<Time<50, MINUTE>>>,
+            /// Down only after this long without one success.
+            window: At<Time<1_000, { 10 * MINUTE }>> = "8s",
+        }
+
+        /// What may happen to data.
+        pub struct DataTable = "`[data]`" {
+            /// The most bytes of the primary's log that a promotion may leave behind.
+            max_loss: At<LossBudget> = "0",
+            /// What must be known of the old primary before another is promoted.
+            fencing: At<Fencing> = "required",
+            /// May a stack's web use the other stack's database, so that web alone may move?
+            across: At<bool> = false,
+        }
+
+        /// A zone that the built-in DNS server answers for.
+        pub struct ZoneTable = "`[[zone]]`" {
+            /// Its apex.
+            name: At<DnsName>,
+            /// The names under which it is delegated to the agents.
+            ns: Vec<At<DnsName>>,
+            /// The mail address of whoever answers for it.
+            contact: At<Contact>,
+        }
+
+        /// One complete copy of the app in one place.
+        pub struct StackTable = "`[[stack]]`" {
+            /// Its name.
+            name: At<StackId>,
+            /// The place it lives in, where several apps share one; by default its name.
+            site: Option<At<Site>>,
+            /// Its web endpoints.
+            endpoint: Vec<EndpointTable>,
+            /// Its databases.
+            database: Vec<DatabaseTable>,
+        }
+
+        /// A web endpoint.
+        pub struct EndpointTable = "`[[stack.endpoint]]`" {
+            /// Its name within the stack; `web-1`, `web-2`, … where none is given.
+            name: Option<At<TargetName>>,
+            /// Where it is and how to speak to it.
+            url: At<EndpointUrl>,
+            /// The name for the Host header, SNI and the certificate, where it is not the URL's.
+            host: Option<At<DnsName>>,
+            /// What a healthy answer looks like; any 2xx where nothing is given.
+            expect: ExpectTable,
+            /// The authorities to trust in place of the system's: PEM, or the path of a PEM file beside this one.
+            authority: Option<At<String>>,
+        } later {
+                "follow" => "list every endpoint by its `url`",
+        }
+
+        /// What a healthy answer looks like.
+        pub struct ExpectTable = "`expect`" {
+            /// Any of these statuses.
+            status: Vec<At<Whole<100, 599>>>,
+            /// A text that is in the first 64 KiB of the body.
+            body: Option<At<Text<1024>>>,
+        }
+
+        /// A database of a stack.
+        pub struct DatabaseTable = "`[[stack.database]]`" {
+            /// Its name; databases of one name in different stacks are each other's replicas.
+            name: At<TargetName>,
+            /// What it speaks.
+            engine: At<Engine>,
+            /// Where it listens.
+            address: At<HostPort>,
+            /// The name of the credential to log in with; the secret lives on the agents that hold it.
+            credential: At<CredentialId>,
+            /// How it is looked at.
+            view: At<Sight> = "direct",
+        } later {
+                "guard" => "guards come with the data issue; leave it out",
+        }
+
+        /// What clients look up.
+        pub struct RecordTable = "`[[record]]`" {
+            /// The full name.
+            name: At<DnsName>,
+            /// The type.
+            r#type: At<RecordKind>,
+            /// How long it may be cached, in seconds.
+            ttl: At<Whole<1, 86_400>> = 30,
+            /// How it is published.
+            driver: At<DriverWord> = "built-in",
+            /// Of `rfc2136`: the primary server.
+            server: Option<At<HostPort>>,
+            /// Of `rfc2136`: the zone to update.
+            zone: Option<At<DnsName>>,
+            /// Of `rfc2136`: the name of the TSIG key.
+            credential: Option<At<CredentialId>>,
+            /// What it holds while each stack is active; by default the addresses of that stack's endpoints.
+            values: Named<StackId, Vec<At<String>>>,
+        }
+    }
+}
+
+/// Agent files: one per agent, never shared.
+pub(crate) mod agent {
+    use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+    use toml::Spanned;
+    use toml::de::DeValue;
+
+    use super::*;
+    use crate::config::address::{DnsName, HostPort};
+    use crate::config::fault::{Findings, Span};
+    use crate::config::leaf::{Algorithm, Secret, Text, Time};
+    use crate::config::tree::{At, Field, Named, Raw, Shape, described, prose, table_of, tables};
+
+    tables! {
+        /// One agent of a Quorate mesh: where it listens and where its secrets are. Its name, region and role are
+        /// in its certificate.
+        pub struct AgentFile = "the file" {
+            /// The process.
+            agent: AgentTable,
+            /// How the other agents are reached.
+            mesh: MeshTable,
+            /// The status page, the API and the metrics.
+            status: StatusTable,
+            /// The built-in DNS server; leave it out to run none.
+            dns: Option<DnsTable>,
+            /// The secrets this agent holds, by the names that app files use.
+            credentials: Named<CredentialId, CredentialTable>,
+        } later {
+                "health" => "leave it out (an agent judges itself by the other voters it hears)",
+        }
+
+        /// The process.
+        pub struct AgentTable = "`[agent]`" {
+            /// Where the store and the history are kept.
+            data_dir: At<PathBuf>,
+            /// The source address of probes, where the host has several.
+            source: Option<At<IpAddr>>,
+        }
+
+        /// How the other agents are reached.
+        pub struct MeshTable = "`[mesh]`" {
+            /// The UDP address to listen on.
+            listen: At<SocketAddr>,
+            /// Where the others reach this agent.
+            advertise: At<HostPort>,
+            /// Where some of the others are reached.
+            seeds: Vec<At<HostPort>>,
+            /// This agent's certificate, PEM.
+            certificate: At<PathBuf>,
+            /// Its private key, PEM.
+            key: At<PathBuf>,
+            /// The mesh's authority, PEM.
+            authority: At<PathBuf>,
+            /// The voters as `quorate init` fixed them; by default `voters.toml` beside the certificate.
+            voters: Option<At<PathBuf>>,
+        }
+
+        /// The status page, the API and the metrics.
+        pub struct StatusTable = "`[status]`" {
+            /// Where they are served; leave it out to serve only the socket.
+            listen: Option<At<SocketAddr>>,
+            /// The Unix socket that commands travel over; by default `agent.sock` in `data_dir`.
+            socket: Option<At<PathBuf>>,
+        }
+
+        /// The built-in DNS server.
+        pub struct DnsTable = "`[dns]`" {
+            /// Each address to serve, UDP and TCP.
+            listen: Vec<At<SocketAddr>>,
+            /// Answers that no majority has confirmed for this long become SERVFAIL.
+            stale_after: At<Time<1_000, { 24 * 60 * 60_000 }>> = "5m",
+        }
+
+        /// One secret: a log-in (`user`) or a TSIG key (`name`).
+        pub struct CredentialTable = "`[credentials.…]`" {
+            /// Of a log-in: the user.
+            user: Option<At<Text<255>>>,
+            /// The password; `password_file` keeps it out of this file.
+            password: Option<At<Secret>>,
+            /// The file that holds the password.
+            password_file: Option<At<PathBuf>>,
+            /// Of a TSIG key: its name, as the server knows it.
+            name: Option<At<DnsName>>,
+            /// Of a TSIG key: its algorithm.
+            algorithm: Option<At<Algorithm>>,
+            /// The secret in base64; `secret_file` keeps it out of this file.
+            secret: Option<At<Secret>>,
+            /// The file that holds the secret.
+            secret_file: Option<At<PathBuf>>,
+        }
+    }
+}
