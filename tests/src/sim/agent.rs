@@ -38,8 +38,8 @@ pub struct Agent {
     pub inbox: VecDeque<Input>,
     /// When the node wants to be woken, in true time.
     pub wake: Moment,
-    /// How often in a row it was woken without time passing.
-    pub spins: u32,
+    /// How often it was woken since then: an agent that is woken all the time does nothing else.
+    pub wakes: (u32, Moment),
 }
 
 impl Agent {
@@ -60,7 +60,7 @@ impl Agent {
             stopped: false,
             inbox: VecDeque::new(),
             wake: Moment::NEVER,
-            spins: 0,
+            wakes: (0, Moment::ZERO),
         }
     }
 

@@ -17,8 +17,9 @@ use crate::sim::check::register;
 use crate::sim::check::store::Words;
 use crate::sim::network::Place;
 
-/// More wakes than this without time passing, and the node spins.
-const SPINS: u32 = 1_000;
+/// More wakes than this within [`SPIN_WITHIN`], and the node spins.
+const SPINS: u32 = 200;
+const SPIN_WITHIN: Duration = Duration::from_millis(10);
 
 impl Simulation {
     /// Starts an agent from its disk.
@@ -132,16 +133,18 @@ impl Simulation {
             agent.wake = Moment::NEVER;
             return;
         }
-        let before = agent.wake;
-        self.input(place, Input::Wake);
-        let agent = &mut self.agents[place];
-        agent.spins = if agent.wake <= before { agent.spins + 1 } else { 0 };
-        if agent.spins > SPINS {
+        let (wakes, since) = agent.wakes;
+        agent.wakes = match self.now.since(since) < SPIN_WITHIN {
+            true => (wakes + 1, since),
+            false => (1, self.now),
+        };
+        if wakes > SPINS {
             let why = agent.node.as_ref().map_or("", |node| node.wake().1);
-            let text = format!("{} is woken for ever: {why}", agent.id);
+            let text = format!("{} is woken all the time: {why}", agent.id);
             agent.wake = Moment::NEVER;
-            self.report(vec![("time passes", text)]);
+            return self.report(vec![("time passes", text)]);
         }
+        self.input(place, Input::Wake);
     }
 
     /// Reads an agent's clocks for it.
