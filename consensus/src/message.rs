@@ -16,7 +16,7 @@ use crate::moment::Moment;
 pub const VALUE_LIMIT: usize = 192 * 1024;
 
 /// An encoded register value. The register itself never looks inside.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Value(Arc<[u8]>);
 
 impl Value {
@@ -71,7 +71,7 @@ impl<'de> Deserialize<'de> for Value {
 }
 
 /// A value and the ballot it was accepted at.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Accepted {
     /// The ballot.
     pub ballot: Ballot,
@@ -103,11 +103,6 @@ pub enum Message {
         app: AppId,
         /// Ballot and value.
         accepted: Accepted,
-    },
-    /// Send me what was chosen for this app.
-    Fetch {
-        /// The app.
-        app: AppId,
     },
 }
 
@@ -175,8 +170,9 @@ pub enum BallotBody {
     Accept {
         /// What the value was derived from.
         predecessor: Option<Accepted>,
-        /// The stores that reported the predecessor as what they accepted last: a quorum of them proves it chosen.
-        witnesses: Vec<AcceptorId>,
+        /// What every store of the promising quorum had accepted last ([`Ballot::ZERO`]: nothing). From these, and
+        /// never from the sender's word, follows whether the predecessor was chosen.
+        promises: Vec<(AcceptorId, Ballot)>,
         /// The value.
         value: Value,
     },

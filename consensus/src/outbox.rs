@@ -321,6 +321,12 @@ impl Outbox {
         self.push(Output::Send(to.clone(), message));
     }
 
+    /// Puts a save behind what rests on it: what a mutant does.
+    #[cfg(feature = "mutants")]
+    pub fn queue_save(&mut self, entry: Option<Entry>) {
+        self.queue.extend(entry.map(Output::Save));
+    }
+
     /// Takes the first thing to do.
     pub fn pop(&mut self) -> Option<Output> {
         self.queue.pop_front()

@@ -104,7 +104,7 @@ impl Saved {
                 register.accepted = Some(accepted);
             }
             Entry::Chosen { app, accepted } => {
-                self.registers.entry(app).or_default().chosen = Some(accepted)
+                self.registers.entry(app).or_default().chosen = Some(accepted);
             }
         }
     }

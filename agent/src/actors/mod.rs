@@ -1,1 +1,121 @@
-//! (being written) [`consensus::outbox::Output::Act`] → a task with a limit → [`consensus::outbox::Input::Report`].
+//! Turns each action into its effect on the outside, and into exactly one report.
+//!
+//! An action is begun only while its deadline lies ahead (PROTOCOL.md rule E1), asked again before every request that
+//! cannot be taken back, given up after its limit, and answered also when its task breaks. An action leaves no choice:
+//! the actors know no peers, no beliefs and no history, and compare tokens only with what the outside holds.
+
+mod attempt;
+mod database;
+mod dns;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use consensus::model::{Action, ActionFault, ActionFaultKind, Done, Effect, Report};
+use consensus::outbox::Input;
+use tokio::sync::mpsc;
+use tokio::task::JoinError;
+use tokio::time::timeout;
+
+use self::attempt::{Attempt, Stage, fault};
+use crate::clock;
+use crate::config::Credentials;
+
+/// The longest an action may take, whatever it asks for: what rule E1 counts on (PROTOCOL.md 0.1 i).
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// Carries out actions, each in a task of its own.
+#[derive(Clone, Debug)]
+pub struct Actors {
+    credentials: Arc<Credentials>,
+    inputs: mpsc::Sender<Input>,
+    wall_ms: fn() -> u64,
+}
+
+impl Actors {
+    /// Actors that hold these secrets and report to this loop.
+    pub fn new(credentials: Arc<Credentials>, inputs: mpsc::Sender<Input>) -> Self {
+        Self { credentials, inputs, wall_ms: clock::wall_ms }
+    }
+
+    /// The same, signing by another wall clock: milliseconds since 1970.
+    pub fn with_wall(self, wall_ms: fn() -> u64) -> Self {
+        Self { wall_ms, ..self }
+    }
+
+    /// Begins an action; its report follows as an input. Within a tokio runtime.
+    pub fn start(&self, action: Action) {
+        let actors = self.clone();
+        tokio::spawn(async move {
+            let report = actors.carry_out(action).await;
+            // A loop that has ended wants no report.
+            let _ = actors.inputs.send(Input::Report(report)).await;
+        });
+    }
+
+    async fn carry_out(&self, action: Action) -> Report {
+        let began = Instant::now();
+        let limit = action.limit.min(LIMIT);
+        let stage = Stage::default();
+        let Action { app, token, term, item, .. } = action.clone();
+        let mut task = tokio::spawn(perform(self.clone(), action, stage.clone()));
+        let result = match timeout(limit, &mut task).await {
+            Ok(ended) => ended.unwrap_or_else(|error| Err(broken(error))),
+            Err(_) => {
+                task.abort();
+                // Once it has ended it sends nothing more; it may also have come to its end just now.
+                match task.await {
+                    Ok(result) => result,
+                    Err(error) if error.is_panic() => Err(broken(error)),
+                    Err(_) => Err(fault(
+                        ActionFaultKind::Unknown,
+                        format!("no end within {limit:?}, while {}", stage.last()),
+                    )),
+                }
+            }
+        };
+        Report { app, token, term, item, took: began.elapsed(), result }
+    }
+}
+
+async fn perform(actors: Actors, action: Action, stage: Stage) -> Result<Done, ActionFault> {
+    let mut attempt = Attempt::new(action.deadline, stage);
+    match &action.effect {
+        Effect::Fence(database) => {
+            let order = database::Order::new(&action, database, &actors.credentials)?;
+            database::fence(&mut attempt, &order).await
+        }
+        Effect::Unfence(database) => {
+            let order = database::Order::new(&action, database, &actors.credentials)?;
+            database::unfence(&mut attempt, &order).await
+        }
+        Effect::Promote { database, candidate, at_least } => {
+            let order = database::Order::new(&action, database, &actors.credentials)?;
+            database::promote(&mut attempt, &order, candidate, *at_least).await
+        }
+        Effect::Publish { name, driver, sets, stack } => {
+            let order = dns::Order {
+                app: &action.app,
+                token: action.token,
+                name,
+                sets,
+                stack,
+                credentials: &actors.credentials,
+                wall_ms: actors.wall_ms,
+            };
+            dns::publish(&mut attempt, &order, driver).await
+        }
+    }
+}
+
+fn broken(error: JoinError) -> ActionFault {
+    let why = match error.try_into_panic() {
+        Ok(panic) => match (panic.downcast_ref::<String>(), panic.downcast_ref::<&str>()) {
+            (Some(text), _) => text.clone(),
+            (None, Some(text)) => (*text).to_owned(),
+            (None, None) => "no reason given".to_owned(),
+        },
+        Err(error) => error.to_string(),
+    };
+    fault(ActionFaultKind::Unknown, format!("the action broke: {why}"))
+}

@@ -78,6 +78,17 @@ impl fmt::Display for Token {
     }
 }
 
+/// Was a value that a quorum of promises reported chosen?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Certainty {
+    /// A quorum reported it: it was.
+    Chosen,
+    /// It may have been, with voters that did not answer.
+    Possible,
+    /// It cannot have been.
+    Unchosen,
+}
+
 /// One write, told apart from every other, so that its proposer finds it again after an unknown outcome (rule R6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct OperationId {
@@ -105,6 +116,8 @@ pub struct AppState {
     pub phase: Phase,
     /// The last decision.
     pub decision: Decision,
+    /// The last epoch that the mesh decided by itself: what the cooldown is counted from. Zero for none.
+    pub automatic: Epoch,
     /// Who carries out the current phase.
     pub claim: Option<Claim>,
     /// The last writes, oldest first, at most [`OPERATION_MEMORY`].

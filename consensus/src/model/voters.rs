@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{AgentId, Region};
 
 /// One mesh, told apart from every other: drawn at random by `quorate init`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct MeshId(pub u128);
+pub struct MeshId(#[serde(with = "hexadecimal")] pub u128);
 
 impl fmt::Display for MeshId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -19,7 +19,7 @@ impl fmt::Display for MeshId {
 
 /// One store of ballots. Drawn when the store is made and never used again (PROTOCOL.md rule R8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct AcceptorId(pub u128);
+pub struct AcceptorId(#[serde(with = "hexadecimal")] pub u128);
 
 impl fmt::Display for AcceptorId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -81,5 +81,27 @@ impl Voters {
             *regions.entry(&voter.region).or_default() += 1;
         }
         regions
+    }
+}
+
+/// 128 bits as a number on the wire and as text for people: neither JSON nor TOML has integers that large.
+mod hexadecimal {
+    use super::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(number: &u128, to: S) -> Result<S::Ok, S::Error> {
+        match to.is_human_readable() {
+            true => format!("{number:032x}").serialize(to),
+            false => number.serialize(to),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u128, D::Error> {
+        match from.is_human_readable() {
+            true => {
+                let text = String::deserialize(from)?;
+                u128::from_str_radix(&text, 16).map_err(serde::de::Error::custom)
+            }
+            false => u128::deserialize(from),
+        }
     }
 }

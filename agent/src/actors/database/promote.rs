@@ -1,0 +1,250 @@
+//! Makes a PostgreSQL replica the primary: checks that it is the one that was decided on, promotes, writes the token.
+//!
+//! On the critical path: one connection, and no waits of a fixed length. `pg_promote(true)` looks every 100 ms; asking
+//! it not to wait and looking ourselves is done in a fraction of that.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use consensus::model::{ActionFault, ActionFaultKind, Candidate, Done};
+use tokio::time::sleep;
+
+use super::postgres::{Row, Session};
+use super::unfence::open;
+use super::{Order, epoch};
+use crate::actors::attempt::{Attempt, fault};
+
+/// Between two looks at a promotion or a replay in progress.
+const PACE: Duration = Duration::from_millis(2);
+
+/// What the server is. A replica's timeline: its receiver's while it streams, else what its last restart point and its
+/// replayed pages say; the directory of its log is asked only if these seem to lag (see [`timeline`]).
+const LOOK: &str = "
+    SELECT pg_is_in_recovery() AS recovery,
+           (SELECT system_identifier FROM pg_control_system()) AS system,
+           CASE WHEN pg_is_in_recovery() THEN
+               greatest((SELECT received_tli FROM pg_stat_wal_receiver),
+                        (SELECT timeline_id FROM pg_control_checkpoint()),
+                        (SELECT min_recovery_end_timeline FROM pg_control_recovery()))
+           END AS replica_timeline,
+           CASE WHEN NOT pg_is_in_recovery() THEN
+               pg_walfile_name(pg_current_wal_insert_lsn())
+           END AS segment,
+           pg_last_wal_receive_lsn() - '0/0' AS received,
+           pg_last_wal_replay_lsn() - '0/0' AS replayed,
+           current_setting('default_transaction_read_only') AS read_only,
+           to_regclass('quorate.epoch') IS NOT NULL AS has_table";
+
+/// What is asked of the new primary, in the epoch row's round trip.
+const FACTS: &str = "pg_walfile_name(pg_current_wal_insert_lsn()) AS segment, \
+                     pg_current_wal_flush_lsn() - '0/0' AS position";
+
+pub(super) async fn promote(
+    attempt: &mut Attempt,
+    order: &Order<'_>,
+    candidate: &Candidate,
+    at_least: Option<u64>,
+) -> Result<Done, ActionFault> {
+    let session = Session::open(attempt, order).await?;
+    attempt.enter("looking at the database");
+    let seen = session.row("looking", LOOK).await?;
+    let system = seen.number::<u64>("system");
+    if system != Some(candidate.system) {
+        let found = system.map_or("nothing".to_owned(), |system| system.to_string());
+        return Err(refused(
+            &session,
+            format!("belongs to another history: expected {}, found {found}", candidate.system),
+        ));
+    }
+    let table = seen.is_true("has_table");
+    let held = epoch::held(&session, order.app, table).await?;
+    epoch::compare(&session, held, order.token)?;
+
+    let before = match seen.is_true("recovery") {
+        true => {
+            fit(&session, &seen, candidate).await?;
+            if let Some(position) = at_least {
+                replay(attempt, &session, position).await?;
+            }
+            ask(attempt, &session).await?;
+            "promoted"
+        }
+        false => {
+            descends(&session, &seen, candidate).await?;
+            "was promoted before"
+        }
+    };
+
+    attempt.commit("raising `quorate.epoch`")?;
+    let row = epoch::raise(&session, order.app, order.token, table, FACTS).await?;
+    let timeline = segment_timeline(&row).unwrap_or_default();
+    let mut text = format!("{before}, on timeline {timeline}");
+    // pg_basebackup copies a fenced primary's settings along with its data.
+    if seen.text("read_only") == Some("on") && !open(attempt, &session).await? {
+        text += "; still read-only by default: its configuration file, or its role's, says so";
+    }
+    Ok(Done { proven: false, position: row.number("position"), text })
+}
+
+/// Is the replica what the decision saw: on its timeline, with at least what it had then?
+async fn fit(session: &Session, seen: &Row, candidate: &Candidate) -> Result<(), ActionFault> {
+    let timeline = timeline(session, seen, candidate).await?;
+    if timeline != candidate.timeline {
+        let expected = candidate.timeline;
+        return Err(refused(session, format!("is on timeline {timeline}, expected {expected}")));
+    }
+    let received = seen.number::<u64>("received");
+    let replayed = seen.number::<u64>("replayed").unwrap_or_default();
+    let has = received.unwrap_or_default().max(replayed);
+    let expected = candidate.position;
+    match received {
+        _ if expected <= has => Ok(()),
+        Some(_) => Err(refused(
+            session,
+            format!("has received {}, expected at least {}", lsn(has), lsn(expected)),
+        )),
+        // Restarted since, and not through with its own log yet.
+        None => Err(fault(
+            ActionFaultKind::Unknown,
+            format!(
+                "`{}` has replayed {} since it was started, expected at least {}",
+                session.place(),
+                lsn(has),
+                lsn(expected)
+            ),
+        )),
+    }
+}
+
+/// A replica's timeline. Its control file lags after a switch until the next restart point; the log itself does not.
+async fn timeline(
+    session: &Session,
+    seen: &Row,
+    candidate: &Candidate,
+) -> Result<u32, ActionFault> {
+    let known = seen.number::<u32>("replica_timeline").unwrap_or_default();
+    if candidate.timeline <= known {
+        return Ok(known);
+    }
+    let sql = "SELECT max(left(name, 8)) AS newest FROM pg_ls_waldir() \
+               WHERE name ~ '^[0-9A-F]{24}$'";
+    let row = session.row("listing its log", sql).await?;
+    let newest = row.text("newest").and_then(|hex| u32::from_str_radix(hex, 16).ok());
+    Ok(newest.unwrap_or_default().max(known))
+}
+
+/// Waits until the replica has replayed this far; the action's limit ends it.
+async fn replay(attempt: &Attempt, session: &Session, position: u64) -> Result<(), ActionFault> {
+    attempt.enter("waiting for the replica to replay what the old primary wrote");
+    let sql = "SELECT pg_last_wal_replay_lsn() - '0/0' AS replayed, \
+               pg_is_in_recovery() AS recovery";
+    loop {
+        let row = session.row("reading its position", sql).await?;
+        if position <= row.number("replayed").unwrap_or_default() || !row.is_true("recovery") {
+            return Ok(());
+        }
+        sleep(PACE).await;
+    }
+}
+
+/// Promotes, and waits until it is done; the action's limit ends it.
+async fn ask(attempt: &mut Attempt, session: &Session) -> Result<(), ActionFault> {
+    attempt.commit("promoting")?;
+    session.run("promotion", "SELECT pg_promote(false)").await?;
+    attempt.enter("waiting for the promotion to end");
+    let sql = "SELECT pg_is_in_recovery() AS recovery";
+    while session.row("looking", sql).await?.is_true("recovery") {
+        sleep(PACE).await;
+    }
+    Ok(())
+}
+
+/// Is a server that is a primary already what this promotion would have made of it?
+async fn descends(session: &Session, seen: &Row, candidate: &Candidate) -> Result<(), ActionFault> {
+    let timeline = segment_timeline(seen).unwrap_or_default();
+    if Some(timeline) == candidate.timeline.checked_add(1) {
+        return Ok(());
+    }
+    if timeline <= candidate.timeline {
+        return Err(refused(
+            session,
+            format!("is a primary on timeline {timeline} already, expected a replica"),
+        ));
+    }
+    let sql = format!("SELECT pg_read_file('pg_wal/{timeline:08X}.history') AS history");
+    let row = session.row("reading its history", &sql).await?;
+    match branches(row.text("history").unwrap_or_default(), candidate) {
+        true => Ok(()),
+        false => Err(refused(
+            session,
+            format!(
+                "is a primary on timeline {timeline}, which does not come from {} at {}",
+                candidate.timeline,
+                lsn(candidate.position)
+            ),
+        )),
+    }
+}
+
+/// Does a history file say that the candidate's timeline was left at or after the candidate's position?
+fn branches(history: &str, candidate: &Candidate) -> bool {
+    history.lines().any(|line| {
+        let mut words = line.split_whitespace();
+        let timeline = words.next().and_then(|word| word.parse::<u32>().ok());
+        let left = words.next().and_then(parse_lsn);
+        timeline == Some(candidate.timeline) && left.is_some_and(|at| candidate.position <= at)
+    })
+}
+
+fn segment_timeline(row: &Row) -> Option<u32> {
+    u32::from_str_radix(row.text("segment")?.get(..8)?, 16).ok()
+}
+
+fn parse_lsn(text: &str) -> Option<u64> {
+    let (high, low) = text.split_once('/')?;
+    let high = u32::from_str_radix(high, 16).ok()?;
+    let low = u32::from_str_radix(low, 16).ok()?;
+    Some(u64::from(high) << 32 | u64::from(low))
+}
+
+fn lsn(position: u64) -> String {
+    format!("{:X}/{:X}", position >> 32, position & u64::from(u32::MAX))
+}
+
+fn refused(session: &Session, what: impl Display) -> ActionFault {
+    fault(ActionFaultKind::Refused, format!("`{}` {what}", session.place()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_history_branches_where_the_candidate_was_or_later() {
+        let history = "1\t0/5000148\tno recovery target specified\n\n2\t1/60001C8\treason\n";
+        let at = |timeline, position| Candidate {
+            name: "orders".parse().expect("a name"),
+            system: 7,
+            timeline,
+            position,
+        };
+        for (candidate, expected) in [
+            (at(1, 0x0500_0148), true),
+            (at(1, 0x0500_0000), true),
+            (at(1, 0x0500_0149), false),
+            (at(2, 0x1_0600_01c8), true),
+            (at(3, 0), false),
+        ] {
+            assert_eq!(branches(history, &candidate), expected, "{candidate:?}");
+        }
+        assert!(!branches("", &at(1, 0)));
+        assert!(!branches("1\tnonsense", &at(1, 0)));
+    }
+
+    #[test]
+    fn positions_read_as_they_are_written() {
+        assert_eq!(lsn(0x1_0600_01c8), "1/60001C8");
+        assert_eq!(parse_lsn("1/60001C8"), Some(0x1_0600_01c8));
+        assert_eq!(parse_lsn("1/"), None);
+    }
+}

@@ -1,0 +1,108 @@
+//! Real servers for tests: each listens on loopback at a port of its own, lives in a folder of its own, and is gone when
+//! its value is dropped, or when the test's process dies.
+
+// Each test crate uses some of it.
+#![allow(dead_code)]
+
+pub mod named;
+pub mod postgres;
+
+use std::future::Future;
+use std::net::{TcpListener, UdpSocket};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Long enough for a server to start on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Looks every few milliseconds until there is something to see; panics when patience ends.
+pub async fn eventually<T, F>(what: &str, mut look: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Option<T>>,
+{
+    let until = Instant::now() + PATIENCE;
+    loop {
+        if let Some(seen) = look().await {
+            return seen;
+        }
+        assert!(Instant::now() < until, "not seen within {PATIENCE:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// A port that is free on UDP and TCP just now.
+pub fn free_port() -> u16 {
+    loop {
+        let tcp = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = tcp.local_addr().expect("bound").port();
+        if UdpSocket::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// A server's process; killed when dropped, and by the kernel when the test dies.
+pub struct Process(Child);
+
+impl Process {
+    /// Starts a server as `user` (only root can; others start it as themselves), its output in `log`.
+    pub fn start(user: Option<&str>, log: &Path, program: &Path, arguments: &[&str]) -> Self {
+        let log = std::fs::File::create(log).expect("a log file");
+        let child = command_as(user, program)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a second handle"))
+            .stderr(log)
+            .process_group(0)
+            .spawn()
+            .expect("setpriv (util-linux) is installed");
+        Self(child)
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.0.try_wait(), Ok(None))
+    }
+
+    /// Sends a signal and waits for the end.
+    pub fn end(&mut self, signal: Signal) {
+        self.signal(signal);
+        let _ = self.0.wait();
+    }
+
+    pub fn signal(&mut self, signal: Signal) {
+        if self.is_running() {
+            let pid = Pid::from_raw(self.0.id() as i32).expect("a running process has a pid");
+            let _ = kill_process(pid, signal);
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.end(Signal::KILL);
+    }
+}
+
+/// A command that runs as `user` where we are root, and dies with us.
+pub fn command_as(user: Option<&str>, program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL"]);
+    if let (Some(user), true) = (user, rustix::process::geteuid().is_root()) {
+        command.args(["--reuid", user, "--regid", user, "--init-groups"]);
+    }
+    command.arg(program);
+    command
+}
+
+/// Runs a command to its end; panics with its output if it fails.
+pub fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {text}{complaint}");
+    text
+}

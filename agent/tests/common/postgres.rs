@@ -1,0 +1,225 @@
+//! PostgreSQL: a primary, and standbys that stream from it (TESTBED.md 2.3).
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+use tokio_postgres::{NoTls, SimpleQueryMessage};
+
+use super::{Process, command_as, eventually, free_port, run};
+
+/// The user PostgreSQL runs as where tests run as root, which it refuses.
+const USER: &str = "postgres";
+
+/// The role that has the documented rights and no more; its password is its name.
+pub const ROLE: &str = "quorate";
+
+const SETTINGS: &str = "
+listen_addresses = '127.0.0.1'
+unix_socket_directories = ''
+wal_level = replica
+wal_log_hints = on
+hot_standby = on
+max_wal_senders = 5
+max_connections = 30
+wal_keep_size = 64MB
+shared_buffers = 16MB
+fsync = off
+logging_collector = off
+";
+
+const ACCESS: &str = "
+host all quorate 127.0.0.1/32 scram-sha-256
+host all all 127.0.0.1/32 trust
+host replication all 127.0.0.1/32 trust
+";
+
+/// A running server, or one that was killed.
+pub struct Postgres {
+    pub port: u16,
+    pub folder: TempDir,
+    process: Process,
+}
+
+impl Postgres {
+    /// A new, empty primary.
+    pub async fn primary() -> Self {
+        let folder = folder();
+        let data = folder.path().join("data");
+        as_postgres("initdb")
+            .args(["--no-sync", "--no-instructions", "--locale=C", "-A", "trust", "-U", "postgres"])
+            .arg("-D")
+            .arg(&data)
+            .run();
+        append(&data.join("postgresql.conf"), SETTINGS);
+        fs::write(data.join("pg_hba.conf"), ACCESS).expect("pg_hba.conf is written");
+        Self::start(folder).await
+    }
+
+    /// A standby that streams from this server, under this name.
+    pub async fn standby(&self, name: &str) -> Self {
+        let folder = folder();
+        let data = folder.path().join("data");
+        let source =
+            format!("host=127.0.0.1 port={} user=postgres application_name={name}", self.port);
+        as_postgres("pg_basebackup")
+            .args(["-R", "-X", "stream", "-c", "fast", "--no-sync", "-d", &source])
+            .arg("-D")
+            .arg(&data)
+            .run();
+        let standby = Self::start(folder).await;
+        standby
+            .until("SELECT count(*) FROM pg_stat_wal_receiver WHERE status = 'streaming'", "1")
+            .await;
+        standby
+    }
+
+    async fn start(folder: TempDir) -> Self {
+        let data = folder.path().join("data");
+        let log = folder.path().join("log");
+        let mut last = String::new();
+        // Another may take the port between drawing and binding it.
+        for _ in 0..5 {
+            let port = free_port();
+            let setting = format!("port={port}");
+            let data = data.to_str().expect("a plain path");
+            let mut process =
+                Process::start(Some(USER), &log, &tool("postgres"), &["-D", data, "-c", &setting]);
+            let up = eventually("PostgreSQL starts or gives up", || {
+                let up = process.is_running();
+                async move {
+                    match up {
+                        false => Some(false),
+                        true => try_sql(port, "SELECT 1").await.ok().map(|_| true),
+                    }
+                }
+            })
+            .await;
+            if up {
+                return Self { port, folder, process };
+            }
+            last = fs::read_to_string(&log).unwrap_or_default();
+        }
+        panic!("PostgreSQL does not start: {last}");
+    }
+
+    /// Runs statements as superuser; the first column of the last row.
+    pub async fn sql(&self, sql: &str) -> String {
+        self.try_sql(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+
+    /// The same, where it may fail.
+    pub async fn try_sql(&self, sql: &str) -> Result<String, String> {
+        try_sql(self.port, sql).await
+    }
+
+    /// Waits until a query gives this.
+    pub async fn until(&self, sql: &str, expected: &str) {
+        eventually(&format!("`{sql}` gives `{expected}`"), || async {
+            let found = self.try_sql(sql).await.ok()?;
+            (found == expected).then_some(())
+        })
+        .await;
+    }
+
+    /// The history it belongs to.
+    pub async fn system(&self) -> u64 {
+        let system = self.sql("SELECT system_identifier FROM pg_control_system()").await;
+        system.parse().expect("a number")
+    }
+
+    /// Gives [`ROLE`] the rights that the actors' documentation names.
+    pub async fn grant_documented_rights(&self) {
+        for sql in [
+            "CREATE ROLE quorate LOGIN PASSWORD 'quorate' IN ROLE pg_monitor, pg_signal_backend",
+            "GRANT ALTER SYSTEM ON PARAMETER default_transaction_read_only TO quorate",
+            "GRANT EXECUTE ON FUNCTION pg_reload_conf() TO quorate",
+            "GRANT EXECUTE ON FUNCTION pg_promote(boolean, integer) TO quorate",
+            "GRANT CREATE ON DATABASE postgres TO quorate",
+        ] {
+            self.sql(sql).await;
+        }
+    }
+
+    /// Kills it, as a lost machine would.
+    pub fn kill(&mut self) {
+        self.process.end(Signal::KILL);
+    }
+
+    /// Stops it where it is; it keeps its connections and answers nothing.
+    pub fn freeze(&mut self) {
+        self.process.signal(Signal::STOP);
+    }
+}
+
+async fn try_sql(port: u16, sql: &str) -> Result<String, String> {
+    let place = format!("host=127.0.0.1 port={port} user=postgres dbname=postgres");
+    let (client, connection) =
+        tokio_postgres::connect(&place, NoTls).await.map_err(|error| error.to_string())?;
+    let driver = tokio::spawn(connection);
+    let answered = client.simple_query(sql).await;
+    drop(client);
+    let _ = driver.await;
+    let messages = answered.map_err(|error| match error.as_db_error() {
+        Some(said) => said.message().to_owned(),
+        None => error.to_string(),
+    })?;
+    let last = messages.iter().rev().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+        _ => None,
+    });
+    Ok(last.unwrap_or_default())
+}
+
+/// A folder that PostgreSQL's user may enter and owns.
+fn folder() -> TempDir {
+    let folder = tempfile::Builder::new().prefix("quorate-pg-").tempdir().expect("a folder");
+    if rustix::process::geteuid().is_root() {
+        run(Command::new("chown").arg(USER).arg(folder.path()));
+    }
+    folder
+}
+
+fn append(path: &Path, text: &str) {
+    let mut file = fs::OpenOptions::new().append(true).open(path).expect("initdb wrote it");
+    file.write_all(text.as_bytes()).expect("it can be written");
+}
+
+/// Where Debian keeps the newest PostgreSQL's programs; elsewhere they are in the path.
+fn tool(name: &str) -> PathBuf {
+    let mut versions: Vec<u32> = fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect();
+    versions.sort_unstable();
+    match versions.last() {
+        Some(version) => format!("/usr/lib/postgresql/{version}/bin/{name}").into(),
+        None => name.into(),
+    }
+}
+
+struct Tool(Command);
+
+fn as_postgres(name: &str) -> Tool {
+    Tool(command_as(Some(USER), &tool(name)))
+}
+
+impl Tool {
+    fn args<const N: usize>(mut self, arguments: [&str; N]) -> Self {
+        self.0.args(arguments);
+        self
+    }
+
+    fn arg(mut self, argument: impl AsRef<std::ffi::OsStr>) -> Self {
+        self.0.arg(argument);
+        self
+    }
+
+    fn run(mut self) {
+        run(&mut self.0);
+    }
+}

@@ -1,0 +1,326 @@
+//! Whether to move, and where to: the last line of PROTOCOL.md B.5, evaluated alike by proposer and acceptors.
+
+use std::time::Duration;
+
+use super::panel::{Aspect, Panel};
+use crate::model::{
+    Candidate, DatabaseSight, Fencing, Health, Stack, StackId, TargetId, TargetName, Verdict,
+};
+
+/// A standby is better only if nearly everybody reaches it, and far more than reach the active stack.
+const REACH: f64 = 0.9;
+const REACH_AHEAD: f64 = 0.4;
+/// A replica that heard from its primary no longer ago than this, before the primary fell silent, has a known loss.
+const STREAMED_WITHIN: Duration = Duration::from_secs(30);
+
+/// A move that the rule allows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Choice {
+    /// The stack to move to.
+    pub to: StackId,
+    /// What has to be done.
+    pub path: Path,
+    /// The databases to promote.
+    pub candidates: Vec<Candidate>,
+    /// The bytes of log known to be left behind.
+    pub loss_bytes: Option<u64>,
+    /// One line for people.
+    pub reason: String,
+}
+
+/// What has to be done for a move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Path {
+    /// DNS alone moves.
+    Web,
+    /// Databases are fenced and promoted first.
+    Data,
+}
+
+impl Panel<'_> {
+    /// What the mesh may do by itself about its active stack.
+    ///
+    /// # Errors
+    /// Why nothing may be done, in words.
+    pub fn failover(&self, active: &StackId) -> Result<Choice, String> {
+        let mut reasons = Vec::new();
+        for stack in self.definition.stacks.iter().filter(|stack| stack.name != *active) {
+            match self.failover_to(active, &stack.name) {
+                Ok(choice) => return Ok(choice),
+                Err(why) => reasons.push(why),
+            }
+        }
+        reasons.dedup();
+        Err(match reasons.is_empty() {
+            true => "there is no other stack".to_owned(),
+            false => reasons.join("; "),
+        })
+    }
+
+    /// May the mesh by itself move from `active` to `to`?
+    ///
+    /// # Errors
+    /// Why not, in words.
+    pub fn failover_to(&self, active: &StackId, to: &StackId) -> Result<Choice, String> {
+        let (path, reason) = self.cause(active)?;
+        let unfit = self.unfit(to, active, path, true);
+        if !unfit.is_empty() {
+            return Err(format!("{to} is not fit: {}", unfit.join(", ")));
+        }
+        let (there, here) = (self.reach(to), self.reach(active));
+        if there < REACH || there - here < REACH_AHEAD {
+            let percent = |share: f64| (share * 100.0).round();
+            return Err(format!(
+                "{to} is not better: {} % reach it, {} % reach {active}",
+                percent(there),
+                percent(here)
+            ));
+        }
+        let (candidates, loss_bytes) = self.promotion(active, to, path);
+        Ok(Choice { to: to.clone(), path, candidates, loss_bytes, reason })
+    }
+
+    /// May an operator move there, and what has to be done? Health of the active stack is not asked; fitness is, and
+    /// the loss budget unless `accept_loss`.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    pub fn operator(
+        &self,
+        active: &StackId,
+        to: &StackId,
+        accept_loss: bool,
+    ) -> Result<Choice, String> {
+        let path = if self.definition.has_databases() { Path::Data } else { Path::Web };
+        let unfit = self.unfit(to, active, path, !accept_loss);
+        if !unfit.is_empty() {
+            return Err(format!("{to} is not fit: {}", unfit.join(", ")));
+        }
+        let (candidates, loss_bytes) = self.promotion(active, to, path);
+        Ok(Choice { to: to.clone(), path, candidates, loss_bytes, reason: String::new() })
+    }
+
+    /// Is the active stack down, and what must move because of it?
+    fn cause(&self, active: &StackId) -> Result<(Path, String), String> {
+        let n = self.voters.members.len();
+        let verdict = |count: &Option<super::Count>| count.as_ref().map(|count| count.verdict);
+        let words = |what: &str, count: &super::Count| {
+            format!(
+                "{what} of {active} down for {} of {n} voters in {} regions",
+                count.down.len(),
+                count.regions
+            )
+        };
+        let web = self.count(active, Aspect::Web);
+        if !self.definition.has_databases() {
+            let count = web
+                .or_else(|| self.count(active, Aspect::Data))
+                .ok_or("nothing of it is watched")?;
+            return match count.verdict {
+                Verdict::Down => Ok((Path::Web, words("web", &count))),
+                _ => Err(self.standing(active, &count)),
+            };
+        }
+        let data = self.count(active, Aspect::Data).ok_or("nothing of its data is watched")?;
+        match (verdict(&web), data.verdict) {
+            (_, Verdict::Down) => match self.streaming(active) {
+                Some(replica) => Err(format!(
+                    "{replica} still streams from {active}: the mesh is blind, not the stack dead"
+                )),
+                None => Ok((Path::Data, words("database", &data))),
+            },
+            (Some(Verdict::Down), _) if data.up.len() >= self.majority => {
+                let path = if self.definition.data.across { Path::Web } else { Path::Data };
+                Ok((path, words("web", &web.expect("it has a verdict"))))
+            }
+            (Some(Verdict::Down), _) => Err(format!(
+                "the web of {active} is down, and its database is neither down nor up for a majority: {} down, {} up of {n}",
+                data.down.len(),
+                data.up.len()
+            )),
+            _ => Err(self.standing(
+                active,
+                web.as_ref().filter(|web| !web.down.is_empty()).unwrap_or(&data),
+            )),
+        }
+    }
+
+    /// Why a count does not suffice, in words.
+    fn standing(&self, stack: &StackId, count: &super::Count) -> String {
+        let (down, up, n) = (count.down.len(), count.up.len(), self.voters.members.len());
+        if down == 0 {
+            return format!("{stack} stands: nobody whose word counts sees it down");
+        }
+        if down < self.majority {
+            return format!(
+                "{stack} stands: {down} of {n} voters see it down, {} are needed",
+                self.majority
+            );
+        }
+        if count.regions < self.regions {
+            return format!(
+                "{stack} is contested: seen down in {} of {} regions needed",
+                count.regions, self.regions
+            );
+        }
+        format!("{stack} is contested: {down} of {n} voters see it down, {up} see it up")
+    }
+
+    /// A replica, elsewhere, that still receives from a database of this stack: the veto (Orchestrator's
+    /// "UnreachableMaster").
+    fn streaming(&self, active: &StackId) -> Option<TargetId> {
+        let elsewhere = self.definition.targets().filter(|(target, _)| target.stack != *active);
+        elsewhere.map(|(target, _)| target).find(|target| {
+            self.beliefs(target).any(|belief| belief.advancing && belief.health == Health::Up)
+        })
+    }
+
+    /// Why this stack could not be moved to; empty if it could.
+    pub fn unfit(
+        &self,
+        to: &StackId,
+        active: &StackId,
+        path: Path,
+        within_budget: bool,
+    ) -> Vec<String> {
+        let Some(stack) = self.definition.stack(to) else {
+            return vec!["it is not defined".into()];
+        };
+        let mut reasons = Vec::new();
+        let sees = |names: &mut dyn Iterator<Item = &TargetName>| {
+            let targets: Vec<_> = names.map(|name| self.target(to, name)).collect();
+            let qualified = |witness: &&super::Witness<'_>| {
+                targets.iter().any(|target| {
+                    witness.beliefs.iter().any(|belief| {
+                        belief.target == *target && belief.qualified && belief.health == Health::Up
+                    })
+                })
+            };
+            self.healthy().filter(qualified).count()
+        };
+        let n = self.voters.members.len();
+        let mut require = |what: String, seen: usize| {
+            if seen < self.majority {
+                reasons.push(format!(
+                    "{what} long enough up for {seen} of {n} voters, {} are needed",
+                    self.majority
+                ));
+            }
+        };
+        if !stack.endpoints.is_empty() {
+            require("web".into(), sees(&mut stack.endpoints.iter().map(|endpoint| &endpoint.name)));
+        }
+        if path == Path::Data {
+            for database in &stack.databases {
+                require(database.name.to_string(), sees(&mut [&database.name].into_iter()));
+            }
+            reasons.extend(self.unfit_data(stack, active, within_budget));
+        }
+        reasons
+    }
+
+    fn unfit_data(&self, stack: &Stack, active: &StackId, within_budget: bool) -> Vec<String> {
+        if self.definition.data.fencing == Fencing::Required {
+            return vec![
+                "no guard proves that the old primary is fenced, and `fencing` is `required`"
+                    .into(),
+            ];
+        }
+        let judge = |name: &TargetName| -> Result<(), String> {
+            let (standby, _) =
+                self.latest(&stack.name, name).ok_or(format!("{name} was never seen"))?;
+            let (primary, age) =
+                self.latest(active, name).ok_or(format!("the primary of {name} was never seen"))?;
+            self.follows(name, standby, primary)?;
+            if within_budget { self.within_budget(name, standby, primary, age) } else { Ok(()) }
+        };
+        stack.databases.iter().filter_map(|database| judge(&database.name).err()).collect()
+    }
+
+    fn follows(
+        &self,
+        name: &TargetName,
+        standby: &DatabaseSight,
+        primary: &DatabaseSight,
+    ) -> Result<(), String> {
+        if primary.replica {
+            return Err(format!("{name} of the active stack is no primary"));
+        }
+        if !standby.replica {
+            return Err(format!("{name} is no replica"));
+        }
+        if standby.system != primary.system {
+            return Err(format!("{name} belongs to another history than its primary"));
+        }
+        if standby.timeline != primary.timeline {
+            return Err(format!(
+                "{name} is on timeline {}, its primary on {}",
+                standby.timeline, primary.timeline
+            ));
+        }
+        Ok(())
+    }
+
+    fn within_budget(
+        &self,
+        name: &TargetName,
+        standby: &DatabaseSight,
+        primary: &DatabaseSight,
+        primary_age: Duration,
+    ) -> Result<(), String> {
+        let budget = self.definition.data.max_loss_bytes;
+        let behind = primary.position.saturating_sub(standby.position);
+        if budget == 0 {
+            let synchronous =
+                standby.upstream_name.as_ref().is_some_and(|it| primary.synchronous.contains(it));
+            return match synchronous {
+                true => Ok(()),
+                false => Err(format!(
+                    "{name} was no synchronous replica when its primary was last seen, and `max_loss` is 0"
+                )),
+            };
+        }
+        if behind > budget {
+            return Err(format!("{name} lacks {behind} bytes, {budget} may be lost"));
+        }
+        match standby.streaming
+            || standby.heard.is_some_and(|heard| heard <= primary_age + STREAMED_WITHIN)
+        {
+            true => Ok(()),
+            false => Err(format!(
+                "{name} had not streamed for {} s when its primary was last seen",
+                STREAMED_WITHIN.as_secs()
+            )),
+        }
+    }
+
+    /// What is to be promoted, and what is known to be lost by it.
+    fn promotion(
+        &self,
+        active: &StackId,
+        to: &StackId,
+        path: Path,
+    ) -> (Vec<Candidate>, Option<u64>) {
+        let stack = match (path, self.definition.stack(to)) {
+            (Path::Data, Some(stack)) => stack,
+            _ => return (Vec::new(), None),
+        };
+        let seen = stack.databases.iter().filter_map(|database| {
+            let (standby, _) = self.latest(to, &database.name)?;
+            let (primary, _) = self.latest(active, &database.name)?;
+            let candidate = Candidate {
+                name: database.name.clone(),
+                system: standby.system,
+                timeline: standby.timeline,
+                position: standby.position,
+            };
+            Some((candidate, primary.position.saturating_sub(standby.position)))
+        });
+        let (candidates, losses): (Vec<_>, Vec<_>) = seen.unzip();
+        (candidates, Some(losses.into_iter().sum()))
+    }
+
+    fn target(&self, stack: &StackId, name: &TargetName) -> TargetId {
+        TargetId { app: self.definition.name.clone(), stack: stack.clone(), name: name.clone() }
+    }
+}

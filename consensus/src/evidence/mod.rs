@@ -1,0 +1,13 @@
+//! Signed beliefs, and the pure rule that turns them into a verdict.
+//!
+//! Evidence is asked for first hand, for one ballot, and signed over it: fresh by causality, not by clocks (PROTOCOL.md
+//! rule 1). The same [`Panel`] judges evidence, which counts, and gossip, which is only a hint: the rule cannot differ
+//! between who proposes, who accepts and who explains. This room knows nothing of ballots beyond their number.
+
+mod choice;
+mod panel;
+mod signed;
+
+pub use choice::{Choice, Path};
+pub use panel::{Aspect, Count, Panel, Witness};
+pub use signed::{KeyPair, certified};

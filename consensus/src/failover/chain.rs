@@ -1,0 +1,279 @@
+//! Which value may follow which, and what must be seen before it may: the saga as one table (PROTOCOL.md D.2).
+//!
+//! Derived from predecessor and value alone, never from a field that the sender chose (PROTOCOL.md 0.1 d). An acceptor that
+//! finds nothing wrong here has checked everything but the evidence itself and its own clock.
+
+use std::collections::BTreeSet;
+
+use super::plan;
+use crate::model::{
+    AppState, Certainty, Certificate, Decision, DecisionKind, Epoch, Fencing, OPERATION_MEMORY,
+    Phase,
+};
+
+/// What must stand behind a value besides its form.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Demand<'a> {
+    /// Evidence, fresh for this very ballot, that shows the active stack down and the destination fit.
+    pub evidence: Option<&'a Certificate>,
+    /// That enough time has passed since the last automatic decision.
+    pub cooldown: bool,
+}
+
+/// May `next` follow `before` (with the hash of its bytes)?
+///
+/// # Errors
+/// Why not, in words.
+pub fn follows<'a>(
+    before: Option<(&AppState, [u8; 32])>,
+    certainty: Certainty,
+    next: &'a AppState,
+) -> Result<Demand<'a>, String> {
+    well_formed(next)?;
+    let Some((before, hash)) = before else { return first(next) };
+    if *next == *before {
+        return repeats(before, certainty);
+    }
+    if next.previous != hash {
+        return Err("it was derived from another value".into());
+    }
+    if next.revision != before.revision || next.definition != before.definition {
+        return applies(before, next);
+    }
+    if next.epoch == before.epoch {
+        return carries_on(before, certainty, next);
+    }
+    if next.epoch == before.epoch.next() {
+        return decides(before, certainty, next);
+    }
+    Err(format!("epoch {} cannot follow epoch {}", next.epoch, before.epoch))
+}
+
+/// What every value must be, whatever it follows.
+fn well_formed(state: &AppState) -> Result<(), String> {
+    let decision = &state.decision;
+    let defined = |stack| state.definition.stack(stack).is_some();
+    if decision.epoch != state.epoch {
+        return Err("its decision is of another epoch".into());
+    }
+    if ![&state.active, &decision.from, &decision.to].into_iter().all(defined) {
+        return Err("it names a stack that is not defined".into());
+    }
+    if state.operations.len() > OPERATION_MEMORY {
+        return Err("it remembers too many operations".into());
+    }
+    // An answer is never empty: every name is published with something, whichever stack is active.
+    let empty = state
+        .definition
+        .records
+        .iter()
+        .find(|record| record.values.get(&state.active).is_none_or(Vec::is_empty));
+    match empty {
+        Some(record) => Err(format!("{} would have no {} record", record.name, record.kind)),
+        None => Ok(()),
+    }
+}
+
+/// The first value of a register.
+fn first(next: &AppState) -> Result<Demand<'static>, String> {
+    let fits = next.epoch == Epoch(1)
+        && next.revision == 1
+        && next.phase == Phase::Publishing
+        && next.decision.kind == DecisionKind::Apply
+        && next.automatic == Epoch(0)
+        && next.previous == [0; 32];
+    fits.then_some(Demand::default())
+        .ok_or("a register begins with the definition being applied".into())
+}
+
+/// The same value again: somebody's write whose outcome is unknown is being completed. What only evidence could allow is
+/// never completed unseen (PROTOCOL.md 0.1 e).
+fn repeats(state: &AppState, certainty: Certainty) -> Result<Demand<'static>, String> {
+    let harmless = match state.phase {
+        Phase::Idle | Phase::Aborting | Phase::Verifying => true,
+        Phase::Publishing => !needs_evidence_first(state),
+        Phase::Fencing | Phase::Promoting => false,
+    };
+    match harmless || certainty == Certainty::Chosen {
+        true => Ok(Demand::default()),
+        false => Err(format!("{} is not completed unseen", state.phase)),
+    }
+}
+
+/// Another definition.
+fn applies(before: &AppState, next: &AppState) -> Result<Demand<'static>, String> {
+    if before.phase != Phase::Idle {
+        return Err(format!("epoch {} is in progress ({})", before.epoch, before.phase));
+    }
+    let fits = next.revision == before.revision + 1
+        && next.epoch == before.epoch.next()
+        && next.definition.name == before.definition.name
+        && next.decision.kind == DecisionKind::Apply
+        && next.phase == Phase::Publishing
+        && next.active == before.active
+        && next.automatic == before.automatic;
+    fits.then_some(Demand::default())
+        .ok_or("a definition is applied in an epoch of its own, and moves nothing".into())
+}
+
+/// The same epoch: the decision stands, and is carried one step on or claimed by another.
+fn carries_on<'a>(
+    before: &AppState,
+    certainty: Certainty,
+    next: &'a AppState,
+) -> Result<Demand<'a>, String> {
+    let (old, new) = (&before.decision, &next.decision);
+    if (old.kind, &old.from, &old.to, &old.by, &old.reason)
+        != (new.kind, &new.from, &new.to, &new.by, &new.reason)
+    {
+        return Err(format!("epoch {} has another decision", before.epoch));
+    }
+    if next.automatic != before.automatic {
+        return Err("its last automatic epoch is another".into());
+    }
+    let term = |state: &AppState| state.claim.as_ref().map_or(0, |claim| claim.term);
+    if next.claim.is_some() && term(next) < term(before) {
+        return Err("its claim is older".into());
+    }
+    let moved = next.active != before.active;
+    let demand = match (before.phase, next.phase) {
+        (Phase::Fencing, Phase::Fencing) => behind(new, new.first.as_ref()),
+        (Phase::Fencing, Phase::Promoting) => {
+            fenced(next)?;
+            behind(new, new.second.as_ref())
+        }
+        (Phase::Promoting, Phase::Promoting) if certainty == Certainty::Unchosen => {
+            behind(new, new.second.as_ref())
+        }
+        (Phase::Promoting, Phase::Promoting) => Ok(Demand::default()),
+        (Phase::Promoting, Phase::Publishing) if next.active == new.to => {
+            return Ok(Demand::default());
+        }
+        (Phase::Publishing, Phase::Publishing)
+            if needs_evidence_first(before) && certainty != Certainty::Chosen =>
+        {
+            behind(new, new.first.as_ref())
+        }
+        (Phase::Publishing, Phase::Publishing | Phase::Verifying)
+        | (Phase::Verifying, Phase::Verifying | Phase::Idle)
+        | (Phase::Idle, Phase::Idle)
+        | (Phase::Aborting, Phase::Aborting | Phase::Idle) => Ok(Demand::default()),
+        (from, to) => Err(format!("{to} cannot follow {from}")),
+    }?;
+    match moved {
+        true => Err(format!(
+            "the active stack cannot change between {} and {}",
+            before.phase, next.phase
+        )),
+        false => Ok(demand),
+    }
+}
+
+/// The next epoch: a decision, or the taking back of one.
+fn decides<'a>(
+    before: &AppState,
+    certainty: Certainty,
+    next: &'a AppState,
+) -> Result<Demand<'a>, String> {
+    let decision = &next.decision;
+    match (before.phase, decision.kind, next.phase) {
+        (
+            Phase::Idle,
+            DecisionKind::Failover | DecisionKind::Switchover | DecisionKind::Forced,
+            phase,
+        ) => {
+            begins(before, next, phase)?;
+            Ok(Demand {
+                cooldown: plan::is_automatic(decision.kind),
+                ..behind(decision, decision.first.as_ref())?
+            })
+        }
+        (Phase::Fencing, DecisionKind::Abort, Phase::Aborting) => {
+            takes_back(before, next, &before.active)
+        }
+        (Phase::Promoting, DecisionKind::Abort, Phase::Aborting)
+            if certainty == Certainty::Unchosen =>
+        {
+            takes_back(before, next, &before.active)
+        }
+        // A DNS move that only a minority may have accepted is undone by publishing the old answer again.
+        (Phase::Publishing, DecisionKind::Abort, Phase::Publishing)
+            if needs_evidence_first(before) && certainty != Certainty::Chosen =>
+        {
+            takes_back(before, next, &before.decision.from)
+        }
+        (phase, kind, to) => Err(format!("no {kind} ({to}) while {phase}")),
+    }
+}
+
+fn begins(before: &AppState, next: &AppState, phase: Phase) -> Result<(), String> {
+    let decision = &next.decision;
+    if decision.from != before.active || decision.to == decision.from {
+        return Err("it does not move away from the active stack".into());
+    }
+    let expected = if plan::is_automatic(decision.kind) { next.epoch } else { before.automatic };
+    if next.automatic != expected {
+        return Err("its last automatic epoch is wrong".into());
+    }
+    let active = match phase {
+        Phase::Fencing => &decision.from,
+        Phase::Publishing if decision.candidates.is_empty() => &decision.to,
+        _ => return Err(format!("a move does not begin with {phase}")),
+    };
+    (next.active == *active).then_some(()).ok_or("it names the wrong active stack".into())
+}
+
+fn takes_back(
+    before: &AppState,
+    next: &AppState,
+    active: &crate::model::StackId,
+) -> Result<Demand<'static>, String> {
+    let (old, new) = (&before.decision, &next.decision);
+    let fits = new.from == old.to
+        && new.to == old.from
+        && next.active == *active
+        && next.automatic == before.automatic;
+    fits.then_some(Demand::default()).ok_or("it does not take back the decision before it".into())
+}
+
+/// A decision of the mesh's own needs its evidence; an operator's does not.
+fn behind<'a>(
+    decision: &Decision,
+    certificate: Option<&'a Certificate>,
+) -> Result<Demand<'a>, String> {
+    match (plan::is_automatic(decision.kind), certificate) {
+        (false, _) => Ok(Demand::default()),
+        (true, Some(_)) => Ok(Demand { evidence: certificate, cooldown: false }),
+        (true, None) => Err("it has no evidence".into()),
+    }
+}
+
+/// Is enough known of the old primaries to promote others?
+fn fenced(next: &AppState) -> Result<(), String> {
+    let decision = &next.decision;
+    let old =
+        next.definition.stack(&decision.from).map(|stack| &stack.databases[..]).unwrap_or_default();
+    let names: BTreeSet<_> = old.iter().map(|database| &database.name).collect();
+    if names != decision.fence.keys().collect() {
+        return Err("it does not say what is known of every old primary".into());
+    }
+    let proven = decision.fence.values().all(|fence| fence.proven);
+    if next.definition.data.fencing == Fencing::Required && !proven {
+        return Err("an old primary is not proven fenced, and `fencing` is `required`".into());
+    }
+    // Without the exact last position a planned move could lose what was acknowledged.
+    if decision.kind == DecisionKind::Switchover
+        && decision.fence.values().any(|fence| fence.position.is_none())
+    {
+        return Err("a switchover needs the old primary's last position".into());
+    }
+    Ok(())
+}
+
+/// Was the DNS move itself what the evidence decided, with nothing promoted before it?
+pub fn needs_evidence_first(state: &AppState) -> bool {
+    state.phase == Phase::Publishing
+        && plan::is_automatic(state.decision.kind)
+        && state.decision.candidates.is_empty()
+        && state.decision.second.is_none()
+}

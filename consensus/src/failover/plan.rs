@@ -1,0 +1,132 @@
+//! From a decision to the requests that carry it out: pure, and the same for every executor.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::{
+    AppState, CredentialId, Database, DecisionKind, Definition, Driver, Effect, Phase, RecordKind,
+    RecordSet, Stack, StackId, TargetName, Token,
+};
+
+/// The token that every request of the current phase carries.
+pub fn token(state: &AppState) -> Token {
+    Token::new(state.epoch, state.decision.attempt, state.phase.step())
+}
+
+/// Every record set of an app while `stack` is the active one, by name and driver. Never holds an empty set.
+pub fn answers<'a>(
+    definition: &'a Definition,
+    stack: &StackId,
+) -> BTreeMap<(&'a str, &'a Driver), Vec<RecordSet>> {
+    let mut answers: BTreeMap<_, BTreeMap<RecordKind, RecordSet>> = BTreeMap::new();
+    for record in &definition.records {
+        let Some(data) = record.values.get(stack).filter(|data| !data.is_empty()) else { continue };
+        let sets = answers.entry((record.name.as_str(), &record.driver)).or_default();
+        let set = sets.entry(record.kind).or_insert_with(|| RecordSet {
+            kind: record.kind,
+            ttl: record.ttl,
+            data: vec![],
+        });
+        set.data.extend(data.iter().cloned());
+    }
+    answers.into_iter().map(|(key, sets)| (key, sets.into_values().collect())).collect()
+}
+
+/// The requests of the current phase, in order.
+pub fn effects(state: &AppState) -> Vec<Effect> {
+    let decision = &state.decision;
+    let databases = |stack: &StackId| -> Vec<Database> {
+        state.definition.stack(stack).map(|stack| stack.databases.clone()).unwrap_or_default()
+    };
+    match state.phase {
+        Phase::Idle | Phase::Verifying => Vec::new(),
+        Phase::Fencing => databases(&decision.from).into_iter().map(Effect::Fence).collect(),
+        Phase::Aborting => databases(&state.active).into_iter().map(Effect::Unfence).collect(),
+        Phase::Promoting => promotions(state),
+        Phase::Publishing => publications(state),
+    }
+}
+
+fn promotions(state: &AppState) -> Vec<Effect> {
+    let decision = &state.decision;
+    let database = |name: &TargetName| {
+        let stack: &Stack = state.definition.stack(&decision.to)?;
+        stack.databases.iter().find(|database| database.name == *name).cloned()
+    };
+    decision
+        .candidates
+        .iter()
+        .filter_map(|candidate| {
+            let at_least = decision.fence.get(&candidate.name).and_then(|fence| fence.position);
+            Some(Effect::Promote {
+                database: database(&candidate.name)?,
+                candidate: candidate.clone(),
+                at_least,
+            })
+        })
+        .collect()
+}
+
+fn publications(state: &AppState) -> Vec<Effect> {
+    answers(&state.definition, &state.active)
+        .into_iter()
+        .filter(|((_, driver), _)| **driver != Driver::BuiltIn)
+        .map(|((name, driver), sets)| Effect::Publish {
+            name: name.to_owned(),
+            driver: driver.clone(),
+            sets,
+            stack: state.active.clone(),
+        })
+        .collect()
+}
+
+/// The credentials without which an agent cannot carry out the current phase. A fence is only tried: whoever lacks its
+/// credential records that, and goes on.
+pub fn credentials(state: &AppState) -> BTreeSet<CredentialId> {
+    effects(state)
+        .into_iter()
+        .filter_map(|effect| match effect {
+            Effect::Fence(_) => None,
+            Effect::Unfence(database) | Effect::Promote { database, .. } => {
+                Some(database.credential)
+            }
+            Effect::Publish { driver: Driver::Rfc2136 { credential, .. }, .. } => Some(credential),
+            Effect::Publish { driver: Driver::BuiltIn, .. } => None,
+        })
+        .collect()
+}
+
+/// Every credential that some step of a failover of this app needs: what an agent should hold to see it through.
+pub fn all_credentials(definition: &Definition) -> BTreeSet<CredentialId> {
+    let databases = definition.stacks.iter().flat_map(|stack| &stack.databases);
+    let drivers = definition.records.iter().filter_map(|record| match &record.driver {
+        Driver::Rfc2136 { credential, .. } => Some(credential.clone()),
+        Driver::BuiltIn => None,
+    });
+    databases.map(|database| database.credential.clone()).chain(drivers).collect()
+}
+
+/// The phase that a decided move begins with.
+pub fn first_phase(promotes: bool) -> Phase {
+    if promotes { Phase::Fencing } else { Phase::Publishing }
+}
+
+/// One line for people about a request.
+pub fn describe(effect: &Effect) -> String {
+    match effect {
+        Effect::Fence(database) => {
+            format!("fence {} at {}:{}", database.name, database.address, database.port)
+        }
+        Effect::Unfence(database) => {
+            format!("unfence {} at {}:{}", database.name, database.address, database.port)
+        }
+        Effect::Promote { database, .. } => {
+            format!("promote {} at {}:{}", database.name, database.address, database.port)
+        }
+        Effect::Publish { name, stack, .. } => format!("publish {name} for {stack}"),
+    }
+}
+
+/// Did the mesh decide this by itself, so that evidence must stand behind it?
+pub fn is_automatic(kind: DecisionKind) -> bool {
+    kind == DecisionKind::Failover
+}

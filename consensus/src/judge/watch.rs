@@ -1,0 +1,472 @@
+//! One target as this agent sees it: when to look next, and what to believe (PROTOCOL.md B.2, 0.1 j).
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use rand::RngExt;
+use rand::rngs::StdRng;
+
+use crate::model::{
+    Belief, DatabaseSight, Fault, Health, Observation, Outcome, ProbePolicy, TargetId,
+};
+use crate::moment::Moment;
+use crate::outbox::{Look, Subject};
+
+/// Looks under way at one target at most: a target that never answers must not pile them up.
+const IN_FLIGHT: usize = 16;
+/// Successes that qualify a standby (PROTOCOL.md B.2, R).
+const QUALIFYING: usize = 10;
+/// Failures in a row that end a standby's clean time; fewer are ordinary loss, which the window forgives, too.
+const SPOILING: usize = 3;
+
+/// An app's probe policy with everything that scales with its window (PROTOCOL.md 0.1 j).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scale {
+    /// Between two looks at a healthy target.
+    pub interval: Duration,
+    /// Between two looks while in doubt.
+    pub fast: Duration,
+    /// The limit of one look.
+    pub limit: Duration,
+    /// Down only after this long without one success.
+    pub window: Duration,
+    /// And this many failures in it.
+    pub failures: usize,
+    /// A standby qualifies after this long.
+    pub qualify: Duration,
+    /// And only this long after its last failure.
+    pub clean: Duration,
+}
+
+impl Scale {
+    /// The scale of a policy.
+    pub fn of(policy: ProbePolicy) -> Self {
+        let window = policy.window.as_secs_f64();
+        let rate = f64::max(2.0, 4.0 / window);
+        let fast = Duration::from_secs_f64(1.0 / rate).min(policy.interval);
+        Self {
+            interval: policy.interval,
+            fast,
+            limit: policy.timeout.min(policy.window / 2),
+            window: policy.window,
+            failures: ((window * rate / 2.0) as usize).max(2),
+            qualify: policy.window.mul_f64(7.5),
+            clean: policy.window.mul_f64(15.0 / 8.0),
+        }
+    }
+
+    /// How old a process must be before its word counts: long enough for full windows of looks.
+    pub fn youth(&self) -> Duration {
+        self.window * 4
+    }
+
+    /// A success no older than this still says "up".
+    fn up_for(&self) -> Duration {
+        let normal = self.interval.mul_f64(1.25) + self.limit;
+        (self.fast * 2 + self.limit).max(normal)
+    }
+}
+
+/// One target as this agent sees it.
+#[derive(Debug)]
+pub struct Watch {
+    subject: Subject,
+    scale: Scale,
+    /// When counting began: at the first look, or after a pause.
+    since: Moment,
+    next: Moment,
+    fast_until: Moment,
+    in_flight: VecDeque<Moment>,
+    /// When any look last ended, whatever came of it.
+    looked: Option<Moment>,
+    /// When the newest look that counts began, and how long it took.
+    last: Option<(Moment, Duration)>,
+    succeeded: Option<Moment>,
+    /// When the failures since the last success ended; bounded by what the window can hold.
+    failures: VecDeque<Moment>,
+    failed: Option<Moment>,
+    fault: Option<Fault>,
+    clean_since: Option<Moment>,
+    successes: usize,
+    sight: Option<(DatabaseSight, Moment)>,
+    streamed: Option<Moment>,
+    advanced: Option<Moment>,
+    told: Health,
+}
+
+impl Watch {
+    /// A target that was never looked at.
+    pub fn new(subject: Subject, scale: Scale, now: Moment, first: Moment) -> Self {
+        Self {
+            subject,
+            scale,
+            since: now,
+            next: first,
+            fast_until: Moment::ZERO,
+            in_flight: VecDeque::new(),
+            looked: None,
+            last: None,
+            succeeded: None,
+            failures: VecDeque::new(),
+            failed: None,
+            fault: None,
+            clean_since: None,
+            successes: 0,
+            sight: None,
+            streamed: None,
+            advanced: None,
+            told: Health::Unknown,
+        }
+    }
+
+    /// Is this the same target, looked at in the same way?
+    pub fn looks_at(&self, subject: &Subject, scale: Scale) -> bool {
+        let same = match (&self.subject, subject) {
+            (Subject::Endpoint(old), Subject::Endpoint(new)) => old == new,
+            (Subject::Database(old), Subject::Database(new)) => old == new,
+            _ => false,
+        };
+        same && self.scale == scale
+    }
+
+    /// A look ended.
+    pub fn on_observation(&mut self, observation: Observation, now: Moment) {
+        self.in_flight.pop_front();
+        self.looked = Some(now);
+        // A look that began before the newest one says nothing new.
+        if self.last.is_some_and(|(began, _)| observation.began < began) {
+            return;
+        }
+        match observation.outcome {
+            // Our own trouble counts neither way.
+            Outcome::Invalid(fault) => {
+                self.fault = Some(fault);
+                return;
+            }
+            Outcome::Up(sight) => self.on_success(sight, now),
+            Outcome::Failed(fault) => self.on_failure(fault, now),
+        }
+        self.last = Some((observation.began, observation.took));
+    }
+
+    fn on_success(&mut self, sight: Option<DatabaseSight>, now: Moment) {
+        self.succeeded = Some(now);
+        self.failures.clear();
+        self.fault = None;
+        self.clean_since.get_or_insert(now);
+        self.successes += 1;
+        let Some(sight) = sight else { return };
+        let before = self.sight.as_ref().map(|(before, _)| before.position);
+        let heard = sight.heard.is_some_and(|heard| heard <= self.scale.window);
+        if sight.streaming {
+            self.streamed = Some(now);
+            if heard || before.is_none_or(|before| before < sight.position) {
+                self.advanced = Some(now);
+            }
+        } else {
+            self.advanced = None;
+        }
+        self.sight = Some((sight, now));
+    }
+
+    fn on_failure(&mut self, fault: Fault, now: Moment) {
+        self.failures.push_back(now);
+        if self.failures.len() > self.scale.failures.max(SPOILING) * 4 {
+            self.failures.pop_front();
+        }
+        if self.failures.len() >= SPOILING {
+            self.clean_since = None;
+            self.successes = 0;
+        }
+        self.failed = Some(now);
+        self.fault = Some(fault);
+        self.hasten(now);
+    }
+
+    /// Look closely for a while.
+    pub fn hasten(&mut self, now: Moment) {
+        self.fast_until = self.fast_until.max(now + self.scale.window * 2);
+        self.next = self.next.min(now + self.scale.fast);
+    }
+
+    /// Did the last look fail?
+    pub fn in_doubt(&self) -> bool {
+        !self.failures.is_empty()
+    }
+
+    /// Failures from before a pause are no evidence; counting begins anew.
+    pub fn on_pause(&mut self, now: Moment) {
+        self.failures.clear();
+        self.in_flight.clear();
+        self.since = now;
+        self.next = now;
+        self.succeeded = None;
+    }
+
+    /// Did a look end within `age`?
+    pub fn looked_within(&self, age: Duration, now: Moment) -> bool {
+        self.looked.is_some_and(|ended| now.since(ended) <= age)
+    }
+
+    /// A look that is due. A look that hangs is doubt enough to look closely: a dead host answers nothing, and waiting for
+    /// the first limit to pass would double the time until it is noticed.
+    pub fn due(&mut self, target: &TargetId, now: Moment, rng: &mut StdRng) -> Option<Look> {
+        if self.hangs().is_some_and(|at| at <= now) && self.fast_until <= now {
+            self.hasten(now);
+        }
+        if now < self.next {
+            return None;
+        }
+        let pace = if now < self.fast_until { self.scale.fast } else { self.scale.interval };
+        // Five percent of jitter keeps agents from falling into step.
+        self.next = now + pace.mul_f64(rng.random_range(0.95..1.05));
+        self.look(target, now)
+    }
+
+    /// A look, now, unless too many are under way.
+    pub fn look(&mut self, target: &TargetId, now: Moment) -> Option<Look> {
+        // The edge answers within the limit; whatever is older than twice that was lost with a task.
+        let lost = self.scale.limit * 2;
+        while self.in_flight.front().is_some_and(|&began| now.since(began) > lost) {
+            self.in_flight.pop_front();
+        }
+        if self.in_flight.len() >= IN_FLIGHT {
+            return None;
+        }
+        self.in_flight.push_back(now);
+        Some(Look {
+            target: target.clone(),
+            subject: self.subject.clone(),
+            limit: self.scale.limit,
+        })
+    }
+
+    /// When the oldest look under way begins to look as if it would never end.
+    fn hangs(&self) -> Option<Moment> {
+        self.in_flight.front().map(|&began| began + self.scale.fast * 2)
+    }
+
+    /// When something may change without anything happening.
+    pub fn wake(&self, now: Moment) -> Moment {
+        let quiet_since = self.succeeded.unwrap_or(self.since);
+        let turns = [quiet_since + self.scale.window, quiet_since + self.scale.up_for()];
+        let hangs = self.hangs().filter(|_| self.fast_until <= now);
+        turns
+            .into_iter()
+            .chain(hangs)
+            .filter(|&at| at > now)
+            .chain([self.next])
+            .min()
+            .unwrap_or(self.next)
+    }
+
+    /// The health to tell people of, and why, if it is another than before.
+    pub fn turned(&mut self, now: Moment) -> Option<(Health, Option<String>)> {
+        let health = self.health(now);
+        if std::mem::replace(&mut self.told, health) == health {
+            return None;
+        }
+        Some((health, self.fault.as_ref().map(|fault| fault.text.clone())))
+    }
+
+    fn health(&self, now: Moment) -> Health {
+        let quiet_since = self.succeeded.unwrap_or(self.since).max(self.since);
+        let within = |at: &&Moment| now.since(**at) <= self.scale.window;
+        let failures = self.failures.iter().filter(within).count();
+        if now.since(quiet_since) >= self.scale.window && failures >= self.scale.failures {
+            return Health::Down;
+        }
+        match (self.succeeded, self.failures.is_empty()) {
+            (Some(succeeded), true) if now.since(succeeded) <= self.scale.up_for() => Health::Up,
+            (None, true) => Health::Unknown,
+            _ => Health::Degraded,
+        }
+    }
+
+    fn qualified(&self, now: Moment) -> bool {
+        let long = self.clean_since.is_some_and(|since| now.since(since) >= self.scale.qualify);
+        let clean = self.failed.is_none_or(|failed| now.since(failed) >= self.scale.clean);
+        long && clean && self.successes >= QUALIFYING
+    }
+
+    /// What others would want to hear of at once if it changed.
+    pub fn summary(&self, now: Moment) -> (Health, bool, bool) {
+        (self.health(now), self.qualified(now), self.in_doubt())
+    }
+
+    /// What to believe.
+    pub fn belief(&self, target: &TargetId, now: Moment) -> Belief {
+        let database = self.sight.clone().map(|(mut sight, seen)| {
+            if sight.replica && !sight.streaming {
+                sight.heard = self.streamed.map(|streamed| now.since(streamed));
+            }
+            (sight, now.since(seen))
+        });
+        Belief {
+            target: target.clone(),
+            health: self.health(now),
+            qualified: self.qualified(now),
+            failures: u16::try_from(self.failures.len()).unwrap_or(u16::MAX),
+            quiet: self.succeeded.map(|succeeded| now.since(succeeded)),
+            fault: self.fault.clone(),
+            took: self.last.map(|(_, took)| took),
+            database,
+            advancing: self
+                .advanced
+                .is_some_and(|advanced| now.since(advanced) <= self.scale.window),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Endpoint, Expect, FaultKind, Phases, Scheme};
+    use std::sync::Arc;
+
+    fn policy() -> ProbePolicy {
+        let secs = Duration::from_secs;
+        ProbePolicy { interval: secs(5), timeout: secs(4), window: secs(8) }
+    }
+
+    fn target() -> TargetId {
+        TargetId {
+            app: "shop".parse().unwrap(),
+            stack: "a".parse().unwrap(),
+            name: "web-1".parse().unwrap(),
+        }
+    }
+
+    fn watch() -> Watch {
+        let endpoint = Endpoint {
+            name: "web-1".parse().unwrap(),
+            scheme: Scheme::Http,
+            address: "192.0.2.1".into(),
+            port: 80,
+            path: "/".into(),
+            host: None,
+            expect: Expect::default(),
+            authority: None,
+        };
+        Watch::new(Subject::Endpoint(Arc::new(endpoint)), Scale::of(policy()), at(0), at(0))
+    }
+
+    fn at(ms: u64) -> Moment {
+        Moment::from_micros(1_000_000_000 + ms * 1000)
+    }
+
+    fn look(watch: &mut Watch, ms: u64, up: bool) {
+        let outcome = match up {
+            true => Outcome::Up(None),
+            false => Outcome::Failed(Fault::new(FaultKind::Refused, "refused")),
+        };
+        let took = Duration::from_millis(1);
+        let observation = Observation {
+            target: target(),
+            began: at(ms),
+            took,
+            phases: Phases::default(),
+            outcome,
+        };
+        watch.on_observation(observation, at(ms));
+    }
+
+    #[test]
+    fn the_scale_follows_the_window() {
+        let scale = Scale::of(policy());
+        assert_eq!((scale.failures, scale.fast.as_millis()), (8, 500));
+        let quick = ProbePolicy {
+            interval: Duration::from_millis(500),
+            window: Duration::from_secs(2),
+            ..policy()
+        };
+        let scale = Scale::of(quick);
+        assert_eq!(
+            (scale.failures, scale.fast.as_millis(), scale.limit.as_millis()),
+            (2, 500, 1000)
+        );
+        assert_eq!(scale.qualify.as_secs(), 15);
+    }
+
+    #[test]
+    fn down_needs_a_whole_window_of_failures_and_one_success_clears_it() {
+        let mut watch = watch();
+        look(&mut watch, 0, true);
+        for ms in (500..8000).step_by(500) {
+            look(&mut watch, ms, false);
+            assert_eq!(watch.health(at(ms)), Health::Degraded, "after {ms} ms");
+        }
+        assert_eq!(watch.health(at(8000)), Health::Down);
+        look(&mut watch, 8100, true);
+        assert_eq!(watch.health(at(8100)), Health::Up);
+    }
+
+    #[test]
+    fn few_failures_are_no_vote_however_long_the_silence() {
+        let mut watch = watch();
+        look(&mut watch, 0, true);
+        for ms in [2000, 4000, 6000, 8000] {
+            look(&mut watch, ms, false);
+        }
+        assert_eq!(watch.health(at(9000)), Health::Degraded);
+    }
+
+    #[test]
+    fn our_own_trouble_counts_neither_way() {
+        let mut watch = watch();
+        look(&mut watch, 0, true);
+        for ms in (500..9000).step_by(500) {
+            let outcome = Outcome::Invalid(Fault::new(FaultKind::Local, "out of sockets"));
+            let (took, phases) = (Duration::ZERO, Phases::default());
+            watch.on_observation(
+                Observation { target: target(), began: at(ms), took, phases, outcome },
+                at(ms),
+            );
+        }
+        assert_ne!(watch.health(at(9000)), Health::Down);
+    }
+
+    #[test]
+    fn failures_from_before_a_pause_are_no_evidence() {
+        let mut watch = watch();
+        for ms in (0..9000).step_by(500) {
+            look(&mut watch, ms, false);
+        }
+        assert_eq!(watch.health(at(9000)), Health::Down);
+        watch.on_pause(at(60_000));
+        assert_ne!(watch.health(at(60_000)), Health::Down);
+        look(&mut watch, 60_500, false);
+        assert_ne!(watch.health(at(60_500)), Health::Down);
+    }
+
+    #[test]
+    fn a_standby_qualifies_slowly_and_a_streak_of_failures_spoils_it() {
+        let mut watch = watch();
+        for ms in (0..59_000).step_by(5000) {
+            look(&mut watch, ms, true);
+        }
+        assert!(!watch.qualified(at(59_000)));
+        look(&mut watch, 60_000, true);
+        assert!(watch.qualified(at(60_000)));
+        for ms in [61_000, 61_500, 62_000] {
+            look(&mut watch, ms, false);
+        }
+        look(&mut watch, 62_500, true);
+        assert!(!watch.qualified(at(80_000)));
+    }
+
+    #[test]
+    fn an_older_look_that_ends_late_says_nothing_new() {
+        let mut watch = watch();
+        look(&mut watch, 5000, true);
+        look(&mut watch, 4000, false);
+        assert_eq!(watch.health(at(5001)), Health::Up);
+    }
+
+    #[test]
+    fn looks_do_not_pile_up() {
+        let mut watch = watch();
+        let asked = (0..100).filter(|_| watch.look(&target(), at(0)).is_some()).count();
+        assert_eq!(asked, IN_FLIGHT);
+    }
+}

@@ -1,0 +1,101 @@
+//! What a node keeps of one app.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::attempt::Attempt;
+use super::compose::Intent;
+use super::execute::Work;
+use crate::message::{Accepted, Value};
+use crate::model::{AgentId, AppState, Ballot, Epoch, OperationId, Verdict};
+use crate::moment::Moment;
+use crate::outbox::{CommandId, Deadline};
+
+/// A state known to be chosen.
+#[derive(Clone, Debug)]
+pub struct Known {
+    pub ballot: Ballot,
+    pub value: Value,
+    pub state: Arc<AppState>,
+    /// When this process learned of it.
+    pub learned: Moment,
+    /// When it was last known to be the newest: what an executor's leave to act is counted from (rule E1).
+    pub confirmed: Moment,
+}
+
+impl Known {
+    pub fn accepted(&self) -> Accepted {
+        Accepted { ballot: self.ballot, value: self.value.clone() }
+    }
+}
+
+/// A person's command, until it is answered.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    pub command: CommandId,
+    pub intent: Intent,
+    /// The same through all tries, so that a try whose outcome stayed unknown is recognised (rule R6).
+    pub operation: OperationId,
+    pub until: Moment,
+}
+
+/// Evidence somebody waits for, until everything has been looked at again.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    pub by: AgentId,
+    pub ballot: Ballot,
+    pub until: Moment,
+}
+
+/// What a node keeps of one app.
+#[derive(Debug, Default)]
+pub struct App {
+    pub chosen: Option<Known>,
+    /// The last automatic epoch, and when this process learned of it: what the cooldown is counted from.
+    pub automatic: Option<(Epoch, Moment)>,
+    pub attempt: Option<Attempt>,
+    pub wanted: Option<Wanted>,
+    /// No attempt before this.
+    pub not_before: Moment,
+    pub tries: u32,
+    /// A value was found that may or may not be chosen: somebody has to find out.
+    pub in_flux: bool,
+    /// The ballot of an attempt whose outcome is unknown: what a mutant uses again.
+    #[cfg(feature = "mutants")]
+    pub burnt: Option<crate::ballot::Preparing>,
+    pub work: Option<Work>,
+    pub asked: Vec<Asked>,
+    /// The ballot this voter last gave evidence for, and when.
+    pub stated: Option<(Ballot, Moment)>,
+    /// Since when a failover has been called for.
+    pub called: Option<Moment>,
+    /// When to look at this app again though nothing happens.
+    pub again: Option<Deadline>,
+    /// What will happen next, or why nothing does.
+    pub next: String,
+    pub next_told: String,
+    pub suspicion_told: Option<(Verdict, usize)>,
+}
+
+impl App {
+    pub fn known(&self) -> Option<(&Known, &AppState)> {
+        self.chosen.as_ref().map(|known| (known, &*known.state))
+    }
+
+    /// When to be woken for this app.
+    pub fn wake(&self, now: Moment) -> Deadline {
+        let attempt = self.attempt.as_ref().map(Attempt::wake);
+        let wanted = self
+            .wanted
+            .as_ref()
+            .filter(|_| self.attempt.is_none())
+            .map(|_| (self.not_before, "a command waits"));
+        let asked = self.asked.iter().map(|asked| (asked.until, "evidence is waited for")).min();
+        let work = self.work.as_ref().map(Work::wake);
+        let flux =
+            self.in_flux.then_some((self.not_before, "somebody must find out what was chosen"));
+        let all = [attempt, wanted, flux, asked, work, self.again];
+        let (at, why) = all.into_iter().flatten().min().unwrap_or((Moment::NEVER, ""));
+        (at.max(now + Duration::from_micros(1)), why)
+    }
+}

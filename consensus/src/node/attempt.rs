@@ -1,0 +1,443 @@
+//! One attempt to write an app's register, from ballot to outcome.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::RngExt;
+
+use super::Node;
+use super::compose::{Composed, Intent};
+use crate::ballot::{Accepting, Current, Preparing, Tally};
+use crate::codec;
+#[cfg(feature = "mutants")]
+use crate::config::Mutant;
+use crate::message::{Accepted, BallotBody, BallotMessage, Message, VALUE_LIMIT, Value};
+use crate::model::{
+    AcceptorId, AgentId, AppId, AppState, Ballot, Certainty, Certificate, Evidence, OperationId,
+    Voters,
+};
+use crate::moment::Moment;
+use crate::outbox::{Answer, Deadline, Note, Output};
+
+/// A round that takes longer is dropped: its evidence is no longer fresh (PROTOCOL.md B.4, T_round).
+pub const ROUND: Duration = Duration::from_secs(5);
+/// The longest a voter looks again before it states what it believes (PROTOCOL.md B.4, the burst).
+pub const BURST: Duration = Duration::from_millis(1500);
+/// Lost messages are repeated after this, or two round trips if those are longer.
+const RESEND: Duration = Duration::from_millis(500);
+/// Voters silent for longer are not waited for.
+const AWAITED_WITHIN: Duration = Duration::from_millis(1600);
+const BACKOFF_LEAST: Duration = Duration::from_millis(50);
+const BACKOFF_MOST: Duration = Duration::from_secs(2);
+
+/// One attempt.
+#[derive(Debug)]
+pub struct Attempt {
+    pub intent: Intent,
+    pub operation: OperationId,
+    stage: Stage,
+    evidence: BTreeMap<AcceptorId, Evidence>,
+    refusals: BTreeSet<String>,
+    began: Moment,
+    evidence_by: Moment,
+    resend: Moment,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Preparing(Preparing),
+    Accepting {
+        accepting: Accepting,
+        body: BallotBody,
+        sent: Moment,
+        #[cfg(feature = "mutants")]
+        prepared: Preparing,
+    },
+}
+
+impl Attempt {
+    fn ballot(&self) -> Ballot {
+        match &self.stage {
+            Stage::Preparing(preparing) => preparing.ballot(),
+            Stage::Accepting { accepting, .. } => accepting.ballot(),
+        }
+    }
+
+    pub fn wake(&self) -> Deadline {
+        let waits = match &self.stage {
+            Stage::Preparing(_) => self.resend.min(self.evidence_by.max(self.began)),
+            Stage::Accepting { .. } => self.resend,
+        };
+        (waits.min(self.began + ROUND), "an attempt waits for answers")
+    }
+
+    /// The evidence that voters gave for this attempt's ballot.
+    fn certificate(&self) -> Certificate {
+        Certificate { ballot: self.ballot(), evidence: self.evidence.values().cloned().collect() }
+    }
+}
+
+/// Everything a value is composed from.
+pub struct Found<'a> {
+    pub current: Option<&'a AppState>,
+    pub hash: [u8; 32],
+    pub certainty: Certainty,
+    pub certificate: Certificate,
+    pub operation: OperationId,
+    pub voters: &'a Voters,
+}
+
+impl Node {
+    /// Begins an attempt at a fresh ballot.
+    pub(super) fn start(
+        &mut self,
+        app: &AppId,
+        intent: Intent,
+        operation: OperationId,
+        now: Moment,
+    ) {
+        let ballot = self.fresh_ballot(app);
+        let rtt = self.rtt();
+        let evidence = intent.asks_evidence();
+        self.out.note(Note::Proposes { app: app.clone(), ballot, what: intent.to_string() });
+        let attempt = Attempt {
+            intent,
+            operation,
+            stage: Stage::Preparing(Preparing::new(ballot)),
+            evidence: BTreeMap::new(),
+            refusals: BTreeSet::new(),
+            began: now,
+            evidence_by: if evidence { now + rtt * 2 + BURST } else { now },
+            resend: now + RESEND.max(rtt * 2),
+        };
+        #[allow(unused_mut)]
+        let mut attempt = attempt;
+        #[cfg(feature = "mutants")]
+        if let Some(burnt) = self.apps.get_mut(app).and_then(|it| it.burnt.take()) {
+            attempt.stage = Stage::Preparing(burnt);
+            attempt.evidence_by = now;
+        }
+        let ballot = attempt.ballot();
+        self.apps.entry(app.clone()).or_default().attempt = Some(attempt);
+        self.tell_voters(app, ballot, &BallotBody::Prepare { evidence });
+    }
+
+    fn fresh_ballot(&mut self, app: &AppId) -> Ballot {
+        if let Some(acceptor) = &self.acceptor {
+            self.ballots.seen(acceptor.promised(app));
+        }
+        if let Some(known) = self.apps.get(app).and_then(|it| it.chosen.as_ref()) {
+            self.ballots.seen(known.ballot);
+        }
+        self.ballots.fresh()
+    }
+
+    fn tell_voters(&mut self, app: &AppId, ballot: Ballot, body: &BallotBody) {
+        let voters: Vec<_> =
+            self.config.voters.members.iter().map(|voter| voter.agent.clone()).collect();
+        for agent in voters {
+            let message = self.ballot_message(app, ballot, body.clone());
+            self.say(&agent, message);
+        }
+    }
+
+    pub(super) fn ballot_message(&self, app: &AppId, ballot: Ballot, body: BallotBody) -> Message {
+        let (mesh, voters) = (self.config.voters.mesh, self.config.voters.version);
+        Message::Ballot(BallotMessage { mesh, voters, app: app.clone(), ballot, body })
+    }
+
+    /// A voter answered an attempt of ours. Counts only the voter's own store.
+    pub(super) fn on_reply(
+        &mut self,
+        from: &AgentId,
+        app: &AppId,
+        ballot: Ballot,
+        body: BallotBody,
+        now: Moment,
+    ) {
+        let known = |acceptor: AcceptorId| {
+            self.config.voters.by_acceptor(acceptor).is_some_and(|voter| voter.agent == *from)
+        };
+        let (BallotBody::Promise { acceptor, .. }
+        | BallotBody::Accepted { acceptor }
+        | BallotBody::Nack { acceptor, .. }
+        | BallotBody::Refuse { acceptor, .. }) = body
+        else {
+            return;
+        };
+        if !known(acceptor) {
+            return;
+        }
+        if let BallotBody::Nack { promised, .. } = body {
+            self.ballots.seen(promised);
+        }
+        let Some(attempt) = self.apps.get_mut(app).and_then(|it| it.attempt.as_mut()) else {
+            return;
+        };
+        if attempt.ballot() != ballot {
+            return;
+        }
+        match (&mut attempt.stage, body) {
+            (Stage::Preparing(preparing), BallotBody::Promise { accepted, .. }) => {
+                preparing.on_promise(acceptor, accepted);
+            }
+            (Stage::Accepting { accepting, .. }, BallotBody::Accepted { .. }) => {
+                accepting.on_accepted(acceptor)
+            }
+            (Stage::Preparing(preparing), BallotBody::Nack { promised, .. }) => {
+                attempt.refusals.insert(format!("{promised} was promised"));
+                preparing.on_refusal(acceptor);
+            }
+            (Stage::Accepting { accepting, .. }, BallotBody::Nack { promised, .. }) => {
+                attempt.refusals.insert(format!("{promised} was promised"));
+                accepting.on_refusal(acceptor);
+            }
+            (Stage::Accepting { accepting, .. }, BallotBody::Refuse { why, .. }) => {
+                attempt.refusals.insert(why.to_string());
+                accepting.on_refusal(acceptor);
+            }
+            (Stage::Preparing(preparing), BallotBody::Refuse { why, .. }) => {
+                attempt.refusals.insert(why.to_string());
+                preparing.on_refusal(acceptor);
+            }
+            _ => return,
+        }
+        self.advance(app, now);
+    }
+
+    /// A voter stated what it believes, for a ballot of ours.
+    pub(super) fn on_evidence(&mut self, evidence: Evidence, now: Moment) {
+        let app = evidence.statement.app.clone();
+        let Some(attempt) = self.apps.get_mut(&app).and_then(|it| it.attempt.as_mut()) else {
+            return;
+        };
+        let acceptor = evidence.statement.acceptor;
+        if attempt.ballot() == evidence.statement.ballot
+            && self.config.voters.by_acceptor(acceptor).is_some()
+        {
+            attempt.evidence.insert(acceptor, evidence);
+            self.advance(&app, now);
+        }
+    }
+
+    /// Takes an attempt as far as the answers allow.
+    pub(super) fn advance(&mut self, app: &AppId, now: Moment) {
+        let Some(attempt) = self.apps.get(app).and_then(|it| it.attempt.as_ref()) else { return };
+        let voters = &self.config.voters;
+        match &attempt.stage {
+            Stage::Preparing(preparing) => match preparing.tally(voters) {
+                Tally::Won if now >= attempt.evidence_by || self.everybody_spoke(attempt, now) => {
+                    self.choose(app, now)
+                }
+                Tally::Lost => self.give_up(app, now),
+                Tally::Won | Tally::Pending => {}
+            },
+            Stage::Accepting { accepting, .. } => match accepting.tally(voters) {
+                Tally::Won => self.succeed(app, now),
+                Tally::Lost => self.give_up(app, now),
+                Tally::Pending => {}
+            },
+        }
+    }
+
+    /// Did every voter that is heard give its evidence? Others are not waited for (PROTOCOL.md 0.1 k).
+    fn everybody_spoke(&self, attempt: &Attempt, now: Moment) -> bool {
+        self.voters_heard(AWAITED_WITHIN, now).all(|agent| {
+            let voter = self.config.voters.by_agent(agent).expect("it is a voter");
+            attempt.evidence.contains_key(&voter.acceptor)
+        })
+    }
+
+    /// A quorum promised: derive the one value of this ballot, and ask for it to be accepted.
+    fn choose(&mut self, app: &AppId, now: Moment) {
+        let it = self.apps.get(app).expect("it has an attempt");
+        let attempt = it.attempt.as_ref().expect("it was just advanced");
+        let Stage::Preparing(preparing) = &attempt.stage else { return };
+        let Current { accepted: predecessor, promises } = preparing.current();
+        let state = match predecessor.as_ref().map(|it| codec::decode::<AppState>(it.value.bytes()))
+        {
+            None => None,
+            Some(Ok(state)) => Some(state),
+            Some(Err(error)) => {
+                self.out
+                    .note(Note::Alarm(format!("the accepted value of {app} is no state: {error}")));
+                return self.give_up(app, now);
+            }
+        };
+        let ballot_of = predecessor.as_ref().map_or(Ballot::ZERO, |it| it.ballot);
+        let found = Found {
+            current: state.as_ref(),
+            hash: predecessor.as_ref().map_or([0; 32], |it| it.value.hash()),
+            certainty: Current::certainty(&self.config.voters, &promises, ballot_of),
+            certificate: attempt.certificate(),
+            operation: attempt.operation,
+            voters: &self.config.voters,
+        };
+        let certainty = found.certainty;
+        match self.compose(app, &attempt.intent, &found, now) {
+            Composed::Write(state) => {
+                let value = Value::new(codec::encode(&*state));
+                self.propose(app, predecessor, promises, value, now);
+            }
+            Composed::Again => {
+                let value =
+                    predecessor.as_ref().expect("an operation was found in it").value.clone();
+                self.propose(app, predecessor, promises, value, now);
+            }
+            Composed::Reject(why) => self.reject(app, why, predecessor, certainty, now),
+        }
+    }
+
+    fn propose(
+        &mut self,
+        app: &AppId,
+        predecessor: Option<Accepted>,
+        promises: Vec<(AcceptorId, Ballot)>,
+        value: Value,
+        now: Moment,
+    ) {
+        if value.bytes().len() > VALUE_LIMIT {
+            return self.reject(
+                app,
+                "the value would be too large".into(),
+                None,
+                Certainty::Unchosen,
+                now,
+            );
+        }
+        let rtt = self.rtt();
+        let attempt = self
+            .apps
+            .get_mut(app)
+            .and_then(|it| it.attempt.as_mut())
+            .expect("it is being advanced");
+        let Stage::Preparing(preparing) = &attempt.stage else { return };
+        #[cfg(feature = "mutants")]
+        let prepared = preparing.clone();
+        let ballot = preparing.ballot();
+        let body = BallotBody::Accept { predecessor, promises, value: value.clone() };
+        attempt.stage = Stage::Accepting {
+            accepting: preparing.clone().choose(value),
+            body: body.clone(),
+            sent: now,
+            #[cfg(feature = "mutants")]
+            prepared,
+        };
+        attempt.resend = now + RESEND.max(rtt * 2);
+        self.tell_voters(app, ballot, &body);
+    }
+
+    /// The value is chosen.
+    fn succeed(&mut self, app: &AppId, now: Moment) {
+        let it = self.apps.get_mut(app).expect("it has an attempt");
+        let attempt = it.attempt.take().expect("it was just advanced");
+        let Stage::Accepting { accepting, sent, .. } = attempt.stage else { return };
+        it.tries = 0;
+        it.not_before = now;
+        let accepted = accepting.accepted();
+        for agent in self.everybody() {
+            self.out.send(&agent, Message::Chosen { app: app.clone(), accepted: accepted.clone() });
+        }
+        self.learn_at(app, accepted, sent, now);
+        if let Some((_, state)) = self.apps[app].known() {
+            let answer = Answer::Agreed { epoch: state.epoch, revision: state.revision };
+            self.answer(app, attempt.operation, answer);
+        }
+    }
+
+    /// The value found leaves nothing to write. What is surely chosen is news; what is not, somebody must find out.
+    fn reject(
+        &mut self,
+        app: &AppId,
+        why: String,
+        found: Option<Accepted>,
+        certainty: Certainty,
+        now: Moment,
+    ) {
+        let it = self.apps.get_mut(app).expect("it has an attempt");
+        let Some(attempt) = it.attempt.take() else { return };
+        self.out.note(Note::GivesUp {
+            app: app.clone(),
+            ballot: attempt.ballot(),
+            why: why.clone(),
+        });
+        let it = self.apps.get_mut(app).expect("it has an attempt");
+        match (certainty, found) {
+            (Certainty::Chosen, Some(accepted)) => self.learn(app, accepted, now),
+            (_, Some(_)) => it.in_flux = true,
+            (_, None) => {}
+        }
+        let answer = match why == Intent::UNCHANGED {
+            true => Answer::Unchanged,
+            false => Answer::Refused(why),
+        };
+        self.answer(app, attempt.operation, answer);
+        self.back_off(app, now);
+    }
+
+    /// No quorum, or no time left: the ballot is burnt, whatever became of it.
+    fn give_up(&mut self, app: &AppId, now: Moment) {
+        let it = self.apps.get_mut(app).expect("it has an attempt");
+        let Some(attempt) = it.attempt.take() else { return };
+        let why = match attempt.refusals.is_empty() {
+            true => "no quorum answered".to_owned(),
+            false => attempt.refusals.iter().cloned().collect::<Vec<_>>().join(", "),
+        };
+        self.out.note(Note::GivesUp { app: app.clone(), ballot: attempt.ballot(), why });
+        #[cfg(feature = "mutants")]
+        if let Stage::Accepting { prepared, .. } = attempt.stage
+            && self.config.broken(Mutant::BallotReused)
+        {
+            self.apps.get_mut(app).expect("it has an attempt").burnt = Some(prepared);
+        }
+        self.back_off(app, now);
+    }
+
+    /// Full jitter, doubling (trap 12): duels end because somebody waits longer.
+    fn back_off(&mut self, app: &AppId, now: Moment) {
+        let least = BACKOFF_LEAST.max(self.rtt() * 2);
+        let it = self.apps.get_mut(app).expect("it had an attempt");
+        it.tries = it.tries.saturating_add(1);
+        let most = least.saturating_mul(1 << it.tries.min(6)).min(BACKOFF_MOST);
+        it.not_before = now + most.mul_f64(self.rng.random_range(0.0..1.0));
+    }
+
+    /// Time passed for an attempt.
+    pub(super) fn attempt_due(&mut self, app: &AppId, now: Moment) {
+        let Some(attempt) = self.apps.get(app).and_then(|it| it.attempt.as_ref()) else { return };
+        if now >= attempt.began + ROUND {
+            return self.give_up(app, now);
+        }
+        if now >= attempt.evidence_by {
+            self.advance(app, now);
+        }
+        let rtt = self.rtt();
+        let Some(attempt) = self.apps.get_mut(app).and_then(|it| it.attempt.as_mut()) else {
+            return;
+        };
+        if now < attempt.resend {
+            return;
+        }
+        attempt.resend = now + RESEND.max(rtt * 2);
+        let (ballot, body) = match &attempt.stage {
+            Stage::Preparing(preparing) => (
+                preparing.ballot(),
+                BallotBody::Prepare { evidence: attempt.intent.asks_evidence() },
+            ),
+            Stage::Accepting { accepting, body, .. } => (accepting.ballot(), body.clone()),
+        };
+        self.tell_voters(app, ballot, &body);
+    }
+
+    /// Answers a command whose operation this is.
+    pub(super) fn answer(&mut self, app: &AppId, operation: OperationId, answer: Answer) {
+        let Some(it) = self.apps.get_mut(app) else { return };
+        if let Some(wanted) = it.wanted.take_if(|wanted| wanted.operation == operation) {
+            self.out.push(Output::Answer(wanted.command, answer));
+        }
+    }
+}
+
+/// A state to be encoded, shared with whoever composed it.
+pub type Composition = Arc<AppState>;

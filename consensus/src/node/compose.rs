@@ -1,0 +1,486 @@
+//! What is to be written, given what was found: from intent and current value to the next.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Node;
+use super::attempt::{Composition, Found};
+#[cfg(feature = "mutants")]
+use crate::config::Mutant;
+use crate::evidence::{Choice, Panel, Path};
+use crate::failover::{chain, plan};
+use crate::model::{
+    AppId, AppState, Certainty, Claim, Decision, DecisionKind, Definition, Epoch, FenceRecord,
+    OPERATION_MEMORY, Phase, StackId, TargetName,
+};
+use crate::moment::Moment;
+
+/// A fenced stack that is not seen down any more is given back after this long without a clear word (PROTOCOL.md D.2).
+const DOUBT: Duration = Duration::from_secs(30);
+/// A planned move whose standby has not received everything after this is taken back.
+const CATCH_UP: Duration = Duration::from_secs(5);
+
+/// What somebody wants written.
+#[derive(Clone, Debug)]
+pub enum Intent {
+    /// A definition.
+    Apply { definition: Arc<Definition>, replaces: Option<u64>, active: Option<StackId> },
+    /// What the rule calls for.
+    Failover,
+    /// What an operator calls for.
+    Operator { kind: DecisionKind, to: Option<StackId>, accept_loss: bool, by: String },
+    /// The next phase of what this agent carries out.
+    Advance { epoch: Epoch, phase: Phase, term: u32, next: Next },
+    /// To carry out what nobody does.
+    Claim,
+}
+
+/// What follows the phase this agent carried out.
+#[derive(Clone, Debug)]
+pub enum Next {
+    Promote(BTreeMap<TargetName, FenceRecord>),
+    Publish,
+    Verify,
+    Finish,
+    Abort(String),
+}
+
+impl Intent {
+    /// The answer to a command that asks for what is so already.
+    pub const UNCHANGED: &'static str = "it is so already";
+
+    pub fn asks_evidence(&self) -> bool {
+        match self {
+            Self::Failover | Self::Operator { .. } | Self::Claim => true,
+            Self::Advance { next, .. } => matches!(next, Next::Promote(_)),
+            Self::Apply { .. } => false,
+        }
+    }
+}
+
+impl fmt::Display for Intent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Apply { .. } => f.write_str("apply a definition"),
+            Self::Failover => f.write_str("failover"),
+            Self::Operator { kind, by, .. } => write!(f, "{kind}, for {by}"),
+            Self::Advance { phase, next, .. } => match next {
+                Next::Promote(_) => write!(f, "promote after {phase}"),
+                Next::Publish => write!(f, "publish after {phase}"),
+                Next::Verify => write!(f, "verify after {phase}"),
+                Next::Finish => write!(f, "finish after {phase}"),
+                Next::Abort(why) => write!(f, "abort while {phase}: {why}"),
+            },
+            Self::Claim => f.write_str("carry it out"),
+        }
+    }
+}
+
+/// What came of composing.
+pub enum Composed {
+    Write(Composition),
+    /// The value found holds our own operation already: complete it as it is (rule R6).
+    Again,
+    Reject(String),
+}
+
+impl Node {
+    pub(super) fn compose(
+        &self,
+        app: &AppId,
+        intent: &Intent,
+        found: &Found<'_>,
+        now: Moment,
+    ) -> Composed {
+        let result = match (found.current, intent) {
+            (Some(current), _) if current.operations.contains(&found.operation) => {
+                return match chain::follows(Some((current, found.hash)), found.certainty, current) {
+                    Ok(_) => Composed::Again,
+                    // What only evidence allows is not completed unseen, not even our own.
+                    Err(_) => self
+                        .claim(current, found, now)
+                        .map_or_else(Composed::Reject, Composed::Write),
+                };
+            }
+            (current, Intent::Apply { definition, replaces, active }) => {
+                self.applied(current, definition, *replaces, active.as_ref(), now)
+            }
+            (None, _) => Err(format!("there is no app {app}")),
+            (Some(current), Intent::Claim) => {
+                self.claim(current, found, now).map(|state| (*state).clone())
+            }
+            (Some(current), Intent::Failover) => self.failover(current, found, now),
+            (Some(current), Intent::Operator { kind, to, accept_loss, by }) => {
+                self.operator(current, found, (*kind, to.as_ref(), *accept_loss, by), now)
+            }
+            (Some(current), Intent::Advance { epoch, phase, term, next }) => {
+                let mine = current.claim.as_ref().is_some_and(|claim| {
+                    claim.agent == self.config.agent
+                        && claim.instance == self.instance
+                        && claim.term == *term
+                });
+                match mine && (current.epoch, current.phase) == (*epoch, *phase) {
+                    true => self.advanced(current, found, next, now),
+                    false => {
+                        Err(format!("it is at epoch {} {} by now", current.epoch, current.phase))
+                    }
+                }
+            }
+        };
+        match result {
+            Ok(state) => Composed::Write(Arc::new(self.sealed(state, found))),
+            Err(why) => Composed::Reject(why),
+        }
+    }
+
+    /// Links a value with the one it was derived from, and signs it with its operation.
+    fn sealed(&self, mut state: AppState, found: &Found<'_>) -> AppState {
+        state.previous = found.hash;
+        if !state.operations.contains(&found.operation) {
+            state.operations.push(found.operation);
+        }
+        let surplus = state.operations.len().saturating_sub(OPERATION_MEMORY);
+        state.operations.drain(..surplus);
+        state
+    }
+
+    fn applied(
+        &self,
+        current: Option<&AppState>,
+        definition: &Arc<Definition>,
+        replaces: Option<u64>,
+        active: Option<&StackId>,
+        now: Moment,
+    ) -> Result<AppState, String> {
+        let Some(current) = current else {
+            if replaces.is_some_and(|revision| revision != 0) {
+                return Err("there is no such app yet".into());
+            }
+            let first = definition.stacks.first().ok_or("it has no stack")?;
+            let active = active.unwrap_or(&first.name).clone();
+            if definition.stack(&active).is_none() {
+                return Err(format!("it has no stack {active}"));
+            }
+            return Ok(AppState {
+                definition: definition.clone(),
+                revision: 1,
+                epoch: Epoch(1),
+                phase: Phase::Publishing,
+                decision: self.decision(
+                    DecisionKind::Apply,
+                    Epoch(1),
+                    (&active, &active),
+                    "its first definition",
+                    now,
+                ),
+                active,
+                automatic: Epoch(0),
+                claim: None,
+                operations: Vec::new(),
+                previous: [0; 32],
+            });
+        };
+        if *current.definition == **definition {
+            return Err(Intent::UNCHANGED.into());
+        }
+        if replaces.is_some_and(|revision| revision != current.revision) {
+            return Err(format!("revision {} is there by now: look again", current.revision));
+        }
+        if current.phase != Phase::Idle {
+            return Err(format!("epoch {} is in progress ({})", current.epoch, current.phase));
+        }
+        if definition.stack(&current.active).is_none() {
+            return Err(format!("it lacks {}, which is the active stack", current.active));
+        }
+        let epoch = current.epoch.next();
+        let revision = current.revision + 1;
+        let reason = format!("definition revision {revision}");
+        let stacks = (&current.active, &current.active);
+        Ok(AppState {
+            definition: definition.clone(),
+            revision,
+            epoch,
+            phase: Phase::Publishing,
+            decision: self.decision(DecisionKind::Apply, epoch, stacks, &reason, now),
+            claim: None,
+            ..current.clone()
+        })
+    }
+
+    /// The move that the rule calls for, on the evidence given for this ballot.
+    fn failover(
+        &self,
+        current: &AppState,
+        found: &Found<'_>,
+        now: Moment,
+    ) -> Result<AppState, String> {
+        if current.phase != Phase::Idle {
+            return Err(format!("epoch {} is in progress ({})", current.epoch, current.phase));
+        }
+        let panel = self.panel_of(&found.certificate, current, found);
+        let choice = panel.failover(&current.active)?;
+        let mut state = self.move_to(current, DecisionKind::Failover, &choice, &choice.reason, now);
+        state.decision.first = Some(found.certificate.clone());
+        state.automatic = state.epoch;
+        Ok(state)
+    }
+
+    fn operator(
+        &self,
+        current: &AppState,
+        found: &Found<'_>,
+        (kind, to, accept_loss, by): (DecisionKind, Option<&StackId>, bool, &str),
+        now: Moment,
+    ) -> Result<AppState, String> {
+        if current.phase != Phase::Idle {
+            return Err(format!("epoch {} is in progress ({})", current.epoch, current.phase));
+        }
+        if to == Some(&current.active) {
+            return Err(Intent::UNCHANGED.into());
+        }
+        let panel = self.panel_of(&found.certificate, current, found);
+        let others = current.definition.stacks.iter().map(|stack| &stack.name);
+        let wanted: Vec<_> = others
+            .filter(|stack| **stack != current.active && to.is_none_or(|to| to == *stack))
+            .collect();
+        let mut reasons = Vec::new();
+        for stack in wanted {
+            match panel.operator(&current.active, stack, accept_loss) {
+                Ok(choice) => {
+                    return Ok(self.move_to(
+                        current,
+                        kind,
+                        &choice,
+                        &format!("{kind} asked for by {by}"),
+                        now,
+                    ));
+                }
+                Err(why) => reasons.push(why),
+            }
+        }
+        Err(match reasons.is_empty() {
+            true => "there is no such stack".to_owned(),
+            false => reasons.join("; "),
+        })
+    }
+
+    fn move_to(
+        &self,
+        current: &AppState,
+        kind: DecisionKind,
+        choice: &Choice,
+        reason: &str,
+        now: Moment,
+    ) -> AppState {
+        let epoch = current.epoch.next();
+        let mut decision = self.decision(kind, epoch, (&current.active, &choice.to), reason, now);
+        decision.candidates.clone_from(&choice.candidates);
+        decision.loss_bytes = choice.loss_bytes;
+        let phase = plan::first_phase(choice.path == Path::Data);
+        let active = match phase {
+            Phase::Publishing => choice.to.clone(),
+            _ => current.active.clone(),
+        };
+        self.claimed(AppState { epoch, phase, decision, active, claim: None, ..current.clone() })
+    }
+
+    /// Names this agent as the executor of the state's phase if it can be, and nobody otherwise.
+    fn claimed(&self, mut state: AppState) -> AppState {
+        let term = state.claim.as_ref().map_or(0, |claim| claim.term) + 1;
+        let able = plan::credentials(&state).iter().all(|it| self.config.credentials.contains(it));
+        state.claim =
+            able.then(|| Claim { agent: self.config.agent.clone(), instance: self.instance, term });
+        state
+    }
+
+    fn advanced(
+        &self,
+        current: &AppState,
+        found: &Found<'_>,
+        next: &Next,
+        now: Moment,
+    ) -> Result<AppState, String> {
+        let mut state = current.clone();
+        match next {
+            Next::Promote(fence) => {
+                state.phase = Phase::Promoting;
+                state.decision.fence.clone_from(fence);
+                if state.decision.kind == DecisionKind::Switchover
+                    && let Err(why) = self.caught_up(&state, found)
+                {
+                    return self.taken_back_after(current, CATCH_UP, &why, now);
+                }
+                if plan::is_automatic(state.decision.kind) && !self.skips_second_look() {
+                    match self.still_down(current, found) {
+                        Ok(choice) => {
+                            state.decision.candidates = choice.candidates;
+                            state.decision.loss_bytes = choice.loss_bytes;
+                        }
+                        Err(why) => return self.taken_back_if_up(current, found, &why, now),
+                    }
+                }
+                state.decision.second =
+                    plan::is_automatic(state.decision.kind).then(|| found.certificate.clone());
+            }
+            Next::Publish => {
+                state.phase = Phase::Publishing;
+                state.active = state.decision.to.clone();
+            }
+            Next::Verify => state.phase = Phase::Verifying,
+            Next::Finish => {
+                state.phase = Phase::Idle;
+                state.claim = None;
+                return Ok(state);
+            }
+            Next::Abort(why) => return Ok(self.taken_back(current, why, now)),
+        }
+        Ok(self.claimed(state))
+    }
+
+    fn skips_second_look(&self) -> bool {
+        #[cfg(feature = "mutants")]
+        return self.broken(Mutant::EvidenceOnce);
+        #[cfg(not(feature = "mutants"))]
+        false
+    }
+
+    fn still_down(&self, current: &AppState, found: &Found<'_>) -> Result<Choice, String> {
+        let panel = self.panel_of(&found.certificate, current, found);
+        panel.failover_to(&current.decision.from, &current.decision.to)
+    }
+
+    /// Carries out what nobody does, as far as the evidence allows.
+    fn claim(
+        &self,
+        current: &AppState,
+        found: &Found<'_>,
+        now: Moment,
+    ) -> Result<Composition, String> {
+        let automatic = plan::is_automatic(current.decision.kind);
+        let mut state = current.clone();
+        let doubtful = match current.phase {
+            Phase::Fencing => automatic,
+            Phase::Promoting => automatic && found.certainty == Certainty::Unchosen,
+            Phase::Publishing => {
+                chain::needs_evidence_first(current) && found.certainty != Certainty::Chosen
+            }
+            Phase::Idle if found.certainty == Certainty::Chosen => {
+                return Err("nothing is in progress".into());
+            }
+            Phase::Idle | Phase::Aborting | Phase::Verifying => false,
+        };
+        if doubtful {
+            match (self.still_down(current, found), current.phase) {
+                (Ok(_), Phase::Promoting) => {
+                    state.decision.second = Some(found.certificate.clone())
+                }
+                (Ok(_), _) => state.decision.first = Some(found.certificate.clone()),
+                (Err(why), Phase::Fencing) => {
+                    let state = self.taken_back_if_up(current, found, &why, now)?;
+                    return Ok(Arc::new(self.sealed(state, found)));
+                }
+                (Err(why), _) => {
+                    return Ok(Arc::new(self.sealed(self.taken_back(current, &why, now), found)));
+                }
+            }
+        }
+        if current.phase != Phase::Idle {
+            state = self.claimed(state);
+        }
+        Ok(Arc::new(self.sealed(state, found)))
+    }
+
+    /// Has every database to be promoted received all that its fenced primary wrote? Asked before the point of no return,
+    /// so that a planned move to a standby that lags is taken back instead of pausing writes for long.
+    fn caught_up(&self, state: &AppState, found: &Found<'_>) -> Result<(), String> {
+        let panel = self.panel_of(&found.certificate, state, found);
+        let behind = state.decision.fence.iter().find_map(|(name, fence)| {
+            let last = fence.position?;
+            let received = panel.received(&state.decision.to, name);
+            (received < Some(last)).then(|| format!("{name} has not received position {last}"))
+        });
+        behind.map_or(Ok(()), Err)
+    }
+
+    fn taken_back_after(
+        &self,
+        current: &AppState,
+        limit: Duration,
+        why: &str,
+        now: Moment,
+    ) -> Result<AppState, String> {
+        let known = self.apps.get(&current.definition.name).and_then(|it| it.chosen.as_ref());
+        let since = known
+            .filter(|known| known.state.epoch == current.epoch)
+            .map(|known| now.since(known.learned));
+        match limit.is_zero() || since.is_some_and(|since| since > limit) {
+            true => Ok(self.taken_back(current, why, now)),
+            false => Err(why.to_owned()),
+        }
+    }
+
+    /// Takes a fence back if the stack is clearly up, or nothing clear was seen for long; waits otherwise.
+    fn taken_back_if_up(
+        &self,
+        current: &AppState,
+        found: &Found<'_>,
+        why: &str,
+        now: Moment,
+    ) -> Result<AppState, String> {
+        let panel = self.panel_of(&found.certificate, current, found);
+        let up = panel.reach(&current.decision.from) > 0.5;
+        let limit = if up { Duration::ZERO } else { DOUBT };
+        self.taken_back_after(current, limit, &format!("no longer clear: {why}"), now)
+    }
+
+    /// The taking back of a decision, under a new epoch and so a new token (PROTOCOL.md rule 10).
+    fn taken_back(&self, current: &AppState, why: &str, now: Moment) -> AppState {
+        let epoch = current.epoch.next();
+        let old = &current.decision;
+        let mut decision =
+            self.decision(DecisionKind::Abort, epoch, (&old.to, &old.from), why, now);
+        decision.fence.clone_from(&old.fence);
+        let phase = match current.phase {
+            Phase::Publishing => Phase::Publishing,
+            _ => Phase::Aborting,
+        };
+        let active = old.from.clone();
+        self.claimed(AppState { epoch, phase, decision, active, claim: None, ..current.clone() })
+    }
+
+    fn decision(
+        &self,
+        kind: DecisionKind,
+        epoch: Epoch,
+        (from, to): (&StackId, &StackId),
+        reason: &str,
+        now: Moment,
+    ) -> Decision {
+        Decision {
+            epoch,
+            kind,
+            from: from.clone(),
+            to: to.clone(),
+            by: self.config.agent.clone(),
+            reason: reason.chars().take(300).collect(),
+            wall_ms: self.wall_ms(now),
+            attempt: 1,
+            candidates: Vec::new(),
+            fence: BTreeMap::new(),
+            loss_bytes: None,
+            first: None,
+            second: None,
+        }
+    }
+
+    fn panel_of<'a>(
+        &self,
+        certificate: &'a crate::model::Certificate,
+        state: &'a AppState,
+        found: &'a Found<'_>,
+    ) -> Panel<'a> {
+        self.bent(Panel::of(certificate, &state.definition, found.voters))
+    }
+}

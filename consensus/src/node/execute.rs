@@ -1,0 +1,402 @@
+//! Carrying out what was decided: claims, requests, reports (PROTOCOL.md D.2, rules E1 to E3).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::Node;
+use super::compose::{Intent, Next};
+use crate::ballot::Tally;
+#[cfg(feature = "mutants")]
+use crate::config::Mutant;
+use crate::failover::plan;
+use crate::message::Accepted;
+use crate::model::{
+    AcceptorId, Action, ActionFault, ActionFaultKind, AgentId, AppId, AppState, Ballot,
+    DecisionKind, Done, Effect, Epoch, FenceRecord, Phase, Report, TargetName, Token, Voters,
+};
+use crate::moment::Moment;
+use crate::outbox::{Deadline, Note, Output};
+
+/// An executor may act only on a claim confirmed no longer ago than this, and a request may last no longer (rule E1).
+pub const ACT: Duration = Duration::from_secs(5);
+/// Too little of [`ACT`] left to be worth beginning.
+const WORTHWHILE: Duration = Duration::from_millis(500);
+/// A silent executor's step is taken over after this and its rank (PROTOCOL.md D.2, T_take).
+const TAKE_OVER: Duration = Duration::from_secs(3);
+const RANK_STEP: Duration = Duration::from_millis(500);
+const RETRY_LEAST: Duration = Duration::from_millis(100);
+const RETRY_MOST: Duration = Duration::from_secs(2);
+/// A fence that cannot be taken back is left to people after this.
+const UNFENCE_FOR: Duration = Duration::from_secs(30);
+/// A new stack that is not seen up is left to people after this (PROTOCOL.md D.2, Verifying).
+const VERIFY_FOR: Duration = Duration::from_secs(600);
+
+/// One phase being carried out by this agent.
+#[derive(Debug)]
+pub struct Work {
+    pub token: Token,
+    epoch: Epoch,
+    phase: Phase,
+    term: u32,
+    items: Vec<Item>,
+    began: Moment,
+    pub reading: Option<Reading>,
+    again: Moment,
+}
+
+#[derive(Debug)]
+struct Item {
+    effect: Effect,
+    stage: Stage,
+    tries: u32,
+}
+
+#[derive(Clone, Debug)]
+enum Stage {
+    Waiting(Moment),
+    Running(Moment),
+    Ended(Result<Done, ActionFault>),
+}
+
+impl Work {
+    pub fn wake(&self) -> Deadline {
+        (self.again, "a step is being carried out")
+    }
+}
+
+/// A read of the register at a quorum.
+#[derive(Debug)]
+pub struct Reading {
+    pub began: Moment,
+    same: BTreeSet<AcceptorId>,
+    other: BTreeSet<AcceptorId>,
+}
+
+impl Reading {
+    /// Counts one voter's word on whether `expected` is what it accepted last.
+    pub fn on_observed(
+        &mut self,
+        acceptor: AcceptorId,
+        accepted: Option<Accepted>,
+        expected: Ballot,
+        voters: &Voters,
+    ) -> Tally {
+        match accepted.is_some_and(|it| it.ballot == expected) {
+            true => self.same.insert(acceptor),
+            false => self.other.insert(acceptor),
+        };
+        let possible = voters.members.len() - self.other.len();
+        match (voters.quorum(&self.same), possible >= voters.majority()) {
+            (true, _) => Tally::Won,
+            (false, true) => Tally::Pending,
+            (false, false) => Tally::Lost,
+        }
+    }
+}
+
+impl Node {
+    /// The state changed: is its phase mine to carry out?
+    pub(super) fn take_up(&mut self, app: &AppId, now: Moment) {
+        let Some(it) = self.apps.get_mut(app) else { return };
+        let Some((_, state)) = it.known() else { return };
+        let mine = state.claim.as_ref().filter(|claim| {
+            claim.agent == self.config.agent
+                && claim.instance == self.instance
+                && state.phase != Phase::Idle
+        });
+        let Some(claim) = mine else {
+            it.work = None;
+            return;
+        };
+        let same = it.work.as_ref().is_some_and(|work| {
+            (work.epoch, work.phase, work.term) == (state.epoch, state.phase, claim.term)
+        });
+        if same {
+            return;
+        }
+        let items = plan::effects(state).into_iter().map(|effect| Item {
+            effect,
+            stage: Stage::Waiting(now),
+            tries: 0,
+        });
+        let work = Work {
+            token: plan::token(state),
+            epoch: state.epoch,
+            phase: state.phase,
+            term: claim.term,
+            items: items.collect(),
+            began: now,
+            reading: None,
+            again: now,
+        };
+        it.work = Some(work);
+        self.work_on(app, now);
+    }
+
+    /// Asks for whatever may be asked now.
+    pub(super) fn work_on(&mut self, app: &AppId, now: Moment) {
+        let confirmed = self.may_act(app, now);
+        let rtt = self.rtt();
+        let Some(it) = self.apps.get_mut(app) else { return };
+        let (Some(work), Some(known)) = (&mut it.work, &it.chosen) else { return };
+        let mut acts = Vec::new();
+        let mut unconfirmed = false;
+        for (number, item) in work.items.iter_mut().enumerate() {
+            // The edge answers within the limit; a request that was lost with its task is asked again.
+            if let Stage::Running(since) = item.stage
+                && now.since(since) > ACT * 2
+            {
+                item.stage = Stage::Waiting(now);
+            }
+            let Stage::Waiting(at) = item.stage else { continue };
+            match (at <= now, confirmed) {
+                (false, _) => {}
+                (true, false) => unconfirmed = true,
+                (true, true) => {
+                    item.stage = Stage::Running(now);
+                    acts.push(Action {
+                        app: app.clone(),
+                        token: work.token,
+                        term: work.term,
+                        item: u16::try_from(number).expect("items are limited by the definition"),
+                        deadline: known.confirmed + ACT,
+                        limit: ACT,
+                        effect: item.effect.clone(),
+                    });
+                }
+            }
+        }
+        let waits = work.items.iter().filter_map(|item| match item.stage {
+            Stage::Waiting(at) => Some(at.max(now + RETRY_LEAST)),
+            Stage::Running(since) => Some(since + ACT * 2 + RETRY_LEAST),
+            Stage::Ended(_) => None,
+        });
+        work.again = waits.min().unwrap_or(now + RETRY_LEAST);
+        let read = unconfirmed
+            && work
+                .reading
+                .as_ref()
+                .is_none_or(|reading| now.since(reading.began) > rtt * 4 + RETRY_LEAST);
+        if read {
+            work.reading =
+                Some(Reading { began: now, same: BTreeSet::new(), other: BTreeSet::new() });
+        }
+        for action in acts {
+            let what = plan::describe(&action.effect);
+            self.out.note(Note::Acts { app: app.clone(), token: action.token, what });
+            self.out.push(Output::Act(action));
+        }
+        if read {
+            self.confirm(app);
+        }
+    }
+
+    fn may_act(&self, app: &AppId, now: Moment) -> bool {
+        #[cfg(feature = "mutants")]
+        if self.broken(Mutant::StaleClaim) {
+            return true;
+        }
+        self.apps.get(app).is_some_and(|it| it.confirmed_within(ACT - WORTHWHILE, now))
+    }
+
+    /// An action ended.
+    pub(super) fn on_report(&mut self, report: Report, now: Moment) {
+        let Report { app, token, term, item, took, result } = report;
+        let what = match &result {
+            Ok(done) => Ok(done.text.clone()),
+            Err(fault) => Err(fault.text.clone()),
+        };
+        self.out.note(Note::Reports { app: app.clone(), token, took, what });
+        let Some(work) = self.apps.get_mut(&app).and_then(|it| it.work.as_mut()) else { return };
+        if (work.token, work.term) != (token, term) {
+            return;
+        }
+        let phase = work.phase;
+        let Some(item) = work.items.get_mut(usize::from(item)) else { return };
+        item.tries = item.tries.saturating_add(1);
+        let pause = RETRY_LEAST.saturating_mul(1 << item.tries.min(6)).min(RETRY_MOST);
+        item.stage = match (result, phase) {
+            (Ok(done), _) => Stage::Ended(Ok(done)),
+            // A request that was never sent says nothing about the fence.
+            (Err(fault), Phase::Fencing) if fault.kind != ActionFaultKind::Late => {
+                Stage::Ended(Err(fault))
+            }
+            (Err(_), _) => Stage::Waiting(now + pause),
+        };
+        work.again = now;
+        self.drive(&app, now);
+    }
+
+    /// Takes the current phase as far as the reports allow.
+    pub(super) fn drive(&mut self, app: &AppId, now: Moment) {
+        let Some(it) = self.apps.get(app).filter(|it| it.attempt.is_none()) else { return };
+        let (Some(work), Some((_, state))) = (&it.work, it.known()) else { return };
+        if now < work.again && !work.items.iter().all(|item| matches!(item.stage, Stage::Ended(_)))
+        {
+            return;
+        }
+        let next = match self.outcome(work, state, now) {
+            Some(next) if it.not_before <= now => next,
+            Some(_) => {
+                let again = it.not_before;
+                self.apps.get_mut(app).and_then(|it| it.work.as_mut()).expect("it works").again =
+                    again;
+                return;
+            }
+            None => return self.work_on(app, now),
+        };
+        let intent =
+            Intent::Advance { epoch: work.epoch, phase: work.phase, term: work.term, next };
+        let operation = self.operation();
+        self.start(app, intent, operation, now);
+    }
+
+    /// What follows, once everything of a phase has ended.
+    fn outcome(&self, work: &Work, state: &AppState, now: Moment) -> Option<Next> {
+        let ended = work.items.iter().all(|item| matches!(item.stage, Stage::Ended(_)));
+        match work.phase {
+            Phase::Idle => None,
+            Phase::Fencing => ended.then(|| fenced(work, state)),
+            Phase::Aborting if now.since(work.began) > UNFENCE_FOR => Some(Next::Finish),
+            Phase::Aborting => ended.then_some(Next::Finish),
+            Phase::Promoting => ended.then_some(Next::Publish),
+            Phase::Publishing => ended.then_some(Next::Verify),
+            Phase::Verifying => {
+                let own = self.judge.beliefs_of(&state.definition.name, now);
+                let panel = self.panel(state, &own, now);
+                let seen = panel.serves(&state.active);
+                let applied =
+                    matches!(state.decision.kind, DecisionKind::Apply | DecisionKind::Abort);
+                (seen || applied || now.since(work.began) > VERIFY_FOR).then_some(Next::Finish)
+            }
+        }
+    }
+
+    /// What nobody carries out, this agent may claim: after its rank among those who could.
+    pub(super) fn consider_claim(&mut self, app: &AppId, now: Moment) {
+        let Some((known, state)) = self.apps.get(app).and_then(|it| it.known()) else { return };
+        let able = self.able(state, now);
+        let silent = state.claim.as_ref().map(|claim| claim.agent.clone());
+        let mut ranked: Vec<_> = able
+            .iter()
+            .filter(|agent| Some(*agent) != silent.as_ref() || **agent == self.config.agent)
+            .collect();
+        ranked.sort_by_key(|agent| {
+            (self.distance(agent, state, now), rendezvous(app, state.epoch, agent))
+        });
+        let rank = ranked.iter().position(|agent| **agent == self.config.agent);
+        let Some(rank) = rank else {
+            let needed: Vec<_> = plan::credentials(state).into_iter().map(String::from).collect();
+            let next = match able.is_empty() {
+                true => {
+                    format!("{} waits for an agent that holds {}", state.phase, needed.join(", "))
+                }
+                false => format!("{} is carried out elsewhere", state.phase),
+            };
+            self.say_next(app, next);
+            return;
+        };
+        let rank = u32::try_from(rank).unwrap_or(u32::MAX);
+        let start = match self.abandoned(app, state) {
+            Some(since) => since + TAKE_OVER + RANK_STEP * rank,
+            None => known.learned + self.rtt().max(Duration::from_millis(25)) * 2 * rank,
+        };
+        let phase = state.phase;
+        let not_before = self.apps[app].not_before;
+        let start = start.max(not_before);
+        if start > now {
+            let it = self.apps.get_mut(app).expect("it is known");
+            it.again = Some((start, "a step may have to be taken over"));
+            let executor = silent.map_or("nobody yet".to_owned(), |agent| agent.to_string());
+            return self.say_next(app, format!("{phase}, carried out by {executor}"));
+        }
+        let operation = self.operation();
+        self.start(app, Intent::Claim, operation, now);
+    }
+
+    /// Since when the executor has been silent; `None` if nobody holds the claim, or a run that has ended.
+    fn abandoned(&self, app: &AppId, state: &AppState) -> Option<Moment> {
+        let claim = state.claim.as_ref()?;
+        let learned = self.apps[app].chosen.as_ref()?.learned;
+        if claim.agent == self.config.agent {
+            return None;
+        }
+        let Some(peer) = self.peers.peer(&claim.agent) else { return Some(learned) };
+        if peer.instance != 0 && peer.instance != claim.instance {
+            return None;
+        }
+        let beat = peer
+            .working
+            .get(app)
+            .filter(|(token, _)| *token == plan::token(state))
+            .map(|(_, at)| *at);
+        Some(beat.map_or(learned, |beat| beat.max(learned)))
+    }
+
+    /// Agents heard just now that hold what the current phase needs.
+    fn able(&self, state: &AppState, now: Moment) -> Vec<AgentId> {
+        let needed = plan::credentials(state);
+        let holds = |credentials: &[crate::model::CredentialId]| {
+            needed.iter().all(|it| credentials.contains(it))
+        };
+        let others = self.peers.iter().filter(|(_, peer)| {
+            now.since(peer.heard) <= crate::judge::HEARD_WITHIN
+                && peer.region.is_some()
+                && holds(&peer.credentials)
+        });
+        let me = holds(&self.config.credentials).then(|| self.config.agent.clone());
+        others.map(|(agent, _)| agent.clone()).chain(me).collect()
+    }
+
+    /// How far an agent is from the stack it would act on, in steps of four times: nearest first, without turning on noise.
+    fn distance(&self, agent: &AgentId, state: &AppState, now: Moment) -> u32 {
+        let took = |beliefs: &[crate::model::Belief]| {
+            let there = beliefs.iter().filter(|it| {
+                it.target.app == state.definition.name && it.target.stack == state.decision.to
+            });
+            there.filter_map(|belief| belief.took).min()
+        };
+        let found = match *agent == self.config.agent {
+            true => took(&self.judge.beliefs_of(&state.definition.name, now)),
+            false => self.hearsay.word(agent).and_then(|word| took(&word.beliefs)),
+        };
+        found.map_or(u32::MAX, |took| (took.as_millis() as u64 + 1).ilog2() / 2)
+    }
+}
+
+/// What is known of every old primary, once it has been asked; a planned move cannot go on without all their positions.
+fn fenced(work: &Work, state: &AppState) -> Next {
+    let records: BTreeMap<TargetName, FenceRecord> = work
+        .items
+        .iter()
+        .filter_map(|item| {
+            let (Effect::Fence(database), Stage::Ended(result)) = (&item.effect, &item.stage)
+            else {
+                return None;
+            };
+            let record = match result {
+                Ok(done) => FenceRecord {
+                    proven: done.proven,
+                    text: done.text.clone(),
+                    position: done.position,
+                },
+                Err(fault) => {
+                    FenceRecord { proven: false, text: fault.text.clone(), position: None }
+                }
+            };
+            Some((database.name.clone(), record))
+        })
+        .collect();
+    let unknown = records.iter().find(|(_, record)| record.position.is_none());
+    match (state.decision.kind, unknown) {
+        (DecisionKind::Switchover, Some((name, record))) => {
+            Next::Abort(format!("the last position of {name} is not known: {}", record.text))
+        }
+        _ => Next::Promote(records),
+    }
+}
+
+/// A number that orders agents differently for every app and epoch, and alike everywhere (rendezvous hashing).
+pub fn rendezvous(app: &AppId, epoch: Epoch, agent: &AgentId) -> u32 {
+    crc32c::crc32c(format!("{app} {epoch} {agent}").as_bytes())
+}

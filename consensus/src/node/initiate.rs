@@ -1,0 +1,230 @@
+//! Watching over one app: when to call for a failover, and saying why not.
+
+use std::time::Duration;
+
+use super::Node;
+use super::app::Wanted;
+use super::compose::Intent;
+use super::execute::rendezvous;
+use crate::evidence::{Aspect, Panel};
+use crate::failover::plan;
+use crate::model::{AppId, AppState, DecisionKind, Mode, Phase, Verdict};
+use crate::moment::Moment;
+use crate::outbox::{Answer, Command, CommandId, Note, Output};
+
+/// A command that is not agreed within this is answered as unknown.
+const COMMAND: Duration = Duration::from_secs(10);
+/// The least a proposer of a lower rank waits, so that two do not duel over a network without delay.
+const RANK_LEAST: Duration = Duration::from_millis(50);
+
+impl Node {
+    /// Whatever may be done for an app now.
+    pub(super) fn consider(&mut self, app: &AppId, now: Moment) {
+        let Some(it) = self.apps.get_mut(app) else { return };
+        it.again = None;
+        if it.wanted.as_ref().is_some_and(|wanted| wanted.until <= now) {
+            let wanted = it.wanted.take().expect("it was just there");
+            let answer = Answer::Unknown(
+                "no quorum answered in time; the status tells what became of it".into(),
+            );
+            self.out.push(Output::Answer(wanted.command, answer));
+        }
+        self.answer_evidence(app, now);
+        self.attempt_due(app, now);
+        let Some(it) = self.apps.get_mut(app) else { return };
+        if it.attempt.is_some() {
+            return;
+        }
+        if it.not_before <= now {
+            if let Some(Wanted { intent, operation, .. }) = it.wanted.clone() {
+                return self.start(app, intent, operation, now);
+            }
+            if it.in_flux {
+                it.in_flux = false;
+                let operation = self.operation();
+                return self.start(app, Intent::Claim, operation, now);
+            }
+        }
+        let it = &self.apps[app];
+        match (it.known().map(|(_, state)| state.phase), it.work.is_some()) {
+            (None, _) => {}
+            (Some(Phase::Idle), _) => self.consider_failover(app, now),
+            (Some(_), true) => {
+                self.drive(app, now);
+                self.say_work(app);
+            }
+            (Some(_), false) => self.consider_claim(app, now),
+        }
+    }
+
+    /// Takes a person's command; one at a time for each app.
+    pub(super) fn want(&mut self, app: &AppId, id: CommandId, command: Command, now: Moment) {
+        let intent = match command {
+            Command::Apply { definition, replaces, active } => {
+                Intent::Apply { definition, replaces, active }
+            }
+            Command::Switchover { to, by, .. } => {
+                Intent::Operator { kind: DecisionKind::Switchover, to, accept_loss: false, by }
+            }
+            Command::Failover { to, accept_loss, by, .. } => {
+                Intent::Operator { kind: DecisionKind::Forced, to, accept_loss, by }
+            }
+        };
+        let known = self.apps.get(app).is_some_and(|it| it.chosen.is_some());
+        let refusal = match (&intent, known) {
+            (Intent::Operator { .. }, false) => Some(format!("there is no app {app}")),
+            _ if !self.hears_majority(now) => {
+                Some(format!("no quorum: {}", self.quorum_words(now)))
+            }
+            _ if self.apps.get(app).is_some_and(|it| it.wanted.is_some()) => {
+                Some("another command is in progress".into())
+            }
+            _ => None,
+        };
+        if let Some(why) = refusal {
+            return self.out.push(Output::Answer(id, Answer::Refused(why)));
+        }
+        let operation = self.operation();
+        let it = self.apps.entry(app.clone()).or_default();
+        it.wanted = Some(Wanted { command: id, intent, operation, until: now + COMMAND });
+    }
+
+    /// How many voters are heard, in words.
+    pub(super) fn quorum_words(&self, now: Moment) -> String {
+        let heard = self.voters_heard(crate::judge::HEARD_WITHIN, now).count();
+        let (n, needed) = (self.config.voters.members.len(), self.config.voters.majority());
+        format!("{heard} of {n} voters are heard, {needed} are needed")
+    }
+
+    fn consider_failover(&mut self, app: &AppId, now: Moment) {
+        let own = self.judge.beliefs_of(app, now);
+        let Some((_, state)) = self.apps[app].known() else { return };
+        let panel = self.panel(state, &own, now);
+        let suspicion = suspicion(&panel, state);
+        let doubted = suspicion.is_some_and(|(_, down)| down > 0);
+        let called = self.call(app, state, &panel, now);
+        let active = state.active.clone();
+        self.tell_suspicion(app, &active, suspicion);
+        match called {
+            Ok(at) if at <= now => {
+                let operation = self.operation();
+                self.start(app, Intent::Failover, operation, now);
+            }
+            Ok(at) => {
+                let it = self.apps.get_mut(app).expect("it is known");
+                it.called.get_or_insert(now);
+                it.again = Some((at, "a failover is called for"));
+                self.say_next(app, format!("a failover from {active} is about to be proposed"));
+            }
+            Err(why) => {
+                self.say_next(app, why.clone());
+                let it = self.apps.get_mut(app).expect("it is known");
+                it.called = None;
+                if doubted && it.next_told != why {
+                    it.next_told.clone_from(&why);
+                    self.out.note(Note::Holds { app: app.clone(), why });
+                } else if !doubted {
+                    it.next_told.clear();
+                }
+            }
+        }
+    }
+
+    /// When to propose a failover, or why not to.
+    fn call(
+        &self,
+        app: &AppId,
+        state: &AppState,
+        panel: &Panel<'_>,
+        now: Moment,
+    ) -> Result<Moment, String> {
+        let choice = panel.failover(&state.active)?;
+        if !self.hears_majority(now) {
+            return Err(format!("no quorum: {}", self.quorum_words(now)));
+        }
+        match state.definition.mode {
+            Mode::Automatic => {}
+            Mode::Approve => {
+                return Err(format!(
+                    "would move to {} ({}), and waits for `quorate failover`",
+                    choice.to, choice.reason
+                ));
+            }
+            Mode::Shadow => {
+                return Err(format!(
+                    "would move to {} ({}), and is only a shadow",
+                    choice.to, choice.reason
+                ));
+            }
+        }
+        self.cooled_down(app, state, now).map_err(|why| format!("{}, and {why}", choice.reason))?;
+        if let Some(abstention) = self.abstention(now, state.definition.probe.window) {
+            return Err(format!("{}; others will propose: this agent {abstention}", choice.reason));
+        }
+        let it = &self.apps[app];
+        let since = it.called.unwrap_or(now);
+        let rank = self.rank(app, state, now);
+        Ok((since + (self.rtt() * 2).max(RANK_LEAST) * rank).max(it.not_before))
+    }
+
+    /// This agent's place among the voters that could propose: those that can carry it out first.
+    fn rank(&self, app: &AppId, state: &AppState, now: Moment) -> u32 {
+        let needed = plan::all_credentials(&state.definition);
+        let order = |agent: &crate::model::AgentId| {
+            let held = match *agent == self.config.agent {
+                true => Some(&self.config.credentials),
+                false => self.peers.peer(agent).map(|peer| &peer.credentials),
+            };
+            let able = held.is_some_and(|held| needed.iter().all(|it| held.contains(it)));
+            (!able, rendezvous(app, state.epoch, agent), agent.clone())
+        };
+        let mine = order(&self.config.agent);
+        let before = self
+            .voters_heard(crate::judge::HEARD_WITHIN, now)
+            .filter(|agent| order(agent) < mine)
+            .count();
+        u32::try_from(before).unwrap_or(u32::MAX)
+    }
+
+    fn tell_suspicion(
+        &mut self,
+        app: &AppId,
+        stack: &crate::model::StackId,
+        suspicion: Option<(Verdict, usize)>,
+    ) {
+        let voters = self.config.voters.members.len();
+        let it = self.apps.get_mut(app).expect("it is known");
+        let suspicion = suspicion.unwrap_or((Verdict::Standing, 0));
+        let before = it.suspicion_told.replace(suspicion).unwrap_or((Verdict::Standing, 0));
+        if before != suspicion {
+            let (verdict, down) = suspicion;
+            self.out.note(Note::Suspects {
+                app: app.clone(),
+                stack: stack.clone(),
+                verdict,
+                down,
+                voters,
+            });
+        }
+    }
+
+    fn say_work(&mut self, app: &AppId) {
+        let Some((_, state)) = self.apps[app].known() else { return };
+        let next = format!("{}, carried out by {}", state.phase, self.config.agent);
+        self.say_next(app, next);
+    }
+
+    pub(super) fn say_next(&mut self, app: &AppId, next: String) {
+        self.apps.get_mut(app).expect("it is known").next = next;
+    }
+}
+
+/// The worse of the active stack's two halves, and how many voters see it down.
+fn suspicion(panel: &Panel<'_>, state: &AppState) -> Option<(Verdict, usize)> {
+    let worst =
+        |aspect| panel.count(&state.active, aspect).map(|count| (count.verdict, count.down.len()));
+    [Aspect::Web, Aspect::Data]
+        .into_iter()
+        .filter_map(worst)
+        .max_by_key(|(verdict, down)| (*verdict == Verdict::Down, *down))
+}

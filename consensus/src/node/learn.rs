@@ -1,0 +1,177 @@
+//! What was chosen becomes known: to this agent, its store, and everybody who answers from it.
+
+use std::sync::Arc;
+
+use super::Node;
+use super::app::{App, Known};
+use crate::ballot::Tally;
+use crate::codec;
+use crate::message::{Accepted, BallotBody};
+use crate::model::{AcceptorId, AgentId, AppId, AppState, Ballot, Epoch, Phase};
+use crate::moment::Moment;
+use crate::outbox::{Note, Output};
+use crate::saved::Entry;
+
+impl Node {
+    /// What the store knows to be chosen, at the start.
+    pub(super) fn restore(&mut self, app: &AppId, accepted: &Accepted, now: Moment) {
+        let Some(known) = self.known(app, accepted, now, Moment::ZERO) else { return };
+        let state = known.state.clone();
+        let it = self.apps.entry(app.clone()).or_default();
+        it.automatic = (state.automatic != Epoch(0)).then_some((state.automatic, now));
+        it.chosen = Some(known);
+        self.judge.on_definition(&state.definition, now, &mut self.rng);
+        self.take_up(app, now);
+    }
+
+    /// Somebody says what was chosen.
+    pub(super) fn learn(&mut self, app: &AppId, accepted: Accepted, now: Moment) {
+        self.learn_at(app, accepted, Moment::ZERO, now);
+    }
+
+    /// A value was chosen, and known to be the newest at `confirmed`.
+    pub(super) fn learn_at(
+        &mut self,
+        app: &AppId,
+        accepted: Accepted,
+        confirmed: Moment,
+        now: Moment,
+    ) {
+        let before = self.apps.get(app).and_then(|it| it.chosen.clone());
+        if before.as_ref().is_some_and(|known| known.ballot >= accepted.ballot) {
+            return;
+        }
+        let Some(known) = self.known(app, &accepted, now, confirmed) else { return };
+        let state = known.state.clone();
+        let before = before.as_ref();
+        let redefined = before.is_none_or(|known| known.state.revision != state.revision);
+        let moved = before.is_none_or(|known| {
+            (known.state.epoch, known.state.phase, &known.state.claim)
+                != (state.epoch, state.phase, &state.claim)
+        });
+        self.ballots.seen(accepted.ballot);
+        let it = self.apps.entry(app.clone()).or_default();
+        if it.automatic.is_none_or(|(epoch, _)| epoch != state.automatic)
+            && state.automatic != Epoch(0)
+        {
+            it.automatic = Some((state.automatic, now));
+        }
+        it.chosen = Some(known);
+        it.in_flux = false;
+        it.called = None;
+        if redefined {
+            self.judge.on_definition(&state.definition, now, &mut self.rng);
+        }
+        if moved {
+            self.tell_learnt(app, accepted.ballot, &state);
+        }
+        if state.phase != Phase::Idle {
+            self.judge.hasten(app, now);
+        }
+        self.take_up(app, now);
+        self.adopt(app, accepted);
+    }
+
+    fn known(
+        &mut self,
+        app: &AppId,
+        accepted: &Accepted,
+        now: Moment,
+        confirmed: Moment,
+    ) -> Option<Known> {
+        match codec::decode::<AppState>(accepted.value.bytes()) {
+            Ok(state) if state.definition.name == *app => Some(Known {
+                ballot: accepted.ballot,
+                value: accepted.value.clone(),
+                state: Arc::new(state),
+                learned: now,
+                confirmed,
+            }),
+            Ok(_) | Err(_) => {
+                self.out.note(Note::Alarm(format!(
+                    "what was chosen for {app} at {} is no state of it",
+                    accepted.ballot
+                )));
+                None
+            }
+        }
+    }
+
+    fn tell_learnt(&mut self, app: &AppId, ballot: Ballot, state: &AppState) {
+        self.out.note(Note::Learns {
+            app: app.clone(),
+            ballot,
+            epoch: state.epoch,
+            kind: state.decision.kind,
+            phase: state.phase,
+            active: state.active.clone(),
+            executor: state.claim.as_ref().map(|claim| claim.agent.clone()),
+            reason: state.decision.reason.clone(),
+        });
+    }
+
+    /// A voter that learns what was chosen accepts it, if no promise stands in the way: as if the proposer's message had
+    /// come late. So all voters soon report the same, and what was chosen is seen to be.
+    fn adopt(&mut self, app: &AppId, accepted: Accepted) {
+        if let Some(acceptor) = &mut self.acceptor
+            && acceptor.accepted(app).is_none_or(|held| held.ballot < accepted.ballot)
+            && let (Some(entry), _) =
+                acceptor.on_accept(app, accepted.ballot, accepted.value.clone(), || Ok(()))
+        {
+            self.out.push(Output::Save(entry));
+        }
+        self.out.push(Output::Save(Entry::Chosen { app: app.clone(), accepted }));
+    }
+
+    /// Asks the voters whether what is known is still the newest: without a fresh yes, nothing is asked of the outside
+    /// (rule E1).
+    pub(super) fn confirm(&mut self, app: &AppId) {
+        // An observation is no ballot; its number only matches answers with this run.
+        let ballot = Ballot { round: 0, instance: self.instance };
+        let voters: Vec<_> =
+            self.config.voters.members.iter().map(|voter| voter.agent.clone()).collect();
+        for agent in voters {
+            let message = self.ballot_message(app, ballot, BallotBody::Observe);
+            self.say(&agent, message);
+        }
+    }
+
+    /// A voter says what it accepted last. A majority saying the same proves it chosen (rule R7).
+    pub(super) fn on_observed(
+        &mut self,
+        from: &AgentId,
+        app: &AppId,
+        ballot: Ballot,
+        acceptor: AcceptorId,
+        accepted: Option<Accepted>,
+        now: Moment,
+    ) {
+        let voter =
+            self.config.voters.by_acceptor(acceptor).is_some_and(|voter| voter.agent == *from);
+        if !voter || ballot.instance != self.instance {
+            return;
+        }
+        let voters = &self.config.voters;
+        let Some(it) = self.apps.get_mut(app) else { return };
+        let (Some(work), Some(known)) = (&mut it.work, &mut it.chosen) else { return };
+        let Some(reading) = &mut work.reading else { return };
+        match reading.on_observed(acceptor, accepted, known.ballot, voters) {
+            Tally::Won => {
+                known.confirmed = reading.began;
+                work.reading = None;
+                self.work_on(app, now);
+            }
+            Tally::Lost => work.reading = None,
+            Tally::Pending => {}
+        }
+    }
+}
+
+impl App {
+    /// Is what is known still surely the newest, by a word no older than `within`?
+    pub fn confirmed_within(&self, within: std::time::Duration, now: Moment) -> bool {
+        self.chosen.as_ref().is_some_and(|known| {
+            known.confirmed != Moment::ZERO && now.since(known.confirmed) < within
+        })
+    }
+}

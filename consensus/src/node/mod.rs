@@ -1,0 +1,395 @@
+//! Where the stages meet: one agent's whole mind, the same type in production and in the simulator.
+//!
+//! [`Node::handle`] takes one thing that happened, [`Node::poll`] gives one thing to do; in between, the stages push into
+//! one ordered outbox and never meet but here. The node cannot fail: what is surprising becomes a note.
+
+mod app;
+mod attempt;
+mod compose;
+mod execute;
+mod initiate;
+mod learn;
+mod panel;
+mod view;
+mod vote;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use app::App;
+
+use crate::ballot::{Acceptor, Ballots};
+use crate::config::Config;
+#[cfg(feature = "mutants")]
+use crate::config::Mutant;
+use crate::evidence::KeyPair;
+use crate::gossip::{Hearsay, Membership, Peers};
+use crate::judge::{Judge, SelfCheck};
+use crate::message::{Beliefs, Identity, Message, Pulse};
+use crate::model::{Abstention, AgentId, AppId, AppState, Ballot, OperationId};
+use crate::moment::Moment;
+use crate::outbox::{Command, CommandId, Deadline, Input, Note, Outbox, Output};
+use crate::saved::{Entry, Saved};
+
+/// Between two pulses: three missed ones are the silence after which a step is taken over.
+const PULSE: Duration = Duration::from_secs(1);
+/// Beliefs are repeated this often while nothing changes, and at every pulse while something is in doubt.
+const REPEAT_BELIEFS: Duration = Duration::from_secs(5);
+
+/// One agent's whole mind.
+pub struct Node {
+    config: Config,
+    rng: StdRng,
+    out: Outbox,
+    /// What this agent says to itself: it is one of the voters, too.
+    loopback: VecDeque<Message>,
+    started: Moment,
+    instance: u64,
+    operations: u64,
+    acceptor: Option<Acceptor>,
+    key: Option<KeyPair>,
+    ballots: Ballots,
+    judge: Judge,
+    selfcheck: SelfCheck,
+    membership: Membership,
+    peers: Peers,
+    hearsay: Hearsay,
+    apps: BTreeMap<AppId, App>,
+    pulse_at: Moment,
+    beliefs_at: Moment,
+    beliefs_number: u64,
+    /// What was last said of every target's state, to notice that it changed.
+    beliefs_told: Vec<(crate::model::Health, bool, bool)>,
+    abstention_told: Option<Option<Abstention>>,
+    quorum_heard: Moment,
+    wall: (u64, Moment),
+    wanted: Deadline,
+}
+
+impl Node {
+    /// A node as it starts: `saved` is what its store holds, `seed` all the chance it will ever have. Queues the entry
+    /// that counts this start, so drain it before anything else.
+    pub fn new(config: Config, saved: Saved, now: Moment, seed: u64) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let boot = saved.boot + 1;
+        // The durable boot count keeps two runs apart even where chance is poor (PROTOCOL.md A.3).
+        let instance = (boot << 48) | (rng.random::<u64>() >> 16);
+        let me = Identity {
+            agent: config.agent.clone(),
+            address: config.address.clone(),
+            incarnation: boot,
+        };
+        let fixed = match (config.quarantined, &config.ballots) {
+            (true, _) => Some(Abstention::Quarantined),
+            (false, None) => Some(Abstention::Observer),
+            (false, Some(_)) => None,
+        };
+        let mut ballots = Ballots::new(instance);
+        for register in saved.registers.values() {
+            ballots.seen(register.promised);
+        }
+        #[allow(unused_mut)]
+        let mut acceptor =
+            config.ballots.as_ref().map(|store| Acceptor::new(store.acceptor, &saved));
+        #[cfg(feature = "mutants")]
+        if let Some(acceptor) = &mut acceptor {
+            acceptor.erases_promises = config.broken(Mutant::PromiseErased);
+        }
+        let mut node = Self {
+            key: config.ballots.as_ref().map(|store| KeyPair::from_seed(&store.seed)),
+            acceptor,
+            ballots,
+            judge: Judge::new(),
+            selfcheck: SelfCheck::new(now, fixed),
+            membership: Membership::new(me, StdRng::seed_from_u64(rng.random())),
+            peers: Peers::new(),
+            hearsay: Hearsay::new(),
+            apps: BTreeMap::new(),
+            rng,
+            out: Outbox::default(),
+            loopback: VecDeque::new(),
+            started: now,
+            instance,
+            operations: 0,
+            pulse_at: now,
+            beliefs_at: now,
+            beliefs_number: 0,
+            beliefs_told: Vec::new(),
+            abstention_told: None,
+            quorum_heard: now,
+            wall: (0, now),
+            wanted: (now, "the first pulse"),
+            config,
+        };
+        node.out.push(Output::Save(Entry::Started { boot }));
+        for (app, register) in saved.registers {
+            if let Some(chosen) = register.chosen {
+                node.restore(&app, &chosen, now);
+            }
+        }
+        node
+    }
+
+    /// One thing that happened.
+    pub fn handle(&mut self, now: Moment, input: Input) {
+        if self.selfcheck.on_wake(now, self.wanted.0) {
+            self.judge.on_pause(now);
+        }
+        // Most of what comes is small talk, after which no app needs to be looked at again.
+        let talk = matches!(
+            input,
+            Input::Message(_, Message::Gossip(_) | Message::Pulse(_) | Message::Echo { .. })
+                | Input::Linked(..)
+        );
+        match input {
+            Input::Message(from, message) => {
+                self.on_heard(&from, now);
+                self.on_message(&from, message, now);
+            }
+            Input::Linked(agent, address) => {
+                self.membership.on_linked(&agent, &address, now, &mut self.out)
+            }
+            // Silence tells: a link that went down comes up again, or its agent is missed.
+            Input::Unlinked(_) => {}
+            Input::Observation(observation) => {
+                let app = observation.target.app.clone();
+                self.judge.on_observation(observation, now, &mut self.out);
+                self.answer_evidence(&app, now);
+            }
+            Input::Report(report) => self.on_report(report, now),
+            Input::Command(id, command) => self.on_command(id, command, now),
+            Input::Clocks { wall_ms, monotonic } => {
+                self.wall = (wall_ms, now);
+                self.selfcheck.on_clocks(now, wall_ms, monotonic);
+            }
+            Input::Wake => self.on_wake(now),
+        }
+        if !talk {
+            self.settle(now);
+        }
+        self.wanted = self.next_wake(now);
+    }
+
+    /// One thing to do; drain to `None` before the next [`Node::handle`].
+    pub fn poll(&mut self) -> Option<Output> {
+        self.out.pop()
+    }
+
+    /// When to send [`Input::Wake`], and why.
+    pub fn wake(&self) -> Deadline {
+        self.wanted
+    }
+
+    /// The agreed state of every app, as far as known: what DNS answers from.
+    pub fn states(&self) -> Vec<Arc<AppState>> {
+        self.apps.values().filter_map(|app| Some(app.chosen.as_ref()?.state.clone())).collect()
+    }
+
+    /// When a majority of voters was last heard directly.
+    pub fn quorum_heard(&self) -> Moment {
+        self.quorum_heard
+    }
+
+    fn on_message(&mut self, from: &AgentId, message: Message, now: Moment) {
+        match message {
+            Message::Gossip(packet) => {
+                if let Err(why) = self.membership.on_packet(from, &packet, now, &mut self.out) {
+                    self.out
+                        .note(Note::Alarm(format!("a gossip packet of {from} is dropped: {why}")));
+                }
+            }
+            Message::Pulse(pulse) => self.on_pulse(from, &pulse, now),
+            Message::Echo { sent } => self.peers.on_echo(from, sent, now),
+            Message::Beliefs(beliefs) => {
+                if self.hearsay.on_beliefs(from, beliefs, now) {
+                    self.share_doubts(now);
+                }
+            }
+            Message::Ballot(message) => self.on_ballot(from, message, now),
+            Message::Evidence(evidence) => self.on_evidence(*evidence, now),
+            Message::Chosen { app, accepted } => self.learn(&app, accepted, now),
+        }
+    }
+
+    fn on_heard(&mut self, agent: &AgentId, now: Moment) {
+        if self.peers.on_heard(agent, now) {
+            self.out.note(Note::Hears(agent.clone()));
+        }
+    }
+
+    fn on_pulse(&mut self, from: &AgentId, pulse: &Pulse, now: Moment) {
+        self.peers.on_pulse(from, pulse, now);
+        self.out.send(from, Message::Echo { sent: pulse.sent });
+        // Whoever knows less is told: this is how a joiner and a healed partition catch up.
+        for (app, it) in &self.apps {
+            let Some(known) = &it.chosen else { continue };
+            let theirs =
+                pulse.chosen.iter().find(|(name, _)| name == app).map_or(Ballot::ZERO, |(_, b)| *b);
+            if theirs < known.ballot {
+                self.out
+                    .send(from, Message::Chosen { app: app.clone(), accepted: known.accepted() });
+            }
+        }
+    }
+
+    fn on_wake(&mut self, now: Moment) {
+        self.membership.on_wake(now, &mut self.out);
+        self.judge.on_wake(now, &mut self.rng, &mut self.out);
+        for agent in self.peers.fell_silent(now, crate::judge::HEARD_WITHIN) {
+            self.out.note(Note::Misses(agent));
+        }
+        if self.pulse_at <= now {
+            self.pulse_at = now + PULSE;
+            self.pulse(now);
+        }
+    }
+
+    /// Whatever follows from what just happened, until nothing does.
+    fn settle(&mut self, now: Moment) {
+        if self.hears_majority(now) {
+            self.quorum_heard = now;
+        }
+        self.tell_abstention(now);
+        self.tell_beliefs(now);
+        loop {
+            while let Some(message) = self.loopback.pop_front() {
+                let me = self.config.agent.clone();
+                self.on_message(&me, message, now);
+            }
+            for app in self.apps.keys().cloned().collect::<Vec<_>>() {
+                self.consider(&app, now);
+            }
+            if self.loopback.is_empty() {
+                break;
+            }
+        }
+    }
+
+    fn on_command(&mut self, id: CommandId, command: Command, now: Moment) {
+        let app = match &command {
+            Command::Apply { definition, .. } => definition.name.clone(),
+            Command::Switchover { app, .. } | Command::Failover { app, .. } => app.clone(),
+        };
+        self.want(&app, id, command, now);
+    }
+
+    /// Everything but itself that this agent may have to speak to.
+    fn everybody(&self) -> BTreeSet<AgentId> {
+        let voters = self.config.voters.members.iter().map(|voter| voter.agent.clone());
+        let alive = self.membership.alive().map(|identity| identity.agent.clone());
+        let heard = self.peers.iter().map(|(agent, _)| agent.clone());
+        voters.chain(alive).chain(heard).filter(|agent| *agent != self.config.agent).collect()
+    }
+
+    fn pulse(&mut self, now: Moment) {
+        let chosen = |(app, it): (&AppId, &App)| Some((app.clone(), it.chosen.as_ref()?.ballot));
+        let working = |(app, it): (&AppId, &App)| Some((app.clone(), it.work.as_ref()?.token));
+        let pulse = Pulse {
+            sent: now,
+            instance: self.instance,
+            region: self.config.region.clone(),
+            chosen: self.apps.iter().filter_map(chosen).collect(),
+            working: self.apps.iter().filter_map(working).collect(),
+            credentials: self.config.credentials.clone(),
+        };
+        for agent in self.everybody() {
+            self.out.send(&agent, Message::Pulse(pulse.clone()));
+        }
+    }
+
+    /// Tells everybody what is believed here: at once when it changes, else now and then.
+    fn tell_beliefs(&mut self, now: Moment) {
+        let state = self.judge.summary(now);
+        let doubt = state.iter().any(|(_, _, doubt)| *doubt);
+        let due = self.beliefs_at + if doubt { PULSE } else { REPEAT_BELIEFS };
+        if (state == self.beliefs_told && now < due) || state.is_empty() {
+            return;
+        }
+        let beliefs = self.judge.beliefs(now);
+        self.beliefs_told = state;
+        self.beliefs_at = now;
+        self.beliefs_number += 1;
+        let abstention = self.abstention(now, self.longest_window());
+        let message =
+            Beliefs { instance: self.instance, number: self.beliefs_number, abstention, beliefs };
+        for agent in self.everybody() {
+            self.out.send(&agent, Message::Beliefs(message.clone()));
+        }
+    }
+
+    /// Somebody doubts a target: look at all of its app closely, too.
+    fn share_doubts(&mut self, now: Moment) {
+        for app in self.apps.keys() {
+            if self.hearsay.doubts(app, now) {
+                self.judge.hasten(app, now);
+            }
+        }
+    }
+
+    fn tell_abstention(&mut self, now: Moment) {
+        let abstention = self.abstention(now, self.longest_window());
+        if self.abstention_told.replace(abstention) != Some(abstention) {
+            self.out.note(Note::Abstains(abstention));
+        }
+    }
+
+    fn longest_window(&self) -> Duration {
+        let windows = self
+            .apps
+            .values()
+            .filter_map(|app| Some(app.chosen.as_ref()?.state.definition.probe.window));
+        windows.max().unwrap_or_default()
+    }
+
+    fn abstention(&self, now: Moment, window: Duration) -> Option<Abstention> {
+        self.selfcheck.abstention(now, window, self.hears_majority(now))
+    }
+
+    /// Voters heard directly just now, this agent included.
+    fn voters_heard(&self, within: Duration, now: Moment) -> impl Iterator<Item = &AgentId> {
+        self.config.voters.members.iter().map(|voter| &voter.agent).filter(move |agent| {
+            **agent == self.config.agent || self.peers.heard_within(agent, within, now)
+        })
+    }
+
+    fn hears_majority(&self, now: Moment) -> bool {
+        self.voters_heard(crate::judge::HEARD_WITHIN, now).count() >= self.config.voters.majority()
+    }
+
+    fn rtt(&self) -> Duration {
+        self.peers.typical_rtt(self.config.voters.members.iter().map(|voter| &voter.agent))
+    }
+
+    fn wall_ms(&self, now: Moment) -> u64 {
+        let since = u64::try_from(now.since(self.wall.1).as_millis()).unwrap_or(0);
+        self.wall.0 + since
+    }
+
+    fn operation(&mut self) -> OperationId {
+        self.operations += 1;
+        OperationId { instance: self.instance, number: self.operations }
+    }
+
+    fn say(&mut self, to: &AgentId, message: Message) {
+        match *to == self.config.agent {
+            true => self.loopback.push_back(message),
+            false => self.out.send(to, message),
+        }
+    }
+
+    fn next_wake(&self, now: Moment) -> Deadline {
+        let stages =
+            [self.judge.wake(), self.membership.wake(), (self.pulse_at, "the next pulse is due")];
+        let apps = self.apps.values().map(|app| app.wake(now));
+        stages.into_iter().chain(apps).min().expect("pulses never end")
+    }
+
+    #[cfg(feature = "mutants")]
+    fn broken(&self, mutant: Mutant) -> bool {
+        self.config.broken(mutant)
+    }
+}

@@ -1,0 +1,213 @@
+//! What a node sees, thinks and knows, gathered for people.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Node;
+use super::app::Known;
+use crate::evidence::{Aspect, Panel, Path};
+use crate::judge::HEARD_WITHIN;
+use crate::model::{AgentId, AppState, Belief, Health, Stack, Target, TargetId};
+use crate::moment::Moment;
+use crate::view::{
+    AppView, BeliefView, DecisionView, MemberView, QuorumView, StackView, TargetView, View,
+};
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn fine_millis(span: Duration) -> f64 {
+    (span.as_secs_f64() * 1e5).round() / 100.0
+}
+
+impl Node {
+    /// What this agent sees, thinks and knows.
+    pub fn view(&self, now: Moment) -> View {
+        View {
+            agent: self.config.agent.clone(),
+            region: self.config.region.clone(),
+            mesh: self.config.voters.mesh.to_string(),
+            voter: self.config.voters.by_agent(&self.config.agent).is_some(),
+            abstention: self.abstention(now, self.longest_window()),
+            quorum: self.quorum_view(now),
+            members: self.members(now),
+            apps: self
+                .apps
+                .values()
+                .filter_map(|app| Some(self.app_view(app.chosen.as_ref()?, &app.next, now)))
+                .collect(),
+        }
+    }
+
+    fn quorum_view(&self, now: Moment) -> QuorumView {
+        let heard = self.voters_heard(HEARD_WITHIN, now).count();
+        let needed = self.config.voters.majority();
+        QuorumView {
+            voters: self.config.voters.members.len(),
+            heard,
+            needed,
+            why: (heard < needed)
+                .then(|| format!("no quorum: {}; nothing will be decided", self.quorum_words(now))),
+            silent_ms: if heard < needed { millis(now.since(self.quorum_heard)) } else { 0 },
+        }
+    }
+
+    fn members(&self, now: Moment) -> Vec<MemberView> {
+        let mut agents = self.everybody();
+        agents.insert(self.config.agent.clone());
+        agents.iter().map(|agent| self.member(agent, now)).collect()
+    }
+
+    fn member(&self, agent: &AgentId, now: Moment) -> MemberView {
+        let me = *agent == self.config.agent;
+        let peer = self.peers.peer(agent);
+        let voter = self.config.voters.by_agent(agent);
+        let identity = self.membership.alive().find(|identity| identity.agent == *agent);
+        let region =
+            peer.and_then(|peer| peer.region.clone()).or(voter.map(|voter| voter.region.clone()));
+        MemberView {
+            agent: agent.clone(),
+            region: if me { Some(self.config.region.clone()) } else { region },
+            voter: voter.is_some(),
+            heard: me || self.peers.heard_within(agent, HEARD_WITHIN, now),
+            alive: me || identity.is_some(),
+            rtt_ms: peer.and_then(|peer| peer.rtt).map(fine_millis),
+            silent_ms: peer.map(|peer| millis(now.since(peer.heard))),
+            address: match me {
+                true => Some(self.config.address.clone()),
+                false => identity.map(|identity| identity.address.clone()),
+            },
+            abstention: match me {
+                true => self.abstention(now, self.longest_window()),
+                false => self.hearsay.word(agent).and_then(|word| word.abstention),
+            },
+        }
+    }
+
+    fn app_view(&self, known: &Known, next: &str, now: Moment) -> AppView {
+        let state = &*known.state;
+        let own = self.judge.beliefs_of(&state.definition.name, now);
+        let panel = self.panel(state, &own, now);
+        let path = if state.definition.has_databases() { Path::Data } else { Path::Web };
+        let stacks: Vec<_> = state
+            .definition
+            .stacks
+            .iter()
+            .map(|stack| self.stack_view(stack, state, &panel, &own, path, now))
+            .collect();
+        let standbys = stacks.iter().filter(|stack| !stack.active);
+        let ready = standbys.clone().any(|stack| stack.unfit.is_empty());
+        let mut unready: Vec<String> = match ready {
+            true => Vec::new(),
+            false => standbys
+                .flat_map(|it| it.unfit.iter().map(|why| format!("{}: {why}", it.stack)))
+                .collect(),
+        };
+        if !self.hears_majority(now) {
+            unready.push(format!("no quorum: {}", self.quorum_words(now)));
+        }
+        if stacks.len() < 2 {
+            unready.push("there is no other stack".into());
+        }
+        AppView {
+            app: state.definition.name.clone(),
+            mode: state.definition.mode,
+            revision: state.revision,
+            epoch: state.epoch,
+            ballot: known.ballot,
+            active: state.active.clone(),
+            phase: state.phase,
+            executor: state.claim.as_ref().map(|claim| claim.agent.clone()),
+            decision: decision_view(state),
+            stacks,
+            next: next.to_owned(),
+            unready,
+        }
+    }
+
+    fn stack_view(
+        &self,
+        stack: &Stack,
+        state: &AppState,
+        panel: &Panel<'_>,
+        own: &[Belief],
+        path: Path,
+        now: Moment,
+    ) -> StackView {
+        let active = stack.name == state.active;
+        let targets = state.definition.targets().filter(|(target, _)| target.stack == stack.name);
+        StackView {
+            stack: stack.name.clone(),
+            active,
+            web: panel.count(&stack.name, Aspect::Web).map(|count| count.verdict),
+            data: panel.count(&stack.name, Aspect::Data).map(|count| count.verdict),
+            unfit: if active {
+                Vec::new()
+            } else {
+                panel.unfit(&stack.name, &state.active, path, true)
+            },
+            targets: targets
+                .map(|(target, subject)| self.target_view(&target, subject, own, now))
+                .collect(),
+        }
+    }
+
+    fn target_view(
+        &self,
+        target: &TargetId,
+        subject: Target<'_>,
+        own: &[Belief],
+        now: Moment,
+    ) -> TargetView {
+        let mut beliefs = BTreeMap::new();
+        let window = self.longest_window();
+        if let Some(belief) = own.iter().find(|belief| belief.target == *target) {
+            let counts = self.abstention(now, window).is_none();
+            beliefs.insert(self.config.agent.clone(), belief_view(belief, counts));
+        }
+        for (agent, word) in self.hearsay.words(now) {
+            if let Some(belief) = word.beliefs.iter().find(|belief| belief.target == *target) {
+                let counts =
+                    word.abstention.is_none() && self.peers.heard_within(agent, HEARD_WITHIN, now);
+                beliefs.insert(agent.clone(), belief_view(belief, counts));
+            }
+        }
+        let (database, address) = match subject {
+            Target::Endpoint(it) => {
+                (false, format!("{}://{}:{}{}", it.scheme, it.address, it.port, it.path))
+            }
+            Target::Database(it) => (true, format!("{}:{}", it.address, it.port)),
+        };
+        TargetView { target: target.name.clone(), database, address, beliefs }
+    }
+}
+
+fn decision_view(state: &AppState) -> DecisionView {
+    let decision = &state.decision;
+    DecisionView {
+        kind: decision.kind,
+        from: decision.from.clone(),
+        to: decision.to.clone(),
+        by: decision.by.clone(),
+        reason: decision.reason.clone(),
+        wall_ms: decision.wall_ms,
+        fence: decision.fence.clone(),
+        loss_bytes: decision.loss_bytes,
+        first: decision.first.clone(),
+        second: decision.second.clone(),
+    }
+}
+
+fn belief_view(belief: &Belief, counts: bool) -> BeliefView {
+    BeliefView {
+        health: belief.health,
+        qualified: belief.qualified,
+        failures: belief.failures,
+        quiet_ms: belief.quiet.map(millis),
+        fault: belief.fault.clone().filter(|_| belief.health != Health::Up),
+        took_ms: belief.took.map(fine_millis),
+        database: belief.database.as_ref().map(|(sight, _)| sight.clone()),
+        counts,
+    }
+}

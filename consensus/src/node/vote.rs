@@ -1,0 +1,317 @@
+//! This agent as a voter: promises, acceptances, and the evidence it gives.
+
+use std::time::Duration;
+
+use super::Node;
+use super::app::Asked;
+use super::attempt::{BURST, ROUND};
+use crate::ballot::Current;
+use crate::codec;
+#[cfg(feature = "mutants")]
+use crate::config::Mutant;
+use crate::evidence::{Aspect, Panel, Path, certified};
+use crate::failover::chain;
+use crate::message::{Accepted, BallotBody, BallotMessage, Message, Refusal, Value};
+use crate::model::{
+    AcceptorId, AgentId, AppId, AppState, Ballot, Certificate, Epoch, Phase, Statement,
+};
+use crate::moment::Moment;
+use crate::outbox::{Note, Output};
+use crate::saved::Entry;
+
+/// Looks older than this are taken again before evidence is given (PROTOCOL.md B.4).
+const RECENT: Duration = Duration::from_secs(2);
+/// Agents that may wait for evidence of one app at once.
+const ASKED_LIMIT: usize = 32;
+
+impl Node {
+    /// A message of the register protocol.
+    pub(super) fn on_ballot(&mut self, from: &AgentId, message: BallotMessage, now: Moment) {
+        let BallotMessage { mesh, voters, app, ballot, body } = message;
+        if mesh != self.config.voters.mesh {
+            return;
+        }
+        match body {
+            BallotBody::Prepare { evidence } => {
+                self.on_prepare(from, &app, voters, ballot, evidence, now);
+            }
+            BallotBody::Accept { predecessor, promises, value } => {
+                self.on_accept(from, &app, voters, (ballot, predecessor, promises, value), now);
+            }
+            BallotBody::Observe => {
+                if let Some(acceptor) = &self.acceptor {
+                    let body = acceptor.on_observe(&app);
+                    self.reply(from, &app, ballot, None, body);
+                }
+            }
+            BallotBody::Observed { acceptor, accepted } => {
+                self.on_observed(from, &app, ballot, acceptor, accepted, now)
+            }
+            reply => self.on_reply(from, &app, ballot, reply, now),
+        }
+    }
+
+    fn on_prepare(
+        &mut self,
+        from: &AgentId,
+        app: &AppId,
+        voters: u64,
+        ballot: Ballot,
+        evidence: bool,
+        now: Moment,
+    ) {
+        let Some(acceptor) = &mut self.acceptor else { return };
+        if voters != self.config.voters.version {
+            let why = Refusal::Voters(self.config.voters.version);
+            let body = BallotBody::Refuse { acceptor: acceptor.id(), why };
+            return self.reply(from, app, ballot, None, body);
+        }
+        let (entry, body) = acceptor.on_prepare(app, ballot);
+        let promised = matches!(body, BallotBody::Promise { .. });
+        self.reply(from, app, ballot, entry, body);
+        if promised && evidence {
+            self.on_asked(from, app, ballot, now);
+        }
+    }
+
+    fn on_accept(
+        &mut self,
+        from: &AgentId,
+        app: &AppId,
+        voters: u64,
+        (ballot, predecessor, promises, value): (
+            Ballot,
+            Option<Accepted>,
+            Vec<(AcceptorId, Ballot)>,
+            Value,
+        ),
+        now: Moment,
+    ) {
+        let Some(mut acceptor) = self.acceptor.take() else { return };
+        let (entry, body) = match voters == self.config.voters.version {
+            false => {
+                let why = Refusal::Voters(self.config.voters.version);
+                (None, BallotBody::Refuse { acceptor: acceptor.id(), why })
+            }
+            true => {
+                let held = acceptor.accepted(app).cloned();
+                acceptor.on_accept(app, ballot, value.clone(), || {
+                    self.permit(app, ballot, (held, predecessor, &promises), &value, now)
+                })
+            }
+        };
+        self.acceptor = Some(acceptor);
+        if let BallotBody::Refuse { why, .. } = &body {
+            self.out.note(Note::Refuses { app: app.clone(), ballot, why: why.clone() });
+            if *why == Refusal::TwoValues {
+                self.out.note(Note::Alarm(format!("two values for {app} at {ballot}")));
+            }
+        }
+        self.reply(from, app, ballot, entry, body);
+    }
+
+    /// Saves what the reply rests on, then replies.
+    fn reply(
+        &mut self,
+        to: &AgentId,
+        app: &AppId,
+        ballot: Ballot,
+        entry: Option<Entry>,
+        body: BallotBody,
+    ) {
+        let message = self.ballot_message(app, ballot, body);
+        #[cfg(feature = "mutants")]
+        if self.broken(Mutant::SentBeforeSaved) {
+            self.say(to, message);
+            self.out.queue_save(entry);
+            return;
+        }
+        if let Some(entry) = entry {
+            self.out.push(Output::Save(entry));
+        }
+        self.say(to, message);
+    }
+
+    /// May this value be accepted? Everything an acceptor checks besides ballots.
+    fn permit(
+        &self,
+        app: &AppId,
+        ballot: Ballot,
+        (held, predecessor, promises): (
+            Option<Accepted>,
+            Option<Accepted>,
+            &[(AcceptorId, Ballot)],
+        ),
+        value: &Value,
+        now: Moment,
+    ) -> Result<(), Refusal> {
+        let malformed = |why: String| Refusal::Malformed(why);
+        let voters = &self.config.voters;
+        let promised = promises.iter().map(|(acceptor, _)| *acceptor).collect();
+        let newest = promises.iter().map(|(_, ballot)| *ballot).max().unwrap_or(Ballot::ZERO);
+        let base = predecessor.as_ref().map_or(Ballot::ZERO, |it| it.ballot);
+        if !voters.quorum(&promised) || newest != base {
+            return Err(malformed("its promises do not bear it out".into()));
+        }
+        if let (Some(held), Some(predecessor)) = (&held, &predecessor)
+            && held.ballot == predecessor.ballot
+            && held.value != predecessor.value
+        {
+            return Err(Refusal::TwoValues);
+        }
+        let decode = |value: &Value| {
+            codec::decode::<AppState>(value.bytes()).map_err(|error| malformed(error.to_string()))
+        };
+        let before = predecessor.as_ref().map(|it| decode(&it.value)).transpose()?;
+        let next = decode(value)?;
+        if next.definition.name != *app {
+            return Err(malformed(format!("it is the state of {}", next.definition.name)));
+        }
+        let certainty = Current::certainty(voters, promises, base);
+        let hash = predecessor.as_ref().map_or([0; 32], |it| it.value.hash());
+        let demand = chain::follows(before.as_ref().map(|it| (it, hash)), certainty, &next)
+            .map_err(malformed)?;
+        let Some(before) = &before else { return Ok(()) };
+        if demand.cooldown && next.automatic == next.epoch {
+            self.cooled_down(app, before, now)?;
+        }
+        match demand.evidence {
+            Some(_) if self.forgoes(next.phase) => Ok(()),
+            Some(certificate) => self.convinced(app, ballot, before, &next, certificate, now),
+            None => Ok(()),
+        }
+    }
+
+    /// Enough time since the last automatic decision, on this voter's own clock: a clock jump elsewhere changes nothing.
+    pub(super) fn cooled_down(
+        &self,
+        app: &AppId,
+        state: &AppState,
+        now: Moment,
+    ) -> Result<(), Refusal> {
+        if state.automatic == Epoch(0) {
+            return Ok(());
+        }
+        let learned = self
+            .apps
+            .get(app)
+            .and_then(|it| it.automatic)
+            .filter(|(epoch, _)| *epoch == state.automatic);
+        let since = learned.map_or(self.started, |(_, learned)| learned);
+        let left = state.definition.cooldown.saturating_sub(now.since(since));
+        if left.is_zero() { Ok(()) } else { Err(Refusal::Cooldown(left)) }
+    }
+
+    /// Is the evidence what it claims, does it show what the value needs, and is it fresh by this voter's own clock?
+    fn convinced(
+        &self,
+        app: &AppId,
+        ballot: Ballot,
+        before: &AppState,
+        next: &AppState,
+        certificate: &Certificate,
+        now: Moment,
+    ) -> Result<(), Refusal> {
+        let decision = &next.decision;
+        certified(certificate, &self.config.voters, ballot, (app, before.revision))
+            .map_err(Refusal::Evidence)?;
+        let panel = self.bent(Panel::of(certificate, &before.definition, &self.config.voters));
+        let choice = panel.failover_to(&decision.from, &decision.to).map_err(Refusal::Evidence)?;
+        let decided = if next.phase == Phase::Publishing { Path::Web } else { Path::Data };
+        if choice.path != decided {
+            return Err(Refusal::Evidence("it calls for another sort of move".into()));
+        }
+        if next.phase == Phase::Promoting
+            && choice.candidates != decision.candidates
+            && before.phase == Phase::Fencing
+        {
+            return Err(Refusal::Evidence("it shows other candidates".into()));
+        }
+        let stated = self.apps.get(app).and_then(|it| it.stated);
+        let fresh = stated.is_some_and(|(of, at)| of == ballot && now.since(at) <= ROUND);
+        if !fresh {
+            return Err(Refusal::StaleEvidence);
+        }
+        let own = self.judge.beliefs_of(app, now);
+        match self.sees_up(before, &own, &decision.from, now) {
+            true => Err(Refusal::SeenUp),
+            false => Ok(()),
+        }
+    }
+
+    /// Does this very agent see all of a stack up?
+    fn sees_up(
+        &self,
+        state: &AppState,
+        own: &[crate::model::Belief],
+        stack: &crate::model::StackId,
+        now: Moment,
+    ) -> bool {
+        let panel = self.panel(state, own, now);
+        let ups = [Aspect::Web, Aspect::Data].map(|aspect| {
+            panel.count(stack, aspect).is_none_or(|count| count.up.contains(&self.config.agent))
+        });
+        ups == [true, true]
+    }
+
+    fn forgoes(&self, phase: Phase) -> bool {
+        let _ = phase;
+        #[cfg(feature = "mutants")]
+        return self.broken(Mutant::EvidenceOnce) && phase == Phase::Promoting;
+        #[cfg(not(feature = "mutants"))]
+        false
+    }
+
+    /// Somebody asks for evidence: look again at what was not looked at just now, then state what is believed.
+    fn on_asked(&mut self, by: &AgentId, app: &AppId, ballot: Ballot, now: Moment) {
+        let Some(it) = self.apps.get_mut(app).filter(|it| it.chosen.is_some()) else { return };
+        it.asked.retain(|asked| asked.by != *by);
+        if it.asked.len() < ASKED_LIMIT {
+            it.asked.push(Asked { by: by.clone(), ballot, until: now + BURST });
+        }
+        self.judge.refresh(app, RECENT, now, &mut self.out);
+        self.answer_evidence(app, now);
+    }
+
+    /// Gives the evidence that is waited for, once everything has been looked at again or there is no more time.
+    pub(super) fn answer_evidence(&mut self, app: &AppId, now: Moment) {
+        let Some(it) = self.apps.get_mut(app).filter(|it| !it.asked.is_empty()) else { return };
+        let fresh = self.judge.fresh(app, RECENT, now);
+        let (ready, waiting) = std::mem::take(&mut it.asked)
+            .into_iter()
+            .partition(|asked| fresh || asked.until <= now);
+        it.asked = waiting;
+        let ready: Vec<Asked> = ready;
+        for asked in ready {
+            self.state(&asked.by, app, asked.ballot, now);
+        }
+    }
+
+    fn state(&mut self, to: &AgentId, app: &AppId, ballot: Ballot, now: Moment) {
+        let (Some(key), Some(acceptor)) = (&self.key, &self.acceptor) else { return };
+        let Some((_, state)) = self.apps.get(app).and_then(|it| it.known()) else { return };
+        let mut beliefs = self.judge.beliefs_of(app, now);
+        for belief in &mut beliefs {
+            // Words are for people near by; the kind is evidence enough, and a certificate must stay small.
+            if let Some(fault) = &mut belief.fault {
+                fault.text.clear();
+            }
+        }
+        let statement = Statement {
+            mesh: self.config.voters.mesh,
+            voters: self.config.voters.version,
+            app: app.clone(),
+            revision: state.revision,
+            epoch: state.epoch,
+            ballot,
+            acceptor: acceptor.id(),
+            agent: self.config.agent.clone(),
+            region: self.config.region.clone(),
+            abstention: self.abstention(now, state.definition.probe.window),
+            beliefs,
+        };
+        let evidence = key.sign(statement);
+        self.apps.get_mut(app).expect("it is known").stated = Some((ballot, now));
+        self.say(to, Message::Evidence(Box::new(evidence)));
+    }
+}

@@ -1,0 +1,3 @@
+//! Databases: one module for each thing they speak. Each turns one look into a `DatabaseSight`.
+
+pub(crate) mod postgres;

@@ -1,0 +1,81 @@
+//! A PostgreSQL server → what it says of itself, in one connection, one log-in and one query.
+//!
+//! Encryption is `sslmode=prefer`, as libpq's default: used where the server offers it, and **its certificate is not
+//! verified**, since an app file names no authority for a database. A password is therefore safe from whoever only
+//! listens, and with SCRAM (PostgreSQL's default) is not told to whoever answers in the server's place; with `md5` or
+//! `password` in `pg_hba.conf` it is as safe as the network. The role needs `pg_monitor` and nothing else.
+//!
+//! It connects to the database `postgres` and leaves nothing behind.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use consensus::model::{Database, DatabaseSight};
+use tokio_postgres::Config;
+use tokio_postgres::config::{SslMode, SslNegotiation};
+
+use crate::fault::Trouble;
+use crate::names::bare;
+use crate::phases::{Stage, Stopwatch};
+use crate::{Login, Means, tcp};
+
+mod question;
+mod refusal;
+mod wire;
+
+/// The database every cluster has; what is asked is the same in all of them.
+const DATABASE: &str = "postgres";
+
+/// The most that is spent on saying goodbye, so that the server's log stays quiet.
+const GOODBYE: Duration = Duration::from_millis(50);
+
+/// Logs in and asks once.
+pub(crate) async fn look(
+    database: &Database,
+    login: &Login,
+    means: &Means,
+    watch: &mut Stopwatch,
+) -> Result<DatabaseSight, Trouble> {
+    let stream = tcp::connect(&database.address, database.port, means, watch).await?;
+    let wire = wire::open(stream, bare(&database.address), &means.trust, watch).await?;
+    watch.enter(Stage::Process);
+    let mut config = Config::new();
+    config.user(&login.user).dbname(DATABASE).application_name("quorate");
+    // The wire is encrypted already where it can be; this hands it over with its channel binding.
+    config.ssl_mode(SslMode::Require).ssl_negotiation(SslNegotiation::Direct);
+    if let Some(password) = &login.password {
+        config.password(password);
+    }
+    let (client, connection) = config
+        .connect_raw(wire, wire::Opened)
+        .await
+        .map_err(|error| refusal::of_postgres(&error, &login.user))?;
+    // Each owns its half and drops it when it ends: the other then sees the end instead of waiting for ever.
+    #[expect(clippy::redundant_async_block, reason = "the block drops the connection when it ends")]
+    let mut connection = pin!(async move { connection.await });
+    let mut asking = pin!(async move { client.simple_query(question::SQL).await });
+    let early = tokio::select! {
+        biased;
+        answer = &mut asking => Ok(answer),
+        ended = &mut connection => Err(ended),
+    };
+    let alive = early.is_ok();
+    let answer = match early {
+        Ok(answer) => answer,
+        // The answer, or why there is none, may have come just before the end; only else the end itself tells.
+        Err(ended) => asking.await.map_err(|error| match (error.is_closed(), ended) {
+            (true, Err(cause)) => cause,
+            _ => error,
+        }),
+    };
+    let sight = match answer {
+        Ok(messages) => question::read(&messages, &login.user),
+        Err(error) => Err(refusal::of_postgres(&error, &login.user)),
+    };
+    watch.stop();
+    if alive {
+        // Whatever comes of it, what is known is known; half of what is left keeps the look within its limit.
+        let _ = tokio::time::timeout(GOODBYE.min(watch.left() / 2), connection).await;
+    }
+    sight
+}

@@ -1,0 +1,251 @@
+//! The one query, and its row → [`DatabaseSight`].
+//!
+//! Everything is asked in one statement, so that what it tells belongs to one moment. `pg_is_in_recovery()` is asked
+//! once: a server promoted meanwhile answers as the replica it was, never as half of each.
+
+use std::time::Duration;
+
+use consensus::model::{DatabaseSight, FaultKind};
+use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
+
+use crate::fault::Trouble;
+
+/// The most synchronous replicas that are named.
+const SYNCHRONOUS_LIMIT: usize = 16;
+
+/// Asks a primary or a replica.
+///
+/// * `timeline` in hexadecimal: of a primary, out of the name of the file it writes, for the control file keeps the old
+///   one until the first checkpoint after a promotion; of a replica, the newest that it has heard of.
+/// * `upstream`: what the receiver calls itself: `application_name` in `primary_conninfo`, else `cluster_name`, else
+///   `walreceiver`. The server cuts it out of the connection string, so that the password in there never travels;
+///   `pg_stat_wal_receiver.conninfo` hides passwords but quotes nothing, so a name with a space could not be read.
+/// * `synchronous`: only where commits wait at all.
+pub(super) const SQL: &str = r"
+with own as materialized (
+  select pg_is_in_recovery() as replica,
+    pg_has_role(current_user, 'pg_read_all_stats', 'usage')
+      and pg_has_role(current_user, 'pg_read_all_settings', 'usage') as permitted
+), receiver as (
+  select status, received_tli, last_msg_receipt_time from pg_stat_wal_receiver limit 1
+), log as materialized (
+  select
+    case when replica then coalesce(greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()), '0/0')
+      else pg_current_wal_flush_lsn() end as position,
+    case when replica then coalesce(pg_last_wal_replay_lsn(), '0/0') end as replayed
+  from own
+), upstream as (
+  select case when replica and permitted then current_setting('primary_conninfo') end as conninfo from own
+), parts as (
+  select m[1] as key, m[2] as value, place
+  from upstream, regexp_matches(
+    case when conninfo ~ '^postgres(ql)?://' then translate(split_part(conninfo, '?', 2), '&', ' ') else conninfo end,
+    $re$([a-z_]+)\s*=\s*('(?:[^'\\]|\\.)*'|(?:[^\s\\]|\\.)*)$re$, 'g'
+  ) with ordinality as t(m, place)
+)
+select
+  own.replica as replica,
+  own.permitted as permitted,
+  current_setting('default_transaction_read_only') as read_only,
+  (select system_identifier from pg_control_system()) as system,
+  case when own.replica then to_hex(greatest(
+      (select received_tli from receiver),
+      (select timeline_id from pg_control_checkpoint()),
+      (select min_recovery_end_timeline from pg_control_recovery())))
+    else left(pg_walfile_name(log.position), 8) end as timeline,
+  log.position - '0/0'::pg_lsn as position,
+  coalesce(log.replayed, log.position) - '0/0'::pg_lsn as replayed,
+  coalesce((select status = 'streaming' from receiver), false) as streaming,
+  (select extract(epoch from clock_timestamp() - last_msg_receipt_time) from receiver) as heard,
+  case when not own.replica then null
+    when log.position = log.replayed and exists (select from receiver where status = 'streaming') then 0
+    else extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp()) end as lag,
+  case when own.replica then coalesce(
+    (select value from parts where key = 'application_name' order by place desc limit 1),
+    nullif(current_setting('cluster_name'), ''),
+    'walreceiver') end as upstream,
+  case when own.replica or current_setting('synchronous_commit') in ('off', 'local') then ''
+    else current_setting('synchronous_standby_names') end as standbys,
+  (select string_agg(sync_state || ' ' || application_name, chr(10) order by sync_state, application_name)
+    from (select * from pg_stat_replication where sync_state in ('sync', 'quorum') limit 64) as s) as synchronous
+from own, log";
+
+/// Reads the one row.
+pub(super) fn read(messages: &[SimpleQueryMessage], user: &str) -> Result<DatabaseSight, Trouble> {
+    let row = messages.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(Row(row)),
+        _ => None,
+    });
+    let row = row.ok_or_else(|| unreadable("a row", None))?;
+    if !row.is("permitted")? {
+        let text =
+            format!("`{user}` may not see replication: run `grant pg_monitor to \"{user}\"`");
+        return Err(Trouble::theirs(FaultKind::Credential, text));
+    }
+    let replica = row.is("replica")?;
+    Ok(DatabaseSight {
+        replica,
+        read_only: row.is("read_only")?,
+        system: row.parse::<i64>("system")?.cast_unsigned(),
+        timeline: timeline(row.text("timeline")?)?,
+        position: row.parse("position")?,
+        replayed: row.parse("replayed")?,
+        streaming: row.is("streaming")?,
+        heard: row.span("heard")?,
+        lag: row.span("lag")?,
+        upstream_name: row.maybe("upstream")?.map(unquoted),
+        synchronous: required(row.text("standbys")?, row.maybe("synchronous")?.unwrap_or("")),
+    })
+}
+
+struct Row<'a>(&'a SimpleQueryRow);
+
+impl Row<'_> {
+    fn maybe(&self, column: &'static str) -> Result<Option<&str>, Trouble> {
+        self.0.try_get(column).map_err(|_| unreadable(column, None))
+    }
+
+    fn text(&self, column: &'static str) -> Result<&str, Trouble> {
+        self.maybe(column)?.ok_or_else(|| unreadable(column, None))
+    }
+
+    fn is(&self, column: &'static str) -> Result<bool, Trouble> {
+        match self.text(column)? {
+            "t" | "on" => Ok(true),
+            "f" | "off" => Ok(false),
+            other => Err(unreadable(column, Some(other))),
+        }
+    }
+
+    fn parse<T: std::str::FromStr>(&self, column: &'static str) -> Result<T, Trouble> {
+        let text = self.text(column)?;
+        text.parse().map_err(|_| unreadable(column, Some(text)))
+    }
+
+    /// A span that a clock set back made negative is none.
+    fn span(&self, column: &'static str) -> Result<Option<Duration>, Trouble> {
+        let Some(text) = self.maybe(column)? else { return Ok(None) };
+        let seconds: f64 = text.parse().map_err(|_| unreadable(column, Some(text)))?;
+        let span = Duration::try_from_secs_f64(seconds.max(0.0));
+        span.map(Some).map_err(|_| unreadable(column, Some(text)))
+    }
+}
+
+fn unreadable(what: &str, found: Option<&str>) -> Trouble {
+    let text = match found {
+        None => format!("the database's answer lacks `{what}`"),
+        Some(found) => format!("the database's answer has no readable `{what}`: found `{found}`"),
+    };
+    Trouble::theirs(FaultKind::Protocol, text)
+}
+
+fn timeline(text: &str) -> Result<u32, Trouble> {
+    u32::from_str_radix(text, 16).map_err(|_| unreadable("timeline", Some(text)))
+}
+
+/// A value of a connection string as it is meant (PostgreSQL documentation, 34.1.1.1).
+fn unquoted(text: &str) -> String {
+    let inner = text.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\''));
+    let mut value = String::new();
+    let mut letters = inner.unwrap_or(text).chars();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\\' => value.extend(letters.next()),
+            letter => value.push(letter),
+        }
+    }
+    value
+}
+
+/// The replicas without whose word no commit is acknowledged now, out of `state name` lines.
+///
+/// With `FIRST n`, PostgreSQL says who they are. With `ANY n` each single one may be spared as long as `n` others
+/// answer; so they count only where all that are listed (or, for `*`, all that are there) must.
+fn required(standbys: &str, states: &str) -> Vec<String> {
+    let named = |state: &str| {
+        let lines = states.lines().filter_map(|line| line.split_once(' '));
+        let mut names: Vec<String> =
+            lines.filter(|(found, _)| *found == state).map(|(_, name)| name.to_owned()).collect();
+        names.dedup();
+        names
+    };
+    let standbys = standbys.trim();
+    if standbys.is_empty() {
+        return Vec::new();
+    }
+    let mut names = match any_of(standbys) {
+        None => named("sync"),
+        Some((wanted, listed)) => {
+            let there = named("quorum");
+            let all = listed.unwrap_or(there.len());
+            if wanted >= all { there } else { Vec::new() }
+        }
+    };
+    names.truncate(SYNCHRONOUS_LIMIT);
+    names
+}
+
+/// `ANY n (list)` → n, and how many are listed unless one of them is `*`.
+fn any_of(standbys: &str) -> Option<(usize, Option<usize>)> {
+    let head = standbys.get(..3).filter(|head| head.eq_ignore_ascii_case("any"))?;
+    let (count, list) = standbys[head.len()..].split_once('(')?;
+    let count = count.trim().parse().ok()?;
+    let mut quoted = false;
+    let mut listed = 1;
+    let mut everyone = false;
+    for letter in list.chars() {
+        match letter {
+            '"' => quoted = !quoted,
+            ',' if !quoted => listed += 1,
+            '*' if !quoted => everyone = true,
+            _ => {}
+        }
+    }
+    Some((count, (!everyone).then_some(listed)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_replicas_that_every_commit_waits_for_are_named() {
+        let cases: [(&str, &str, &[&str]); 11] = [
+            ("", "sync b", &[]),
+            ("b", "sync b", &["b"]),
+            ("*", "sync b", &["b"]),
+            ("FIRST 2 (b, c, d)", "sync b\nsync c\npotential d", &["b", "c"]),
+            ("ANY 1 (b, c)", "quorum b\nquorum c", &[]),
+            ("ANY 1 (b, c)", "quorum b", &[]),
+            ("any 2 (b, c)", "quorum b\nquorum c", &["b", "c"]),
+            ("ANY 1 (b)", "quorum b", &["b"]),
+            ("ANY 1 (\"b, c\")", "quorum b, c", &["b, c"]),
+            ("ANY 1 (*)", "quorum b", &["b"]),
+            ("ANY 1 (*)", "quorum b\nquorum c", &[]),
+        ];
+        for (standbys, states, expected) in cases {
+            assert_eq!(required(standbys, states), expected, "{standbys} / {states}");
+        }
+    }
+
+    #[test]
+    fn at_most_sixteen_are_named() {
+        let states: String = (0..40).map(|n| format!("sync s{n}\n")).collect();
+        assert_eq!(required("*", &states).len(), SYNCHRONOUS_LIMIT);
+    }
+
+    #[test]
+    fn values_of_connection_strings_lose_their_quotes() {
+        for (text, value) in [
+            ("walreceiver", "walreceiver"),
+            ("'b of shop'", "b of shop"),
+            (r"'it\'s'", "it's"),
+            (r"a\ b", "a b"),
+            ("", ""),
+            ("'", "'"),
+            (r"\", ""),
+        ] {
+            assert_eq!(unquoted(text), value, "{text}");
+        }
+    }
+}

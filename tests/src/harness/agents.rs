@@ -1,0 +1,311 @@
+//! The agents under test: the real binary, one in each region, and the command that talks to them.
+
+use std::env;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use consensus::model::Phase;
+use consensus::view::{AppView, View};
+
+use super::bind::{KEY, SECRET};
+use super::fabric::{REGIONS, address};
+use super::lab::{Lab, build_folder, write_private};
+use super::postgres::{PASSWORD, USER};
+use super::process::{Process, run};
+use super::wait::eventually;
+
+/// Long enough for an agent to start on a machine that is busy compiling.
+const START: Duration = Duration::from_secs(30);
+
+/// The port agents speak to each other on.
+pub const MESH_PORT: u16 = 4790;
+
+/// The binary under test: `QUORATE` where `./tests/run` built it, else built now.
+pub fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        if let Some(program) = env::var_os("QUORATE") {
+            return PathBuf::from(program);
+        }
+        // Not the one that test builds leave behind: that one holds the mutants.
+        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
+        let mut build = Command::new(cargo);
+        build.args(["build", "--quiet", "--package", "agent", "--bin", "quorate"]);
+        run(build.arg("--manifest-path").arg(manifest));
+        build_folder().with_file_name("quorate")
+    })
+}
+
+/// What `quorate` said and how it ended.
+#[derive(Debug)]
+pub struct Said {
+    /// Its exit status.
+    pub status: ExitStatus,
+    /// What it printed.
+    pub output: String,
+    /// What it complained of.
+    pub errors: String,
+}
+
+impl Said {
+    /// What it printed; panics unless it succeeded.
+    pub fn expect_done(self) -> String {
+        assert!(self.status.success(), "{}\n{}{}", self.status, self.output, self.errors);
+        self.output
+    }
+
+    /// Its one line of complaint; panics unless it failed and said just that.
+    pub fn expect_refused(self) -> String {
+        assert!(!self.status.success(), "was done: {}", self.output);
+        self.errors
+    }
+}
+
+/// Runs `quorate` with these words on a host.
+pub fn quorate(lab: &Lab, host: &str, words: &[&str]) -> Said {
+    let mut command = lab.fabric.command(host, program());
+    let done = command.args(words).output().expect("the binary runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Said { status: done.status, output: text(&done.stdout), errors: text(&done.stderr) }
+}
+
+/// Makes an authority, certificates for `a1` to `a5` in `r1` to `r5`, and `voters.toml`, below `folder`.
+pub fn init(lab: &Lab, folder: &Path) {
+    let at = folder.to_string_lossy();
+    let members: Vec<_> = (1..).zip(REGIONS).map(|(n, host)| format!("a{n}={host}")).collect();
+    let mut words = vec!["init", "--folder", &at];
+    for member in &members {
+        words.extend(["--voter", member]);
+    }
+    quorate(lab, "client", &words).expect_done();
+}
+
+/// What a test may want different in one agent's file.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The password it logs in to databases with.
+    pub password: String,
+    /// Its port for other agents.
+    pub port: u16,
+    /// Where its certificate, its key, the authority and the voters lie.
+    pub certificates: PathBuf,
+    /// Whose certificate it shows.
+    pub shows: String,
+    /// Where it keeps its data.
+    pub data: PathBuf,
+}
+
+/// One agent.
+pub struct Agent<'a> {
+    lab: &'a Lab,
+    /// Its name.
+    pub name: String,
+    /// Where it runs.
+    pub host: String,
+    folder: PathBuf,
+    setup: Setup,
+    process: Option<Process>,
+}
+
+impl<'a> Agent<'a> {
+    /// An agent that is not running yet: `name` on `host`, with certificates as [`init`] left them.
+    pub fn new(lab: &'a Lab, name: &str, host: &str, certificates: &Path) -> Self {
+        let folder = lab.folder(name);
+        let setup = Setup {
+            password: PASSWORD.to_owned(),
+            port: MESH_PORT,
+            certificates: certificates.to_owned(),
+            shows: name.to_owned(),
+            data: folder.join("data"),
+        };
+        let (name, host) = (name.to_owned(), host.to_owned());
+        Self { lab, name, host, folder, setup, process: None }
+    }
+
+    /// Changes what its file will say the next time it starts.
+    pub fn set_up(&mut self, change: impl FnOnce(&mut Setup)) {
+        change(&mut self.setup);
+    }
+
+    /// Starts it; whether it comes up is the caller's question.
+    pub fn launch(&mut self) {
+        let file = self.write_file();
+        let mut command = self.lab.fabric.command(&self.host, program());
+        command.args(["agent", "--config"]).arg(file).env("NO_COLOR", "1");
+        self.process = Some(Process::start(self.lab, &self.name, &mut command));
+    }
+
+    /// Starts it and waits until it answers.
+    pub fn start(&mut self) {
+        self.launch();
+        eventually(START, &format!("{} answers", self.name), || {
+            let process = self.process.as_mut().expect("just launched");
+            match process.ended() {
+                Some(status) => panic!("{} ended: {status}", self.name),
+                None => self.view().map(|_| ()),
+            }
+        });
+    }
+
+    fn write_file(&self) -> PathBuf {
+        let own = address(&self.host);
+        let Setup { password, port, certificates, shows, data } = &self.setup;
+        let seeds: Vec<_> =
+            REGIONS.iter().map(|host| format!("\"{}:{MESH_PORT}\"", address(host))).collect();
+        let (data, certificates) = (data.display(), certificates.display());
+        let text = format!(
+            "[agent]\ndata_dir = \"{data}\"\n\n\
+             [mesh]\nlisten = \"{own}:{port}\"\nadvertise = \"{own}:{port}\"\n\
+             seeds = [{}]\ncertificate = \"{certificates}/{shows}.crt\"\n\
+             key = \"{certificates}/{shows}.key\"\nauthority = \"{certificates}/mesh.crt\"\n\
+             voters = \"{certificates}/voters.toml\"\n\n\
+             [status]\nlisten = \"127.0.0.1:4791\"\nsocket = \"{}\"\n\n\
+             [dns]\nlisten = [\"{own}:53\"]\n\n\
+             [credentials.orders]\nuser = \"{USER}\"\npassword = \"{password}\"\n\n\
+             [credentials.dns-key]\nname = \"{KEY}\"\nalgorithm = \"hmac-sha256\"\n\
+             secret = \"{SECRET}\"\n",
+            seeds.join(", "),
+            self.socket().display(),
+        );
+        let file = self.folder.join("agent.toml");
+        write_private(&file, &text);
+        file
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.join("agent.sock")
+    }
+
+    /// Runs `quorate` against this agent.
+    pub fn quorate(&self, words: &[&str]) -> Said {
+        let socket = self.socket();
+        let mut all = vec!["--agent", socket.to_str().expect("our own path")];
+        all.extend(words);
+        quorate(self.lab, &self.host, &all)
+    }
+
+    /// What it sees, thinks and knows.
+    pub fn view(&self) -> Result<View, String> {
+        let said = self.quorate(&["status", "--json"]);
+        match said.status.success() {
+            true => serde_json::from_str(&said.output)
+                .map_err(|error| format!("{}: {error} in the answer {:?}", self.name, said.output)),
+            false => Err(format!("{}: {}", self.name, said.errors.trim())),
+        }
+    }
+
+    /// What it knows of an app.
+    pub fn app(&self, app: &str) -> Result<AppView, String> {
+        let view = self.view()?;
+        let found = view.apps.into_iter().find(|view| view.app.as_str() == app);
+        found.ok_or_else(|| format!("{} knows no app `{app}`", self.name))
+    }
+
+    /// Where its built-in DNS server listens.
+    pub fn dns(&self) -> SocketAddr {
+        (address(&self.host), 53).into()
+    }
+
+    /// Everything it has logged, over all its runs.
+    pub fn said(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.lab.log(&self.name)).unwrap_or_default()).into()
+    }
+
+    /// Is it running, as far as the test itself started and stopped it?
+    pub fn is_started(&self) -> bool {
+        self.process.is_some()
+    }
+
+    /// Its process.
+    pub fn process(&mut self) -> &mut Process {
+        self.process.as_mut().expect("the test started it")
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        self.process().kill();
+        self.process = None;
+    }
+
+    /// Where it keeps its data.
+    pub fn data(&self) -> &Path {
+        &self.setup.data
+    }
+}
+
+/// Five agents, `a1` to `a5`, in the regions `r1` to `r5`.
+pub struct Mesh<'a> {
+    /// The agents, by number.
+    pub agents: Vec<Agent<'a>>,
+    /// Where [`init`] left certificates and voters.
+    pub certificates: PathBuf,
+}
+
+impl<'a> Mesh<'a> {
+    /// Makes the authority and the certificates; starts nobody.
+    pub fn new(lab: &'a Lab) -> Self {
+        let certificates = lab.folder("certificates");
+        init(lab, &certificates);
+        let agents = (1..).zip(REGIONS);
+        let agents = agents.map(|(n, host)| Agent::new(lab, &format!("a{n}"), host, &certificates));
+        Self { agents: agents.collect(), certificates }
+    }
+
+    /// Starts all that are not running and waits until each hears every other.
+    pub fn start(&mut self) {
+        for agent in self.agents.iter_mut().filter(|agent| !agent.is_started()) {
+            agent.launch();
+        }
+        eventually(START, "all agents hear one another", || {
+            self.agents.iter().try_for_each(|agent| {
+                let quorum = agent.view()?.quorum;
+                match quorum.heard == self.agents.len() {
+                    true => Ok(()),
+                    false => Err(format!("{} hears {} of 5", agent.name, quorum.heard)),
+                }
+            })
+        });
+    }
+
+    /// The agent of this name.
+    pub fn agent(&mut self, name: &str) -> &mut Agent<'a> {
+        let agent = self.agents.iter_mut().find(|agent| agent.name == name);
+        agent.unwrap_or_else(|| panic!("no agent `{name}`"))
+    }
+
+    /// Those that the test has running.
+    pub fn running(&self) -> impl Iterator<Item = &Agent<'a>> {
+        self.agents.iter().filter(|agent| agent.is_started())
+    }
+
+    /// Puts an app file before the mesh through the first running agent.
+    pub fn apply(&self, lab: &Lab, text: &str) {
+        let file = lab.folder("apps").join("app.toml");
+        fs::write(&file, text).expect("scratch folder takes files");
+        let agent = self.running().next().expect("somebody runs");
+        agent.quorate(&["apply", "--yes", &file.to_string_lossy()]).expect_done();
+    }
+
+    /// Waits until every running agent knows the app to be idle with this stack active.
+    pub fn settle(&self, limit: Duration, app: &str, stack: &str) -> AppView {
+        eventually(limit, &format!("all agree that {app} is idle on {stack}"), || {
+            let mut views = self.running().map(|agent| (agent, agent.app(app)));
+            let mut last = Err("nobody runs".to_owned());
+            for (agent, view) in views.by_ref() {
+                let view = view?;
+                if view.active.as_str() != stack || view.phase != Phase::Idle {
+                    let AppView { active, phase, epoch, next, .. } = view;
+                    let name = &agent.name;
+                    return Err(format!("{name}: {active}, {phase}, epoch {epoch:?}: {next}"));
+                }
+                last = Ok(view);
+            }
+            last
+        })
+    }
+}

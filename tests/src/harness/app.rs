@@ -1,0 +1,69 @@
+//! The app that most tests define: `shop`, in the stacks `s1` and `s2`, published in both ways.
+
+use std::time::Duration;
+
+use super::bind::ZONE;
+use super::fabric::address;
+
+/// The name that the built-in servers answer for.
+pub const INSIDE: &str = "shop.edge.test";
+/// The same app's name at the outside name server.
+pub const OUTSIDE: &str = "shop.example.test";
+
+/// What a test may want different in `shop`.
+#[derive(Clone, Debug)]
+pub struct Shop {
+    /// Between two looks.
+    pub interval: Duration,
+    /// Down only after this long without one success.
+    pub window: Duration,
+    /// Are there databases?
+    pub databases: bool,
+    /// Is it published at the outside name server too?
+    pub outside: bool,
+}
+
+impl Default for Shop {
+    /// The fast profile of the figures in tests/bench/RESULTS.md.
+    fn default() -> Self {
+        let (interval, window) = (Duration::from_millis(500), Duration::from_secs(2));
+        Self { interval, window, databases: true, outside: true }
+    }
+}
+
+impl Shop {
+    /// The app file.
+    pub fn text(&self) -> String {
+        let Self { interval, window, databases, outside } = self;
+        let mut text = format!(
+            "[app]\nname = \"shop\"\ncooldown = \"0s\"\n\n[quorum]\nregions = 2\n\n\
+             [probe]\ninterval = \"{}ms\"\nwindow = \"{}ms\"\n\n[data]\nmax_loss = \"0\"\n\
+             fencing = \"best-effort\"\n\n[[zone]]\nname = \"edge.test\"\nns = [\"ns1.edge.test\"]\n\
+             contact = \"hostmaster@edge.test\"\n",
+            interval.as_millis(),
+            window.as_millis(),
+        );
+        for stack in ["s1", "s2"] {
+            let host = address(stack);
+            text += &format!(
+                "\n[[stack]]\nname = \"{stack}\"\n\n[[stack.endpoint]]\n\
+                 url = \"http://{host}/healthz\"\nexpect = {{ status = [200], body = \"ready\" }}\n"
+            );
+            if *databases {
+                text += &format!(
+                    "\n[[stack.database]]\nname = \"orders\"\nengine = \"postgres\"\n\
+                     address = \"{host}:5432\"\ncredential = \"orders\"\n"
+                );
+            }
+        }
+        text += &format!("\n[[record]]\nname = \"{INSIDE}\"\ntype = \"A\"\nttl = 5\n");
+        if *outside {
+            text += &format!(
+                "\n[[record]]\nname = \"{OUTSIDE}\"\ntype = \"A\"\nttl = 5\ndriver = \"rfc2136\"\n\
+                 server = \"{}:53\"\nzone = \"{ZONE}\"\ncredential = \"dns-key\"\n",
+                address("dns")
+            );
+        }
+        text
+    }
+}

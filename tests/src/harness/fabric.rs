@@ -1,0 +1,111 @@
+//! The network: one namespace for each host, all joined by the test's own, which forwards between them.
+//!
+//! Cuts are pairs of interfaces between which nothing is forwarded. The test itself is the router, so it still reaches
+//! everybody; hosts notice only silence, as they would behind a broken cable.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::process::Command;
+
+use super::lab::server_user;
+use super::process::run;
+
+/// Every host, in the order of their addresses: five regions, two stacks, a name server and a client.
+pub const HOSTS: [&str; 9] = ["r1", "r2", "r3", "r4", "r5", "s1", "s2", "dns", "client"];
+
+/// The five regions.
+pub const REGIONS: [&str; 5] = ["r1", "r2", "r3", "r4", "r5"];
+
+/// Where a host is: `10.77.N.2`, with N counted from one.
+pub fn address(host: &str) -> Ipv4Addr {
+    let place = HOSTS.iter().position(|name| *name == host);
+    let place = place.unwrap_or_else(|| panic!("no host `{host}` among {HOSTS:?}"));
+    Ipv4Addr::new(10, 77, u8::try_from(place + 1).expect("few hosts"), 2)
+}
+
+/// The network of one world.
+pub struct Fabric(());
+
+impl Fabric {
+    pub(super) fn new() -> Self {
+        fs::create_dir_all("/run/netns").expect("`/run` is this world's own");
+        fs::write("/proc/sys/net/ipv4/ip_forward", "1").expect("this network is this world's own");
+        ip("link set lo up");
+        for host in HOSTS {
+            let own = address(host);
+            let [a, b, c, _] = own.octets();
+            let router = Ipv4Addr::new(a, b, c, 1);
+            ip(&format!("netns add {host}"));
+            ip(&format!("-n {host} link set lo up"));
+            ip(&format!("link add {host} type veth peer name up0 netns {host}"));
+            ip(&format!("addr add {router}/24 dev {host}"));
+            ip(&format!("link set {host} up"));
+            ip(&format!("-n {host} addr add {own}/24 dev up0"));
+            ip(&format!("-n {host} link set up0 up"));
+            ip(&format!("-n {host} route add default via {router}"));
+        }
+        nft("table inet fabric { set cut { type ifname . ifname; }; chain between { \
+             type filter hook forward priority 0; policy accept; \
+             iifname . oifname @cut counter drop; }; }");
+        Self(())
+    }
+
+    /// A command that will run on this host.
+    pub fn command(&self, host: &str, program: impl AsRef<Path>) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/run/netns/{host}")).arg("--").arg(program.as_ref());
+        command
+    }
+
+    /// The same, as a user that is not root, for servers that refuse to be.
+    pub fn command_as_server(&self, host: &str, program: impl AsRef<Path>) -> Command {
+        let Some(user) = server_user() else { return self.command(host, program) };
+        let mut command = self.command(host, "setpriv");
+        command.args(["--reuid", user, "--regid", user, "--init-groups", "--"]);
+        command.arg(program.as_ref());
+        command
+    }
+
+    /// Nothing passes between two hosts.
+    pub fn cut(&self, one: &str, other: &str) {
+        self.cut_one_way(one, other);
+        self.cut_one_way(other, one);
+    }
+
+    /// Nothing passes from one host to another; the way back stays open.
+    pub fn cut_one_way(&self, from: &str, to: &str) {
+        nft(&format!("add element inet fabric cut {{ \"{from}\" . \"{to}\" }}"));
+    }
+
+    /// Nothing passes between this host and any other.
+    pub fn isolate(&self, host: &str) {
+        for other in HOSTS {
+            if other != host {
+                self.cut(host, other);
+            }
+        }
+    }
+
+    /// Nothing passes between the two groups.
+    pub fn split(&self, one: &[&str], other: &[&str]) {
+        for near in one {
+            for far in other {
+                self.cut(near, far);
+            }
+        }
+    }
+
+    /// Mends every cut.
+    pub fn heal(&self) {
+        nft("flush set inet fabric cut");
+    }
+}
+
+fn ip(words: &str) {
+    run(Command::new("ip").args(words.split(' ')));
+}
+
+fn nft(rule: &str) {
+    run(Command::new("nft").arg(rule));
+}

@@ -1,0 +1,212 @@
+//! A world of one's own for a test: namespaces, a scratch folder, and logs that are shown when it fails.
+//!
+//! [`inside`] starts the test's own program again within new namespaces and runs the very same test there. The outer run
+//! only waits. A world that cannot be made fails the test and says what is missing; it is never skipped.
+
+use std::any::type_name;
+use std::env;
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::fabric::Fabric;
+use super::process::{output, run};
+
+/// Set inside: the file in which the inner run says how far it came.
+const MARK: &str = "QUORATE_LAB_MARK";
+
+/// Programs that every world needs, with the Debian packages they come from.
+const NEEDED: [(&str, &str); 5] = [
+    ("unshare", "util-linux"),
+    ("nsenter", "util-linux"),
+    ("setpriv", "util-linux"),
+    ("ip", "iproute2"),
+    ("nft", "nftables"),
+];
+
+/// How much of each log is shown when a test fails.
+const TAIL_LINES: usize = 40;
+
+/// Runs `story` in a world of its own; the test's name is taken from the type of the closure.
+pub fn inside<F: FnOnce(&Lab)>(story: F) {
+    if let Ok(mark) = env::var(MARK) {
+        append(Path::new(&mark), "started");
+        let lab = Lab::new(&test_name::<F>());
+        story(&lab);
+        append(Path::new(&mark), "finished");
+        return;
+    }
+    let missing: Vec<_> = NEEDED.iter().filter(|(program, _)| !installed(program)).collect();
+    assert!(missing.is_empty(), "not installed: {missing:?}: run `./tests/run`, which installs");
+    let folder = tempfile::tempdir().expect("the system's folder for temporary files takes files");
+    let mark = folder.path().join("mark");
+    let status = again(&test_name::<F>())
+        .env(MARK, &mark)
+        .status()
+        .expect("`setpriv` was found a moment ago");
+    let reached = fs::read_to_string(&mark).unwrap_or_default();
+    assert!(
+        reached.contains("started"),
+        "cannot make namespaces ({status}): run as root, or allow user namespaces \
+         (`sysctl kernel.apparmor_restrict_unprivileged_userns=0` on Ubuntu)"
+    );
+    assert!(status.success() && reached.contains("finished"), "failed inside its world: {status}");
+}
+
+/// This program once more, for one test, within new namespaces that die with it.
+fn again(test: &str) -> Command {
+    let mut command = Command::new("setpriv");
+    command.env("PATH", search_path());
+    command.args(["--pdeathsig", "KILL", "--", "unshare", "--net", "--mount", "--pid", "--ipc"]);
+    command.args(["--fork", "--mount-proc", "--kill-child", "--propagation", "private"]);
+    if !rustix::process::getuid().is_root() {
+        // Not `--map-root-user`: PostgreSQL refuses to run as root.
+        command.args(["--user", "--map-current-user", "--keep-caps"]);
+    }
+    command.arg("--").arg(env::current_exe().expect("a running program has a path"));
+    command.args(["--exact", test, "--nocapture", "--test-threads=1"]);
+    command
+}
+
+/// `crate::story::{{closure}}` is the closure in the test `story`.
+fn test_name<F>() -> String {
+    let path = type_name::<F>().trim_end_matches("::{{closure}}");
+    path.split_once("::").map_or(path, |(_, name)| name).to_owned()
+}
+
+fn installed(program: &str) -> bool {
+    env::split_paths(&search_path()).any(|folder| folder.join(program).exists())
+}
+
+/// Users other than root often have no system folders on their path.
+fn search_path() -> OsString {
+    let folders = env::var_os("PATH").unwrap_or_default();
+    let system = ["/usr/sbin", "/sbin"].map(PathBuf::from);
+    env::join_paths(env::split_paths(&folders).chain(system)).expect("came from a path")
+}
+
+fn append(file: &Path, line: &str) {
+    let mut file = OpenOptions::new().create(true).append(true).open(file).expect("mark opens");
+    writeln!(file, "{line}").expect("mark takes a line");
+}
+
+/// The world.
+pub struct Lab {
+    name: String,
+    root: PathBuf,
+    /// Its network.
+    pub fabric: Fabric,
+}
+
+impl Lab {
+    fn new(name: &str) -> Self {
+        for folder in ["/run", "/dev/shm"] {
+            run(Command::new("mount").args(["-t", "tmpfs", "-o", "mode=1777", "tmpfs", folder]));
+        }
+        let root = scratch(name);
+        fs::create_dir_all(root.join("logs")).expect("scratch folder takes folders");
+        Self { name: name.to_owned(), root, fabric: Fabric::new() }
+    }
+
+    /// A folder for one thing's files, made if it is not there yet.
+    pub fn folder(&self, name: &str) -> PathBuf {
+        let folder = self.root.join(name);
+        fs::create_dir_all(&folder).expect("scratch folder takes folders");
+        folder
+    }
+
+    /// Where a process of this name writes what it says.
+    pub fn log(&self, name: &str) -> PathBuf {
+        self.root.join("logs").join(format!("{name}.log"))
+    }
+
+    /// The end of a log, for messages.
+    pub fn tail(&self, name: &str) -> String {
+        tail(&self.log(name))
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let _ = fs::remove_dir_all(&self.root);
+            return;
+        }
+        let kept = build_folder().join("failed").join(&self.name);
+        let _ = fs::remove_dir_all(&kept);
+        let copied = fs::create_dir_all(&kept).is_ok();
+        let logs = fs::read_dir(self.root.join("logs")).into_iter().flatten().flatten();
+        let mut logs: Vec<_> = logs.map(|entry| entry.path()).collect();
+        logs.sort();
+        for log in logs {
+            let name = log.file_name().expect("an entry has a name");
+            eprintln!("--- {} ---\n{}", name.to_string_lossy(), tail(&log));
+            if copied {
+                let _ = fs::copy(&log, kept.join(name));
+            }
+        }
+        if copied {
+            eprintln!("--- whole logs: {} ---", kept.display());
+        }
+        let _ = fs::remove_dir_all(&self.root);
+    }
+}
+
+/// Memory, unless `QUORATE_LAB_DISK` names a folder: benches measure with a real disk.
+fn scratch(name: &str) -> PathBuf {
+    let root = match env::var_os("QUORATE_LAB_DISK") {
+        Some(folder) => PathBuf::from(folder).join(name),
+        None => PathBuf::from("/run/lab"),
+    };
+    let _ = fs::remove_dir_all(&root);
+    fs::create_dir_all(&root).expect("scratch folder can be made");
+    root
+}
+
+fn tail(log: &Path) -> String {
+    let text = fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
+}
+
+/// `target/processes`, beside the test programs: templates and the logs of failed tests outlive a world.
+pub(super) fn build_folder() -> PathBuf {
+    let program = env::current_exe().expect("a running program has a path");
+    let profile = program.ancestors().nth(2).expect("test programs lie in `target/PROFILE/deps`");
+    profile.join("processes")
+}
+
+/// The user that servers run as which refuse to be root; the test's own user where that is not root.
+pub(super) fn server_user() -> Option<&'static str> {
+    rustix::process::getuid().is_root().then_some("postgres")
+}
+
+/// Gives a folder and everything in it to [`server_user`].
+pub(super) fn give_to_server_user(folder: &Path) {
+    let Some(user) = server_user() else { return };
+    let id = |option: &str| {
+        let text = output(Command::new("id").args([option, user]));
+        text.trim().parse().expect("`id` prints a number")
+    };
+    chown_all(folder, id("-u"), id("-g"));
+}
+
+fn chown_all(path: &Path, user: u32, group: u32) {
+    chown(path, Some(user), Some(group)).expect("root may give files away");
+    if path.is_dir() {
+        for entry in fs::read_dir(path).expect("root may read folders") {
+            chown_all(&entry.expect("folder stays while it is read").path(), user, group);
+        }
+    }
+}
+
+/// Writes a file that only its owner may read.
+pub fn write_private(path: &Path, text: &str) {
+    let mut file = File::create(path).expect("scratch folder takes files");
+    file.set_permissions(fs::Permissions::from_mode(0o600)).expect("own file");
+    file.write_all(text.as_bytes()).expect("scratch folder takes files");
+}

@@ -1,0 +1,25 @@
+//! Real processes and real servers in network namespaces, one small world for each test.
+//!
+//! [`lab::inside`] runs a test in namespaces of its own (network, mounts, processes, shared memory). The first process in
+//! there is the test itself: when it ends, however it ends, the kernel ends everything it started and forgets its mounts
+//! and namespaces, so nothing is ever left behind. The test's own network namespace is the router between all regions:
+//! it sees every host whatever is cut between them, and cuts are made where packets are forwarded.
+//!
+//! Nothing here knows how Quorate works: it starts programs, breaks things and looks from outside.
+
+pub mod lab;
+
+pub mod fabric;
+pub mod process;
+pub mod wait;
+
+pub mod bind;
+pub mod nginx;
+pub mod postgres;
+
+pub mod resolver;
+pub mod writer;
+
+pub mod agents;
+pub mod app;
+pub mod world;

@@ -1,0 +1,109 @@
+//! Programs that a test starts, and what it does to them.
+
+use std::fs::OpenOptions;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use super::lab::Lab;
+use super::wait::eventually;
+
+/// Runs a command to its end and expects success.
+pub fn run(command: &mut Command) {
+    output(command);
+}
+
+/// Runs a command to its end, expects success, and returns what it printed.
+pub fn output(command: &mut Command) -> String {
+    let done = command.output().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    let complained = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{command:?}: {}\n{said}{complained}", done.status);
+    said
+}
+
+/// A running program: the leader of a process group of its own, killed when dropped.
+pub struct Process {
+    name: String,
+    log: PathBuf,
+    child: Child,
+}
+
+impl Process {
+    /// Starts `command` with its output appended to the log called `name`.
+    pub fn start(lab: &Lab, name: &str, command: &mut Command) -> Self {
+        use std::os::unix::process::CommandExt as _;
+        let log = lab.log(name);
+        let file = OpenOptions::new().create(true).append(true).open(&log).expect("log opens");
+        let errors = file.try_clone().expect("a file can be had twice");
+        command.stdin(Stdio::null()).stdout(file).stderr(errors).process_group(0);
+        let child =
+            command.spawn().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
+        Self { name: name.to_owned(), log, child }
+    }
+
+    /// The name it was started under.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has said so far, this run and earlier ones of the same name.
+    pub fn said(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    /// Has it ended, and how?
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("an own child can be waited for")
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self, limit: Duration) -> ExitStatus {
+        let name = self.name.clone();
+        eventually(limit, &format!("{name} ends"), || self.ended().ok_or("still running"))
+    }
+
+    /// `kill -9`, its group with it.
+    pub fn kill(&mut self) {
+        self.signal(Signal::KILL);
+        self.child.wait().expect("an own child can be waited for");
+    }
+
+    /// Asks it to end, as systemd would, and waits.
+    pub fn terminate(&mut self, limit: Duration) -> ExitStatus {
+        self.signal(Signal::TERM);
+        self.wait(limit)
+    }
+
+    /// Stops it where it is, as a debugger or a paused machine would.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.child.id()).expect("process numbers are small");
+        let group = Pid::from_raw(id).expect("a child has a number");
+        // Refused only when the group is gone, which is what every caller wants in the end.
+        let _ = kill_process_group(group, signal);
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.kill();
+        }
+    }
+}
