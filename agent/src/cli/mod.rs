@@ -4,7 +4,12 @@
 //! 2 usage or an invalid file. Answers go to standard output, complaints and questions to standard error.
 
 pub mod client;
+pub mod explain;
+pub mod history;
+pub mod members;
+pub mod status;
 pub mod table;
+pub mod watch;
 
 mod agent;
 mod apply;
@@ -20,6 +25,9 @@ mod validate;
 mod difference;
 mod moving;
 mod question;
+
+#[cfg(test)]
+pub(crate) mod golden;
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -74,6 +82,8 @@ enum Verb {
     Schema(schema::Args),
     /// Show the apps, their stacks, and what is wrong with them
     Status(status::Args),
+    /// Show the same, live
+    Watch(watch::Args),
     /// Show the agents of the mesh
     Members(members::Args),
     /// Show who sees what, what the rule makes of it, and why nothing happens
@@ -107,7 +117,7 @@ macro_rules! stubs {
         }
     )*};
 }
-stubs!(demo, status, members, explain, history);
+stubs!(demo);
 // ---- End of stubs.
 
 /// Runs the command line; the exit status is PRODUCT.md section 5's.
@@ -127,6 +137,7 @@ pub fn main() -> ExitCode {
         Verb::Apply(args) => wait(apply::run(args, out)),
         Verb::Schema(args) => schema::run(args, out),
         Verb::Status(args) => wait(status::run(args, out)),
+        Verb::Watch(args) => wait(watch::run(args, out)),
         Verb::Members(args) => wait(members::run(args, out)),
         Verb::Explain(args) => wait(explain::run(args, out)),
         Verb::History(args) => wait(history::run(args, out)),
@@ -144,6 +155,7 @@ impl Verb {
             Self::Plan(args) => Some(&mut args.agent),
             Self::Apply(args) => Some(&mut args.agent),
             Self::Status(args) => Some(&mut args.agent),
+            Self::Watch(args) => Some(&mut args.agent),
             Self::Members(args) => Some(&mut args.agent),
             Self::Explain(args) => Some(&mut args.agent),
             Self::History(args) => Some(&mut args.agent),
