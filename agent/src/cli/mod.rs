@@ -6,6 +6,12 @@
 pub mod client;
 pub mod table;
 
+pub mod explain;
+pub mod history;
+pub mod members;
+pub mod status;
+pub mod watch;
+
 mod agent;
 mod apply;
 mod completion;
@@ -20,6 +26,9 @@ mod validate;
 mod difference;
 mod moving;
 mod question;
+
+#[cfg(test)]
+pub(crate) mod golden;
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -74,6 +83,8 @@ enum Verb {
     Schema(schema::Args),
     /// Show the apps, their stacks, and what is wrong with them
     Status(status::Args),
+    /// The same, live
+    Watch(watch::Args),
     /// Show the agents of the mesh
     Members(members::Args),
     /// Show who sees what, what the rule makes of it, and why nothing happens
@@ -90,25 +101,16 @@ enum Verb {
     Man(man::Args),
 }
 
-// ---- Stubs: replaced at merge by `pub mod status; pub mod explain; pub mod history; pub mod members;` (branch
-// `status`, which has exactly these names) and by `use crate::demo;` with `demo::Args` and `demo::run` (the demo's).
-macro_rules! stubs {
-    ($($name:ident),*) => {$(
-        mod $name {
-            #[derive(clap::Args)]
-            pub struct Args {
-                #[command(flatten)]
-                pub agent: super::AgentArgs,
-            }
+// ---- Stub: replaced at merge by `use crate::demo;`, which brings `demo::Args` and `demo::run`.
+mod demo {
+    #[derive(clap::Args)]
+    pub struct Args {}
 
-            pub async fn run(_: &Args, _: &mut super::Out<'_>) -> super::ExitCode {
-                super::failed("this verb is not merged yet")
-            }
-        }
-    )*};
+    pub async fn run(_: &Args, _: &mut super::Out<'_>) -> super::ExitCode {
+        super::failed("the demo is not merged yet")
+    }
 }
-stubs!(demo, status, members, explain, history);
-// ---- End of stubs.
+// ---- End of the stub.
 
 /// Runs the command line; the exit status is PRODUCT.md section 5's.
 pub fn main() -> ExitCode {
@@ -127,6 +129,7 @@ pub fn main() -> ExitCode {
         Verb::Apply(args) => wait(apply::run(args, out)),
         Verb::Schema(args) => schema::run(args, out),
         Verb::Status(args) => wait(status::run(args, out)),
+        Verb::Watch(args) => wait(watch::run(args, out)),
         Verb::Members(args) => wait(members::run(args, out)),
         Verb::Explain(args) => wait(explain::run(args, out)),
         Verb::History(args) => wait(history::run(args, out)),
@@ -144,6 +147,7 @@ impl Verb {
             Self::Plan(args) => Some(&mut args.agent),
             Self::Apply(args) => Some(&mut args.agent),
             Self::Status(args) => Some(&mut args.agent),
+            Self::Watch(args) => Some(&mut args.agent),
             Self::Members(args) => Some(&mut args.agent),
             Self::Explain(args) => Some(&mut args.agent),
             Self::History(args) => Some(&mut args.agent),
