@@ -4,12 +4,11 @@
 //! 2 usage or an invalid file. Answers go to standard output, complaints and questions to standard error.
 
 pub mod client;
-pub mod table;
-
 pub mod explain;
 pub mod history;
 pub mod members;
 pub mod status;
+pub mod table;
 pub mod watch;
 
 mod agent;
@@ -83,7 +82,7 @@ enum Verb {
     Schema(schema::Args),
     /// Show the apps, their stacks, and what is wrong with them
     Status(status::Args),
-    /// The same, live
+    /// Show the same, live
     Watch(watch::Args),
     /// Show the agents of the mesh
     Members(members::Args),
@@ -116,7 +115,8 @@ mod demo {
 pub fn main() -> ExitCode {
     let mut cli = Cli::parse();
     if let (Some(agent), Some(args)) = (cli.agent.take(), cli.verb.agent_args()) {
-        args.agent.get_or_insert(agent);
+        // Said aloud, it counts more than QUORATE_AGENT, which stands in `args` by now.
+        args.agent = Some(agent);
     }
     let mut stdout = std::io::stdout();
     let out = &mut Out::stdout(&mut stdout);
