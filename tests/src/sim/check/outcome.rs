@@ -58,6 +58,21 @@ fn takes_no_writes(simulation: &Simulation, agreed: &AppState) -> Option<String>
     }
 }
 
+/// What the agents themselves say will happen, for whoever reads a violation.
+pub fn words(simulation: &Simulation, app: &AppId) -> String {
+    let mut words = String::new();
+    for agent in simulation.agents.iter().filter(|agent| agent.answers()) {
+        let now = agent.clock.boot(simulation.now);
+        let view = agent.node.as_ref().map(|node| node.view(now));
+        let app = view.and_then(|view| view.apps.into_iter().find(|it| it.app == *app));
+        words.push_str(&match app {
+            Some(app) => format!("\n    {}: {}", agent.id, app.next),
+            None => format!("\n    {}: knows nothing of it", agent.id),
+        });
+    }
+    words
+}
+
 /// Acknowledged writes that are gone, though each had waited for a replica.
 pub fn lost(simulation: &Simulation, app: &AppId) -> Option<String> {
     let agreed = simulation.agreed(app)?;
