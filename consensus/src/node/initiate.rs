@@ -31,9 +31,17 @@ impl Node {
         }
         self.answer_evidence(app, now);
         self.attempt_due(app, now);
+        let held = self.acceptor.as_ref().and_then(|it| it.accepted(app)).map(|held| held.ballot);
+        let rank = self.voters_before();
         let Some(it) = self.apps.get_mut(app) else { return };
         if it.attempt.is_some() {
             return;
+        }
+        if let Some(at) = it.repair_at(held, now, rank) {
+            match at <= now {
+                true => it.in_flux = true,
+                false => it.again = Some((at, "what was accepted may have been chosen")),
+            }
         }
         if it.not_before <= now {
             if let Some(Wanted { intent, operation, .. }) = it.wanted.clone() {
@@ -55,6 +63,12 @@ impl Node {
             }
             (Some(_), false) => self.consider_claim(app, now),
         }
+    }
+
+    /// How many voters come before this one by name: they find out first.
+    fn voters_before(&self) -> u32 {
+        let before = self.config.voters.members.iter().filter(|it| it.agent < self.config.agent);
+        u32::try_from(before.count()).unwrap_or(u32::MAX)
     }
 
     /// Takes a person's command; one at a time for each app.

@@ -46,9 +46,9 @@ fn names_another(simulation: &Simulation, agreed: &AppState) -> Option<String> {
     })
 }
 
-/// Why the active stack's database takes no writes.
+/// Why the database that clients of the active stack write to takes no writes.
 fn takes_no_writes(simulation: &Simulation, agreed: &AppState) -> Option<String> {
-    let id = simulation.database(&agreed.definition.name, &agreed.active)?;
+    let id = simulation.writer(&agreed.definition.name)?;
     let database = &simulation.world.databases[&id];
     match (&database.role, database.read_only, database.host) {
         (Role::Primary, false, Host::Up) => None,
@@ -75,8 +75,7 @@ pub fn words(simulation: &Simulation, app: &AppId) -> String {
 
 /// Acknowledged writes that are gone, though each had waited for a replica.
 pub fn lost(simulation: &Simulation, app: &AppId) -> Option<String> {
-    let agreed = simulation.agreed(app)?;
-    let id = simulation.database(app, &agreed.active)?;
+    let id = simulation.writer(app)?;
     let lost = simulation.world.lost(app, &id);
     let acknowledged = simulation.world.ledger[app].len();
     (!lost.is_empty()).then(|| {
