@@ -293,6 +293,7 @@ mod tests {
             second: None,
         };
         AppState {
+            automatic: Epoch(0),
             definition: Arc::new(definition),
             revision: 1,
             epoch: Epoch(1),

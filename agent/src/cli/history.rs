@@ -110,7 +110,7 @@ pub fn lines(sheet: &mut Sheet, entries: &[Entry]) {
             format!("{:>+8.3}", entry.wall_ms.saturating_sub(since) as f64 / 1_000.0)
         });
         let epoch = entry.epoch.map_or_else(String::new, |epoch| epoch.to_string());
-        for (number, line) in wrap(&what(entry), left).iter().enumerate() {
+        for (number, line) in wrap(&entry.text, left).iter().enumerate() {
             match number {
                 0 => {
                     sheet.cell(Ink::Plain, &clock(entry.wall_ms), TIME);
@@ -125,45 +125,6 @@ pub fn lines(sheet: &mut Sheet, entries: &[Entry]) {
             }
             sheet.put(ink(entry), line).end();
         }
-    }
-}
-
-/// The entry in words: without what the columns say already.
-fn what(entry: &Entry) -> String {
-    let detail = |field: &str| entry.detail[field].as_str().unwrap_or_default().to_owned();
-    match entry.event.as_str() {
-        "learns" => {
-            let executor = match entry.detail["executor"].as_str() {
-                Some(agent) => format!(" by {agent}"),
-                None => String::new(),
-            };
-            let (phase, kind, active) = (detail("phase"), detail("kind"), detail("active"));
-            match phase.as_str() {
-                "idle" => format!("carried out: {kind}, answers name {active}"),
-                _ => format!("{phase}{executor}: {kind}, answers name {active}"),
-            }
-        }
-        "suspects" => {
-            let count = |field: &str| entry.detail[field].as_u64().unwrap_or(0);
-            let (stack, down, voters) = (detail("stack"), count("down"), count("voters"));
-            format!("{stack} is {}: {down} of {voters} voters see it down", detail("verdict"))
-        }
-        "holds" => format!("nothing is done: {}", detail("why")),
-        "acts" => format!("acts: {}", detail("what")),
-        "reports" => {
-            let took = &entry.detail["took"];
-            let seconds = took["secs"].as_u64().unwrap_or(0) as f64;
-            let nanos = took["nanos"].as_u64().unwrap_or(0) as f64;
-            let took = format!("after {:.0} ms", seconds * 1_000.0 + nanos / 1_000_000.0);
-            match entry.detail["what"]["Ok"].as_str() {
-                Some(done) => format!("done {took}: {done}"),
-                None => {
-                    let why = entry.detail["what"]["Err"].as_str().unwrap_or("?");
-                    format!("failed {took}: {why}")
-                }
-            }
-        }
-        _ => entry.text.clone(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use consensus::model::{Health, Mode, Phase, Verdict};
-use consensus::view::{AppView, BeliefView, StackView, TargetView, View};
+use consensus::view::{AppView, BeliefView, MemberView, StackView, TargetView, View};
 use serde_json::Value;
 
 use super::client::{AgentArgs, ClientError};
@@ -111,7 +111,9 @@ pub fn findings(view: &View) -> Vec<(Grade, String)> {
     if let (true, Some(why)) = (view.voter, view.abstention) {
         found.push((Grade::Warning, format!("{} does not vote: {why}", view.agent)));
     }
-    let lost: Vec<_> = view.members.iter().filter(|m| m.voter && !m.heard).collect();
+    let unheard =
+        |member: &&MemberView| member.voter && !member.heard && member.agent != view.agent;
+    let lost: Vec<_> = view.members.iter().filter(unheard).collect();
     if !lost.is_empty() && quorum.needed <= quorum.heard {
         let names: Vec<_> = lost.iter().map(|member| member.agent.as_str()).collect();
         let margin = quorum.heard - quorum.needed;

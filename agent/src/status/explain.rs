@@ -309,7 +309,8 @@ impl Rule {
             .collect()
     }
 
-    /// A web is down when every endpoint is, data when any database is; up is the reverse.
+    /// A web is down when every endpoint is, data when any database is; up is the reverse. As the core counts
+    /// (`consensus::evidence`), over what a view or a certificate says.
     fn sum(
         &self,
         part: &str,
@@ -336,7 +337,11 @@ impl Rule {
         }
         let up_limit = (self.voters - self.needed.min(self.voters)) / 2;
         let regions = regions.len();
-        let shown = self.needed <= down && self.regions_needed <= regions && up <= up_limit;
+        let shown = match (self.needed <= down, self.regions_needed <= regions && up <= up_limit) {
+            (true, true) => Verdict::Down,
+            (true, false) => Verdict::Contested,
+            (false, _) => Verdict::Standing,
+        };
         let text = format!(
             "{down} of {} see it down ({} needed), {regions} {} of {} needed, {up} {} it up ({up_limit} may)",
             self.voters,
@@ -354,7 +359,7 @@ impl Rule {
             regions_needed: self.regions_needed,
             up,
             up_limit,
-            verdict: verdict.unwrap_or(if shown { Verdict::Down } else { Verdict::Standing }),
+            verdict: verdict.unwrap_or(shown),
             text,
         }
     }

@@ -114,7 +114,7 @@ fn shop_stacks() -> Vec<StackView> {
             targets: vec![
                 target("web-1", false, "https://203.0.113.10/healthz", well(24.0, None)),
                 target("web-2", false, "https://203.0.113.11/healthz", slow()),
-                target("orders", true, "203.0.113.20:5432", well(6.0, Some(replica))),
+                target("orders", true, "203.0.113.20:5432", well(6.0, Some(&replica))),
             ],
         },
     ]
@@ -180,8 +180,8 @@ fn beliefs(of: impl Fn(&str) -> BeliefView) -> BTreeMap<AgentId, BeliefView> {
     AGENTS.iter().map(|(agent, _)| (name(agent), of(agent))).collect()
 }
 
-fn well(took_ms: f64, database: Option<DatabaseSight>) -> BTreeMap<AgentId, BeliefView> {
-    beliefs(|agent| BeliefView { counts: agent != "sgp-1", ..up(took_ms, database.clone()) })
+fn well(took_ms: f64, database: Option<&DatabaseSight>) -> BTreeMap<AgentId, BeliefView> {
+    beliefs(|agent| BeliefView { counts: agent != "sgp-1", ..up(took_ms, database.cloned()) })
 }
 
 fn up(took_ms: f64, database: Option<DatabaseSight>) -> BeliefView {

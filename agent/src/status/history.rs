@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use consensus::model::{AppId, AppState, Epoch, Phase};
+use consensus::model::{AppId, AppState, Epoch, Phase, Verdict};
 use consensus::outbox::Note;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -44,7 +44,7 @@ pub struct Entry {
     /// The decision it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epoch: Option<Epoch>,
-    /// One line for people.
+    /// One line for people, without what `app` and `epoch` say.
     pub text: String,
     /// The event itself.
     #[serde(default, skip_serializing_if = "Value::is_null")]
@@ -177,7 +177,7 @@ impl History {
             event: name.unwrap_or_else(|| "event".into()),
             app,
             epoch,
-            text: event.note.to_string().chars().take(TEXT_LIMIT).collect(),
+            text: words(&event.note).chars().take(TEXT_LIMIT).collect(),
             detail: if detail.to_string().len() <= DETAIL_LIMIT { detail } else { Value::Null },
         };
         self.writer.write(line(&entry), false);
@@ -282,6 +282,37 @@ fn keep(recent: &mut VecDeque<Entry>, entry: Entry) {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// A note in the words of a table that has the app and the epoch in columns of their own.
+fn words(note: &Note) -> String {
+    match note {
+        Note::Learns { kind, phase: Phase::Idle, active, .. } => {
+            format!("carried out: {kind}, answers name {active}")
+        }
+        Note::Learns { kind, phase, active, executor, .. } => match executor {
+            Some(agent) => format!("{phase} by {agent}: {kind}, answers name {active}"),
+            None => format!("{phase}: {kind}, answers name {active}"),
+        },
+        Note::Suspects { stack, verdict, down, voters, .. } => {
+            let verdict = match verdict {
+                Verdict::Down => "down",
+                Verdict::Contested => "contested",
+                Verdict::Standing => "standing",
+            };
+            format!("{stack} is {verdict}: {down} of {voters} voters see it down")
+        }
+        Note::Holds { why, .. } => format!("nothing is done: {why}"),
+        Note::Proposes { ballot, what, .. } => format!("proposes at {ballot}: {what}"),
+        Note::GivesUp { ballot, why, .. } => format!("gives up {ballot}: {why}"),
+        Note::Refuses { ballot, why, .. } => format!("refuses {ballot}: {why}"),
+        Note::Acts { what, .. } => format!("acts: {what}"),
+        Note::Reports { took, what, .. } => match what {
+            Ok(done) => format!("done after {} ms: {done}", took.as_millis()),
+            Err(why) => format!("failed after {} ms: {why}", took.as_millis()),
+        },
+        note => note.to_string(),
+    }
 }
 
 /// What a note is about; `None` for those that are not kept: beliefs change with every flap.

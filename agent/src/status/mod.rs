@@ -61,7 +61,7 @@ pub enum StartError {
     SocketTaken(PathBuf),
 }
 
-/// The running servers.
+/// The running servers; they end when this is dropped, and in good order with [`Status::stop`].
 pub struct Status {
     /// Where the page, the API and the metrics are, if they are served over TCP.
     pub address: Option<SocketAddr>,

@@ -19,7 +19,7 @@ function el(tag, attributes, ...children) {
     if (name === "onclick") node.onclick = value;
     else if (value !== undefined && value !== null && value !== false) node.setAttribute(name, value);
   }
-  node.append(...children.flat().filter(child => child !== null && child !== undefined && child !== false));
+  node.append(...children.flat(Infinity).filter(child => child !== null && child !== undefined && child !== false));
   return node;
 }
 
@@ -156,7 +156,8 @@ function steps(app) {
       const step = { 1: "fencing", 2: "aborting", 3: "promoting", 4: "publishing", 5: "verifying" }[(Number(detail.token) || 0) & 0xff];
       const took = detail.took ? detail.took.secs * 1000 + detail.took.nanos / 1e6 : 0;
       const good = detail.what && "Ok" in detail.what;
-      (actions[step] ??= []).push([good, `${good ? detail.what.Ok : detail.what ? detail.what.Err : "?"} (${took.toFixed(0)} ms)`]);
+      const text = detail.what ? detail.what.Ok ?? detail.what.Err : "?";
+      (actions[step] ??= []).push([good, `${text} (${took.toFixed(0)} ms)`]);
     }
   }
   const first = PHASES.map(phase => times[phase]).find(Boolean);
@@ -246,7 +247,9 @@ function grid(app) {
 
 const MODES = { automatic: "automatic", approve: "asks before it acts", shadow: "shadow: touches nothing" };
 function drawApps() {
-  const cards = list(status.apps).map(app => {
+  // What moves or is down stands first; a person with a phone in one hand should not have to scroll.
+  const urgency = app => app.phase !== "idle" ? 0 : app.stacks.some(stack => worst(stack) !== "standing") ? 1 : 2;
+  const cards = list(status.apps).toSorted((a, b) => urgency(a) - urgency(b)).map(app => {
     const { decision } = app;
     const fact = (name, text, kind) => text && [el("dt", {}, name), el("dd", { class: kind || "" }, text)];
     return el("article", { class: "card" },
@@ -280,7 +283,8 @@ function drawHistory() {
     el("span", { class: "app" }, [entry.app, entry.epoch == null ? "" : `epoch ${entry.epoch}`].filter(Boolean).join(" ") || "mesh"),
     el("span", { class: `what ${kinds[entry.event] || ""}` }, entry.text)));
   fill("history", el("div", { class: "card" },
-    el("h2", { id: "history-title" }, "History"),
+    el("h2", { id: "history-title" }, "History "),
+    el("p", { class: "faint" }, "newest first, in this browser's time"),
     rows.length ? el("ol", { class: "log" }, rows) : el("p", { class: "faint" }, "Nothing has happened since this history began.")));
 }
 
