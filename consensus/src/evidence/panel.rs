@@ -195,7 +195,14 @@ impl<'a> Panel<'a> {
             |aspect| self.count(stack, aspect).is_none_or(|count| count.up.len() >= self.majority);
         let databases =
             self.definition.stack(stack).map(|stack| &stack.databases[..]).unwrap_or_default();
-        let primary = |name| self.latest(stack, name).is_some_and(|(sight, _)| !sight.replica);
+        // Where web may use another stack's database, that is as good.
+        let primary = |name| {
+            let mut stacks = self.definition.stacks.iter().map(|it| &it.name);
+            stacks.any(|it| {
+                (it == stack || self.definition.data.across)
+                    && self.latest(it, name).is_some_and(|(sight, _)| !sight.replica)
+            })
+        };
         self.aspects().all(up)
             && (!self.definition.has_databases() || databases.iter().all(|it| primary(&it.name)))
     }

@@ -29,7 +29,7 @@ use super::network::{Network, Place, Way};
 use super::scene::{AppShape, MeshShape};
 use super::transcript::Transcript;
 use super::weather::{Rates, Weather};
-use super::world::World;
+use super::world::{Role, World};
 pub use errand::Errand;
 pub use trade::Trade;
 
@@ -305,6 +305,21 @@ impl Simulation {
     pub fn database(&self, app: &AppId, stack: &consensus::model::StackId) -> Option<TargetId> {
         let mut databases = self.world.databases.keys();
         databases.find(|id| id.app == *app && id.stack == *stack).cloned()
+    }
+
+    /// The database that an app's clients are to write to: the active stack's; where web may use another stack's, the
+    /// primary that the mesh opened last.
+    pub fn writer(&self, app: &AppId) -> Option<TargetId> {
+        let state = self.agreed(app)?;
+        let of_active = self.database(app, &state.active)?;
+        if !state.definition.data.across {
+            return Some(of_active);
+        }
+        let primaries = self.world.databases.iter().filter(|(id, database)| {
+            id.app == *app && database.role == Role::Primary && !database.read_only
+        });
+        let last = primaries.max_by_key(|(id, it)| (it.token, **id == of_active));
+        Some(last.map_or(of_active, |(id, _)| id.clone()))
     }
 
     /// An answer to what an agent asked for comes after a while.

@@ -165,7 +165,8 @@ fn settle(simulation: &mut Simulation, apps: &[AppShape], span: Duration, checke
     }
     for app in apps {
         if let Some(why) = outcome::unsettled(simulation, &app.name) {
-            simulation.report(vec![(checker, format!("{}: {why}", app.name))]);
+            let words = outcome::words(simulation, &app.name);
+            simulation.report(vec![(checker, format!("{}: {why}{words}", app.name))]);
         }
     }
 }
@@ -209,6 +210,7 @@ fn settle_elsewhere(
         }
     }
     if simulation.violations.is_empty() {
-        simulation.report(vec![("a dead stack is left", format!("{app}: {why}"))]);
+        let words = outcome::words(simulation, app);
+        simulation.report(vec![("a dead stack is left", format!("{app}: {why}{words}"))]);
     }
 }

@@ -54,7 +54,11 @@ impl Simulation {
         let writers = [(trade.fresh.clone(), false), (trade.stale.clone(), trade.stubborn)];
         for (stack, stubborn) in writers {
             let bytes = 64 + self.chance.below(4_000);
-            if let Some(database) = self.database(app, &stack) {
+            let database = match self.apps[app].definition.data.across {
+                true => self.writer(app),
+                false => self.database(app, &stack),
+            };
+            if let Some(database) = database {
                 self.world.write(self.now, &database, bytes, stubborn);
             }
         }
