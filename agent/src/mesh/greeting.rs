@@ -1,7 +1,7 @@
 //! What two agents tell each other before anything else, and why one of them may hang up.
 //!
-//! Name, region and role are not in it: those stand in the certificate. Refusals are worded so that the same line can be
-//! logged on both sides.
+//! Name, region and role are not in it: those stand in the certificate. Refusals are worded so that the same line can
+//! be logged on both sides.
 
 use consensus::codec;
 use consensus::model::{AgentId, MeshId, Voters};
