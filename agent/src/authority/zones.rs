@@ -223,3 +223,144 @@ fn rdata(kind: RecordKind, data: &RecordData) -> Option<RData> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use consensus::model::{
+        DataPolicy, Decision, DecisionKind, Definition, Epoch, Fencing, Mode, Phase, ProbePolicy,
+        Record as RecordDefinition, StackId,
+    };
+
+    use super::*;
+
+    fn zone(ns: &str) -> ZoneDefinition {
+        ZoneDefinition {
+            name: "shop.example".to_owned(),
+            ns: vec![ns.to_owned()],
+            contact: "root@shop.example".to_owned(),
+        }
+    }
+
+    fn record(name: &str, kind: RecordKind, data: RecordData) -> RecordDefinition {
+        RecordDefinition {
+            name: name.to_owned(),
+            kind,
+            ttl: 30,
+            values: [(stack("east"), vec![data])].into(),
+            driver: Driver::BuiltIn,
+        }
+    }
+
+    fn stack(name: &str) -> StackId {
+        name.parse().expect("a name")
+    }
+
+    fn address(last: u8) -> RecordData {
+        RecordData::Address([192, 0, 2, last].into())
+    }
+
+    fn app(name: &str, zones: Vec<ZoneDefinition>, records: Vec<RecordDefinition>) -> AppState {
+        let definition = Definition {
+            name: name.parse().expect("a name"),
+            mode: Mode::Automatic,
+            cooldown: Duration::ZERO,
+            regions: 2,
+            probe: ProbePolicy {
+                interval: Duration::from_secs(5),
+                timeout: Duration::from_secs(4),
+                window: Duration::from_secs(8),
+            },
+            data: DataPolicy { max_loss_bytes: 0, fencing: Fencing::DnsOnly, across: false },
+            zones,
+            stacks: Vec::new(),
+            records,
+        };
+        let decision = Decision {
+            epoch: Epoch(1),
+            kind: DecisionKind::Apply,
+            from: stack("east"),
+            to: stack("east"),
+            by: "a1".parse().expect("a name"),
+            reason: String::new(),
+            wall_ms: 0,
+            attempt: 0,
+            candidates: Vec::new(),
+            fence: BTreeMap::new(),
+            loss_bytes: None,
+            first: None,
+            second: None,
+        };
+        AppState {
+            automatic: Epoch(0),
+            definition: Arc::new(definition),
+            revision: 1,
+            epoch: Epoch(1),
+            active: stack("east"),
+            phase: Phase::Idle,
+            decision,
+            claim: None,
+            operations: Vec::new(),
+            previous: [0; 32],
+        }
+    }
+
+    fn holds(zones: &Zones, name: &str, kind: RecordType) -> Vec<String> {
+        let name = LowerName::new(&parse(name).expect("a name"));
+        let sets = zones.zone_of(&name).and_then(|zone| zone.sets(&name));
+        let records = sets.and_then(|sets| sets.get(&kind));
+        records.into_iter().flatten().map(|record| record.data.to_string()).collect()
+    }
+
+    #[test]
+    fn a_zone_of_two_apps_is_one_and_the_first_by_name_wins() {
+        let (a, www) = (RecordKind::A, "www.shop.example");
+        let first = app("a", vec![zone("ns1.example.net")], vec![record(www, a, address(1))]);
+        let second = app(
+            "b",
+            vec![zone("ns2.example.net")],
+            vec![
+                record(www, a, address(2)),
+                record(www, RecordKind::Cname, RecordData::Name("x.example".to_owned())),
+                record("till.shop.example", a, address(3)),
+                record("till.example.org", a, address(4)),
+                record("bad.shop.example", RecordKind::Aaaa, address(5)),
+            ],
+        );
+        let zones = Zones::new(&[Arc::new(second), Arc::new(first)]);
+        assert_eq!(holds(&zones, www, RecordType::A), ["192.0.2.1"]);
+        assert_eq!(holds(&zones, "till.shop.example", RecordType::A), ["192.0.2.3"]);
+        assert_eq!(holds(&zones, "shop.example", RecordType::NS), ["ns1.example.net."]);
+        assert_eq!(
+            zones.notes,
+            [
+                "zone `shop.example` of b differs from an earlier app's, which is served",
+                "A `www.shop.example` of b cannot stand beside what an earlier record holds there",
+                "CNAME `www.shop.example` of b cannot stand beside what an earlier record holds \
+                 there",
+                "record `till.example.org` of b lies in no zone",
+                "AAAA `bad.shop.example` of b cannot be served",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_serial_grows_on_every_way_through_a_decision() {
+        let at = |epoch: u32, revision: u64, to: &str, active: &str| {
+            let mut state = app("a", Vec::new(), Vec::new());
+            (state.epoch, state.revision) = (Epoch(epoch), revision);
+            (state.decision.to, state.active) = (stack(to), stack(active));
+            stamp(&state)
+        };
+        let way = [
+            at(1, 1, "east", "east"), // applied
+            at(2, 1, "west", "east"), // fencing, promoting
+            at(2, 1, "west", "west"), // publishing, verifying, idle
+            at(3, 1, "east", "west"), // fencing again
+            at(4, 1, "west", "west"), // taken back
+            at(5, 2, "west", "west"), // applied anew
+        ];
+        assert!(way.is_sorted_by(|a, b| a < b), "{way:?}");
+    }
+}

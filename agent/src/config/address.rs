@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::fault::nearest;
 use super::leaf::text;
-use super::tree::{Leaf, Odd, Raw};
+use super::tree::{Leaf, Odd, Raw, excerpt};
 
 /// The most octets of a DNS name in text (RFC 1035 section 2.3.4, without the final dot).
 pub(crate) const DNS_NAME_LIMIT: usize = 253;
@@ -156,6 +156,18 @@ fn port(typed: &str) -> Result<u16, Odd> {
     match typed.parse::<u16>() {
         Ok(port) if port > 0 && typed.bytes().all(|b| b.is_ascii_digit()) => Ok(port),
         _ => Err(Odd::Hint("a port is 1 to 65535".to_owned())),
+    }
+}
+
+impl std::str::FromStr for HostPort {
+    type Err = String;
+
+    fn from_str(typed: &str) -> Result<Self, String> {
+        let expected = || format!("expected {}, found `{}`", Self::expected(), excerpt(typed));
+        Self::read(Raw::Text(typed)).map_err(|odd| match odd {
+            Odd::Hint(hint) => format!("{}; {hint}", expected()),
+            Odd::Found | Odd::Refused(_) => expected(),
+        })
     }
 }
 

@@ -30,6 +30,7 @@ use toml::de::{DeTable, DeValue};
 use fault::{Findings, Span};
 use tree::Field;
 
+pub(crate) use address::HostPort;
 pub use fault::{Fault, Faults, Place, Weight};
 pub use leaf::{size, span};
 
@@ -80,6 +81,14 @@ pub fn parse_app(text: &str, file: &str, beside: Option<&Path>) -> Result<App, F
         true => Err(Faults(findings.faults())),
         false => Ok(App { definition, warnings: findings.faults(), text: inline(text, inlined) }),
     }
+}
+
+/// What the text of an app file that came over the network means, or what is wrong with it: for the API.
+///
+/// # Errors
+/// Every fault of the text, in its order, as lines for people.
+pub fn applied(text: &str) -> Result<Definition, String> {
+    parse_app(text, "app file", None).map(|app| app.definition).map_err(|faults| faults.to_string())
 }
 
 /// Reads an agent file, and every secret that it names.

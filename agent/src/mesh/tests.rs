@@ -1,6 +1,7 @@
 use std::time::Instant;
 
-use consensus::model::{AcceptorId, MeshId, Voter};
+use consensus::message::{Accepted, Value};
+use consensus::model::{AcceptorId, Ballot, MeshId, Voter};
 use consensus::moment::Moment;
 use tokio::time::timeout;
 
@@ -132,8 +133,11 @@ fn echo() -> Message {
     Message::Echo { sent: Moment::from_micros(7) }
 }
 
-fn fetch() -> Message {
-    Message::Fetch { app: "shop".parse().expect("a name") }
+fn chosen() -> Message {
+    Message::Chosen {
+        app: "shop".parse().expect("a name"),
+        accepted: Accepted { ballot: Ballot::ZERO, value: Value::new(vec![7]) },
+    }
 }
 
 #[tokio::test]
@@ -152,7 +156,7 @@ async fn three_agents_hear_each_other_through_one_seed_and_what_they_learn() {
     a2.linked_with("a3").await;
 
     for message in
-        [echo(), fetch(), Message::Gossip(vec![7; 400]), Message::Gossip(vec![7; 90_000])]
+        [echo(), chosen(), Message::Gossip(vec![7; 400]), Message::Gossip(vec![7; 90_000])]
     {
         a2.mesh.send(&name("a3"), &message);
         assert_eq!(a3.hears().await, (name("a2"), message.clone()));
@@ -177,10 +181,10 @@ async fn both_may_dial_at_once_and_one_link_remains() {
     a2.linked_with("a1").await;
     // Whatever was dialled twice settles; messages still go both ways and nobody was reported gone.
     for _ in 0..20 {
-        a1.mesh.send(&name("a2"), &fetch());
+        a1.mesh.send(&name("a2"), &chosen());
         let heard = a2.next().await;
         assert!(matches!(heard, Input::Message(..)), "{heard:?}");
-        a2.mesh.send(&name("a1"), &fetch());
+        a2.mesh.send(&name("a1"), &chosen());
         let heard = a1.next().await;
         assert!(matches!(heard, Input::Message(..)), "{heard:?}");
     }
@@ -276,8 +280,8 @@ async fn a_restarted_peer_is_linked_again_on_the_same_port() {
     let mut a2 = Agent::start(&two, 4, port, &[]);
     a1.linked_with("a2").await;
     a2.linked_with("a1").await;
-    a1.mesh.send(&name("a2"), &fetch());
-    assert_eq!(a2.hears().await, (name("a1"), fetch()));
+    a1.mesh.send(&name("a2"), &chosen());
+    assert_eq!(a2.hears().await, (name("a1"), chosen()));
 }
 
 #[tokio::test]
@@ -361,7 +365,7 @@ async fn frames_that_are_none_end_that_connection_and_nothing_else() {
     let a3 = Agent::start(&identity(&authority, "a3"), 3, loopback(), &[&a1]);
     a1.linked_with("a3").await;
     let stranger = Stranger::new(&identity(&authority, "a2"), 2);
-    let good = frame(&fetch());
+    let good = frame(&chosen());
     let cut = good[..good.len() - 1].to_vec();
     let huge_claim = vec![1, 0, 0xfd, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
     let cases = [
@@ -388,8 +392,8 @@ async fn frames_that_are_none_end_that_connection_and_nothing_else() {
     assert!(end_of(&connection).await.starts_with("malformed frame: garbled"));
     assert_eq!(a1.mesh.counters().malformed.load(Ordering::Relaxed), 6);
 
-    a3.mesh.send(&name("a1"), &fetch());
-    assert_eq!(a1.hears().await, (name("a3"), fetch()));
+    a3.mesh.send(&name("a1"), &chosen());
+    assert_eq!(a1.hears().await, (name("a3"), chosen()));
 }
 
 #[tokio::test]

@@ -7,6 +7,8 @@
 mod choice;
 mod panel;
 mod signed;
+#[cfg(test)]
+mod tests;
 
 pub use choice::{Choice, Path};
 pub use panel::{Aspect, Count, Panel, Witness};

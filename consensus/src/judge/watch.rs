@@ -7,7 +7,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 
 use crate::model::{
-    Belief, DatabaseSight, Fault, Health, Observation, Outcome, ProbePolicy, TargetId,
+    Belief, DatabaseSight, Fault, FaultKind, Health, Observation, Outcome, ProbePolicy, TargetId,
 };
 use crate::moment::Moment;
 use crate::outbox::{Look, Subject};
@@ -82,6 +82,8 @@ pub struct Watch {
     /// When the newest look that counts began, and how long it took.
     last: Option<(Moment, Duration)>,
     succeeded: Option<Moment>,
+    /// When it last answered, if only to turn us away: whoever answers is not dead.
+    answered: Option<Moment>,
     /// When the failures since the last success ended; bounded by what the window can hold.
     failures: VecDeque<Moment>,
     failed: Option<Moment>,
@@ -107,6 +109,7 @@ impl Watch {
             looked: None,
             last: None,
             succeeded: None,
+            answered: None,
             failures: VecDeque::new(),
             failed: None,
             fault: None,
@@ -170,6 +173,11 @@ impl Watch {
     }
 
     fn on_failure(&mut self, fault: Fault, now: Moment) {
+        // A refused credential or a full server is a matter for people: were it a vote, a changed password would promote.
+        if matches!(fault.kind, FaultKind::Credential | FaultKind::Unready) {
+            self.answered = Some(now);
+            self.failures.clear();
+        }
         self.failures.push_back(now);
         if self.failures.len() > self.scale.failures.max(SPOILING) * 4 {
             self.failures.pop_front();
@@ -248,7 +256,7 @@ impl Watch {
 
     /// When something may change without anything happening.
     pub fn wake(&self, now: Moment) -> Moment {
-        let quiet_since = self.succeeded.unwrap_or(self.since);
+        let quiet_since = self.quiet_since();
         let turns = [quiet_since + self.scale.window, quiet_since + self.scale.up_for()];
         let hangs = self.hangs().filter(|_| self.fast_until <= now);
         turns
@@ -269,8 +277,13 @@ impl Watch {
         Some((health, self.fault.as_ref().map(|fault| fault.text.clone())))
     }
 
+    fn quiet_since(&self) -> Moment {
+        let spoke = self.succeeded.max(self.answered);
+        spoke.unwrap_or(self.since).max(self.since)
+    }
+
     fn health(&self, now: Moment) -> Health {
-        let quiet_since = self.succeeded.unwrap_or(self.since).max(self.since);
+        let quiet_since = self.quiet_since();
         let within = |at: &&Moment| now.since(**at) <= self.scale.window;
         let failures = self.failures.iter().filter(within).count();
         if now.since(quiet_since) >= self.scale.window && failures >= self.scale.failures {
@@ -321,7 +334,7 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Endpoint, Expect, FaultKind, Phases, Scheme};
+    use crate::model::{Endpoint, Expect, Phases, Scheme};
     use std::sync::Arc;
 
     fn policy() -> ProbePolicy {
@@ -424,6 +437,20 @@ mod tests {
             );
         }
         assert_ne!(watch.health(at(9000)), Health::Down);
+    }
+
+    #[test]
+    fn whoever_answers_is_not_dead() {
+        let mut watch = watch();
+        look(&mut watch, 0, true);
+        for ms in (500..20_000).step_by(500) {
+            let fault = Fault::new(FaultKind::Credential, "password refused");
+            let (took, phases, outcome) =
+                (Duration::ZERO, Phases::default(), Outcome::Failed(fault));
+            let seen = Observation { target: target(), began: at(ms), took, phases, outcome };
+            watch.on_observation(seen, at(ms));
+            assert_eq!(watch.health(at(ms)), Health::Degraded);
+        }
     }
 
     #[test]

@@ -84,16 +84,17 @@ impl App {
 
     /// When to be woken for this app.
     pub fn wake(&self, now: Moment) -> Deadline {
-        let attempt = self.attempt.as_ref().map(Attempt::wake);
+        let attempt = self.attempt.as_ref().map(|attempt| attempt.wake(now));
         let wanted = self
             .wanted
             .as_ref()
             .filter(|_| self.attempt.is_none())
             .map(|_| (self.not_before, "a command waits"));
         let asked = self.asked.iter().map(|asked| (asked.until, "evidence is waited for")).min();
-        let work = self.work.as_ref().map(Work::wake);
-        let flux =
-            self.in_flux.then_some((self.not_before, "somebody must find out what was chosen"));
+        // While an attempt runs, the step rests: its outcome is what is waited for.
+        let work = self.work.as_ref().filter(|_| self.attempt.is_none()).map(Work::wake);
+        let flux = (self.in_flux && self.attempt.is_none())
+            .then_some((self.not_before, "somebody must find out what was chosen"));
         let all = [attempt, wanted, flux, asked, work, self.again];
         let (at, why) = all.into_iter().flatten().min().unwrap_or((Moment::NEVER, ""));
         (at.max(now + Duration::from_micros(1)), why)

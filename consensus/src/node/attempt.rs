@@ -64,10 +64,11 @@ impl Attempt {
         }
     }
 
-    pub fn wake(&self) -> Deadline {
+    pub fn wake(&self, now: Moment) -> Deadline {
         let waits = match &self.stage {
-            Stage::Preparing(_) => self.resend.min(self.evidence_by.max(self.began)),
-            Stage::Accepting { .. } => self.resend,
+            // Once that has passed, only an answer can change anything.
+            Stage::Preparing(_) if now < self.evidence_by => self.resend.min(self.evidence_by),
+            Stage::Preparing(_) | Stage::Accepting { .. } => self.resend,
         };
         (waits.min(self.began + ROUND), "an attempt waits for answers")
     }

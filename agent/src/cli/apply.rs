@@ -1,0 +1,121 @@
+//! `quorate apply FILE`: puts an app file before the voters, all or nothing.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use consensus::model::StackId;
+use serde_json::{Value, json};
+
+use super::client::AgentArgs;
+use super::difference::difference;
+use super::moving::Outcome;
+use super::table::Out;
+use super::{INVALID, failed, invalid, plan, question};
+use crate::config;
+
+/// What `quorate apply` takes.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The app file
+    file: PathBuf,
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+    /// Of a new app: the stack that is live now [default: the first of the file]
+    #[arg(long, value_name = "STACK")]
+    active: Option<StackId>,
+    /// Show what would change, and stop
+    #[arg(long)]
+    dry_run: bool,
+    /// Print the plan and the answer as JSON, one document each
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    pub agent: AgentArgs,
+}
+
+/// Shows the plan, asks, and puts it before the voters.
+pub async fn run(args: &Args, out: &mut Out<'_>) -> ExitCode {
+    let app = match config::read_app(&args.file) {
+        Ok(app) => app,
+        Err(faults) => {
+            eprintln!("{faults}");
+            return ExitCode::from(INVALID);
+        }
+    };
+    let name = &app.definition.name;
+    if let Some(active) = args.active.as_ref().filter(|it| app.definition.stack(it).is_none()) {
+        let stacks: Vec<&str> = app.definition.stacks.iter().map(|it| it.name.as_str()).collect();
+        return invalid(format!(
+            "no stack is named `{active}`: expected one of {}",
+            stacks.join(", ")
+        ));
+    }
+    let client = args.agent.client();
+    let defined = match plan::defined(&client, name).await {
+        Ok(defined) => defined,
+        Err(error) => return failed(error),
+    };
+    if args.active.is_some() && defined.is_some() {
+        return invalid(format!(
+            "`--active` says where a new app is live, and `{name}` is known: move it with `quorate switchover {name}`"
+        ));
+    }
+    let changes = difference(defined.as_ref().map(|d| &d.definition), &app.definition);
+    plan::print(&app, defined.as_ref(), &changes, args.json, out);
+    if changes.is_empty() || args.dry_run {
+        return ExitCode::SUCCESS;
+    }
+    let active = args.active.as_ref().unwrap_or(&app.definition.stacks[0].name);
+    let asked = match defined {
+        Some(_) => format!("apply this to {name}?"),
+        None => format!("add {name}, live on {active} now?"),
+    };
+    if let Err(end) = question::confirmed(args.yes, &asked) {
+        return end;
+    }
+    let path = match &defined {
+        Some(defined) => format!("/api/v1/apply?replaces={}", defined.revision),
+        None => format!("/api/v1/apply?active={active}"),
+    };
+    let answer = client.post(&path, "application/toml", app.text.clone()).await;
+    let outcome = match answer {
+        Ok((status, body)) => Outcome::of(status, &body),
+        Err(error) => return failed(error),
+    };
+    if args.json {
+        out.json(&outcome.json());
+    }
+    match outcome {
+        Outcome::Agreed { epoch, revision } => {
+            if !args.json {
+                out.print(&format!("agreed: {name} is at revision {revision}, epoch {epoch}\n"));
+            }
+            ExitCode::SUCCESS
+        }
+        Outcome::Unchanged => {
+            if !args.json {
+                out.print("nothing to change\n");
+            }
+            ExitCode::SUCCESS
+        }
+        Outcome::Refused(why) => failed(format!("refused: {why}")),
+        Outcome::Unknown(why) => {
+            failed(format!("it may or may not have been agreed ({why}): see `quorate status`"))
+        }
+    }
+}
+
+impl Outcome {
+    /// The stable shape that scripts read.
+    pub fn json(&self) -> Value {
+        match self {
+            Self::Agreed { epoch, revision } => {
+                json!({ "answer": "agreed", "epoch": epoch, "revision": revision })
+            }
+            Self::Unchanged => json!({ "answer": "unchanged" }),
+            Self::Refused(why) => json!({ "answer": "refused", "why": why }),
+            Self::Unknown(why) => json!({ "answer": "unknown", "why": why }),
+        }
+    }
+}

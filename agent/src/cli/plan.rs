@@ -1,0 +1,154 @@
+//! `quorate plan FILE`: what applying it would change.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use consensus::model::{AppId, Definition};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::client::{AgentArgs, Client, ClientError};
+use super::difference::{Change, difference};
+use super::table::{Ink, Out, Sheet, widest};
+use super::{INVALID, failed};
+use crate::config::{self, App};
+
+/// What `quorate plan` takes.
+///
+/// Exit status: 0 nothing would change, 2 something would, 1 any error.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The app file
+    file: PathBuf,
+    /// Print the plan as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    pub agent: AgentArgs,
+}
+
+/// What the mesh has of an app.
+#[derive(Deserialize)]
+pub struct Defined {
+    /// Which revision.
+    pub revision: u64,
+    /// The definition.
+    pub definition: Definition,
+}
+
+/// Compares, and prints.
+pub async fn run(args: &Args, out: &mut Out<'_>) -> ExitCode {
+    let app = match config::read_app(&args.file) {
+        Ok(app) => app,
+        Err(faults) => {
+            eprintln!("{faults}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let defined = match defined(&args.agent.client(), &app.definition.name).await {
+        Ok(defined) => defined,
+        Err(error) => return failed(error),
+    };
+    let changes = difference(defined.as_ref().map(|d| &d.definition), &app.definition);
+    print(&app, defined.as_ref(), &changes, args.json, out);
+    match changes.is_empty() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(INVALID),
+    }
+}
+
+/// What the mesh has of this app; `None` if it does not know it.
+pub async fn defined(client: &Client, app: &AppId) -> Result<Option<Defined>, ClientError> {
+    match client.read(&format!("/api/v1/apps/{app}/definition")).await {
+        Ok(defined) => Ok(Some(defined)),
+        Err(ClientError::Refused { status: 404, .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Prints a plan, its file's warnings first.
+pub fn print(
+    app: &App,
+    defined: Option<&Defined>,
+    changes: &[Change],
+    as_json: bool,
+    out: &mut Out<'_>,
+) {
+    let name = &app.definition.name;
+    if as_json {
+        out.json(&json!({
+            "app": name,
+            "revision": defined.map(|defined| defined.revision),
+            "changes": changes,
+            "warnings": app.warnings,
+        }));
+        return;
+    }
+    for warning in &app.warnings {
+        eprintln!("{warning}");
+    }
+    out.print(&sheet(name, defined.map(|defined| defined.revision), changes, out.colour));
+}
+
+fn sheet(app: &AppId, revision: Option<u64>, changes: &[Change], colour: bool) -> String {
+    let mut sheet = Sheet::new(colour);
+    sheet.put(Ink::Strong, app.as_str());
+    match (revision, changes.len()) {
+        (None, _) => sheet.put(Ink::Plain, " is new to the mesh"),
+        (Some(revision), 0) => sheet.put(
+            Ink::Plain,
+            &format!(" is at revision {revision} as the file has it: nothing to change"),
+        ),
+        (Some(revision), 1) => sheet.put(Ink::Plain, &format!(", 1 change to revision {revision}")),
+        (Some(revision), n) => {
+            sheet.put(Ink::Plain, &format!(", {n} changes to revision {revision}"))
+        }
+    };
+    sheet.end();
+    let width = widest(changes.iter().map(|change| change.path.as_str()), 60);
+    for change in changes {
+        let (ink, mark) = match (&change.from, &change.to) {
+            (None, _) => (Ink::Good, "+"),
+            (_, None) => (Ink::Bad, "-"),
+            _ => (Ink::Wary, "~"),
+        };
+        sheet.put(ink, &format!("  {mark} ")).cell(ink, &change.path, width);
+        match (&change.from, &change.to) {
+            (Some(from), Some(to)) => {
+                sheet.put(Ink::Faint, from).put(Ink::Plain, " → ").put(Ink::Strong, to)
+            }
+            (from, to) => sheet.put(Ink::Plain, to.as_ref().or(from.as_ref()).map_or("", |v| v)),
+        };
+        sheet.end();
+    }
+    sheet.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_reads_like_a_difference() {
+        let change = |path: &str, from: Option<&str>, to: Option<&str>| Change {
+            path: path.to_owned(),
+            from: from.map(str::to_owned),
+            to: to.map(str::to_owned),
+        };
+        let changes = [
+            change("probe.window", Some("8s"), Some("12s")),
+            change("stack[b].site", None, Some("b")),
+            change("zone[x].ns", Some("ns1.x"), None),
+        ];
+        let app: AppId = "shop".parse().expect("a name");
+        assert_eq!(
+            sheet(&app, Some(3), &changes, false),
+            "shop, 3 changes to revision 3\n  ~ probe.window   8s → 12s\n  + stack[b].site  b\n  - zone[x].ns     ns1.x\n"
+        );
+        assert_eq!(
+            sheet(&app, Some(3), &[], false),
+            "shop is at revision 3 as the file has it: nothing to change\n"
+        );
+        assert!(sheet(&app, None, &changes, true).contains("\x1b[32m  + \x1b[0m"));
+    }
+}

@@ -1,0 +1,427 @@
+//! `quorate status`: what is wrong, what the mesh thinks, what it will do, and why it has not.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use consensus::model::{Health, Mode, Phase, Verdict};
+use consensus::view::{AppView, BeliefView, MemberView, StackView, TargetView, View};
+use serde_json::Value;
+
+use super::client::{AgentArgs, ClientError};
+use super::table::{Ink, Out, Sheet, WIDTH, bytes, clock, fit, span, widest};
+
+/// What `quorate status` takes.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// The agent to ask
+    #[command(flatten)]
+    pub agent: AgentArgs,
+    /// Print the agent's document as it is
+    #[arg(long)]
+    pub json: bool,
+    /// Print one line, and exit as monitoring plugins do: 0 ok, 1 warning, 2 critical, 3 unknown
+    #[arg(long, conflicts_with = "json")]
+    pub check: bool,
+}
+
+/// Asks, and prints.
+pub async fn run(args: &Args, out: &mut Out<'_>) -> ExitCode {
+    let document: Value = match args.agent.client().get("/api/v1/status").await {
+        Ok(document) => document,
+        Err(error) => return fail(&error, args.check, out),
+    };
+    if args.json {
+        out.json(&document);
+        return ExitCode::SUCCESS;
+    }
+    let version = document["version"].as_str().unwrap_or("?").to_owned();
+    let view: View = match serde_json::from_value(document) {
+        Ok(view) => view,
+        Err(error) => {
+            let error = ClientError::Stranger { place: "there".into(), why: error.to_string() };
+            return fail(&error, args.check, out);
+        }
+    };
+    match args.check {
+        true => {
+            let (grade, line) = check(&view);
+            out.print(&line);
+            ExitCode::from(grade as u8)
+        }
+        false => {
+            out.print(&sheet(&view, &version, out.colour));
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+fn fail(error: &ClientError, check: bool, out: &mut Out<'_>) -> ExitCode {
+    match check {
+        true => {
+            out.print(&format!("QUORATE UNKNOWN - {error}\n"));
+            ExitCode::from(3)
+        }
+        false => {
+            eprintln!("quorate: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// How bad it is; the number is the monitoring plugin's exit status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Grade {
+    /// Nothing to do.
+    Ok = 0,
+    /// Look in the morning.
+    Warning = 1,
+    /// Look now.
+    Critical = 2,
+}
+
+impl Grade {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+
+    fn ink(self) -> Ink {
+        match self {
+            Self::Ok => Ink::Good,
+            Self::Warning => Ink::Wary,
+            Self::Critical => Ink::Bad,
+        }
+    }
+}
+
+/// Everything that wants looking at, the worst first.
+pub fn findings(view: &View) -> Vec<(Grade, String)> {
+    let mut found = Vec::new();
+    let quorum = &view.quorum;
+    if quorum.heard < quorum.needed {
+        let why = quorum.why.clone().unwrap_or_else(|| {
+            format!("{} of {} voters heard, {} needed", quorum.heard, quorum.voters, quorum.needed)
+        });
+        found.push((Grade::Critical, format!("no quorum, nothing will be moved: {why}")));
+    }
+    if let (true, Some(why)) = (view.voter, view.abstention) {
+        found.push((Grade::Warning, format!("{} does not vote: {why}", view.agent)));
+    }
+    let unheard =
+        |member: &&MemberView| member.voter && !member.heard && member.agent != view.agent;
+    let lost: Vec<_> = view.members.iter().filter(unheard).collect();
+    if !lost.is_empty() && quorum.needed <= quorum.heard {
+        let names: Vec<_> = lost.iter().map(|member| member.agent.as_str()).collect();
+        let margin = quorum.heard - quorum.needed;
+        let words = format!("not heard: {}; {margin} more may fail", names.join(", "));
+        found.push((Grade::Warning, words));
+    }
+    for app in &view.apps {
+        about_app(app, &mut found);
+    }
+    found.sort_by_key(|(grade, _)| std::cmp::Reverse(*grade));
+    found
+}
+
+fn about_app(app: &AppView, found: &mut Vec<(Grade, String)>) {
+    let name = &app.app;
+    if app.phase != Phase::Idle {
+        let decision = &app.decision;
+        let way = match decision.from == decision.to {
+            true => format!("on {}", decision.to),
+            false => format!("{} → {}", decision.from, decision.to),
+        };
+        let who = app.executor.as_ref().map_or("nobody yet", |agent| agent.as_str());
+        let words = format!("{name}: {} {way}, {}, carried out by {who}", decision.kind, app.phase);
+        found.push((Grade::Critical, words));
+    }
+    let down: Vec<_> = app.stacks.iter().filter(|stack| worst(stack) == Verdict::Down).collect();
+    for stack in &app.stacks {
+        let verdict = worst(stack);
+        let words = match (stack.active, verdict) {
+            (true, Verdict::Down) if app.phase == Phase::Idle => {
+                format!("{name}: {} is down: {}", stack.stack, app.next)
+            }
+            (true, Verdict::Contested) => {
+                format!("{name}: {} is contested: {}", stack.stack, app.next)
+            }
+            (false, Verdict::Down) => format!("{name}: standby {} is down", stack.stack),
+            _ => continue,
+        };
+        let grade = if stack.active { Grade::Critical } else { Grade::Warning };
+        found.push((grade, words));
+    }
+    if app.phase == Phase::Idle && down.is_empty() && !app.unready.is_empty() {
+        let words = format!("{name}: a failover would not succeed: {}", app.unready.join("; "));
+        found.push((Grade::Warning, words));
+    }
+}
+
+fn worst(stack: &StackView) -> Verdict {
+    let verdicts = [stack.web, stack.data];
+    let has = |wanted| verdicts.contains(&Some(wanted));
+    match (has(Verdict::Down), has(Verdict::Contested)) {
+        (true, _) => Verdict::Down,
+        (false, true) => Verdict::Contested,
+        (false, false) => Verdict::Standing,
+    }
+}
+
+/// One line, as monitoring plugins print it.
+pub fn check(view: &View) -> (Grade, String) {
+    let found = findings(view);
+    let grade = found.first().map_or(Grade::Ok, |(grade, _)| *grade);
+    let words = match found.is_empty() {
+        true => format!("{} apps well, {}", view.apps.len(), quorum(view)),
+        false => found.into_iter().map(|(_, words)| words).collect::<Vec<_>>().join("; "),
+    };
+    // What follows a bar would be read as figures.
+    let words = super::table::clean(&words).replace('|', "/");
+    let figures = format!(
+        "voters_heard={};;{}:;0;{} apps={}",
+        view.quorum.heard,
+        view.quorum.needed,
+        view.quorum.voters,
+        view.apps.len()
+    );
+    (grade, format!("QUORATE {} - {words} | {figures}\n", grade.word().to_uppercase()))
+}
+
+fn quorum(view: &View) -> String {
+    let quorum = &view.quorum;
+    format!("{} of {} voters heard, {} needed", quorum.heard, quorum.voters, quorum.needed)
+}
+
+/// Everything, for a person.
+pub fn sheet(view: &View, version: &str, colour: bool) -> String {
+    let mut sheet = Sheet::new(colour);
+    let ink = if view.quorum.needed <= view.quorum.heard { Ink::Good } else { Ink::Bad };
+    sheet.put(Ink::Strong, "mesh ").put(Ink::Plain, &fit(&view.mesh, 8)).put(Ink::Plain, "  ");
+    sheet.put(ink, &quorum(view));
+    let asked = format!("  as {} in {} sees it, {version}", view.agent, view.region);
+    sheet.put(Ink::Faint, &fit(&asked, 56)).end();
+    sheet.end();
+    let found = findings(view);
+    for (grade, words) in &found {
+        sheet.labelled(0, grade.word(), grade.ink(), words);
+    }
+    if found.is_empty() {
+        sheet.labelled(0, "ok", Ink::Good, "nothing wants looking at");
+    }
+    for app in &view.apps {
+        sheet.end();
+        app_lines(&mut sheet, app);
+    }
+    if view.apps.is_empty() {
+        sheet.end();
+        sheet.put(Ink::Plain, "no apps yet: `quorate apply FILE` gives the mesh one").end();
+    }
+    sheet.finish()
+}
+
+fn app_lines(sheet: &mut Sheet, app: &AppView) {
+    let moving = app.phase != Phase::Idle;
+    sheet.put(Ink::Strong, &fit(app.app.as_str(), 30)).put(Ink::Plain, "  active ");
+    sheet.put(Ink::Strong, &fit(app.active.as_str(), 30)).put(Ink::Plain, "  ");
+    sheet.put(if moving { Ink::Bad } else { Ink::Good }, &app.phase.to_string());
+    let mode = match app.mode {
+        Mode::Automatic => "automatic",
+        Mode::Approve => "asks before it acts",
+        Mode::Shadow => "shadow: touches nothing",
+    };
+    let rest = format!("  {mode}, epoch {}, revision {}", app.epoch, app.revision);
+    sheet.put(Ink::Faint, &rest).end();
+    let decision = &app.decision;
+    let way = match decision.from == decision.to {
+        true => decision.to.to_string(),
+        false => format!("{} → {}", decision.from, decision.to),
+    };
+    let at = clock(decision.wall_ms);
+    let what =
+        format!("{} {way} at {} UTC by {}", decision.kind, &at[..at.len().min(19)], decision.by);
+    sheet.labelled(2, "decided", Ink::Plain, &what);
+    sheet.labelled(2, "because", Ink::Plain, &decision.reason);
+    for (name, fence) in &decision.fence {
+        let ink = if fence.proven { Ink::Good } else { Ink::Wary };
+        sheet.labelled(2, "fence", ink, &format!("{name}: {}", fence.text));
+    }
+    if let Some(loss) = decision.loss_bytes.filter(|loss| *loss > 0) {
+        sheet.labelled(2, "left", Ink::Wary, &format!("{} of log not taken over", bytes(loss)));
+    }
+    sheet.labelled(2, "next", if moving { Ink::Wary } else { Ink::Plain }, &app.next);
+    for why in &app.unready {
+        sheet.labelled(2, "unready", Ink::Wary, why);
+    }
+    for stack in &app.stacks {
+        stack_lines(sheet, app, stack);
+    }
+}
+
+/// The width of `down 4, up 1, degraded 1`.
+const SEEN: usize = 18;
+
+fn stack_lines(sheet: &mut Sheet, app: &AppView, stack: &StackView) {
+    sheet.put(Ink::Plain, "  ").cell(Ink::Strong, stack.stack.as_str(), 24);
+    sheet.put(Ink::Plain, if stack.active { "active " } else { "standby" });
+    for (part, verdict) in [("web", stack.web), ("data", stack.data)] {
+        let Some(verdict) = verdict else { continue };
+        let (ink, word) = verdict_word(verdict);
+        sheet.put(Ink::Plain, "  ").put(Ink::Plain, part).put(Ink::Plain, " ").put(ink, word);
+    }
+    if let (false, Some(why)) = (stack.active, stack.unfit.first()) {
+        let more = match stack.unfit.len() {
+            1 => String::new(),
+            many => format!(" and {} more", many - 1),
+        };
+        sheet.put(Ink::Wary, &format!("  unfit: {}{more}", fit(why, 30)));
+    }
+    sheet.end();
+    let names = widest(stack.targets.iter().map(|target| target.target.as_str()), 20);
+    let left = WIDTH - 4 - names - 2 - SEEN - 2;
+    let remarks: Vec<_> = stack.targets.iter().map(|target| remark(app, target)).collect();
+    let width = widest(remarks.iter().map(String::as_str), left - 14).max(34);
+    for (target, remark) in stack.targets.iter().zip(&remarks) {
+        let (ink, seen) = seen(target);
+        sheet.put(Ink::Plain, "    ").cell(Ink::Plain, target.target.as_str(), names);
+        sheet.cell(ink, &seen, SEEN);
+        sheet.cell(Ink::Plain, remark, width);
+        sheet.put(Ink::Faint, &fit(&target.address, left - width - 2)).end();
+    }
+}
+
+/// A verdict in a word, and its colour.
+pub fn verdict_word(verdict: Verdict) -> (Ink, &'static str) {
+    match verdict {
+        Verdict::Down => (Ink::Bad, "down"),
+        Verdict::Contested => (Ink::Wary, "contested"),
+        Verdict::Standing => (Ink::Good, "standing"),
+    }
+}
+
+/// The colour of a belief.
+pub fn health_ink(health: Health) -> Ink {
+    match health {
+        Health::Up => Ink::Good,
+        Health::Degraded => Ink::Wary,
+        Health::Down => Ink::Bad,
+        Health::Unknown => Ink::Faint,
+    }
+}
+
+/// How many see it how, the most frequent first: `down 4, up 1`.
+fn seen(target: &TargetView) -> (Ink, String) {
+    let mut counts: BTreeMap<Health, usize> = BTreeMap::new();
+    for belief in target.beliefs.values() {
+        *counts.entry(belief.health).or_default() += 1;
+    }
+    let mut counts: Vec<_> = counts.into_iter().collect();
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let mut words = String::new();
+    for (health, count) in &counts {
+        let comma = if words.is_empty() { "" } else { ", " };
+        write!(words, "{comma}{health} {count}").expect("a string");
+    }
+    match counts.as_slice() {
+        [] => (Ink::Faint, "nobody looked yet".into()),
+        [(health, _)] => (health_ink(*health), words),
+        [(Health::Up, _), ..] => (Ink::Wary, words),
+        [(health, _), ..] => (health_ink(*health), words),
+    }
+}
+
+/// The one thing to know about a target: its fault, where it lags, or how fast it is.
+fn remark(app: &AppView, target: &TargetView) -> String {
+    let counted = || target.beliefs.values().filter(|belief| belief.counts);
+    let worst =
+        counted().filter(|belief| belief.fault.is_some()).max_by_key(|belief| belief.health);
+    if let Some(BeliefView { fault: Some(fault), quiet_ms, .. }) = worst {
+        return match quiet_ms {
+            Some(quiet) => format!("{fault}, up {} ago", span(*quiet)),
+            None => fault.to_string(),
+        };
+    }
+    let sight = counted().find_map(|belief| belief.database.as_ref());
+    match sight {
+        Some(sight) if sight.replica => {
+            let streaming = if sight.streaming { "streaming" } else { "not streaming" };
+            match behind(app, target) {
+                Some(lag) => format!("replica, {streaming}, {} behind", bytes(lag)),
+                None => format!("replica, {streaming}"),
+            }
+        }
+        Some(sight) if sight.read_only => "primary, read-only".into(),
+        Some(_) => "primary".into(),
+        None => {
+            let took: Vec<_> = counted().filter_map(|belief| belief.took_ms).collect();
+            let slowest = took.iter().copied().fold(0.0, f64::max);
+            if took.is_empty() { String::new() } else { format!("{slowest:.0} ms") }
+        }
+    }
+}
+
+/// The bytes that a replica has not received of what is the primary's log, as far as anybody sees.
+fn behind(app: &AppView, replica: &TargetView) -> Option<u64> {
+    let sights = |target: &TargetView, wanted: bool| {
+        let sights = target.beliefs.values().filter_map(|belief| belief.database.as_ref());
+        sights.filter(|sight| sight.replica == wanted).map(|sight| sight.position).max()
+    };
+    let primary = app
+        .stacks
+        .iter()
+        .flat_map(|stack| &stack.targets)
+        .filter(|target| target.target == replica.target)
+        .filter_map(|target| sights(target, false))
+        .max()?;
+    Some(primary.saturating_sub(sights(replica, true)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::golden;
+    use crate::status::fixture;
+
+    #[test]
+    fn one_look_tells_what_is_wrong() {
+        golden::same("status.txt", &sheet(&fixture::view(), "0.1.0", false));
+    }
+
+    #[test]
+    fn a_check_is_one_line_and_a_grade() {
+        let (grade, line) = check(&fixture::view());
+        assert_eq!(grade, Grade::Critical);
+        golden::same("check.txt", &line);
+
+        let mut view = fixture::view();
+        view.apps.remove(1);
+        assert_eq!(check(&view).0, Grade::Warning);
+        view.members.pop();
+        view.quorum.heard = 5;
+        assert_eq!(
+            check(&view),
+            (
+                Grade::Ok,
+                "QUORATE OK - 1 apps well, 5 of 5 voters heard, 3 needed | voters_heard=5;;3:;0;5 apps=1\n"
+                    .into()
+            )
+        );
+        view.quorum.heard = 2;
+        assert_eq!(check(&view).0, Grade::Critical);
+    }
+
+    #[test]
+    fn no_line_is_wider_than_a_terminal() {
+        let mut view = fixture::view();
+        let long = fixture::name::<consensus::model::StackId>(&"x".repeat(63));
+        view.apps[1].stacks[0].stack = long.clone();
+        view.apps[1].active = long;
+        view.apps[1].next = "word ".repeat(60);
+        for line in sheet(&view, "0.1.0", false).lines() {
+            assert!(line.chars().count() <= WIDTH, "{line}");
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! `quorate switchover APP`: moves it without loss.
+
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use super::moving::{self, Moving};
+use super::table::Out;
+
+/// What `quorate switchover` takes.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    pub moving: Moving,
+}
+
+/// Asks, moves, and shows how it goes.
+pub async fn run(args: &Args, out: &mut Out<'_>) -> ExitCode {
+    moving::run("switchover", &args.moving, json!({ "to": args.moving.to }), "", out).await
+}

@@ -1,0 +1,152 @@
+//! What a person asks for → a command → what became of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Json, Response};
+use consensus::model::StackId;
+use consensus::outbox::{Answer, Command};
+use http::StatusCode;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use super::api::{Asked, Failure, Shared, app_id, understood};
+use super::serve::Caller;
+
+/// The most bytes of an app file; twice what its encoded definition may have.
+const APP_FILE_LIMIT: usize = 64 * 1024;
+/// The most bytes of any other command.
+const COMMAND_BYTES: usize = 4 * 1024;
+/// How long a command's body may take to come.
+const BODY_LIMIT: Duration = Duration::from_secs(10);
+/// How long a command may take to be agreed; less than clients wait, so that they hear of it.
+const COMMAND_LIMIT: Duration = Duration::from_secs(9);
+
+#[derive(Deserialize)]
+pub struct ApplyQuery {
+    replaces: Option<u64>,
+    active: Option<StackId>,
+}
+
+/// `POST /api/v1/apply`: an app file.
+pub async fn apply(
+    State(shared): State<Arc<Shared>>,
+    query: Asked<ApplyQuery>,
+    body: Body,
+) -> Result<Response, Failure> {
+    let ApplyQuery { replaces, active } = understood(query)?;
+    let bytes = read(body, APP_FILE_LIMIT).await?;
+    let text = std::str::from_utf8(&bytes)
+        .map_err(|error| bad(format!("expected an app file in UTF-8: {error}")))?;
+    let definition =
+        (shared.parse)(text).map_err(|why| Failure(StatusCode::UNPROCESSABLE_ENTITY, why))?;
+    ask(&shared, Command::Apply { definition: Arc::new(definition), replaces, active }).await
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Switchover {
+    to: Option<StackId>,
+}
+
+/// `POST /api/v1/apps/{app}/switchover`: `{"to": …}`.
+pub async fn switchover(
+    State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
+    Path(app): Path<String>,
+    body: Body,
+) -> Result<Response, Failure> {
+    let app = app_id(&app)?;
+    let Switchover { to } = parsed(body).await?;
+    ask(&shared, Command::Switchover { app, to, by: by(caller) }).await
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Failover {
+    to: Option<StackId>,
+    accept_loss: bool,
+}
+
+/// `POST /api/v1/apps/{app}/failover`: `{"to": …, "accept_loss": …}`.
+pub async fn failover(
+    State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
+    Path(app): Path<String>,
+    body: Body,
+) -> Result<Response, Failure> {
+    let app = app_id(&app)?;
+    let Failover { to, accept_loss } = parsed(body).await?;
+    ask(&shared, Command::Failover { app, to, accept_loss, by: by(caller) }).await
+}
+
+/// Commands where the caller is not known.
+pub async fn forbidden() -> Failure {
+    Failure(
+        StatusCode::FORBIDDEN,
+        "commands are taken over the agent's Unix socket only: use `quorate --agent SOCKET`".into(),
+    )
+}
+
+fn by(caller: Caller) -> String {
+    match caller {
+        Caller::Tcp => "somebody on this machine".into(),
+        Caller::User(name) => name,
+    }
+}
+
+async fn ask(shared: &Shared, command: Command) -> Result<Response, Failure> {
+    let asked = tokio::time::timeout(COMMAND_LIMIT, shared.handle.command(command)).await;
+    let answer = match asked {
+        Ok(Some(answer)) => answer,
+        Ok(None) => Answer::Unknown("the agent is stopping".into()),
+        Err(_) => {
+            Answer::Unknown(format!("nothing was agreed within {} s", COMMAND_LIMIT.as_secs()))
+        }
+    };
+    let (status, body) = match answer {
+        Answer::Agreed { epoch, revision } => {
+            (StatusCode::OK, json!({ "answer": "agreed", "epoch": epoch, "revision": revision }))
+        }
+        Answer::Unchanged => (StatusCode::OK, json!({ "answer": "unchanged" })),
+        Answer::Refused(why) => (StatusCode::CONFLICT, json!({ "answer": "refused", "why": why })),
+        Answer::Unknown(why) => {
+            (StatusCode::SERVICE_UNAVAILABLE, json!({ "answer": "unknown", "why": why }))
+        }
+    };
+    Ok((status, Json(body)).into_response())
+}
+
+async fn parsed<T: DeserializeOwned + Default>(body: Body) -> Result<T, Failure> {
+    let bytes = read(body, COMMAND_BYTES).await?;
+    match bytes.is_empty() {
+        true => Ok(T::default()),
+        false => {
+            serde_json::from_slice(&bytes).map_err(|error| bad(format!("bad command: {error}")))
+        }
+    }
+}
+
+async fn read(body: Body, limit: usize) -> Result<bytes::Bytes, Failure> {
+    match tokio::time::timeout(BODY_LIMIT, axum::body::to_bytes(body, limit)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(error)) if is_too_long(&error) => {
+            Err(Failure(StatusCode::PAYLOAD_TOO_LARGE, format!("expected at most {limit} bytes")))
+        }
+        Ok(Err(error)) => Err(bad(format!("the request broke off: {error}"))),
+        Err(_) => Err(Failure(StatusCode::REQUEST_TIMEOUT, "the request took too long".into())),
+    }
+}
+
+fn is_too_long(error: &axum::Error) -> bool {
+    std::error::Error::source(error)
+        .is_some_and(|source| source.is::<http_body_util::LengthLimitError>())
+}
+
+fn bad(why: String) -> Failure {
+    Failure(StatusCode::BAD_REQUEST, why)
+}

@@ -1,0 +1,503 @@
+//! A mesh as it may be at 3:12 on a bad night, for tests: five agents in three regions, `shop` in the middle of a
+//! failover, `blog` well, one agent that does not hear the others.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use consensus::model::*;
+use consensus::outbox::{Answer, Command, Note};
+use consensus::view::*;
+use tokio::sync::{broadcast, mpsc, watch};
+
+use crate::run::{Agreed, Ask, Event, Handle};
+
+/// 2026-03-14 03:12:07 UTC.
+pub const NIGHT: u64 = 1_773_457_927_000;
+
+const AGENTS: [(&str, &str); 5] = [
+    ("ams-1", "eu-west"),
+    ("fra-1", "eu-west"),
+    ("iad-1", "us-east"),
+    ("nyc-1", "us-east"),
+    ("sgp-1", "ap-southeast"),
+];
+
+/// A name of any sort.
+pub fn name<T: FromStr<Err = BadName>>(text: &str) -> T {
+    text.parse().expect("a name")
+}
+
+/// What `ams-1` says of the mesh.
+pub fn view() -> View {
+    View {
+        agent: name("ams-1"),
+        region: name("eu-west"),
+        mesh: "7c1e5ab0936d4f2288a10f4c5de0b917".into(),
+        voter: true,
+        abstention: None,
+        quorum: QuorumView { voters: 5, heard: 4, needed: 3, why: None, silent_ms: 0 },
+        members: AGENTS.iter().zip([0.0, 8.4, 81.25, 84.9, 0.0]).map(member).collect(),
+        apps: vec![blog(), shop()],
+    }
+}
+
+fn member((&(agent, region), rtt_ms): (&(&str, &str), f64)) -> MemberView {
+    let lost = agent == "sgp-1";
+    MemberView {
+        agent: name(agent),
+        region: Some(name(region)),
+        voter: true,
+        heard: !lost,
+        alive: true,
+        rtt_ms: (rtt_ms > 0.0).then_some(rtt_ms),
+        silent_ms: (agent != "ams-1").then_some(if lost { 47_310 } else { 412 }),
+        address: Some(format!("{agent}.mesh.example.net:4790")),
+        abstention: lost.then_some(Abstention::Isolated),
+    }
+}
+
+fn shop() -> AppView {
+    AppView {
+        app: name("shop"),
+        mode: Mode::Automatic,
+        revision: 2,
+        epoch: Epoch(4),
+        ballot: Ballot { round: 19, instance: 0x7be1 },
+        active: name("aws-east"),
+        phase: Phase::Promoting,
+        executor: Some(name("fra-1")),
+        decision: decision_view(&shop_state(Phase::Promoting).decision),
+        stacks: shop_stacks(),
+        next: "fra-1 promotes orders on do-west, then moves shop.example.com there".into(),
+        unready: vec!["a failover is in progress".into()],
+    }
+}
+
+fn shop_stacks() -> Vec<StackView> {
+    let dead = |text: &str, kind| {
+        beliefs(|agent| match agent {
+            "sgp-1" => up(231.0, None),
+            _ => down(text, kind),
+        })
+    };
+    let primary = sight(false, 0x3_0000_0000);
+    let replica = sight(true, 0x3_0000_0000);
+    let mut timed_out = dead("no answer within 4 s", FaultKind::Timeout);
+    for target in timed_out.values_mut().filter(|belief| belief.health == Health::Up) {
+        target.counts = false;
+    }
+    let mut refused = dead("connection refused", FaultKind::Refused);
+    if let Some(belief) = refused.get_mut(&name::<AgentId>("sgp-1")) {
+        *belief = BeliefView { database: Some(primary), counts: false, ..belief.clone() };
+    }
+    vec![
+        StackView {
+            stack: name("aws-east"),
+            active: true,
+            web: Some(Verdict::Down),
+            data: Some(Verdict::Down),
+            unfit: vec!["web-1 is down".into(), "orders is down".into()],
+            targets: vec![
+                target("web-1", false, "https://198.51.100.10/healthz", timed_out.clone()),
+                target("web-2", false, "https://198.51.100.11/healthz", timed_out),
+                target("orders", true, "198.51.100.20:5432", refused),
+            ],
+        },
+        StackView {
+            stack: name("do-west"),
+            active: false,
+            web: Some(Verdict::Standing),
+            data: Some(Verdict::Standing),
+            unfit: Vec::new(),
+            targets: vec![
+                target("web-1", false, "https://203.0.113.10/healthz", well(24.0, None)),
+                target("web-2", false, "https://203.0.113.11/healthz", slow()),
+                target("orders", true, "203.0.113.20:5432", well(6.0, Some(&replica))),
+            ],
+        },
+    ]
+}
+
+fn slow() -> BTreeMap<AgentId, BeliefView> {
+    beliefs(|agent| match agent {
+        "nyc-1" => BeliefView {
+            health: Health::Degraded,
+            qualified: false,
+            failures: 1,
+            quiet_ms: Some(5_300),
+            fault: Some(Fault::new(FaultKind::Status, "status 503, expected 200")),
+            ..up(1_204.0, None)
+        },
+        "sgp-1" => BeliefView { counts: false, ..up(31.0, None) },
+        _ => up(31.0, None),
+    })
+}
+
+fn blog() -> AppView {
+    let state = blog_state();
+    AppView {
+        app: name("blog"),
+        mode: Mode::Shadow,
+        revision: 1,
+        epoch: Epoch(1),
+        ballot: Ballot { round: 2, instance: 0x11d0 },
+        active: name("hetzner-falkenstein"),
+        phase: Phase::Idle,
+        executor: None,
+        decision: decision_view(&state.decision),
+        stacks: ["hetzner-falkenstein", "ovh-gravelines"]
+            .map(|stack| StackView {
+                stack: name(stack),
+                active: stack.starts_with("hetzner"),
+                web: Some(Verdict::Standing),
+                data: None,
+                unfit: Vec::new(),
+                targets: vec![target(
+                    "web-1",
+                    false,
+                    "https://blog.internal.example.org:8443/a/rather/long/path/healthz",
+                    well(18.0, None),
+                )],
+            })
+            .into(),
+        next: "nothing: hetzner-falkenstein is up".into(),
+        unready: Vec::new(),
+    }
+}
+
+fn target(
+    target: &str,
+    database: bool,
+    address: &str,
+    beliefs: BTreeMap<AgentId, BeliefView>,
+) -> TargetView {
+    TargetView { target: name(target), database, address: address.into(), beliefs }
+}
+
+fn beliefs(of: impl Fn(&str) -> BeliefView) -> BTreeMap<AgentId, BeliefView> {
+    AGENTS.iter().map(|(agent, _)| (name(agent), of(agent))).collect()
+}
+
+fn well(took_ms: f64, database: Option<&DatabaseSight>) -> BTreeMap<AgentId, BeliefView> {
+    beliefs(|agent| BeliefView { counts: agent != "sgp-1", ..up(took_ms, database.cloned()) })
+}
+
+fn up(took_ms: f64, database: Option<DatabaseSight>) -> BeliefView {
+    BeliefView {
+        health: Health::Up,
+        qualified: true,
+        failures: 0,
+        quiet_ms: Some(1_200),
+        fault: None,
+        took_ms: Some(took_ms),
+        database,
+        counts: true,
+    }
+}
+
+fn down(text: &str, kind: FaultKind) -> BeliefView {
+    BeliefView {
+        health: Health::Down,
+        qualified: false,
+        failures: 17,
+        quiet_ms: Some(11_900),
+        fault: Some(Fault::new(kind, text)),
+        took_ms: Some(4_000.0),
+        database: None,
+        counts: true,
+    }
+}
+
+fn sight(replica: bool, position: u64) -> DatabaseSight {
+    DatabaseSight {
+        replica,
+        read_only: replica,
+        system: 7_291_007_004_112_345_678,
+        timeline: 3,
+        position,
+        replayed: position,
+        streaming: replica,
+        heard: replica.then_some(Duration::from_millis(800)),
+        lag: replica.then_some(Duration::from_millis(40)),
+        upstream_name: replica.then(|| "do_west".into()),
+        synchronous: Vec::new(),
+    }
+}
+
+/// The agreed state of both apps.
+pub fn agreed() -> Agreed {
+    Agreed {
+        apps: vec![Arc::new(blog_state()), Arc::new(shop_state(Phase::Promoting))],
+        confirmed: crate::clock::now(),
+    }
+}
+
+/// The agreed state of `shop`, in this phase of its failover.
+pub fn shop_state(phase: Phase) -> AppState {
+    let second = (Phase::Promoting <= phase || phase == Phase::Idle).then(|| certificate(19));
+    AppState {
+        automatic: Epoch(0),
+        definition: Arc::new(definition("shop", &["aws-east", "do-west"], true)),
+        revision: 2,
+        epoch: Epoch(4),
+        active: name(if phase == Phase::Promoting { "aws-east" } else { "do-west" }),
+        phase,
+        decision: Decision {
+            epoch: Epoch(4),
+            kind: DecisionKind::Failover,
+            from: name("aws-east"),
+            to: name("do-west"),
+            by: name("ams-1"),
+            reason: "4 of 5 voters in 2 regions saw aws-east down".into(),
+            wall_ms: NIGHT,
+            attempt: 1,
+            candidates: vec![Candidate {
+                name: name("orders"),
+                system: 7_291_007_004_112_345_678,
+                timeline: 3,
+                position: 0x3_0000_0000,
+            }],
+            fence: BTreeMap::from([(
+                name("orders"),
+                FenceRecord {
+                    proven: false,
+                    text: "unproven: connection refused".into(),
+                    position: None,
+                },
+            )]),
+            loss_bytes: Some(0),
+            first: Some(certificate(17)),
+            second,
+        },
+        claim: (phase != Phase::Idle).then(|| Claim { agent: name("fra-1"), instance: 9, term: 2 }),
+        operations: Vec::new(),
+        previous: [7; 32],
+    }
+}
+
+fn blog_state() -> AppState {
+    let stacks = ["hetzner-falkenstein", "ovh-gravelines"];
+    AppState {
+        automatic: Epoch(0),
+        definition: Arc::new(definition("blog", &stacks, false)),
+        revision: 1,
+        epoch: Epoch(1),
+        active: name(stacks[0]),
+        phase: Phase::Idle,
+        decision: Decision {
+            epoch: Epoch(1),
+            kind: DecisionKind::Apply,
+            from: name(stacks[0]),
+            to: name(stacks[0]),
+            by: name("nyc-1"),
+            reason: "applied by alice".into(),
+            wall_ms: NIGHT - 86_400_000,
+            attempt: 0,
+            candidates: Vec::new(),
+            fence: BTreeMap::new(),
+            loss_bytes: None,
+            first: None,
+            second: None,
+        },
+        claim: None,
+        operations: Vec::new(),
+        previous: [0; 32],
+    }
+}
+
+fn certificate(round: u64) -> Certificate {
+    let ballot = Ballot { round, instance: 0x7be1 };
+    let evidence = AGENTS[..4].iter().zip(1u128..).map(|(&(agent, region), number)| Evidence {
+        statement: Statement {
+            mesh: MeshId(0x7c1e_5ab0_936d_4f22_88a1_0f4c_5de0_b917),
+            voters: 1,
+            app: name("shop"),
+            revision: 2,
+            epoch: Epoch(3),
+            ballot,
+            acceptor: AcceptorId(number << 120),
+            agent: name(agent),
+            region: name(region),
+            abstention: None,
+            beliefs: stated(),
+        },
+        signature: vec![0x5a; 64],
+    });
+    Certificate { ballot, evidence: evidence.collect() }
+}
+
+fn stated() -> Vec<Belief> {
+    shop_stacks()
+        .iter()
+        .flat_map(|stack| {
+            stack.targets.iter().map(|target| {
+                let belief = &target.beliefs[&name::<AgentId>("ams-1")];
+                Belief {
+                    target: TargetId {
+                        app: name("shop"),
+                        stack: stack.stack.clone(),
+                        name: target.target.clone(),
+                    },
+                    health: belief.health,
+                    qualified: belief.qualified,
+                    failures: belief.failures,
+                    quiet: belief.quiet_ms.map(Duration::from_millis),
+                    fault: belief.fault.clone(),
+                    took: Some(Duration::from_millis(31)),
+                    database: belief.database.clone().map(|sight| (sight, Duration::ZERO)),
+                    advancing: false,
+                }
+            })
+        })
+        .collect()
+}
+
+fn definition(app: &str, stacks: &[&str], databases: bool) -> Definition {
+    let stack = |stack: &&str| Stack {
+        name: name(stack),
+        site: name(stack),
+        endpoints: (1..=if databases { 2 } else { 1 })
+            .map(|number| Endpoint {
+                name: name(&format!("web-{number}")),
+                scheme: Scheme::Https,
+                address: "198.51.100.10".into(),
+                port: 443,
+                path: "/healthz".into(),
+                host: Some(format!("{app}.example.com")),
+                expect: Expect { status: vec![200], body: None },
+                authority: None,
+            })
+            .collect(),
+        databases: databases
+            .then(|| Database {
+                name: name("orders"),
+                engine: Engine::Postgres,
+                address: "198.51.100.20".into(),
+                port: 5432,
+                credential: name("orders"),
+            })
+            .into_iter()
+            .collect(),
+    };
+    Definition {
+        name: name(app),
+        mode: if databases { Mode::Automatic } else { Mode::Shadow },
+        cooldown: Duration::from_secs(900),
+        regions: 2,
+        probe: ProbePolicy {
+            interval: Duration::from_secs(5),
+            timeout: Duration::from_secs(4),
+            window: Duration::from_secs(8),
+        },
+        data: DataPolicy { max_loss_bytes: 0, fencing: Fencing::BestEffort, across: false },
+        zones: Vec::new(),
+        stacks: stacks.iter().map(stack).collect(),
+        records: Vec::new(),
+    }
+}
+
+/// What a night like this leaves in the log, with milliseconds after [`NIGHT`].
+pub fn notes() -> Vec<(i64, Note)> {
+    let token = |step| Token::new(Epoch(4), 1, step);
+    let learns = |phase, executor: Option<&str>| Note::Learns {
+        app: name("shop"),
+        ballot: Ballot { round: 17, instance: 0x7be1 },
+        epoch: Epoch(4),
+        kind: DecisionKind::Failover,
+        phase,
+        active: name(if phase < Phase::Publishing && phase != Phase::Idle {
+            "aws-east"
+        } else {
+            "do-west"
+        }),
+        executor: executor.map(name),
+        reason: "4 of 5 voters in 2 regions saw aws-east down".into(),
+    };
+    let suspects = |down, verdict| Note::Suspects {
+        app: name("shop"),
+        stack: name("aws-east"),
+        verdict,
+        down,
+        voters: 5,
+    };
+    let acts =
+        |step, what: &str| Note::Acts { app: name("shop"), token: token(step), what: what.into() };
+    let reports = |step, ms, what: Result<&str, &str>| Note::Reports {
+        app: name("shop"),
+        token: token(step),
+        took: Duration::from_millis(ms),
+        what: what.map(Into::into).map_err(Into::into),
+    };
+    vec![
+        (-45_000, Note::Misses(name("sgp-1"))),
+        (-2_400, suspects(1, Verdict::Standing)),
+        (-900, suspects(4, Verdict::Down)),
+        (
+            -850,
+            Note::Holds { app: name("shop"), why: "waiting for every voter to look once".into() },
+        ),
+        (0, learns(Phase::Fencing, Some("iad-1"))),
+        (2, acts(1, "fence orders on aws-east")),
+        (14, reports(1, 12, Err("unproven: connection refused"))),
+        (96, learns(Phase::Promoting, Some("fra-1"))),
+        (99, acts(3, "promote orders on do-west")),
+        (240, reports(3, 141, Ok("promoted, on timeline 4"))),
+        (262, learns(Phase::Publishing, Some("fra-1"))),
+        (280, learns(Phase::Verifying, Some("fra-1"))),
+        (1_290, learns(Phase::Idle, None)),
+    ]
+}
+
+/// The notes as events.
+pub fn events() -> Vec<Event> {
+    (1..)
+        .zip(notes())
+        .map(|(number, (after, note))| Event {
+            number,
+            wall_ms: NIGHT.saturating_add_signed(after),
+            note,
+        })
+        .collect()
+}
+
+/// A loop that holds a fixed view and answers commands by a fixed rule.
+pub struct Loop {
+    /// As the rest of the agent sees it.
+    pub handle: Handle,
+    /// Changes what is agreed.
+    pub agreed: watch::Sender<Arc<Agreed>>,
+}
+
+/// Starts such a loop; it ends with the last handle.
+pub fn spawn(view: View) -> Loop {
+    let (asks, mut asked) = mpsc::channel(16);
+    let (agreed_sender, agreed) = watch::channel(Arc::new(agreed()));
+    let (events, _) = broadcast::channel(64);
+    tokio::spawn(async move {
+        while let Some(ask) = asked.recv().await {
+            match ask {
+                Ask::View(reply) => drop(reply.send(view.clone())),
+                Ask::Command(command, reply) => drop(reply.send(answer(command))),
+            }
+        }
+    });
+    Loop { handle: Handle { asks, agreed, events }, agreed: agreed_sender }
+}
+
+fn answer(command: Command) -> Answer {
+    match command {
+        Command::Apply { replaces: Some(1), .. } => Answer::Refused("revision 2 is there".into()),
+        Command::Apply { .. } => Answer::Agreed { epoch: Epoch(5), revision: 3 },
+        Command::Switchover { by, .. } => Answer::Unknown(format!("asked by {by}")),
+        Command::Failover { accept_loss: true, .. } => {
+            Answer::Agreed { epoch: Epoch(5), revision: 2 }
+        }
+        Command::Failover { .. } => Answer::Unchanged,
+    }
+}
+
+fn decision_view(decision: &Decision) -> DecisionView {
+    super::explain::decision_view(decision)
+}

@@ -1,0 +1,307 @@
+//! A view and some counters → OpenMetrics text.
+//!
+//! Names follow PEERS.md section 8. Labels are names from definitions and certificates, never addresses or texts, so their
+//! number is bounded by what was agreed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use consensus::model::{AppId, DecisionKind, Epoch, Health, Phase, TargetName, Verdict};
+use consensus::outbox::Note;
+use consensus::view::{AppView, BeliefView, MemberView, StackView, TargetView, View};
+use http::StatusCode;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+use tokio::sync::{broadcast, watch};
+
+use crate::run::Event;
+
+type Labels = Vec<(&'static str, String)>;
+type Gauges = Family<Labels, Gauge<f64, AtomicU64>>;
+type Timings = Family<Labels, Histogram, fn() -> Histogram>;
+
+/// What is counted as it happens.
+#[derive(Clone)]
+pub struct Counters {
+    events: Family<Labels, Counter>,
+    decisions: Family<Labels, Counter>,
+    actions: Family<Labels, Counter>,
+    action_duration: Timings,
+    failover_duration: Timings,
+    requests: Family<Labels, Counter>,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        let timings: fn() -> Histogram =
+            || Histogram::new([0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0]);
+        Self {
+            events: Family::default(),
+            decisions: Family::default(),
+            actions: Family::default(),
+            action_duration: Timings::new_with_constructor(timings),
+            failover_duration: Timings::new_with_constructor(timings),
+            requests: Family::default(),
+        }
+    }
+}
+
+impl Counters {
+    /// Counts one answer.
+    pub fn answered(&self, status: StatusCode) {
+        self.requests.get_or_create(&vec![("code", status.as_str().into())]).inc();
+    }
+
+    /// Counts every event from now on.
+    pub async fn follow(
+        self,
+        mut events: broadcast::Receiver<Arc<Event>>,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        let mut begun = BTreeMap::new();
+        loop {
+            tokio::select! {
+                event = events.recv() => match event {
+                    Ok(event) => self.count(&event, &mut begun),
+                    Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(broadcast::error::RecvError::Closed) => return,
+                },
+                _ = stop.wait_for(|stop| *stop) => return,
+            }
+        }
+    }
+
+    fn count(&self, event: &Event, begun: &mut BTreeMap<AppId, (Epoch, u64)>) {
+        let sort = serde_json::to_value(&event.note)
+            .ok()
+            .and_then(|note| note["event"].as_str().map(str::to_owned))
+            .unwrap_or_default();
+        self.events.get_or_create(&vec![("event", sort)]).inc();
+        match &event.note {
+            Note::Learns { app, epoch, kind, phase, .. } => {
+                let before = begun.get(app).filter(|(known, _)| known == epoch).copied();
+                if before.is_none() {
+                    self.decisions.get_or_create(&kind_label(app, *kind)).inc();
+                    begun.insert(app.clone(), (*epoch, event.wall_ms));
+                }
+                if let (Some((_, since)), Phase::Idle) = (before, phase) {
+                    let took = event.wall_ms.saturating_sub(since) as f64 / 1_000.0;
+                    self.failover_duration.get_or_create(&kind_label(app, *kind)).observe(took);
+                }
+            }
+            Note::Reports { app, took, what, .. } => {
+                let outcome = if what.is_ok() { "done" } else { "failed" };
+                let labels = vec![("app", app.to_string()), ("outcome", outcome.into())];
+                self.actions.get_or_create(&labels).inc();
+                self.action_duration.get_or_create(&labels).observe(took.as_secs_f64());
+            }
+            _ => {}
+        }
+    }
+}
+
+fn kind_label(app: &AppId, kind: DecisionKind) -> Labels {
+    vec![("app", app.to_string()), ("kind", kind.to_string().replace(' ', "_"))]
+}
+
+/// Everything, as of now. `losses` are the history's lines not written and not read.
+pub fn text(view: &View, counters: &Counters, losses: (u64, u64)) -> String {
+    let mut registry = Registry::with_prefix("quorate");
+    agent(&mut registry, view, losses);
+    members(&mut registry, view);
+    apps(&mut registry, view);
+    targets(&mut registry, view);
+    registry.register("events", "Events, by sort", counters.events.clone());
+    registry.register("decisions", "Decisions learnt", counters.decisions.clone());
+    registry.register("actions", "Actions that ended here", counters.actions.clone());
+    registry.register_with_unit(
+        "action_duration",
+        "How long actions took here",
+        Unit::Seconds,
+        counters.action_duration.clone(),
+    );
+    registry.register_with_unit(
+        "failover_duration",
+        "From learning a decision to learning that it is carried out",
+        Unit::Seconds,
+        counters.failover_duration.clone(),
+    );
+    registry.register("http_requests", "Answers of the status server", counters.requests.clone());
+    let mut text = String::new();
+    encode(&mut text, &registry).expect("a string takes everything");
+    text
+}
+
+/// Registers gauges made of `values`.
+fn gauges(
+    registry: &mut Registry,
+    name: &str,
+    help: &str,
+    unit: Option<Unit>,
+    values: impl IntoIterator<Item = (Labels, f64)>,
+) {
+    let family = Gauges::default();
+    for (labels, value) in values {
+        family.get_or_create(&labels).set(value);
+    }
+    match unit {
+        Some(unit) => registry.register_with_unit(name, help, unit, family),
+        None => registry.register(name, help, family),
+    }
+}
+
+fn flag(yes: bool) -> f64 {
+    if yes { 1.0 } else { 0.0 }
+}
+
+fn agent(registry: &mut Registry, view: &View, (lost, garbled): (u64, u64)) {
+    let mut one = |name, help, value: f64| {
+        let gauge = Gauge::<f64, AtomicU64>::default();
+        gauge.set(value);
+        registry.register(name, help, gauge);
+    };
+    let quorum = &view.quorum;
+    one("quorum_available", "Is a majority of voters heard", flag(quorum.needed <= quorum.heard));
+    one("voters", "Voters of the mesh", quorum.voters as f64);
+    one("voters_heard", "Voters heard directly, this agent included", quorum.heard as f64);
+    one("voters_needed", "Voters needed to decide", quorum.needed as f64);
+    one(
+        "vote_counts",
+        "Does this agent's word count",
+        flag(view.abstention.is_none() && view.voter),
+    );
+    one("history_lines_lost", "History lines that could not be written", lost as f64);
+    one("history_lines_garbled", "History lines that could not be read", garbled as f64);
+    let build = vec![("version", env!("CARGO_PKG_VERSION").into())];
+    gauges(registry, "build_info", "The agent's version", None, [(build, 1.0)]);
+    let who = vec![
+        ("agent", view.agent.to_string()),
+        ("region", view.region.to_string()),
+        ("mesh", view.mesh.clone()),
+        ("role", if view.voter { "voter" } else { "observer" }.into()),
+    ];
+    gauges(registry, "agent_info", "Who this agent is", None, [(who, 1.0)]);
+}
+
+fn members(registry: &mut Registry, view: &View) {
+    let labels = |member: &MemberView| {
+        let region = member.region.as_ref().map_or_else(String::new, ToString::to_string);
+        vec![("agent", member.agent.to_string()), ("region", region)]
+    };
+    let members = || view.members.iter();
+    let heard = members().map(|member| (labels(member), flag(member.heard)));
+    gauges(registry, "member_heard", "Is the agent heard directly", None, heard);
+    let alive = members().map(|member| (labels(member), flag(member.alive)));
+    gauges(registry, "member_alive", "Does membership hold the agent for alive", None, alive);
+    let rtt = members().filter_map(|m| Some((labels(m), m.rtt_ms? / 1_000.0)));
+    gauges(registry, "gossip_rtt", "The last round trip", Some(Unit::Seconds), rtt);
+}
+
+fn apps(registry: &mut Registry, view: &View) {
+    let label = |app: &AppView| vec![("app", app.app.to_string())];
+    let apps = || view.apps.iter();
+    let epochs = apps().map(|app| (label(app), f64::from(app.epoch.0)));
+    gauges(registry, "app_epoch", "The last decision's epoch", None, epochs);
+    let revisions = apps().map(|app| (label(app), app.revision as f64));
+    gauges(registry, "app_revision", "The definition's revision", None, revisions);
+    let ready = apps().map(|app| (label(app), flag(app.unready.is_empty())));
+    gauges(registry, "app_ready", "Would a failover succeed right now", None, ready);
+    let phases = apps().flat_map(|app| {
+        PHASES.map(|phase| {
+            let labels = [("app", app.app.to_string()), ("phase", phase.to_string())];
+            (labels.into(), flag(app.phase == phase))
+        })
+    });
+    gauges(registry, "app_phase", "How far the last decision is carried out", None, phases);
+    let stacks = || apps().flat_map(|app| app.stacks.iter().map(move |stack| (app, stack)));
+    let label = |app: &AppView, stack: &StackView| {
+        vec![("app", app.app.to_string()), ("stack", stack.stack.to_string())]
+    };
+    let active = stacks().map(|(app, stack)| (label(app, stack), flag(stack.active)));
+    gauges(registry, "stack_active", "Do the answers name the stack", None, active);
+    let fit = stacks().map(|(app, stack)| (label(app, stack), flag(stack.unfit.is_empty())));
+    gauges(registry, "stack_fit", "Could the stack be moved to", None, fit);
+    let down = stacks().flat_map(|(app, stack)| {
+        let parts = [("web", stack.web), ("data", stack.data)];
+        parts.into_iter().filter_map(move |(part, verdict)| {
+            let mut labels = label(app, stack);
+            labels.push(("part", part.into()));
+            Some((labels, flag(verdict? == Verdict::Down)))
+        })
+    });
+    gauges(registry, "stack_down", "Does the rule hold the stack for down", None, down);
+}
+
+const PHASES: [Phase; 6] = [
+    Phase::Idle,
+    Phase::Fencing,
+    Phase::Aborting,
+    Phase::Promoting,
+    Phase::Publishing,
+    Phase::Verifying,
+];
+const HEALTHS: [Health; 4] = [Health::Up, Health::Degraded, Health::Down, Health::Unknown];
+
+fn targets(registry: &mut Registry, view: &View) {
+    let all: Vec<_> = view
+        .apps
+        .iter()
+        .flat_map(|app| app.stacks.iter().map(move |stack| (app, stack)))
+        .flat_map(|(app, stack)| stack.targets.iter().map(move |target| (app, stack, target)))
+        .collect();
+    let label = |(app, stack, target): &(&AppView, &StackView, &TargetView)| {
+        vec![
+            ("app", app.app.to_string()),
+            ("stack", stack.stack.to_string()),
+            ("target", target.target.to_string()),
+        ]
+    };
+    let own =
+        |target: &TargetView| -> Option<BeliefView> { target.beliefs.get(&view.agent).cloned() };
+    let up =
+        all.iter().filter_map(|all| Some((label(all), flag(own(all.2)?.health == Health::Up))));
+    gauges(registry, "target_up", "Does this agent see the target up", None, up);
+    let took = all.iter().filter_map(|all| Some((label(all), own(all.2)?.took_ms? / 1_000.0)));
+    let help = "How long this agent's last look took";
+    gauges(registry, "probe_duration", help, Some(Unit::Seconds), took);
+    let believers = all.iter().flat_map(|all| {
+        HEALTHS.map(|health| {
+            let mut labels = label(all);
+            labels.push(("health", health.to_string()));
+            let count = all.2.beliefs.values().filter(|b| b.health == health && b.counts).count();
+            (labels, count as f64)
+        })
+    });
+    gauges(registry, "target_believers", "Agents whose word counts, by belief", None, believers);
+    let replicas: Vec<_> = all
+        .iter()
+        .filter_map(|all| Some((all, own(all.2)?.database.filter(|sight| sight.replica)?)))
+        .collect();
+    let seconds =
+        replicas.iter().filter_map(|(all, sight)| Some((label(all), sight.lag?.as_secs_f64())));
+    let help = "How far a replica's replay is behind in time";
+    gauges(registry, "replica_lag", help, Some(Unit::Seconds), seconds);
+    let bytes = replicas.iter().filter_map(|(all, sight)| {
+        let primary = primary_position(view, all.0, &all.2.target)?;
+        Some((label(all), primary.saturating_sub(sight.position) as f64))
+    });
+    let help = "How much of its primary's log a replica has not received";
+    gauges(registry, "replica_lag", help, Some(Unit::Bytes), bytes);
+}
+
+/// Where the primary of a replica is, as far as this agent sees.
+fn primary_position(view: &View, app: &AppView, name: &TargetName) -> Option<u64> {
+    app.stacks
+        .iter()
+        .flat_map(|stack| &stack.targets)
+        .filter(|target| target.target == *name)
+        .filter_map(|target| target.beliefs.get(&view.agent)?.database.as_ref())
+        .filter(|sight| !sight.replica)
+        .map(|sight| sight.position)
+        .max()
+}

@@ -1,0 +1,139 @@
+//! An app with records of every kind, as agreed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use consensus::model::*;
+
+fn record(name: &str, kind: RecordKind, east: &[RecordData], west: &[RecordData]) -> Record {
+    Record {
+        name: name.to_owned(),
+        kind,
+        ttl: 5,
+        values: [
+            ("east".parse().expect("a name"), east.to_vec()),
+            ("west".parse().expect("a name"), west.to_vec()),
+        ]
+        .into(),
+        driver: Driver::BuiltIn,
+    }
+}
+
+fn address(text: &str) -> RecordData {
+    RecordData::Address(text.parse().expect("an address"))
+}
+
+fn many() -> Vec<RecordData> {
+    (0..120).map(|i| address(&format!("192.0.2.{i}"))).collect()
+}
+
+/// An app with records of every kind, as agreed at this epoch.
+pub fn app(epoch: u32, active: &str) -> Arc<AppState> {
+    let name = |text: &str| RecordData::Name(text.to_owned());
+    let text = [RecordData::Text("v=1".to_owned())];
+    let (east, west) = ([address("192.0.2.1")], [address("198.51.100.1")]);
+    let glue = [address("203.0.113.53")];
+    let alias = |target: &str| [name(target)];
+    let mut hidden = record("other.shop.example", RecordKind::A, &east, &west);
+    hidden.driver = Driver::Rfc2136 {
+        server: "192.0.2.53:53".to_owned(),
+        zone: "shop.example".to_owned(),
+        credential: "dns-key".parse().expect("a name"),
+    };
+    let definition = Definition {
+        name: "shop".parse().expect("a name"),
+        mode: Mode::Automatic,
+        cooldown: Duration::ZERO,
+        regions: 2,
+        probe: ProbePolicy {
+            interval: Duration::from_secs(5),
+            timeout: Duration::from_secs(4),
+            window: Duration::from_secs(8),
+        },
+        data: DataPolicy { max_loss_bytes: 0, fencing: Fencing::DnsOnly, across: false },
+        zones: vec![Zone {
+            name: "shop.example".to_owned(),
+            ns: vec!["ns1.shop.example".to_owned(), "ns2.example.net".to_owned()],
+            contact: "host.master@shop.example".to_owned(),
+        }],
+        stacks: ["east", "west"]
+            .map(|stack| Stack {
+                name: stack.parse().expect("a name"),
+                site: stack.parse().expect("a name"),
+                endpoints: Vec::new(),
+                databases: Vec::new(),
+            })
+            .into(),
+        records: vec![
+            record("shop.example", RecordKind::A, &east, &west),
+            record("shop.example", RecordKind::Txt, &text, &text),
+            record(
+                "v6.shop.example",
+                RecordKind::Aaaa,
+                &[address("2001:db8::1")],
+                &[address("2001:db8::2")],
+            ),
+            record("ns1.shop.example", RecordKind::A, &glue, &glue),
+            record(
+                "www.shop.example",
+                RecordKind::Cname,
+                &alias("shop.example"),
+                &alias("v6.shop.example"),
+            ),
+            record(
+                "out.shop.example",
+                RecordKind::Cname,
+                &alias("lb.example.net"),
+                &alias("lb.example.net"),
+            ),
+            record(
+                "lost.shop.example",
+                RecordKind::Cname,
+                &alias("no.shop.example"),
+                &alias("no.shop.example"),
+            ),
+            record(
+                "loop.shop.example",
+                RecordKind::Cname,
+                &alias("pool.shop.example"),
+                &alias("pool.shop.example"),
+            ),
+            record(
+                "pool.shop.example",
+                RecordKind::Cname,
+                &alias("loop.shop.example"),
+                &alias("loop.shop.example"),
+            ),
+            record("deep.below.shop.example", RecordKind::A, &east, &west),
+            record("many.shop.example", RecordKind::A, &many(), &many()),
+            hidden,
+        ],
+    };
+    let active: StackId = active.parse().expect("a name");
+    Arc::new(AppState {
+        automatic: Epoch(0),
+        definition: Arc::new(definition),
+        revision: 1,
+        epoch: Epoch(epoch),
+        active: active.clone(),
+        phase: Phase::Idle,
+        decision: Decision {
+            epoch: Epoch(epoch),
+            kind: DecisionKind::Apply,
+            from: active.clone(),
+            to: active,
+            by: "a1".parse().expect("a name"),
+            reason: String::new(),
+            wall_ms: 0,
+            attempt: 0,
+            candidates: Vec::new(),
+            fence: Default::default(),
+            loss_bytes: None,
+            first: None,
+            second: None,
+        },
+        claim: None,
+        operations: Vec::new(),
+        previous: [0; 32],
+    })
+}

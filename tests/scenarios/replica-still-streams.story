@@ -1,0 +1,26 @@
+# Every agent is cut off from the active stack, but its replica still streams: a veto.
+mesh 5 voters 3 regions
+app shop synchronous
+start
+----
+shop: epoch 1 apply idle, active east
+  shop/east/db: Up, primary, timeline 1
+  shop/west/db: Up, replica, timeline 1, streams
+
+blind a1 a2 a3 a4 a5 shop east
+run 60s
+why a1 shop
+state
+----
+  111.508 a5    holds shop/east for standing: 1 of 5 voters see it down (and a2 a3 a1 a4)
+  111.508 a5    leaves shop alone: east stands: 1 of 5 voters see it down, 3 are needed (and a2 a3 a1 a4)
+  111.527 a2    holds shop/east for standing: 2 of 5 voters see it down (and a5 a3 a1 a4)
+  111.527 a2    leaves shop alone: east stands: 2 of 5 voters see it down, 3 are needed (and a5 a3 a1 a4)
+  111.552 a4    holds shop/east for down: 3 of 5 voters see it down (and a1 a2 a5 a3)
+  111.552 a4    leaves shop alone: shop/west/db still streams from east: the mesh is blind, not the stack dead (and a1 a2 a5 a3)
+  111.565 a1    holds shop/east for down: 4 of 5 voters see it down (and a4 a3 a2 a5)
+  111.601 a1    holds shop/east for down: 5 of 5 voters see it down (and a4 a3 a2 a5)
+a1 on shop: shop/west/db still streams from east: the mesh is blind, not the stack dead
+shop: epoch 1 apply idle, active east
+  shop/east/db: Up, primary, timeline 1
+  shop/west/db: Up, replica, timeline 1, streams

@@ -1,0 +1,158 @@
+//! `swarm --seeds N [--first S] [--mutant NAME]`, `swarm --seed S` and `swarm mutants [--seeds N]`.
+//!
+//! Runs seeds of the simulator on every core and says what they broke. The last line is for machines:
+//! `N seeds, F failovers, V violations`; the exit status is 1 if there was a violation.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use consensus::config::Mutant;
+use tests::sim::swarm::{Verdict, run};
+
+/// What was asked for.
+#[derive(Default)]
+struct Asked {
+    mutants: bool,
+    seeds: Option<u64>,
+    first: u64,
+    seed: Option<u64>,
+    mutant: Option<Mutant>,
+    threads: Option<usize>,
+}
+
+/// A mutant that survives this many seeds is not caught.
+const MUTANT_SEEDS: u64 = 2_000;
+
+fn main() -> ExitCode {
+    let asked = match asked(std::env::args().skip(1)) {
+        Ok(asked) => asked,
+        Err(why) => {
+            eprintln!("swarm: {why}");
+            return ExitCode::from(2);
+        }
+    };
+    match (asked.mutants, asked.seed) {
+        (true, _) => hunt(&asked),
+        (false, Some(seed)) => replay(seed, asked.mutant),
+        (false, None) => swarm(&asked),
+    }
+}
+
+fn asked(mut words: impl Iterator<Item = String>) -> Result<Asked, String> {
+    let mut asked = Asked::default();
+    while let Some(word) = words.next() {
+        let mut number = |what: &str| {
+            let text = words.next().ok_or(format!("{what} expects a number"))?;
+            text.parse::<u64>().map_err(|_| format!("{what} expects a number, found `{text}`"))
+        };
+        match word.as_str() {
+            "mutants" => asked.mutants = true,
+            "--seeds" => asked.seeds = Some(number("--seeds")?),
+            "--first" => asked.first = number("--first")?,
+            "--seed" => asked.seed = Some(number("--seed")?),
+            "--threads" => asked.threads = Some(number("--threads")? as usize),
+            "--mutant" => {
+                let name = words.next().ok_or("--mutant expects a name")?;
+                let found = Mutant::ALL.into_iter().find(|mutant| format!("{mutant:?}") == name);
+                asked.mutant = Some(found.ok_or(format!("no mutant `{name}`: {:?}", Mutant::ALL))?);
+            }
+            other => return Err(format!("unknown argument `{other}`")),
+        }
+    }
+    Ok(asked)
+}
+
+/// Runs seeds and says what they broke.
+fn swarm(asked: &Asked) -> ExitCode {
+    let seeds = asked.seeds.unwrap_or(100);
+    let began = Instant::now();
+    let verdicts = spread(asked, seeds, false);
+    let mut tally: BTreeMap<&str, u64> = BTreeMap::new();
+    let (mut simulated, mut violations) = (Duration::ZERO, 0);
+    for verdict in &verdicts {
+        simulated += verdict.simulated;
+        for (what, count) in &verdict.tally {
+            *tally.entry(what).or_default() += count;
+        }
+        violations += verdict.violations.len();
+        if let Some(first) = verdict.violations.first() {
+            println!("seed {}: {first}", verdict.seed);
+        }
+    }
+    for (what, count) in &tally {
+        println!("{count:>9} {what}");
+    }
+    let took = began.elapsed().as_secs_f64();
+    let rate = simulated.as_secs_f64() / took;
+    println!("{:.0} simulated seconds in {took:.1} s: {rate:.0} a second", simulated.as_secs_f64());
+    let failovers = tally.get("failovers").copied().unwrap_or_default();
+    println!("{} seeds, {failovers} failovers, {violations} violations", verdicts.len());
+    if violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs one seed and says everything.
+fn replay(seed: u64, mutant: Option<Mutant>) -> ExitCode {
+    let verdict = run(seed, mutant, true);
+    for line in &verdict.lines {
+        println!("{line}");
+    }
+    let failovers = verdict.tally.get("failovers").copied().unwrap_or_default();
+    println!("1 seeds, {failovers} failovers, {} violations", verdict.violations.len());
+    if verdict.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Breaks one rule after the other and waits for a checker to notice.
+fn hunt(asked: &Asked) -> ExitCode {
+    let seeds = asked.seeds.unwrap_or(MUTANT_SEEDS);
+    let mut caught = 0;
+    for mutant in Mutant::ALL {
+        let asked = Asked { mutant: Some(mutant), first: asked.first, ..Asked::default() };
+        let verdicts = spread(&asked, seeds, true);
+        let caught_by = verdicts
+            .iter()
+            .filter_map(|verdict| verdict.violations.first().map(|first| (verdict.seed, first)))
+            .min_by_key(|(seed, _)| *seed);
+        match caught_by {
+            Some((seed, first)) => {
+                caught += 1;
+                println!(
+                    "{mutant:?}: caught by `{}` at seed {seed}: {}",
+                    first.checker, first.text
+                );
+            }
+            None => println!("{mutant:?}: survived {} seeds", verdicts.len()),
+        }
+    }
+    println!("{caught} of {} caught", Mutant::ALL.len());
+    if caught == Mutant::ALL.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs seeds on every core, up to the first violation if one is enough. In the order of seeds.
+fn spread(asked: &Asked, seeds: u64, one_is_enough: bool) -> Vec<Verdict> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let (next, enough) = (AtomicU64::new(0), AtomicBool::new(false));
+    let verdicts = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..asked.threads.unwrap_or(cores) {
+            scope.spawn(|| {
+                while !enough.load(Ordering::Relaxed) {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= seeds {
+                        return;
+                    }
+                    let verdict = run(asked.first + number, asked.mutant, false);
+                    if one_is_enough && !verdict.violations.is_empty() {
+                        enough.store(true, Ordering::Relaxed);
+                    }
+                    verdicts.lock().expect("no thread panics while it holds this").push(verdict);
+                }
+            });
+        }
+    });
+    let mut verdicts = verdicts.into_inner().expect("every thread has ended");
+    verdicts.sort_by_key(|verdict| verdict.seed);
+    verdicts
+}

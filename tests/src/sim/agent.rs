@@ -1,0 +1,150 @@
+//! One agent as a process on a machine: the node, its disk, its clocks and what waits for it.
+//!
+//! Only state: the loop that drives it is the simulation's, and does what production's does.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use consensus::config::Config;
+use consensus::model::AgentId;
+use consensus::moment::Moment;
+use consensus::node::Node;
+use consensus::outbox::Input;
+use consensus::saved::Birth;
+
+use super::chance::Chance;
+use super::disk::Disk;
+
+/// The most that waits for a stopped process: what its sockets would hold.
+pub const INBOX_LIMIT: usize = 4_096;
+
+/// One agent.
+pub struct Agent {
+    /// Its name.
+    pub id: AgentId,
+    /// What it is told at its start.
+    pub config: Config,
+    /// Its store.
+    pub disk: Disk,
+    /// Its clocks.
+    pub clock: Clock,
+    /// The process; `None` while it does not run.
+    pub node: Option<Node>,
+    /// Counts its starts, so that what an older run asked for is not answered to a newer.
+    pub run: u64,
+    /// Is the process stopped (SIGSTOP, a frozen machine)?
+    pub stopped: bool,
+    /// What arrived meanwhile.
+    pub inbox: VecDeque<Input>,
+    /// When the node wants to be woken, in true time.
+    pub wake: Moment,
+    /// How often it was woken since then: an agent that is woken all the time does nothing else.
+    pub wakes: (u32, Moment),
+}
+
+impl Agent {
+    /// An agent that has not been started yet.
+    pub fn new(config: Config, chance: &mut Chance) -> Self {
+        let birth = Birth {
+            mesh: config.voters.mesh,
+            agent: config.agent.clone(),
+            acceptor: config.ballots.as_ref().map(|store| store.acceptor),
+        };
+        Self {
+            id: config.agent.clone(),
+            config,
+            disk: Disk::new(birth),
+            clock: Clock::new(chance),
+            node: None,
+            run: 0,
+            stopped: false,
+            inbox: VecDeque::new(),
+            wake: Moment::NEVER,
+            wakes: (0, Moment::ZERO),
+        }
+    }
+
+    /// Does it run, stopped or not?
+    pub fn running(&self) -> bool {
+        self.node.is_some()
+    }
+
+    /// Does it run and answer?
+    pub fn answers(&self) -> bool {
+        self.running() && !self.stopped
+    }
+}
+
+/// One machine's clocks against true time.
+#[derive(Clone, Debug)]
+pub struct Clock {
+    /// What the boot-time clock showed at the beginning of true time.
+    offset: i64,
+    /// How much faster it runs, in millionths.
+    drift: i64,
+    /// How far the wall clock is off, in milliseconds.
+    pub wall_off_ms: i64,
+    /// How long the machine slept in all.
+    pub slept: Duration,
+}
+
+/// 2026-01-01, so that times for people look like times.
+const WALL_START_MS: i64 = 1_767_225_600_000;
+
+impl Clock {
+    /// A clock somewhere, and a little wrong: crystals are good for 200 millionths.
+    pub fn new(chance: &mut Chance) -> Self {
+        let hour = 3_600_000_000;
+        Self {
+            offset: (hour + chance.below(1_000 * hour as u64) as i64),
+            drift: chance.below(401) as i64 - 200,
+            wall_off_ms: chance.below(200) as i64 - 100,
+            slept: Duration::ZERO,
+        }
+    }
+
+    /// What the boot-time clock shows.
+    pub fn boot(&self, now: Moment) -> Moment {
+        let now = now.as_micros() as i64;
+        Moment::from_micros((self.offset + now + now * self.drift / 1_000_000) as u64)
+    }
+
+    /// When, in true time, the boot-time clock shows this; never before it does.
+    pub fn truly(&self, boot: Moment) -> Moment {
+        if boot == Moment::NEVER {
+            return Moment::NEVER;
+        }
+        let span = (boot.as_micros() as i64).saturating_sub(self.offset).max(0);
+        let mut now = Moment::from_micros((span - span * self.drift / 1_000_000).max(0) as u64);
+        while self.boot(now) < boot {
+            now = now + Duration::from_micros(1);
+        }
+        now
+    }
+
+    /// What the wall clock shows, in milliseconds since 1970.
+    pub fn wall_ms(&self, now: Moment) -> u64 {
+        (WALL_START_MS + (now.as_micros() / 1_000) as i64 + self.wall_off_ms).max(0) as u64
+    }
+
+    /// What the monotonic clock shows, which stands still in sleep.
+    pub fn monotonic(&self, now: Moment) -> Duration {
+        Duration::from_micros(self.boot(now).as_micros()).saturating_sub(self.slept)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alarm_never_rings_early() {
+        for seed in 0..50 {
+            let clock = Clock::new(&mut Chance::new(seed));
+            for now in [0, 17, 1_000_000, 3_600_000_001] {
+                let boot = clock.boot(Moment::from_micros(now)) + Duration::from_micros(1_234_567);
+                assert!(clock.boot(clock.truly(boot)) >= boot);
+            }
+        }
+    }
+}

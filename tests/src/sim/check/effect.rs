@@ -1,0 +1,74 @@
+//! Does whoever acts have leave to, now? (PROTOCOL.md S6, S12; rule E1)
+//!
+//! Holds every action that leaves an agent against the true history of its register, and against whom it could reach.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use consensus::model::{Action, AgentId, AppState, Token};
+use consensus::moment::Moment;
+
+use super::Found;
+use super::register::Registers;
+
+/// Rule E1: a claim that was confirmed longer ago is none.
+const CONFIRMED_WITHIN: Duration = Duration::from_secs(5);
+/// Clocks that are a hundredth off, and the time a confirmation travels.
+const SLACK: Duration = Duration::from_secs(1);
+/// A stream that was cut off may still deliver for its idle timeout.
+const LATE: Duration = Duration::from_secs(4);
+
+/// Who could reach a majority, and until when.
+#[derive(Debug, Default)]
+pub struct Reach {
+    lost: BTreeMap<AgentId, Moment>,
+}
+
+impl Reach {
+    /// The network has changed: can this agent exchange words with a majority of voters?
+    pub fn refresh(&mut self, now: Moment, agent: &AgentId, majority: bool) {
+        match majority {
+            true => {
+                self.lost.remove(agent);
+            }
+            false => {
+                self.lost.entry(agent.clone()).or_insert(now);
+            }
+        }
+    }
+
+    /// An action leaves an agent.
+    pub fn on_act(
+        &self,
+        now: Moment,
+        agent: &AgentId,
+        action: &Action,
+        registers: &Registers,
+        found: &mut Found,
+    ) {
+        let token = action.token;
+        let about = format!("{agent} acts for {} with {token}", action.app);
+        if self.lost.get(agent).is_some_and(|lost| *lost + CONFIRMED_WITHIN + SLACK + LATE < now) {
+            let since = self.lost[agent];
+            found.push(("a minority does nothing", format!("{about}, cut off since {since}")));
+        }
+        let covers = |state: &AppState| {
+            state
+                .claim
+                .as_ref()
+                .is_some_and(|claim| claim.agent == *agent && claim.term == action.term)
+                && Token::new(state.epoch, state.decision.attempt, state.phase.step()) == token
+        };
+        let mut history =
+            registers.history(&action.app).skip_while(|chosen| !covers(&chosen.state));
+        if history.next().is_none() {
+            found.push(("acts on what was chosen", format!("{about}: no such claim was chosen")));
+            return;
+        }
+        let Some(ended) = history.find(|chosen| !covers(&chosen.state)) else { return };
+        if ended.at + CONFIRMED_WITHIN + SLACK < now {
+            let (at, ballot) = (ended.at, ended.ballot);
+            found.push(("acts on a fresh claim", format!("{about}: over since {at} ({ballot})")));
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Has it come to rest where it should, and is everything still there? (PROTOCOL.md S10, S11; L1, L6)
+//!
+//! Asked of a world that is well again: what is agreed, what DNS answers, and which database takes writes must be one.
+
+use consensus::model::{AppId, AppState, Driver, Phase};
+
+use crate::sim::simulation::Simulation;
+use crate::sim::world::{Host, Role};
+
+/// Why an app has not come to rest; `None` once it has.
+pub fn unsettled(simulation: &Simulation, app: &AppId) -> Option<String> {
+    let Some(agreed) = simulation.agreed(app) else { return Some("never agreed".into()) };
+    if agreed.phase != Phase::Idle {
+        let claim = agreed.claim.as_ref().map_or("nobody".into(), |claim| claim.agent.to_string());
+        let decision = &agreed.decision;
+        return Some(format!(
+            "epoch {} ({}, {} to {}) is still {} with {claim}",
+            agreed.epoch, decision.kind, decision.from, decision.to, agreed.phase
+        ));
+    }
+    for (place, agent) in simulation.agents.iter().enumerate() {
+        if !agent.answers() {
+            continue;
+        }
+        match simulation.held(place, app) {
+            Some(held) if held.epoch == agreed.epoch && held.phase == Phase::Idle => {}
+            Some(held) => {
+                let id = &agent.id;
+                return Some(format!("{id} holds epoch {} {}", held.epoch, held.phase));
+            }
+            None => return Some(format!("{} knows nothing of it", agent.id)),
+        }
+    }
+    names_another(simulation, &agreed).or_else(|| takes_no_writes(simulation, &agreed))
+}
+
+/// What an outside server says in place of what was agreed.
+fn names_another(simulation: &Simulation, agreed: &AppState) -> Option<String> {
+    agreed.definition.records.iter().find_map(|record| {
+        let Driver::Rfc2136 { server, .. } = &record.driver else { return None };
+        let held = simulation.world.servers.get(server).and_then(|s| s.names.get(&record.name));
+        let data = held.and_then(|name| name.sets.get(&record.kind));
+        let wanted = record.values.get(&agreed.active);
+        (data != wanted)
+            .then(|| format!("{} is {data:?}, agreed was {}", record.name, agreed.active))
+    })
+}
+
+/// Why the active stack's database takes no writes.
+fn takes_no_writes(simulation: &Simulation, agreed: &AppState) -> Option<String> {
+    let id = simulation.database(&agreed.definition.name, &agreed.active)?;
+    let database = &simulation.world.databases[&id];
+    match (&database.role, database.read_only, database.host) {
+        (Role::Primary, false, Host::Up) => None,
+        (Role::Primary, true, _) => Some(format!("{id} is still closed")),
+        (Role::Primary, _, host) => Some(format!("{id} is {host:?}")),
+        (Role::Replica { .. }, ..) => Some(format!("{id} is a replica")),
+    }
+}
+
+/// Acknowledged writes that are gone, though each had waited for a replica.
+pub fn lost(simulation: &Simulation, app: &AppId) -> Option<String> {
+    let agreed = simulation.agreed(app)?;
+    let id = simulation.database(app, &agreed.active)?;
+    let lost = simulation.world.lost(app, &id);
+    let acknowledged = simulation.world.ledger[app].len();
+    (!lost.is_empty()).then(|| {
+        format!(
+            "{} of {acknowledged} acknowledged writes are not in {id}: {:?}",
+            lost.len(),
+            lost[0]
+        )
+    })
+}

@@ -1,0 +1,230 @@
+//! Is every register one register? (PROTOCOL.md S1, S2, S4; C1)
+//!
+//! Learns from disks alone what is truly chosen: a value that a majority of all voters has made durable at one ballot.
+//! What agents believe to be chosen is held against that.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use consensus::codec;
+use consensus::message::Value;
+use consensus::model::{AcceptorId, AppId, AppState, Ballot, DecisionKind, Phase, Token, Voters};
+use consensus::moment::Moment;
+
+use super::Found;
+
+type Hash = [u8; 32];
+
+/// A value that was chosen.
+#[derive(Clone, Debug)]
+pub struct Chosen {
+    /// At which ballot.
+    pub ballot: Ballot,
+    /// When, in true time.
+    pub at: Moment,
+    /// What.
+    pub state: Arc<AppState>,
+    hash: Hash,
+}
+
+/// One value that follows from another, both part of the agreed history.
+#[derive(Clone, Debug)]
+pub struct Link {
+    /// The value before; `None` before the first.
+    pub before: Option<Arc<AppState>>,
+    /// The value after.
+    pub after: Arc<AppState>,
+    /// The ballot at which the value after was first proposed.
+    pub ballot: Ballot,
+    hash: Hash,
+}
+
+/// Every register, as it truly is.
+#[derive(Debug)]
+pub struct Registers {
+    voters: Voters,
+    values: BTreeMap<Hash, (Ballot, Arc<AppState>)>,
+    ballots: BTreeMap<(AppId, Ballot), Hash>,
+    holders: BTreeMap<(AppId, Ballot), BTreeSet<AcceptorId>>,
+    chosen: BTreeMap<AppId, BTreeMap<Ballot, Chosen>>,
+    linked: BTreeSet<Hash>,
+}
+
+impl Registers {
+    /// Empty registers of these voters.
+    pub fn new(voters: Voters) -> Self {
+        Self {
+            voters,
+            values: BTreeMap::new(),
+            ballots: BTreeMap::new(),
+            holders: BTreeMap::new(),
+            chosen: BTreeMap::new(),
+            linked: BTreeSet::new(),
+        }
+    }
+
+    /// The chosen value of the highest ballot.
+    pub fn latest(&self, app: &AppId) -> Option<&Chosen> {
+        self.chosen.get(app)?.values().next_back()
+    }
+
+    /// Every chosen value, in the order of ballots.
+    pub fn history(&self, app: &AppId) -> impl Iterator<Item = &Chosen> {
+        self.chosen.get(app).into_iter().flat_map(BTreeMap::values)
+    }
+
+    /// S2: one ballot carries at most one value, ever. Called for every proposal that leaves and every record of one.
+    pub fn on_value(
+        &mut self,
+        app: &AppId,
+        ballot: Ballot,
+        value: &Value,
+        found: &mut Found,
+    ) -> Hash {
+        let hash = value.hash();
+        let known = *self.ballots.entry((app.clone(), ballot)).or_insert(hash);
+        if known != hash {
+            found.push(("one value a ballot", format!("{app}: two values at {ballot}")));
+        }
+        if let Entry::Vacant(entry) = self.values.entry(hash) {
+            match codec::decode::<AppState>(value.bytes()) {
+                Ok(state) => {
+                    entry.insert((ballot, Arc::new(state)));
+                }
+                Err(error) => {
+                    found.push(("one value a ballot", format!("{app} at {ballot}: {error}")));
+                }
+            }
+        }
+        hash
+    }
+
+    /// A voter has made a value durable. Returns what that adds to the agreed history, oldest first.
+    pub fn on_accepted(
+        &mut self,
+        now: Moment,
+        voter: AcceptorId,
+        (app, ballot, value): (&AppId, Ballot, &Value),
+        found: &mut Found,
+    ) -> Vec<Link> {
+        let hash = self.on_value(app, ballot, value, found);
+        let holders = self.holders.entry((app.clone(), ballot)).or_default();
+        holders.insert(voter);
+        let chosen = self.chosen.entry(app.clone()).or_default();
+        let Some((_, state)) = self.values.get(&hash) else { return vec![] };
+        if chosen.contains_key(&ballot) || !self.voters.quorum(holders) {
+            return vec![];
+        }
+        let fresh = Chosen { ballot, at: now, state: state.clone(), hash };
+        chosen.insert(ballot, fresh);
+        self.link(app, ballot, found)
+    }
+
+    /// No agent holds for chosen what a majority does not hold.
+    pub fn on_learned(&self, app: &AppId, ballot: Ballot, value: &Value, found: &mut Found) {
+        let truly = self.chosen.get(app).and_then(|chosen| chosen.get(&ballot));
+        if truly.is_none_or(|truly| truly.hash != value.hash()) {
+            found.push(("chosen by a majority", format!("{app}: {ballot} is taken for chosen")));
+        }
+    }
+
+    /// S1: chosen values form a chain in the order of their ballots. Looks at the neighbours on both sides.
+    fn link(&mut self, app: &AppId, ballot: Ballot, found: &mut Found) -> Vec<Link> {
+        let chosen = &self.chosen[app];
+        let this = &chosen[&ballot];
+        let below = chosen.range(..ballot).next_back().map(|(_, chosen)| chosen);
+        let above = chosen.range(ballot..).nth(1).map(|(_, chosen)| chosen);
+        let mut links = self.walk(app, below, this, found);
+        if let Some(above) = above {
+            links.extend(self.walk(app, Some(this), above, found));
+        }
+        links.retain(|link| self.linked.insert(link.hash));
+        links
+    }
+
+    /// The way from one chosen value to another: directly, or over values that were completed on the way.
+    fn walk(
+        &self,
+        app: &AppId,
+        from: Option<&Chosen>,
+        to: &Chosen,
+        found: &mut Found,
+    ) -> Vec<Link> {
+        /// Values completed for others between two that a majority holds: more than this is a broken chain.
+        const STEPS: usize = 64;
+        let mut links = Vec::new();
+        let mut at = to.hash;
+        for _ in 0..STEPS {
+            if from.is_some_and(|from| from.hash == at) {
+                links.reverse();
+                return links;
+            }
+            let Some((ballot, after)) = self.values.get(&at) else { break };
+            let before = self.values.get(&after.previous).map(|(_, state)| state.clone());
+            let first = after.previous == [0; 32];
+            links.push(Link { before, after: after.clone(), ballot: *ballot, hash: at });
+            if first && from.is_none() {
+                links.reverse();
+                return links;
+            }
+            at = after.previous;
+        }
+        let from = from.map_or_else(|| "nothing".into(), |from| from.ballot.to_string());
+        found.push(("one chain", format!("{app}: {} does not follow from {from}", to.ballot)));
+        vec![]
+    }
+}
+
+/// S4: one decision an epoch, epochs grow by one, tokens grow within an epoch, and there is no way back from a promotion.
+pub fn follows(link: &Link, found: &mut Found) {
+    let after = &link.after;
+    let app = &after.definition.name;
+    let mut broken = |what: String| {
+        let epoch = after.epoch;
+        found.push(("one decision an epoch", format!("{app} epoch {epoch}: {what}")));
+    };
+    if after.decision.epoch != after.epoch {
+        broken(format!("its decision is of epoch {}", after.decision.epoch));
+    }
+    if after.definition.stack(&after.active).is_none() {
+        broken(format!("{} is no stack of it", after.active));
+    }
+    let Some(before) = &link.before else { return };
+    let token =
+        |state: &AppState| Token::new(state.epoch, state.decision.attempt, state.phase.step());
+    if after.active != before.active && after.active != after.decision.to {
+        broken(format!("active {}, decided for {}", after.active, after.decision.to));
+    }
+    if after.epoch == before.epoch {
+        let subject = |state: &AppState| {
+            let decision = &state.decision;
+            (decision.kind, decision.from.clone(), decision.to.clone(), decision.by.clone())
+        };
+        if subject(after) != subject(before) || after.revision != before.revision {
+            broken(format!("{:?} became {:?}", subject(before), subject(after)));
+        }
+        if after.phase != Phase::Idle && token(after) < token(before) {
+            broken(format!("token {} after {}", token(after), token(before)));
+        }
+        let terms = (before.claim.as_ref(), after.claim.as_ref());
+        if let (Some(old), Some(new)) = terms {
+            let same = (&old.agent, old.instance) == (&new.agent, new.instance);
+            if new.term < old.term || (!same && new.term == old.term) {
+                broken(format!("claim {new:?} after {old:?}"));
+            }
+        }
+        return;
+    }
+    if after.epoch != before.epoch.next() {
+        broken(format!("follows epoch {}", before.epoch));
+    }
+    if before.phase == Phase::Promoting {
+        broken("left a promotion behind".into());
+    }
+    let redefined = after.revision != before.revision || after.definition != before.definition;
+    let applied = after.decision.kind == DecisionKind::Apply;
+    if redefined && (!applied || before.phase != Phase::Idle) {
+        broken(format!("redefined by {} in {}", after.decision.kind, before.phase));
+    }
+}

@@ -1,0 +1,246 @@
+//! What a run is about: who the agents are, and which apps they watch.
+//!
+//! Only builds configurations and definitions; everything random in them comes from the caller.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use consensus::config::{BallotStore, Config, Mutant};
+use consensus::model::{
+    AcceptorId, AgentId, AppId, DataPolicy, Database, Definition, Driver, Endpoint, Engine, Expect,
+    Fencing, MeshId, Mode, ProbePolicy, Record, RecordData, RecordKind, Region, Scheme, Stack,
+    StackId, TargetName, Voter, Voters,
+};
+use ring::signature::{Ed25519KeyPair, KeyPair};
+
+use super::chance::Chance;
+
+/// A name that is written in this crate and therefore one.
+pub fn name<T: std::str::FromStr>(text: &str) -> T {
+    text.parse().ok().expect("names in tests are names")
+}
+
+/// The credential of every simulated database.
+pub const DATABASE_CREDENTIAL: &str = "database";
+/// The credential of every simulated DNS server.
+pub const DNS_CREDENTIAL: &str = "dns-key";
+/// The one DNS server outside.
+pub const DNS_SERVER: &str = "192.0.2.53:53";
+
+/// A mesh: voters spread over regions, and observers.
+#[derive(Clone, Debug)]
+pub struct MeshShape {
+    /// The region of every voter.
+    pub voters: Vec<u64>,
+    /// The region of every observer.
+    pub observers: Vec<u64>,
+    /// One safety rule to break.
+    pub mutant: Option<Mutant>,
+}
+
+impl MeshShape {
+    /// As many voters, spread evenly over as many regions.
+    pub fn spread(voters: u64, regions: u64) -> Self {
+        Self {
+            voters: (0..voters).map(|v| v % regions + 1).collect(),
+            observers: vec![],
+            mutant: None,
+        }
+    }
+
+    /// The configuration of every agent, voters first. Their keys come from chance.
+    pub fn configs(&self, chance: &mut Chance) -> Vec<Config> {
+        let stores: Vec<BallotStore> = self.voters.iter().map(|_| store(chance)).collect();
+        let members =
+            self.voters.iter().zip(&stores).enumerate().map(|(index, (region, store))| {
+                let key =
+                    Ed25519KeyPair::from_seed_unchecked(&store.seed).expect("32 bytes are a seed");
+                Voter {
+                    acceptor: store.acceptor,
+                    agent: agent_name(index),
+                    region: region_name(*region),
+                    key: key.public_key().as_ref().try_into().expect("32 bytes"),
+                }
+            });
+        let voters = Voters { mesh: MeshId(1), version: 1, members: members.collect() };
+        let everybody = self.voters.iter().chain(&self.observers);
+        let config = |(index, region): (usize, &u64)| Config {
+            agent: agent_name(index),
+            region: region_name(*region),
+            address: format!("{}:4790", agent_name(index)),
+            voters: voters.clone(),
+            ballots: stores.get(index).cloned(),
+            quarantined: false,
+            credentials: vec![name(DATABASE_CREDENTIAL), name(DNS_CREDENTIAL)],
+            mutant: self.mutant,
+        };
+        everybody.enumerate().map(config).collect()
+    }
+}
+
+/// `a1`, `a2`, …
+pub fn agent_name(index: usize) -> AgentId {
+    name(&format!("a{}", index + 1))
+}
+
+fn region_name(number: u64) -> Region {
+    name(&format!("r{number}"))
+}
+
+fn store(chance: &mut Chance) -> BallotStore {
+    let mut seed = [0; 32];
+    for bytes in seed.chunks_mut(8) {
+        bytes.copy_from_slice(&chance.bits().to_le_bytes());
+    }
+    let acceptor = AcceptorId(u128::from(chance.bits()) << 64 | u128::from(chance.bits()));
+    BallotStore { acceptor, seed }
+}
+
+/// An app, in the few words in which runs differ.
+#[derive(Clone, Debug)]
+pub struct AppShape {
+    /// Its name.
+    pub name: AppId,
+    /// Its stacks, the first of them active.
+    pub stacks: Vec<StackId>,
+    /// Web endpoints a stack.
+    pub endpoints: usize,
+    /// Does every stack have a database?
+    pub database: bool,
+    /// Does the primary wait for the second stack's replica before it acknowledges?
+    pub synchronous: bool,
+    /// Are its records in an outside server, by RFC 2136?
+    pub outside: bool,
+    /// May its web use the other stack's database?
+    pub across: bool,
+    /// After an automatic failover.
+    pub cooldown: Duration,
+    /// How targets are looked at.
+    pub probe: ProbePolicy,
+    /// In how many regions a stack must be seen down.
+    pub regions: usize,
+}
+
+impl AppShape {
+    /// An app of web endpoints alone, in two stacks, with the defaults of PRODUCT.md but no cooldown.
+    pub fn web(app: &str) -> Self {
+        Self {
+            name: name(app),
+            stacks: vec![name("east"), name("west")],
+            endpoints: 1,
+            database: false,
+            synchronous: false,
+            outside: false,
+            across: false,
+            cooldown: Duration::ZERO,
+            probe: ProbePolicy {
+                interval: Duration::from_secs(5),
+                timeout: Duration::from_secs(4),
+                window: Duration::from_secs(8),
+            },
+            regions: 2,
+        }
+    }
+
+    /// The same with a database in every stack.
+    pub fn with_database(app: &str, synchronous: bool) -> Self {
+        Self { database: true, synchronous, ..Self::web(app) }
+    }
+
+    /// What `quorate apply` would put before the voters.
+    pub fn definition(&self) -> Definition {
+        Definition {
+            name: self.name.clone(),
+            mode: Mode::Automatic,
+            cooldown: self.cooldown,
+            regions: self.regions,
+            probe: self.probe,
+            data: DataPolicy {
+                max_loss_bytes: if self.synchronous { 0 } else { LOSS_BUDGET },
+                fencing: Fencing::BestEffort,
+                across: self.across,
+            },
+            zones: vec![],
+            stacks: self.stacks.iter().enumerate().map(|(i, s)| self.stack(i, s)).collect(),
+            records: vec![self.record()],
+        }
+    }
+
+    fn stack(&self, index: usize, stack: &StackId) -> Stack {
+        let endpoint = |number: usize| Endpoint {
+            name: name(&format!("web-{}", number + 1)),
+            scheme: Scheme::Http,
+            address: format!("198.51.100.{}", index + 1),
+            port: 80 + number as u16,
+            path: "/".into(),
+            host: None,
+            expect: Expect::default(),
+            authority: None,
+        };
+        let database = Database {
+            name: database_name(),
+            engine: Engine::Postgres,
+            address: format!("198.51.100.{}", index + 1),
+            port: 5432,
+            credential: name(DATABASE_CREDENTIAL),
+        };
+        Stack {
+            name: stack.clone(),
+            site: name(stack.as_str()),
+            endpoints: (0..self.endpoints).map(endpoint).collect(),
+            databases: self.database.then_some(database).into_iter().collect(),
+        }
+    }
+
+    fn record(&self) -> Record {
+        let address = |index: usize| {
+            RecordData::Address(IpAddr::V4(Ipv4Addr::new(198, 51, 100, index as u8 + 1)))
+        };
+        let values: BTreeMap<_, _> =
+            self.stacks.iter().enumerate().map(|(i, s)| (s.clone(), vec![address(i)])).collect();
+        Record {
+            name: format!("{}.example.com", self.name),
+            kind: RecordKind::A,
+            ttl: 30,
+            values,
+            driver: match self.outside {
+                false => Driver::BuiltIn,
+                true => Driver::Rfc2136 {
+                    server: DNS_SERVER.into(),
+                    zone: "example.com".into(),
+                    credential: name(DNS_CREDENTIAL),
+                },
+            },
+        }
+    }
+}
+
+/// What an asynchronous app may lose: one segment of PostgreSQL's log, the default of PROTOCOL.md C.5.
+const LOSS_BUDGET: u64 = 16 * 1024 * 1024;
+
+/// The name of every simulated database.
+pub fn database_name() -> TargetName {
+    name("db")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_region_of_a_spread_mesh_holds_a_majority() {
+        let configs = MeshShape::spread(5, 3).configs(&mut Chance::new(1));
+        let voters = &configs[0].voters;
+        assert!(voters.regions().values().all(|count| *count < voters.majority()));
+    }
+
+    #[test]
+    fn an_app_has_records_for_all_its_stacks() {
+        let definition = AppShape::with_database("shop", true).definition();
+        assert!(definition.has_databases());
+        for record in &definition.records {
+            assert_eq!(record.values.len(), definition.stacks.len());
+        }
+    }
+}

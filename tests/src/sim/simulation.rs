@@ -1,0 +1,317 @@
+//! Where everything meets: one heap of events, one step after the other, and every checker after each.
+//!
+//! Drives each node exactly as production does: one input, then all outputs in order, then wait. A record is durable
+//! before anything behind it in the queue is performed, and a crash at a record performs nothing behind it.
+
+mod drive;
+mod errand;
+mod mesh;
+mod trade;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use consensus::config::Mutant;
+use consensus::message::Message;
+use consensus::model::{AgentId, AppId, AppState, Definition, Report, TargetId};
+use consensus::moment::Moment;
+use consensus::outbox::{Answer, Command, CommandId, Input};
+
+use super::agent::Agent;
+use super::chance::Chance;
+use super::check::effect::Reach;
+use super::check::evidence::Truth;
+use super::check::register::Registers;
+use super::check::store::Words;
+use super::check::{Found, Violation};
+use super::network::{Network, Place, Way};
+use super::scene::{AppShape, MeshShape};
+use super::transcript::Transcript;
+use super::weather::{Rates, Weather};
+use super::world::World;
+pub use errand::Errand;
+pub use trade::Trade;
+
+/// Something that will happen.
+pub enum Event {
+    /// A message arrives.
+    Deliver {
+        /// From whom.
+        from: Place,
+        /// At whom.
+        to: Place,
+        /// How.
+        way: Way,
+        /// What.
+        message: Message,
+    },
+    /// What an agent asked for ends: for this run of it only.
+    Input {
+        /// Whose.
+        to: Place,
+        /// Which run.
+        run: u64,
+        /// What it learns.
+        input: Input,
+    },
+    /// An agent reads its clocks.
+    Clocks {
+        /// Whose.
+        to: Place,
+        /// Which run.
+        run: u64,
+    },
+    /// A link is to be looked at.
+    Link(Place, Place),
+    /// An action arrives at the outside.
+    Errand(Box<Errand>),
+    /// Clients of an app do their business.
+    Trade(AppId),
+    /// Replicas of an app catch up.
+    Replicate(AppId),
+    /// An agent starts.
+    Start(Place),
+    /// A stopped agent goes on.
+    Resume(Place),
+    /// The weather changes.
+    Weather(Weather),
+}
+
+/// A run.
+pub struct Simulation {
+    /// True time since the beginning.
+    pub now: Moment,
+    /// The agents, voters first.
+    pub agents: Vec<Agent>,
+    /// What lies between them.
+    pub network: Network,
+    /// What lies outside.
+    pub world: World,
+    /// The clients of every app, and what it was defined as.
+    pub apps: BTreeMap<AppId, Trade>,
+    /// How likely what is.
+    pub rates: Rates,
+    /// All that is random from here on.
+    pub chance: Chance,
+    /// What was said.
+    pub transcript: Transcript,
+    /// The registers as they truly are.
+    pub registers: Registers,
+    /// What was broken.
+    pub violations: Vec<Violation>,
+    /// What became of commands.
+    pub answers: BTreeMap<u64, Answer>,
+    /// What happened how often, for the swarm's table.
+    pub tally: BTreeMap<&'static str, u64>,
+    words: Words,
+    truth: Truth,
+    reach: Reach,
+    heap: BTreeMap<(Moment, u64), Event>,
+    number: u64,
+    commands: u64,
+}
+
+impl Simulation {
+    /// A mesh that has not been started, and a world with these apps, all well.
+    pub fn new(mesh: &MeshShape, apps: &[AppShape], seed: u64, kept: bool) -> Self {
+        let mut chance = Chance::new(seed);
+        let configs = mesh.configs(&mut chance.fork());
+        let regions: Vec<&str> = configs.iter().map(|config| config.region.as_str()).collect();
+        let farthest = chance.between(Duration::from_millis(3), Duration::from_millis(90));
+        let network = Network::new(&regions, farthest, &mut chance.fork());
+        let voters = configs[0].voters.clone();
+        let mut world = World::default();
+        world.token_ignored = mesh.mutant == Some(Mutant::TokenIgnored);
+        for app in apps {
+            world.build(&app.definition(), app.synchronous);
+        }
+        let mut clocks = chance.fork();
+        let agents = configs.into_iter().map(|config| Agent::new(config, &mut clocks)).collect();
+        let mut simulation = Self {
+            now: Moment::ZERO,
+            agents,
+            network,
+            world,
+            apps: apps.iter().map(|app| (app.name.clone(), Trade::new(app))).collect(),
+            rates: Rates::default(),
+            chance,
+            transcript: Transcript::new(kept),
+            registers: Registers::new(voters),
+            violations: Vec::new(),
+            answers: BTreeMap::new(),
+            tally: BTreeMap::new(),
+            words: Words::default(),
+            truth: Truth::default(),
+            reach: Reach::default(),
+            heap: BTreeMap::new(),
+            number: 0,
+            commands: 0,
+        };
+        for app in apps {
+            simulation.after(Duration::from_millis(500), Event::Trade(app.name.clone()));
+        }
+        simulation
+    }
+
+    /// Lets something happen after a while.
+    pub fn after(&mut self, span: Duration, event: Event) {
+        self.at(self.now + span, event);
+    }
+
+    /// Lets something happen then, or now if that has passed.
+    pub fn at(&mut self, at: Moment, event: Event) {
+        self.number += 1;
+        self.heap.insert((at.max(self.now), self.number), event);
+    }
+
+    /// The next thing that happens, and every check of it. False once nothing will ever happen again.
+    pub fn step(&mut self) -> bool {
+        let event = self.heap.first_key_value().map_or(Moment::NEVER, |((at, _), _)| *at);
+        let wake = self.agents.iter().enumerate().map(|(place, agent)| (agent.wake, place)).min();
+        match wake {
+            Some((wake, place)) if wake < event => {
+                self.now = self.now.max(wake);
+                self.wake(place);
+            }
+            _ if event == Moment::NEVER => return false,
+            _ => {
+                let ((at, _), event) = self.heap.pop_first().expect("was just seen");
+                self.now = at;
+                self.happen(event);
+            }
+        }
+        true
+    }
+
+    /// Everything up to then.
+    pub fn run_until(&mut self, end: Moment) {
+        while self.next() <= end && self.violations.len() < VIOLATIONS_KEPT && self.step() {}
+        self.now = self.now.max(end);
+    }
+
+    /// Everything of the time to come.
+    pub fn run_for(&mut self, span: Duration) {
+        self.run_until(self.now + span);
+    }
+
+    /// When the next thing happens.
+    fn next(&self) -> Moment {
+        let event = self.heap.first_key_value().map_or(Moment::NEVER, |((at, _), _)| *at);
+        self.agents.iter().map(|agent| agent.wake).fold(event, Moment::min)
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Deliver { from, to, way, message } => self.deliver(from, to, way, message),
+            Event::Input { to, run, input } => {
+                if self.agents[to].run == run {
+                    self.input(to, input);
+                }
+            }
+            Event::Clocks { to, run } => {
+                if self.agents[to].run == run && self.agents[to].running() {
+                    self.read_clocks(to);
+                    self.after(Duration::from_secs(1), Event::Clocks { to, run });
+                }
+            }
+            Event::Link(one, other) => self.look_at_link(one, other),
+            Event::Errand(errand) => self.arrive(*errand),
+            Event::Trade(app) => self.trade(&app),
+            Event::Replicate(app) => self.world.replicate(self.now, &app),
+            Event::Start(place) => self.start(place),
+            Event::Resume(place) => self.resume(place),
+            Event::Weather(weather) => self.strike(weather),
+        }
+    }
+
+    /// An agent's place by its name.
+    pub fn place(&self, agent: &AgentId) -> Option<Place> {
+        self.agents.iter().position(|other| other.id == *agent)
+    }
+
+    /// How many voters are a majority.
+    pub fn majority(&self) -> usize {
+        self.agents[0].config.voters.majority()
+    }
+
+    /// Asks an agent for something; its answer will be found under the number.
+    pub fn command(&mut self, place: Place, command: Command) -> u64 {
+        self.commands += 1;
+        let number = self.commands;
+        self.input(place, Input::Command(CommandId(number), command));
+        number
+    }
+
+    /// Puts an app before the mesh, by way of this agent.
+    pub fn apply(&mut self, place: Place, definition: Definition) -> u64 {
+        let definition = Arc::new(definition);
+        self.command(place, Command::Apply { definition, replaces: None, active: None })
+    }
+
+    /// Says what the world or the weather does.
+    pub fn say(&mut self, text: impl FnOnce() -> String) {
+        self.transcript.say(self.now, None, text);
+    }
+
+    /// Forgets the weather to come and requests that nobody waits for any more: they came, or never will.
+    pub fn forget_weather(&mut self) {
+        self.heap.retain(|_, event| match event {
+            Event::Weather(_) => false,
+            Event::Errand(errand) => errand.awaited(),
+            _ => true,
+        });
+    }
+
+    /// Counts something for the swarm's table.
+    pub fn count(&mut self, what: &'static str) {
+        *self.tally.entry(what).or_default() += 1;
+    }
+
+    /// Something is wrong.
+    pub fn report(&mut self, found: Found) {
+        for (checker, text) in found {
+            let violation = Violation { at: self.now, checker, text };
+            self.transcript.say(self.now, None, || format!("VIOLATION {violation}"));
+            self.violations.push(violation);
+        }
+    }
+
+    /// To be called whenever something outside has changed: what the truth is from now on.
+    pub fn outside_changed(&mut self) {
+        let mut found: Found = Vec::new();
+        let breaches = std::mem::take(&mut self.world.breaches);
+        found.extend(breaches.into_iter().map(|text| ("what the outside refuses", text)));
+        self.report(found);
+        let voters = self.agents[0].config.voters.clone();
+        let states: Vec<Arc<AppState>> =
+            self.apps.keys().filter_map(|app| self.agreed(app)).collect();
+        let states = states.iter().map(AsRef::as_ref);
+        self.truth.refresh(self.now, &self.world, &voters, states);
+    }
+
+    /// What is truly agreed about an app.
+    pub fn agreed(&self, app: &AppId) -> Option<Arc<AppState>> {
+        self.registers.latest(app).map(|chosen| chosen.state.clone())
+    }
+
+    /// What an agent that runs holds for agreed about an app.
+    pub fn held(&self, place: Place, app: &AppId) -> Option<Arc<AppState>> {
+        let node = self.agents[place].node.as_ref()?;
+        node.states().into_iter().find(|state| state.definition.name == *app)
+    }
+
+    /// The database of an app's stack.
+    pub fn database(&self, app: &AppId, stack: &consensus::model::StackId) -> Option<TargetId> {
+        let mut databases = self.world.databases.keys();
+        databases.find(|id| id.app == *app && id.stack == *stack).cloned()
+    }
+
+    /// An answer to what an agent asked for comes after a while.
+    fn answer(&mut self, place: Place, run: u64, span: Duration, report: Report) {
+        self.after(span, Event::Input { to: place, run, input: Input::Report(report) });
+    }
+}
+
+/// One broken rule breaks others; more than this says nothing new.
+const VIOLATIONS_KEPT: usize = 10;

@@ -1,0 +1,272 @@
+//! The loop around one node: exactly production's, with a disk that may fail at every record.
+
+use std::time::Duration;
+
+use consensus::message::{BallotBody, Message};
+use consensus::model::{Fault, FaultKind, Observation, Outcome, Phases};
+use consensus::moment::Moment;
+use consensus::node::Node;
+use consensus::outbox::{Input, Look, Note, Output};
+use consensus::saved::Entry;
+
+use super::{Event, Simulation};
+use crate::sim::agent::INBOX_LIMIT;
+use crate::sim::check::Found;
+use crate::sim::check::evidence;
+use crate::sim::check::register;
+use crate::sim::check::store::Words;
+use crate::sim::network::Place;
+
+/// More wakes than this within [`SPIN_WITHIN`], and the node spins.
+const SPINS: u32 = 200;
+const SPIN_WITHIN: Duration = Duration::from_millis(10);
+
+impl Simulation {
+    /// Starts an agent from its disk.
+    pub fn start(&mut self, place: Place) {
+        if self.agents[place].running() {
+            return;
+        }
+        // Connections of its last run end now; a process that starts knows of none.
+        self.reset_links(place);
+        let seed = self.chance.bits();
+        let agent = &mut self.agents[place];
+        let mut found: Found = Vec::new();
+        let saved = match agent.disk.restart() {
+            Ok(saved) => saved,
+            Err(damage) => {
+                self.report(vec![("saved before sent", format!("a store was {damage}"))]);
+                return;
+            }
+        };
+        Words::on_restart(&agent.id, &saved, agent.disk.durable(), &mut found);
+        agent.run += 1;
+        agent.stopped = false;
+        agent.inbox.clear();
+        let now = agent.clock.boot(self.now);
+        agent.node = Some(Node::new(agent.config.clone(), saved, now, seed));
+        let (run, id) = (agent.run, agent.id.clone());
+        self.transcript.say(self.now, Some(&id), || format!("starts, run {run}"));
+        self.report(found);
+        self.drain(place);
+        let span = self.chance.between(Duration::ZERO, Duration::from_secs(1));
+        self.after(span, Event::Clocks { to: place, run });
+        self.look_at_links();
+    }
+
+    /// Kills an agent: what it had not made durable is gone.
+    pub fn crash(&mut self, place: Place) {
+        let agent = &mut self.agents[place];
+        if agent.node.take().is_none() {
+            return;
+        }
+        agent.inbox.clear();
+        agent.wake = Moment::NEVER;
+        agent.stopped = false;
+        let id = agent.id.clone();
+        self.transcript.say(self.now, Some(&id), || "is killed".into());
+        self.count("crashes");
+        self.look_at_links();
+    }
+
+    /// Stops a process; what arrives waits.
+    pub fn stop(&mut self, place: Place) {
+        let agent = &mut self.agents[place];
+        if !agent.answers() {
+            return;
+        }
+        agent.stopped = true;
+        let id = agent.id.clone();
+        self.transcript.say(self.now, Some(&id), || "is stopped".into());
+        self.count("stops");
+        self.look_at_links();
+    }
+
+    /// Lets a stopped process go on: first its timers or first its sockets, as it happens.
+    pub fn resume(&mut self, place: Place) {
+        let agent = &mut self.agents[place];
+        if !agent.stopped {
+            return;
+        }
+        agent.stopped = false;
+        let id = agent.id.clone();
+        let (inbox, run) = (std::mem::take(&mut agent.inbox), agent.run);
+        self.transcript.say(self.now, Some(&id), || "goes on".into());
+        if self.chance.happens(0.5) {
+            self.read_clocks(place);
+        }
+        for input in inbox {
+            if self.agents[place].run == run {
+                self.input(place, input);
+            }
+        }
+        self.look_at_links();
+    }
+
+    /// Hands one input to a node and performs all that follows.
+    pub fn input(&mut self, place: Place, input: Input) {
+        let agent = &mut self.agents[place];
+        if agent.stopped {
+            if agent.inbox.len() < INBOX_LIMIT {
+                agent.inbox.push_back(input);
+            }
+            return;
+        }
+        let now = agent.clock.boot(self.now);
+        let Some(node) = &mut agent.node else { return };
+        // A look that ended while its process was stopped is only read now.
+        let input = match input {
+            Input::Observation(observation) => {
+                let took = now.since(observation.began);
+                Input::Observation(Observation { took: took.max(observation.took), ..observation })
+            }
+            other => other,
+        };
+        node.handle(now, input);
+        self.drain(place);
+    }
+
+    /// The time has come that a node asked for.
+    pub(super) fn wake(&mut self, place: Place) {
+        let agent = &mut self.agents[place];
+        if agent.stopped {
+            agent.wake = Moment::NEVER;
+            return;
+        }
+        let (wakes, since) = agent.wakes;
+        agent.wakes = match self.now.since(since) < SPIN_WITHIN {
+            true => (wakes + 1, since),
+            false => (1, self.now),
+        };
+        if wakes > SPINS {
+            let why = agent.node.as_ref().map_or("", |node| node.wake().1);
+            let text = format!("{} is woken all the time: {why}", agent.id);
+            agent.wake = Moment::NEVER;
+            return self.report(vec![("time passes", text)]);
+        }
+        self.input(place, Input::Wake);
+    }
+
+    /// Reads an agent's clocks for it.
+    pub(super) fn read_clocks(&mut self, place: Place) {
+        let agent = &self.agents[place];
+        if agent.stopped {
+            return;
+        }
+        let wall_ms = agent.clock.wall_ms(self.now);
+        let monotonic = agent.clock.monotonic(self.now);
+        self.input(place, Input::Clocks { wall_ms, monotonic });
+    }
+
+    /// Performs all outputs, in order, until none is left or the process is gone.
+    fn drain(&mut self, place: Place) {
+        while let Some(output) = self.agents[place].node.as_mut().and_then(Node::poll) {
+            self.perform(place, output);
+        }
+        let agent = &mut self.agents[place];
+        agent.wake = match &agent.node {
+            Some(node) => agent.clock.truly(node.wake().0).max(self.now),
+            None => Moment::NEVER,
+        };
+    }
+
+    fn perform(&mut self, place: Place, output: Output) {
+        match output {
+            Output::Save(entry) => self.save(place, entry),
+            Output::Send(to, message) => {
+                self.check_message(place, &message);
+                if let Some(to) = self.place(&to) {
+                    self.send(place, to, message);
+                }
+            }
+            Output::Probe(look) => self.look(place, look),
+            Output::Act(action) => self.act(place, &action),
+            Output::Note(note) => self.note(place, &note),
+            Output::Answer(id, answer) => {
+                let agent = self.agents[place].id.clone();
+                self.transcript.say(self.now, Some(&agent), || format!("answers: {answer:?}"));
+                self.answers.insert(id.0, answer);
+            }
+            // Everybody is linked with everybody who can be reached; how addresses are learnt is the mesh's business.
+            Output::Address(..) => {}
+        }
+    }
+
+    fn save(&mut self, place: Place, entry: Entry) {
+        let mut found: Found = Vec::new();
+        if self.chance.happens(self.rates.crash_before_save) {
+            let agent = &mut self.agents[place];
+            agent.disk.tear(&entry, &mut self.chance);
+            self.count("torn writes");
+            return self.crash_for_a_while(place);
+        }
+        let agent = &mut self.agents[place];
+        self.words.on_save(&agent.id, &entry, agent.disk.durable(), &mut found);
+        agent.disk.save(entry.clone());
+        let store = agent.config.ballots.as_ref().map(|store| store.acceptor);
+        match (entry, store) {
+            (Entry::Accepted { app, accepted }, Some(acceptor)) => {
+                let value = (&app, accepted.ballot, &accepted.value);
+                let links = self.registers.on_accepted(self.now, acceptor, value, &mut found);
+                for link in links {
+                    let voters = self.agents[place].config.voters.clone();
+                    register::follows(&link, &mut found);
+                    evidence::certified(&voters, &link, &mut found);
+                    self.truth.on_decided(self.now, &voters, &link, &mut found);
+                    self.decided(&link);
+                }
+            }
+            (Entry::Chosen { app, accepted }, _) => {
+                self.registers.on_learned(&app, accepted.ballot, &accepted.value, &mut found);
+            }
+            _ => {}
+        }
+        self.report(found);
+        if self.chance.happens(self.rates.crash_after_save) {
+            self.crash_for_a_while(place);
+        }
+    }
+
+    fn check_message(&mut self, place: Place, message: &Message) {
+        let Message::Ballot(ballot) = message else { return };
+        let mut found: Found = Vec::new();
+        let agent = &self.agents[place];
+        self.words.on_send(&agent.id, ballot, agent.disk.durable(), &mut found);
+        if let BallotBody::Accept { value, .. } = &ballot.body {
+            self.registers.on_value(&ballot.app, ballot.ballot, value, &mut found);
+        }
+        self.report(found);
+    }
+
+    fn look(&mut self, place: Place, look: Look) {
+        let agent = &self.agents[place];
+        let (run, began) = (agent.run, agent.clock.boot(self.now));
+        let id = agent.id.clone();
+        let (took, outcome) =
+            self.world.look(self.now, &id, &look.target, look.limit, &mut self.chance);
+        let outcome = match self.chance.happens(self.rates.own_trouble) {
+            true => Outcome::Invalid(Fault::new(FaultKind::Local, "too many open files")),
+            false => outcome,
+        };
+        let target = look.target;
+        let observation = Observation { target, began, took, phases: Phases::default(), outcome };
+        self.after(took, Event::Input { to: place, run, input: Input::Observation(observation) });
+    }
+
+    fn note(&mut self, place: Place, note: &Note) {
+        let agent = &self.agents[place].id;
+        self.transcript.say(self.now, Some(agent), || note.to_string());
+        if let Note::Alarm(what) = note {
+            let text = format!("{agent}: {what}");
+            self.report(vec![("no alarm", text)]);
+        }
+    }
+
+    /// Kills an agent and has it start again, in time or much later.
+    pub fn crash_for_a_while(&mut self, place: Place) {
+        self.crash(place);
+        let most = self.rates.restart_within;
+        let span = self.chance.between(Duration::from_millis(50), most);
+        self.after(span, Event::Start(place));
+    }
+}

@@ -1,0 +1,180 @@
+//! Actions on their way to the outside and back: late, lost, doubled, applied without an answer.
+
+use std::time::Duration;
+
+use consensus::model::{Action, ActionFault, ActionFaultKind, Effect, Phase, Report};
+use consensus::moment::Moment;
+
+use super::{Event, Simulation};
+use crate::sim::check::Found;
+use crate::sim::network::Place;
+use crate::sim::weather::Moments;
+use crate::sim::world::Arrival;
+
+/// A request that is on its way.
+#[derive(Clone, Debug)]
+pub struct Errand {
+    place: Place,
+    run: u64,
+    action: Action,
+    began: Moment,
+    /// Is anybody still waiting for the answer?
+    awaited: bool,
+    /// Does the answer get lost?
+    mute: bool,
+}
+
+impl Errand {
+    /// Is anybody still waiting for the answer?
+    pub fn awaited(&self) -> bool {
+        self.awaited
+    }
+}
+
+/// How long a request that waits for the outside is kept waiting before it is tried again there.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+impl Simulation {
+    /// An agent asks the outside for something.
+    pub(super) fn act(&mut self, place: Place, action: &Action) {
+        let agent = &self.agents[place];
+        let (run, now) = (agent.run, agent.clock.boot(self.now));
+        let mut found: Found = Vec::new();
+        self.reach.on_act(self.now, &agent.id, action, &self.registers, &mut found);
+        self.report(found);
+        self.count(effect_name(&action.effect));
+        if action.deadline < now {
+            let fault = ActionFault { kind: ActionFaultKind::Late, text: "too late".into() };
+            return self.answer(place, run, Duration::ZERO, report(action, Duration::ZERO, fault));
+        }
+        let step = action.token.0 & 0xff;
+        if self.killed_at(place, step, Moments::Before) {
+            return;
+        }
+        self.dispatch(place, run, action);
+        self.killed_at(place, step, Moments::After);
+    }
+
+    fn dispatch(&mut self, place: Place, run: u64, action: &Action) {
+        let rates = self.rates.clone();
+        let errand = Errand {
+            place,
+            run,
+            action: action.clone(),
+            began: self.now,
+            awaited: true,
+            mute: self.chance.happens(rates.answer_lost),
+        };
+        if self.chance.happens(rates.request_repeated) {
+            let span = self.chance.between(Duration::from_millis(10), Duration::from_secs(120));
+            let copy = Errand { awaited: false, ..errand.clone() };
+            self.count("late duplicates");
+            self.after(span, Event::Errand(Box::new(copy)));
+        }
+        let late = self.chance.happens(rates.request_late);
+        let lost = self.chance.happens(rates.request_lost);
+        if late || lost {
+            self.give_up(&errand);
+        }
+        let span = match late {
+            false => self.chance.between(Duration::from_millis(2), rates.outside_takes),
+            true => self.chance.between(action.limit, Duration::from_secs(60)),
+        };
+        if !lost {
+            let awaited = !late;
+            self.after(span, Event::Errand(Box::new(Errand { awaited, ..errand })));
+        }
+    }
+
+    /// A request is there.
+    pub(super) fn arrive(&mut self, errand: Errand) {
+        let agent = self.agents[errand.place].id.clone();
+        let arrival = self.world.arrive(self.now, &agent, &errand.action);
+        let token = errand.action.token;
+        self.outside_changed();
+        match arrival {
+            Arrival::Answered(result) => {
+                let what = effect_name(&errand.action.effect);
+                let mute = errand.mute || !errand.awaited;
+                self.say(|| {
+                    let heard = if mute { ", unheard" } else { "" };
+                    match &result {
+                        Ok(done) => format!("{what} with {token} of {agent}: {}{heard}", done.text),
+                        Err(no) => {
+                            format!("{what} with {token} of {agent} not: {}{heard}", no.text)
+                        }
+                    }
+                });
+                match (errand.awaited, errand.mute) {
+                    (false, _) => {}
+                    (true, true) => self.give_up(&errand),
+                    (true, false) => {
+                        let action = &errand.action;
+                        let back = self
+                            .chance
+                            .between(Duration::from_millis(1), Duration::from_millis(40));
+                        let report = Report {
+                            app: action.app.clone(),
+                            token,
+                            term: action.term,
+                            item: action.item,
+                            took: self.now.since(errand.began) + back,
+                            result,
+                        };
+                        self.answer(errand.place, errand.run, back, report);
+                    }
+                }
+            }
+            Arrival::Waits if self.now + PATIENCE < errand.began + errand.action.limit => {
+                self.after(PATIENCE, Event::Errand(Box::new(errand)));
+            }
+            Arrival::Waits | Arrival::Nowhere if errand.awaited => self.give_up(&errand),
+            Arrival::Waits | Arrival::Nowhere => {}
+        }
+    }
+
+    /// The agent's time limit passes without an answer.
+    fn give_up(&mut self, errand: &Errand) {
+        let limit = errand.action.limit;
+        let left = (errand.began + limit).since(self.now);
+        let text = format!("no answer within {} ms", limit.as_millis());
+        let fault = ActionFault { kind: ActionFaultKind::Unknown, text };
+        self.answer(errand.place, errand.run, left, report(&errand.action, limit, fault));
+    }
+
+    /// Is this the moment at which whoever carries out a step dies?
+    fn killed_at(&mut self, place: Place, step: u64, moment: Moments) -> bool {
+        let trap = (Phase::Idle.step() as u64 + step, moment);
+        let sprung =
+            self.rates.traps.contains(&trap) || self.chance.happens(self.rates.executor_killed);
+        if !sprung {
+            return false;
+        }
+        self.count("executors killed");
+        match self.rates.traps.remove(&trap) {
+            true => self.crash(place),
+            false => self.crash_for_a_while(place),
+        }
+        true
+    }
+}
+
+fn report(action: &Action, took: Duration, fault: ActionFault) -> Report {
+    Report {
+        app: action.app.clone(),
+        token: action.token,
+        term: action.term,
+        item: action.item,
+        took,
+        result: Err(fault),
+    }
+}
+
+fn effect_name(effect: &Effect) -> &'static str {
+    match effect {
+        Effect::Fence(_) => "fence",
+        Effect::Unfence(_) => "unfence",
+        Effect::Promote { .. } => "promote",
+        Effect::Publish { .. } => "publish",
+    }
+}

@@ -1,0 +1,102 @@
+//! Messages and links between the agents of a run.
+
+use consensus::message::Message;
+use consensus::outbox::Input;
+
+use super::{Event, Simulation};
+use crate::sim::network::{Place, RETRANSMIT, Turn, Way};
+
+impl Simulation {
+    /// Sends a message on its way, if the two are linked.
+    pub(super) fn send(&mut self, from: Place, to: Place, message: Message) {
+        if from == to {
+            let event = Event::Deliver { from, to, way: Way::Datagram, message };
+            return self.at(self.now, event);
+        }
+        let Some(connection) = self.network.connection(from, to) else { return };
+        let way = match message {
+            Message::Gossip(_) | Message::Pulse(_) | Message::Echo { .. } => Way::Datagram,
+            _ => Way::Stream(connection),
+        };
+        for span in self.network.travel(from, to, way, &mut self.chance) {
+            self.after(span, Event::Deliver { from, to, way, message: message.clone() });
+        }
+    }
+
+    /// A message is there, unless something came between.
+    pub(super) fn deliver(&mut self, from: Place, to: Place, way: Way, message: Message) {
+        if !self.agents[to].running() {
+            return;
+        }
+        if from != to {
+            let cut = self.network.edge(from, to).cut;
+            match way {
+                Way::Datagram if cut => return,
+                Way::Stream(generation)
+                    if self.network.connection(from, to) != Some(generation) =>
+                {
+                    return;
+                }
+                Way::Stream(_) if cut => {
+                    return self.after(RETRANSMIT, Event::Deliver { from, to, way, message });
+                }
+                _ => {}
+            }
+        }
+        let sender = self.agents[from].id.clone();
+        self.input(to, Input::Message(sender, message));
+    }
+
+    /// Looks at every link. To be called whenever the network or the life of an agent has changed.
+    pub fn look_at_links(&mut self) {
+        for one in 0..self.agents.len() {
+            for other in one + 1..self.agents.len() {
+                self.look_at_link(one, other);
+            }
+        }
+        for place in 0..self.agents.len() {
+            let reached = (0..self.agents[place].config.voters.members.len())
+                .filter(|voter| *voter == place || self.able(place, *voter))
+                .count();
+            let majority = reached >= self.majority();
+            self.reach.refresh(self.now, &self.agents[place].id, majority);
+        }
+    }
+
+    /// Looks at one link.
+    pub(super) fn look_at_link(&mut self, one: Place, other: Place) {
+        let able = self.able(one, other);
+        match self.network.turn(one, other, able, self.now) {
+            Turn::Stays => {}
+            Turn::Again(at) => self.at(at, Event::Link(one, other)),
+            Turn::Up => {
+                for (here, there) in [(one, other), (other, one)] {
+                    let agent = &self.agents[there];
+                    let linked = Input::Linked(agent.id.clone(), agent.config.address.clone());
+                    self.input(here, linked);
+                }
+            }
+            Turn::Down => self.unlinked(one, other),
+        }
+    }
+
+    /// Ends every connection of an agent that starts again: its old ones are of another run.
+    pub(super) fn reset_links(&mut self, place: Place) {
+        for other in (0..self.agents.len()).filter(|other| *other != place) {
+            if self.network.reset(place, other, self.now) {
+                self.unlinked(place, other);
+            }
+        }
+    }
+
+    fn unlinked(&mut self, one: Place, other: Place) {
+        for (here, there) in [(one, other), (other, one)] {
+            let gone = self.agents[there].id.clone();
+            self.input(here, Input::Unlinked(gone));
+        }
+    }
+
+    fn able(&self, one: Place, other: Place) -> bool {
+        self.agents[one].answers() && self.agents[other].answers() && self.network.open(one, other)
+    }
+}

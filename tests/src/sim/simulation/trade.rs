@@ -1,0 +1,111 @@
+//! Clients: they resolve a name, write to what it leads to, and some hold on to an old answer.
+
+use std::time::Duration;
+
+use consensus::model::{AppId, AppState, Definition, Driver, StackId};
+
+use super::{Event, Simulation};
+use crate::sim::check::register::Link;
+use crate::sim::scene::AppShape;
+
+/// One app's clients, and what they know.
+#[derive(Clone, Debug)]
+pub struct Trade {
+    /// What its owner wants it to be.
+    pub definition: Definition,
+    /// Was it told to wait for a replica?
+    pub synchronous: bool,
+    /// Do some clients override what SQL can only ask for?
+    pub stubborn: bool,
+    /// May writes be lost from now on, because a person said so?
+    pub excused: bool,
+    fresh: StackId,
+    stale: StackId,
+}
+
+impl Trade {
+    /// Clients that all know the first stack.
+    pub fn new(app: &AppShape) -> Self {
+        let first = app.stacks[0].clone();
+        Self {
+            definition: app.definition(),
+            synchronous: app.synchronous,
+            stubborn: false,
+            excused: false,
+            fresh: first.clone(),
+            stale: first,
+        }
+    }
+}
+
+impl Simulation {
+    /// A second in the life of an app's clients.
+    pub(super) fn trade(&mut self, app: &AppId) {
+        self.after(Duration::from_secs(1), Event::Trade(app.clone()));
+        let answer = self.resolve(app);
+        let forgets = self.chance.happens(0.02);
+        let Some(trade) = self.apps.get_mut(app) else { return };
+        if let Some(answer) = answer {
+            trade.fresh = answer;
+        }
+        if forgets {
+            trade.stale = trade.fresh.clone();
+        }
+        let writers = [(trade.fresh.clone(), false), (trade.stale.clone(), trade.stubborn)];
+        for (stack, stubborn) in writers {
+            let bytes = 64 + self.chance.below(4_000);
+            if let Some(database) = self.database(app, &stack) {
+                self.world.write(self.now, &database, bytes, stubborn);
+            }
+        }
+        let lag = self.chance.between(Duration::from_millis(1), self.rates.replica_lag);
+        self.after(lag, Event::Replicate(app.clone()));
+    }
+
+    /// What a resolver answers now: the stack that the records are of.
+    pub fn resolve(&mut self, app: &AppId) -> Option<StackId> {
+        let record = self.apps[app].definition.records.first()?.clone();
+        match &record.driver {
+            Driver::BuiltIn => {
+                let place = self.chance.below(self.agents.len() as u64) as usize;
+                self.held(place, app).map(|state| state.active.clone())
+            }
+            Driver::Rfc2136 { server, .. } => {
+                let name = self.world.servers.get(server)?.names.get(&record.name)?;
+                let data = name.sets.get(&record.kind)?;
+                record.values.iter().find(|(_, of_stack)| *of_stack == data).map(|(s, _)| s.clone())
+            }
+        }
+    }
+
+    /// Something was agreed.
+    pub(super) fn decided(&mut self, link: &Link) {
+        let after: &AppState = &link.after;
+        let fresh = link.before.as_ref().is_none_or(|before| before.epoch != after.epoch);
+        if fresh {
+            self.count(match after.decision.kind {
+                consensus::model::DecisionKind::Apply => "applied",
+                consensus::model::DecisionKind::Failover => "failovers",
+                consensus::model::DecisionKind::Switchover => "switchovers",
+                consensus::model::DecisionKind::Forced => "forced failovers",
+                consensus::model::DecisionKind::Abort => "aborts",
+            });
+            let app = after.definition.name.clone();
+            if let Some(trade) = self.apps.get_mut(&app) {
+                trade.definition = after.definition.as_ref().clone();
+            }
+            self.outside_changed();
+        }
+        self.say(|| {
+            format!(
+                "agreed for {}: epoch {} {} {}, {} to {}",
+                after.definition.name,
+                after.epoch,
+                after.decision.kind,
+                after.phase,
+                after.decision.from,
+                after.decision.to
+            )
+        });
+    }
+}

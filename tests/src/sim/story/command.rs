@@ -1,0 +1,351 @@
+//! The commands of stories.
+
+use std::collections::BTreeSet;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use consensus::model::{AppId, Phase, StackId};
+use consensus::outbox::Command;
+
+use super::{fold, truth};
+use crate::sim::check::outcome;
+use crate::sim::network::Place;
+use crate::sim::scene::{AppShape, MeshShape, agent_name};
+use crate::sim::simulation::Simulation;
+use crate::sim::weather::Moments;
+use crate::sim::world::{Host, Path, Web};
+
+/// Where a story is played.
+#[derive(Default)]
+pub struct Stage {
+    mesh: Option<MeshShape>,
+    apps: Vec<AppShape>,
+    simulation: Option<Simulation>,
+    heard: usize,
+    extra: String,
+    verbose: bool,
+}
+
+/// What is said too often to be read with pleasure, and follows from the rest.
+const BORING: [&str; 12] = [
+    "hears ",
+    "misses ",
+    "starts, run",
+    "may vote",
+    "abstains: started too recently",
+    "proposes ",
+    "gives up ",
+    "judges ",
+    "agreed for ",
+    "answers: Agreed",
+    "acts for",
+    "is done for",
+];
+
+impl Stage {
+    /// What was said since this was last asked.
+    pub fn said(&mut self) -> String {
+        let Some(simulation) = &self.simulation else { return String::new() };
+        let lines = &simulation.transcript.lines()[self.heard..];
+        let verbose = self.verbose;
+        let mut told =
+            fold(lines, |text| verbose || !BORING.iter().any(|boring| text.starts_with(boring)));
+        told.push_str(&std::mem::take(&mut self.extra));
+        self.heard = simulation.transcript.lines().len();
+        told
+    }
+
+    /// Does what one line says.
+    ///
+    /// # Errors
+    /// If it is no command, or something in it is not what it should be.
+    pub fn perform(&mut self, line: &str) -> Result<(), String> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let (verb, words) = words.split_first().ok_or("nothing to do")?;
+        match *verb {
+            "mesh" => {
+                self.mesh = Some(mesh(words)?);
+                Ok(())
+            }
+            "app" => {
+                self.apps.push(app(words)?);
+                Ok(())
+            }
+            "start" => self.start(words),
+            "verbose" => {
+                self.verbose = true;
+                Ok(())
+            }
+            "state" => {
+                let told = truth(self.simulation()?);
+                self.extra.push_str(&told);
+                Ok(())
+            }
+            "why" => self.why(words),
+            _ => perform(self.simulation()?, verb, words),
+        }
+    }
+
+    fn simulation(&mut self) -> Result<&mut Simulation, String> {
+        self.simulation.as_mut().ok_or_else(|| "nothing has been started".to_owned())
+    }
+
+    /// `start [seed]`: everybody starts, and every app is applied and qualifies.
+    fn start(&mut self, words: &[&str]) -> Result<(), String> {
+        let seed = words.first().map_or(Ok(1), |word| parse(word))?;
+        let mesh = self.mesh.clone().unwrap_or_else(|| MeshShape::spread(5, 3));
+        let mut simulation = Simulation::new(&mesh, &self.apps, seed, true);
+        for place in 0..simulation.agents.len() {
+            simulation.start(place);
+        }
+        simulation.run_for(Duration::from_secs(10));
+        for app in &self.apps {
+            simulation.apply(0, app.definition());
+            simulation.run_for(Duration::from_secs(2));
+        }
+        simulation.run_until(consensus::moment::Moment::from_micros(100_000_000));
+        simulation.outside_changed();
+        self.heard = simulation.transcript.lines().len();
+        let told = truth(&simulation);
+        self.extra.push_str(&told);
+        self.simulation = Some(simulation);
+        Ok(())
+    }
+
+    /// `why AGENT APP`: what this agent says will happen, and what stands against it.
+    fn why(&mut self, words: &[&str]) -> Result<(), String> {
+        let [agent, app] = words else { return Err("expected an agent and an app".into()) };
+        let simulation = self.simulation()?;
+        let place = place(simulation, agent)?;
+        let now = simulation.agents[place].clock.boot(simulation.now);
+        let node = simulation.agents[place].node.as_ref().ok_or("it does not run")?;
+        let view = node.view(now);
+        let quorum = view.quorum.why.map_or(String::new(), |why| format!("; {why}"));
+        let wanted = |view: &&consensus::view::AppView| view.app.as_str() == *app;
+        let view = view.apps.iter().find(wanted).ok_or("it knows no such app")?;
+        let mut told = format!("{agent} on {app}: {}{quorum}\n", view.next);
+        for why in &view.unready {
+            told.push_str(&format!("  not ready: {why}\n"));
+        }
+        self.extra.push_str(&told);
+        Ok(())
+    }
+}
+
+fn perform(simulation: &mut Simulation, verb: &str, words: &[&str]) -> Result<(), String> {
+    match (verb, words) {
+        ("run", [span]) => simulation.run_for(seconds(span)?),
+        ("until", [app, "settled", "within", span]) => {
+            until(simulation, &parse(app)?, seconds(span)?, None)?;
+        }
+        ("until", [app, phase, "within", span]) => {
+            until(simulation, &parse(app)?, seconds(span)?, Some(parse_phase(phase)?))?;
+        }
+        ("stack", [app, stack, how]) => {
+            let (app, stack) = (parse(app)?, parse(stack)?);
+            match *how {
+                "up" => simulation.mend_stack(&app, &stack),
+                _ => {
+                    simulation.break_web(&app, &stack, web(how)?);
+                    simulation.break_database(&app, &stack, host(how)?);
+                }
+            }
+        }
+        ("web", [app, stack, how]) => simulation.break_web(&parse(app)?, &parse(stack)?, web(how)?),
+        ("database", [app, stack, how]) => {
+            simulation.break_database(&parse(app)?, &parse(stack)?, host(how)?);
+        }
+        ("blind", [agents @ .., app, stack]) => {
+            for agent in agents {
+                let agent = simulation.agents[place(simulation, agent)?].id.clone();
+                let path = Path { cut: true, loss: 0.0 };
+                simulation.world.paths.insert((agent, parse(app)?, parse(stack)?), path);
+            }
+            simulation.outside_changed();
+        }
+        ("sever", [app, stack]) => {
+            let id =
+                simulation.database(&parse(app)?, &parse(stack)?).ok_or("it has no database")?;
+            simulation.world.hear(simulation.now);
+            simulation.world.severed.insert(id);
+        }
+        ("see", []) => {
+            simulation.world.paths.clear();
+            simulation.outside_changed();
+        }
+        ("rebuild", []) => simulation.rebuild_replicas(),
+        ("kill", agents) => each(simulation, agents, Simulation::crash)?,
+        ("restart", agents) => each(simulation, agents, Simulation::start)?,
+        ("stop", agents) => each(simulation, agents, Simulation::stop)?,
+        ("continue", agents) => each(simulation, agents, Simulation::resume)?,
+        ("cut", agents) => cut(simulation, agents)?,
+        ("heal", []) => simulation.heal(&BTreeSet::new()),
+        ("trap", [phase, when]) => {
+            let when = match *when {
+                "before" => Moments::Before,
+                "after" => Moments::After,
+                other => return Err(format!("expected before or after, found `{other}`")),
+            };
+            simulation.rates.traps.insert((u64::from(parse_phase(phase)?.step()), when));
+        }
+        ("apply", [agent, app, options @ ..]) => {
+            let app: AppId = parse(app)?;
+            let mut definition = simulation.apps.get(&app).ok_or("no such app")?.definition.clone();
+            for option in options {
+                match option.split_once('=') {
+                    Some(("ttl", ttl)) => definition.records[0].ttl = parse(ttl)?,
+                    Some(("cooldown", span)) => definition.cooldown = seconds(span)?,
+                    _ => return Err(format!("expected ttl= or cooldown=, found `{option}`")),
+                }
+            }
+            let definition = Arc::new(definition);
+            let place = place(simulation, agent)?;
+            simulation.command(place, Command::Apply { definition, replaces: None, active: None });
+        }
+        ("switchover", [agent, app, stack]) => {
+            let (app, to) = (parse(app)?, Some(parse::<StackId>(stack)?));
+            let place = place(simulation, agent)?;
+            simulation.command(place, Command::Switchover { app, to, by: "operator".into() });
+        }
+        ("failover", [agent, app, stack]) => {
+            let (app, to) = (parse(app)?, Some(parse::<StackId>(stack)?));
+            let (place, by) = (place(simulation, agent)?, "operator".into());
+            simulation.command(place, Command::Failover { app, to, accept_loss: false, by });
+        }
+        _ => return Err("no such command".into()),
+    }
+    Ok(())
+}
+
+fn until(
+    simulation: &mut Simulation,
+    app: &AppId,
+    span: Duration,
+    phase: Option<Phase>,
+) -> Result<(), String> {
+    let end = simulation.now + span;
+    while simulation.now < end {
+        let there = match phase {
+            Some(phase) => simulation.agreed(app).is_some_and(|state| state.phase == phase),
+            None => outcome::unsettled(simulation, app).is_none(),
+        };
+        if there {
+            return Ok(());
+        }
+        if !simulation.step() {
+            break;
+        }
+    }
+    simulation.say(|| format!("{app} did not get there within {} s", span.as_secs()));
+    Ok(())
+}
+
+/// Everybody named is cut off from everybody else.
+fn cut(simulation: &mut Simulation, agents: &[&str]) -> Result<(), String> {
+    let side: BTreeSet<Place> =
+        agents.iter().map(|agent| place(simulation, agent)).collect::<Result<_, _>>()?;
+    for from in 0..simulation.agents.len() {
+        for to in 0..simulation.agents.len() {
+            if side.contains(&from) != side.contains(&to) {
+                simulation.network.edge_mut(from, to).cut = true;
+            }
+        }
+    }
+    simulation.look_at_links();
+    Ok(())
+}
+
+fn each(
+    simulation: &mut Simulation,
+    agents: &[&str],
+    mut what: impl FnMut(&mut Simulation, Place),
+) -> Result<(), String> {
+    let everybody: Vec<String> =
+        (0..simulation.agents.len()).map(|place| agent_name(place).to_string()).collect();
+    let named: Vec<&str> = match agents {
+        ["all"] => everybody.iter().map(String::as_str).collect(),
+        _ => agents.to_vec(),
+    };
+    for agent in named {
+        let place = place(simulation, agent)?;
+        what(simulation, place);
+    }
+    Ok(())
+}
+
+fn place(simulation: &Simulation, agent: &str) -> Result<Place, String> {
+    simulation.place(&parse(agent)?).ok_or_else(|| format!("no agent `{agent}`"))
+}
+
+fn mesh(words: &[&str]) -> Result<MeshShape, String> {
+    let [voters, "voters", regions, "regions"] = words else {
+        return Err("expected: mesh N voters N regions".into());
+    };
+    Ok(MeshShape::spread(parse(voters)?, parse(regions)?))
+}
+
+/// `app NAME [database] [synchronous] [outside] [across] [cooldown=…] [window=…] [stacks=a,b,c]`
+fn app(words: &[&str]) -> Result<AppShape, String> {
+    let (name, options) = words.split_first().ok_or("an app has a name")?;
+    let mut shape = AppShape::web(name);
+    for option in options {
+        match option.split_once('=').unwrap_or((option, "")) {
+            ("database", _) => shape.database = true,
+            ("synchronous", _) => (shape.database, shape.synchronous) = (true, true),
+            ("outside", _) => shape.outside = true,
+            ("across", _) => shape.across = true,
+            ("cooldown", span) => shape.cooldown = seconds(span)?,
+            ("window", span) => {
+                shape.probe.window = seconds(span)?;
+                shape.probe.interval = shape.probe.window / 4;
+            }
+            ("stacks", names) => {
+                shape.stacks = names.split(',').map(parse).collect::<Result<_, _>>()?;
+            }
+            _ => return Err(format!("no such option `{option}`")),
+        }
+    }
+    Ok(shape)
+}
+
+fn web(how: &str) -> Result<Web, String> {
+    match how {
+        "up" => Ok(Web::Up),
+        "down" => Ok(Web::Refusing),
+        "dark" => Ok(Web::Dark),
+        "failing" => Ok(Web::Failing),
+        _ => Err(format!("expected up, down, dark or failing, found `{how}`")),
+    }
+}
+
+fn host(how: &str) -> Result<Host, String> {
+    match how {
+        "up" => Ok(Host::Up),
+        "down" | "failing" => Ok(Host::Refusing),
+        "dark" => Ok(Host::Dark),
+        _ => Err(format!("expected up, down or dark, found `{how}`")),
+    }
+}
+
+fn parse_phase(text: &str) -> Result<Phase, String> {
+    let all = [
+        Phase::Idle,
+        Phase::Fencing,
+        Phase::Aborting,
+        Phase::Promoting,
+        Phase::Publishing,
+        Phase::Verifying,
+    ];
+    all.into_iter().find(|phase| phase.to_string() == text).ok_or(format!("no phase `{text}`"))
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let number =
+        text.strip_suffix('s').ok_or(format!("expected seconds like 8s, found `{text}`"))?;
+    parse::<f64>(number).map(Duration::from_secs_f64)
+}
+
+fn parse<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| format!("found `{text}`"))
+}

@@ -1,0 +1,215 @@
+//! Turns one seed into a verdict: chaos, then a healed core that must come to rest, then one clean failover.
+//!
+//! A seed gives the same run whatever thread runs it. What a run found is told as counts, violations and, if asked for,
+//! its transcript.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use consensus::config::Mutant;
+use consensus::model::{AppId, ProbePolicy};
+use consensus::moment::Moment;
+use consensus::outbox::Answer;
+
+use super::chance::Chance;
+use super::check::Violation;
+use super::check::outcome;
+use super::network::Place;
+use super::scene::{AppShape, MeshShape, name};
+use super::simulation::Simulation;
+use super::transcript::Line;
+use super::world::{Host, Web};
+
+/// What became of a seed.
+#[derive(Debug)]
+pub struct Verdict {
+    /// The seed.
+    pub seed: u64,
+    /// What was broken.
+    pub violations: Vec<Violation>,
+    /// What happened how often.
+    pub tally: BTreeMap<&'static str, u64>,
+    /// How much time passed in the run.
+    pub simulated: Duration,
+    /// What was said, if it was kept.
+    pub lines: Vec<Line>,
+}
+
+/// A mesh of five comes to rest within this: three takeovers, an abort of thirty seconds, and backoff.
+const REST: Duration = Duration::from_secs(240);
+/// A failover of healthy agents is over within this, after window and cooldown.
+const MOVE: Duration = Duration::from_secs(60);
+/// How often people and checkers look in while waiting.
+const GLANCE: Duration = Duration::from_secs(5);
+
+/// Runs one seed.
+pub fn run(seed: u64, mutant: Option<Mutant>, kept: bool) -> Verdict {
+    // The shape is drawn apart from the run, so that a mutant meets the very run of its seed.
+    let mut chance = Chance::new(seed.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1));
+    let mesh = draw_mesh(&mut chance, mutant);
+    let apps = draw_apps(&mut chance);
+    let mut simulation = Simulation::new(&mesh, &apps, chance.bits(), kept);
+    live(&mut simulation, &apps, &mut chance);
+    let Simulation { violations, tally, now, transcript, .. } = simulation;
+    Verdict {
+        seed,
+        violations,
+        tally,
+        simulated: now.since(Moment::ZERO),
+        lines: transcript.lines().to_vec(),
+    }
+}
+
+fn draw_mesh(chance: &mut Chance, mutant: Option<Mutant>) -> MeshShape {
+    let (voters, regions) = *chance.pick(&[(5, 3), (5, 3), (5, 5), (3, 3), (5, 2), (7, 3)]);
+    let mut mesh = MeshShape::spread(voters, regions);
+    if chance.happens(0.2) {
+        mesh.observers = vec![chance.below(regions) + 1];
+    }
+    mesh.mutant = mutant;
+    mesh
+}
+
+fn draw_apps(chance: &mut Chance) -> Vec<AppShape> {
+    let seconds = Duration::from_secs;
+    let (interval, timeout, window) = *chance.pick(&[
+        (seconds(5), seconds(4), seconds(8)),
+        (seconds(1), seconds(1), seconds(4)),
+        (Duration::from_millis(500), seconds(1), seconds(2)),
+    ]);
+    let mut shapes =
+        vec![AppShape::with_database("shop", chance.happens(0.6)), AppShape::web("blog")];
+    for shape in &mut shapes {
+        shape.outside = chance.happens(0.5);
+        shape.across = chance.happens(0.2);
+        shape.cooldown = *chance.pick(&[Duration::ZERO, Duration::ZERO, seconds(30), seconds(900)]);
+        shape.probe = ProbePolicy { interval, timeout, window };
+        if chance.happens(0.2) {
+            shape.stacks.push(name("north"));
+        }
+        if chance.happens(0.2) {
+            shape.endpoints = 2;
+        }
+    }
+    shapes
+}
+
+fn live(simulation: &mut Simulation, apps: &[AppShape], chance: &mut Chance) {
+    for place in 0..simulation.agents.len() {
+        simulation.start(place);
+    }
+    simulation.run_for(Duration::from_secs(5));
+    for app in apps {
+        define(simulation, app);
+    }
+    let warm_up = chance.between(Duration::from_secs(5), Duration::from_secs(70));
+    simulation.run_for(warm_up);
+    if !simulation.violations.is_empty() {
+        return;
+    }
+    simulation.unleash();
+    simulation.run_for(chance.between(Duration::from_secs(60), Duration::from_secs(300)));
+    let core = draw_core(simulation, chance);
+    simulation.heal(&core);
+    settle(simulation, apps, REST, "a healed core settles");
+    if simulation.violations.is_empty() {
+        fail_over_cleanly(simulation, apps, chance);
+    }
+    for app in apps {
+        if let Some(lost) = outcome::lost(simulation, &app.name) {
+            simulation.report(vec![("no acknowledged write is lost", lost)]);
+        }
+    }
+}
+
+/// Puts an app before the mesh, as a person would: again until it is agreed.
+fn define(simulation: &mut Simulation, app: &AppShape) {
+    for attempt in 0..10 {
+        let place = attempt % simulation.agents.len();
+        let number = simulation.apply(place, app.definition());
+        simulation.run_for(Duration::from_secs(3));
+        match simulation.answers.get(&number) {
+            Some(Answer::Agreed { .. } | Answer::Unchanged) => return,
+            Some(Answer::Refused(_) | Answer::Unknown(_)) | None => {}
+        }
+    }
+    let text = format!("{} cannot be applied", app.name);
+    simulation.report(vec![("a healed core settles", text)]);
+}
+
+/// Who stays away for good: never so many that no majority is left.
+fn draw_core(simulation: &Simulation, chance: &mut Chance) -> BTreeSet<Place> {
+    let voters = simulation.agents[0].config.voters.members.len();
+    let spare = (voters - simulation.majority()) as u64;
+    let away = match chance.happens(0.4) {
+        true => chance.below(spare + 1),
+        false => 0,
+    };
+    (0..away).map(|_| chance.below(voters as u64) as Place).collect()
+}
+
+/// Waits until every app has come to rest, with people looking after replicas.
+fn settle(simulation: &mut Simulation, apps: &[AppShape], span: Duration, checker: &'static str) {
+    let end = simulation.now + span;
+    let mut calm = 0;
+    while simulation.now < end && simulation.violations.is_empty() {
+        simulation.run_for(GLANCE);
+        simulation.rebuild_replicas();
+        let rests = apps.iter().all(|app| outcome::unsettled(simulation, &app.name).is_none());
+        calm = if rests { calm + 1 } else { 0 };
+        if calm == 3 {
+            return;
+        }
+    }
+    if !simulation.violations.is_empty() {
+        return;
+    }
+    for app in apps {
+        if let Some(why) = outcome::unsettled(simulation, &app.name) {
+            simulation.report(vec![(checker, format!("{}: {why}", app.name))]);
+        }
+    }
+}
+
+/// The active stack of an app dies for good while all else is well: another serves, in time.
+fn fail_over_cleanly(simulation: &mut Simulation, apps: &[AppShape], chance: &mut Chance) {
+    let app = chance.pick(apps);
+    let window = app.probe.window;
+    let cooldown = app.cooldown.max(Duration::from_secs(120));
+    if app.cooldown > Duration::from_secs(60) {
+        return;
+    }
+    // The standby qualifies, and whatever cools down after an abort has done so.
+    simulation.run_for(window * 8 + cooldown);
+    simulation.rebuild_replicas();
+    simulation.run_for(window * 8);
+    let Some(before) = simulation.agreed(&app.name) else { return };
+    let stack = before.active.clone();
+    simulation.count("clean failovers asked for");
+    let web = *chance.pick(&[Web::Refusing, Web::Dark]);
+    simulation.break_web(&app.name, &stack, web);
+    simulation.break_database(&app.name, &stack, Host::Dark);
+    settle_elsewhere(simulation, &app.name, window + MOVE, before.epoch);
+}
+
+fn settle_elsewhere(
+    simulation: &mut Simulation,
+    app: &AppId,
+    span: Duration,
+    epoch: consensus::model::Epoch,
+) {
+    let end = simulation.now + span;
+    let mut why = String::new();
+    while simulation.now < end && simulation.violations.is_empty() {
+        simulation.run_for(Duration::from_secs(1));
+        let moved = simulation.agreed(app).is_some_and(|state| state.epoch > epoch);
+        match outcome::unsettled(simulation, app) {
+            None if moved => return,
+            None => why = format!("epoch {epoch} has not ended"),
+            Some(text) => why = text,
+        }
+    }
+    if simulation.violations.is_empty() {
+        simulation.report(vec![("a dead stack is left", format!("{app}: {why}"))]);
+    }
+}

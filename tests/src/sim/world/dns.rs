@@ -1,0 +1,121 @@
+//! A DNS server outside, that takes updates with prerequisites (RFC 2136) and compares the marker record.
+//!
+//! An update is atomic, and names the marker it replaces; so a driver's read, compare and write are one step here.
+
+use std::collections::BTreeMap;
+
+use consensus::model::{
+    ActionFaultKind, Driver, RecordData, RecordKind, RecordSet, StackId, Token,
+};
+
+use super::{Arrival, World, done, fault};
+
+/// One name of a server.
+#[derive(Clone, Debug, Default)]
+pub struct Name {
+    /// The token and the stack of the marker record.
+    pub marker: Option<(Token, StackId)>,
+    /// The records.
+    pub sets: BTreeMap<RecordKind, Vec<RecordData>>,
+    /// How often they changed.
+    pub changes: u64,
+}
+
+/// One server.
+#[derive(Clone, Debug, Default)]
+pub struct Server {
+    /// Does it answer?
+    pub dark: bool,
+    /// Its names.
+    pub names: BTreeMap<String, Name>,
+}
+
+impl World {
+    /// An update arrives.
+    pub(super) fn publish(
+        &mut self,
+        name: &str,
+        driver: &Driver,
+        sets: &[RecordSet],
+        (token, stack): (Token, &StackId),
+    ) -> Arrival {
+        let Driver::Rfc2136 { server: address, .. } = driver else {
+            self.breaches.push(format!("{name}: the built-in server was asked for an update"));
+            return fault(ActionFaultKind::Refused, "no server");
+        };
+        let server = self.servers.entry(address.clone()).or_default();
+        if server.dark {
+            return Arrival::Nowhere;
+        }
+        if sets.is_empty() || sets.iter().any(|set| set.data.is_empty()) {
+            self.breaches.push(format!("{name}: an update with {token} would leave it empty"));
+            return fault(ActionFaultKind::Refused, "empty");
+        }
+        let held = server.names.entry(name.to_owned()).or_default();
+        let before = held.marker.as_ref().map(|(token, _)| *token);
+        let ignored = self.token_ignored;
+        match before {
+            Some(before) if before > token && !ignored => {
+                return fault(ActionFaultKind::Superseded, format!("marker holds {before}"));
+            }
+            Some(before) if before == token && !ignored => return done(None, "was so already"),
+            _ => {}
+        }
+        if before.is_some_and(|before| before > token) {
+            self.breaches.push(format!("{name}: an update with {token} replaced {before:?}"));
+        }
+        held.marker = Some((token, stack.clone()));
+        let new = sets.iter().map(|set| (set.kind, set.data.clone())).collect();
+        held.changes += u64::from(held.sets != new);
+        held.sets = new;
+        done(None, format!("names {stack}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::scene::{DNS_SERVER, name};
+    use consensus::model::Epoch;
+
+    fn driver() -> Driver {
+        Driver::Rfc2136 {
+            server: DNS_SERVER.into(),
+            zone: "example.com".into(),
+            credential: name("dns-key"),
+        }
+    }
+
+    fn set(text: &str) -> Vec<RecordSet> {
+        vec![RecordSet {
+            kind: RecordKind::Txt,
+            ttl: 30,
+            data: vec![RecordData::Text(text.into())],
+        }]
+    }
+
+    #[test]
+    fn an_older_token_is_refused_and_an_equal_one_changes_nothing() {
+        let mut world = World::default();
+        let publish = |world: &mut World, epoch, stack: &str| {
+            let token = Token::new(Epoch(epoch), 0, 4);
+            world.publish("shop.example.com", &driver(), &set(stack), (token, &name(stack)))
+        };
+        assert!(matches!(publish(&mut world, 2, "west"), Arrival::Answered(Ok(_))));
+        assert!(matches!(publish(&mut world, 2, "west"), Arrival::Answered(Ok(_))));
+        let Arrival::Answered(Err(late)) = publish(&mut world, 1, "east") else {
+            panic!("refused")
+        };
+        assert_eq!(late.kind, ActionFaultKind::Superseded);
+        assert_eq!(world.servers[DNS_SERVER].names["shop.example.com"].changes, 1);
+        assert!(world.breaches.is_empty());
+    }
+
+    #[test]
+    fn an_empty_answer_is_a_breach() {
+        let mut world = World::default();
+        let token = Token::new(Epoch(1), 0, 4);
+        world.publish("shop.example.com", &driver(), &[], (token, &name("east")));
+        assert_eq!(world.breaches.len(), 1);
+    }
+}

@@ -1,0 +1,22 @@
+//! A few seeds in every test run, and the promise that a seed is the same run every time. `./tests/run swarm` runs many.
+
+use tests::sim::swarm::run;
+
+#[test]
+fn a_few_seeds_break_nothing() {
+    for seed in 0..12 {
+        let verdict = run(seed, None, false);
+        let first = verdict.violations.first();
+        assert!(first.is_none(), "seed {seed}: {}", first.expect("was just found"));
+    }
+}
+
+#[test]
+fn a_seed_gives_the_same_run_every_time() {
+    let tell = || {
+        let verdict = run(3, None, true);
+        let lines: Vec<String> = verdict.lines.iter().map(ToString::to_string).collect();
+        (lines, verdict.tally, verdict.simulated)
+    };
+    assert_eq!(tell(), tell());
+}
