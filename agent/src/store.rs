@@ -229,6 +229,14 @@ impl Store {
     }
 }
 
+#[cfg(test)]
+impl Store {
+    /// Every later write fails with ENOSPC.
+    pub(crate) fn fill_the_disk(&mut self) {
+        self.log = OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
+    }
+}
+
 enum Found {
     Whole(Saved),
     Missing,
