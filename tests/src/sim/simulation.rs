@@ -29,7 +29,7 @@ use super::network::{Network, Place, Way};
 use super::scene::{AppShape, MeshShape};
 use super::transcript::Transcript;
 use super::weather::{Rates, Weather};
-use super::world::World;
+use super::world::{Role, World};
 pub use errand::Errand;
 pub use trade::Trade;
 
@@ -305,6 +305,12 @@ impl Simulation {
     pub fn database(&self, app: &AppId, stack: &consensus::model::StackId) -> Option<TargetId> {
         let mut databases = self.world.databases.keys();
         databases.find(|id| id.app == *app && id.stack == *stack).cloned()
+    }
+
+    /// The database that an app's clients are to write to: the active stack's.
+    pub fn writer(&self, app: &AppId) -> Option<TargetId> {
+        let state = self.agreed(app)?;
+        self.database(app, &state.active)
     }
 
     /// An answer to what an agent asked for comes after a while.

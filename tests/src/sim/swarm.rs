@@ -81,7 +81,6 @@ fn draw_apps(chance: &mut Chance) -> Vec<AppShape> {
         vec![AppShape::with_database("shop", chance.happens(0.6)), AppShape::web("blog")];
     for shape in &mut shapes {
         shape.outside = chance.happens(0.5);
-        shape.across = chance.happens(0.2);
         shape.cooldown = *chance.pick(&[Duration::ZERO, Duration::ZERO, seconds(30), seconds(900)]);
         shape.probe = ProbePolicy { interval, timeout, window };
         if chance.happens(0.2) {
@@ -166,7 +165,8 @@ fn settle(simulation: &mut Simulation, apps: &[AppShape], span: Duration, checke
     }
     for app in apps {
         if let Some(why) = outcome::unsettled(simulation, &app.name) {
-            simulation.report(vec![(checker, format!("{}: {why}", app.name))]);
+            let words = outcome::words(simulation, &app.name);
+            simulation.report(vec![(checker, format!("{}: {why}{words}", app.name))]);
         }
     }
 }
@@ -210,6 +210,7 @@ fn settle_elsewhere(
         }
     }
     if simulation.violations.is_empty() {
-        simulation.report(vec![("a dead stack is left", format!("{app}: {why}"))]);
+        let words = outcome::words(simulation, app);
+        simulation.report(vec![("a dead stack is left", format!("{app}: {why}{words}"))]);
     }
 }

@@ -74,8 +74,10 @@ fn holds(
         if key.verify(&signed, &evidence.signature).is_err() {
             return Err(format!("{} did not sign", voter.agent));
         }
-        let about = (statement.mesh, &statement.app, statement.revision, statement.epoch);
-        if about != (voters.mesh, &before.definition.name, before.revision, before.epoch)
+        let about = (statement.mesh, &statement.app, statement.revision);
+        // A voter may not have learned of the newest epoch yet; the ballot alone makes its word fresh.
+        if about != (voters.mesh, &before.definition.name, before.revision)
+            || statement.epoch > before.epoch
             || statement.ballot != certificate.ballot
             || statement.agent != voter.agent
             || statement.region != voter.region

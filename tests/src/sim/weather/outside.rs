@@ -135,7 +135,7 @@ impl Simulation {
             self.apps.iter().map(|(app, trade)| (app.clone(), trade.synchronous)).collect();
         for (app, synchronous) in apps {
             let Some(state) = self.agreed(&app) else { continue };
-            let Some(primary) = self.database(&app, &state.active) else { continue };
+            let Some(primary) = self.writer(&app) else { continue };
             let active = &self.world.databases[&primary];
             if state.phase != Phase::Idle || active.role != Role::Primary || active.host != Host::Up
             {
