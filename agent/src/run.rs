@@ -1,4 +1,10 @@
-//! (being written) The loop: take one input, drain all outputs, wait. One task owns the node; there are no locks.
+//! From files to a running agent, and what the rest of the agent may ask of it.
+//!
+//! One task ([`turn`]) owns the node; there are no locks. Starting checks everything that can be wrong before anything
+//! listens, and each thing that is wrong is one line that says what, where and what to do.
+
+mod start;
+mod turn;
 
 use std::sync::Arc;
 
@@ -8,6 +14,8 @@ use consensus::outbox::{Answer, Command, Note};
 use consensus::view::View;
 use serde::Serialize;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+pub use start::{Running, StartError, start};
 
 /// A note with its place in this run and in time.
 #[derive(Clone, Debug, Serialize)]
@@ -26,7 +34,7 @@ pub struct Event {
 pub struct Agreed {
     /// The agreed state of every app, as far as known here; changes are published at once.
     pub apps: Vec<Arc<AppState>>,
-    /// When a majority of voters was last heard; refreshed about once a second.
+    /// When a majority of voters was last heard, or the agent started; refreshed about once a second.
     pub confirmed: Moment,
 }
 

@@ -77,6 +77,21 @@ impl Mutant {
 }
 
 impl Config {
+    /// An agent that only watches and holds no credential: the rest is added to it.
+    pub fn observer(agent: AgentId, region: Region, address: String, voters: Voters) -> Self {
+        Self {
+            agent,
+            region,
+            address,
+            voters,
+            ballots: None,
+            quarantined: false,
+            credentials: Vec::new(),
+            #[cfg(feature = "mutants")]
+            mutant: None,
+        }
+    }
+
     /// Is this safety rule broken on purpose? Never, in a build without mutants.
     #[cfg(feature = "mutants")]
     pub fn broken(&self, mutant: Mutant) -> bool {

@@ -8,8 +8,9 @@ use tracing::Level;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
 
-use super::{INVALID, failed};
-use crate::config;
+use super::{INVALID, chain, failed};
+use crate::config::{self, AgentConfig};
+use crate::{authority, run, status};
 
 /// What `quorate agent` takes.
 #[derive(clap::Args)]
@@ -59,8 +60,31 @@ pub fn run(args: &Args) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(format!("cannot start: {error}")),
     };
-    drop((config, runtime));
-    failed("the agent's loop is not merged yet")
+    match runtime.block_on(serve(&config)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => failed(why),
+    }
+}
+
+/// Starts everything that the file asks for, and runs it until a signal; an error is one line for people.
+async fn serve(config: &AgentConfig) -> Result<(), String> {
+    let running = run::start(config).await.map_err(|error| chain(&error))?;
+    // DNS answers from what was saved before anything else is looked at.
+    let dns = match &config.dns {
+        Some(dns) => {
+            let started = authority::start(dns, running.handle.agreed());
+            Some(started.map_err(|error| chain(&error))?)
+        }
+        None => None,
+    };
+    let status = status::start(config, running.handle.clone(), config::applied)
+        .await
+        .map_err(|error| chain(&error))?;
+    running.ready();
+    let ended = running.until_told().await;
+    status.stop().await;
+    drop(dns);
+    ended.map_err(|error| chain(&error))
 }
 
 fn log(args: &Args) {

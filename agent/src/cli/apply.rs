@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use consensus::model::StackId;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::client::AgentArgs;
 use super::difference::difference;
@@ -27,7 +27,7 @@ pub struct Args {
     /// Show what would change, and stop
     #[arg(long)]
     dry_run: bool,
-    /// Print the plan and the answer as JSON, one document each
+    /// Print the plan with its answer as JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -62,13 +62,23 @@ pub async fn run(args: &Args, out: &mut Out<'_>) -> ExitCode {
         ));
     }
     let changes = difference(defined.as_ref().map(|d| &d.definition), &app.definition);
-    plan::print(&app, defined.as_ref(), &changes, args.json, out);
+    let mut document = plan::document(&app, defined.as_ref(), &changes);
+    if !args.json {
+        plan::print(&app, defined.as_ref(), &changes, out);
+    }
     if changes.is_empty() || args.dry_run {
+        if args.json {
+            document["answer"] = match changes.is_empty() {
+                true => Outcome::Unchanged.json(),
+                false => Value::Null,
+            };
+            out.json(&document);
+        }
         return ExitCode::SUCCESS;
     }
     let active = args.active.as_ref().unwrap_or(&app.definition.stacks[0].name);
     let asked = match defined {
-        Some(_) => format!("apply this to {name}?"),
+        Some(_) => format!("apply {} to {name}?", args.file.display()),
         None => format!("add {name}, live on {active} now?"),
     };
     if let Err(end) = question::confirmed(args.yes, &asked) {
@@ -76,46 +86,25 @@ pub async fn run(args: &Args, out: &mut Out<'_>) -> ExitCode {
     }
     let path = match &defined {
         Some(defined) => format!("/api/v1/apply?replaces={}", defined.revision),
-        None => format!("/api/v1/apply?active={active}"),
+        None => format!("/api/v1/apply?replaces=0&active={active}"),
     };
-    let answer = client.post(&path, "application/toml", app.text.clone()).await;
-    let outcome = match answer {
+    let outcome = match client.post(&path, "application/toml", app.text.clone()).await {
         Ok((status, body)) => Outcome::of(status, &body),
         Err(error) => return failed(error),
     };
     if args.json {
-        out.json(&outcome.json());
+        document["answer"] = outcome.json();
+        out.json(&document);
     }
-    match outcome {
+    let said = match &outcome {
         Outcome::Agreed { epoch, revision } => {
-            if !args.json {
-                out.print(&format!("agreed: {name} is at revision {revision}, epoch {epoch}\n"));
-            }
-            ExitCode::SUCCESS
+            format!("agreed: {name} is at revision {revision}, epoch {epoch}\n")
         }
-        Outcome::Unchanged => {
-            if !args.json {
-                out.print("nothing to change\n");
-            }
-            ExitCode::SUCCESS
-        }
-        Outcome::Refused(why) => failed(format!("refused: {why}")),
-        Outcome::Unknown(why) => {
-            failed(format!("it may or may not have been agreed ({why}): see `quorate status`"))
-        }
+        Outcome::Unchanged => "nothing to change\n".to_owned(),
+        Outcome::Refused(_) | Outcome::Unknown(_) => return outcome.complain(),
+    };
+    if !args.json {
+        out.print(&said);
     }
-}
-
-impl Outcome {
-    /// The stable shape that scripts read.
-    pub fn json(&self) -> Value {
-        match self {
-            Self::Agreed { epoch, revision } => {
-                json!({ "answer": "agreed", "epoch": epoch, "revision": revision })
-            }
-            Self::Unchanged => json!({ "answer": "unchanged" }),
-            Self::Refused(why) => json!({ "answer": "refused", "why": why }),
-            Self::Unknown(why) => json!({ "answer": "unknown", "why": why }),
-        }
-    }
+    ExitCode::SUCCESS
 }

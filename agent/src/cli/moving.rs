@@ -70,6 +70,29 @@ impl Outcome {
             _ => Self::Refused(why()),
         }
     }
+
+    /// The stable shape that scripts read.
+    pub fn json(&self) -> Value {
+        match self {
+            Self::Agreed { epoch, revision } => {
+                json!({ "answer": "agreed", "epoch": epoch, "revision": revision })
+            }
+            Self::Unchanged => json!({ "answer": "unchanged" }),
+            Self::Refused(why) => json!({ "answer": "refused", "why": why }),
+            Self::Unknown(why) => json!({ "answer": "unknown", "why": why }),
+        }
+    }
+
+    /// Says why it was not, or perhaps not, agreed.
+    pub fn complain(&self) -> ExitCode {
+        match self {
+            Self::Agreed { .. } | Self::Unchanged => ExitCode::SUCCESS,
+            Self::Refused(why) => failed(format!("refused: {why}")),
+            Self::Unknown(why) => {
+                failed(format!("it may or may not have been agreed ({why}): see `quorate status`"))
+            }
+        }
+    }
 }
 
 /// Moves an app by `verb`; `costs` ends the question.
@@ -107,34 +130,16 @@ pub async fn run(
     };
     match outcome {
         Outcome::Agreed { epoch, .. } if !moving.no_wait => {
-            follow(&client, moving, (verb, epoch, begun), out).await
+            return follow(&client, moving, (verb, epoch, begun), out).await;
         }
+        _ if moving.json => out.json(&outcome.json()),
         Outcome::Agreed { epoch, .. } => {
-            match moving.json {
-                true => out.json(&outcome.json()),
-                false => out.print(&format!("agreed under epoch {epoch}; see `quorate status`\n")),
-            }
-            ExitCode::SUCCESS
+            out.print(&format!("agreed under epoch {epoch}; see `quorate status`\n"));
         }
-        Outcome::Unchanged => {
-            match moving.json {
-                true => out.json(&outcome.json()),
-                false => out.print(&format!("{app} is there already\n")),
-            }
-            ExitCode::SUCCESS
-        }
-        Outcome::Refused(ref why) | Outcome::Unknown(ref why) => {
-            if moving.json {
-                out.json(&outcome.json());
-            }
-            match outcome {
-                Outcome::Unknown(_) => failed(format!(
-                    "it may or may not have been agreed ({why}): see `quorate status`"
-                )),
-                _ => failed(format!("refused: {why}")),
-            }
-        }
+        Outcome::Unchanged => out.print(&format!("{app} is there already\n")),
+        Outcome::Refused(_) | Outcome::Unknown(_) => {}
     }
+    outcome.complain()
 }
 
 /// Looks until the app is idle again under this epoch or a later one, and says how it ended.

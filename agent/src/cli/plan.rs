@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use consensus::model::{AppId, Definition};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::client::{AgentArgs, Client, ClientError};
 use super::difference::{Change, difference};
@@ -50,7 +50,10 @@ pub async fn run(args: &Args, out: &mut Out<'_>) -> ExitCode {
         Err(error) => return failed(error),
     };
     let changes = difference(defined.as_ref().map(|d| &d.definition), &app.definition);
-    print(&app, defined.as_ref(), &changes, args.json, out);
+    match args.json {
+        true => out.json(&document(&app, defined.as_ref(), &changes)),
+        false => print(&app, defined.as_ref(), &changes, out),
+    }
     match changes.is_empty() {
         true => ExitCode::SUCCESS,
         false => ExitCode::from(INVALID),
@@ -66,24 +69,19 @@ pub async fn defined(client: &Client, app: &AppId) -> Result<Option<Defined>, Cl
     }
 }
 
+/// The stable shape that scripts read.
+pub fn document(app: &App, defined: Option<&Defined>, changes: &[Change]) -> Value {
+    json!({
+        "app": app.definition.name,
+        "revision": defined.map(|defined| defined.revision),
+        "changes": changes,
+        "warnings": app.warnings,
+    })
+}
+
 /// Prints a plan, its file's warnings first.
-pub fn print(
-    app: &App,
-    defined: Option<&Defined>,
-    changes: &[Change],
-    as_json: bool,
-    out: &mut Out<'_>,
-) {
+pub fn print(app: &App, defined: Option<&Defined>, changes: &[Change], out: &mut Out<'_>) {
     let name = &app.definition.name;
-    if as_json {
-        out.json(&json!({
-            "app": name,
-            "revision": defined.map(|defined| defined.revision),
-            "changes": changes,
-            "warnings": app.warnings,
-        }));
-        return;
-    }
     for warning in &app.warnings {
         eprintln!("{warning}");
     }

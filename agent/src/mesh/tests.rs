@@ -133,11 +133,11 @@ fn echo() -> Message {
     Message::Echo { sent: Moment::from_micros(7) }
 }
 
+/// One that does not travel as a datagram.
 fn chosen() -> Message {
-    Message::Chosen {
-        app: "shop".parse().expect("a name"),
-        accepted: Accepted { ballot: Ballot::ZERO, value: Value::new(vec![7]) },
-    }
+    let ballot = Ballot { round: 3, instance: 9 };
+    let accepted = Accepted { ballot, value: Value::new(vec![1, 2, 3]) };
+    Message::Chosen { app: "shop".parse().expect("a name"), accepted }
 }
 
 #[tokio::test]

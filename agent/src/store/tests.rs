@@ -205,8 +205,7 @@ fn a_long_log_is_rewritten_and_says_the_same() {
 fn after_a_failed_write_a_store_takes_nothing_more() {
     let folder = made();
     let (mut store, _) = open(folder.path()).expect("open");
-    // Every write to it fails with ENOSPC.
-    store.log = OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
+    store.fill_the_disk();
     let error = store.append(vec![promised(3)]).expect_err("a full disk");
     assert!(error.to_string().starts_with("cannot write `"), "{error}");
     // Even once there would be room again.

@@ -137,8 +137,7 @@ impl Panel<'_> {
                 None => Ok((Path::Data, words("database", &data))),
             },
             (Some(Verdict::Down), _) if data.up.len() >= self.majority => {
-                let path = if self.definition.data.across { Path::Web } else { Path::Data };
-                Ok((path, words("web", &web.expect("it has a verdict"))))
+                Ok((Path::Data, words("web", &web.expect("it has a verdict"))))
             }
             (Some(Verdict::Down), _) => Err(format!(
                 "the web of {active} is down, and its database is neither down nor up for a majority: {} down, {} up of {n}",

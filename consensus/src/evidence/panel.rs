@@ -191,20 +191,12 @@ impl<'a> Panel<'a> {
 
     /// Does a majority see all of a stack up, with its databases taking writes?
     pub fn serves(&self, stack: &StackId) -> bool {
-        let up =
-            |aspect| self.count(stack, aspect).is_none_or(|count| count.up.len() >= self.majority);
-        let databases =
-            self.definition.stack(stack).map(|stack| &stack.databases[..]).unwrap_or_default();
-        // Where web may use another stack's database, that is as good.
-        let primary = |name| {
-            let mut stacks = self.definition.stacks.iter().map(|it| &it.name);
-            stacks.any(|it| {
-                (it == stack || self.definition.data.across)
-                    && self.latest(it, name).is_some_and(|(sight, _)| !sight.replica)
-            })
-        };
+        let up = |aspect| self.count(stack, aspect).is_none_or(|it| it.up.len() >= self.majority);
+        let databases = self.definition.stack(stack).map(|stack| &stack.databases[..]);
+        let primary = |name| self.latest(stack, name).is_some_and(|(sight, _)| !sight.replica);
         self.aspects().all(up)
-            && (!self.definition.has_databases() || databases.iter().all(|it| primary(&it.name)))
+            && (!self.definition.has_databases()
+                || databases.unwrap_or_default().iter().all(|it| primary(&it.name)))
     }
 
     /// The furthest position that any witness saw a database of this stack at.

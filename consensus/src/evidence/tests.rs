@@ -64,7 +64,7 @@ fn definition(data: bool) -> Definition {
             timeout: Duration::from_secs(4),
             window: Duration::from_secs(8),
         },
-        data: DataPolicy { max_loss_bytes: 1024, fencing: Fencing::BestEffort, across: false },
+        data: DataPolicy { max_loss_bytes: 1024, fencing: Fencing::BestEffort },
         zones: Vec::new(),
         stacks: vec![stack("a"), stack("b")],
         records: Vec::new(),
@@ -233,7 +233,6 @@ fn the_data_rule() {
     let streams = Twist { streams: true, ..Twist::default() };
     let far = Twist { behind: 2000, ..Twist::default() };
     let near = Twist { behind: 1000, ..Twist::default() };
-    let across = Twist { edit: Some(|it| it.data.across = true), ..Twist::default() };
     let dns_only =
         Twist { edit: Some(|it| it.data.fencing = Fencing::DnsOnly), ..Twist::default() };
     let guarded =
@@ -242,8 +241,6 @@ fn the_data_rule() {
         (&plain, "DDDDD/DDDDD", "UUUUU/UUUUU", "move to b (Data)"),
         (&plain, "UUUUU/DDDDD", "UUUUU/UUUUU", "move to b (Data)"),
         (&plain, "DDDDD/UUUUU", "UUUUU/UUUUU", "move to b (Data)"),
-        (&across, "DDDDD/UUUUU", "UUUUU/UUUUU", "move to b (Web)"),
-        (&across, "DDDDD/DDDDD", "UUUUU/UUUUU", "move to b (Data)"),
         (&plain, "DDDDD/ggggg", "UUUUU/UUUUU", "the web of a is down, and its database is neither"),
         (&plain, "UUUUU/ggggg", "UUUUU/UUUUU", "a stands"),
         (&streams, "DDDDD/DDDDD", "UUUUU/UUUUU", "shop/b/orders still streams from a"),

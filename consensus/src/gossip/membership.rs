@@ -169,11 +169,10 @@ impl Membership {
             self.timers.insert((now + delay, self.scheduled), timer);
         }
         while let Some((to, packet)) = self.runtime.to_send() {
-            // Others may still know an earlier start of ours; it is silent, and soon held for down.
-            if to.agent == self.foca.identity().agent {
-                continue;
+            // An earlier run of ours may still be remembered, and greeted.
+            if to.agent != self.foca.identity().agent {
+                out.send(&to.agent, Message::Gossip(packet.to_vec()));
             }
-            out.send(&to.agent, Message::Gossip(packet.to_vec()));
         }
         while let Some(notification) = self.runtime.to_notify() {
             if let OwnedNotification::MemberUp(it) | OwnedNotification::Rename(_, it) = notification

@@ -39,11 +39,6 @@ pub struct Wanted {
     pub until: Moment,
 }
 
-/// A value that its proposer has not told to be chosen for this long may be nobody's any more.
-const REPAIR: Duration = Duration::from_secs(2);
-/// One voter after the other, so that they do not duel.
-const REPAIR_RANK: Duration = Duration::from_millis(500);
-
 /// Evidence somebody waits for, until everything has been looked at again.
 #[derive(Clone, Debug)]
 pub struct Asked {
@@ -65,8 +60,8 @@ pub struct App {
     pub tries: u32,
     /// A value was found that may or may not be chosen: somebody has to find out.
     pub in_flux: bool,
-    /// What this voter accepted and does not know to be chosen, and since when.
-    pub unheard: Option<(Ballot, Moment)>,
+    /// What this voter accepted beyond what is known to be chosen, and since when.
+    pub undecided: Option<(Ballot, Moment)>,
     /// The ballot of an attempt whose outcome is unknown: what a mutant uses again.
     #[cfg(feature = "mutants")]
     pub burnt: Option<crate::ballot::Preparing>,
@@ -87,22 +82,6 @@ pub struct App {
 impl App {
     pub fn known(&self) -> Option<(&Known, &AppState)> {
         self.chosen.as_ref().map(|known| (known, &*known.state))
-    }
-
-    /// When to find out whether what this voter accepted was chosen: its proposer may be gone, and nobody may know
-    /// (PROTOCOL.md A.5, in-flux repair).
-    pub fn repair_at(&mut self, held: Option<Ballot>, now: Moment, rank: u32) -> Option<Moment> {
-        let known = self.chosen.as_ref().map_or(Ballot::ZERO, |known| known.ballot);
-        let Some(held) = held.filter(|held| known < *held) else {
-            self.unheard = None;
-            return None;
-        };
-        let since = match self.unheard {
-            Some((ballot, since)) if ballot == held => since,
-            _ => now,
-        };
-        self.unheard = Some((held, since));
-        Some(since + REPAIR + REPAIR_RANK * rank)
     }
 
     /// When to be woken for this app.

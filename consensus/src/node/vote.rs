@@ -101,6 +101,10 @@ impl Node {
             }
         };
         self.acceptor = Some(acceptor);
+        if entry.is_some() {
+            // An app that is new here: somebody has to notice if its first value lingers.
+            self.apps.entry(app.clone()).or_default();
+        }
         if let BallotBody::Refuse { why, .. } = &body {
             self.out.note(Note::Refuses { app: app.clone(), ballot, why: why.clone() });
             if *why == Refusal::TwoValues {

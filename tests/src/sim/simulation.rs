@@ -307,19 +307,10 @@ impl Simulation {
         databases.find(|id| id.app == *app && id.stack == *stack).cloned()
     }
 
-    /// The database that an app's clients are to write to: the active stack's; where web may use another stack's, the
-    /// primary that the mesh opened last.
+    /// The database that an app's clients are to write to: the active stack's.
     pub fn writer(&self, app: &AppId) -> Option<TargetId> {
         let state = self.agreed(app)?;
-        let of_active = self.database(app, &state.active)?;
-        if !state.definition.data.across {
-            return Some(of_active);
-        }
-        let primaries = self.world.databases.iter().filter(|(id, database)| {
-            id.app == *app && database.role == Role::Primary && !database.read_only
-        });
-        let last = primaries.max_by_key(|(id, it)| (it.token, **id == of_active));
-        Some(last.map_or(of_active, |(id, _)| id.clone()))
+        self.database(app, &state.active)
     }
 
     /// An answer to what an agent asked for comes after a while.

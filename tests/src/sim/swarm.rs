@@ -81,7 +81,6 @@ fn draw_apps(chance: &mut Chance) -> Vec<AppShape> {
         vec![AppShape::with_database("shop", chance.happens(0.6)), AppShape::web("blog")];
     for shape in &mut shapes {
         shape.outside = chance.happens(0.5);
-        shape.across = chance.happens(0.2);
         shape.cooldown = *chance.pick(&[Duration::ZERO, Duration::ZERO, seconds(30), seconds(900)]);
         shape.probe = ProbePolicy { interval, timeout, window };
         if chance.happens(0.2) {

@@ -54,11 +54,7 @@ impl Simulation {
         let writers = [(trade.fresh.clone(), false), (trade.stale.clone(), trade.stubborn)];
         for (stack, stubborn) in writers {
             let bytes = 64 + self.chance.below(4_000);
-            let database = match self.apps[app].definition.data.across {
-                true => self.writer(app),
-                false => self.database(app, &stack),
-            };
-            if let Some(database) = database {
+            if let Some(database) = self.database(app, &stack) {
                 self.world.write(self.now, &database, bytes, stubborn);
             }
         }

@@ -1,0 +1,264 @@
+//! Starts an agent: reads who it is, opens what it keeps, binds, and sets the loop going.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use consensus::config::Config;
+use consensus::model::{MeshId, Voter, Voters};
+use consensus::node::Node;
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use super::turn::Turn;
+use super::{Agreed, Handle};
+use crate::actors::Actors;
+use crate::clock;
+use crate::config::AgentConfig;
+use crate::identity::{Identity, IdentityError, Member, VotersError, read_voters};
+use crate::mesh::{Counters, Mesh, MeshError, Setup};
+use crate::probes::Probes;
+use crate::store::{Quarantine, Store, StoreError};
+
+/// Inputs that wait for the loop. It takes one in microseconds, so a full queue means that it does not keep up, and
+/// then whoever feeds it waits.
+const INPUTS: usize = 256;
+/// Questions that wait for the loop.
+const ASKS: usize = 64;
+/// Events a slow reader may lag behind.
+const EVENTS: usize = 1024;
+
+/// A running agent. Dropping it stops it.
+pub struct Running {
+    /// What others may ask of the loop.
+    pub handle: Handle,
+    /// Who this agent is.
+    pub member: Member,
+    /// In which mesh.
+    pub mesh: MeshId,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What goes over its links.
+    pub counters: Arc<Counters>,
+    /// Why it does not vote though its certificate says so, or that an observer began anew.
+    pub quarantine: Option<Quarantine>,
+    stop: Option<oneshot::Sender<()>>,
+    turning: JoinHandle<()>,
+}
+
+/// Why an agent does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// It cannot prove who it is.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// It does not know who votes.
+    #[error(transparent)]
+    Voters(#[from] VotersError),
+    /// It cannot keep anything.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It cannot listen.
+    #[error(transparent)]
+    Mesh(#[from] MeshError),
+    /// Its voters are another mesh's.
+    #[error(
+        "`{}` is of mesh {found} and the certificate of mesh {expected}: give the files of the same `quorate init`",
+        path.display()
+    )]
+    OtherMesh {
+        /// The voters' file.
+        path: PathBuf,
+        /// The mesh it names.
+        found: MeshId,
+        /// The mesh of the certificate.
+        expected: MeshId,
+    },
+    /// Certificate and voters say different things about it.
+    #[error(
+        "the certificate says `{member}` and `{}` says {said}: give the files of the same `quorate init`",
+        path.display()
+    )]
+    OtherRole {
+        /// The voters' file.
+        path: PathBuf,
+        /// What the certificate says.
+        member: Member,
+        /// What the file says.
+        said: String,
+    },
+    /// The operating system refuses something small.
+    #[error("cannot start")]
+    System(#[from] io::Error),
+}
+
+impl StartError {
+    /// The error and its causes as one line.
+    pub fn line(&self) -> String {
+        one_line(self)
+    }
+}
+
+pub(super) fn one_line(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line = format!("{line}: {error}");
+        cause = error.source();
+    }
+    line
+}
+
+/// Starts an agent. Must be called within a runtime; returns once it listens and the loop turns.
+///
+/// # Errors
+/// If anything about its files, its folder or its address is wrong.
+pub async fn start(config: &AgentConfig) -> Result<Running, StartError> {
+    let identity = Identity::load(&config.mesh, clock::wall_ms())?;
+    let member = identity.member.clone();
+    let voters = read_voters(&config.mesh.voters)?;
+    let voter = role(config, &identity, &voters)?;
+    let (store, opened) =
+        Store::open(&config.data_dir, identity.mesh, &member.name, voter.as_ref())?;
+    if let Some(why) = &opened.quarantine {
+        let what = if member.voter { "does not vote" } else { "begins anew" };
+        tracing::error!(agent = %member.name, "{what}: {why}");
+    }
+
+    let (sender, inputs) = mpsc::channel(INPUTS);
+    let mesh = Mesh::start(Setup {
+        identity: &identity,
+        voters: &voters,
+        listen: config.mesh.listen,
+        advertise: config.mesh.advertise.clone(),
+        seeds: config.mesh.seeds.clone(),
+        instance: rand::random(),
+        inputs: sender.clone(),
+    })?;
+    let (address, counters) = (mesh.local_address()?, mesh.counters());
+
+    let now = clock::now();
+    let me = Config {
+        ballots: opened.ballots,
+        quarantined: member.voter && opened.quarantine.is_some(),
+        credentials: config.credentials.keys().cloned().collect(),
+        ..Config::observer(
+            member.name.clone(),
+            member.region.clone(),
+            mesh.address().to_owned(),
+            voters,
+        )
+    };
+    let node = Node::new(me, opened.saved, now, rand::random());
+    let (asker, asks) = mpsc::channel(ASKS);
+    let (events, _) = broadcast::channel(EVENTS);
+    // What was agreed before the restart is answered at once: the start counts as a confirmation.
+    let (agreed, _) = watch::channel(Arc::new(Agreed { apps: node.states(), confirmed: now }));
+    let handle = Handle { asks: asker, agreed: agreed.subscribe(), events: events.clone() };
+    let turn = Turn {
+        agent: member.name.clone(),
+        node,
+        store: Some(store),
+        mesh,
+        probes: Probes::new(config.source, &config.credentials, sender.clone()),
+        actors: Actors::new(Arc::new(config.credentials.clone()), sender),
+        inputs,
+        asks,
+        agreed,
+        events,
+        number: 0,
+        commands: HashMap::new(),
+        command: 0,
+        watchdog: sd_notify::watchdog_enabled().is_some(),
+    };
+    let (stop, stopped) = oneshot::channel();
+    let turning = tokio::spawn(turn.run(stopped));
+    let (mesh, quarantine, stop) = (identity.mesh, opened.quarantine, Some(stop));
+    Ok(Running { handle, member, mesh, address, counters, quarantine, stop, turning })
+}
+
+/// What the voters' file says of this agent, which must be what its certificate says.
+fn role(
+    config: &AgentConfig,
+    identity: &Identity,
+    voters: &Voters,
+) -> Result<Option<Voter>, StartError> {
+    let (path, member) = (config.mesh.voters.clone(), identity.member.clone());
+    if voters.mesh != identity.mesh {
+        let (found, expected) = (voters.mesh, identity.mesh);
+        return Err(StartError::OtherMesh { path, found, expected });
+    }
+    let voter = voters.by_agent(&member.name);
+    let said = match (voter, member.voter) {
+        (None, false) => return Ok(None),
+        (Some(voter), true) if voter.region == member.region => return Ok(Some(voter.clone())),
+        (Some(voter), true) => format!("that it is in `{}`", voter.region),
+        (Some(_), false) => "that it votes".into(),
+        (None, true) => "nothing of it".into(),
+    };
+    Err(StartError::OtherRole { path, member, said })
+}
+
+impl Running {
+    /// Tells systemd that the agent serves: to be called once everything listens.
+    pub fn ready(&self) {
+        let status = match &self.quarantine {
+            Some(why) if self.member.voter => format!("{}, does not vote: {why}", self.member),
+            _ => self.member.to_string(),
+        };
+        // Without systemd nobody listens.
+        let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
+        let (member, address) = (&self.member, self.address);
+        tracing::info!(agent = %member.name, "starts as {member}, listens on UDP `{address}`");
+    }
+
+    /// Runs until SIGTERM or SIGINT, or until the loop ends by itself, which is an error.
+    ///
+    /// # Errors
+    /// If signals cannot be had, or the loop broke.
+    pub async fn until_told(mut self) -> io::Result<()> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            ended = &mut self.turning => {
+                let why = match ended {
+                    Ok(()) => "the loop ended by itself".into(),
+                    Err(error) => format!("the loop broke: {error}"),
+                };
+                return Err(io::Error::other(why));
+            }
+        }
+        tracing::info!(agent = %self.member.name, "stops");
+        let _ = sd_notify::notify(&[NotifyState::Stopping]);
+        self.stop().await;
+        Ok(())
+    }
+
+    /// Stops the loop and hangs up. Everything saved is durable already.
+    pub async fn stop(mut self) {
+        /// The links' farewell takes half a second at most.
+        const PATIENCE: Duration = Duration::from_secs(2);
+        if let Some(stop) = self.stop.take() {
+            // The loop may have ended before.
+            let _ = stop.send(());
+        }
+        let _ = tokio::time::timeout(PATIENCE, &mut self.turning).await;
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.turning.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests;
