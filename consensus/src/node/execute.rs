@@ -137,6 +137,7 @@ impl Node {
     pub(super) fn work_on(&mut self, app: &AppId, now: Moment) {
         let confirmed = self.may_act(app, now);
         let rtt = self.rtt();
+        let trusts = self.trusts_old_claims();
         let Some(it) = self.apps.get_mut(app) else { return };
         let (Some(work), Some(known)) = (&mut it.work, &it.chosen) else { return };
         let mut acts = Vec::new();
@@ -159,7 +160,7 @@ impl Node {
                         token: work.token,
                         term: work.term,
                         item: u16::try_from(number).expect("items are limited by the definition"),
-                        deadline: known.confirmed + ACT,
+                        deadline: if trusts { now } else { known.confirmed } + ACT,
                         limit: ACT,
                         effect: item.effect.clone(),
                     });
@@ -191,12 +192,18 @@ impl Node {
         }
     }
 
-    fn may_act(&self, app: &AppId, now: Moment) -> bool {
+    /// Does it act on a claim however long ago it was confirmed? Only as a mutant.
+    fn trusts_old_claims(&self) -> bool {
         #[cfg(feature = "mutants")]
-        if self.broken(Mutant::StaleClaim) {
-            return true;
-        }
-        self.apps.get(app).is_some_and(|it| it.confirmed_within(ACT - WORTHWHILE, now))
+        let trusts = self.broken(Mutant::StaleClaim);
+        #[cfg(not(feature = "mutants"))]
+        let trusts = false;
+        trusts
+    }
+
+    fn may_act(&self, app: &AppId, now: Moment) -> bool {
+        self.trusts_old_claims()
+            || self.apps.get(app).is_some_and(|it| it.confirmed_within(ACT - WORTHWHILE, now))
     }
 
     /// An action ended.
