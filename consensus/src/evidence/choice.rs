@@ -122,13 +122,6 @@ impl Panel<'_> {
             };
         }
         let data = self.count(active, Aspect::Data).ok_or("nothing of its data is watched")?;
-        if self.written_elsewhere(active) {
-            let count = web.ok_or("nothing of its web is watched")?;
-            return match count.verdict {
-                Verdict::Down => Ok((Path::Web, words("web", &count))),
-                _ => Err(self.standing(active, &count)),
-            };
-        }
         match (verdict(&web), data.verdict) {
             (_, Verdict::Down) => match self.streaming(active) {
                 Some(replica) => Err(format!(
@@ -149,24 +142,6 @@ impl Panel<'_> {
                 web.as_ref().filter(|web| !web.down.is_empty()).unwrap_or(&data),
             )),
         }
-    }
-
-    /// Has only the web been moved here, and is the database that it uses another stack's, and well? A primary elsewhere
-    /// alone says nothing: a failed one that came back is one, too.
-    fn written_elsewhere(&self, active: &StackId) -> bool {
-        let databases = self.definition.stack(active).map(|it| &it.databases[..]);
-        let elsewhere = |name: &TargetName| {
-            let mut others = self.definition.stacks.iter().filter(|it| it.name != *active);
-            let primary = |it: &Stack| {
-                self.latest(&it.name, name).is_some_and(|(sight, _)| !sight.replica)
-                    && self
-                        .count(&it.name, Aspect::Data)
-                        .is_some_and(|count| count.up.len() >= self.majority)
-            };
-            self.latest(active, name).is_some_and(|(sight, _)| sight.replica) && others.any(primary)
-        };
-        self.definition.data.across
-            && databases.is_some_and(|all| all.iter().all(|it| elsewhere(&it.name)))
     }
 
     /// Why a count does not suffice, in words.

@@ -29,7 +29,7 @@ use super::network::{Network, Place, Way};
 use super::scene::{AppShape, MeshShape};
 use super::transcript::Transcript;
 use super::weather::{Rates, Weather};
-use super::world::{Role, World};
+use super::world::World;
 pub use errand::Errand;
 pub use trade::Trade;
 
