@@ -265,7 +265,8 @@ fn the_data_rule() {
 
 #[test]
 fn a_standby_that_is_not_its_primarys_replica_is_unfit() {
-    let rows: [(fn(&mut DatabaseSight), &str); 5] = [
+    type Edit = fn(&mut DatabaseSight);
+    let rows: [(Edit, &str); 5] = [
         (|it| it.replica = false, "is no replica"),
         (|it| it.system = 8, "another history"),
         (|it| it.timeline = 2, "is on timeline 2"),
@@ -338,7 +339,8 @@ fn evidence_is_what_it_claims_or_nothing() {
     let good = || vec![key(1).sign(state(1)), key(2).sign(state(2))];
     assert_eq!(check(good()), Ok(()));
 
-    let edits: [(&str, fn(&mut Statement)); 7] = [
+    type Edit = fn(&mut Statement);
+    let edits: [(&str, Edit); 7] = [
         ("another mesh", |it| it.mesh = MeshId(2)),
         ("another mesh or set of voters", |it| it.voters = 2),
         ("speaks of", |it| it.app = "blog".parse().unwrap()),

@@ -50,7 +50,11 @@ impl Node {
                 != (state.epoch, state.phase, &state.claim)
         });
         self.ballots.seen(accepted.ballot);
+        let elsewhere = before.is_some_and(|known| known.state.active != state.active);
         let it = self.apps.entry(app.clone()).or_default();
+        if elsewhere {
+            it.suspicion_told = None;
+        }
         if it.automatic.is_none_or(|(epoch, _)| epoch != state.automatic)
             && state.automatic != Epoch(0)
         {
