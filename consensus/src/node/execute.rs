@@ -71,6 +71,8 @@ impl Work {
 /// A read of the register at a quorum.
 #[derive(Debug)]
 pub struct Reading {
+    /// Told apart from every other of this run: an answer to an older one says nothing of now.
+    pub number: u64,
     pub began: Moment,
     same: BTreeSet<AcceptorId>,
     other: BTreeSet<AcceptorId>,
@@ -143,6 +145,7 @@ impl Node {
         let confirmed = self.may_act(app, now);
         let rtt = self.rtt();
         let trusts = self.trusts_old_claims();
+        let number = self.operation().number;
         let Some(it) = self.apps.get_mut(app) else { return };
         let (Some(work), Some(known)) = (&mut it.work, &it.chosen) else { return };
         let mut acts = Vec::new();
@@ -184,8 +187,8 @@ impl Node {
                 .as_ref()
                 .is_none_or(|reading| now.since(reading.began) > rtt * 4 + RETRY_LEAST);
         if read {
-            work.reading =
-                Some(Reading { began: now, same: BTreeSet::new(), other: BTreeSet::new() });
+            let (same, other) = (BTreeSet::new(), BTreeSet::new());
+            work.reading = Some(Reading { number, began: now, same, other });
         }
         for action in acts {
             let what = plan::describe(&action.effect);
@@ -193,7 +196,7 @@ impl Node {
             self.out.push(Output::Act(action));
         }
         if read {
-            self.confirm(app);
+            self.confirm(app, number);
         }
     }
 

@@ -154,7 +154,8 @@ impl Truth {
     /// A failover away from a stack that a majority of voters could see well, for all of the time that counts, is false.
     pub fn on_decided(&self, now: Moment, voters: &Voters, link: &Link, found: &mut Found) {
         let (Some(before), after) = (&link.before, &link.after) else { return };
-        if after.decision.kind != DecisionKind::Failover || after.epoch == before.epoch {
+        let failover = after.decision.kind == DecisionKind::Failover;
+        if !failover || after.epoch == before.epoch || link.taken_back {
             return;
         }
         let definition = &before.definition;
