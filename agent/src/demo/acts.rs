@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use consensus::model::{Certificate, Health, Phase, Verdict};
-use consensus::view::AppView;
+use consensus::model::{Certificate, Health, Phase, Statement, Verdict};
+use consensus::view::{AppView, StackView, TargetView};
 use serde_json::Value;
 use tokio::time::sleep;
 
@@ -119,7 +119,7 @@ impl<'a> Play<'a> {
         if let Some((_, places)) = &self.world.postgres {
             self.watchers.write_rows(&self.scene, places);
         }
-        self.until_ready().await?;
+        self.until_ready(&[SHOP, BLOG]).await?;
         let ready_ms = millis(self.began.elapsed());
         self.report.start = Some(Start { heard_ms, applied_ms, ready_ms });
         let happened = format!("ready after {}", span(ready_ms));
@@ -145,12 +145,12 @@ impl<'a> Play<'a> {
         }
     }
 
-    /// Waits until every agent says of both apps that a failover would succeed, and every word counts.
-    async fn until_ready(&mut self) -> Result<(), Trouble> {
+    /// Waits until every agent says of these apps that a failover would succeed, and every word counts.
+    async fn until_ready(&mut self, apps: &[&'static str]) -> Result<(), Trouble> {
         let ready = |state: &State| {
             let able = |app: &AppView| app.unready.is_empty() && app.phase == Phase::Idle;
             let counts = state.views.values().all(|view| view.abstention.is_none());
-            let everywhere = [SHOP, BLOG].iter().all(|app| {
+            let everywhere = apps.iter().all(|app| {
                 state.everybodys(app).filter(|app| able(app)).count() == state.views.len()
             });
             (counts && everywhere).then_some(())
@@ -158,7 +158,7 @@ impl<'a> Play<'a> {
         let what = "the standbys to have been up for 7.5 windows (15 s)";
         self.wait(what, READY, ready).await.map_err(|trouble| {
             let state = self.scene.state();
-            let reasons: BTreeSet<_> = [SHOP, BLOG]
+            let reasons: BTreeSet<_> = apps
                 .iter()
                 .flat_map(|app| state.everybodys(app))
                 .flat_map(|app| app.unready.iter().map(|why| format!("{}: {why}", app.app)))
@@ -180,7 +180,7 @@ impl<'a> Play<'a> {
             let app = state.app(by, SHOP)?;
             let stack = app.stacks.iter().find(|stack| stack.stack.as_str() == "east")?;
             let mut webs = stack.targets.iter().filter(|target| !target.database);
-            let belief = |target: &consensus::view::TargetView| {
+            let belief = |target: &TargetView| {
                 let (_, belief) =
                     target.beliefs.iter().find(|(agent, _)| agent.as_str() == BLINDED)?;
                 Some(belief.health)
@@ -253,7 +253,7 @@ impl<'a> Play<'a> {
     // ---- Act 3.
 
     async fn kill_stack(&mut self) -> Result<(), Trouble> {
-        self.until_ready().await?;
+        self.until_ready(&[SHOP]).await?;
         let before = Snapshot::take(&self.scene.state());
         let watch = Watch::begin(&self.scene.state(), SHOP);
         let blow = self.stage.blow();
@@ -266,13 +266,14 @@ impl<'a> Play<'a> {
         self.stage.say(Ink::Strong, format!("kill -9: the {what} of {SHOP}/east"));
         let epoch = before.epoch(SHOP) + 1;
         let everybody = AGENTS.map(|(name, ..)| name);
-        self.settle(SHOP, epoch, "west", &everybody, blow).await?;
+        self.settle(SHOP, epoch, "west", &everybody).await?;
         let view = self.decided(SHOP, everybody[0])?;
         let dns = watch.resolved(&self.scene.state(), &everybody);
         let phases = self.times(SHOP, epoch, blow, &watch, &everybody);
         let rows = self.count_rows(blow).await?;
         self.judge_stack(&view, epoch, &phases, &dns, rows.as_ref());
         let fence = view.decision.fence.values().next();
+        let old = old_stack(&view)?;
         self.report.stack_killed = Some(StackKilled {
             app: SHOP,
             from: view.decision.from.to_string(),
@@ -280,8 +281,8 @@ impl<'a> Play<'a> {
             reason: view.decision.reason.clone(),
             epochs: [before.epoch(SHOP), view.epoch.0],
             phases,
-            first_evidence: view.decision.first.as_ref().map(|it| evidence(it, "east")),
-            second_evidence: view.decision.second.as_ref().map(|it| evidence(it, "east")),
+            first_evidence: view.decision.first.as_ref().map(|it| evidence(it, old)),
+            second_evidence: view.decision.second.as_ref().map(|it| evidence(it, old)),
             fence: fence.map(|fence| fence.text.clone()),
             loss_bytes: view.decision.loss_bytes,
             dns,
@@ -298,7 +299,8 @@ impl<'a> Play<'a> {
         dns: &Resolved,
         rows: Option<&Rows>,
     ) {
-        let seen = view.decision.first.as_ref().map(|it| evidence(it, "east"));
+        let seen = view.decision.first.as_ref().zip(old_stack(view).ok());
+        let seen = seen.map(|(it, old)| evidence(it, old));
         let after = |ms: Option<u64>| ms.map_or("never".to_owned(), seconds);
         let happened = match &seen {
             Some(seen) => format!(
@@ -380,7 +382,7 @@ impl<'a> Play<'a> {
     // ---- Act 4.
 
     async fn kill_executor(&mut self) -> Result<(), Trouble> {
-        self.until_ready().await?;
+        self.until_ready(&[BLOG]).await?;
         let before = Snapshot::take(&self.scene.state());
         let watch = Watch::begin(&self.scene.state(), BLOG);
         let epoch = before.epoch(BLOG) + 1;
@@ -401,7 +403,7 @@ impl<'a> Play<'a> {
             .into_iter()
             .filter(|name| struck.is_none() || *name != executor)
             .collect();
-        self.settle(BLOG, epoch, "west", &everybody, blow).await?;
+        self.settle(BLOG, epoch, "west", &everybody).await?;
         let dns = watch.resolved(&self.scene.state(), &everybody);
         let phases = self.times(BLOG, epoch, blow, &watch, &everybody);
         let (heir, taken_over) = self.heir(epoch, &executor, struck.as_ref());
@@ -506,18 +508,11 @@ impl<'a> Play<'a> {
         epoch: u32,
         stack: &str,
         agents: &[&'static str],
-        blow: Instant,
     ) -> Result<(), Trouble> {
         let wanted = Answer::Addresses(addresses(app, stack));
         let answered =
             |state: &State| agents.iter().all(|name| state.answer(app, name) == Some(&wanted));
-        let scene = self.scene.clone();
-        let mut told = false;
-        let stage = self.stage;
         self.wait(&format!("{app} to be carried out"), MOVE, |state| {
-            if !told && answered(state) {
-                told = true;
-            }
             let done = |name: &&&str| {
                 state.app(name, app).is_some_and(|view| {
                     view.epoch.0 == epoch
@@ -527,25 +522,7 @@ impl<'a> Play<'a> {
             };
             (agents.iter().filter(done).count() == agents.len() && answered(state)).then_some(())
         })
-        .await?;
-        let state = scene.state();
-        let firsts = agents.iter().filter_map(|name| {
-            let answers = state.answers.get(&(app, *name))?;
-            let (at, _) = answers.iter().rfind(|(at, answer)| blow < *at && *answer == wanted)?;
-            Some(*at)
-        });
-        let firsts: Vec<_> = firsts.collect();
-        drop(state);
-        if let (Some(first), Some(last)) = (firsts.iter().min(), firsts.iter().max()) {
-            let (name, ip) = (domain(app), addresses(app, stack)[0]);
-            let spread = millis(last.duration_since(*first));
-            let text = format!(
-                "DNS: {name} is {ip}…; the last of {} servers {spread} ms later",
-                firsts.len()
-            );
-            stage.say_at(*first, Ink::Good, text);
-        }
-        Ok(())
+        .await
     }
 
     fn decided(&self, app: &str, agent: &str) -> Result<AppView, Trouble> {
@@ -654,7 +631,7 @@ impl Snapshot {
             apps: views
                 .map(|app| (app.app.to_string(), app.epoch.0, app.active.to_string()))
                 .collect(),
-            answers: state.answers.values().map(Vec::len).sum(),
+            answers: state.answers.keys().map(|(app, agent)| state.turns(app, agent).len()).sum(),
         }
     }
 
@@ -673,58 +650,66 @@ struct Watch {
 
 impl Watch {
     fn begin(state: &State, app: &'static str) -> Self {
-        let before = match state.answer(app, ASKED) {
-            Some(Answer::Addresses(addresses)) => addresses.clone(),
-            _ => Vec::new(),
-        };
+        let before = state.turns(app, ASKED).pop();
+        let before = before.map(|(_, addresses)| addresses.to_vec()).unwrap_or_default();
         Self { app, began: Instant::now(), before }
     }
 
     /// When each server first gave another answer.
     fn turned(&self, state: &State, agents: &[&'static str]) -> Vec<Instant> {
         let first = |agent: &&'static str| {
-            let answers = state.answers.get(&(self.app, *agent))?;
-            let other = |(at, answer): &&(Instant, Answer)| {
-                self.began < *at
-                    && matches!(answer, Answer::Addresses(found) if *found != self.before)
-            };
-            answers.iter().find(other).map(|(at, _)| *at)
+            let mut turns = state.turns(self.app, agent).into_iter();
+            turns.find(|(at, _)| self.began < *at).map(|(at, _)| at)
         };
         agents.iter().filter_map(first).collect()
     }
 
     fn resolved(&self, state: &State, agents: &[&'static str]) -> Resolved {
-        let later = |agent: &&'static str| -> Vec<_> {
-            let answers = state.answers.get(&(self.app, *agent));
-            answers.into_iter().flatten().filter(|(at, _)| self.began < *at).cloned().collect()
+        let later = |agent: &&'static str| {
+            let turns = state.turns(self.app, agent).into_iter();
+            turns.filter(|(at, _)| self.began < *at).count()
         };
-        let later: Vec<Vec<(Instant, Answer)>> = agents.iter().map(later).collect();
-        let good = |(_, answer): &&(Instant, Answer)| matches!(answer, Answer::Addresses(_));
-        let after = agents.iter().find_map(|agent| match state.answer(self.app, agent) {
-            Some(Answer::Addresses(addresses)) => Some(addresses.clone()),
-            _ => None,
-        });
+        let refusals = |agent: &&'static str| {
+            let answers = state.answers.get(&(self.app, *agent)).into_iter().flatten();
+            let later = answers.filter(|(at, _)| self.began < *at);
+            later.filter(|(_, it)| matches!(it, Answer::Empty | Answer::Failed(_))).count()
+        };
+        let after = agents.iter().find_map(|agent| state.turns(self.app, agent).pop());
         Resolved {
             name: domain(self.app),
             servers: agents.len(),
             before: self.before.clone(),
-            after: after.unwrap_or_default(),
-            changes: later.iter().map(|answers| answers.iter().filter(good).count()).collect(),
-            failures: later.iter().flatten().filter(|it| !good(it)).count(),
+            after: after.map(|(_, addresses)| addresses.to_vec()).unwrap_or_default(),
+            changes: agents.iter().map(later).collect(),
+            failures: agents.iter().map(refusals).sum(),
         }
     }
 }
 
-/// Who signed that a stack is down.
-fn evidence(certificate: &Certificate, stack: &str) -> EvidenceCount {
+/// The stack that was moved away from.
+fn old_stack(view: &AppView) -> Result<&StackView, Trouble> {
+    let from = &view.decision.from;
+    let old = view.stacks.iter().find(|stack| stack.stack == *from);
+    old.ok_or_else(|| Trouble(format!("{} has no stack {from}", view.app)))
+}
+
+/// Who signed that a stack is down: its databases where it has any, of which one is enough, or else its whole web.
+fn evidence(certificate: &Certificate, stack: &StackView) -> EvidenceCount {
     let statements: Vec<_> = certificate.evidence.iter().map(|it| &it.statement).collect();
-    let down: Vec<_> = statements
-        .iter()
-        .filter(|statement| {
-            let mut there = statement.beliefs.iter().filter(|it| it.target.stack.as_str() == stack);
-            statement.abstention.is_none() && there.any(|belief| belief.health == Health::Down)
-        })
-        .collect();
+    let data = stack.targets.iter().any(|target| target.database);
+    let down = |statement: &&&Statement| {
+        let sees = |target: &TargetView| {
+            statement.beliefs.iter().any(|belief| {
+                belief.target.stack == stack.stack
+                    && belief.target.name == target.target
+                    && belief.health == Health::Down
+            })
+        };
+        let mut targets = stack.targets.iter().filter(|target| target.database == data);
+        let down = if data { targets.any(sees) } else { targets.all(sees) };
+        statement.abstention.is_none() && down
+    };
+    let down: Vec<_> = statements.iter().filter(down).collect();
     let regions: BTreeSet<_> = down.iter().map(|statement| &statement.region).collect();
     EvidenceCount {
         signed: statements.len(),

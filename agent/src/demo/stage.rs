@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use consensus::model::{DecisionKind, Phase, Verdict};
 
 use super::watch::{Heard, Learnt, Scene, Word};
+use super::world::domain;
 use crate::cli::table::Ink;
 
 /// The acts, as they are announced.
@@ -190,6 +191,21 @@ impl Told {
             Word::Misses(missed) if self.act == LAST => {
                 let text = format!("{agent} hears {missed} no more");
                 self.once(format!("misses {missed}"), at, Ink::Wary, text);
+            }
+            Word::Answers { app, addresses, servers, all } => {
+                let list: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+                let (name, list) = (domain(app), list.join(" "));
+                if *servers == 1 {
+                    let text = format!("DNS: {name} is {list}, says the first server");
+                    self.once(format!("first {list}"), at, Ink::Good, text);
+                } else if *all {
+                    let text = format!("DNS: {name} is {list}, say all {servers} servers");
+                    self.once(format!("all {list}"), at, Ink::Good, text);
+                }
+            }
+            Word::Writes(server) => {
+                let text = format!("rows: the first is acknowledged by {server}");
+                self.line(at, Ink::Good, text);
             }
             Word::Alarm(what) => self.line(at, Ink::Bad, format!("{agent}: alarm: {what}")),
             Word::Proposes { .. } | Word::GivesUp { .. } | Word::Misses(_) => {}

@@ -60,14 +60,46 @@ pub struct Heard {
 #[serde(tag = "event", content = "detail", rename_all = "kebab-case")]
 #[allow(missing_docs)]
 pub enum Word {
-    Suspects { app: String, stack: StackId, verdict: Verdict, down: usize, voters: usize },
-    Proposes { app: String, what: String },
-    GivesUp { app: String, why: String },
+    Suspects {
+        app: String,
+        stack: StackId,
+        verdict: Verdict,
+        down: usize,
+        voters: usize,
+    },
+    Proposes {
+        app: String,
+        what: String,
+    },
+    GivesUp {
+        app: String,
+        why: String,
+    },
     Learns(Learnt),
-    Acts { app: String, token: Token, what: String },
-    Reports { app: String, token: Token, took: Duration, what: Result<String, String> },
+    Acts {
+        app: String,
+        token: Token,
+        what: String,
+    },
+    Reports {
+        app: String,
+        token: Token,
+        took: Duration,
+        what: Result<String, String>,
+    },
     Misses(AgentId),
     Alarm(String),
+    /// Not of an agent: `servers` of them all answer with these addresses now.
+    #[serde(skip)]
+    Answers {
+        app: String,
+        addresses: Vec<Ipv4Addr>,
+        servers: usize,
+        all: bool,
+    },
+    /// Not of an agent: the first row that this database acknowledged.
+    #[serde(skip)]
+    Writes(SocketAddr),
 }
 
 /// A value that was chosen.
@@ -196,7 +228,45 @@ impl State {
         })
     }
 
-    /// What the servers of these agents answer now.
+    fn acknowledge(&mut self, row: Row) {
+        if self.rows.last().is_none_or(|last| last.server != row.server) {
+            let word = Word::Writes(row.server);
+            self.heard.push(Heard { at: row.at, agent: "", word });
+        }
+        self.rows.push(row);
+    }
+
+    /// The first server to give an answer, and the last, are worth a word.
+    fn note_answer(&mut self, at: Instant, app: &'static str, agent: &'static str) {
+        let Some(Answer::Addresses(addresses)) = self.answer(app, agent).cloned() else { return };
+        let others = self.answers.iter().filter(|((of, _), _)| *of == app);
+        let said = others.filter_map(|(_, answers)| match &answers.last()?.1 {
+            Answer::Addresses(addresses) => Some(addresses),
+            Answer::Empty | Answer::Failed(_) | Answer::Silent => None,
+        });
+        let said: Vec<_> = said.collect();
+        let servers = said.iter().filter(|said| ***said == addresses).count();
+        let all = servers == said.len();
+        let word = Word::Answers { app: app.to_owned(), addresses, servers, all };
+        self.heard.push(Heard { at, agent, word });
+    }
+
+    /// The addresses a server answered with, one entry for each time they became others. That a server was silent for a
+    /// moment says only that this machine was busy; refusals are counted apart.
+    pub fn turns(&self, app: &'static str, agent: &'static str) -> Vec<(Instant, &[Ipv4Addr])> {
+        let mut turns: Vec<(Instant, &[Ipv4Addr])> = Vec::new();
+        for (at, answer) in self.answers.get(&(app, agent)).into_iter().flatten() {
+            match answer {
+                Answer::Addresses(found) if turns.last().is_none_or(|(_, last)| last != found) => {
+                    turns.push((*at, found));
+                }
+                _ => {}
+            }
+        }
+        turns
+    }
+
+    /// What the server of this agent answers now.
     pub fn answer(&self, app: &'static str, agent: &'static str) -> Option<&Answer> {
         self.answers.get(&(app, agent))?.last().map(|(_, answer)| answer)
     }
@@ -261,10 +331,7 @@ async fn listen(socket: &Path, mut each: impl FnMut(Word)) -> io::Result<()> {
         for byte in frame.data_ref().into_iter().flatten() {
             match byte {
                 b'\n' => {
-                    // Events that are not told of have no word here.
-                    if let Some(data) = line.strip_prefix(b"data:")
-                        && let Ok(word) = serde_json::from_slice(data)
-                    {
+                    if let Some(word) = word(&line) {
                         each(word);
                     }
                     line.clear();
@@ -280,14 +347,22 @@ async fn listen(socket: &Path, mut each: impl FnMut(Word)) -> io::Result<()> {
     Ok(())
 }
 
+/// What a line of an event stream says, if the demo has a word for it.
+fn word(line: &[u8]) -> Option<Word> {
+    let data = line.strip_prefix(b"data:")?;
+    serde_json::from_slice(data).ok()
+}
+
 async fn resolve(scene: Arc<Scene>, app: &'static str, agent: &'static str, server: SocketAddr) {
     loop {
         let answer = ask(server, &domain(app)).await;
         let known = scene.state().answer(app, agent) == Some(&answer);
         if !known {
             let at = Instant::now();
+            // In one change, so that whoever waits for the answer has heard of it as well.
             scene.change(|state| {
                 state.answers.entry((app, agent)).or_default().push((at, answer));
+                state.note_answer(at, app, agent);
             });
         }
         sleep(ASK).await;
@@ -354,7 +429,7 @@ async fn write(scene: Arc<Scene>, places: Places) {
                 match timeout(ROW, client.batch_execute(&insert)).await {
                     Ok(Ok(())) => {
                         let row = Row { row, at: Instant::now(), server };
-                        scene.change(|state| state.rows.push(row));
+                        scene.change(|state| state.acknowledge(row));
                     }
                     Ok(Err(_)) | Err(_) => break,
                 }
