@@ -37,6 +37,8 @@ use clap::{Parser, Subcommand};
 use client::AgentArgs;
 use table::Out;
 
+use crate::demo;
+
 /// The exit status of wrong usage and invalid files.
 const INVALID: u8 = 2;
 
@@ -99,17 +101,6 @@ enum Verb {
     /// Print the manual
     Man(man::Args),
 }
-
-// ---- Stub: replaced at merge by `use crate::demo;`, which brings `demo::Args` and `demo::run`.
-mod demo {
-    #[derive(clap::Args)]
-    pub struct Args {}
-
-    pub async fn run(_: &Args, _: &mut super::Out<'_>) -> super::ExitCode {
-        super::failed("the demo is not merged yet")
-    }
-}
-// ---- End of the stub.
 
 /// Runs the command line; the exit status is PRODUCT.md section 5's.
 pub fn main() -> ExitCode {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::model::{
-    Abstention, AcceptorId, AgentId, Ballot, Belief, Certificate, DataPolicy, Database,
+    Abstention, AcceptorId, AgentId, Ballot, Belief, Candidate, Certificate, DataPolicy, Database,
     DatabaseSight, Definition, Endpoint, Engine, Epoch, Expect, Fencing, Health, MeshId, Mode,
     ProbePolicy, Region, Scheme, Stack, StackId, Statement, TargetId, Verdict, Voter, Voters,
 };
@@ -363,4 +363,24 @@ fn evidence_is_what_it_claims_or_nothing() {
     let other = Ballot { round: 4, instance: 9 };
     let replayed = Certificate { ballot: other, evidence: good() };
     assert!(certified(&replayed, &voters, other, (&app, 2)).is_err());
+}
+
+#[test]
+fn a_primary_that_nobody_saw_since_is_what_the_decision_knew_of_it() {
+    let mut bench = Bench::new("DDDDD/DDDDD", "UUUUU/UUUUU", &Twist::default());
+    for belief in bench.words.iter_mut().flat_map(|word| &mut word.3) {
+        if belief.target.stack == stack("a") {
+            belief.database = None;
+        }
+    }
+    let forgotten = bench.panel().failover(&stack("a")).unwrap_err();
+    assert!(forgotten.contains("the primary of orders was never seen"), "{forgotten}");
+
+    let candidate =
+        |position| Candidate { name: "orders".parse().unwrap(), system: 7, timeline: 1, position };
+    let chosen = [candidate(4000)];
+    let choice = bench.panel().recalling(&chosen).failover(&stack("a")).unwrap();
+    assert_eq!((choice.path, choice.loss_bytes), (Path::Data, None));
+    let ahead = [candidate(6000)];
+    assert!(bench.panel().recalling(&ahead).failover(&stack("a")).is_err());
 }

@@ -26,6 +26,8 @@ const TAKE_OVER: Duration = Duration::from_secs(3);
 const RANK_STEP: Duration = Duration::from_millis(500);
 const RETRY_LEAST: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(2);
+/// What was refused will be refused again until somebody changes something.
+const RETRY_REFUSED: Duration = Duration::from_secs(20);
 /// A fence that cannot be taken back is left to people after this.
 const UNFENCE_FOR: Duration = Duration::from_secs(30);
 /// A new stack that is not seen up is left to people after this (PROTOCOL.md D.2, Verifying).
@@ -41,6 +43,8 @@ pub struct Work {
     items: Vec<Item>,
     began: Moment,
     pub reading: Option<Reading>,
+    /// The last thing that went wrong and has not been put right.
+    pub trouble: Option<String>,
     again: Moment,
 }
 
@@ -129,6 +133,7 @@ impl Node {
             items: items.collect(),
             began: now,
             reading: None,
+            trouble: None,
             again: now,
         };
         it.work = Some(work);
@@ -224,7 +229,12 @@ impl Node {
         let phase = work.phase;
         let Some(item) = work.items.get_mut(usize::from(item)) else { return };
         item.tries = item.tries.saturating_add(1);
-        let pause = RETRY_LEAST.saturating_mul(1 << item.tries.min(6)).min(RETRY_MOST);
+        let most = match &result {
+            Err(fault) if fault.kind == ActionFaultKind::Refused => RETRY_REFUSED,
+            _ => RETRY_MOST,
+        };
+        let pause = RETRY_LEAST.saturating_mul(1 << item.tries.min(9)).min(most);
+        work.trouble = result.as_ref().err().map(|fault| fault.text.clone());
         item.stage = match (result, phase) {
             (Ok(done), _) => Stage::Ended(Ok(done)),
             // A request that was never sent says nothing about the fence.

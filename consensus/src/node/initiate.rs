@@ -245,7 +245,10 @@ impl Node {
 
     fn say_work(&mut self, app: &AppId) {
         let Some((_, state)) = self.apps[app].known() else { return };
-        let next = format!("{}, carried out by {}", state.phase, self.config.agent);
+        let mut next = format!("{}, carried out by {}", state.phase, self.config.agent);
+        if let Some(trouble) = self.apps[app].work.as_ref().and_then(|work| work.trouble.as_ref()) {
+            next = format!("{next}: {trouble}");
+        }
         self.say_next(app, next);
     }
 

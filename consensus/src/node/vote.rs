@@ -220,6 +220,10 @@ impl Node {
         certified(certificate, &self.config.voters, ballot, (app, before.revision))
             .map_err(Refusal::Evidence)?;
         let panel = self.bent(Panel::of(certificate, &before.definition, &self.config.voters));
+        let panel = match before.phase {
+            Phase::Idle => panel,
+            _ => panel.recalling(&before.decision.candidates),
+        };
         let choice = panel.failover_to(&decision.from, &decision.to).map_err(Refusal::Evidence)?;
         let decided = if next.phase == Phase::Publishing { Path::Web } else { Path::Data };
         if choice.path != decided {
