@@ -1,17 +1,17 @@
 //! What must survive: writes the core's records and syncs them. Knows nothing of what they mean.
 //!
-//! The data folder holds `log` (the records of [`consensus::saved`]), `evidence.key` (the secret half of a voter's evidence
-//! key) and `reserve` (a megabyte to give up on a full disk). One process holds the folder at a time, by a lock on the
-//! folder itself. What [`Store::append`] has returned `Ok` for is on disk; after an error nothing is known any more, the
-//! store takes no further records, and the process must end: the kernel marks pages clean whose write failed, so a second
-//! sync that succeeds says nothing (PROTOCOL.md A.6).
+//! The data folder holds `log` (the records of [`consensus::saved`]), `evidence.key` (the secret half of a voter's
+//! evidence key) and `reserve` (a megabyte to give up on a full disk). One process holds the folder at a time, by a
+//! lock on the folder itself. What [`Store::append`] has returned `Ok` for is on disk; after an error nothing is
+//! known any more, the store takes no further records, and the process must end: the kernel marks pages clean whose
+//! write failed, so a second sync that succeeds says nothing (PROTOCOL.md A.6).
 //!
 //! For the same reason [`Store::open`] writes what it read anew and starts from that copy: what another run left in the
 //! page cache is never mistaken for what is on disk. A torn tail disappears by the same stroke.
 //!
-//! A voter whose log is damaged or gone does not vote again under its old id (rule R8). It is quarantined: the damaged log
-//! is kept beside, and a fresh one is born *without* an acceptor, so that what the mesh agreed is still there for DNS after
-//! a restart and every later start knows that this store may not vote.
+//! A voter whose log is damaged or gone does not vote again under its old id (rule R8). It is quarantined: the
+//! damaged log is kept beside, and a fresh one is born *without* an acceptor, so that what the mesh agreed is still
+//! there for DNS after a restart and every later start knows that this store may not vote.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -90,7 +90,10 @@ pub enum Quarantine {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Another process holds the folder.
-    #[error("the data folder `{}` is locked by another agent: stop that one, or give this one its own `data_dir`", .0.display())]
+    #[error(
+        "the data folder `{}` is locked by another agent: stop that one, or give this one its own `data_dir`",
+        .0.display()
+    )]
     Locked(PathBuf),
     /// The folder is somebody else's.
     #[error(
@@ -121,7 +124,8 @@ pub enum StoreError {
     Broken(PathBuf),
 }
 
-/// Makes a data folder: a voter's with its acceptor in `birth` and the seed of its evidence key, an observer's with neither.
+/// Makes a data folder: a voter's with its acceptor in `birth` and the seed of its evidence key, an observer's with
+/// neither.
 ///
 /// # Errors
 /// If there is a store already, or the file system refuses.
@@ -196,7 +200,7 @@ impl Store {
     /// Makes these entries durable, in order, with one sync.
     ///
     /// # Errors
-    /// If anything at all goes wrong: then the process must end without doing what depends on them, and without retrying.
+    /// If anything at all goes wrong: then the process must end without doing what depends on them, and never retry.
     pub fn append(&mut self, entries: Vec<Entry>) -> Result<(), StoreError> {
         if self.broken {
             return Err(StoreError::Broken(self.folder.clone()));

@@ -9,19 +9,18 @@ stack blog east dark
 until blog publishing within 30s
 ----
   100.000 *     blog/east: web is Dark
-  111.518 a2    holds blog/east for standing: 1 of 5 voters see it down (and a5 a1 a4 a3)
-  111.518 a2    leaves blog alone: east stands: 1 of 5 voters see it down, 3 are needed (and a5 a1 a4 a3)
-  111.525 a5    holds blog/east for standing: 2 of 5 voters see it down (and a2 a4 a1 a3)
-  111.525 a5    leaves blog alone: east stands: 2 of 5 voters see it down, 3 are needed (and a2 a4 a1 a3)
-  111.552 a3    holds blog/east for down: 3 of 5 voters see it down (and a1 a4 a2 a5)
-  111.552 a3    holds blog/east for down: 4 of 5 voters see it down (and a4 a2 a5)
-  111.560 a3    holds blog/east for down: 5 of 5 voters see it down (and a4 a2 a5)
+  109.815 a4    holds blog/east for standing: 1 of 5 voters see it down (and a1 a3 a2 a5)
+  109.815 a4    leaves blog alone: east stands: 1 of 5 voters see it down, 3 are needed (and a1 a3 a2 a5)
+  110.053 a5    holds blog/east for standing: 2 of 5 voters see it down (and a2 a3 a1 a4)
+  110.053 a5    leaves blog alone: east stands: 2 of 5 voters see it down, 3 are needed (and a2 a3 a1 a4)
+  110.531 a1    holds blog/east for down: 3 of 5 voters see it down (and a4 a3 a2 a5)
+  110.548 a3    holds blog/east for down: 4 of 5 voters see it down (and a4 a2 a5)
 
 until blog settled within 60s
 state
 ----
-  111.666 a1    learns blog epoch 2 publishing at 6.41cd: failover, active west, carried out by a1 (web of east down for 5 of 5 voters in 3 regions) (and a4 a3 a2 a5)
-  111.734 a1    learns blog epoch 2 verifying at 7.41cd: failover, active west, carried out by a1 (web of east down for 5 of 5 voters in 3 regions) (and a4 a3 a2 a5)
-  111.802 a1    learns blog epoch 2 idle at 8.41cd: failover, active west (web of east down for 5 of 5 voters in 3 regions) (and a4 a3 a2 a5)
-  111.802 a1    holds blog/west for standing: 0 of 5 voters see it down (and a4 a3 a2 a5)
+  110.641 a1    learns blog epoch 2 publishing at 6.41cd: failover, active west, carried out by a1 (web of east down for 4 of 5 voters in 3 regions) (and a4 a3 a2 a5)
+  110.709 a1    learns blog epoch 2 verifying at 7.41cd: failover, active west, carried out by a1 (web of east down for 4 of 5 voters in 3 regions) (and a4 a3 a2 a5)
+  110.777 a1    learns blog epoch 2 idle at 8.41cd: failover, active west (web of east down for 4 of 5 voters in 3 regions) (and a4 a3 a2 a5)
+  110.777 a1    holds blog/west for standing: 0 of 5 voters see it down (and a4 a3 a2 a5)
 blog: epoch 2 failover idle, active west

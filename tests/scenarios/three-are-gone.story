@@ -28,14 +28,14 @@ until blog settled within 120s
 run 90s
 state
 ----
-  170.085 a1    holds blog/east for standing: 1 of 5 voters see it down (and a2 a3)
-  170.085 a1    leaves blog alone: east stands: 1 of 5 voters see it down, 3 are needed (and a2 a3)
-  171.030 a1    holds blog/east for standing: 2 of 5 voters see it down (and a3 a2)
-  171.030 a1    leaves blog alone: east stands: 2 of 5 voters see it down, 3 are needed (and a3 a2)
+  170.309 a2    holds blog/east for standing: 1 of 5 voters see it down (and a1 a3)
+  170.309 a2    leaves blog alone: east stands: 1 of 5 voters see it down, 3 are needed (and a1 a3)
+  170.571 a2    holds blog/east for standing: 2 of 5 voters see it down (and a3 a1)
+  170.571 a2    leaves blog alone: east stands: 2 of 5 voters see it down, 3 are needed (and a3 a1)
   202.002 a3    holds blog/east for down: 3 of 5 voters see it down (and a1 a2)
   202.002 a3    leaves blog alone: west is not fit: web long enough up for 2 of 5 voters, 3 are needed (and a1 a2)
-  230.688 a1    learns blog epoch 2 publishing at 6.41cd: failover, active west, carried out by a1 (web of east down for 3 of 5 voters in 3 regions) (and a3 a2)
-  235.955 a1    learns blog epoch 2 verifying at 8.41cd: failover, active west, carried out by a1 (web of east down for 3 of 5 voters in 3 regions) (and a3 a2)
-  236.107 a1    learns blog epoch 2 idle at 9.41cd: failover, active west (web of east down for 3 of 5 voters in 3 regions) (and a3 a2)
-  236.107 a1    holds blog/west for standing: 0 of 5 voters see it down (and a3 a2)
+  231.174 a1    learns blog epoch 2 publishing at 6.41cd: failover, active west, carried out by a1 (web of east down for 3 of 5 voters in 3 regions) (and a3 a2)
+  236.573 a1    learns blog epoch 2 verifying at 8.41cd: failover, active west, carried out by a1 (web of east down for 3 of 5 voters in 3 regions) (and a3 a2)
+  236.725 a1    learns blog epoch 2 idle at 9.41cd: failover, active west (web of east down for 3 of 5 voters in 3 regions) (and a3 a2)
+  236.725 a1    holds blog/west for standing: 0 of 5 voters see it down (and a3 a2)
 blog: epoch 2 failover idle, active west

@@ -52,8 +52,13 @@ fn sources(folders: &[&str]) -> Vec<(PathBuf, String)> {
     found
 }
 
+/// A module's tests in a file of their own, or a whole crate of tests.
+fn is_tests(path: &Path) -> bool {
+    path.starts_with("tests") || path.file_name().is_some_and(|name| name == "tests.rs")
+}
+
 fn everything() -> Vec<(PathBuf, String)> {
-    sources(&["consensus/src", "probe/src", "agent/src", "tests/src", "tests/tests"])
+    sources(&["consensus/src", "probe/src", "agent/src", "tests/src", "tests/tests", "tests/bench"])
 }
 
 /// The lines that are code, before a module's own tests, numbered from one.
@@ -141,7 +146,7 @@ fn the_core_imports_downwards_and_stages_never_one_another() {
         let inside = path.strip_prefix("consensus/src").expect("asked for");
         let first = inside.iter().next().expect("a file has a name").to_string_lossy();
         let module = first.trim_end_matches(".rs");
-        if module == "lib" {
+        if module == "lib" || is_tests(&path) {
             continue;
         }
         let code: String = code(&text).map(|(_, line)| format!("{line}\n")).collect();
@@ -160,6 +165,9 @@ fn the_core_imports_downwards_and_stages_never_one_another() {
 fn the_core_is_pure() {
     let mut faults = Vec::new();
     for (path, text) in sources(&["consensus/src"]) {
+        if is_tests(&path) {
+            continue;
+        }
         for (number, line) in code(&text) {
             for word in IMPURE.iter().filter(|word| names(line, word)) {
                 faults.push(format!("{}:{number}: `{word}` in the core", path.display()));
@@ -188,7 +196,8 @@ fn a_file_fits_a_sitting() {
 fn every_file_says_first_what_it_is() {
     let mut faults = Vec::new();
     for (path, text) in everything() {
-        if !text.starts_with("//! ") {
+        let own_tests = path.file_name().is_some_and(|name| name == "tests.rs");
+        if !own_tests && !text.starts_with("//! ") {
             faults.push(format!("{}: does not begin with a `//!` header", path.display()));
         }
     }
@@ -223,9 +232,8 @@ fn no_test_sleeps() {
     let waits = Path::new("tests/src/harness/wait.rs");
     let mut faults = Vec::new();
     for (path, text) in everything() {
-        let all_tests = path.starts_with("tests");
         let own_tests = text.lines().position(|line| line.trim() == "#[cfg(test)]");
-        let from = if all_tests { Some(0) } else { own_tests };
+        let from = if is_tests(&path) { Some(0) } else { own_tests };
         let Some(from) = from.filter(|_| path != waits) else { continue };
         for (number, line) in (1..).zip(text.lines()).skip(from) {
             if words.iter().any(|word| line.contains(word)) {

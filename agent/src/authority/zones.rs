@@ -272,7 +272,7 @@ mod tests {
                 timeout: Duration::from_secs(4),
                 window: Duration::from_secs(8),
             },
-            data: DataPolicy { max_loss_bytes: 0, fencing: Fencing::DnsOnly, across: false },
+            data: DataPolicy { max_loss_bytes: 0, fencing: Fencing::DnsOnly },
             zones,
             stacks: Vec::new(),
             records,

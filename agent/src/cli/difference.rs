@@ -90,7 +90,7 @@ fn rows(definition: &Definition) -> Rows {
     let Definition { name, mode, cooldown, regions, probe, data, zones, stacks, records } =
         definition;
     let ProbePolicy { interval, timeout, window } = probe;
-    let DataPolicy { max_loss_bytes, fencing, across } = data;
+    let DataPolicy { max_loss_bytes, fencing } = data;
     let mut rows: Rows = [
         ("app.name", name.to_string()),
         ("app.mode", mode_word(*mode).to_owned()),
@@ -101,7 +101,6 @@ fn rows(definition: &Definition) -> Rows {
         ("probe.window", span(*window)),
         ("data.max_loss", size(*max_loss_bytes)),
         ("data.fencing", fencing_word(*fencing).to_owned()),
-        ("data.across", across.to_string()),
     ]
     .map(|(path, value)| (path.to_owned(), value))
     .into();

@@ -35,8 +35,8 @@ pub struct Args {
     /// The folder to make; it must not hold anything yet
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// An agent: NAME,REGION,voter|observer,HOST:PORT, and after it what differs from the defaults: listen=ADDRESS:PORT,
-    /// status=ADDRESS:PORT, dns=ADDRESS:PORT. May be repeated; without any, three agents on this machine
+    /// An agent: NAME,REGION,voter|observer,HOST:PORT, and after it what differs from the defaults:
+    /// listen=ADDRESS:PORT, status=ADDRESS:PORT, dns=ADDRESS:PORT. May be repeated; without any, three agents on this machine
     #[arg(long = "agent", value_name = "AGENT")]
     agents: Vec<Spec>,
     /// Where every agent keeps its store, as its file will say; relative paths start from the file

@@ -1,7 +1,7 @@
 //! The command: one file a verb.
 //!
-//! A verb takes its arguments and a place to write to and returns the exit status of PRODUCT.md section 5: 0 done, 1 failed,
-//! 2 usage or an invalid file. Answers go to standard output, complaints and questions to standard error.
+//! A verb takes its arguments and a place to write to and returns the exit status of PRODUCT.md section 5: 0 done,
+//! 1 failed, 2 usage or an invalid file. Answers go to standard output, complaints and questions to standard error.
 
 pub mod client;
 pub mod explain;

@@ -48,7 +48,6 @@ pub(super) fn mean(
         data: DataPolicy {
             max_loss_bytes: file.data.max_loss.value.0,
             fencing: file.data.fencing.value,
-            across: file.data.across.value,
         },
         zones: mean_zones(file, findings),
         records: records::mean(file, &stacks, findings),
@@ -135,6 +134,10 @@ fn check_policy(file: &AppFile, findings: &mut Findings<'_>) {
              two may for a while",
         ),
         _ => {}
+    }
+    if file.data.across.value {
+        let text = "`across = true` is not supported yet: the mesh keeps an app's web and data at one stack";
+        findings.error(&file.data.across.span, text);
     }
     if file.quorum.regions.value.0 == 1 {
         let text = "`regions = 1`: one region cut off from the app can move it";

@@ -1,7 +1,7 @@
 //! What is wrong with a file, where, and what would be right.
 //!
-//! A reader collects [`Findings`] by byte span while it goes on reading; only at the end do spans become lines and columns.
-//! Nothing here knows what a file means. Lines that may hold a secret are never shown.
+//! A reader collects [`Findings`] by byte span while it goes on reading; only at the end do spans become lines and
+//! columns. Nothing here knows what a file means. Lines that may hold a secret are never shown.
 
 use std::fmt;
 use std::ops::Range;

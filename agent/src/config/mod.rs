@@ -1,7 +1,7 @@
 //! Files as typed, files as meant.
 //!
-//! Reading goes in two stages: `typed` tables from TOML (unknown keys, wrong types, values that are none), then what they
-//! mean together (names used twice, records no stack can answer). Each stage goes on after a fault, so that all of its
+//! Reading goes in two stages: `typed` tables from TOML (unknown keys, wrong types, values that are none), then what
+//! they mean together (names used twice, records no stack can answer). Each stage goes on after a fault, so that all of its
 //! faults are told at once; the second begins only if the first found none. What comes out needs no further check.
 
 mod address;

@@ -1,7 +1,7 @@
 //! Turns a TOML document into typed tables, going on after each fault so that all of them are told at once.
 //!
-//! [`tables!`] declares a table once: its keys, their types and defaults, what they are for, and the keys that are still
-//! to come. The reader, the nearest right word and the JSON Schema all follow from that one declaration.
+//! [`tables!`] declares a table once: its keys, their types and defaults, what they are for, and the keys that are
+//! still to come. The reader, the nearest right word and the JSON Schema all follow from that one declaration.
 
 use std::borrow::Cow;
 

@@ -1,10 +1,10 @@
 //! Who belongs to the mesh: certificates made, certificates read, voters written down.
 //!
-//! An agent's name, region and role stand in its certificate and nowhere else, as one URI among its alternative names:
-//! `quorate://<mesh>/<region>/<voter|observer>/<name>`. A URI, because names may hold what a DNS name may not (`a_`), and
-//! because one text says all of it at once. Every agent's certificate also carries the DNS name [`PEER`], which is what
-//! is dialled: then rustls' own verifier does the whole check, and who answered is read from the URI afterwards.
-//! Knows nothing of sockets; reads no clock but the one it is given.
+//! An agent's name, region and role stand in its certificate and nowhere else, as one URI among its alternative
+//! names: `quorate://<mesh>/<region>/<voter|observer>/<name>`. A URI, because names may hold what a DNS name may not
+//! (`a_`), and because one text says all of it at once. Every agent's certificate also carries the DNS name [`PEER`],
+//! which is what is dialled: then rustls' own verifier does the whole check, and who answered is read from the URI
+//! afterwards. Knows nothing of sockets; reads no clock but the one it is given.
 
 mod authority;
 mod own;

@@ -71,7 +71,7 @@ pub enum IdentityError {
     },
     /// Signed by somebody else.
     #[error(
-        "the certificate `{}` is not signed by the mesh's authority `{}`: give the two files of the same `quorate init`",
+        "the certificate `{}` is not signed by the mesh's authority `{}`: give both files of one `quorate init`",
         certificate.display(), authority.display()
     )]
     Foreign {

@@ -101,14 +101,9 @@ pub(super) async fn dial(shared: &Arc<Shared>, address: &str) -> Option<AgentId>
 /// Greets whoever answered. Returns who it is, if it is one to be linked with, by this connection or a better one.
 async fn greet(shared: &Arc<Shared>, address: &str, connection: Connection) -> Option<AgentId> {
     match link::greeted(shared, &connection, true).await {
-        Ok((peer, link, reached)) => {
+        Ok((peer, link)) => {
             shared.no_trouble(address);
-            tokio::spawn(link::live(shared.clone(), peer.clone(), link, reached));
-            Some(peer)
-        }
-        Err(Parting::Ours(Some(peer), Refusal::Duplicate)) => {
-            Parting::Ours(None, Refusal::Duplicate).tell(shared, &connection, address);
-            shared.no_trouble(address);
+            tokio::spawn(link::live(shared.clone(), peer.clone(), link));
             Some(peer)
         }
         Err(Parting::Theirs(Some(peer), _)) if closed_ordinarily(&connection) => {
@@ -122,7 +117,7 @@ async fn greet(shared: &Arc<Shared>, address: &str, connection: Connection) -> O
     }
 }
 
-/// Did the other side hang up as it should: a better connection, or ourselves?
+/// Did the other side hang up as it should: it is ourselves, or it stops?
 fn closed_ordinarily(connection: &Connection) -> bool {
     let ordinary = [Refusal::Duplicate.code(), Refusal::Itself.code(), Refusal::Stopped.code()];
     matches!(

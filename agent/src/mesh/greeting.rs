@@ -1,7 +1,7 @@
 //! What two agents tell each other before anything else, and why one of them may hang up.
 //!
-//! Name, region and role are not in it: those stand in the certificate. Refusals are worded so that the same line can be
-//! logged on both sides.
+//! Name, region and role are not in it: those stand in the certificate. Refusals are worded so that the same line can
+//! be logged on both sides.
 
 use consensus::codec;
 use consensus::model::{AgentId, MeshId, Voters};
@@ -99,6 +99,8 @@ pub(super) enum Refusal {
     Stopped,
     /// There is a better connection between the two.
     Duplicate,
+    /// Another run of the peer has taken this one's place.
+    Succeeded,
     /// An agent dialled itself.
     Itself,
     /// Bytes that are not what they should be.
@@ -131,6 +133,7 @@ impl Refusal {
             Self::Voters { .. } => 8,
             Self::NameTaken { .. } => 9,
             Self::Certificate(_) => 10,
+            Self::Succeeded => 11,
         })
     }
 
@@ -145,6 +148,7 @@ impl std::fmt::Display for Refusal {
         match self {
             Self::Stopped => f.write_str("the agent has stopped"),
             Self::Duplicate => f.write_str("there is a better connection"),
+            Self::Succeeded => f.write_str("another run of this agent has taken its place"),
             Self::Itself => f.write_str("an agent dialled itself"),
             Self::Malformed(why) => write!(f, "malformed frame: {why}"),
             Self::Silent => f.write_str("no greeting in time"),

@@ -27,6 +27,8 @@ const PROOF_OF_LIFE: Duration = KEEP_ALIVE.saturating_mul(2);
 /// Two connections this close together were dialled at once by both sides; later than that, a peer dials because it has
 /// lost its link, whatever we still hold for one.
 const AT_ONCE: Duration = Duration::from_secs(5);
+/// By then the other side has chosen, too, and what it said before has come.
+const LINGER: Duration = Duration::from_secs(1);
 /// What may be on its way to one peer: in units of a kibibyte, at least [`LEAST_COST`] a message.
 const BUDGET: usize = 2 * 1024;
 const LEAST_COST: usize = 16;
@@ -113,9 +115,9 @@ pub(super) async fn answer(shared: Arc<Shared>, incoming: Incoming, permit: Owne
     };
     drop(permit);
     match greeted(&shared, &connection, false).await {
-        Ok((peer, link, address)) => {
+        Ok((peer, link)) => {
             shared.no_trouble(&about);
-            live(shared, peer, link, address).await;
+            live(shared, peer, link).await;
         }
         Err(parting) => {
             parting.tell(&shared, &connection, &about);
@@ -160,12 +162,13 @@ impl Parting {
     }
 }
 
-/// Greets and is greeted, and takes the connection for the link if it is the better one.
+/// Greets and is greeted, and takes the connection for the link if it is the better one; if it is not, it is still to
+/// be lived with until it ends, for what the other side says on it before it knows.
 pub(super) async fn greeted(
     shared: &Arc<Shared>,
     connection: &Connection,
     dialled: bool,
-) -> Result<(AgentId, Link, String), Parting> {
+) -> Result<(AgentId, Link), Parting> {
     let member = greeting::peer(connection).map_err(|refusal| Parting::Ours(None, refusal))?;
     let peer = member.name;
     let ours = |refusal| Parting::Ours(Some(peer.clone()), refusal);
@@ -210,11 +213,11 @@ pub(super) async fn greeted(
         let _ = send.write_all(&shared.greeting.encode()).await;
         let _ = send.finish();
     }
-    Ok((peer, link, theirs.address))
+    Ok((peer, link))
 }
 
 impl Shared {
-    /// Makes this the link to the peer, or says which other is better.
+    /// Makes this the link to the peer, unless there is a better one.
     async fn admit(&self, peer: &AgentId, link: &Link, address: &str) -> Result<(), Refusal> {
         loop {
             let announcing = self.announcing.lock().await;
@@ -224,29 +227,32 @@ impl Shared {
                 Some(old) => choose(&self.me, peer, old, link),
             };
             match (choice, old) {
-                (Choice::Keep, _) => return Err(Refusal::Duplicate),
+                (Choice::Keep, _) => {
+                    linger(&link.connection);
+                    return Ok(());
+                }
                 (Choice::Doubt, Some(old)) => {
                     drop(announcing);
                     if lives(&old.connection).await {
                         let at = plain(old.connection.remote_address()).to_string();
                         return Err(Refusal::NameTaken { name: peer.clone(), at });
                     }
-                    hang_up(&old.connection, &Refusal::Silent);
+                    hang_up(&old.connection, &Refusal::Succeeded);
                 }
                 (_, old) => {
                     locked(&self.links).insert(peer.clone(), link.clone());
                     self.changed.send_modify(|changes| *changes += 1);
-                    let another_run = match &old {
-                        Some(old) => {
-                            hang_up(&old.connection, &Refusal::Duplicate);
-                            old.instance != link.instance
-                        }
-                        None => false,
-                    };
+                    let another_run = old.as_ref().is_some_and(|old| old.instance != link.instance);
+                    match &old {
+                        Some(old) if another_run => hang_up(&old.connection, &Refusal::Succeeded),
+                        Some(old) => linger(&old.connection),
+                        None => {}
+                    }
                     if another_run {
                         self.announce(Input::Unlinked(peer.clone())).await;
                     }
                     if old.is_none() || another_run {
+                        tracing::info!(agent = %self.me, "is linked with {peer} at `{address}`");
                         self.announce(Input::Linked(peer.clone(), address.to_owned())).await;
                     }
                     return Ok(());
@@ -256,12 +262,13 @@ impl Shared {
     }
 
     /// Forgets this link, unless another has taken its place.
-    async fn dismiss(&self, peer: &AgentId, link: &Link) {
+    async fn dismiss(&self, peer: &AgentId, link: &Link, why: &str) {
         let _announcing = self.announcing.lock().await;
         let current = locked(&self.links).get(peer).is_some_and(|current| current.same(link));
         if current {
             locked(&self.links).remove(peer);
             self.changed.send_modify(|changes| *changes += 1);
+            tracing::info!(agent = %self.me, "is no longer linked with {peer}: {why}");
             self.announce(Input::Unlinked(peer.clone())).await;
         }
     }
@@ -305,8 +312,7 @@ async fn lives(connection: &Connection) -> bool {
 }
 
 /// Reads what comes until the connection ends.
-pub(super) async fn live(shared: Arc<Shared>, peer: AgentId, link: Link, address: String) {
-    tracing::info!(agent = %shared.me, "is linked with {peer} at `{address}`");
+pub(super) async fn live(shared: Arc<Shared>, peer: AgentId, link: Link) {
     let connection = &link.connection;
     let mut reading = JoinSet::new();
     let end = loop {
@@ -327,8 +333,7 @@ pub(super) async fn live(shared: Arc<Shared>, peer: AgentId, link: Link, address
         }
     };
     reading.abort_all();
-    shared.dismiss(&peer, &link).await;
-    tracing::info!(agent = %shared.me, "a connection with {peer} ended: {}", explain(&end));
+    shared.dismiss(&peer, &link, &explain(&end)).await;
 }
 
 /// One message from a stream of its own. QUIC bounds how many there are at once.
@@ -360,6 +365,15 @@ fn malformed(shared: &Shared, peer: &AgentId, connection: &Connection, why: Stri
     let at = plain(connection.remote_address());
     shared.trouble(peer.as_str(), format!("hangs up on `{peer}` at `{at}`: {refusal}"));
     hang_up(connection, &refusal);
+}
+
+/// Hangs up on the worse of two connections once nothing is on its way over it any more.
+fn linger(connection: &Connection) {
+    let connection = connection.clone();
+    tokio::spawn(async move {
+        sleep(LINGER).await;
+        hang_up(&connection, &Refusal::Duplicate);
+    });
 }
 
 fn hang_up(connection: &Connection, refusal: &Refusal) {

@@ -1,10 +1,11 @@
 //! Links to other agents: QUIC, both sides authenticated, messages in and out.
 //!
-//! [`consensus::outbox::Output::Send`] goes out as a datagram (gossip, pulses, echoes: newer is better) or on a stream of
-//! its own (everything else: nothing waits behind a lost packet of something else). What comes in arrives in the loop's
-//! queue as [`Input::Linked`], [`Input::Message`] and [`Input::Unlinked`], the sender named by its certificate. Messages
-//! may be lost, repeated and reordered, so nothing here waits for a slow peer: what does not fit its budget is dropped
-//! and counted. Between two agents at most one link counts; known addresses are dialled for ever.
+//! [`consensus::outbox::Output::Send`] goes out as a datagram (gossip, pulses, echoes: newer is better) or on a
+//! stream of its own (everything else: nothing waits behind a lost packet of something else). What comes in arrives
+//! in the loop's queue as [`Input::Linked`], [`Input::Message`] and [`Input::Unlinked`], the sender named by its
+//! certificate. Messages may be lost, repeated and reordered, so nothing here waits for a slow peer: what does not
+//! fit its budget is dropped and counted. Between two agents at most one link counts; known addresses are dialled for
+//! ever.
 //!
 //! Knows nothing of what messages mean, nor who votes.
 

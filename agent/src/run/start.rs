@@ -26,8 +26,8 @@ use crate::mesh::{Counters, Mesh, MeshError, Setup};
 use crate::probes::Probes;
 use crate::store::{Quarantine, Store, StoreError};
 
-/// Inputs that wait for the loop. It takes one in microseconds, so a full queue means that it does not keep up, and then
-/// whoever feeds it waits.
+/// Inputs that wait for the loop. It takes one in microseconds, so a full queue means that it does not keep up, and
+/// then whoever feeds it waits.
 const INPUTS: usize = 256;
 /// Questions that wait for the loop.
 const ASKS: usize = 64;
@@ -81,7 +81,10 @@ pub enum StartError {
         expected: MeshId,
     },
     /// Certificate and voters say different things about it.
-    #[error("the certificate says `{member}` and `{}` says {said}: give the files of the same `quorate init`", path.display())]
+    #[error(
+        "the certificate says `{member}` and `{}` says {said}: give the files of the same `quorate init`",
+        path.display()
+    )]
     OtherRole {
         /// The voters' file.
         path: PathBuf,

@@ -8,6 +8,8 @@ use agent::config::Credentials;
 use consensus::model::{ActionFaultKind, Candidate, Database, Effect, Engine};
 
 use crate::common::postgres::{Postgres, ROLE};
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::common::{eventually, free_port};
 use crate::{act, kind, login, report, text, token};
 
@@ -39,6 +41,10 @@ async fn candidate(standby: &Postgres) -> Candidate {
         timeline: standby.sql(timeline).await.parse().expect("a number"),
         position: standby.sql(position).await.parse().expect("a number"),
     }
+}
+
+fn pid(text: &str) -> Pid {
+    Pid::from_raw(text.parse().expect("a number")).expect("a pid")
 }
 
 fn promote(standby: &Postgres, candidate: &Candidate, at_least: Option<u64>) -> Effect {
@@ -133,6 +139,39 @@ async fn two_executors_promote_at_the_same_time_and_both_are_done() {
         }
     }
     assert_eq!(standby.sql(ROW).await, token(2, 3).0.to_string());
+}
+
+/// PostgreSQL looks for its stream before it looks for a promotion: told of both at once, it forgets the latter for what
+/// is left of `wal_retrieve_retry_interval`, five seconds, unless it is asked again.
+#[tokio::test]
+async fn a_standby_that_loses_its_primary_in_the_same_moment_is_promoted_all_the_same() {
+    let mut primary = Postgres::primary().await;
+    let standby = primary.standby("s1").await;
+    let seen = candidate(&standby).await;
+    let receiver = "SELECT pid FROM pg_stat_wal_receiver WHERE status = 'streaming'";
+    let first = standby.sql(receiver).await;
+    kill_process(pid(&first), Signal::TERM).expect("it runs");
+    let again = format!("SELECT count(*) FROM ({receiver} AND pid <> {first}) other");
+    standby.until(&again, "1").await;
+
+    let startup = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'startup'";
+    let startup = pid(&standby.sql(startup).await);
+    kill_process(startup, Signal::STOP).expect("it runs");
+    primary.kill();
+    standby.until("SELECT count(*) FROM pg_stat_wal_receiver", "0").await;
+
+    let began = Instant::now();
+    let held = superuser();
+    let asked = standby.folder.path().join("data/promote");
+    let go_on = async {
+        eventually("the promotion is asked for", async || asked.exists().then_some(())).await;
+        kill_process(startup, Signal::CONT).expect("it runs");
+    };
+    let promotion = act(&held, token(2, 3), promote(&standby, &seen, None));
+    let (promoted, ()) = tokio::join!(promotion, go_on);
+    println!("promotion took {:?}: {promoted:?}", began.elapsed());
+    assert_eq!(text(&promoted), "promoted, on timeline 2");
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
 }
 
 #[tokio::test]

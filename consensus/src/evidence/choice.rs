@@ -130,8 +130,7 @@ impl Panel<'_> {
                 None => Ok((Path::Data, words("database", &data))),
             },
             (Some(Verdict::Down), _) if data.up.len() >= self.majority => {
-                let path = if self.definition.data.across { Path::Web } else { Path::Data };
-                Ok((path, words("web", &web.expect("it has a verdict"))))
+                Ok((Path::Data, words("web", &web.expect("it has a verdict"))))
             }
             (Some(Verdict::Down), _) => Err(format!(
                 "the web of {active} is down, and its database is neither down nor up for a majority: {} down, {} up of {n}",
@@ -229,12 +228,28 @@ impl Panel<'_> {
         let judge = |name: &TargetName| -> Result<(), String> {
             let (standby, _) =
                 self.latest(&stack.name, name).ok_or(format!("{name} was never seen"))?;
-            let (primary, age) =
-                self.latest(active, name).ok_or(format!("the primary of {name} was never seen"))?;
+            let (primary, age) = match (self.latest(active, name), self.recalled(name)) {
+                (Some(primary), _) => primary,
+                (None, Some(candidate)) => return self.is_still(standby, candidate),
+                (None, None) => return Err(format!("the primary of {name} was never seen")),
+            };
             self.follows(name, standby, primary)?;
             if within_budget { self.within_budget(name, standby, primary, age) } else { Ok(()) }
         };
         stack.databases.iter().filter_map(|database| judge(&database.name).err()).collect()
+    }
+
+    fn recalled(&self, name: &TargetName) -> Option<&Candidate> {
+        self.recalled.iter().find(|candidate| candidate.name == *name)
+    }
+
+    /// Is a standby at least what it was when it was chosen? Its loss was judged then.
+    fn is_still(&self, standby: &DatabaseSight, candidate: &Candidate) -> Result<(), String> {
+        let same = (standby.system, standby.timeline) == (candidate.system, candidate.timeline);
+        match standby.replica && same && standby.position >= candidate.position {
+            true => Ok(()),
+            false => Err(format!("{} is no longer what it was when it was chosen", candidate.name)),
+        }
     }
 
     fn follows(
@@ -307,17 +322,17 @@ impl Panel<'_> {
         };
         let seen = stack.databases.iter().filter_map(|database| {
             let (standby, _) = self.latest(to, &database.name)?;
-            let (primary, _) = self.latest(active, &database.name)?;
+            let primary = self.latest(active, &database.name).map(|(primary, _)| primary.position);
             let candidate = Candidate {
                 name: database.name.clone(),
                 system: standby.system,
                 timeline: standby.timeline,
                 position: standby.position,
             };
-            Some((candidate, primary.position.saturating_sub(standby.position)))
+            Some((candidate, primary.map(|primary| primary.saturating_sub(standby.position))))
         });
-        let (candidates, losses): (Vec<_>, Vec<_>) = seen.unzip();
-        (candidates, Some(losses.into_iter().sum()))
+        let (candidates, losses): (Vec<_>, Vec<Option<u64>>) = seen.unzip();
+        (candidates, losses.into_iter().sum())
     }
 
     fn target(&self, stack: &StackId, name: &TargetName) -> TargetId {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::model::{
-    Abstention, AgentId, Belief, Certificate, DatabaseSight, Definition, Health, Region, Stack,
-    StackId, TargetId, TargetName, Verdict, Voters,
+    Abstention, AgentId, Belief, Candidate, Certificate, DatabaseSight, Definition, Health, Region,
+    Stack, StackId, TargetId, TargetName, Verdict, Voters,
 };
 
 /// One agent's word on an app's targets.
@@ -52,6 +52,8 @@ pub struct Panel<'a> {
     /// How many votes a majority is; only a mutant asks for fewer.
     pub(super) majority: usize,
     pub(super) regions: usize,
+    /// What a decision in progress knew of its standbys, for when no witness has seen their primary since.
+    pub(super) recalled: &'a [Candidate],
 }
 
 impl<'a> Panel<'a> {
@@ -67,7 +69,13 @@ impl<'a> Panel<'a> {
             .map(|witness| (witness.agent, witness))
             .collect();
         let regions = definition.regions.min(voters.regions().len());
-        Self { definition, voters, witnesses, majority: voters.majority(), regions }
+        Self { definition, voters, witnesses, majority: voters.majority(), regions, recalled: &[] }
+    }
+
+    /// Goes by what a decision in progress knew, where no witness has seen a primary: all agents may have been restarted
+    /// since it died.
+    pub fn recalling(self, candidates: &'a [Candidate]) -> Self {
+        Self { recalled: candidates, ..self }
     }
 
     /// The panel of a certificate.
@@ -191,13 +199,12 @@ impl<'a> Panel<'a> {
 
     /// Does a majority see all of a stack up, with its databases taking writes?
     pub fn serves(&self, stack: &StackId) -> bool {
-        let up =
-            |aspect| self.count(stack, aspect).is_none_or(|count| count.up.len() >= self.majority);
-        let databases =
-            self.definition.stack(stack).map(|stack| &stack.databases[..]).unwrap_or_default();
+        let up = |aspect| self.count(stack, aspect).is_none_or(|it| it.up.len() >= self.majority);
+        let databases = self.definition.stack(stack).map(|stack| &stack.databases[..]);
         let primary = |name| self.latest(stack, name).is_some_and(|(sight, _)| !sight.replica);
         self.aspects().all(up)
-            && (!self.definition.has_databases() || databases.iter().all(|it| primary(&it.name)))
+            && (!self.definition.has_databases()
+                || databases.unwrap_or_default().iter().all(|it| primary(&it.name)))
     }
 
     /// The furthest position that any witness saw a database of this stack at.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::model::{
-    Abstention, AcceptorId, AgentId, Ballot, Belief, Certificate, DataPolicy, Database,
+    Abstention, AcceptorId, AgentId, Ballot, Belief, Candidate, Certificate, DataPolicy, Database,
     DatabaseSight, Definition, Endpoint, Engine, Epoch, Expect, Fencing, Health, MeshId, Mode,
     ProbePolicy, Region, Scheme, Stack, StackId, Statement, TargetId, Verdict, Voter, Voters,
 };
@@ -64,7 +64,7 @@ fn definition(data: bool) -> Definition {
             timeout: Duration::from_secs(4),
             window: Duration::from_secs(8),
         },
-        data: DataPolicy { max_loss_bytes: 1024, fencing: Fencing::BestEffort, across: false },
+        data: DataPolicy { max_loss_bytes: 1024, fencing: Fencing::BestEffort },
         zones: Vec::new(),
         stacks: vec![stack("a"), stack("b")],
         records: Vec::new(),
@@ -233,7 +233,6 @@ fn the_data_rule() {
     let streams = Twist { streams: true, ..Twist::default() };
     let far = Twist { behind: 2000, ..Twist::default() };
     let near = Twist { behind: 1000, ..Twist::default() };
-    let across = Twist { edit: Some(|it| it.data.across = true), ..Twist::default() };
     let dns_only =
         Twist { edit: Some(|it| it.data.fencing = Fencing::DnsOnly), ..Twist::default() };
     let guarded =
@@ -242,8 +241,6 @@ fn the_data_rule() {
         (&plain, "DDDDD/DDDDD", "UUUUU/UUUUU", "move to b (Data)"),
         (&plain, "UUUUU/DDDDD", "UUUUU/UUUUU", "move to b (Data)"),
         (&plain, "DDDDD/UUUUU", "UUUUU/UUUUU", "move to b (Data)"),
-        (&across, "DDDDD/UUUUU", "UUUUU/UUUUU", "move to b (Web)"),
-        (&across, "DDDDD/DDDDD", "UUUUU/UUUUU", "move to b (Data)"),
         (&plain, "DDDDD/ggggg", "UUUUU/UUUUU", "the web of a is down, and its database is neither"),
         (&plain, "UUUUU/ggggg", "UUUUU/UUUUU", "a stands"),
         (&streams, "DDDDD/DDDDD", "UUUUU/UUUUU", "shop/b/orders still streams from a"),
@@ -268,7 +265,8 @@ fn the_data_rule() {
 
 #[test]
 fn a_standby_that_is_not_its_primarys_replica_is_unfit() {
-    let rows: [(fn(&mut DatabaseSight), &str); 5] = [
+    type Edit = fn(&mut DatabaseSight);
+    let rows: [(Edit, &str); 5] = [
         (|it| it.replica = false, "is no replica"),
         (|it| it.system = 8, "another history"),
         (|it| it.timeline = 2, "is on timeline 2"),
@@ -341,7 +339,8 @@ fn evidence_is_what_it_claims_or_nothing() {
     let good = || vec![key(1).sign(state(1)), key(2).sign(state(2))];
     assert_eq!(check(good()), Ok(()));
 
-    let edits: [(&str, fn(&mut Statement)); 7] = [
+    type Edit = fn(&mut Statement);
+    let edits: [(&str, Edit); 7] = [
         ("another mesh", |it| it.mesh = MeshId(2)),
         ("another mesh or set of voters", |it| it.voters = 2),
         ("speaks of", |it| it.app = "blog".parse().unwrap()),
@@ -364,4 +363,24 @@ fn evidence_is_what_it_claims_or_nothing() {
     let other = Ballot { round: 4, instance: 9 };
     let replayed = Certificate { ballot: other, evidence: good() };
     assert!(certified(&replayed, &voters, other, (&app, 2)).is_err());
+}
+
+#[test]
+fn a_primary_that_nobody_saw_since_is_what_the_decision_knew_of_it() {
+    let mut bench = Bench::new("DDDDD/DDDDD", "UUUUU/UUUUU", &Twist::default());
+    for belief in bench.words.iter_mut().flat_map(|word| &mut word.3) {
+        if belief.target.stack == stack("a") {
+            belief.database = None;
+        }
+    }
+    let forgotten = bench.panel().failover(&stack("a")).unwrap_err();
+    assert!(forgotten.contains("the primary of orders was never seen"), "{forgotten}");
+
+    let candidate =
+        |position| Candidate { name: "orders".parse().unwrap(), system: 7, timeline: 1, position };
+    let chosen = [candidate(4000)];
+    let choice = bench.panel().recalling(&chosen).failover(&stack("a")).unwrap();
+    assert_eq!((choice.path, choice.loss_bytes), (Path::Data, None));
+    let ahead = [candidate(6000)];
+    assert!(bench.panel().recalling(&ahead).failover(&stack("a")).is_err());
 }

@@ -169,7 +169,10 @@ impl Membership {
             self.timers.insert((now + delay, self.scheduled), timer);
         }
         while let Some((to, packet)) = self.runtime.to_send() {
-            out.send(&to.agent, Message::Gossip(packet.to_vec()));
+            // An earlier run of ours may still be remembered, and greeted.
+            if to.agent != self.foca.identity().agent {
+                out.send(&to.agent, Message::Gossip(packet.to_vec()));
+            }
         }
         while let Some(notification) = self.runtime.to_notify() {
             if let OwnedNotification::MemberUp(it) | OwnedNotification::Rename(_, it) = notification

@@ -108,8 +108,6 @@ pub struct DataPolicy {
     pub max_loss_bytes: u64,
     /// What must be known of the old primary before another is promoted.
     pub fencing: Fencing,
-    /// May a stack's web use the other stack's database, so that web alone may move?
-    pub across: bool,
 }
 
 /// What must be known of the old primary before another is promoted.

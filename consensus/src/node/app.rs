@@ -60,6 +60,8 @@ pub struct App {
     pub tries: u32,
     /// A value was found that may or may not be chosen: somebody has to find out.
     pub in_flux: bool,
+    /// What this voter accepted beyond what is known to be chosen, and since when.
+    pub undecided: Option<(Ballot, Moment)>,
     /// The ballot of an attempt whose outcome is unknown: what a mutant uses again.
     #[cfg(feature = "mutants")]
     pub burnt: Option<crate::ballot::Preparing>,

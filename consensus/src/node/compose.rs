@@ -316,7 +316,9 @@ impl Node {
                     match self.still_down(current, found) {
                         Ok(choice) => {
                             state.decision.candidates = choice.candidates;
-                            state.decision.loss_bytes = choice.loss_bytes;
+                            // A primary that nobody has seen since was judged when the decision was made.
+                            state.decision.loss_bytes =
+                                choice.loss_bytes.or(state.decision.loss_bytes);
                         }
                         Err(why) => return self.taken_back_if_up(current, found, &why, now),
                     }
@@ -348,6 +350,7 @@ impl Node {
 
     fn still_down(&self, current: &AppState, found: &Found<'_>) -> Result<Choice, String> {
         let panel = self.panel_of(&found.certificate, current, found);
+        let panel = panel.recalling(&current.decision.candidates);
         panel.failover_to(&current.decision.from, &current.decision.to)
     }
 

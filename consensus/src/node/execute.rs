@@ -26,6 +26,8 @@ const TAKE_OVER: Duration = Duration::from_secs(3);
 const RANK_STEP: Duration = Duration::from_millis(500);
 const RETRY_LEAST: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(2);
+/// What was refused will be refused again until somebody changes something.
+const RETRY_REFUSED: Duration = Duration::from_secs(20);
 /// A fence that cannot be taken back is left to people after this.
 const UNFENCE_FOR: Duration = Duration::from_secs(30);
 /// A new stack that is not seen up is left to people after this (PROTOCOL.md D.2, Verifying).
@@ -41,6 +43,8 @@ pub struct Work {
     items: Vec<Item>,
     began: Moment,
     pub reading: Option<Reading>,
+    /// The last thing that went wrong and has not been put right.
+    pub trouble: Option<String>,
     again: Moment,
 }
 
@@ -67,6 +71,8 @@ impl Work {
 /// A read of the register at a quorum.
 #[derive(Debug)]
 pub struct Reading {
+    /// Told apart from every other of this run: an answer to an older one says nothing of now.
+    pub number: u64,
     pub began: Moment,
     same: BTreeSet<AcceptorId>,
     other: BTreeSet<AcceptorId>,
@@ -127,6 +133,7 @@ impl Node {
             items: items.collect(),
             began: now,
             reading: None,
+            trouble: None,
             again: now,
         };
         it.work = Some(work);
@@ -137,6 +144,8 @@ impl Node {
     pub(super) fn work_on(&mut self, app: &AppId, now: Moment) {
         let confirmed = self.may_act(app, now);
         let rtt = self.rtt();
+        let trusts = self.trusts_old_claims();
+        let number = self.operation().number;
         let Some(it) = self.apps.get_mut(app) else { return };
         let (Some(work), Some(known)) = (&mut it.work, &it.chosen) else { return };
         let mut acts = Vec::new();
@@ -159,7 +168,7 @@ impl Node {
                         token: work.token,
                         term: work.term,
                         item: u16::try_from(number).expect("items are limited by the definition"),
-                        deadline: known.confirmed + ACT,
+                        deadline: if trusts { now } else { known.confirmed } + ACT,
                         limit: ACT,
                         effect: item.effect.clone(),
                     });
@@ -178,8 +187,8 @@ impl Node {
                 .as_ref()
                 .is_none_or(|reading| now.since(reading.began) > rtt * 4 + RETRY_LEAST);
         if read {
-            work.reading =
-                Some(Reading { began: now, same: BTreeSet::new(), other: BTreeSet::new() });
+            let (same, other) = (BTreeSet::new(), BTreeSet::new());
+            work.reading = Some(Reading { number, began: now, same, other });
         }
         for action in acts {
             let what = plan::describe(&action.effect);
@@ -187,16 +196,22 @@ impl Node {
             self.out.push(Output::Act(action));
         }
         if read {
-            self.confirm(app);
+            self.confirm(app, number);
         }
     }
 
-    fn may_act(&self, app: &AppId, now: Moment) -> bool {
+    /// Does it act on a claim however long ago it was confirmed? Only as a mutant.
+    fn trusts_old_claims(&self) -> bool {
         #[cfg(feature = "mutants")]
-        if self.broken(Mutant::StaleClaim) {
-            return true;
-        }
-        self.apps.get(app).is_some_and(|it| it.confirmed_within(ACT - WORTHWHILE, now))
+        let trusts = self.broken(Mutant::StaleClaim);
+        #[cfg(not(feature = "mutants"))]
+        let trusts = false;
+        trusts
+    }
+
+    fn may_act(&self, app: &AppId, now: Moment) -> bool {
+        self.trusts_old_claims()
+            || self.apps.get(app).is_some_and(|it| it.confirmed_within(ACT - WORTHWHILE, now))
     }
 
     /// An action ended.
@@ -214,7 +229,12 @@ impl Node {
         let phase = work.phase;
         let Some(item) = work.items.get_mut(usize::from(item)) else { return };
         item.tries = item.tries.saturating_add(1);
-        let pause = RETRY_LEAST.saturating_mul(1 << item.tries.min(6)).min(RETRY_MOST);
+        let most = match &result {
+            Err(fault) if fault.kind == ActionFaultKind::Refused => RETRY_REFUSED,
+            _ => RETRY_MOST,
+        };
+        let pause = RETRY_LEAST.saturating_mul(1 << item.tries.min(9)).min(most);
+        work.trouble = result.as_ref().err().map(|fault| fault.text.clone());
         item.stage = match (result, phase) {
             (Ok(done), _) => Stage::Ended(Ok(done)),
             // A request that was never sent says nothing about the fence.

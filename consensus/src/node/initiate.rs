@@ -8,7 +8,7 @@ use super::compose::Intent;
 use super::execute::rendezvous;
 use crate::evidence::{Aspect, Panel};
 use crate::failover::plan;
-use crate::model::{AppId, AppState, DecisionKind, Mode, Phase, Verdict};
+use crate::model::{AppId, AppState, Ballot, DecisionKind, Mode, Phase, Verdict};
 use crate::moment::Moment;
 use crate::outbox::{Answer, Command, CommandId, Note, Output};
 
@@ -16,6 +16,9 @@ use crate::outbox::{Answer, Command, CommandId, Note, Output};
 const COMMAND: Duration = Duration::from_secs(10);
 /// The least a proposer of a lower rank waits, so that two do not duel over a network without delay.
 const RANK_LEAST: Duration = Duration::from_millis(50);
+/// A value accepted and not known to be chosen is left to its proposer for this long (PROTOCOL.md A.5).
+const LINGERS: Duration = Duration::from_secs(2);
+const RANK_LINGERS: Duration = Duration::from_millis(500);
 
 impl Node {
     /// Whatever may be done for an app now.
@@ -35,6 +38,8 @@ impl Node {
         if it.attempt.is_some() {
             return;
         }
+        self.notice_undecided(app, now);
+        let Some(it) = self.apps.get_mut(app) else { return };
         if it.not_before <= now {
             if let Some(Wanted { intent, operation, .. }) = it.wanted.clone() {
                 return self.start(app, intent, operation, now);
@@ -54,6 +59,36 @@ impl Node {
                 self.say_work(app);
             }
             (Some(_), false) => self.consider_claim(app, now),
+        }
+    }
+
+    /// A value that this voter accepted, and of which nobody says what became of it, must not linger: its proposer may be
+    /// dead, and it may be chosen (PROTOCOL.md A.5, in-flux repair). Voters find out one after the other.
+    fn notice_undecided(&mut self, app: &AppId, now: Moment) {
+        let held = self
+            .acceptor
+            .as_ref()
+            .and_then(|acceptor| acceptor.accepted(app))
+            .map(|held| held.ballot);
+        let rank = self.apps[app].known().map_or(0, |(_, state)| self.rank(app, state, now));
+        let it = self.apps.get_mut(app).expect("it is considered");
+        let known = it.chosen.as_ref().map_or(Ballot::ZERO, |known| known.ballot);
+        let Some(held) = held.filter(|held| *held > known) else {
+            it.undecided = None;
+            return;
+        };
+        let since = match it.undecided {
+            Some((ballot, since)) if ballot == held => since,
+            _ => now,
+        };
+        it.undecided = Some((held, since));
+        let due = since + LINGERS + RANK_LINGERS * rank;
+        match due <= now {
+            true => {
+                it.undecided = None;
+                it.in_flux = true;
+            }
+            false => it.again = Some((due, "an accepted value may have to be completed")),
         }
     }
 
@@ -210,7 +245,10 @@ impl Node {
 
     fn say_work(&mut self, app: &AppId) {
         let Some((_, state)) = self.apps[app].known() else { return };
-        let next = format!("{}, carried out by {}", state.phase, self.config.agent);
+        let mut next = format!("{}, carried out by {}", state.phase, self.config.agent);
+        if let Some(trouble) = self.apps[app].work.as_ref().and_then(|work| work.trouble.as_ref()) {
+            next = format!("{next}: {trouble}");
+        }
         self.say_next(app, next);
     }
 

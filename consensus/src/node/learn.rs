@@ -50,7 +50,11 @@ impl Node {
                 != (state.epoch, state.phase, &state.claim)
         });
         self.ballots.seen(accepted.ballot);
+        let elsewhere = before.is_some_and(|known| known.state.active != state.active);
         let it = self.apps.entry(app.clone()).or_default();
+        if elsewhere {
+            it.suspicion_told = None;
+        }
         if it.automatic.is_none_or(|(epoch, _)| epoch != state.automatic)
             && state.automatic != Epoch(0)
         {
@@ -125,9 +129,9 @@ impl Node {
 
     /// Asks the voters whether what is known is still the newest: without a fresh yes, nothing is asked of the outside
     /// (rule E1).
-    pub(super) fn confirm(&mut self, app: &AppId) {
-        // An observation is no ballot; its number only matches answers with this run.
-        let ballot = Ballot { round: 0, instance: self.instance };
+    pub(super) fn confirm(&mut self, app: &AppId, reading: u64) {
+        // An observation is no ballot; its number only matches answers with this reading of this run.
+        let ballot = Ballot { round: reading, instance: self.instance };
         let voters: Vec<_> =
             self.config.voters.members.iter().map(|voter| voter.agent.clone()).collect();
         for agent in voters {
@@ -154,7 +158,10 @@ impl Node {
         let voters = &self.config.voters;
         let Some(it) = self.apps.get_mut(app) else { return };
         let (Some(work), Some(known)) = (&mut it.work, &mut it.chosen) else { return };
-        let Some(reading) = &mut work.reading else { return };
+        // An answer that was long under way, to a process that stood still, must not confirm a newer reading (seed 211).
+        let Some(reading) = work.reading.as_mut().filter(|it| it.number == ballot.round) else {
+            return;
+        };
         match reading.on_observed(acceptor, accepted, known.ballot, voters) {
             Tally::Won => {
                 known.confirmed = reading.began;

@@ -127,6 +127,7 @@ impl Node {
         };
         node.out.push(Output::Save(Entry::Started { boot }));
         for (app, register) in saved.registers {
+            node.apps.entry(app.clone()).or_default();
             if let Some(chosen) = register.chosen {
                 node.restore(&app, &chosen, now);
             }

@@ -101,6 +101,10 @@ impl Node {
             }
         };
         self.acceptor = Some(acceptor);
+        if entry.is_some() {
+            // An app that is new here: somebody has to notice if its first value lingers.
+            self.apps.entry(app.clone()).or_default();
+        }
         if let BallotBody::Refuse { why, .. } = &body {
             self.out.note(Note::Refuses { app: app.clone(), ballot, why: why.clone() });
             if *why == Refusal::TwoValues {
@@ -216,6 +220,10 @@ impl Node {
         certified(certificate, &self.config.voters, ballot, (app, before.revision))
             .map_err(Refusal::Evidence)?;
         let panel = self.bent(Panel::of(certificate, &before.definition, &self.config.voters));
+        let panel = match before.phase {
+            Phase::Idle => panel,
+            _ => panel.recalling(&before.decision.candidates),
+        };
         let choice = panel.failover_to(&decision.from, &decision.to).map_err(Refusal::Evidence)?;
         let decided = if next.phase == Phase::Publishing { Path::Web } else { Path::Data };
         if choice.path != decided {

@@ -116,6 +116,10 @@ fn hunt(asked: &Asked) -> ExitCode {
             .filter_map(|verdict| verdict.violations.first().map(|first| (verdict.seed, first)))
             .min_by_key(|(seed, _)| *seed);
         match caught_by {
+            // The same seed with every rule in force must break nothing, or it was not the mutant that was caught.
+            Some((seed, first)) if !run(seed, None, false).violations.is_empty() => {
+                println!("{mutant:?}: seed {seed} breaks without it, too: {first}");
+            }
             Some((seed, first)) => {
                 caught += 1;
                 println!(

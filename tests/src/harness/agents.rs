@@ -74,13 +74,17 @@ pub fn quorate(lab: &Lab, host: &str, words: &[&str]) -> Said {
     Said { status: done.status, output: text(&done.stdout), errors: text(&done.stderr) }
 }
 
-/// Makes an authority, certificates for `a1` to `a5` in `r1` to `r5`, and `voters.toml`, below `folder`.
+/// Makes a mesh of `a1` to `a5` in `r1` to `r5`: below `folder`, one folder for each with all it needs.
 pub fn init(lab: &Lab, folder: &Path) {
+    let members = (1..).zip(REGIONS).map(|(n, host)| {
+        let own = address(host);
+        format!("a{n},{host},voter,{own}:{MESH_PORT},dns={own}:53")
+    });
+    let members: Vec<_> = members.collect();
     let at = folder.to_string_lossy();
-    let members: Vec<_> = (1..).zip(REGIONS).map(|(n, host)| format!("a{n}={host}")).collect();
-    let mut words = vec!["init", "--folder", &at];
+    let mut words = vec!["init", "--out", &at];
     for member in &members {
-        words.extend(["--voter", member]);
+        words.extend(["--agent", member]);
     }
     quorate(lab, "client", &words).expect_done();
 }
@@ -93,9 +97,7 @@ pub struct Setup {
     /// Its port for other agents.
     pub port: u16,
     /// Where its certificate, its key, the authority and the voters lie.
-    pub certificates: PathBuf,
-    /// Whose certificate it shows.
-    pub shows: String,
+    pub identity: PathBuf,
     /// Where it keeps its data.
     pub data: PathBuf,
 }
@@ -113,15 +115,14 @@ pub struct Agent<'a> {
 }
 
 impl<'a> Agent<'a> {
-    /// An agent that is not running yet: `name` on `host`, with certificates as [`init`] left them.
-    pub fn new(lab: &'a Lab, name: &str, host: &str, certificates: &Path) -> Self {
-        let folder = lab.folder(name);
+    /// An agent that is not running yet: `name` on `host`, from a folder as [`init`] left it.
+    pub fn new(lab: &'a Lab, name: &str, host: &str, home: &Path) -> Self {
+        let folder = lab.folder(&format!("{name}-agent"));
         let setup = Setup {
             password: PASSWORD.to_owned(),
             port: MESH_PORT,
-            certificates: certificates.to_owned(),
-            shows: name.to_owned(),
-            data: folder.join("data"),
+            identity: home.to_owned(),
+            data: home.join("data"),
         };
         let (name, host) = (name.to_owned(), host.to_owned());
         Self { lab, name, host, folder, setup, process: None }
@@ -154,16 +155,16 @@ impl<'a> Agent<'a> {
 
     fn write_file(&self) -> PathBuf {
         let own = address(&self.host);
-        let Setup { password, port, certificates, shows, data } = &self.setup;
+        let Setup { password, port, identity, data } = &self.setup;
         let seeds: Vec<_> =
             REGIONS.iter().map(|host| format!("\"{}:{MESH_PORT}\"", address(host))).collect();
-        let (data, certificates) = (data.display(), certificates.display());
+        let (data, identity) = (data.display(), identity.display());
         let text = format!(
             "[agent]\ndata_dir = \"{data}\"\n\n\
              [mesh]\nlisten = \"{own}:{port}\"\nadvertise = \"{own}:{port}\"\n\
-             seeds = [{}]\ncertificate = \"{certificates}/{shows}.crt\"\n\
-             key = \"{certificates}/{shows}.key\"\nauthority = \"{certificates}/mesh.crt\"\n\
-             voters = \"{certificates}/voters.toml\"\n\n\
+             seeds = [{}]\ncertificate = \"{identity}/agent.crt\"\n\
+             key = \"{identity}/agent.key\"\nauthority = \"{identity}/mesh.crt\"\n\
+             voters = \"{identity}/voters.toml\"\n\n\
              [status]\nlisten = \"127.0.0.1:4791\"\nsocket = \"{}\"\n\n\
              [dns]\nlisten = [\"{own}:53\"]\n\n\
              [credentials.orders]\nuser = \"{USER}\"\npassword = \"{password}\"\n\n\
@@ -242,18 +243,20 @@ impl<'a> Agent<'a> {
 pub struct Mesh<'a> {
     /// The agents, by number.
     pub agents: Vec<Agent<'a>>,
-    /// Where [`init`] left certificates and voters.
-    pub certificates: PathBuf,
+    /// What [`init`] left: one folder for each agent.
+    pub folder: PathBuf,
 }
 
 impl<'a> Mesh<'a> {
     /// Makes the authority and the certificates; starts nobody.
     pub fn new(lab: &'a Lab) -> Self {
-        let certificates = lab.folder("certificates");
-        init(lab, &certificates);
-        let agents = (1..).zip(REGIONS);
-        let agents = agents.map(|(n, host)| Agent::new(lab, &format!("a{n}"), host, &certificates));
-        Self { agents: agents.collect(), certificates }
+        let folder = lab.folder("mesh");
+        init(lab, &folder);
+        let agents = (1..).zip(REGIONS).map(|(n, host)| {
+            let name = format!("a{n}");
+            Agent::new(lab, &name, host, &folder.join(&name))
+        });
+        Self { agents: agents.collect(), folder }
     }
 
     /// Starts all that are not running and waits until each hears every other.

@@ -1,7 +1,7 @@
 //! A world of one's own for a test: namespaces, a scratch folder, and logs that are shown when it fails.
 //!
 //! [`inside`] starts the test's own program again within new namespaces and runs the very same test there. The outer run
-//! only waits. A world that cannot be made fails the test and says what is missing; it is never skipped.
+//! only waits. Programs that are no tests do the same in two halves, [`start_inside`] and [`within`]. A world that cannot be made fails the test and says what is missing; it is never skipped.
 
 use std::any::type_name;
 use std::env;
@@ -18,6 +18,12 @@ use super::process::{output, run};
 /// Set inside: the file in which the inner run says how far it came.
 const MARK: &str = "QUORATE_LAB_MARK";
 
+const STARTED: &str = "started";
+const FINISHED: &str = "finished";
+
+/// Set where figures are taken: a folder on a real disk, in place of memory.
+const DISK: &str = "QUORATE_LAB_DISK";
+
 /// Programs that every world needs, with the Debian packages they come from.
 const NEEDED: [(&str, &str); 5] = [
     ("unshare", "util-linux"),
@@ -32,32 +38,45 @@ const TAIL_LINES: usize = 40;
 
 /// Runs `story` in a world of its own; the test's name is taken from the type of the closure.
 pub fn inside<F: FnOnce(&Lab)>(story: F) {
-    if let Ok(mark) = env::var(MARK) {
-        append(Path::new(&mark), "started");
-        let lab = Lab::new(&test_name::<F>());
-        story(&lab);
-        append(Path::new(&mark), "finished");
-        return;
+    let name = test_name::<F>();
+    if env::var_os(MARK).is_some() {
+        within(&name, story);
+    } else {
+        start_inside(&["--exact", &name, "--nocapture", "--test-threads=1"]);
     }
+}
+
+/// Runs `story` in the world that [`start_inside`] made for this program.
+pub fn within(name: &str, story: impl FnOnce(&Lab)) {
+    let mark = PathBuf::from(env::var_os(MARK).expect("started by `start_inside`"));
+    append(&mark, STARTED);
+    let lab = Lab::new(name);
+    story(&lab);
+    append(&mark, FINISHED);
+}
+
+/// Runs this program once more, with these arguments, in a world of its own; returns what it reported.
+pub fn start_inside(arguments: &[&str]) -> Vec<String> {
     let missing: Vec<_> = NEEDED.iter().filter(|(program, _)| !installed(program)).collect();
-    assert!(missing.is_empty(), "not installed: {missing:?}: run `./tests/run`, which installs");
+    assert!(missing.is_empty(), "not installed: {missing:?}: run `./tests/run install`");
     let folder = tempfile::tempdir().expect("the system's folder for temporary files takes files");
     let mark = folder.path().join("mark");
-    let status = again(&test_name::<F>())
-        .env(MARK, &mark)
-        .status()
-        .expect("`setpriv` was found a moment ago");
+    let status =
+        again(arguments).env(MARK, &mark).status().expect("`setpriv` was found a moment ago");
     let reached = fs::read_to_string(&mark).unwrap_or_default();
+    let mut lines: Vec<_> = reached.lines().map(str::to_owned).collect();
     assert!(
-        reached.contains("started"),
+        lines.first().is_some_and(|line| line == STARTED),
         "cannot make namespaces ({status}): run as root, or allow user namespaces \
          (`sysctl kernel.apparmor_restrict_unprivileged_userns=0` on Ubuntu)"
     );
-    assert!(status.success() && reached.contains("finished"), "failed inside its world: {status}");
+    let finished = lines.pop().is_some_and(|line| line == FINISHED);
+    assert!(status.success() && finished, "failed inside its world: {status}");
+    lines.split_off(1)
 }
 
-/// This program once more, for one test, within new namespaces that die with it.
-fn again(test: &str) -> Command {
+/// This program once more, within new namespaces that die with it.
+fn again(arguments: &[&str]) -> Command {
     let mut command = Command::new("setpriv");
     command.env("PATH", search_path());
     command.args(["--pdeathsig", "KILL", "--", "unshare", "--net", "--mount", "--pid", "--ipc"]);
@@ -67,7 +86,7 @@ fn again(test: &str) -> Command {
         command.args(["--user", "--map-current-user", "--keep-caps"]);
     }
     command.arg("--").arg(env::current_exe().expect("a running program has a path"));
-    command.args(["--exact", test, "--nocapture", "--test-threads=1"]);
+    command.args(arguments);
     command
 }
 
@@ -123,9 +142,14 @@ impl Lab {
         self.root.join("logs").join(format!("{name}.log"))
     }
 
-    /// The end of a log, for messages.
-    pub fn tail(&self, name: &str) -> String {
-        tail(&self.log(name))
+    /// Are its files on a real disk, where syncing takes its time?
+    pub fn on_disk(&self) -> bool {
+        env::var_os(DISK).is_some()
+    }
+
+    /// Hands a line to whoever called [`start_inside`].
+    pub fn report(&self, line: &str) {
+        append(Path::new(&env::var_os(MARK).expect("a lab is only made inside")), line);
     }
 }
 
@@ -155,9 +179,8 @@ impl Drop for Lab {
     }
 }
 
-/// Memory, unless `QUORATE_LAB_DISK` names a folder: benches measure with a real disk.
 fn scratch(name: &str) -> PathBuf {
-    let root = match env::var_os("QUORATE_LAB_DISK") {
+    let root = match env::var_os(DISK) {
         Some(folder) => PathBuf::from(folder).join(name),
         None => PathBuf::from("/run/lab"),
     };

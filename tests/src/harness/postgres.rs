@@ -238,8 +238,10 @@ fn configure(lab: &Lab, host: &str, folder: &Path) {
         "listen_addresses = '*'\nport = 5432\nunix_socket_directories = '{}'\n\
          wal_level = replica\nhot_standby = on\nwal_log_hints = on\nmax_wal_senders = 5\n\
          max_replication_slots = 5\nwal_keep_size = 64MB\nshared_buffers = 16MB\n\
-         max_connections = 60\nfsync = off\nwal_receiver_timeout = 5s\nwal_retrieve_retry_interval = 200ms\n",
-        sockets.display()
+         max_connections = 60\nfsync = {}\nwal_receiver_timeout = 5s\nwal_retrieve_retry_interval = 200ms\n",
+        sockets.display(),
+        // In memory there is nothing to sync to.
+        if lab.on_disk() { "on" } else { "off" },
     );
     fs::write(folder.join("postgresql.conf"), settings).expect("scratch folder takes files");
     let access = format!(

@@ -113,7 +113,6 @@ pub struct AppShape {
     /// Are its records in an outside server, by RFC 2136?
     pub outside: bool,
     /// May its web use the other stack's database?
-    pub across: bool,
     /// After an automatic failover.
     pub cooldown: Duration,
     /// How targets are looked at.
@@ -132,7 +131,6 @@ impl AppShape {
             database: false,
             synchronous: false,
             outside: false,
-            across: false,
             cooldown: Duration::ZERO,
             probe: ProbePolicy {
                 interval: Duration::from_secs(5),
@@ -159,7 +157,6 @@ impl AppShape {
             data: DataPolicy {
                 max_loss_bytes: if self.synchronous { 0 } else { LOSS_BUDGET },
                 fencing: Fencing::BestEffort,
-                across: self.across,
             },
             zones: vec![],
             stacks: self.stacks.iter().enumerate().map(|(i, s)| self.stack(i, s)).collect(),

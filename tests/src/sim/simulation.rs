@@ -307,6 +307,12 @@ impl Simulation {
         databases.find(|id| id.app == *app && id.stack == *stack).cloned()
     }
 
+    /// The database that an app's clients are to write to: the active stack's.
+    pub fn writer(&self, app: &AppId) -> Option<TargetId> {
+        let state = self.agreed(app)?;
+        self.database(app, &state.active)
+    }
+
     /// An answer to what an agent asked for comes after a while.
     fn answer(&mut self, place: Place, run: u64, span: Duration, report: Report) {
         self.after(span, Event::Input { to: place, run, input: Input::Report(report) });

@@ -39,6 +39,8 @@ pub struct Verdict {
 const REST: Duration = Duration::from_secs(240);
 /// A failover of healthy agents is over within this, after window and cooldown.
 const MOVE: Duration = Duration::from_secs(60);
+/// In how many regions every app of a swarm wants its stack to be seen down.
+const REGIONS: usize = 2;
 /// How often people and checkers look in while waiting.
 const GLANCE: Duration = Duration::from_secs(5);
 
@@ -81,8 +83,8 @@ fn draw_apps(chance: &mut Chance) -> Vec<AppShape> {
         vec![AppShape::with_database("shop", chance.happens(0.6)), AppShape::web("blog")];
     for shape in &mut shapes {
         shape.outside = chance.happens(0.5);
-        shape.across = chance.happens(0.2);
         shape.cooldown = *chance.pick(&[Duration::ZERO, Duration::ZERO, seconds(30), seconds(900)]);
+        shape.regions = REGIONS;
         shape.probe = ProbePolicy { interval, timeout, window };
         if chance.happens(0.2) {
             shape.stacks.push(name("north"));
@@ -137,15 +139,16 @@ fn define(simulation: &mut Simulation, app: &AppShape) {
     simulation.report(vec![("a healed core settles", text)]);
 }
 
-/// Who stays away for good: never so many that no majority is left.
+/// Who stays away for good: never so many that what is left has no majority, or lives in too few regions to decide.
 fn draw_core(simulation: &Simulation, chance: &mut Chance) -> BTreeSet<Place> {
-    let voters = simulation.agents[0].config.voters.members.len();
-    let spare = (voters - simulation.majority()) as u64;
-    let away = match chance.happens(0.4) {
-        true => chance.below(spare + 1),
-        false => 0,
-    };
-    (0..away).map(|_| chance.below(voters as u64) as Place).collect()
+    let voters = &simulation.agents[0].config.voters;
+    let count = voters.members.len();
+    let spare = (count - simulation.majority()) as u64;
+    let away = if chance.happens(0.4) { chance.below(spare + 1) } else { 0 };
+    let away: BTreeSet<Place> = (0..away).map(|_| chance.below(count as u64) as Place).collect();
+    let left = voters.members.iter().enumerate().filter(|(place, _)| !away.contains(place));
+    let regions: BTreeSet<_> = left.map(|(_, voter)| &voter.region).collect();
+    if regions.len() < REGIONS { BTreeSet::new() } else { away }
 }
 
 /// Waits until every app has come to rest, with people looking after replicas.
@@ -166,7 +169,8 @@ fn settle(simulation: &mut Simulation, apps: &[AppShape], span: Duration, checke
     }
     for app in apps {
         if let Some(why) = outcome::unsettled(simulation, &app.name) {
-            simulation.report(vec![(checker, format!("{}: {why}", app.name))]);
+            let words = outcome::words(simulation, &app.name);
+            simulation.report(vec![(checker, format!("{}: {why}{words}", app.name))]);
         }
     }
 }
@@ -210,6 +214,7 @@ fn settle_elsewhere(
         }
     }
     if simulation.violations.is_empty() {
-        simulation.report(vec![("a dead stack is left", format!("{app}: {why}"))]);
+        let words = outcome::words(simulation, app);
+        simulation.report(vec![("a dead stack is left", format!("{app}: {why}{words}"))]);
     }
 }

@@ -47,6 +47,8 @@ pub struct Rates {
     pub outside_takes: Duration,
     /// Whoever carries out a step is killed at it.
     pub executor_killed: f64,
+    /// Whoever carries out a step is cut off from everybody, or stopped, at it.
+    pub executor_cut_off: f64,
     /// And surely at these, once, not to come back by itself.
     pub traps: BTreeSet<(u64, Moments)>,
     /// A replica has what its primary wrote within this.
@@ -68,6 +70,7 @@ impl Default for Rates {
             answer_lost: 0.0,
             outside_takes: Duration::from_millis(60),
             executor_killed: 0.0,
+            executor_cut_off: 0.0,
             traps: BTreeSet::new(),
             replica_lag: Duration::from_millis(20),
             calm_for: Duration::from_secs(10),
@@ -86,7 +89,7 @@ impl Rates {
         let own_trouble = some(0.1);
         let (request_lost, request_late) = (some(0.4), some(0.3));
         let (request_repeated, answer_lost) = (some(0.5), some(0.4));
-        let executor_killed = some(0.5);
+        let (executor_killed, executor_cut_off) = (some(0.5), some(0.5));
         Self {
             crash_before_save,
             crash_after_save,
@@ -98,6 +101,7 @@ impl Rates {
             answer_lost,
             outside_takes: chance.between(Duration::from_millis(10), Duration::from_secs(2)),
             executor_killed,
+            executor_cut_off,
             traps: BTreeSet::new(),
             replica_lag: chance.between(Duration::from_millis(1), Duration::from_millis(900)),
             calm_for: chance.between(Duration::from_secs(2), Duration::from_secs(20)),
@@ -261,6 +265,29 @@ impl Simulation {
         let span = self.chance.between(Duration::from_millis(500), Duration::from_secs(45));
         let partition = self.tally["partitions"];
         self.after(span, Event::Weather(Weather::NetworkMends(partition)));
+    }
+
+    /// Whoever carries out a step loses sight of everybody, or stands still; half the time what it asks is not answered
+    /// either, so that it will want to ask again.
+    pub(super) fn cut_off_or_stop(&mut self, place: Place) {
+        let span = self.chance.between(Duration::from_secs(2), Duration::from_secs(40));
+        if self.chance.happens(0.3) {
+            self.stop(place);
+            return self.after(span, Event::Resume(place));
+        }
+        for other in (0..self.agents.len()).filter(|other| *other != place) {
+            self.network.edge_mut(place, other).cut = true;
+            self.network.edge_mut(other, place).cut = true;
+        }
+        let agent = self.agents[place].id.clone();
+        self.transcript.say(self.now, Some(&agent), || "is cut off from everybody".into());
+        self.count("partitions");
+        self.look_at_links();
+        let partition = self.tally["partitions"];
+        self.after(span, Event::Weather(Weather::NetworkMends(partition)));
+        if self.chance.happens(0.5) {
+            self.darken_server(span);
+        }
     }
 
     fn lose_packets(&mut self) {

@@ -17,6 +17,9 @@ use crate::actors::attempt::{Attempt, fault};
 /// Between two looks at a promotion or a replay in progress.
 const PACE: Duration = Duration::from_millis(2);
 
+/// After how many looks a promotion is asked for again: about as long as one takes.
+const REMIND: u32 = 8;
+
 /// What the server is. A replica's timeline: its receiver's while it streams, else what its last restart point and its
 /// replayed pages say; the directory of its log is asked only if these seem to lag (see [`timeline`]).
 const LOOK: &str = "
@@ -148,13 +151,24 @@ async fn replay(attempt: &Attempt, session: &Session, position: u64) -> Result<(
 }
 
 /// Promotes, and waits until it is done; the action's limit ends it.
+///
+/// Asked once, a standby that loses its primary in the same moment may sleep over it for the rest of
+/// `wal_retrieve_retry_interval`: it notices the lost stream first and forgets that it was woken. Asking again wakes it.
 async fn ask(attempt: &mut Attempt, session: &Session) -> Result<(), ActionFault> {
+    let ask = "SELECT pg_promote(false)";
+    let look = "SELECT pg_is_in_recovery() AS recovery";
     attempt.commit("promoting")?;
-    session.run("promotion", "SELECT pg_promote(false)").await?;
-    attempt.enter("waiting for the promotion to end");
-    let sql = "SELECT pg_is_in_recovery() AS recovery";
-    while session.row("looking", sql).await?.is_true("recovery") {
+    session.run("promotion", ask).await?;
+    for looks in 1_u32.. {
+        attempt.enter("waiting for the promotion to end");
+        if !session.row("looking", look).await?.is_true("recovery") {
+            break;
+        }
         sleep(PACE).await;
+        if looks.is_multiple_of(REMIND) && attempt.commit("promoting").is_ok() {
+            // Refused if it has ended just now; anything worse shows at the next look.
+            let _ = session.run("promotion", ask).await;
+        }
     }
     Ok(())
 }

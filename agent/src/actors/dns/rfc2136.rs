@@ -152,13 +152,17 @@ impl Plan {
         Ok(sorted(&now, RecordType::TXT) == sorted(old, RecordType::TXT))
     }
 
+    /// Is it as we wrote it? The marker is read last: if it still is ours, nobody wrote while the records were read.
     async fn read_back(&self, link: &mut Link<'_>) -> Result<Done, ActionFault> {
+        let holds = self.matches(link).await?;
         let marker = link.read(&self.marker_name, RecordType::TXT).await?;
         let held = self.compare(link, &marker)?;
-        if held.as_ref() == Some(&self.marker) && self.matches(link).await? {
-            return Ok(done(self, "updated"));
+        match holds && held.as_ref() == Some(&self.marker) {
+            true => Ok(done(self, "updated")),
+            false => {
+                Err(link.unclear(format!("took the update, but `{}` does not hold it", self.name)))
+            }
         }
-        Err(link.unclear(format!("took the update, but `{}` does not hold it", self.name)))
     }
 }
 

@@ -74,8 +74,10 @@ fn holds(
         if key.verify(&signed, &evidence.signature).is_err() {
             return Err(format!("{} did not sign", voter.agent));
         }
-        let about = (statement.mesh, &statement.app, statement.revision, statement.epoch);
-        if about != (voters.mesh, &before.definition.name, before.revision, before.epoch)
+        let about = (statement.mesh, &statement.app, statement.revision);
+        // A voter may not have learned of the newest epoch yet; the ballot alone makes its word fresh.
+        if about != (voters.mesh, &before.definition.name, before.revision)
+            || statement.epoch > before.epoch
             || statement.ballot != certificate.ballot
             || statement.agent != voter.agent
             || statement.region != voter.region
@@ -152,7 +154,8 @@ impl Truth {
     /// A failover away from a stack that a majority of voters could see well, for all of the time that counts, is false.
     pub fn on_decided(&self, now: Moment, voters: &Voters, link: &Link, found: &mut Found) {
         let (Some(before), after) = (&link.before, &link.after) else { return };
-        if after.decision.kind != DecisionKind::Failover || after.epoch == before.epoch {
+        let failover = after.decision.kind == DecisionKind::Failover;
+        if !failover || after.epoch == before.epoch || link.taken_back {
             return;
         }
         let definition = &before.definition;

@@ -46,9 +46,9 @@ fn names_another(simulation: &Simulation, agreed: &AppState) -> Option<String> {
     })
 }
 
-/// Why the active stack's database takes no writes.
+/// Why the database that clients of the active stack write to takes no writes.
 fn takes_no_writes(simulation: &Simulation, agreed: &AppState) -> Option<String> {
-    let id = simulation.database(&agreed.definition.name, &agreed.active)?;
+    let id = simulation.writer(&agreed.definition.name)?;
     let database = &simulation.world.databases[&id];
     match (&database.role, database.read_only, database.host) {
         (Role::Primary, false, Host::Up) => None,
@@ -58,10 +58,24 @@ fn takes_no_writes(simulation: &Simulation, agreed: &AppState) -> Option<String>
     }
 }
 
+/// What the agents themselves say will happen, for whoever reads a violation.
+pub fn words(simulation: &Simulation, app: &AppId) -> String {
+    let mut words = String::new();
+    for agent in simulation.agents.iter().filter(|agent| agent.answers()) {
+        let now = agent.clock.boot(simulation.now);
+        let view = agent.node.as_ref().map(|node| node.view(now));
+        let app = view.and_then(|view| view.apps.into_iter().find(|it| it.app == *app));
+        words.push_str(&match app {
+            Some(app) => format!("\n    {}: {}", agent.id, app.next),
+            None => format!("\n    {}: knows nothing of it", agent.id),
+        });
+    }
+    words
+}
+
 /// Acknowledged writes that are gone, though each had waited for a replica.
 pub fn lost(simulation: &Simulation, app: &AppId) -> Option<String> {
-    let agreed = simulation.agreed(app)?;
-    let id = simulation.database(app, &agreed.active)?;
+    let id = simulation.writer(app)?;
     let lost = simulation.world.lost(app, &id);
     let acknowledged = simulation.world.ledger[app].len();
     (!lost.is_empty()).then(|| {

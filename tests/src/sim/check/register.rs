@@ -37,6 +37,8 @@ pub struct Link {
     pub after: Arc<AppState>,
     /// The ballot at which the value after was first proposed.
     pub ballot: Ballot,
+    /// Was it taken back by the very next value, before any majority had held it? Then it never took effect.
+    pub taken_back: bool,
     hash: Hash,
 }
 
@@ -162,13 +164,19 @@ impl Registers {
             }
             let Some((ballot, after)) = self.values.get(&at) else { break };
             let before = self.values.get(&after.previous).map(|(_, state)| state.clone());
-            let first = after.previous == [0; 32];
-            links.push(Link { before, after: after.clone(), ballot: *ballot, hash: at });
+            let (first, previous) = (after.previous == [0; 32], after.previous);
+            let held = self.chosen[app].values().any(|chosen| chosen.hash == at);
+            let aborted = links.last().is_some_and(|next: &Link| {
+                next.after.decision.kind == DecisionKind::Abort && next.after.epoch > after.epoch
+            });
+            let taken_back = !held && aborted;
+            let after = after.clone();
+            links.push(Link { before, after, ballot: *ballot, taken_back, hash: at });
             if first && from.is_none() {
                 links.reverse();
                 return links;
             }
-            at = after.previous;
+            at = previous;
         }
         let from = from.map_or_else(|| "nothing".into(), |from| from.ballot.to_string());
         found.push(("one chain", format!("{app}: {} does not follow from {from}", to.ballot)));

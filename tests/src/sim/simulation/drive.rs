@@ -92,6 +92,7 @@ impl Simulation {
         let id = agent.id.clone();
         let (inbox, run) = (std::mem::take(&mut agent.inbox), agent.run);
         self.transcript.say(self.now, Some(&id), || "goes on".into());
+        self.drain(place);
         if self.chance.happens(0.5) {
             self.read_clocks(place);
         }
@@ -158,9 +159,11 @@ impl Simulation {
         self.input(place, Input::Clocks { wall_ms, monotonic });
     }
 
-    /// Performs all outputs, in order, until none is left or the process is gone.
+    /// Performs all outputs, in order, until none is left, or the process is gone or stands still.
     fn drain(&mut self, place: Place) {
-        while let Some(output) = self.agents[place].node.as_mut().and_then(Node::poll) {
+        while !self.agents[place].stopped {
+            let output = self.agents[place].node.as_mut().and_then(Node::poll);
+            let Some(output) = output else { break };
             self.perform(place, output);
         }
         let agent = &mut self.agents[place];

@@ -51,6 +51,10 @@ impl Simulation {
         if self.killed_at(place, step, Moments::Before) {
             return;
         }
+        let strikes = self.chance.happens(self.rates.executor_cut_off);
+        if strikes {
+            self.cut_off_or_stop(place);
+        }
         self.dispatch(place, run, action);
         self.killed_at(place, step, Moments::After);
     }

@@ -82,7 +82,7 @@ impl Simulation {
     pub(super) fn decided(&mut self, link: &Link) {
         let after: &AppState = &link.after;
         let fresh = link.before.as_ref().is_none_or(|before| before.epoch != after.epoch);
-        if fresh {
+        if fresh && !link.taken_back {
             self.count(match after.decision.kind {
                 consensus::model::DecisionKind::Apply => "applied",
                 consensus::model::DecisionKind::Failover => "failovers",

@@ -285,7 +285,7 @@ fn mesh(words: &[&str]) -> Result<MeshShape, String> {
     Ok(MeshShape::spread(parse(voters)?, parse(regions)?))
 }
 
-/// `app NAME [database] [synchronous] [outside] [across] [cooldown=…] [window=…] [stacks=a,b,c]`
+/// `app NAME [database] [synchronous] [outside] [cooldown=…] [window=…] [stacks=a,b,c]`
 fn app(words: &[&str]) -> Result<AppShape, String> {
     let (name, options) = words.split_first().ok_or("an app has a name")?;
     let mut shape = AppShape::web(name);
@@ -294,7 +294,6 @@ fn app(words: &[&str]) -> Result<AppShape, String> {
             ("database", _) => shape.database = true,
             ("synchronous", _) => (shape.database, shape.synchronous) = (true, true),
             ("outside", _) => shape.outside = true,
-            ("across", _) => shape.across = true,
             ("cooldown", span) => shape.cooldown = seconds(span)?,
             ("window", span) => {
                 shape.probe.window = seconds(span)?;

@@ -37,10 +37,8 @@ impl Simulation {
                 }
             }
             3 => {
-                self.say(|| format!("{DNS_SERVER} is dark"));
-                self.world.servers.entry(DNS_SERVER.into()).or_default().dark = true;
                 let span = self.chance.between(Duration::from_secs(1), Duration::from_secs(60));
-                self.after(span, Event::Weather(Weather::ServerMends(DNS_SERVER.into())));
+                self.darken_server(span);
             }
             _ => {
                 self.break_web(&app, &stack, web);
@@ -55,6 +53,13 @@ impl Simulation {
         ]);
         let span = self.chance.between(Duration::from_secs(1), most);
         self.after(span, Event::Weather(Weather::StackMends(app, stack)));
+    }
+
+    /// The DNS server answers nobody for a while.
+    pub(super) fn darken_server(&mut self, span: Duration) {
+        self.say(|| format!("{DNS_SERVER} is dark"));
+        self.world.servers.entry(DNS_SERVER.into()).or_default().dark = true;
+        self.after(span, Event::Weather(Weather::ServerMends(DNS_SERVER.into())));
     }
 
     /// All web endpoints of a stack behave like this.
@@ -97,8 +102,16 @@ impl Simulation {
             true => Path { cut: true, loss: 0.0 },
             false => Path { cut: false, loss: self.chance.rate(0.6) },
         };
+        // What lies in the way is a whole region's as often as one agent's.
+        let regional = self.chance.happens(0.5);
+        let somebody = self.some_place();
+        let region = self.agents[somebody].config.region.clone();
         for place in 0..self.agents.len() {
-            if !self.chance.happens(share) {
+            let blind = match regional {
+                true => self.agents[place].config.region == region,
+                false => self.chance.happens(share),
+            };
+            if !blind {
                 continue;
             }
             let agent = self.agents[place].id.clone();
@@ -135,7 +148,7 @@ impl Simulation {
             self.apps.iter().map(|(app, trade)| (app.clone(), trade.synchronous)).collect();
         for (app, synchronous) in apps {
             let Some(state) = self.agreed(&app) else { continue };
-            let Some(primary) = self.database(&app, &state.active) else { continue };
+            let Some(primary) = self.writer(&app) else { continue };
             let active = &self.world.databases[&primary];
             if state.phase != Phase::Idle || active.role != Role::Primary || active.host != Host::Up
             {

@@ -1,0 +1,36 @@
+//! `./tests/run bench NAME`: figures over real processes, each beside a peer's on the same machine.
+//!
+//! The last line of each is the ratio: below one where Quorate needs less. Results that are worth keeping go to
+//! RESULTS.md by hand, with the machine they were taken on.
+
+mod failover;
+mod idle;
+mod sentinel;
+
+use std::process::ExitCode;
+
+use tests::harness::lab::within;
+
+fn main() -> ExitCode {
+    let words: Vec<_> = std::env::args().skip(1).collect();
+    let words: Vec<_> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["failover"] => failover::run(),
+        ["idle"] => idle::run(),
+        // Each of these runs in a world of its own, started by the two above.
+        ["within", "sentinel"] => within("sentinel", sentinel::world),
+        ["within", "idle"] => within("idle", idle::world),
+        ["within", profile] => within(profile, |lab| failover::world(lab, profile)),
+        _ => {
+            eprintln!("bench: expected `failover` or `idle`");
+            return ExitCode::from(2);
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// The middle one; of an even number the lower of the two in the middle.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[(values.len() - 1) / 2]
+}
