@@ -270,6 +270,7 @@ impl<'a> Play<'a> {
         let view = self.decided(SHOP, everybody[0])?;
         let dns = watch.resolved(&self.scene.state(), &everybody);
         let phases = self.times(SHOP, epoch, blow, &watch, &everybody);
+        self.tell_evidence(&view);
         let rows = self.count_rows(blow).await?;
         self.judge_stack(&view, epoch, &phases, &dns, rows.as_ref());
         let fence = view.decision.fence.values().next();
@@ -289,6 +290,23 @@ impl<'a> Play<'a> {
             rows,
         });
         Ok(())
+    }
+
+    fn tell_evidence(&self, view: &AppView) {
+        let count = |certificate: &Option<Certificate>| {
+            let found = evidence(certificate.as_ref()?, old_stack(view).ok()?);
+            let EvidenceCount { signed, down, regions, ballot } = found;
+            Some(format!(
+                "{signed} voters signed for ballot {ballot}, {down} down in {regions} regions"
+            ))
+        };
+        let [first, second] = [&view.decision.first, &view.decision.second].map(count);
+        if let Some(first) = first {
+            self.stage.say(Ink::Plain, format!("evidence for the decision: {first}"));
+        }
+        if let Some(second) = second {
+            self.stage.say(Ink::Plain, format!("and before promoting: {second}"));
+        }
     }
 
     fn judge_stack(
@@ -431,6 +449,8 @@ impl<'a> Play<'a> {
     async fn strike(&mut self, name: &str, epoch: u32) -> Option<Struck> {
         let at = Instant::now();
         self.world.agent(name)?.process()?.pause();
+        self.stage.say(Ink::Strong, format!("{name}, the executor, is stopped where it is"));
+        self.stage.waiting("word that it had finished already");
         // What it sent before it was stopped may still be on its way.
         let finished = self.scene.until(SETTLE, |state| {
             let mut learnt = state.learnt(BLOG).filter(|(_, learnt)| learnt.epoch.0 == epoch);
@@ -450,7 +470,8 @@ impl<'a> Play<'a> {
         agent.kill();
         let agent = agent.name;
         self.scene.forget(agent);
-        self.stage.say_at(at, Ink::Strong, format!("kill -9: {name}, the executor, while {phase}"));
+        self.stage
+            .say(Ink::Strong, format!("kill -9: {name}, while {phase} as far as the others know"));
         Some(Struck { at, phase })
     }
 

@@ -29,7 +29,7 @@ use stage::Stage;
 use watch::Scene;
 use world::{BLOG, SHOP, World, domain};
 
-use crate::cli::table::{Ink, Out, Sheet};
+use crate::cli::table::{Ink, Out, Sheet, wrap};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -140,6 +140,7 @@ async fn play(args: &Args, out: &mut Out<'_>) -> Result<ExitCode, Trouble> {
     if args.stay {
         stay(&mut world, out)?;
         interrupted.wait().await;
+        out.print("\neverything is taken down\n");
     }
     Ok(if report.agreed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -171,18 +172,22 @@ fn stay(world: &mut World, out: &mut Out<'_>) -> Result<(), Trouble> {
         web.start(&world.folder)?;
     }
     let program = process::own_program()?;
-    let program = program.display();
+    let here = std::env::current_dir().unwrap_or_default();
+    let program = program.strip_prefix(here).unwrap_or(&program).display();
     let first = &world.agents[0];
     let (dns, socket) = (first.dns(), first.socket());
     let socket = socket.display();
     let ask = format!("{program} --agent {socket}");
     let mut sheet = Sheet::new(out.colour);
     sheet.end();
-    sheet.put(Ink::Strong, "it stays until Ctrl-C; what was killed is started again");
-    if world.databases.is_some() {
-        sheet.put(Ink::Plain, ", but for the old primary, which must not come back by itself");
+    let old = match &world.databases {
+        Some(_) => ", but for the old primary, which must not come back by itself",
+        None => "",
+    };
+    let words = format!("everything stays until Ctrl-C; what was killed is started again{old}");
+    for line in wrap(&words, width(out)) {
+        sheet.put(Ink::Strong, &line).end();
     }
-    sheet.end();
     let lines = [
         ("status page", format!("http://{}/", first.status())),
         ("API", format!("http://{}/api/v1/status", first.status())),

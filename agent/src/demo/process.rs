@@ -18,8 +18,11 @@ use rustix::process::set_parent_process_death_signal;
 use rustix::process::{Gid, Pid, Signal, Uid, getpid, getppid, kill_process};
 use rustix::thread::{set_thread_gid, set_thread_groups, set_thread_uid};
 
-/// How long a child may take to end after it was asked to, and how long the broom tries.
+/// How long a child may take to end after it was asked to.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// How often a folder is tried to be removed, and what lies between.
+const TRIES: usize = 10;
+const PAUSE: Duration = Duration::from_millis(200);
 /// Between two looks at something that takes milliseconds.
 const PACE: Duration = Duration::from_millis(5);
 
@@ -126,11 +129,13 @@ pub fn give(path: &Path, user: Option<User>) -> Result<(), Trouble> {
     chown(path, Some(uid), Some(gid)).map_err(Trouble::cannot("give away", path))
 }
 
-/// Removes a folder, again if somebody still writes to it.
+/// Removes a folder, again if somebody still writes to it: a database that was just told to end.
 fn remove(path: &Path) {
-    let until = Instant::now() + PATIENCE;
-    while fs::remove_dir_all(path).is_err() && path.exists() && Instant::now() < until {
-        sleep(PACE);
+    for _ in 0..TRIES {
+        if fs::remove_dir_all(path).is_ok() || !path.exists() {
+            return;
+        }
+        sleep(PAUSE);
     }
 }
 

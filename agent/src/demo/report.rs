@@ -1,5 +1,6 @@
 //! What was expected and what happened: the table at the end, and the same as JSON.
 
+use std::fmt;
 use std::net::Ipv4Addr;
 
 use serde::Serialize;
@@ -46,16 +47,46 @@ pub struct Report {
 #[derive(Debug, Serialize)]
 pub struct Settings {
     /// In the demo's app files.
-    pub demo: &'static str,
+    pub demo: Profile,
     /// In production, by default.
-    pub production: &'static str,
+    pub production: Profile,
+}
+
+/// What decides how fast a mesh acts, and on what proof.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct Profile {
+    pub window: &'static str,
+    pub interval: &'static str,
+    pub cooldown: &'static str,
+    pub fencing: &'static str,
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { window, interval, cooldown, fencing } = self;
+        write!(
+            f,
+            "window = {window}, interval = {interval}, cooldown = {cooldown}, fencing = {fencing}"
+        )
+    }
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            demo: "window = \"2s\", interval = \"500ms\", cooldown = \"0s\", fencing = \"best-effort\"",
-            production: "window = \"8s\", interval = \"5s\", cooldown = \"15m\", fencing = \"required\"",
+            demo: Profile {
+                window: "2s",
+                interval: "500ms",
+                cooldown: "0s",
+                fencing: "best-effort",
+            },
+            production: Profile {
+                window: "8s",
+                interval: "5s",
+                cooldown: "15m",
+                fencing: "required",
+            },
         }
     }
 }

@@ -15,7 +15,7 @@ use super::report::Settings;
 use super::stage::{ACTS, Progress, Stage, Told};
 use super::watch::{Answer, Scene, State};
 use super::world::{AGENTS, BLOG, SHOP, STACKS, domain};
-use crate::cli::table::{Ink, Out, Sheet, fit};
+use crate::cli::table::{Ink, Out, Sheet, fit, wrap};
 
 /// Between two frames.
 const FRAME: Duration = Duration::from_millis(100);
@@ -116,7 +116,11 @@ impl Show {
                 sheet.end();
                 sheet.put(Ink::Strong, title).put(Ink::Faint, &format!(": {about}")).end();
             }
-            sheet.cell(Ink::Faint, &after(line.after), TIME).put(line.ink, &line.text).end();
+            let width = if out.terminal { size().0.max(2 * TIME) - TIME - 2 } else { usize::MAX };
+            for (row, text) in wrap(&line.text, width).iter().enumerate() {
+                let time = if row == 0 { after(line.after) } else { String::new() };
+                sheet.cell(Ink::Faint, &time, TIME).put(line.ink, text).end();
+            }
         }
         self.told = told.lines.len();
         drop(told);
@@ -136,12 +140,14 @@ fn after(span: Duration) -> String {
 
 fn settings(sheet: &mut Sheet) {
     let Settings { demo, production } = Settings::default();
-    sheet.put(Ink::Faint, "this demo's files say ").put(Ink::Plain, demo).end();
-    sheet.put(Ink::Faint, "in production instead ").put(Ink::Plain, production).end();
+    sheet.cell(Ink::Faint, "files say", 9).put(Ink::Plain, &demo.to_string()).end();
+    sheet.cell(Ink::Faint, "usually", 9).put(Ink::Plain, &production.to_string()).end();
 }
 
 /// One frame.
 fn picture(stage: &Stage, scene: &Scene, (columns, rows): (usize, usize), colour: bool) -> String {
+    // The last column stays empty: clearing the rest of a full line would take its last letter.
+    let columns = columns.saturating_sub(1);
     let mut sheet = Sheet::new(colour);
     let roomy = ROOMY <= rows;
     let gap = |sheet: &mut Sheet| {

@@ -10,16 +10,18 @@ use std::time::{Duration, Instant};
 use consensus::model::{DecisionKind, Phase, Verdict};
 
 use super::watch::{Heard, Learnt, Scene, Word};
-use super::world::domain;
+use super::world::{AGENTS, domain, stack_at};
 use crate::cli::table::Ink;
 
 /// The acts, as they are announced.
 pub const ACTS: [(&str, &str); 4] = [
     ("start", "five agents in three regions, until a failover would succeed"),
-    ("blind one observer", "a web server refuses one agent: nothing moves"),
-    ("kill the active stack", "its web servers and its database, kill -9"),
-    ("kill the executor", "in the middle of a failover of a second app, kill -9"),
+    ("blind one observer", "the active web refuses one agent, and nothing moves"),
+    ("kill the active stack", "everything of the shop that runs there, kill -9"),
+    ("kill the executor", "in the middle of a failover of the blog; another finishes"),
 ];
+/// How many DNS servers there are.
+const SERVERS: usize = AGENTS.len();
 /// The place of the last act.
 pub const LAST: usize = ACTS.len() - 1;
 
@@ -69,6 +71,7 @@ pub struct Told {
     narrated: usize,
     said: BTreeSet<String>,
     doubts: BTreeMap<String, usize>,
+    executors: BTreeMap<String, String>,
 }
 
 impl Stage {
@@ -85,6 +88,7 @@ impl Stage {
             narrated: 0,
             said: BTreeSet::new(),
             doubts: BTreeMap::new(),
+            executors: BTreeMap::new(),
         };
         Self { scene, told: Mutex::new(told) }
     }
@@ -110,6 +114,7 @@ impl Stage {
         told.zero = Instant::now();
         told.said.clear();
         told.doubts.clear();
+        told.executors.clear();
     }
 
     /// The moment that the act's times are counted from.
@@ -126,12 +131,7 @@ impl Stage {
 
     /// Tells of something the demo did or saw just now.
     pub fn say(&self, ink: Ink, text: impl Into<String>) {
-        self.say_at(Instant::now(), ink, text);
-    }
-
-    /// Tells of something that happened at this moment.
-    pub fn say_at(&self, at: Instant, ink: Ink, text: impl Into<String>) {
-        self.told().line(at, ink, text.into());
+        self.told().line(Instant::now(), ink, text.into());
     }
 
     /// The act is over.
@@ -168,12 +168,15 @@ impl Told {
                 let text = format!("{down} of {voters} voters see {app}/{stack} down{quorum}");
                 self.line(at, Ink::Wary, text);
             }
-            Word::Proposes { app, what } if what == "failover" => {
+            Word::Proposes { app, what }
+                if what == "failover" && !self.said.contains(&format!("decided {app}")) =>
+            {
                 let text = format!("{agent} asks every voter for signed evidence on {app}");
                 self.once(format!("proposes {app} {agent}"), at, Ink::Plain, text);
             }
             Word::GivesUp { app, why }
-                if self.said.contains(&format!("proposes {app} {agent}")) =>
+                if self.said.contains(&format!("proposes {app} {agent}"))
+                    && !self.said.contains(&format!("decided {app}")) =>
             {
                 let text = format!("{agent} gives up: {why}");
                 self.once(format!("gives up {app} {agent} {why}"), at, Ink::Faint, text);
@@ -192,19 +195,22 @@ impl Told {
                 let text = format!("{agent} hears {missed} no more");
                 self.once(format!("misses {missed}"), at, Ink::Wary, text);
             }
-            Word::Answers { app, addresses, servers, all } => {
+            Word::Answers { app, addresses, servers } => {
                 let list: Vec<_> = addresses.iter().map(ToString::to_string).collect();
                 let (name, list) = (domain(app), list.join(" "));
+                // In the last act one server is silent.
+                let last = *servers == SERVERS || self.act == LAST && *servers == SERVERS - 1;
                 if *servers == 1 {
                     let text = format!("DNS: {name} is {list}, says the first server");
                     self.once(format!("first {list}"), at, Ink::Good, text);
-                } else if *all {
-                    let text = format!("DNS: {name} is {list}, say all {servers} servers");
-                    self.once(format!("all {list}"), at, Ink::Good, text);
+                } else if last && self.said.contains(&format!("first {list}")) {
+                    let text = format!("DNS: {name} is {list}, say {servers} servers");
+                    self.once(format!("last {list}"), at, Ink::Good, text);
                 }
             }
             Word::Writes(server) => {
-                let text = format!("rows: the first is acknowledged by {server}");
+                let text =
+                    format!("rows: the database in {} acknowledges one", stack_at(server.ip()));
                 self.line(at, Ink::Good, text);
             }
             Word::Alarm(what) => self.line(at, Ink::Bad, format!("{agent}: alarm: {what}")),
@@ -222,27 +228,29 @@ impl Told {
             return;
         }
         let text = format!("decided, epoch {epoch} of {app}: {kind}, because {reason}");
-        self.once(format!("decided {app} {epoch}"), at, Ink::Strong, text);
+        self.once(format!("decided {app}"), at, Ink::Strong, text);
+        // Word of an earlier step may come late, from an agent that is slow to hear.
+        if self.said.contains(&format!("idle {app} {epoch}")) {
+            return;
+        }
         let who = executor.as_ref().map_or("nobody yet", |executor| executor.as_str());
+        let before = self.executors.insert(app.clone(), who.to_owned());
+        if *phase != Phase::Idle && before.is_some_and(|before| before != who) {
+            let text = format!("{who} takes over: {phase}");
+            self.once(format!("takes over {app} {who}"), at, Ink::Strong, text);
+        }
         let (ink, text) = match phase {
             Phase::Idle => (Ink::Good, format!("{app} is carried out: live in {active}")),
-            Phase::Fencing => (Ink::Plain, format!("{who} fences the old stack")),
-            Phase::Promoting => {
-                (Ink::Plain, format!("evidence seen again, no way back: {who} promotes"))
-            }
-            Phase::Publishing => {
-                (Ink::Plain, format!("{app} answers name {active}: {who}, publishing"))
-            }
-            Phase::Verifying => (Ink::Plain, format!("{who} waits to see {active} serve")),
+            Phase::Fencing => (Ink::Plain, format!("{who} carries it out")),
+            Phase::Promoting => (
+                Ink::Plain,
+                "evidence signed once more, and agreed: from here there is no way back".into(),
+            ),
+            Phase::Publishing => (Ink::Plain, format!("{app} is to be answered with {active}")),
+            Phase::Verifying => (Ink::Plain, format!("{who} looks whether {active} serves")),
             Phase::Aborting => (Ink::Wary, format!("{who} takes it back")),
         };
-        // Word of the same step may come late, from an agent that is slow to hear.
-        let later = self.said.contains(&format!("idle {app} {epoch}"));
-        let key = match phase {
-            Phase::Idle => format!("idle {app} {epoch}"),
-            _ if later => return,
-            _ => format!("{phase} {app} {epoch} {who}"),
-        };
+        let key = format!("{phase} {app} {epoch}");
         self.once(key, at, ink, text);
     }
 }

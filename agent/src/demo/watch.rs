@@ -95,7 +95,6 @@ pub enum Word {
         app: String,
         addresses: Vec<Ipv4Addr>,
         servers: usize,
-        all: bool,
     },
     /// Not of an agent: the first row that this database acknowledged.
     #[serde(skip)]
@@ -236,7 +235,7 @@ impl State {
         self.rows.push(row);
     }
 
-    /// The first server to give an answer, and the last, are worth a word.
+    /// How many servers give this answer by now.
     fn note_answer(&mut self, at: Instant, app: &'static str, agent: &'static str) {
         let Some(Answer::Addresses(addresses)) = self.answer(app, agent).cloned() else { return };
         let others = self.answers.iter().filter(|((of, _), _)| *of == app);
@@ -244,10 +243,8 @@ impl State {
             Answer::Addresses(addresses) => Some(addresses),
             Answer::Empty | Answer::Failed(_) | Answer::Silent => None,
         });
-        let said: Vec<_> = said.collect();
-        let servers = said.iter().filter(|said| ***said == addresses).count();
-        let all = servers == said.len();
-        let word = Word::Answers { app: app.to_owned(), addresses, servers, all };
+        let servers = said.filter(|said| **said == addresses).count();
+        let word = Word::Answers { app: app.to_owned(), addresses, servers };
         self.heard.push(Heard { at, agent, word });
     }
 

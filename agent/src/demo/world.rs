@@ -54,6 +54,13 @@ pub fn addresses(app: &str, stack: &str) -> Vec<Ipv4Addr> {
     web_hosts(app).iter().map(|host| Ipv4Addr::new(127, 0, network, *host)).collect()
 }
 
+/// The stack that an address belongs to.
+pub fn stack_at(ip: IpAddr) -> &'static str {
+    let IpAddr::V4(ip) = ip else { return "?" };
+    let found = STACKS.iter().find(|(_, network)| *network == ip.octets()[2]);
+    found.map_or("?", |(stack, _)| stack)
+}
+
 /// The name clients look up.
 pub fn domain(app: &str) -> String {
     format!("{app}.test")
