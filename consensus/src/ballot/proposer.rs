@@ -120,6 +120,13 @@ impl Preparing {
         self.against.insert(acceptor);
     }
 
+    /// Did somebody refuse, and have all of these answered one way or the other?
+    pub fn refused_by_all_of(&self, mut acceptors: impl Iterator<Item = AcceptorId>) -> bool {
+        let answered =
+            |it: AcceptorId| self.promises.contains_key(&it) || self.against.contains(&it);
+        !self.against.is_empty() && acceptors.all(answered)
+    }
+
     /// Has a quorum promised?
     pub fn tally(&self, voters: &Voters) -> Tally {
         tally(voters, &self.promises.keys().copied().collect(), &self.against)
@@ -174,6 +181,12 @@ impl Accepting {
     /// A voter will not.
     pub fn on_refusal(&mut self, acceptor: AcceptorId) {
         self.against.insert(acceptor);
+    }
+
+    /// Did somebody refuse, and have all of these answered one way or the other?
+    pub fn refused_by_all_of(&self, mut acceptors: impl Iterator<Item = AcceptorId>) -> bool {
+        let answered = |it: AcceptorId| self.agree.contains(&it) || self.against.contains(&it);
+        !self.against.is_empty() && acceptors.all(answered)
     }
 
     /// Is the value chosen?

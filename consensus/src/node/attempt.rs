@@ -226,16 +226,24 @@ impl Node {
     pub(super) fn advance(&mut self, app: &AppId, now: Moment) {
         let Some(attempt) = self.apps.get(app).and_then(|it| it.attempt.as_ref()) else { return };
         let voters = &self.config.voters;
+        // Voters that are not heard could still make a quorum; waiting for them would cost the whole round (0.1 k).
+        let heard: Vec<_> = self
+            .voters_heard(AWAITED_WITHIN, now)
+            .filter_map(|agent| Some(voters.by_agent(agent)?.acceptor))
+            .collect();
+        let mut heard = heard.into_iter();
         match &attempt.stage {
             Stage::Preparing(preparing) => match preparing.tally(voters) {
                 Tally::Won if now >= attempt.evidence_by || self.everybody_spoke(attempt, now) => {
-                    self.choose(app, now)
+                    self.choose(app, now);
                 }
+                Tally::Pending if preparing.refused_by_all_of(&mut heard) => self.give_up(app, now),
                 Tally::Lost => self.give_up(app, now),
                 Tally::Won | Tally::Pending => {}
             },
             Stage::Accepting { accepting, .. } => match accepting.tally(voters) {
                 Tally::Won => self.succeed(app, now),
+                Tally::Pending if accepting.refused_by_all_of(&mut heard) => self.give_up(app, now),
                 Tally::Lost => self.give_up(app, now),
                 Tally::Pending => {}
             },

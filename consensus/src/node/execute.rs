@@ -8,11 +8,13 @@ use super::compose::{Intent, Next};
 use crate::ballot::Tally;
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
+use crate::evidence::Aspect;
 use crate::failover::plan;
 use crate::message::Accepted;
 use crate::model::{
     AcceptorId, Action, ActionFault, ActionFaultKind, AgentId, AppId, AppState, Ballot,
-    DecisionKind, Done, Effect, Epoch, FenceRecord, Phase, Report, TargetName, Token, Voters,
+    DecisionKind, Done, Effect, Epoch, FenceRecord, Phase, Report, TargetName, Token, Verdict,
+    Voters,
 };
 use crate::moment::Moment;
 use crate::outbox::{Deadline, Note, Output};
@@ -29,7 +31,11 @@ const RETRY_MOST: Duration = Duration::from_secs(2);
 /// What was refused will be refused again until somebody changes something.
 const RETRY_REFUSED: Duration = Duration::from_secs(20);
 /// A fence that cannot be taken back is left to people after this.
-const UNFENCE_FOR: Duration = Duration::from_secs(30);
+const UNFENCE_FOR: Duration = Duration::from_secs(600);
+/// And after this, if its stack is down by now: there is nothing to open, and perhaps somewhere to move.
+const UNFENCE_DEAD_FOR: Duration = Duration::from_secs(30);
+/// After so many readings without a quorum of one mind, an executor confirms its claim by writing it anew.
+const UNREAD_MOST: u32 = 3;
 /// A new stack that is not seen up is left to people after this (PROTOCOL.md D.2, Verifying).
 const VERIFY_FOR: Duration = Duration::from_secs(600);
 
@@ -43,6 +49,8 @@ pub struct Work {
     items: Vec<Item>,
     began: Moment,
     pub reading: Option<Reading>,
+    /// Readings that found no quorum of one mind.
+    unread: u32,
     /// The last thing that went wrong and has not been put right.
     pub trouble: Option<String>,
     again: Moment,
@@ -63,6 +71,12 @@ enum Stage {
 }
 
 impl Work {
+    /// A reading found a quorum of one mind.
+    pub fn confirmed(&mut self) {
+        self.reading = None;
+        self.unread = 0;
+    }
+
     pub fn wake(&self) -> Deadline {
         (self.again, "a step is being carried out")
     }
@@ -133,6 +147,7 @@ impl Node {
             items: items.collect(),
             began: now,
             reading: None,
+            unread: 0,
             trouble: None,
             again: now,
         };
@@ -186,10 +201,14 @@ impl Node {
                 .reading
                 .as_ref()
                 .is_none_or(|reading| now.since(reading.began) > rtt * 4 + RETRY_LEAST);
+        // Voters may hold later promises that keep them from ever reporting the same: then only a write can tell.
+        let writes = read && work.unread >= UNREAD_MOST;
         if read {
             let (same, other) = (BTreeSet::new(), BTreeSet::new());
+            work.unread += 1;
             work.reading = Some(Reading { number, began: now, same, other });
         }
+        it.in_flux |= writes;
         for action in acts {
             let what = plan::describe(&action.effect);
             self.out.note(Note::Acts { app: app.clone(), token: action.token, what });
@@ -277,8 +296,11 @@ impl Node {
         match work.phase {
             Phase::Idle => None,
             Phase::Fencing => ended.then(|| fenced(work, state)),
-            Phase::Aborting if now.since(work.began) > UNFENCE_FOR => Some(Next::Finish),
-            Phase::Aborting => ended.then_some(Next::Finish),
+            Phase::Aborting => {
+                let took = now.since(work.began);
+                let dead = took > UNFENCE_DEAD_FOR && self.sees_dead(state, now);
+                (ended || dead || took > UNFENCE_FOR).then_some(Next::Finish)
+            }
             Phase::Promoting => ended.then_some(Next::Publish),
             Phase::Publishing => ended.then_some(Next::Verify),
             Phase::Verifying => {
@@ -290,6 +312,13 @@ impl Node {
                 (seen || applied || now.since(work.began) > VERIFY_FOR).then_some(Next::Finish)
             }
         }
+    }
+
+    /// Do the voters see the active stack's databases down, as far as gossip tells?
+    fn sees_dead(&self, state: &AppState, now: Moment) -> bool {
+        let own = self.judge.beliefs_of(&state.definition.name, now);
+        let panel = self.panel(state, &own, now);
+        panel.count(&state.active, Aspect::Data).is_some_and(|count| count.verdict == Verdict::Down)
     }
 
     /// What nobody carries out, this agent may claim: after its rank among those who could.

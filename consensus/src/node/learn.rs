@@ -165,7 +165,7 @@ impl Node {
         match reading.on_observed(acceptor, accepted, known.ballot, voters) {
             Tally::Won => {
                 known.confirmed = reading.began;
-                work.reading = None;
+                work.confirmed();
                 self.work_on(app, now);
             }
             Tally::Lost => work.reading = None,
