@@ -232,7 +232,13 @@ impl fmt::Display for Refusal {
             Self::Evidence(why) => write!(f, "evidence: {why}"),
             Self::StaleEvidence => f.write_str("own evidence missing or older than 5 s"),
             Self::SeenUp => f.write_str("seen up just now"),
-            Self::Cooldown(left) => write!(f, "cooling down for {} s more", left.as_secs()),
+            // In minutes: whoever says it again when it changes should not do so every second.
+            Self::Cooldown(left) if left.as_secs() < 60 => {
+                f.write_str("cooling down for less than a minute more")
+            }
+            Self::Cooldown(left) => {
+                write!(f, "cooling down for {} min more", left.as_secs().div_ceil(60))
+            }
             Self::TwoValues => f.write_str("two values at one ballot"),
             Self::Voters(version) => write!(f, "voters are at version {version}"),
         }

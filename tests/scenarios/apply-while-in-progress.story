@@ -38,7 +38,6 @@ state
   116.511 *     publish with 2.1.4 of a2: names west
   116.666 a2    learns shop epoch 2 verifying at 11.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
   116.805 a2    learns shop epoch 2 idle at 12.bfcd: failover, active west (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
-  116.805 a2    holds shop/west for standing: 0 of 5 voters see it down (and a5 a3 a1 a4)
   116.982 a2    learns shop epoch 3 publishing at 13.bfcd: apply, active west (definition revision 2) (and a5 a3 a1 a4)
   117.130 a1    learns shop epoch 3 publishing at 14.41cd: apply, active west, carried out by a1 (definition revision 2) (and a4 a3 a2 a5)
   117.168 *     publish with 3.1.4 of a1: names west

@@ -22,5 +22,4 @@ state
   110.641 a1    learns blog epoch 2 publishing at 6.41cd: failover, active west, carried out by a1 (web of east down for 4 of 5 voters in 3 regions) (and a4 a3 a2 a5)
   110.709 a1    learns blog epoch 2 verifying at 7.41cd: failover, active west, carried out by a1 (web of east down for 4 of 5 voters in 3 regions) (and a4 a3 a2 a5)
   110.777 a1    learns blog epoch 2 idle at 8.41cd: failover, active west (web of east down for 4 of 5 voters in 3 regions) (and a4 a3 a2 a5)
-  110.777 a1    holds blog/west for standing: 0 of 5 voters see it down (and a4 a3 a2 a5)
 blog: epoch 2 failover idle, active west

@@ -35,7 +35,6 @@ state
   116.128 *     publish with 2.1.4 of a3: names west
   116.218 a3    learns shop epoch 2 verifying at 9.35dd: failover, active west, carried out by a3 (database of east down for 3 of 5 voters in 3 regions) (and a1 a4 a2 a5)
   116.426 a3    learns shop epoch 2 idle at 10.35dd: failover, active west (database of east down for 3 of 5 voters in 3 regions) (and a1 a4 a2 a5)
-  116.426 a3    holds shop/west for standing: 0 of 5 voters see it down (and a1 a4 a2 a5)
 shop: epoch 2 failover idle, active west
   192.0.2.53:53: shop.example.com is 198.51.100.2, change 2
   shop/east/db: Dark, primary, timeline 1

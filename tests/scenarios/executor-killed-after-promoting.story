@@ -33,7 +33,6 @@ state
   119.641 *     publish with 2.1.4 of a1: names west
   119.821 a1    learns shop epoch 2 verifying at 12.41cd: failover, active west, carried out by a1 (database of east down for 3 of 5 voters in 3 regions) (and a4 a2 a5)
   119.973 a1    learns shop epoch 2 idle at 13.41cd: failover, active west (database of east down for 3 of 5 voters in 3 regions) (and a4 a2 a5)
-  119.973 a1    holds shop/west for standing: 0 of 5 voters see it down (and a4 a5)
 shop: epoch 2 failover idle, active west
   192.0.2.53:53: shop.example.com is 198.51.100.2, change 2
   shop/east/db: Dark, primary, timeline 1

@@ -32,7 +32,6 @@ state
   119.459 *     publish with 2.1.4 of a5: names west
   119.644 a5    learns shop epoch 2 verifying at 10.10df: failover, active west, carried out by a5 (database of east down for 3 of 5 voters in 3 regions) (and a2 a1 a4)
   119.797 a5    learns shop epoch 2 idle at 11.10df: failover, active west (database of east down for 3 of 5 voters in 3 regions) (and a2 a1 a4)
-  119.797 a5    holds shop/west for standing: 0 of 5 voters see it down (and a2 a1 a4)
 shop: epoch 2 failover idle, active west
   192.0.2.53:53: shop.example.com is 198.51.100.2, change 2
   shop/east/db: Dark, primary, timeline 1

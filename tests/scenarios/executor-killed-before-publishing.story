@@ -32,7 +32,6 @@ state
   119.352 *     publish with 2.1.4 of a2: names west
   119.543 a2    learns shop epoch 2 verifying at 10.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a1 a4)
   119.695 a2    learns shop epoch 2 idle at 11.bfcd: failover, active west (database of east down for 3 of 5 voters in 3 regions) (and a5 a1 a4)
-  119.695 a2    holds shop/west for standing: 0 of 5 voters see it down (and a5 a1 a4)
 shop: epoch 2 failover idle, active west
   192.0.2.53:53: shop.example.com is 198.51.100.2, change 2
   shop/east/db: Dark, primary, timeline 1

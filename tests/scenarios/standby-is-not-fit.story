@@ -38,5 +38,4 @@ state
   180.498 a1    learns blog epoch 2 publishing at 6.41cd: failover, active west, carried out by a1 (web of east down for 5 of 5 voters in 3 regions) (and a4 a3 a2 a5)
   180.807 a2    learns blog epoch 2 verifying at 9.bfcd: failover, active west, carried out by a2 (web of east down for 5 of 5 voters in 3 regions) (and a5 a3 a1 a4)
   180.947 a2    learns blog epoch 2 idle at 10.bfcd: failover, active west (web of east down for 5 of 5 voters in 3 regions) (and a5 a3 a1 a4)
-  180.947 a2    holds blog/west for standing: 0 of 5 voters see it down (and a5 a3 a1 a4)
 blog: epoch 2 failover idle, active west

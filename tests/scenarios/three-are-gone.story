@@ -37,5 +37,4 @@ state
   231.174 a1    learns blog epoch 2 publishing at 6.41cd: failover, active west, carried out by a1 (web of east down for 3 of 5 voters in 3 regions) (and a3 a2)
   236.573 a1    learns blog epoch 2 verifying at 8.41cd: failover, active west, carried out by a1 (web of east down for 3 of 5 voters in 3 regions) (and a3 a2)
   236.725 a1    learns blog epoch 2 idle at 9.41cd: failover, active west (web of east down for 3 of 5 voters in 3 regions) (and a3 a2)
-  236.725 a1    holds blog/west for standing: 0 of 5 voters see it down (and a3 a2)
 blog: epoch 2 failover idle, active west

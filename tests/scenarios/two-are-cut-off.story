@@ -34,7 +34,6 @@ state
   126.660 *     publish with 2.1.4 of a3: names west
   126.820 a3    learns shop epoch 2 verifying at 10.35dd: failover, active west, carried out by a3 (database of east down for 3 of 5 voters in 2 regions) (and a2 a5)
   127.025 a3    learns shop epoch 2 idle at 11.35dd: failover, active west (database of east down for 3 of 5 voters in 2 regions) (and a2 a5)
-  127.025 a3    holds shop/west for standing: 0 of 5 voters see it down (and a2 a5)
 a1 on shop: east stands: nobody whose word counts sees it down; no quorum: 2 of 5 voters are heard, 3 are needed; nothing will be decided
   not ready: west: web long enough up for 0 of 5 voters, 3 are needed
   not ready: west: db long enough up for 0 of 5 voters, 3 are needed

@@ -61,11 +61,19 @@ impl Judge {
         self.next = Some(now);
     }
 
-    /// A look ended.
-    pub fn on_observation(&mut self, observation: Observation, now: Moment, out: &mut Outbox) {
+    /// A look ended. Does anything follow from it?
+    pub fn on_observation(
+        &mut self,
+        observation: Observation,
+        now: Moment,
+        out: &mut Outbox,
+    ) -> bool {
         let target = observation.target.clone();
-        let Some(watch) = self.watches.get_mut(&target) else { return };
+        let Some(watch) = self.watches.get_mut(&target) else { return false };
+        let before = watch.summary(now);
         watch.on_observation(observation, now);
+        let changed = watch.summary(now) != before;
+        let wake = watch.wake(now);
         if let Some((health, why)) = watch.turned(now) {
             out.note(Note::Judges { target: target.clone(), health, why });
         }
@@ -73,15 +81,22 @@ impl Judge {
         if self.watches[&target].in_doubt() {
             self.hasten(&target.app, now);
         }
-        self.next = Some(now);
+        self.sooner(wake);
+        changed
+    }
+
+    fn sooner(&mut self, wake: Moment) {
+        self.next = Some(self.next.map_or(wake, |next| next.min(wake)));
     }
 
     /// Somebody doubts a target of this app: look at all of it closely for a while.
     pub fn hasten(&mut self, app: &AppId, now: Moment) {
+        let mut wake = Moment::NEVER;
         for watch in self.of_app(app) {
             watch.hasten(now);
+            wake = wake.min(watch.wake(now));
         }
-        self.next = Some(now);
+        self.sooner(wake);
     }
 
     /// This process was not run for a while: beliefs older than the pause are no evidence.
@@ -114,20 +129,23 @@ impl Judge {
             .all(|(_, watch)| watch.looked_within(age, now))
     }
 
-    /// The time has come for something.
-    pub fn on_wake(&mut self, now: Moment, rng: &mut StdRng, out: &mut Outbox) {
+    /// The time has come for something. Did a belief change by it?
+    pub fn on_wake(&mut self, now: Moment, rng: &mut StdRng, out: &mut Outbox) -> bool {
         if self.next.is_none_or(|next| next > now) {
-            return;
+            return false;
         }
+        let mut changed = false;
         for (target, watch) in &mut self.watches {
             if let Some(look) = watch.due(target, now, rng) {
                 out.push(Output::Probe(look));
             }
             if let Some((health, why)) = watch.turned(now) {
                 out.note(Note::Judges { target: target.clone(), health, why });
+                changed = true;
             }
         }
         self.next = self.watches.values().map(|watch| watch.wake(now)).min();
+        changed
     }
 
     /// When to be woken.

@@ -73,6 +73,8 @@ pub struct App {
     pub called: Option<Moment>,
     /// When to look at this app again though nothing happens.
     pub again: Option<Deadline>,
+    /// When it was last found that this app would have to be looked at, though nothing happens.
+    pub due: Moment,
     /// What will happen next, or why nothing does.
     pub next: String,
     pub next_told: String,
@@ -86,19 +88,22 @@ impl App {
 
     /// When to be woken for this app.
     pub fn wake(&self, now: Moment) -> Deadline {
-        let attempt = self.attempt.as_ref().map(|attempt| attempt.wake(now));
-        let wanted = self
-            .wanted
-            .as_ref()
-            .filter(|_| self.attempt.is_none())
-            .map(|_| (self.not_before, "a command waits"));
         let asked = self.asked.iter().map(|asked| (asked.until, "evidence is waited for")).min();
-        // While an attempt runs, the step rests: its outcome is what is waited for.
-        let work = self.work.as_ref().filter(|_| self.attempt.is_none()).map(Work::wake);
-        let flux = (self.in_flux && self.attempt.is_none())
-            .then_some((self.not_before, "somebody must find out what was chosen"));
-        let all = [attempt, wanted, flux, asked, work, self.again];
-        let (at, why) = all.into_iter().flatten().min().unwrap_or((Moment::NEVER, ""));
+        let (at, why) = match &self.attempt {
+            // While an attempt runs, everything else rests: its outcome is what is waited for.
+            Some(attempt) => Some(attempt.wake(now)).into_iter().chain(asked).min(),
+            None => self.rest().into_iter().flatten().chain(asked).min(),
+        }
+        .unwrap_or((Moment::NEVER, ""));
         (at.max(now + Duration::from_micros(1)), why)
+    }
+
+    fn rest(&self) -> [Option<Deadline>; 4] {
+        [
+            self.wanted.as_ref().map(|_| (self.not_before, "a command waits")),
+            self.in_flux.then_some((self.not_before, "somebody must find out what was chosen")),
+            self.work.as_ref().map(Work::wake),
+            self.again,
+        ]
     }
 }

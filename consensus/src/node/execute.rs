@@ -418,5 +418,7 @@ fn fenced(work: &Work, state: &AppState) -> Next {
 
 /// A number that orders agents differently for every app and epoch, and alike everywhere (rendezvous hashing).
 pub fn rendezvous(app: &AppId, epoch: Epoch, agent: &AgentId) -> u32 {
-    crc32c::crc32c(format!("{app} {epoch} {agent}").as_bytes())
+    let app = crc32c::crc32c(app.as_str().as_bytes());
+    let epoch = crc32c::crc32c_append(app, &epoch.0.to_le_bytes());
+    crc32c::crc32c_append(epoch, agent.as_str().as_bytes())
 }

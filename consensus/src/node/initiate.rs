@@ -70,13 +70,14 @@ impl Node {
             .as_ref()
             .and_then(|acceptor| acceptor.accepted(app))
             .map(|held| held.ballot);
-        let rank = self.apps[app].known().map_or(0, |(_, state)| self.rank(app, state, now));
         let it = self.apps.get_mut(app).expect("it is considered");
         let known = it.chosen.as_ref().map_or(Ballot::ZERO, |known| known.ballot);
         let Some(held) = held.filter(|held| *held > known) else {
             it.undecided = None;
             return;
         };
+        let rank = self.apps[app].known().map_or(0, |(_, state)| self.rank(app, state, now));
+        let it = self.apps.get_mut(app).expect("it is considered");
         let since = match it.undecided {
             Some((ballot, since)) if ballot == held => since,
             _ => now,

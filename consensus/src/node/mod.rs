@@ -141,35 +141,43 @@ impl Node {
             self.judge.on_pause(now);
         }
         // Most of what comes is small talk, after which no app needs to be looked at again.
-        let talk = matches!(
-            input,
-            Input::Message(_, Message::Gossip(_) | Message::Pulse(_) | Message::Echo { .. })
-                | Input::Linked(..)
-        );
-        match input {
+        let stirs = match input {
             Input::Message(from, message) => {
                 self.on_heard(&from, now);
+                let talk = matches!(
+                    message,
+                    Message::Gossip(_) | Message::Pulse(_) | Message::Echo { .. }
+                );
                 self.on_message(&from, message, now);
+                !talk
             }
             Input::Linked(agent, address) => {
-                self.membership.on_linked(&agent, &address, now, &mut self.out)
+                self.membership.on_linked(&agent, &address, now, &mut self.out);
+                false
             }
             // Silence tells: a link that went down comes up again, or its agent is missed.
-            Input::Unlinked(_) => {}
+            Input::Unlinked(_) => false,
             Input::Observation(observation) => {
                 let app = observation.target.app.clone();
-                self.judge.on_observation(observation, now, &mut self.out);
+                let changed = self.judge.on_observation(observation, now, &mut self.out);
                 self.answer_evidence(&app, now);
+                changed || !self.loopback.is_empty()
             }
-            Input::Report(report) => self.on_report(report, now),
-            Input::Command(id, command) => self.on_command(id, command, now),
+            Input::Report(report) => {
+                self.on_report(report, now);
+                true
+            }
+            Input::Command(id, command) => {
+                self.on_command(id, command, now);
+                true
+            }
             Input::Clocks { wall_ms, monotonic } => {
                 self.wall = (wall_ms, now);
-                self.selfcheck.on_clocks(now, wall_ms, monotonic);
+                self.selfcheck.on_clocks(now, wall_ms, monotonic)
             }
             Input::Wake => self.on_wake(now),
-        }
-        if !talk {
+        };
+        if stirs || self.apps.values().any(|app| app.due <= now) {
             self.settle(now);
         }
         self.wanted = self.next_wake(now);
@@ -237,16 +245,19 @@ impl Node {
         }
     }
 
-    fn on_wake(&mut self, now: Moment) {
+    /// The time has come for something. Does anything follow from it for an app?
+    fn on_wake(&mut self, now: Moment) -> bool {
         self.membership.on_wake(now, &mut self.out);
-        self.judge.on_wake(now, &mut self.rng, &mut self.out);
+        let changed = self.judge.on_wake(now, &mut self.rng, &mut self.out);
         for agent in self.peers.fell_silent(now, crate::judge::HEARD_WITHIN) {
             self.out.note(Note::Misses(agent));
         }
-        if self.pulse_at <= now {
+        let beat = self.pulse_at <= now;
+        if beat {
             self.pulse_at = now + PULSE;
             self.pulse(now);
         }
+        changed || beat
     }
 
     /// Whatever follows from what just happened, until nothing does.
@@ -382,11 +393,15 @@ impl Node {
         }
     }
 
-    fn next_wake(&self, now: Moment) -> Deadline {
-        let stages =
-            [self.judge.wake(), self.membership.wake(), (self.pulse_at, "the next pulse is due")];
-        let apps = self.apps.values().map(|app| app.wake(now));
-        stages.into_iter().chain(apps).min().expect("pulses never end")
+    fn next_wake(&mut self, now: Moment) -> Deadline {
+        let pulse = (self.pulse_at, "the next pulse is due");
+        let mut wake = pulse.min(self.judge.wake()).min(self.membership.wake());
+        for app in self.apps.values_mut() {
+            let deadline = app.wake(now);
+            app.due = deadline.0;
+            wake = wake.min(deadline);
+        }
+        wake
     }
 
     #[cfg(feature = "mutants")]

@@ -39,6 +39,8 @@ pub struct Link {
     pub ballot: Ballot,
     /// Was it taken back by the very next value, before any majority had held it? Then it never took effect.
     pub taken_back: bool,
+    /// Did a majority hold the value before? If not, it was found on the way and proven never to have been chosen.
+    pub held_before: bool,
     hash: Hash,
 }
 
@@ -165,13 +167,13 @@ impl Registers {
             let Some((ballot, after)) = self.values.get(&at) else { break };
             let before = self.values.get(&after.previous).map(|(_, state)| state.clone());
             let (first, previous) = (after.previous == [0; 32], after.previous);
-            let held = self.chosen[app].values().any(|chosen| chosen.hash == at);
+            let held = |hash| self.chosen[app].values().any(|chosen| chosen.hash == hash);
             let aborted = links.last().is_some_and(|next: &Link| {
                 next.after.decision.kind == DecisionKind::Abort && next.after.epoch > after.epoch
             });
-            let taken_back = !held && aborted;
-            let after = after.clone();
-            links.push(Link { before, after, ballot: *ballot, taken_back, hash: at });
+            let (taken_back, held_before) = (!held(at) && aborted, held(previous));
+            let (after, ballot) = (after.clone(), *ballot);
+            links.push(Link { before, after, ballot, taken_back, held_before, hash: at });
             if first && from.is_none() {
                 links.reverse();
                 return links;
@@ -227,7 +229,7 @@ pub fn follows(link: &Link, found: &mut Found) {
     if after.epoch != before.epoch.next() {
         broken(format!("follows epoch {}", before.epoch));
     }
-    if before.phase == Phase::Promoting {
+    if before.phase == Phase::Promoting && link.held_before {
         broken("left a promotion behind".into());
     }
     let redefined = after.revision != before.revision || after.definition != before.definition;
