@@ -236,6 +236,8 @@ pub struct StackKilled {
 pub struct ExecutorKilled {
     /// The app.
     pub app: &'static str,
+    /// How many failovers it took to catch one in the middle.
+    pub attempts: u32,
     /// Who was killed.
     pub killed: Option<String>,
     /// While doing what, as far as the others knew.

@@ -112,15 +112,14 @@ impl Stage {
         told.act = act;
         told.acts[act] = Progress::Now;
         told.zero = Instant::now();
-        told.said.clear();
-        told.doubts.clear();
-        told.executors.clear();
+        told.forget();
     }
 
     /// The moment that the act's times are counted from.
     pub fn blow(&self) -> Instant {
         let mut told = self.told();
         told.zero = Instant::now();
+        told.forget();
         told.zero
     }
 
@@ -143,6 +142,13 @@ impl Stage {
 }
 
 impl Told {
+    /// What was said before may be said again.
+    fn forget(&mut self) {
+        self.said.clear();
+        self.doubts.clear();
+        self.executors.clear();
+    }
+
     fn line(&mut self, at: Instant, ink: Ink, text: String) {
         let after = at.saturating_duration_since(self.zero);
         self.lines.push(Line { act: self.act, after, ink, text });
