@@ -15,11 +15,11 @@ state
   109.815 a4    leaves blog alone: east stands: 1 of 5 voters see it down, 3 are needed (and a1 a3 a2 a5)
   110.053 a5    holds blog/east for standing: 2 of 5 voters see it down (and a2 a3 a1 a4)
   110.053 a5    leaves blog alone: east stands: 2 of 5 voters see it down, 3 are needed (and a2 a3 a1 a4)
-  110.531 a1    holds blog/east for down: 3 of 5 voters see it down (and a4 a3 a2 a5)
-  110.548 a3    holds blog/east for down: 4 of 5 voters see it down (and a4 a2 a5)
-  110.641 a1    learns blog epoch 2 publishing at 6.41cd: failover, active west, carried out by a1 (web of east down for 4 of 5 voters in 3 regions) (and a4 a3 a2 a5)
-  110.709 a1    learns blog epoch 2 verifying at 7.41cd: failover, active west, carried out by a1 (web of east down for 4 of 5 voters in 3 regions) (and a4 a3 a2 a5)
-  110.777 a1    learns blog epoch 2 idle at 8.41cd: failover, active west (web of east down for 4 of 5 voters in 3 regions) (and a4 a3 a2 a5)
+  110.526 a1    holds blog/east for down: 3 of 5 voters see it down (and a4 a3 a2 a5)
+  110.543 a3    holds blog/east for down: 4 of 5 voters see it down (and a4 a2 a5)
+  110.636 a1    learns blog epoch 2 publishing at 6.41cd: failover, active west, carried out by a1 (web of east down for 4 of 5 voters in 3 regions) (and a4 a3 a2 a5)
+  110.704 a1    learns blog epoch 2 verifying at 7.41cd: failover, active west, carried out by a1 (web of east down for 4 of 5 voters in 3 regions) (and a4 a3 a2 a5)
+  110.773 a1    learns blog epoch 2 idle at 8.41cd: failover, active west (web of east down for 4 of 5 voters in 3 regions) (and a4 a3 a2 a5)
 blog: epoch 2 failover idle, active west
 
 stack blog east up
@@ -29,29 +29,29 @@ run 60s
 why a1 blog
 state
 ----
-  110.815 *     blog/east: web is Up
-  190.815 *     blog/west: web is Dark
-  200.348 a2    holds blog/west for standing: 1 of 5 voters see it down (and a5 a3 a1 a4)
-  200.348 a2    leaves blog alone: west stands: 1 of 5 voters see it down, 3 are needed (and a5 a3 a1 a4)
-  200.857 a5    holds blog/west for standing: 2 of 5 voters see it down (and a2 a3 a1 a4)
-  200.857 a5    leaves blog alone: west stands: 2 of 5 voters see it down, 3 are needed (and a2 a3 a1 a4)
-  200.892 a3    holds blog/west for down: 3 of 5 voters see it down (and a1 a4 a2 a5)
-  200.892 a3    leaves blog alone: web of west down for 3 of 5 voters in 2 regions, and cooling down for 4 min more (and a1 a4 a2 a5)
-  201.116 a1    holds blog/west for down: 4 of 5 voters see it down (and a4 a3 a2 a5)
-  201.116 a1    leaves blog alone: web of west down for 4 of 5 voters in 3 regions, and cooling down for 4 min more (and a4 a3 a2 a5)
-  201.409 a4    holds blog/west for down: 5 of 5 voters see it down (and a1 a3 a2 a5)
-  201.409 a4    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for 4 min more (and a1 a3 a2 a5)
-  229.675 a3    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for 3 min more (and a2 a1 a5 a4)
+  110.811 *     blog/east: web is Up
+  190.811 *     blog/west: web is Dark
+  200.354 a2    holds blog/west for standing: 1 of 5 voters see it down (and a5 a3 a1 a4)
+  200.354 a2    leaves blog alone: west stands: 1 of 5 voters see it down, 3 are needed (and a5 a3 a1 a4)
+  200.878 a5    holds blog/west for standing: 2 of 5 voters see it down (and a2 a3 a1 a4)
+  200.878 a5    leaves blog alone: west stands: 2 of 5 voters see it down, 3 are needed (and a2 a3 a1 a4)
+  200.945 a3    holds blog/west for down: 3 of 5 voters see it down (and a1 a4 a2 a5)
+  200.945 a3    leaves blog alone: web of west down for 3 of 5 voters in 2 regions, and cooling down for 4 min more (and a1 a4 a2 a5)
+  201.170 a1    holds blog/west for down: 4 of 5 voters see it down (and a4 a3 a2 a5)
+  201.170 a1    leaves blog alone: web of west down for 4 of 5 voters in 3 regions, and cooling down for 4 min more (and a4 a3 a2 a5)
+  201.314 a4    holds blog/west for down: 5 of 5 voters see it down (and a1 a3 a2 a5)
+  201.314 a4    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for 4 min more (and a1 a3 a2 a5)
+  229.989 a2    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for 3 min more (and a5 a4 a1 a3)
 a1 on blog: web of west down for 5 of 5 voters in 3 regions, and cooling down for 3 min more
 blog: epoch 2 failover idle, active west
 
 run 300s
 state
 ----
-  289.692 a3    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for 2 min more (and a2 a5 a4 a1)
-  349.696 a1    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for 1 min more (and a2 a4 a3 a5)
-  350.717 a1    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for less than a minute more (and a2 a4 a3 a5)
-  411.140 a2    learns blog epoch 3 publishing at 9.bfcd: failover, active east, carried out by a2 (web of west down for 5 of 5 voters in 3 regions) (and a5 a3 a1 a4)
-  411.432 a2    learns blog epoch 3 verifying at 12.bfcd: failover, active east, carried out by a2 (web of west down for 5 of 5 voters in 3 regions) (and a5 a3 a1 a4)
-  411.571 a2    learns blog epoch 3 idle at 13.bfcd: failover, active east (web of west down for 5 of 5 voters in 3 regions) (and a5 a3 a1 a4)
+  289.986 a2    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for 2 min more (and a5 a4 a1 a3)
+  349.983 a2    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for 1 min more (and a5 a4 a1 a3)
+  350.983 a2    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for less than a minute more (and a5 a4 a1 a3)
+  411.120 a4    learns blog epoch 3 publishing at 9.89d0: failover, active east, carried out by a4 (web of west down for 5 of 5 voters in 3 regions) (and a1 a3 a2 a5)
+  411.431 a2    learns blog epoch 3 verifying at 11.bfcd: failover, active east, carried out by a2 (web of west down for 5 of 5 voters in 3 regions) (and a5 a4 a3 a1)
+  411.570 a2    learns blog epoch 3 idle at 12.bfcd: failover, active east (web of west down for 5 of 5 voters in 3 regions) (and a5 a3 a1 a4)
 blog: epoch 3 failover idle, active east
