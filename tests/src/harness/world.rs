@@ -53,7 +53,8 @@ impl<'a> World<'a> {
     pub fn apply(&self, lab: &Lab, shop: &Shop) {
         self.mesh.apply(lab, &shop.text());
         self.mesh.settle(SETTLE, "shop", "s1");
-        eventually(SETTLE, "a failover of shop would succeed", || {
+        // A standby qualifies after 7.5 windows.
+        eventually(SETTLE + shop.window * 8, "a failover of shop would succeed", || {
             self.mesh.running().try_for_each(|agent| {
                 let unready = agent.app("shop")?.unready;
                 match unready.is_empty() {
