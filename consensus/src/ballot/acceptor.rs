@@ -11,7 +11,10 @@ use crate::saved::{Entry, Saved};
 
 /// A round this far beyond the one promised is corruption, not contention; following it would freeze the register for
 /// ever (trap 14).
-const ROUND_LEAP: u64 = 1 << 40;
+pub const ROUND_LEAP: u64 = 1 << 40;
+
+/// Registers are never deleted, so there must not be any number of them.
+pub const REGISTERS_MOST: usize = 1024;
 
 /// What must be saved before the reply, and the reply.
 pub type Change = (Option<Entry>, BallotBody);
@@ -76,11 +79,10 @@ impl Acceptor {
     /// Somebody asks for a promise.
     pub fn on_prepare(&mut self, app: &AppId, ballot: Ballot) -> Change {
         let acceptor = self.id;
-        let register = self.registers.entry(app.clone()).or_default();
-        if ballot.round > register.promised.round.saturating_add(ROUND_LEAP) {
-            let why = Refusal::Malformed(format!("round {} leaps too far", ballot.round));
+        if let Err(why) = self.in_bounds(app, ballot) {
             return (None, BallotBody::Refuse { acceptor, why });
         }
+        let register = self.registers.entry(app.clone()).or_default();
         let accepted = register.accepted.clone();
         if ballot > register.promised {
             register.promised = ballot;
@@ -104,21 +106,21 @@ impl Acceptor {
         permit: impl FnOnce() -> Result<(), Refusal>,
     ) -> Change {
         let acceptor = self.id;
-        let register = self.registers.entry(app.clone()).or_default();
-        if ballot < register.promised {
-            return (None, BallotBody::Nack { acceptor, promised: register.promised });
+        if ballot < self.promised(app) {
+            return (None, BallotBody::Nack { acceptor, promised: self.promised(app) });
         }
-        if let Some(accepted) = register.accepted.as_ref().filter(|it| it.ballot == ballot) {
+        if let Some(accepted) = self.accepted(app).filter(|it| it.ballot == ballot) {
             let body = match accepted.value == value {
                 true => BallotBody::Accepted { acceptor },
                 false => BallotBody::Refuse { acceptor, why: Refusal::TwoValues },
             };
             return (None, body);
         }
-        if let Err(why) = permit() {
+        if let Err(why) = self.in_bounds(app, ballot).and_then(|()| permit()) {
             return (None, BallotBody::Refuse { acceptor, why });
         }
         let accepted = Accepted { ballot, value };
+        let register = self.registers.entry(app.clone()).or_default();
         register.promised = ballot;
         #[cfg(feature = "mutants")]
         if self.erases_promises {
@@ -127,6 +129,17 @@ impl Acceptor {
         register.accepted = Some(accepted.clone());
         let entry = Entry::Accepted { app: app.clone(), accepted };
         (Some(entry), BallotBody::Accepted { acceptor })
+    }
+
+    /// Is this a register, and a round, that a sound mesh comes to?
+    fn in_bounds(&self, app: &AppId, ballot: Ballot) -> Result<(), Refusal> {
+        if ballot.round > self.promised(app).round.saturating_add(ROUND_LEAP) {
+            return Err(Refusal::Malformed(format!("round {} leaps too far", ballot.round)));
+        }
+        match self.registers.contains_key(app) || self.registers.len() < REGISTERS_MOST {
+            true => Ok(()),
+            false => Err(Refusal::Malformed(format!("there are {REGISTERS_MOST} apps already"))),
+        }
     }
 
     /// Somebody asks what was accepted last. Writes nothing.
@@ -185,7 +198,6 @@ mod tests {
     #[test]
     fn what_is_refused_leaves_no_trace() {
         let (mut acceptor, app) = acceptor();
-        acceptor.on_prepare(&app, ballot(3));
         let before = acceptor.clone();
         let refused = acceptor.on_accept(&app, ballot(3), value("x"), || Err(Refusal::SeenUp));
         assert!(matches!(refused, (None, BallotBody::Refuse { .. })));

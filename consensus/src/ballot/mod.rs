@@ -7,5 +7,5 @@
 mod acceptor;
 mod proposer;
 
-pub use acceptor::{Acceptor, Change};
+pub use acceptor::{Acceptor, Change, REGISTERS_MOST, ROUND_LEAP};
 pub use proposer::{Accepting, Ballots, Current, Preparing, Tally};

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::acceptor::ROUND_LEAP;
 use crate::message::{Accepted, Value};
 use crate::model::{AcceptorId, Ballot, Certainty, Voters};
 
@@ -23,7 +24,9 @@ impl Ballots {
 
     /// Somebody used this round; go beyond it (trap 15).
     pub fn seen(&mut self, ballot: Ballot) {
-        self.round = self.round.max(ballot.round);
+        if ballot.round <= self.round.saturating_add(ROUND_LEAP) {
+            self.round = self.round.max(ballot.round);
+        }
     }
 
     /// A ballot never used before, higher than every one seen.

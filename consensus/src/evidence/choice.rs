@@ -299,7 +299,9 @@ impl Panel<'_> {
             return Err(format!("{name} lacks {behind} bytes, {budget} may be lost"));
         }
         match standby.streaming
-            || standby.heard.is_some_and(|heard| heard <= primary_age + STREAMED_WITHIN)
+            || standby
+                .heard
+                .is_some_and(|heard| heard <= primary_age.saturating_add(STREAMED_WITHIN))
         {
             true => Ok(()),
             false => Err(format!(
@@ -332,10 +334,11 @@ impl Panel<'_> {
             Some((candidate, primary.map(|primary| primary.saturating_sub(standby.position))))
         });
         let (candidates, losses): (Vec<_>, Vec<Option<u64>>) = seen.unzip();
-        (candidates, losses.into_iter().sum())
+        let loss = losses.into_iter().try_fold(0u64, |sum, loss| Some(sum.saturating_add(loss?)));
+        (candidates, loss)
     }
 
-    fn target(&self, stack: &StackId, name: &TargetName) -> TargetId {
+    pub(super) fn target(&self, stack: &StackId, name: &TargetName) -> TargetId {
         TargetId { app: self.definition.name.clone(), stack: stack.clone(), name: name.clone() }
     }
 }

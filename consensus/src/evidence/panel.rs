@@ -110,69 +110,79 @@ impl<'a> Panel<'a> {
         self.witnesses.values().filter(|witness| witness.abstention.is_none())
     }
 
-    /// How many voters are needed.
-    pub fn majority(&self) -> usize {
-        self.majority
-    }
-
-    /// In how many regions a stack must be seen down.
-    pub fn regions(&self) -> usize {
-        self.regions
-    }
-
-    /// How the voters stand on one aspect of one stack; `None` where the stack has no such targets.
+    /// How the voters stand on one aspect of one stack; `None` where the stack has no such targets. Of several databases
+    /// the worst counts: voters that each see another one down agree on nothing.
     pub fn count(&self, stack: &StackId, aspect: Aspect) -> Option<Count> {
         let stack = self.definition.stack(stack)?;
-        names(stack, aspect).next()?;
-        let mut count = Count {
-            down: BTreeSet::new(),
-            up: BTreeSet::new(),
-            regions: 0,
-            verdict: Verdict::Standing,
-        };
-        let mut regions = BTreeSet::new();
-        for witness in self.healthy() {
-            match self.word(witness, stack, aspect) {
-                Health::Down => {
-                    count.down.insert(witness.agent.clone());
-                    regions.insert(witness.region);
-                }
-                Health::Up => {
-                    count.up.insert(witness.agent.clone());
-                }
-                Health::Degraded | Health::Unknown => {}
-            }
+        let all: Vec<_> = names(stack, aspect).collect();
+        if all.is_empty() {
+            return None;
         }
-        count.regions = regions.len();
-        count.verdict = self.verdict(&count);
-        Some(count)
+        let up: BTreeSet<_> =
+            self.saying(stack, &all, aspect, Health::Up).map(|(agent, _)| agent).collect();
+        let groups: Vec<&[&TargetName]> = match aspect {
+            Aspect::Web => vec![&all],
+            Aspect::Data => all.chunks(1).collect(),
+        };
+        let counts = groups.into_iter().map(|targets| {
+            let down: Vec<_> = self.saying(stack, targets, aspect, Health::Down).collect();
+            let regions = down.iter().map(|(_, region)| region).collect::<BTreeSet<_>>().len();
+            let down: BTreeSet<_> = down.into_iter().map(|(agent, _)| agent).collect();
+            let verdict = self.verdict(down.len(), regions, up.len());
+            Count { down, up: up.clone(), regions, verdict }
+        });
+        counts.max_by_key(|count| (count.verdict == Verdict::Down, count.down.len()))
+    }
+
+    /// The witnesses whose word counts that say this of some targets of a stack.
+    fn saying(
+        &self,
+        stack: &Stack,
+        targets: &[&TargetName],
+        aspect: Aspect,
+        health: Health,
+    ) -> impl Iterator<Item = (AgentId, &'a Region)> {
+        self.healthy()
+            .filter(move |witness| self.word(witness, stack, targets, aspect) == health)
+            .map(|witness| (witness.agent.clone(), witness.region))
+    }
+
+    /// The counts that decide about a stack: of what its app goes by.
+    pub fn deciding(&self, stack: &StackId) -> [Option<Count>; 2] {
+        match (self.count(stack, Aspect::Web), self.count(stack, Aspect::Data)) {
+            (web, data) if self.definition.has_databases() => [web, data],
+            (Some(web), _) => [Some(web), None],
+            (None, data) => [None, data],
+        }
     }
 
     /// Asymmetric on purpose: up by a few blocks, down by a minority does nothing (PROTOCOL.md B.5, after Route 53).
-    fn verdict(&self, count: &Count) -> Verdict {
+    fn verdict(&self, down: usize, regions: usize, up: usize) -> Verdict {
         let few = self.voters.members.len().saturating_sub(self.majority) / 2;
-        match (
-            count.down.len() >= self.majority,
-            count.regions >= self.regions,
-            count.up.len() <= few,
-        ) {
+        match (down >= self.majority, regions >= self.regions, up <= few) {
             (true, true, true) => Verdict::Down,
             (true, _, _) => Verdict::Contested,
             (false, _, _) => Verdict::Standing,
         }
     }
 
-    /// What one witness says of one aspect of a stack.
-    pub(super) fn word(&self, witness: &Witness<'a>, stack: &Stack, aspect: Aspect) -> Health {
-        let mut healths = names(stack, aspect).map(|name| {
+    /// What one witness says of some targets of a stack, taken together.
+    fn word(
+        &self,
+        witness: &Witness<'a>,
+        stack: &Stack,
+        targets: &[&TargetName],
+        aspect: Aspect,
+    ) -> Health {
+        let health = |name: &&TargetName| {
             belief(witness, self.definition, &stack.name, name)
                 .map_or(Health::Unknown, |belief| belief.health)
-        });
+        };
+        let healths: Vec<_> = targets.iter().map(health).collect();
         let (decisive, all) = match aspect {
             Aspect::Web => (Health::Up, Health::Down),
             Aspect::Data => (Health::Down, Health::Up),
         };
-        let healths: Vec<_> = healths.by_ref().collect();
         match (healths.contains(&decisive), healths.iter().all(|&health| health == all)) {
             (true, _) => decisive,
             (false, true) => all,
@@ -183,12 +193,16 @@ impl<'a> Panel<'a> {
     /// The region-weighted share of witnesses, of those whose word counts, that see all of a stack up.
     pub fn reach(&self, stack: &StackId) -> f64 {
         let Some(stack) = self.definition.stack(stack) else { return 0.0 };
+        let aspects: Vec<(Aspect, Vec<&TargetName>)> = self
+            .aspects(stack)
+            .map(|aspect| (aspect, names(stack, aspect).collect::<Vec<_>>()))
+            .filter(|(_, targets)| !targets.is_empty())
+            .collect();
         let mut regions: BTreeMap<&Region, (usize, usize)> = BTreeMap::new();
         for witness in self.healthy() {
-            let up = self
-                .aspects()
-                .filter(|&aspect| names(stack, aspect).next().is_some())
-                .all(|aspect| self.word(witness, stack, aspect) == Health::Up);
+            let mut words =
+                aspects.iter().map(|(it, targets)| self.word(witness, stack, targets, *it));
+            let up = words.all(|word| word == Health::Up);
             let (seen, of) = regions.entry(witness.region).or_default();
             *seen += usize::from(up);
             *of += 1;
@@ -197,30 +211,30 @@ impl<'a> Panel<'a> {
         shares.sum::<f64>() / regions.len().max(1) as f64
     }
 
-    /// Does a majority see all of a stack up, with its databases taking writes?
+    /// Does a majority see all of a stack up?
+    pub fn stands(&self, stack: &StackId) -> bool {
+        self.deciding(stack).into_iter().flatten().all(|count| count.up.len() >= self.majority)
+    }
+
+    /// And do its databases take writes?
     pub fn serves(&self, stack: &StackId) -> bool {
-        let up = |aspect| self.count(stack, aspect).is_none_or(|it| it.up.len() >= self.majority);
         let databases = self.definition.stack(stack).map(|stack| &stack.databases[..]);
         let primary = |name| self.latest(stack, name).is_some_and(|(sight, _)| !sight.replica);
-        self.aspects().all(up)
+        self.stands(stack)
             && (!self.definition.has_databases()
                 || databases.unwrap_or_default().iter().all(|it| primary(&it.name)))
     }
 
     /// The furthest position that any witness saw a database of this stack at.
     pub fn received(&self, stack: &StackId, name: &TargetName) -> Option<u64> {
-        let target = TargetId {
-            app: self.definition.name.clone(),
-            stack: stack.clone(),
-            name: name.clone(),
-        };
+        let target = self.target(stack, name);
         self.beliefs(&target).filter_map(|belief| Some(belief.database.as_ref()?.0.position)).max()
     }
 
-    /// Which halves of its stacks matter to this app.
-    pub(super) fn aspects(&self) -> impl Iterator<Item = Aspect> + use<> {
-        let data = self.definition.has_databases().then_some(Aspect::Data);
-        [Aspect::Web].into_iter().chain(data)
+    /// Which halves of a stack its app goes by.
+    fn aspects(&self, stack: &Stack) -> impl Iterator<Item = Aspect> + use<> {
+        let data = self.definition.has_databases() || stack.endpoints.is_empty();
+        [Aspect::Web].into_iter().chain(data.then_some(Aspect::Data))
     }
 
     /// Every healthy witness's belief of one target.
@@ -237,11 +251,7 @@ impl<'a> Panel<'a> {
         stack: &StackId,
         name: &TargetName,
     ) -> Option<(&'a DatabaseSight, Duration)> {
-        let target = TargetId {
-            app: self.definition.name.clone(),
-            stack: stack.clone(),
-            name: name.clone(),
-        };
+        let target = self.target(stack, name);
         self.beliefs(&target)
             .filter_map(|belief| belief.database.as_ref())
             .min_by_key(|(sight, age)| (*age, u64::MAX - sight.position))

@@ -60,6 +60,16 @@ pub fn certified(
     Ok(())
 }
 
+/// Leaves out of a certificate whatever is not what it claims.
+pub fn sift(
+    certificate: &mut Certificate,
+    voters: &Voters,
+    ballot: Ballot,
+    subject: (&AppId, u64),
+) {
+    certificate.evidence.retain(|evidence| verified(evidence, voters, ballot, subject).is_ok());
+}
+
 fn verified(
     evidence: &Evidence,
     voters: &Voters,

@@ -4,12 +4,17 @@
 //! finds nothing wrong here has checked everything but the evidence itself and its own clock.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::plan;
 use crate::model::{
-    AppState, Certainty, Certificate, Decision, DecisionKind, Epoch, Fencing, OPERATION_MEMORY,
-    Phase,
+    AppState, Ballot, Certainty, Certificate, Decision, DecisionKind, Definition, Epoch, Fencing,
+    Mode, OPERATION_MEMORY, Phase, RECORD_LIMIT, STACK_LIMIT, TARGET_LIMIT,
 };
+
+/// What a probe policy may ask for.
+const SPAN_LEAST: Duration = Duration::from_millis(10);
+const SPAN_MOST: Duration = Duration::from_secs(24 * 3600);
 
 /// What must stand behind a value besides its form.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,6 +23,24 @@ pub struct Demand<'a> {
     pub evidence: Option<&'a Certificate>,
     /// That enough time has passed since the last automatic decision.
     pub cooldown: bool,
+}
+
+/// How sure it is that the *phase* of a value was chosen, given how sure it is of the value accepted at `at`. A later claim
+/// of the same phase that only a minority accepted says nothing of the promotion, or the answer, before it: what carries an
+/// older certificate was derived from a value that may have been chosen, and was perhaps acted upon.
+pub fn certainty_of_phase(state: &AppState, at: Ballot, found: Certainty) -> Certainty {
+    let (evidence, before) = match state.phase {
+        Phase::Promoting => (&state.decision.second, Certainty::Possible),
+        Phase::Publishing if needs_evidence_first(state) => {
+            (&state.decision.first, Certainty::Chosen)
+        }
+        _ => return found,
+    };
+    let renewed = evidence.as_ref().is_some_and(|certificate| certificate.ballot == at);
+    match (found, renewed) {
+        (Certainty::Chosen, _) | (_, true) => found,
+        (_, false) => before,
+    }
 }
 
 /// May `next` follow `before` (with the hash of its bytes)?
@@ -59,6 +82,7 @@ fn well_formed(state: &AppState) -> Result<(), String> {
     if ![&state.active, &decision.from, &decision.to].into_iter().all(defined) {
         return Err("it names a stack that is not defined".into());
     }
+    within_limits(&state.definition)?;
     if state.operations.len() > OPERATION_MEMORY {
         return Err("it remembers too many operations".into());
     }
@@ -72,6 +96,17 @@ fn well_formed(state: &AppState) -> Result<(), String> {
         Some(record) => Err(format!("{} would have no {} record", record.name, record.kind)),
         None => Ok(()),
     }
+}
+
+/// What the file's parser limits is limited here, too: a definition that one agent let through must not stop the others.
+fn within_limits(definition: &Definition) -> Result<(), String> {
+    let probe = &definition.probe;
+    let spans = [probe.interval, probe.timeout, probe.window];
+    let fits = definition.stacks.len() <= STACK_LIMIT
+        && definition.targets().count() <= TARGET_LIMIT
+        && definition.records.len() <= RECORD_LIMIT
+        && spans.iter().all(|span| (SPAN_LEAST..=SPAN_MOST).contains(span));
+    fits.then_some(()).ok_or("its definition is beyond its limits".into())
 }
 
 /// The first value of a register.
@@ -105,7 +140,7 @@ fn applies(before: &AppState, next: &AppState) -> Result<Demand<'static>, String
     if before.phase != Phase::Idle {
         return Err(format!("epoch {} is in progress ({})", before.epoch, before.phase));
     }
-    let fits = next.revision == before.revision + 1
+    let fits = next.revision == before.revision.saturating_add(1)
         && next.epoch == before.epoch.next()
         && next.definition.name == before.definition.name
         && next.decision.kind == DecisionKind::Apply
@@ -131,10 +166,7 @@ fn carries_on<'a>(
     if next.automatic != before.automatic {
         return Err("its last automatic epoch is another".into());
     }
-    let term = |state: &AppState| state.claim.as_ref().map_or(0, |claim| claim.term);
-    if next.claim.is_some() && term(next) < term(before) {
-        return Err("its claim is older".into());
-    }
+    keeps(before, next)?;
     let moved = next.active != before.active;
     let demand = match (before.phase, next.phase) {
         (Phase::Fencing, Phase::Fencing) => behind(new, new.first.as_ref()),
@@ -166,6 +198,24 @@ fn carries_on<'a>(
             before.phase, next.phase
         )),
         false => Ok(demand),
+    }
+}
+
+/// What of a decision may not change within its epoch: all but what the next phase finds out.
+fn keeps(before: &AppState, next: &AppState) -> Result<(), String> {
+    let (old, new) = (&before.decision, &next.decision);
+    let promotes = (before.phase, next.phase) == (Phase::Fencing, Phase::Promoting);
+    let looks_again = promotes && plan::is_automatic(old.kind);
+    if old.attempt != new.attempt || (!promotes && old.fence != new.fence) {
+        return Err(format!("epoch {} knows other fences", before.epoch));
+    }
+    if !looks_again && (&old.candidates, old.loss_bytes) != (&new.candidates, new.loss_bytes) {
+        return Err(format!("epoch {} has other candidates", before.epoch));
+    }
+    let term = |state: &AppState| state.claim.as_ref().map_or(0, |claim| claim.term);
+    match next.claim.is_some() && next.claim != before.claim && term(next) <= term(before) {
+        true => Err("its claim is older".into()),
+        false => Ok(()),
     }
 }
 
@@ -208,6 +258,9 @@ fn decides<'a>(
 
 fn begins(before: &AppState, next: &AppState, phase: Phase) -> Result<(), String> {
     let decision = &next.decision;
+    if plan::is_automatic(decision.kind) && before.definition.mode != Mode::Automatic {
+        return Err("the mesh may not move it by itself".into());
+    }
     if decision.from != before.active || decision.to == decision.from {
         return Err("it does not move away from the active stack".into());
     }
@@ -277,3 +330,6 @@ pub fn needs_evidence_first(state: &AppState) -> bool {
         && state.decision.candidates.is_empty()
         && state.decision.second.is_none()
 }
+
+#[cfg(test)]
+mod tests;

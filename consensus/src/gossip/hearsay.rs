@@ -9,8 +9,10 @@ use crate::moment::Moment;
 
 /// A word older than this is no word; agents repeat theirs at least every five seconds.
 const HOLDS_FOR: Duration = Duration::from_secs(15);
-/// Beliefs one agent may report: eight apps of 64 targets, or many small ones.
-const BELIEF_LIMIT: usize = 4096;
+/// And one this old is forgotten.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(300);
+/// Beliefs one agent may report: sixty-four apps of the largest size.
+const BELIEF_LIMIT: usize = 2048;
 
 /// The last word of every agent.
 #[derive(Debug, Default)]
@@ -26,6 +28,7 @@ impl Hearsay {
 
     /// An agent reported. Is that news, rather than an older report overtaken by a newer?
     pub fn on_beliefs(&mut self, agent: &AgentId, mut beliefs: Beliefs, now: Moment) -> bool {
+        self.words.retain(|_, (_, at)| now.since(*at) <= FORGOTTEN_AFTER);
         beliefs.beliefs.truncate(BELIEF_LIMIT);
         let newer = self.words.get(agent).is_none_or(|(known, _)| {
             known.instance != beliefs.instance || known.number < beliefs.number

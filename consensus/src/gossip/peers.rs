@@ -32,6 +32,7 @@ pub struct Peers {
     peers: BTreeMap<AgentId, Peer>,
 }
 
+const RTT_MOST: Duration = Duration::from_secs(2);
 /// Agents a mesh may have: beyond it, strangers with valid certificates are not remembered.
 const PEER_LIMIT: usize = 1024;
 
@@ -77,7 +78,8 @@ impl Peers {
     /// An agent heard our pulse.
     pub fn on_echo(&mut self, agent: &AgentId, sent: Moment, now: Moment) {
         if let Some(peer) = self.peers.get_mut(agent) {
-            peer.rtt = Some(now.since(sent));
+            // The echo is another's word on when we spoke; no link is this slow.
+            peer.rtt = Some(now.since(sent).min(RTT_MOST));
         }
     }
 

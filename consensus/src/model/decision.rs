@@ -22,7 +22,7 @@ pub struct Epoch(pub u32);
 impl Epoch {
     /// The one after this.
     pub const fn next(self) -> Self {
-        Self(self.0 + 1)
+        Self(self.0.saturating_add(1))
     }
 }
 

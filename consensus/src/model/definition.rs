@@ -13,8 +13,8 @@ use super::{AppId, CredentialId, Site, StackId, TargetId, TargetName};
 pub const DEFINITION_LIMIT: usize = 32 * 1024;
 /// The most stacks of one app.
 pub const STACK_LIMIT: usize = 8;
-/// The most targets of one app, over all its stacks: evidence about all of them must fit one message.
-pub const TARGET_LIMIT: usize = 64;
+/// The most targets of one app, over all its stacks: two certificates of nine voters about all of them must fit one value.
+pub const TARGET_LIMIT: usize = 32;
 /// The most records of one app.
 pub const RECORD_LIMIT: usize = 64;
 

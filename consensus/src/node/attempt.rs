@@ -12,6 +12,8 @@ use crate::ballot::{Accepting, Current, Preparing, Tally};
 use crate::codec;
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
+use crate::evidence::sift;
+use crate::failover::chain;
 use crate::message::{Accepted, BallotBody, BallotMessage, Message, VALUE_LIMIT, Value};
 use crate::model::{
     AcceptorId, AgentId, AppId, AppState, Ballot, Certainty, Certificate, Evidence, OperationId,
@@ -170,14 +172,14 @@ impl Node {
         if !known(acceptor) {
             return;
         }
-        if let BallotBody::Nack { promised, .. } = body {
-            self.ballots.seen(promised);
-        }
         let Some(attempt) = self.apps.get_mut(app).and_then(|it| it.attempt.as_mut()) else {
             return;
         };
         if attempt.ballot() != ballot {
             return;
+        }
+        if let BallotBody::Nack { promised, .. } = body {
+            self.ballots.seen(promised);
         }
         match (&mut attempt.stage, body) {
             (Stage::Preparing(preparing), BallotBody::Promise { accepted, .. }) => {
@@ -208,14 +210,14 @@ impl Node {
     }
 
     /// A voter stated what it believes, for a ballot of ours.
-    pub(super) fn on_evidence(&mut self, evidence: Evidence, now: Moment) {
+    pub(super) fn on_evidence(&mut self, from: &AgentId, evidence: Evidence, now: Moment) {
         let app = evidence.statement.app.clone();
         let Some(attempt) = self.apps.get_mut(&app).and_then(|it| it.attempt.as_mut()) else {
             return;
         };
         let acceptor = evidence.statement.acceptor;
         if attempt.ballot() == evidence.statement.ballot
-            && self.config.voters.by_acceptor(acceptor).is_some()
+            && self.config.voters.by_acceptor(acceptor).is_some_and(|voter| voter.agent == *from)
         {
             attempt.evidence.insert(acceptor, evidence);
             self.advance(&app, now);
@@ -225,6 +227,10 @@ impl Node {
     /// Takes an attempt as far as the answers allow.
     pub(super) fn advance(&mut self, app: &AppId, now: Moment) {
         let Some(attempt) = self.apps.get(app).and_then(|it| it.attempt.as_ref()) else { return };
+        // A process that stood still must not go on with what it heard before.
+        if attempt.began + ROUND <= now {
+            return self.give_up(app, now);
+        }
         let voters = &self.config.voters;
         // Voters that are not heard could still make a quorum; waiting for them would cost the whole round (0.1 k).
         let heard: Vec<_> = self
@@ -275,15 +281,23 @@ impl Node {
             }
         };
         let ballot_of = predecessor.as_ref().map_or(Ballot::ZERO, |it| it.ballot);
+        let certainty = Current::certainty(&self.config.voters, &promises, ballot_of);
+        let mut certificate = attempt.certificate();
+        if let Some(state) = &state {
+            // One voter that is behind, or confused, must not spoil what the others say.
+            let voters = &self.config.voters;
+            sift(&mut certificate, voters, preparing.ballot(), (app, state.revision));
+        }
         let found = Found {
             current: state.as_ref(),
             hash: predecessor.as_ref().map_or([0; 32], |it| it.value.hash()),
-            certainty: Current::certainty(&self.config.voters, &promises, ballot_of),
-            certificate: attempt.certificate(),
+            certainty: state
+                .as_ref()
+                .map_or(certainty, |state| chain::certainty_of_phase(state, ballot_of, certainty)),
+            certificate,
             operation: attempt.operation,
             voters: &self.config.voters,
         };
-        let certainty = found.certainty;
         match self.compose(app, &attempt.intent, &found, now) {
             Composed::Write(state) => {
                 let value = Value::new(codec::encode(&*state));

@@ -195,7 +195,7 @@ impl Node {
             return Err(format!("it lacks {}, which is the active stack", current.active));
         }
         let epoch = current.epoch.next();
-        let revision = current.revision + 1;
+        let revision = current.revision.saturating_add(1);
         let reason = format!("definition revision {revision}");
         let stacks = (&current.active, &current.active);
         Ok(AppState {
@@ -288,11 +288,15 @@ impl Node {
 
     /// Names this agent as the executor of the state's phase if it can be, and nobody otherwise.
     fn claimed(&self, mut state: AppState) -> AppState {
-        let term = state.claim.as_ref().map_or(0, |claim| claim.term) + 1;
-        let able = plan::credentials(&state).iter().all(|it| self.config.credentials.contains(it));
+        let term = state.claim.as_ref().map_or(0, |claim| claim.term).saturating_add(1);
+        let able = self.is_able(&state);
         state.claim =
             able.then(|| Claim { agent: self.config.agent.clone(), instance: self.instance, term });
         state
+    }
+
+    fn is_able(&self, state: &AppState) -> bool {
+        plan::credentials(state).iter().all(|it| self.config.credentials.contains(it))
     }
 
     fn advanced(
@@ -380,7 +384,8 @@ impl Node {
                     state.decision.second = Some(found.certificate.clone())
                 }
                 (Ok(_), _) => state.decision.first = Some(found.certificate.clone()),
-                (Err(why), Phase::Fencing) => {
+                // A fence that was surely never agreed has closed nothing: nothing is lost by taking it back.
+                (Err(why), Phase::Fencing) if found.certainty != Certainty::Unchosen => {
                     let state = self.taken_back_if_up(current, found, &why, now)?;
                     return Ok(Arc::new(self.sealed(state, found)));
                 }
@@ -389,7 +394,8 @@ impl Node {
                 }
             }
         }
-        if current.phase != Phase::Idle {
+        // Whoever cannot carry it out only completes it, and leaves the claim to whoever has it.
+        if current.phase != Phase::Idle && self.is_able(&state) {
             state = self.claimed(state);
         }
         Ok(Arc::new(self.sealed(state, found)))
@@ -433,7 +439,7 @@ impl Node {
         now: Moment,
     ) -> Result<AppState, String> {
         let panel = self.panel_of(&found.certificate, current, found);
-        let up = panel.reach(&current.decision.from) > 0.5;
+        let up = panel.stands(&current.decision.from);
         let limit = if up { Duration::ZERO } else { DOUBT };
         self.taken_back_after(current, limit, &format!("no longer clear: {why}"), now)
     }

@@ -249,10 +249,18 @@ impl Node {
         let Some(item) = work.items.get_mut(usize::from(item)) else { return };
         item.tries = item.tries.saturating_add(1);
         let most = match &result {
-            Err(fault) if fault.kind == ActionFaultKind::Refused => RETRY_REFUSED,
+            Err(fault)
+                if matches!(fault.kind, ActionFaultKind::Refused | ActionFaultKind::Superseded) =>
+            {
+                RETRY_REFUSED
+            }
             _ => RETRY_MOST,
         };
         let pause = RETRY_LEAST.saturating_mul(1 << item.tries.min(9)).min(most);
+        if result.as_ref().is_err_and(|fault| fault.kind == ActionFaultKind::Superseded) {
+            let why = format!("{app} is ahead of what is known here: {token} was superseded");
+            self.out.note(Note::Alarm(why));
+        }
         work.trouble = result.as_ref().err().map(|fault| fault.text.clone());
         item.stage = match (result, phase) {
             (Ok(done), _) => Stage::Ended(Ok(done)),
@@ -409,7 +417,7 @@ impl Node {
             true => took(&self.judge.beliefs_of(&state.definition.name, now)),
             false => self.hearsay.word(agent).and_then(|word| took(&word.beliefs)),
         };
-        found.map_or(u32::MAX, |took| (took.as_millis() as u64 + 1).ilog2() / 2)
+        found.map_or(u32::MAX, |took| (took.as_millis() as u64).saturating_add(1).ilog2() / 2)
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Node;
 use super::app::{App, Known};
-use crate::ballot::Tally;
+use crate::ballot::{REGISTERS_MOST, ROUND_LEAP, Tally};
 use crate::codec;
 use crate::message::{Accepted, BallotBody};
 use crate::model::{AcceptorId, AgentId, AppId, AppState, Ballot, Epoch, Phase};
@@ -38,8 +38,21 @@ impl Node {
         now: Moment,
     ) {
         let before = self.apps.get(app).and_then(|it| it.chosen.clone());
-        if before.as_ref().is_some_and(|known| known.ballot >= accepted.ballot) {
+        if let Some(known) = before.as_ref().filter(|known| known.ballot >= accepted.ballot) {
+            if known.ballot == accepted.ballot && known.value != accepted.value {
+                self.out.note(Note::Alarm(format!(
+                    "two values chosen for {app} at {}",
+                    accepted.ballot
+                )));
+            }
             return;
+        }
+        let base = before.as_ref().map_or(Ballot::ZERO, |known| known.ballot);
+        let strange = before.is_none() && self.apps.len() >= REGISTERS_MOST;
+        if strange || accepted.ballot.round > base.round.saturating_add(ROUND_LEAP) {
+            return self
+                .out
+                .note(Note::Alarm(format!("{} for {app} is out of bounds", accepted.ballot)));
         }
         let Some(known) = self.known(app, &accepted, now, confirmed) else { return };
         let state = known.state.clone();

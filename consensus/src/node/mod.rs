@@ -40,6 +40,9 @@ const PULSE: Duration = Duration::from_secs(1);
 /// Beliefs are repeated this often while nothing changes, and at every pulse while something is in doubt.
 const REPEAT_BELIEFS: Duration = Duration::from_secs(5);
 
+/// States told to one agent at one of its pulses, so that a newcomer is not flooded.
+const TOLD_AT_ONCE: usize = 4;
+
 /// One agent's whole mind.
 pub struct Node {
     config: Config,
@@ -219,7 +222,7 @@ impl Node {
                 }
             }
             Message::Ballot(message) => self.on_ballot(from, message, now),
-            Message::Evidence(evidence) => self.on_evidence(*evidence, now),
+            Message::Evidence(evidence) => self.on_evidence(from, *evidence, now),
             Message::Chosen { app, accepted } => self.learn(&app, accepted, now),
         }
     }
@@ -234,11 +237,16 @@ impl Node {
         self.peers.on_pulse(from, pulse, now);
         self.out.send(from, Message::Echo { sent: pulse.sent });
         // Whoever knows less is told: this is how a joiner and a healed partition catch up.
+        let mut told = 0;
         for (app, it) in &self.apps {
             let Some(known) = &it.chosen else { continue };
+            if told >= TOLD_AT_ONCE {
+                break;
+            }
             let theirs =
                 pulse.chosen.iter().find(|(name, _)| name == app).map_or(Ballot::ZERO, |(_, b)| *b);
             if theirs < known.ballot {
+                told += 1;
                 self.out
                     .send(from, Message::Chosen { app: app.clone(), accepted: known.accepted() });
             }

@@ -9,7 +9,7 @@ use crate::ballot::Current;
 use crate::codec;
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
-use crate::evidence::{Aspect, Panel, Path, certified};
+use crate::evidence::{Panel, Path, certified};
 use crate::failover::chain;
 use crate::message::{Accepted, BallotBody, BallotMessage, Message, Refusal, Value};
 use crate::model::{
@@ -171,12 +171,14 @@ impl Node {
         if next.definition.name != *app {
             return Err(malformed(format!("it is the state of {}", next.definition.name)));
         }
-        let certainty = Current::certainty(voters, promises, base);
+        let found = Current::certainty(voters, promises, base);
+        let certainty =
+            before.as_ref().map_or(found, |before| chain::certainty_of_phase(before, base, found));
         let hash = predecessor.as_ref().map_or([0; 32], |it| it.value.hash());
         let demand = chain::follows(before.as_ref().map(|it| (it, hash)), certainty, &next)
             .map_err(malformed)?;
         let Some(before) = &before else { return Ok(()) };
-        if demand.cooldown && next.automatic == next.epoch {
+        if demand.cooldown {
             self.cooled_down(app, before, now)?;
         }
         match demand.evidence {
@@ -229,11 +231,13 @@ impl Node {
         if choice.path != decided {
             return Err(Refusal::Evidence("it calls for another sort of move".into()));
         }
-        if next.phase == Phase::Promoting
-            && choice.candidates != decision.candidates
-            && before.phase == Phase::Fencing
-        {
+        let begins = next.epoch != before.epoch;
+        let settles = begins || (before.phase, next.phase) == (Phase::Fencing, Phase::Promoting);
+        if settles && choice.candidates != decision.candidates {
             return Err(Refusal::Evidence("it shows other candidates".into()));
+        }
+        if begins && choice.loss_bytes != decision.loss_bytes {
+            return Err(Refusal::Evidence("it shows another loss".into()));
         }
         let stated = self.apps.get(app).and_then(|it| it.stated);
         let fresh = stated.is_some_and(|(of, at)| of == ballot && now.since(at) <= ROUND);
@@ -256,10 +260,11 @@ impl Node {
         now: Moment,
     ) -> bool {
         let panel = self.panel(state, own, now);
-        let ups = [Aspect::Web, Aspect::Data].map(|aspect| {
-            panel.count(stack, aspect).is_none_or(|count| count.up.contains(&self.config.agent))
-        });
-        ups == [true, true]
+        panel
+            .deciding(stack)
+            .into_iter()
+            .flatten()
+            .all(|count| count.up.contains(&self.config.agent))
     }
 
     fn forgoes(&self, phase: Phase) -> bool {
@@ -319,7 +324,11 @@ impl Node {
             beliefs,
         };
         let evidence = key.sign(statement);
-        self.apps.get_mut(app).expect("it is known").stated = Some((ballot, now));
+        // Asked twice for one ballot, the clock of its freshness runs from the first answer.
+        let stated = &mut self.apps.get_mut(app).expect("it is known").stated;
+        if stated.is_none_or(|(of, _)| of != ballot) {
+            *stated = Some((ballot, now));
+        }
         self.say(to, Message::Evidence(Box::new(evidence)));
     }
 }

@@ -1,0 +1,229 @@
+//! The table, row by row: what may follow what, and what must stand behind it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::*;
+use crate::model::{
+    Candidate, Claim, DataPolicy, Database, Engine, FenceRecord, ProbePolicy, Stack,
+};
+
+fn definition() -> Definition {
+    let stack = |name: &str| Stack {
+        name: name.parse().unwrap(),
+        site: name.parse().unwrap(),
+        endpoints: Vec::new(),
+        databases: vec![Database {
+            name: "orders".parse().unwrap(),
+            engine: Engine::Postgres,
+            address: "192.0.2.1".into(),
+            port: 5432,
+            credential: "orders".parse().unwrap(),
+        }],
+    };
+    let secs = Duration::from_secs;
+    Definition {
+        name: "shop".parse().unwrap(),
+        mode: Mode::Automatic,
+        cooldown: secs(0),
+        regions: 2,
+        probe: ProbePolicy { interval: secs(5), timeout: secs(4), window: secs(8) },
+        data: DataPolicy { max_loss_bytes: 0, fencing: Fencing::BestEffort },
+        zones: Vec::new(),
+        stacks: vec![stack("a"), stack("b")],
+        records: Vec::new(),
+    }
+}
+
+fn certificate(round: u64) -> Option<Certificate> {
+    Some(Certificate { ballot: Ballot { round, instance: 1 }, evidence: Vec::new() })
+}
+
+fn state(phase: Phase, epoch: u32, kind: DecisionKind) -> AppState {
+    let [a, b] = ["a", "b"].map(|name| name.parse().unwrap());
+    let candidate =
+        Candidate { name: "orders".parse().unwrap(), system: 7, timeline: 1, position: 5000 };
+    let fence = FenceRecord { proven: false, text: "gone".into(), position: None };
+    let promotes = matches!(phase, Phase::Promoting | Phase::Publishing);
+    AppState {
+        definition: Arc::new(definition()),
+        revision: 1,
+        epoch: Epoch(epoch),
+        active: if phase == Phase::Publishing { b } else { a },
+        phase,
+        decision: Decision {
+            epoch: Epoch(epoch),
+            kind,
+            from: "a".parse().unwrap(),
+            to: "b".parse().unwrap(),
+            by: "a1".parse().unwrap(),
+            reason: "down".into(),
+            wall_ms: 0,
+            attempt: 1,
+            candidates: vec![candidate],
+            fence: match promotes {
+                true => BTreeMap::from([("orders".parse().unwrap(), fence)]),
+                false => BTreeMap::new(),
+            },
+            loss_bytes: Some(0),
+            first: certificate(5),
+            second: promotes.then(|| certificate(10)).flatten(),
+        },
+        automatic: if plan::is_automatic(kind) { Epoch(epoch) } else { Epoch(0) },
+        claim: Some(Claim { agent: "a1".parse().unwrap(), instance: 1, term: 1 }),
+        operations: Vec::new(),
+        previous: [0; 32],
+    }
+}
+
+const HASH: [u8; 32] = [9; 32];
+
+fn step(
+    before: &AppState,
+    certainty: Certainty,
+    edit: impl FnOnce(&mut AppState),
+) -> Result<bool, String> {
+    let mut next = before.clone();
+    next.previous = HASH;
+    edit(&mut next);
+    follows(Some((before, HASH)), certainty, &next).map(|demand| demand.evidence.is_some())
+}
+
+fn claims(state: &mut AppState) {
+    state.claim = Some(Claim { agent: "a2".parse().unwrap(), instance: 2, term: 2 });
+}
+
+/// An automatic fence is claimed, or followed by a promotion, only with fresh evidence.
+#[test]
+fn nothing_follows_a_fence_without_evidence() {
+    let fencing = state(Phase::Fencing, 2, DecisionKind::Failover);
+    assert_eq!(step(&fencing, Certainty::Chosen, claims), Ok(true));
+    let promoting = state(Phase::Promoting, 2, DecisionKind::Failover);
+    assert_eq!(
+        step(&fencing, Certainty::Chosen, |next| *next = AppState { previous: HASH, ..promoting }),
+        Ok(true)
+    );
+    let bare = step(&fencing, Certainty::Chosen, |next| {
+        claims(next);
+        next.decision.first = None;
+    });
+    assert!(bare.is_err());
+}
+
+#[test]
+fn a_promotion_that_may_have_been_asked_for_only_goes_forward() {
+    let promoting = state(Phase::Promoting, 2, DecisionKind::Failover);
+    let aborts = |next: &mut AppState| {
+        next.phase = Phase::Aborting;
+        next.epoch = Epoch(3);
+        next.decision.epoch = Epoch(3);
+        next.decision.kind = DecisionKind::Abort;
+        std::mem::swap(&mut next.decision.from, &mut next.decision.to);
+    };
+    assert_eq!(step(&promoting, Certainty::Chosen, claims), Ok(false));
+    assert_eq!(step(&promoting, Certainty::Possible, claims), Ok(false));
+    assert!(step(&promoting, Certainty::Chosen, aborts).is_err());
+    assert!(step(&promoting, Certainty::Possible, aborts).is_err());
+    assert_eq!(step(&promoting, Certainty::Unchosen, aborts), Ok(false));
+}
+
+/// The promotion was chosen and carried out at ballot 10; a claim of it at ballot 20 reached only a minority.
+#[test]
+fn a_claim_that_was_not_chosen_says_nothing_of_the_promotion_before_it() {
+    let at = |round| Ballot { round, instance: 1 };
+    let promoting = state(Phase::Promoting, 2, DecisionKind::Failover);
+    let rows = [
+        (at(10), Certainty::Unchosen, Certainty::Unchosen),
+        (at(20), Certainty::Unchosen, Certainty::Possible),
+        (at(20), Certainty::Possible, Certainty::Possible),
+        (at(20), Certainty::Chosen, Certainty::Chosen),
+    ];
+    for (ballot, found, expected) in rows {
+        assert_eq!(certainty_of_phase(&promoting, ballot, found), expected, "{ballot} {found:?}");
+    }
+    let fencing = state(Phase::Fencing, 2, DecisionKind::Failover);
+    assert_eq!(certainty_of_phase(&fencing, at(20), Certainty::Unchosen), Certainty::Unchosen);
+}
+
+#[test]
+fn a_decision_stays_what_it_is_within_its_epoch() {
+    let promoting = state(Phase::Promoting, 2, DecisionKind::Failover);
+    let edits: [fn(&mut AppState); 8] = [
+        |next| next.decision.to = "a".parse().unwrap(),
+        |next| next.decision.reason = "whim".into(),
+        |next| next.decision.attempt = 0,
+        |next| next.decision.candidates.clear(),
+        |next| next.decision.fence.clear(),
+        |next| next.decision.loss_bytes = Some(9),
+        |next| next.automatic = Epoch(1),
+        |next| next.claim.as_mut().unwrap().agent = "a3".parse().unwrap(),
+    ];
+    for (row, edit) in edits.into_iter().enumerate() {
+        let found = step(&promoting, Certainty::Chosen, |next| {
+            if row < 7 {
+                claims(next);
+            }
+            edit(next);
+        });
+        assert!(found.is_err(), "row {row}");
+    }
+}
+
+#[test]
+fn phases_follow_one_another_and_never_turn_back() {
+    use Phase::{Aborting, Fencing, Idle, Promoting, Publishing, Verifying};
+    let all = [Idle, Fencing, Aborting, Promoting, Publishing, Verifying];
+    let lawful = [
+        (Idle, Idle),
+        (Fencing, Fencing),
+        (Fencing, Promoting),
+        (Aborting, Aborting),
+        (Aborting, Idle),
+        (Promoting, Promoting),
+        (Promoting, Publishing),
+        (Publishing, Publishing),
+        (Publishing, Verifying),
+        (Verifying, Verifying),
+        (Verifying, Idle),
+    ];
+    for from in all {
+        for to in all {
+            let mut before = state(from, 2, DecisionKind::Failover);
+            before.active = "a".parse().unwrap();
+            let mut next = state(to, 2, DecisionKind::Failover);
+            next.previous = HASH;
+            next.active =
+                if (from, to) == (Promoting, Publishing) { "b" } else { "a" }.parse().unwrap();
+            if (from, to) != (Fencing, Promoting) {
+                next.decision = before.decision.clone();
+            }
+            claims(&mut next);
+            let found = follows(Some((&before, HASH)), Certainty::Chosen, &next);
+            assert_eq!(found.is_ok(), lawful.contains(&(from, to)), "{from} to {to}: {found:?}");
+        }
+    }
+}
+
+#[test]
+fn the_mesh_moves_by_itself_only_what_it_may() {
+    let idle = state(Phase::Idle, 1, DecisionKind::Apply);
+    let moves = |kind: DecisionKind| {
+        move |next: &mut AppState| {
+            *next = AppState { previous: HASH, ..state(Phase::Fencing, 2, kind) };
+            next.definition = Arc::new(Definition { mode: next.definition.mode, ..definition() });
+        }
+    };
+    assert_eq!(step(&idle, Certainty::Chosen, moves(DecisionKind::Failover)), Ok(true));
+    assert_eq!(step(&idle, Certainty::Chosen, moves(DecisionKind::Forced)), Ok(false));
+    let mut shadow = idle;
+    shadow.definition = Arc::new(Definition { mode: Mode::Shadow, ..definition() });
+    let by_itself = step(&shadow, Certainty::Chosen, |next| {
+        let definition = next.definition.clone();
+        *next = AppState {
+            previous: HASH,
+            definition,
+            ..state(Phase::Fencing, 2, DecisionKind::Failover)
+        };
+    });
+    assert!(by_itself.unwrap_err().contains("by itself"));
+}
