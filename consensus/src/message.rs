@@ -170,8 +170,8 @@ pub enum BallotBody {
     Accept {
         /// What the value was derived from.
         predecessor: Option<Accepted>,
-        /// What every store of the promising quorum had accepted last ([`Ballot::ZERO`]: nothing). From these, and
-        /// never from the sender's word, follows whether the predecessor was chosen.
+        /// What every store of the promising quorum had accepted last ([`Ballot::ZERO`]: nothing). From these follows, for
+        /// proposer and acceptor alike, whether the predecessor was chosen.
         promises: Vec<(AcceptorId, Ballot)>,
         /// The value.
         value: Value,

@@ -99,7 +99,8 @@ pub enum Command {
         /// Of a new app: the stack that is live now; the first if absent.
         active: Option<StackId>,
     },
-    /// Move without loss; refused unless both sides are well.
+    /// Move without loss; refused unless the destination is fit, taken back unless the old primary tells its last
+    /// position.
     Switchover {
         /// The app.
         app: AppId,

@@ -92,7 +92,7 @@ enum Verb {
     Explain(explain::Args),
     /// Show what was decided and done
     History(history::Args),
-    /// Move an app to another stack without loss; refused unless both sides are well
+    /// Move an app to another stack without loss; refused unless the destination is fit
     Switchover(switchover::Args),
     /// Move an app to another stack whatever the voters see
     Failover(failover::Args),

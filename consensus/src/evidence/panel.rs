@@ -57,7 +57,7 @@ pub struct Panel<'a> {
 }
 
 impl<'a> Panel<'a> {
-    /// The panel of these witnesses. Whoever is no voter is left out: its word can only veto, elsewhere.
+    /// The panel of these witnesses. Whoever is no voter is left out.
     pub fn new(
         definition: &'a Definition,
         voters: &'a Voters,

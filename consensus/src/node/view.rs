@@ -64,8 +64,8 @@ impl Node {
         let peer = self.peers.peer(agent);
         let voter = self.config.voters.by_agent(agent);
         let identity = self.membership.alive().find(|identity| identity.agent == *agent);
-        let region =
-            peer.and_then(|peer| peer.region.clone()).or(voter.map(|voter| voter.region.clone()));
+        let region = voter.map(|voter| voter.region.clone());
+        let region = region.or(peer.and_then(|peer| peer.region.clone()));
         MemberView {
             agent: agent.clone(),
             region: if me { Some(self.config.region.clone()) } else { region },
