@@ -306,7 +306,7 @@ fn limits_are_kept() {
     assert_eq!(said(&many), ["f:35:1: expected at most 8 stacks, found 9"]);
     let endpoint = "[[stack.endpoint]]\nurl = \"tcp://192.0.2.1:1\"\n";
     let wide = SMALL.replace("[[record]]", &format!("{}[[record]]", endpoint.repeat(63)));
-    assert_eq!(said(&wide), ["f:13:1: expected at most 64 endpoints and databases in all"]);
+    assert_eq!(said(&wide), ["f:13:1: expected at most 32 endpoints and databases in all"]);
     let record = |n| format!("[[record]]\nname = \"r{n}.shop.example\"\ntype = \"A\"\n");
     let long = (0..64).fold(SMALL.to_owned(), |text, n| text + &record(n));
     assert_eq!(said(&long), ["f:209:1: expected at most 64 records, found 65"]);

@@ -160,7 +160,9 @@ fn unquoted(text: &str) -> String {
 /// The replicas without whose word no commit is acknowledged now, out of `state name` lines.
 ///
 /// With `FIRST n`, PostgreSQL says who they are. With `ANY n` each single one may be spared as long as `n` others
-/// answer; so they count only where all that are listed (or, for `*`, all that are there) must.
+/// answer; so they count only where all that are listed (or, for `*`, all that are there) must. A replica that is the
+/// only one listed counts even while it is not there: then no commit is acknowledged at all. A primary that dies is often
+/// last seen like that, its replica having noticed a moment before.
 fn required(standbys: &str, states: &str) -> Vec<String> {
     let named = |state: &str| {
         let lines = states.lines().filter_map(|line| line.split_once(' '));
@@ -181,8 +183,24 @@ fn required(standbys: &str, states: &str) -> Vec<String> {
             if wanted >= all { there } else { Vec::new() }
         }
     };
+    if names.is_empty() {
+        names.extend(only(standbys));
+    }
     names.truncate(SYNCHRONOUS_LIMIT);
     names
+}
+
+/// The one name of a list that has no other, and is not `*`.
+fn only(standbys: &str) -> Option<String> {
+    let list = match standbys.split_once('(') {
+        Some((_, list)) => list.strip_suffix(')')?.trim(),
+        None => standbys,
+    };
+    let quoted = list.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    match quoted {
+        Some(name) => (!name.contains('"')).then(|| name.to_owned()),
+        None => (!list.contains([',', '*', '"'])).then(|| list.to_owned()),
+    }
 }
 
 /// `ANY n (list)` → n, and how many are listed unless one of them is `*`.
@@ -210,7 +228,7 @@ mod tests {
 
     #[test]
     fn only_replicas_that_every_commit_waits_for_are_named() {
-        let cases: [(&str, &str, &[&str]); 11] = [
+        let cases: [(&str, &str, &[&str]); 18] = [
             ("", "sync b", &[]),
             ("b", "sync b", &["b"]),
             ("*", "sync b", &["b"]),
@@ -222,6 +240,13 @@ mod tests {
             ("ANY 1 (\"b, c\")", "quorum b, c", &["b, c"]),
             ("ANY 1 (*)", "quorum b", &["b"]),
             ("ANY 1 (*)", "quorum b\nquorum c", &[]),
+            ("b", "", &["b"]),
+            ("FIRST 1 (\"b, c\")", "", &["b, c"]),
+            ("ANY 1 ( b )", "", &["b"]),
+            ("*", "", &[]),
+            ("FIRST 1 (b, c)", "", &[]),
+            ("ANY 1 (\"b\", \"c\")", "", &[]),
+            ("1 (b", "", &[]),
         ];
         for (standbys, states, expected) in cases {
             assert_eq!(required(standbys, states), expected, "{standbys} / {states}");
