@@ -171,11 +171,6 @@ impl Accepting {
         self.ballot
     }
 
-    /// Its value.
-    pub fn value(&self) -> &Value {
-        &self.value
-    }
-
     /// A voter accepted, durably.
     pub fn on_accepted(&mut self, acceptor: AcceptorId) {
         self.agree.insert(acceptor);

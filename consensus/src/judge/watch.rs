@@ -55,11 +55,6 @@ impl Scale {
         }
     }
 
-    /// How old a process must be before its word counts: long enough for full windows of looks.
-    pub fn youth(&self) -> Duration {
-        self.window * 4
-    }
-
     /// A success no older than this still says "up".
     fn up_for(&self) -> Duration {
         let normal = self.interval.mul_f64(1.25) + self.limit;
