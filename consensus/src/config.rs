@@ -1,6 +1,8 @@
 //! What a node is told once, at its start.
 
 use crate::model::{AcceptorId, AgentId, CredentialId, Region, Voters};
+#[cfg(feature = "mutants")]
+pub use crate::mutant::Mutant;
 
 /// Who this agent is, and with whom it agrees.
 #[derive(Clone, Debug)]
@@ -37,43 +39,6 @@ impl std::fmt::Debug for BallotStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "BallotStore({})", self.acceptor)
     }
-}
-
-/// A safety rule that can be broken, to show that a test notices.
-#[cfg(feature = "mutants")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Mutant {
-    /// Evidence is checked for the decision, not again before the point of no return (rule 2).
-    EvidenceOnce,
-    /// A ballot is used again after its outcome stayed unknown (rule R1).
-    BallotReused,
-    /// Accepting lowers the promise to nothing (rule R3).
-    PromiseErased,
-    /// A majority of those who answered decides (rule 9).
-    MajorityOfReporting,
-    /// Whoever can compare a token does not (rule 11).
-    TokenIgnored,
-    /// A reply leaves before what it says is durable (invariant I6).
-    SentBeforeSaved,
-    /// One region is enough.
-    OneRegion,
-    /// An executor acts on a claim it confirmed long ago (rule E1).
-    StaleClaim,
-}
-
-#[cfg(feature = "mutants")]
-impl Mutant {
-    /// All of them.
-    pub const ALL: [Self; 8] = [
-        Self::EvidenceOnce,
-        Self::BallotReused,
-        Self::PromiseErased,
-        Self::MajorityOfReporting,
-        Self::TokenIgnored,
-        Self::SentBeforeSaved,
-        Self::OneRegion,
-        Self::StaleClaim,
-    ];
 }
 
 impl Config {

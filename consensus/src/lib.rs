@@ -10,6 +10,8 @@ pub mod moment;
 pub mod codec;
 pub mod config;
 pub mod message;
+#[cfg(feature = "mutants")]
+pub mod mutant;
 pub mod saved;
 pub mod view;
 

@@ -56,7 +56,8 @@ fn asked(mut words: impl Iterator<Item = String>) -> Result<Asked, String> {
             "--threads" => asked.threads = Some(number("--threads")? as usize),
             "--mutant" => {
                 let name = words.next().ok_or("--mutant expects a name")?;
-                let found = Mutant::ALL.into_iter().find(|mutant| format!("{mutant:?}") == name);
+                let found =
+                    Mutant::ALL.iter().copied().find(|mutant| format!("{mutant:?}") == name);
                 asked.mutant = Some(found.ok_or(format!("no mutant `{name}`: {:?}", Mutant::ALL))?);
             }
             other => return Err(format!("unknown argument `{other}`")),
@@ -108,7 +109,7 @@ fn replay(seed: u64, mutant: Option<Mutant>) -> ExitCode {
 fn hunt(asked: &Asked) -> ExitCode {
     let seeds = asked.seeds.unwrap_or(MUTANT_SEEDS);
     let mut caught = 0;
-    for mutant in Mutant::ALL {
+    for &mutant in Mutant::ALL {
         let asked = Asked { mutant: Some(mutant), first: asked.first, ..Asked::default() };
         let verdicts = spread(&asked, seeds, true);
         let caught_by = verdicts

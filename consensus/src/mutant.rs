@@ -1,0 +1,49 @@
+//! Safety rules that can be broken one at a time, in test builds only, to show that a test notices.
+//!
+//! Every rule that the simulator or a model holds has its line here, and `./tests/run mutants` must catch each. A rule is
+//! broken where it is kept: the code asks `broken(Mutant::…)` in the very place.
+
+macro_rules! mutants {
+    ($($(#[$doc:meta])+ $name:ident,)+) => {
+        /// A safety rule that can be broken, to show that a test notices.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Mutant {
+            $($(#[$doc])+ $name,)+
+        }
+
+        impl Mutant {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+        }
+    };
+}
+
+mutants! {
+    // The register (PROTOCOL.md A.2, A.3).
+    /// A ballot is used again after its outcome stayed unknown (rule R1).
+    BallotReused,
+    /// Accepting lowers the promise to nothing (rule R3).
+    PromiseErased,
+    /// A reply leaves before what it says is durable (invariant I6).
+    SentBeforeSaved,
+
+    // Who votes (A.4).
+
+    // Evidence and the rule (B.2 to B.5).
+    /// Evidence is checked for the decision, not again before the point of no return (rule 2).
+    EvidenceOnce,
+    /// A majority of those who answered decides (rule 9).
+    MajorityOfReporting,
+    /// One region is enough.
+    OneRegion,
+
+    // Leases (C.1, C.2).
+
+    // The outside (D).
+    /// Whoever can compare a token does not (rule 11).
+    TokenIgnored,
+    /// An executor acts on a claim it confirmed long ago (rule E1).
+    StaleClaim,
+
+    // Damping (E).
+}
