@@ -1,7 +1,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use consensus::message::{Accepted, Value};
-use consensus::model::{AcceptorId, AppId, Ballot};
+use consensus::model::{AcceptorId, Ballot, RegisterId};
 use tempfile::TempDir;
 
 use super::folder::RESERVE;
@@ -58,17 +58,20 @@ fn observer(folder: &Path) -> (Store, Opened) {
     Store::open(folder, owner).expect("open")
 }
 
-fn shop() -> AppId {
-    "shop".parse().expect("a name")
+fn shop() -> RegisterId {
+    RegisterId::App("shop".parse().expect("a name"))
 }
 
 fn promised(round: u64) -> Entry {
-    Entry::Promised { app: shop(), ballot: Ballot { round, instance: 1 } }
+    Entry::Promised { register: shop(), ballot: Ballot { round, instance: 1 } }
 }
 
 fn chosen(round: u64, bytes: usize) -> Entry {
     let ballot = Ballot { round, instance: 1 };
-    Entry::Chosen { app: shop(), accepted: Accepted { ballot, value: Value::new(vec![7; bytes]) } }
+    Entry::Chosen {
+        register: shop(),
+        accepted: Accepted { ballot, value: Value::new(vec![7; bytes]) },
+    }
 }
 
 fn rounds(saved: &Saved) -> Vec<u64> {
