@@ -85,7 +85,7 @@ impl Entry {
 }
 
 /// Whose store this is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Birth {
     /// Of which mesh.
     pub mesh: MeshId,
@@ -96,7 +96,7 @@ pub struct Birth {
 }
 
 /// One register as an acceptor holds it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SavedRegister {
     /// The highest ballot promised; never below what was accepted (rule R3).
     pub promised: Ballot,
@@ -107,7 +107,7 @@ pub struct SavedRegister {
 }
 
 /// Everything that survived.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Saved {
     /// Whose store it is; absent only from a store that was never made.
     pub birth: Option<Birth>,
