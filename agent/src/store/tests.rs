@@ -1,7 +1,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use consensus::message::{Accepted, Value};
-use consensus::model::{AcceptorId, AppId, Ballot};
+use consensus::model::{AcceptorId, Ballot, RegisterId};
 use tempfile::TempDir;
 
 use super::*;
@@ -34,14 +34,14 @@ fn open(folder: &Path) -> Result<(Store, Opened), StoreError> {
 }
 
 fn promised(round: u64) -> Entry {
-    let app: AppId = "shop".parse().expect("a name");
-    Entry::Promised { app, ballot: Ballot { round, instance: 1 } }
+    let register = RegisterId::App("shop".parse().expect("a name"));
+    Entry::Promised { register, ballot: Ballot { round, instance: 1 } }
 }
 
 fn chosen(round: u64, bytes: usize) -> Entry {
     let ballot = Ballot { round, instance: 1 };
-    let app: AppId = "shop".parse().expect("a name");
-    Entry::Chosen { app, accepted: Accepted { ballot, value: Value::new(vec![7; bytes]) } }
+    let register = RegisterId::App("shop".parse().expect("a name"));
+    Entry::Chosen { register, accepted: Accepted { ballot, value: Value::new(vec![7; bytes]) } }
 }
 
 fn rounds(saved: &Saved) -> Vec<u64> {

@@ -109,7 +109,7 @@ fn voters(mesh: MeshId, newborns: &[Newborn<'_>]) -> Voters {
         })
         .collect();
     members.sort_by(|one, other| one.agent.cmp(&other.agent));
-    Voters { mesh, version: 1, members }
+    Voters::stable(mesh, 1, members)
 }
 
 fn fill_home(

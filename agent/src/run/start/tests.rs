@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use consensus::message::{Accepted, Value};
-use consensus::model::{AcceptorId, AgentId, Ballot};
+use consensus::model::{AcceptorId, AgentId, Ballot, RegisterId};
 use consensus::outbox::{Answer, Command, Note};
 use consensus::saved::{Birth, Entry};
 use consensus::view::View;
@@ -33,7 +33,7 @@ impl Files {
         let folder = tempfile::tempdir().expect("a folder");
         let authority = Authority::create(MESH).expect("an authority");
         fs::write(folder.path().join("mesh.crt"), authority.certificate_pem()).expect("a file");
-        let mut voters = Voters { mesh: MESH, version: 1, members: Vec::new() };
+        let mut voters = Voters::stable(MESH, 1, Vec::new());
         for (at, agent) in ["a1", "a2", "a3", "w1"].into_iter().enumerate() {
             let home = folder.path().join(agent);
             fs::create_dir(&home).expect("a folder");
@@ -250,7 +250,8 @@ async fn a_store_that_fails_ends_the_process() {
         store.fill_the_disk();
         let ballot = Ballot { round: 1, instance: 1 };
         let accepted = Accepted { ballot, value: Value::new(vec![1]) };
-        let entry = Entry::Chosen { app: "shop".parse().expect("a name"), accepted };
+        let entry =
+            Entry::Chosen { register: RegisterId::App("shop".parse().expect("a name")), accepted };
         super::super::turn::save_or_end(&name("w1"), store, vec![entry]).await;
         return;
     }
