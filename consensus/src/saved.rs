@@ -56,7 +56,7 @@ pub enum Entry {
 }
 
 /// Whose store this is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Birth {
     /// Of which mesh.
     pub mesh: MeshId,
@@ -67,7 +67,7 @@ pub struct Birth {
 }
 
 /// One register as an acceptor holds it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SavedRegister {
     /// The highest ballot promised; never below what was accepted (rule R3).
     pub promised: Ballot,
@@ -78,7 +78,7 @@ pub struct SavedRegister {
 }
 
 /// Everything that survived.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Saved {
     /// Whose store it is; absent only from a store that was never made.
     pub birth: Option<Birth>,

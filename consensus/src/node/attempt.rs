@@ -393,6 +393,11 @@ impl Node {
             why: why.clone(),
         });
         let it = self.apps.get_mut(app).expect("it has an attempt");
+        #[cfg(feature = "mutants")]
+        let certainty = match self.config.broken(Mutant::ReadNewest) {
+            true => Certainty::Chosen,
+            false => certainty,
+        };
         match (certainty, found) {
             (Certainty::Chosen, Some(accepted)) => self.learn(app, accepted, now),
             (_, Some(_)) => it.in_flux = true,
