@@ -212,7 +212,7 @@ impl fmt::Display for VotersChange {
 }
 
 /// Why a store must not vote again, ever (rule R8).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "why", rename_all = "kebab-case")]
 pub enum Quarantined {
     /// Somebody heard of more changes than it holds: it is a copy from before.
