@@ -364,7 +364,7 @@ impl Outbox {
     /// Puts a save behind what rests on it: what a mutant does.
     #[cfg(feature = "mutants")]
     pub fn queue_save(&mut self, entry: Option<Entry>) {
-        for entry in entry {
+        if let Some(entry) = entry {
             self.push(Output::Save(entry));
         }
     }

@@ -9,13 +9,13 @@ use std::time::Duration;
 use rand::RngExt;
 
 use super::Node;
-use super::attempt::ROUND;
+use super::attempt::{ROUND, SOON};
 use crate::ballot::{Accepting, Current, Preparing, Tally};
 use crate::codec;
 use crate::message::{Accepted, BallotBody, Message, Refusal, Value};
 use crate::model::{
-    AcceptorId, AgentId, Ballot, Certainty, OPERATION_MEMORY, OperationId, RegisterId, Voters,
-    VotersChange, VotersState,
+    AcceptorId, Ballot, Certainty, OPERATION_MEMORY, OperationId, RegisterId, Voters, VotersChange,
+    VotersState,
 };
 use crate::moment::Moment;
 use crate::outbox::{CommandId, Deadline, Note};
@@ -203,8 +203,13 @@ impl Node {
         let value = match (&predecessor, certainty) {
             (Some(found), Certainty::Possible | Certainty::Unchosen) => Ok(found.value.clone()),
             (found, _) => {
+                let version = self.config.voters.version;
                 if let Some(found) = found {
                     self.learn_voters(found.clone(), now);
+                }
+                if self.config.voters.version != version {
+                    // Promises of another set of voters are none.
+                    return;
                 }
                 self.next_voters(&attempt.goal, predecessor.as_ref(), now)
                     .map(|state| Value::new(codec::encode(&state)))
@@ -302,7 +307,8 @@ impl Node {
         let malformed = |why: String| Refusal::Malformed(why);
         let base = self.borne_out(held.as_ref(), predecessor.as_ref(), promises)?;
         let decode = |value: &Value| {
-            codec::decode::<VotersState>(value.bytes()).map_err(|error| malformed(error.to_string()))
+            codec::decode::<VotersState>(value.bytes())
+                .map_err(|error| malformed(error.to_string()))
         };
         let before = predecessor.as_ref().map(|it| decode(&it.value)).transpose()?;
         let next = decode(value)?;
@@ -315,8 +321,8 @@ impl Node {
         {
             return Ok(());
         }
-        let demand = chain::follows(before, certainty, &self.agreed_voters(), &next)
-            .map_err(malformed)?;
+        let demand =
+            chain::follows(before, certainty, &self.agreed_voters(), &next).map_err(malformed)?;
         let since = now.since(self.voting.adopted);
         if demand.leaves && since < BOTH_FOR {
             return Err(Refusal::Young(BOTH_FOR - since));
@@ -363,12 +369,10 @@ impl Node {
         self.voting.not_before = now + most.mul_f64(self.rng.random_range(0.0..1.0));
     }
 
-    /// An agent that goes by older voters refused: it was told, and is asked again at once.
-    pub(super) fn ask_change_again(&mut self, agent: &AgentId, ballot: Ballot) {
-        let Some(attempt) = self.voting.attempt.as_ref().filter(|it| it.ballot() == ballot) else {
-            return;
-        };
-        let message = self.ballot_message(&RegisterId::Voters, ballot, attempt.request());
-        self.say(agent, message);
+    /// An agent that goes by older voters refused; it was told, and is to be asked again soon.
+    pub(super) fn ask_change_again(&mut self, ballot: Ballot, now: Moment) {
+        if let Some(attempt) = self.voting.attempt.as_mut().filter(|it| it.ballot() == ballot) {
+            attempt.resend = attempt.resend.min(now + SOON);
+        }
     }
 }

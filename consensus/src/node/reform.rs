@@ -13,7 +13,8 @@ use crate::config::Mutant;
 use crate::judge::HEARD_WITHIN;
 use crate::message::BallotBody;
 use crate::model::{
-    AcceptorId, AgentId, AppId, Ballot, Epoch, RegisterId, VOTER_LIMIT, Voter, Voters, VotersChange,
+    AcceptorId, AgentId, AppId, Ballot, Epoch, Phase, RegisterId, VOTER_LIMIT, Voter, Voters,
+    VotersChange,
 };
 use crate::moment::Moment;
 use crate::outbox::{Answer, CommandId, Deadline, Note, Output};
@@ -239,7 +240,12 @@ impl Node {
     }
 
     /// A voter lists its registers.
-    pub(super) fn on_listed(&mut self, acceptor: AcceptorId, registers: &[RegisterId], now: Moment) {
+    pub(super) fn on_listed(
+        &mut self,
+        acceptor: AcceptorId,
+        registers: &[RegisterId],
+        now: Moment,
+    ) {
         let voters = self.swept_by();
         let Some(sweep) = &mut self.voting.sweep else { return };
         let before = sweep.listed(&voters);
@@ -260,12 +266,13 @@ impl Node {
             return false;
         };
         // Not all at once, and those first that come first.
-        if !sweep.listed(&self.swept_by()) || !sweep.left().take(SWEPT_AT_ONCE).any(|it| it == app) {
+        if !sweep.listed(&self.swept_by()) || !sweep.left().take(SWEPT_AT_ONCE).any(|it| it == app)
+        {
             return false;
         }
-        let busy = self.apps[app].known().is_none_or(|(_, state)| {
-            state.phase != crate::model::Phase::Idle
-        });
+        let it = &self.apps[app];
+        // Also when a first try came to nothing: what is found may be newer than what is known.
+        let busy = it.tries > 0 || it.known().is_none_or(|(_, state)| state.phase != Phase::Idle);
         let operation = self.operation();
         self.start(app, Intent::Sweep { evidence: busy }, operation, now);
         true
@@ -320,7 +327,8 @@ impl Node {
     pub(super) fn wake_for_voters(&self, now: Moment) -> Deadline {
         // A pulse a second looks at all the rest.
         let attempt = self.voting.attempt.as_ref().map(super::change::Attempt::wake);
-        let list = self.voting.sweep.as_ref().and_then(|sweep| sweep.asked).map(|at| at + LIST_AGAIN);
+        let list =
+            self.voting.sweep.as_ref().and_then(|sweep| sweep.asked).map(|at| at + LIST_AGAIN);
         let list = list.filter(|at| now < *at).map(|at| (at, "a list of registers is waited for"));
         let (at, why) = attempt.into_iter().chain(list).min().unwrap_or((Moment::NEVER, ""));
         (at.max(now + Duration::from_micros(1)), why)

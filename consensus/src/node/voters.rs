@@ -30,6 +30,8 @@ pub struct Voting {
     pub sightings: Sightings,
     /// What others saw of this one before it started.
     inquiry: Inquiry,
+    /// Was it found whole, once?
+    trusted: bool,
     /// Why this store must not vote again, if it must not.
     pub quarantined: Option<Quarantined>,
     /// An attempt to write the voters' register.
@@ -61,6 +63,7 @@ impl Voting {
             automatic: None,
             sightings: Sightings::new(&saved.sightings),
             inquiry: Inquiry::new(now),
+            trusted: false,
             quarantined: saved.quarantined.clone(),
             attempt: None,
             wanted: None,
@@ -93,9 +96,10 @@ impl Node {
     pub(super) fn learn_voters(&mut self, accepted: Accepted, now: Moment) {
         let known = self.voting.known();
         if accepted.ballot <= known {
-            let same = self.voting.chosen.as_ref().is_none_or(|(it, _)| {
-                it.ballot != accepted.ballot || it.value == accepted.value
-            });
+            let same =
+                self.voting.chosen.as_ref().is_none_or(|(it, _)| {
+                    it.ballot != accepted.ballot || it.value == accepted.value
+                });
             if !same {
                 let why = format!("two sets of voters chosen at {}", accepted.ballot);
                 self.out.note(Note::Alarm(why));
@@ -157,7 +161,8 @@ impl Node {
         if state.voters.version <= self.config.voters.version {
             return;
         }
-        if state.automatic != 0 && self.voting.automatic.is_none_or(|(it, _)| it != state.automatic) {
+        if state.automatic != 0 && self.voting.automatic.is_none_or(|(it, _)| it != state.automatic)
+        {
             self.voting.automatic = Some((state.automatic, now));
         }
         self.config.voters = state.voters.clone();
@@ -200,6 +205,14 @@ impl Node {
         self.acceptor.as_ref().is_some_and(|acceptor| {
             self.voting.inquiry.answered(acceptor.id(), &self.config.voters, now)
         })
+    }
+
+    /// Has the own store been found whole since it started? Then it catches up.
+    pub(super) fn trust_store(&mut self, now: Moment) {
+        if !self.voting.trusted && self.store_trusted(now) {
+            self.voting.trusted = true;
+            self.catch_up(now);
+        }
     }
 
     /// Does the own store vote, just now?
@@ -246,11 +259,7 @@ impl Node {
     /// The own store, for a pulse.
     pub(super) fn store_hello(&self) -> Option<StoreHello> {
         let (acceptor, key) = (self.acceptor.as_ref()?, self.key.as_ref()?);
-        Some(StoreHello {
-            acceptor: acceptor.id(),
-            key: key.public(),
-            changes: self.out.changes(),
-        })
+        Some(StoreHello { acceptor: acceptor.id(), key: key.public(), changes: self.out.changes() })
     }
 
     /// What a pulse says of its sender's store and voters. Returns the most that was ever heard of that store.
@@ -282,7 +291,11 @@ impl Node {
         }
         match holds < seen {
             true => self.quarantine(Quarantined::RolledBack { by: by.clone(), seen, holds }),
-            false => self.voting.inquiry.on_answer(by),
+            false => {
+                if let Some((store, _)) = self.voting.sightings.store_of(by) {
+                    self.voting.inquiry.on_answer(store);
+                }
+            }
         }
     }
 
@@ -307,7 +320,8 @@ impl Node {
             }),
             false => self.presented(agent, now),
         };
-        let voter = voter.ok_or_else(|| format!("{agent} holds no store ready, or is not heard"))?;
+        let voter =
+            voter.ok_or_else(|| format!("{agent} holds no store ready, or is not heard"))?;
         match self.config.voters.by_acceptor(voter.acceptor) {
             Some(_) => Err(format!("{agent} votes already, with the store it holds")),
             None => Ok(voter),

@@ -93,14 +93,17 @@ fn begins(
     if let Some(voter) = arriving.iter().find(|voter| retired.contains(&voter.acceptor)) {
         return Err(format!("the store {} of {} voted before", voter.acceptor, voter.agent));
     }
-    let kept = voters.joining.iter().all(|voter| {
-        base.by_acceptor(voter.acceptor).is_none_or(|known| known == voter)
-    });
+    let kept = voters
+        .joining
+        .iter()
+        .all(|voter| base.by_acceptor(voter.acceptor).is_none_or(|known| known == voter));
     if !kept || (arriving.is_empty() && leaving.is_empty()) {
         return Err("it changes nothing, or a voter that stays".into());
     }
     if retired.len() + leaving.len() > RETIRED_LIMIT {
-        return Err(format!("{RETIRED_LIMIT} stores were retired: this mesh takes no more changes"));
+        return Err(format!(
+            "{RETIRED_LIMIT} stores were retired: this mesh takes no more changes"
+        ));
     }
     if next.automatic == automatic {
         return Ok(Demand::default());
@@ -124,9 +127,8 @@ fn ends(
 ) -> Result<Demand, String> {
     let leaving = base.leaving().map(|voter| voter.acceptor);
     let gone: Vec<AcceptorId> = retired.iter().copied().chain(leaving).collect();
-    let fits = next.voters.members == base.joining
-        && next.retired == gone
-        && next.automatic == automatic;
+    let fits =
+        next.voters.members == base.joining && next.retired == gone && next.automatic == automatic;
     fits.then_some(Demand { replaces: None, leaves: true })
         .ok_or("it does not end the change that is in progress".into())
 }
@@ -149,7 +151,12 @@ mod tests {
     fn state(version: u64, members: &[u8], joining: &[u8], retired: &[u8]) -> VotersState {
         let set = |ids: &[u8]| ids.iter().map(|id| voter(*id)).collect();
         VotersState {
-            voters: Voters { mesh: MeshId(1), version, members: set(members), joining: set(joining) },
+            voters: Voters {
+                mesh: MeshId(1),
+                version,
+                members: set(members),
+                joining: set(joining),
+            },
             reason: String::new(),
             automatic: 0,
             retired: retired.iter().map(|id| AcceptorId((*id).into())).collect(),
@@ -202,10 +209,8 @@ mod tests {
     #[test]
     fn by_itself_the_mesh_only_replaces_a_store_by_the_same_agents_next() {
         let first = state(3, &[1, 2, 3], &[], &[]);
-        let itself = |joining: &[u8]| VotersState {
-            automatic: 4,
-            ..state(4, &[1, 2, 3], joining, &[])
-        };
+        let itself =
+            |joining: &[u8]| VotersState { automatic: 4, ..state(4, &[1, 2, 3], joining, &[]) };
         let demand = Demand { replaces: Some(AcceptorId(1)), leaves: false };
         assert_eq!(after(&first, &itself(&[11, 2, 3])), Ok(demand));
         assert!(after(&first, &itself(&[4, 2, 3])).is_err());

@@ -80,9 +80,10 @@ impl Sightings {
 
     /// The store an agent presented last.
     pub fn store_of(&self, agent: &AgentId) -> Option<(AcceptorId, &Sight)> {
-        let held = self.stores.iter().filter(|(_, sight)| {
-            sight.holder.as_ref().is_some_and(|(holder, _)| holder == agent)
-        });
+        let held = self
+            .stores
+            .iter()
+            .filter(|(_, sight)| sight.holder.as_ref().is_some_and(|(holder, _)| holder == agent));
         held.max_by_key(|(_, sight)| sight.heard).map(|(acceptor, sight)| (*acceptor, sight))
     }
 
@@ -118,7 +119,8 @@ impl Sightings {
 #[derive(Clone, Debug)]
 pub struct Inquiry {
     began: Moment,
-    answers: BTreeSet<AgentId>,
+    /// The stores whose memory has answered: an agent that lost its own has nothing to tell.
+    answers: BTreeSet<AcceptorId>,
 }
 
 impl Inquiry {
@@ -127,25 +129,22 @@ impl Inquiry {
         Self { began: now, answers: BTreeSet::new() }
     }
 
-    /// An agent has told.
-    pub fn on_answer(&mut self, agent: &AgentId) {
-        self.answers.insert(agent.clone());
+    /// The holder of this store has told what it remembers.
+    pub fn on_answer(&mut self, store: AcceptorId) {
+        self.answers.insert(store);
     }
 
     /// Have so many answered that whatever this store once promised, one of them has heard of it? That is, is there no
     /// quorum that the store could have been part of without any of them?
     pub fn answered(&self, me: AcceptorId, voters: &Voters, now: Moment) -> bool {
-        let stores_of = |wanted: &dyn Fn(&AgentId) -> bool| -> BTreeSet<AcceptorId> {
-            let others = voters.all().filter(|it| it.acceptor != me && wanted(&it.agent));
-            others.map(|voter| voter.acceptor).collect()
-        };
-        let mut silent = stores_of(&|agent| !self.answers.contains(agent));
+        let others = voters.all().map(|voter| voter.acceptor).filter(|store| *store != me);
+        let (mut heard, mut silent): (BTreeSet<_>, BTreeSet<_>) =
+            others.partition(|store| self.answers.contains(store));
         if silent.is_empty() {
             return true;
         }
-        silent.insert(me);
-        let mut heard = stores_of(&|agent| self.answers.contains(agent));
         heard.insert(me);
+        silent.insert(me);
         let patient = now.since(self.began) < PATIENCE;
         !voters.quorum(&silent) || (!patient && voters.quorum(&heard))
     }
@@ -187,7 +186,7 @@ mod tests {
         ] {
             let mut inquiry = Inquiry::new(at(0));
             for id in 2..2 + answers {
-                inquiry.on_answer(&agent(id));
+                inquiry.on_answer(AcceptorId(id));
             }
             let me = AcceptorId(1);
             assert_eq!(inquiry.answered(me, &voters(n), at(1)), at_once, "{answers} of {n}");

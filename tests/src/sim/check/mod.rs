@@ -4,6 +4,7 @@
 //! share no code with the rules they check: what they know of PROTOCOL.md they say in their own words.
 
 pub mod effect;
+pub mod electorate;
 pub mod evidence;
 pub mod outcome;
 pub mod register;
