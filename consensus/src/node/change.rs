@@ -285,7 +285,7 @@ impl Node {
                     return Err("the change is through".into());
                 }
                 state.retired.extend(current.leaving().map(|voter| voter.acceptor));
-                state.reason = format!("{} is through", state.reason);
+                state.reason = format!("done: {}", state.reason);
                 state.reason = state.reason.chars().take(chain::REASON_LIMIT).collect();
                 state.voters = Voters::stable(current.mesh, version, current.joining);
             }

@@ -29,6 +29,8 @@ pub struct Agent {
     pub config: Config,
     /// Its store.
     pub disk: Disk,
+    /// A copy of its store from before.
+    pub copy: Option<Disk>,
     /// The version of the voters it goes by, as its disk says.
     pub version: u64,
     /// Its clocks.
@@ -54,6 +56,7 @@ impl Agent {
     pub fn new(config: Config, chance: &mut Chance) -> Self {
         Self {
             id: config.agent.clone(),
+            copy: None,
             version: config.voters.version,
             disk: Disk::new(birth(&config)),
             config,

@@ -243,14 +243,16 @@ impl Simulation {
         self.count(if voters.joint() { "changes of voters begun" } else { "changes of voters" });
         self.look_at_links();
         self.outside_changed();
-        let names = |set: &[Voter]| {
-            set.iter().map(|it| format!("{} ({})", it.agent, it.acceptor)).collect::<Vec<_>>()
-        };
+        let name = |how: &str, it: &Voter| format!("{how}{} ({})", it.agent, it.acceptor);
         self.say(|| {
-            let (members, joining) = (names(&voters.members), names(&voters.joining));
-            let and = if voters.joint() { " and " } else { "" };
-            let (members, joining) = (members.join(" "), joining.join(" "));
-            format!("voters version {}: {members}{and}{joining}", voters.version)
+            let moves: Vec<String> = match voters.joint() {
+                true => (voters.leaving().map(|it| name("without ", it)))
+                    .chain(voters.arriving().map(|it| name("with ", it)))
+                    .collect(),
+                false => voters.members.iter().map(|it| it.agent.to_string()).collect(),
+            };
+            let set = if voters.joint() { "two sets" } else { "one set" };
+            format!("voters version {}, {set}: {}", voters.version, moves.join(" "))
         });
     }
 
