@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec;
 use crate::message::Accepted;
-use crate::model::{AcceptorId, AgentId, AppId, Ballot, MeshId};
+use crate::model::{AcceptorId, AgentId, AppId, Ballot, MeshId, TargetId};
 
 /// The most bytes one record may have.
 pub const RECORD_LIMIT: usize = codec::LIMIT;
@@ -53,6 +53,13 @@ pub enum Entry {
         /// Ballot and value.
         accepted: Accepted,
     },
+    /// A target was reached from here: there is a way to it, as long as it is at this address.
+    Reached {
+        /// The target.
+        target: TargetId,
+        /// Where it is: host and port.
+        at: (String, u16),
+    },
 }
 
 /// Whose store this is.
@@ -86,6 +93,8 @@ pub struct Saved {
     pub boot: u64,
     /// The registers.
     pub registers: BTreeMap<AppId, SavedRegister>,
+    /// Where targets were when they were reached.
+    pub reached: BTreeMap<TargetId, (String, u16)>,
 }
 
 impl Saved {
@@ -106,6 +115,9 @@ impl Saved {
             Entry::Chosen { app, accepted } => {
                 self.registers.entry(app).or_default().chosen = Some(accepted);
             }
+            Entry::Reached { target, at } => {
+                self.reached.insert(target, at);
+            }
         }
     }
 
@@ -124,7 +136,10 @@ impl Saved {
             let promised = Entry::Promised { app: app.clone(), ballot: register.promised };
             accepted.into_iter().chain(chosen).chain([promised])
         });
-        born.into_iter().chain([Entry::Started { boot: self.boot }]).chain(registers)
+        let reached = self.reached.iter();
+        let reached = reached
+            .map(|(target, at)| Entry::Reached { target: target.clone(), at: at.clone() });
+        born.into_iter().chain([Entry::Started { boot: self.boot }]).chain(registers).chain(reached)
     }
 }
 

@@ -148,6 +148,7 @@ pub async fn start(config: &AgentConfig) -> Result<Running, StartError> {
         ballots: opened.ballots,
         quarantined: member.voter && opened.quarantine.is_some(),
         credentials: config.credentials.keys().cloned().collect(),
+        canaries: config.canaries.clone(),
         ..Config::observer(
             member.name.clone(),
             member.region.clone(),

@@ -37,6 +37,7 @@ impl Words {
                 }
                 return;
             }
+            Entry::Reached { .. } => return,
             Entry::Born(_) => {
                 found.push(("promises only grow", format!("{agent} was born again")));
                 return;
