@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec;
 use crate::message::Accepted;
-use crate::model::{AcceptorId, AgentId, AppId, Ballot, MeshId, TargetId};
+use crate::model::{AcceptorId, AgentId, Ballot, MeshId, Quarantined, RegisterId, TargetId};
 
 /// The most bytes one record may have.
 pub const RECORD_LIMIT: usize = codec::LIMIT;
@@ -35,24 +35,38 @@ pub enum Entry {
     /// A promise.
     Promised {
         /// The register.
-        app: AppId,
+        register: RegisterId,
         /// The ballot promised.
         ballot: Ballot,
     },
     /// An accepted value; promises its ballot, too.
     Accepted {
         /// The register.
-        app: AppId,
+        register: RegisterId,
         /// Ballot and value.
         accepted: Accepted,
     },
     /// A value known to be chosen: what DNS answers from after a restart.
     Chosen {
         /// The register.
-        app: AppId,
+        register: RegisterId,
         /// Ballot and value.
         accepted: Accepted,
     },
+    /// How many changes were made before the log was written anew.
+    Counted {
+        /// In all.
+        changes: u64,
+    },
+    /// Another's store was heard to have made so many changes.
+    Sighted {
+        /// Which store.
+        acceptor: AcceptorId,
+        /// How many.
+        changes: u64,
+    },
+    /// This store must not vote again.
+    Quarantined(Quarantined),
     /// A target was reached from here: there is a way to it, as long as it is at this address.
     Reached {
         /// The target.
@@ -62,8 +76,25 @@ pub enum Entry {
     },
 }
 
+impl Entry {
+    /// Does it count as a change of what the store promised? What it only remembers of others, or of how much it counted,
+    /// does not: else two idle stores would make each other count for ever.
+    fn counts(&self) -> bool {
+        match self {
+            Self::Started { .. }
+            | Self::Promised { .. }
+            | Self::Accepted { .. }
+            | Self::Chosen { .. }
+            | Self::Quarantined(_) => true,
+            Self::Born(_) | Self::Counted { .. } | Self::Sighted { .. } | Self::Reached { .. } => {
+                false
+            }
+        }
+    }
+}
+
 /// Whose store this is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Birth {
     /// Of which mesh.
     pub mesh: MeshId,
@@ -74,7 +105,7 @@ pub struct Birth {
 }
 
 /// One register as an acceptor holds it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SavedRegister {
     /// The highest ballot promised; never below what was accepted (rule R3).
     pub promised: Ballot,
@@ -85,14 +116,20 @@ pub struct SavedRegister {
 }
 
 /// Everything that survived.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Saved {
     /// Whose store it is; absent only from a store that was never made.
     pub birth: Option<Birth>,
     /// How often the process started.
     pub boot: u64,
     /// The registers.
-    pub registers: BTreeMap<AppId, SavedRegister>,
+    pub registers: BTreeMap<RegisterId, SavedRegister>,
+    /// How many durable changes this store ever made: a copy from before holds fewer than others have heard of.
+    pub changes: u64,
+    /// The most changes that were heard of other stores.
+    pub sightings: BTreeMap<AcceptorId, u64>,
+    /// Why it must not vote again, if it must not.
+    pub quarantined: Option<Quarantined>,
     /// Where targets were when they were reached.
     pub reached: BTreeMap<TargetId, (String, u16)>,
 }
@@ -100,46 +137,66 @@ pub struct Saved {
 impl Saved {
     /// Takes one entry in, in the order of the log.
     pub fn apply(&mut self, entry: Entry) {
+        self.changes += u64::from(entry.counts());
         match entry {
             Entry::Born(birth) => self.birth = Some(birth),
             Entry::Started { boot } => self.boot = boot,
-            Entry::Promised { app, ballot } => {
-                let register = self.registers.entry(app).or_default();
+            Entry::Promised { register, ballot } => {
+                let register = self.registers.entry(register).or_default();
                 register.promised = register.promised.max(ballot);
             }
-            Entry::Accepted { app, accepted } => {
-                let register = self.registers.entry(app).or_default();
+            Entry::Accepted { register, accepted } => {
+                let register = self.registers.entry(register).or_default();
                 register.promised = register.promised.max(accepted.ballot);
                 register.accepted = Some(accepted);
             }
-            Entry::Chosen { app, accepted } => {
-                self.registers.entry(app).or_default().chosen = Some(accepted);
+            Entry::Chosen { register, accepted } => {
+                self.registers.entry(register).or_default().chosen = Some(accepted);
             }
             Entry::Reached { target, at } => {
                 self.reached.insert(target, at);
             }
+            Entry::Counted { changes } => self.changes = changes,
+            Entry::Sighted { acceptor, changes } => {
+                let known = self.sightings.entry(acceptor).or_default();
+                *known = changes.max(*known);
+            }
+            Entry::Quarantined(why) => self.quarantined = Some(why),
         }
     }
 
     /// The shortest log that replays to this.
     pub fn entries(&self) -> impl Iterator<Item = Entry> {
         let born = self.birth.clone().map(Entry::Born);
-        let registers = self.registers.iter().flat_map(|(app, register)| {
-            let accepted = register
+        let registers = self.registers.iter().flat_map(|(register, saved)| {
+            let accepted = saved
                 .accepted
                 .clone()
-                .map(|accepted| Entry::Accepted { app: app.clone(), accepted });
-            let chosen = register
+                .map(|accepted| Entry::Accepted { register: register.clone(), accepted });
+            let chosen = saved
                 .chosen
                 .clone()
-                .map(|accepted| Entry::Chosen { app: app.clone(), accepted });
-            let promised = Entry::Promised { app: app.clone(), ballot: register.promised };
+                .map(|accepted| Entry::Chosen { register: register.clone(), accepted });
+            let promised = Entry::Promised { register: register.clone(), ballot: saved.promised };
             accepted.into_iter().chain(chosen).chain([promised])
         });
-        let reached = self.reached.iter();
-        let reached = reached
+        let reached = self
+            .reached
+            .iter()
             .map(|(target, at)| Entry::Reached { target: target.clone(), at: at.clone() });
-        born.into_iter().chain([Entry::Started { boot: self.boot }]).chain(registers).chain(reached)
+        let sightings = self
+            .sightings
+            .iter()
+            .map(|(acceptor, changes)| Entry::Sighted { acceptor: *acceptor, changes: *changes });
+        // Last: whatever stands before it was counted when it was first written.
+        let last = [Entry::Counted { changes: self.changes }];
+        born.into_iter()
+            .chain([Entry::Started { boot: self.boot }])
+            .chain(registers)
+            .chain(sightings)
+            .chain(reached)
+            .chain(self.quarantined.clone().map(Entry::Quarantined))
+            .chain(last)
     }
 }
 
@@ -243,7 +300,7 @@ mod tests {
     use crate::message::Value;
 
     fn log() -> (Vec<u8>, Saved) {
-        let app: AppId = "shop".parse().expect("a name");
+        let register = RegisterId::App("shop".parse().expect("a name"));
         let accepted =
             Accepted { ballot: Ballot { round: 3, instance: 9 }, value: Value::new(vec![1, 2, 3]) };
         let entries = [
@@ -253,9 +310,14 @@ mod tests {
                 acceptor: Some(AcceptorId(7)),
             }),
             Entry::Started { boot: 1 },
-            Entry::Promised { app: app.clone(), ballot: Ballot { round: 3, instance: 9 } },
-            Entry::Accepted { app: app.clone(), accepted: accepted.clone() },
-            Entry::Chosen { app, accepted },
+            Entry::Promised {
+                register: register.clone(),
+                ballot: Ballot { round: 3, instance: 9 },
+            },
+            Entry::Accepted { register: register.clone(), accepted: accepted.clone() },
+            Entry::Chosen { register, accepted },
+            Entry::Sighted { acceptor: AcceptorId(8), changes: 77 },
+            Entry::Quarantined(Quarantined::Retired { version: 5 }),
         ];
         let mut saved = Saved::default();
         let mut bytes = Vec::new();
@@ -271,6 +333,7 @@ mod tests {
         let (bytes, saved) = log();
         let replayed = replay(&bytes).expect("undamaged");
         assert_eq!((&replayed.saved, replayed.whole), (&saved, bytes.len()));
+        assert_eq!(saved.changes, 5, "neither birth nor sighting is a change");
 
         let snapshot: Vec<u8> =
             (0..).zip(saved.entries()).flat_map(|(number, entry)| record(number, &entry)).collect();

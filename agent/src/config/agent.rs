@@ -92,7 +92,8 @@ fn canaries(file: &AgentFile, findings: &mut Findings<'_>) -> Vec<Endpoint> {
     for (at, canary) in typed.iter().enumerate() {
         let host = &canary.value.at.host;
         if typed[..at].iter().any(|other| other.value.at.host == *host) {
-            let text = format!("`canaries`: `{host}` is named twice: one failure would count as two");
+            let text =
+                format!("`canaries`: `{host}` is named twice: one failure would count as two");
             findings.error(&canary.span, text);
         }
     }

@@ -263,8 +263,10 @@ fn what_is_wrong_with_an_agent_file_is_said_and_no_secret_is() {
         ),
         (
             "[health]\ncanaries = [\"tcp://192.0.2.1:53\", \"https://192.0.2.1\", \"tcp://192.0.2.2\"]",
-            &["f:10:53: `canaries`: expected `http(s)://host[:port]/path` or `tcp://host:port`, found `tcp://192.0.2.2`; \
-               the port is missing"],
+            &[
+                "f:10:53: `canaries`: expected `http(s)://host[:port]/path` or `tcp://host:port`, found `tcp://192.0.2.2`; \
+               the port is missing",
+            ],
         ),
         (
             "[health]\ncanaries = [\"tcp://192.0.2.1:53\", \"https://192.0.2.1\", \"tcp://192.0.2.2:9\"]",
@@ -272,7 +274,9 @@ fn what_is_wrong_with_an_agent_file_is_said_and_no_secret_is() {
         ),
         (
             "[health]\ncanaries = [\"tcp://192.0.2.1:53\"]",
-            &["f:10:13: 1 is few: with 3 or more, in different networks, one may fail without silencing this agent"],
+            &[
+                "f:10:13: 1 is few: with 3 or more, in different networks, one may fail without silencing this agent",
+            ],
         ),
     ];
     for (lines, expected) in cases {

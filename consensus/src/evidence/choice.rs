@@ -1,12 +1,14 @@
 //! Whether to move, and where to: the last line of PROTOCOL.md B.5, evaluated alike by proposer and acceptors.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::panel::{Aspect, Panel};
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
 use crate::model::{
-    Candidate, DatabaseSight, Fencing, GuardSight, Health, Stack, StackId, TargetId, TargetName, Verdict,
+    AgentId, Candidate, DatabaseSight, Fencing, GuardSight, Health, Stack, StackId, TargetId,
+    TargetName, Verdict,
 };
 
 /// A standby is better only if nearly everybody reaches it, and far more than reach the active stack.
@@ -117,7 +119,7 @@ impl Panel<'_> {
 
     /// Is the active stack down, and what must move because of it?
     fn cause(&self, active: &StackId) -> Result<(Path, String), String> {
-        let n = self.voters.members.len();
+        let (n, _) = self.numbers();
         let verdict = |count: &Option<super::Count>| count.as_ref().map(|count| count.verdict);
         let words = |what: &str, count: &super::Count| {
             format!(
@@ -145,7 +147,7 @@ impl Panel<'_> {
                 (None, Some(why)) => Err(why),
                 (None, None) => Ok((Path::Data, words("database", &data))),
             },
-            (Some(Verdict::Down), _) if data.up.len() >= self.majority => {
+            (Some(Verdict::Down), _) if self.majority(&data.up) => {
                 Ok((Path::Data, words("web", &web.expect("it has a verdict"))))
             }
             (Some(Verdict::Down), _) => Err(format!(
@@ -162,14 +164,13 @@ impl Panel<'_> {
 
     /// Why a count does not suffice, in words.
     fn standing(&self, stack: &StackId, count: &super::Count) -> String {
-        let (down, up, n) = (count.down.len(), count.up.len(), self.voters.members.len());
+        let ((n, needed), down, up) = (self.numbers(), count.down.len(), count.up.len());
         if down == 0 {
             return format!("{stack} stands: nobody whose word counts sees it down");
         }
-        if down < self.majority {
+        if !self.majority(&count.down) {
             return format!(
-                "{stack} stands: {down} of {n} voters see it down, {} are needed",
-                self.majority
+                "{stack} stands: {down} of {n} voters see it down, {needed} are needed"
             );
         }
         if count.regions < self.regions {
@@ -182,7 +183,9 @@ impl Panel<'_> {
             Some(why) => {
                 format!("{stack} is contested: {down} of {n} voters see it down, and {why}")
             }
-            None => format!("{stack} is contested: {down} of {n} voters see it down, {up} see it up"),
+            None => {
+                format!("{stack} is contested: {down} of {n} voters see it down, {up} see it up")
+            }
         }
     }
 
@@ -205,7 +208,7 @@ impl Panel<'_> {
     fn closed(&self, active: &StackId, name: &TargetName) -> bool {
         let window = self.definition.probe.window;
         let mut guards = self.guards(active, name).peekable();
-        guards.peek().is_some() && guards.all(|guard| guard.heard > window && !guard.open)
+        guards.peek().is_some() && guards.all(|(_, guard)| guard.heard > window && !guard.open)
     }
 
     /// Does a majority hear, on links of its own, a guard that says its database is well? Then the way to it is broken, and
@@ -216,15 +219,17 @@ impl Panel<'_> {
             return None;
         }
         let window = self.definition.probe.window;
-        let n = self.voters.members.len();
         self.definition.stack(active)?.databases.iter().find_map(|database| {
-            let well = |guard: &&GuardSight| guard.heard <= window && guard.health == Health::Up;
-            let hearing = self.guards(active, &database.name).filter(well).count();
-            (hearing >= self.majority).then(|| {
+            let well = |guard: &GuardSight| guard.heard <= window && guard.health == Health::Up;
+            let guards = self.guards(active, &database.name);
+            let hearing: BTreeSet<_> =
+                guards.filter(|(_, it)| well(it)).map(|(agent, _)| agent.clone()).collect();
+            self.majority(&hearing).then(|| {
                 format!(
-                    "the guard of {} says that it is well, and {hearing} of {n} voters hear it: the way there is broken, \
-                     not the database",
-                    database.name
+                    "the guard of {} says that it is well, to {} of {} voters: the way there is broken, not the database",
+                    database.name,
+                    hearing.len(),
+                    self.numbers().0
                 )
             })
         })
@@ -255,14 +260,14 @@ impl Panel<'_> {
                     })
                 })
             };
-            self.healthy().filter(qualified).count()
+            self.healthy().filter(qualified).map(|it| it.agent.clone()).collect::<BTreeSet<_>>()
         };
-        let n = self.voters.members.len();
-        let mut require = |what: String, seen: usize| {
-            if seen < self.majority {
+        let (n, needed) = self.numbers();
+        let mut require = |what: String, seen: BTreeSet<AgentId>| {
+            if !self.majority(&seen) {
+                let seen = seen.len();
                 reasons.push(format!(
-                    "{what} long enough up for {seen} of {n} voters, {} are needed",
-                    self.majority
+                    "{what} long enough up for {seen} of {n} voters, {needed} are needed"
                 ));
             }
         };

@@ -6,8 +6,8 @@ use std::time::Duration;
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
 use crate::model::{
-    Abstention, AgentId, Belief, Candidate, Certificate, DatabaseSight, Definition, GuardSight, Health, Region,
-    Stack, StackId, TargetId, TargetName, Verdict, Voters,
+    Abstention, AgentId, Belief, Candidate, Certificate, DatabaseSight, Definition, GuardSight,
+    Health, Region, Stack, StackId, TargetId, TargetName, Verdict, Voters,
 };
 
 /// One agent's word on an app's targets.
@@ -64,8 +64,8 @@ pub struct Panel<'a> {
     observers: BTreeMap<&'a AgentId, Witness<'a>>,
     /// The stack whose databases the mesh itself has closed, or may have: their guards alone say how they are.
     fenced: Option<&'a StackId>,
-    /// How many votes a majority is; only a mutant asks for fewer.
-    pub(super) majority: usize,
+    /// How many votes are a majority, in a mutant that counts them itself; otherwise that is for the voters to say.
+    enough: Option<usize>,
     pub(super) regions: usize,
     /// What a decision in progress knew of its standbys, for when no witness has seen their primary since.
     pub(super) recalled: &'a [Candidate],
@@ -91,7 +91,7 @@ impl<'a> Panel<'a> {
             witnesses,
             observers,
             fenced: None,
-            majority: voters.majority(),
+            enough: None,
             regions: definition.regions.min(voters.regions().len()),
             recalled: &[],
             #[cfg(feature = "mutants")]
@@ -153,7 +153,7 @@ impl<'a> Panel<'a> {
     /// Breaks rule 9: a majority of those who answered is enough.
     #[cfg(feature = "mutants")]
     fn count_only_reporting(&mut self) {
-        self.majority = self.healthy().count() / 2 + 1;
+        self.enough = Some(self.healthy().count() / 2 + 1);
     }
 
     /// Voters whose word counts.
@@ -167,9 +167,19 @@ impl<'a> Panel<'a> {
 
     /// Observers that are sound, though they have no vote.
     fn sound_observers(&self) -> impl Iterator<Item = &Witness<'a>> {
-        self.observers
-            .values()
-            .filter(|it| matches!(it.abstention, None | Some(Abstention::Observer)))
+        self.observers.values().filter(|it| {
+            matches!(it.abstention, None | Some(Abstention::Observer | Abstention::StandingBy))
+        })
+    }
+
+    /// Are these more than half of all voters?
+    pub(super) fn majority(&self, agents: &BTreeSet<AgentId>) -> bool {
+        self.enough.map_or_else(|| self.voters.majority_of(agents), |enough| agents.len() >= enough)
+    }
+
+    /// How many voters there are, and how many of them are needed: for words.
+    pub(super) fn numbers(&self) -> (usize, usize) {
+        (self.voters.agents().len(), self.enough.unwrap_or_else(|| self.voters.needed()))
     }
 
     /// How the voters stand on one aspect of one stack; `None` where the stack has no such targets. Of several databases
@@ -191,7 +201,7 @@ impl<'a> Panel<'a> {
             let down: Vec<_> = self.saying(stack, targets, aspect, Health::Down).collect();
             let regions = down.iter().map(|(_, region)| region).collect::<BTreeSet<_>>().len();
             let down: BTreeSet<_> = down.into_iter().map(|(agent, _)| agent).collect();
-            let verdict = match self.verdict(down.len(), regions, up.len()) {
+            let verdict = match self.verdict(&down, regions, &up) {
                 Verdict::Down if contested.is_some() => Verdict::Contested,
                 verdict => verdict,
             };
@@ -220,8 +230,9 @@ impl<'a> Panel<'a> {
         let reaching: Vec<_> = self.sound_observers().filter(reaching).collect();
         let regions = reaching.iter().map(|it| it.region).collect::<BTreeSet<_>>().len();
         let crowd = of >= OBSERVERS && reaching.len() * REACHING > of;
-        (crowd && regions >= REACHING_REGIONS)
-            .then(|| format!("{} of {of} observers, in {regions} regions, reach it", reaching.len()))
+        (crowd && regions >= REACHING_REGIONS).then(|| {
+            format!("{} of {of} observers, in {regions} regions, reach it", reaching.len())
+        })
     }
 
     /// The counts that decide about a stack: of what its app goes by.
@@ -234,10 +245,9 @@ impl<'a> Panel<'a> {
     }
 
     /// Asymmetric on purpose: up by a few blocks, down by a minority does nothing (PROTOCOL.md B.5, after Route 53).
-    fn verdict(&self, down: usize, regions: usize, up: usize) -> Verdict {
-        let few = self.voters.members.len().saturating_sub(self.majority) / 2;
-        match (down >= self.majority, regions >= self.regions, up <= few) {
-            (true, true, true) => Verdict::Down,
+    fn verdict(&self, down: &BTreeSet<AgentId>, regions: usize, up: &BTreeSet<AgentId>) -> Verdict {
+        match (self.majority(down), regions >= self.regions, self.voters.blocked_by(up)) {
+            (true, true, false) => Verdict::Down,
             (true, _, _) => Verdict::Contested,
             (false, _, _) => Verdict::Standing,
         }
@@ -309,11 +319,7 @@ impl<'a> Panel<'a> {
         self.share(stack, self.healthy().chain(self.sound_observers().filter(knows)))
     }
 
-    fn share<'b>(
-        &self,
-        stack: &StackId,
-        witnesses: impl Iterator<Item = &'b Witness<'a>>,
-    ) -> f64
+    fn share<'b>(&self, stack: &StackId, witnesses: impl Iterator<Item = &'b Witness<'a>>) -> f64
     where
         'a: 'b,
     {
@@ -338,7 +344,7 @@ impl<'a> Panel<'a> {
 
     /// Does a majority see all of a stack up?
     pub fn stands(&self, stack: &StackId) -> bool {
-        self.deciding(stack).into_iter().flatten().all(|count| count.up.len() >= self.majority)
+        self.deciding(stack).into_iter().flatten().all(|count| self.majority(&count.up))
     }
 
     /// And do its databases take writes?
@@ -378,8 +384,12 @@ impl<'a> Panel<'a> {
         &'s self,
         stack: &StackId,
         name: &TargetName,
-    ) -> impl Iterator<Item = &'a GuardSight> + use<'s, 'a> {
-        self.beliefs(&self.target(stack, name)).filter_map(|belief| belief.guard.as_ref())
+    ) -> impl Iterator<Item = (&'a AgentId, &'a GuardSight)> + use<'s, 'a> {
+        let target = self.target(stack, name);
+        self.healthy().filter_map(move |witness| {
+            let belief = witness.beliefs.iter().find(|belief| belief.target == target)?;
+            Some((witness.agent, belief.guard.as_ref()?))
+        })
     }
 
     /// What a database last said of itself, to whoever of the witnesses asked last, and how long ago.

@@ -135,7 +135,8 @@ impl Canaries {
             let fits = |canary: &&Canary| canary.family.is_none_or(|it| it == family);
             self.all.values().filter(fits).collect()
         };
-        let groups: Vec<_> = families.iter().map(|it| of(*it)).filter(|it| !it.is_empty()).collect();
+        let groups: Vec<_> =
+            families.iter().map(|it| of(*it)).filter(|it| !it.is_empty()).collect();
         match groups.is_empty() {
             true => suffices(self.all.values().collect()),
             false => groups.into_iter().all(suffices),

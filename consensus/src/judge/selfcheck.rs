@@ -91,7 +91,8 @@ impl SelfCheck {
     /// Was more than one wake-up in a hundred late, of those within [`LAG_SPAN`]?
     fn lags(&self, now: Moment) -> bool {
         let recent = self.wakes.iter().filter(|(since, ..)| now.since(*since) <= LAG_SPAN);
-        let (wakes, lags) = recent.fold((0, 0), |(all, late), (_, wakes, lags)| (all + wakes, late + lags));
+        let (wakes, lags) =
+            recent.fold((0, 0), |(all, late), (_, wakes, lags)| (all + wakes, late + lags));
         lags >= LAGS && lags * 100 > wakes
     }
 

@@ -509,7 +509,13 @@ mod tests {
             let outcome = Outcome::Invalid(Fault::new(FaultKind::Local, "out of sockets"));
             let (took, phases) = (Duration::ZERO, Phases::default());
             watch.on_observation(
-                Observation { watched: Watched::Target(target()), began: at(ms), took, phases, outcome },
+                Observation {
+                    watched: Watched::Target(target()),
+                    began: at(ms),
+                    took,
+                    phases,
+                    outcome,
+                },
                 at(ms),
             );
         }
@@ -524,7 +530,13 @@ mod tests {
             let fault = Fault::new(FaultKind::Credential, "password refused");
             let (took, phases, outcome) =
                 (Duration::ZERO, Phases::default(), Outcome::Failed(fault));
-            let seen = Observation { watched: Watched::Target(target()), began: at(ms), took, phases, outcome };
+            let seen = Observation {
+                watched: Watched::Target(target()),
+                began: at(ms),
+                took,
+                phases,
+                outcome,
+            };
             watch.on_observation(seen, at(ms));
             assert_eq!(watch.health(at(ms)), Health::Degraded);
         }

@@ -239,6 +239,8 @@ pub enum Abstention {
     Quarantined,
     /// It is late, or not answered, so often that its looks say more about itself (S7).
     Unwell,
+    /// Its store is whole, and none of the voters'.
+    StandingBy,
     /// It stores no ballots.
     Observer,
 }
@@ -252,7 +254,8 @@ impl fmt::Display for Abstention {
             Self::MassFailure => "saw most of what it watches fail at once",
             Self::Stalled => "was not scheduled in time",
             Self::ClockJump => "its clock jumped",
-            Self::Quarantined => "its store is damaged",
+            Self::Quarantined => "its store must not vote again",
+            Self::StandingBy => "stands by to become a voter",
             Self::Unwell => "is unwell itself: late, or not answered",
             Self::Observer => "is an observer",
         })

@@ -31,10 +31,11 @@ use crate::gossip::{Hearsay, Membership, Peers};
 use crate::judge::{Canaries, Circumstances, HEARD_WITHIN, Judge, SelfCheck};
 use crate::message::{Beliefs, Identity, Message, Pulse};
 use crate::model::{
-    Abstention, AgentId, AppId, AppState, Ballot, Observation, OperationId, Outcome, Watched,
+    Abstention, AgentId, AppId, AppState, Ballot, Observation, OperationId, Outcome, RegisterId,
+    Watched,
 };
 use crate::moment::Moment;
-use crate::outbox::{Command, CommandId, Deadline, Input, Note, Outbox, Output};
+use crate::outbox::{Answer, Command, CommandId, Deadline, Input, Note, Outbox, Output};
 use crate::saved::{Entry, Saved};
 
 /// Between two pulses: three missed ones are the silence after which a step is taken over.
@@ -135,9 +136,10 @@ impl Node {
             node.judge.stubborn = node.broken(Mutant::SuccessDoesNotClear);
         }
         node.out.push(Output::Save(Entry::Started { boot }));
-        for (app, register) in saved.registers {
+        for (register, saved) in saved.registers {
+            let RegisterId::App(app) = register else { continue };
             node.apps.entry(app.clone()).or_default();
-            if let Some(chosen) = register.chosen {
+            if let Some(chosen) = saved.chosen {
                 node.restore(&app, &chosen, now);
             }
         }
@@ -166,9 +168,7 @@ impl Node {
             }
             // Silence tells: a link that went down comes up again, or its agent is missed.
             Input::Unlinked(_) => false,
-            Input::Observation(observation) => {
-                self.on_observation(observation, now)
-            }
+            Input::Observation(observation) => self.on_observation(observation, now),
             Input::Report(report) => {
                 self.on_report(report, now);
                 true
@@ -218,7 +218,7 @@ impl Node {
                 }
             }
             Message::Pulse(pulse) => self.on_pulse(from, &pulse, now),
-            Message::Echo { sent } => self.peers.on_echo(from, sent, now),
+            Message::Echo { sent, .. } => self.peers.on_echo(from, sent, now),
             Message::Beliefs(beliefs) => {
                 if self.hearsay.on_beliefs(from, beliefs, now) {
                     self.share_doubts(now);
@@ -226,7 +226,11 @@ impl Node {
             }
             Message::Ballot(message) => self.on_ballot(from, message, now),
             Message::Evidence(evidence) => self.on_evidence(from, *evidence, now),
-            Message::Chosen { app, accepted } => self.learn(&app, accepted, now),
+            Message::Chosen { register: RegisterId::App(app), accepted } => {
+                self.learn(&app, accepted, now)
+            }
+            // Nobody changes voters yet.
+            Message::Chosen { register: RegisterId::Voters, .. } => {}
         }
     }
 
@@ -238,7 +242,7 @@ impl Node {
 
     fn on_pulse(&mut self, from: &AgentId, pulse: &Pulse, now: Moment) {
         self.peers.on_pulse(from, pulse, now);
-        self.out.send(from, Message::Echo { sent: pulse.sent });
+        self.out.send(from, Message::Echo { sent: pulse.sent, instance: pulse.instance, seen: 0 });
         // Whoever knows less is told: this is how a joiner and a healed partition catch up.
         let mut told = 0;
         for (app, it) in &self.apps {
@@ -246,12 +250,11 @@ impl Node {
             if told >= TOLD_AT_ONCE {
                 break;
             }
-            let theirs =
-                pulse.chosen.iter().find(|(name, _)| name == app).map_or(Ballot::ZERO, |(_, b)| *b);
-            if theirs < known.ballot {
+            let register = RegisterId::from(app);
+            let theirs = pulse.chosen.iter().find(|(name, _)| *name == register);
+            if theirs.map_or(Ballot::ZERO, |(_, ballot)| *ballot) < known.ballot {
                 told += 1;
-                self.out
-                    .send(from, Message::Chosen { app: app.clone(), accepted: known.accepted() });
+                self.out.send(from, Message::Chosen { register, accepted: known.accepted() });
             }
         }
     }
@@ -324,20 +327,24 @@ impl Node {
         let app = match &command {
             Command::Apply { definition, .. } => definition.name.clone(),
             Command::Switchover { app, .. } | Command::Failover { app, .. } => app.clone(),
+            Command::Voters { .. } => {
+                let answer = Answer::Refused("voters cannot be changed yet".into());
+                return self.out.push(Output::Answer(id, answer));
+            }
         };
         self.want(&app, id, command, now);
     }
 
     /// Everything but itself that this agent may have to speak to.
     fn everybody(&self) -> BTreeSet<AgentId> {
-        let voters = self.config.voters.members.iter().map(|voter| voter.agent.clone());
+        let voters = self.config.voters.all().map(|voter| voter.agent.clone());
         let alive = self.membership.alive().map(|identity| identity.agent.clone());
         let heard = self.peers.iter().map(|(agent, _)| agent.clone());
         voters.chain(alive).chain(heard).filter(|agent| *agent != self.config.agent).collect()
     }
 
     fn pulse(&mut self, now: Moment) {
-        let chosen = |(app, it): (&AppId, &App)| Some((app.clone(), it.chosen.as_ref()?.ballot));
+        let chosen = |(app, it): (&AppId, &App)| Some((app.into(), it.chosen.as_ref()?.ballot));
         let working = |(app, it): (&AppId, &App)| Some((app.clone(), it.work.as_ref()?.token));
         let pulse = Pulse {
             sent: now,
@@ -345,6 +352,9 @@ impl Node {
             region: self.config.region.clone(),
             chosen: self.apps.iter().filter_map(chosen).collect(),
             working: self.apps.iter().filter_map(working).collect(),
+            voters: self.config.voters.version,
+            changing: false,
+            store: None,
             credentials: self.config.credentials.clone(),
         };
         for agent in self.everybody() {
@@ -439,18 +449,19 @@ impl Node {
     }
 
     /// Voters heard directly just now, this agent included.
-    fn voters_heard(&self, within: Duration, now: Moment) -> impl Iterator<Item = &AgentId> {
-        self.config.voters.members.iter().map(|voter| &voter.agent).filter(move |agent| {
+    fn voters_heard(&self, within: Duration, now: Moment) -> BTreeSet<AgentId> {
+        let heard = |agent: &&AgentId| {
             **agent == self.config.agent || self.peers.heard_within(agent, within, now)
-        })
+        };
+        self.config.voters.agents().into_iter().filter(heard).cloned().collect()
     }
 
     fn hears_majority(&self, now: Moment) -> bool {
-        self.voters_heard(HEARD_WITHIN, now).count() >= self.config.voters.majority()
+        self.config.voters.majority_of(&self.voters_heard(HEARD_WITHIN, now))
     }
 
     fn rtt(&self) -> Duration {
-        self.peers.typical_rtt(self.config.voters.members.iter().map(|voter| &voter.agent))
+        self.peers.typical_rtt(self.config.voters.agents().into_iter())
     }
 
     fn wall_ms(&self, now: Moment) -> u64 {

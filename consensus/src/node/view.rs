@@ -31,6 +31,10 @@ impl Node {
             voter: self.config.voters.by_agent(&self.config.agent).is_some(),
             abstention: self.abstention(now),
             quorum: self.quorum_view(now),
+            voters: crate::view::VotersView {
+                version: self.config.voters.version,
+                ..Default::default()
+            },
             members: self.members(now),
             apps: self
                 .apps
@@ -41,15 +45,14 @@ impl Node {
     }
 
     fn quorum_view(&self, now: Moment) -> QuorumView {
-        let heard = self.voters_heard(HEARD_WITHIN, now).count();
-        let needed = self.config.voters.majority();
+        let quorum = self.hears_majority(now);
         QuorumView {
-            voters: self.config.voters.members.len(),
-            heard,
-            needed,
-            why: (heard < needed)
+            voters: self.config.voters.agents().len(),
+            heard: self.voters_heard(HEARD_WITHIN, now).len(),
+            needed: self.config.voters.needed(),
+            why: (!quorum)
                 .then(|| format!("no quorum: {}; nothing will be decided", self.quorum_words(now))),
-            silent_ms: if heard < needed { millis(now.since(self.quorum_heard)) } else { 0 },
+            silent_ms: if quorum { 0 } else { millis(now.since(self.quorum_heard)) },
         }
     }
 

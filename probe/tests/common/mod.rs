@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use consensus::model::{Database, Endpoint, Engine, Expect, Fault, Outcome, Scheme, TargetId, Watched};
+use consensus::model::{
+    Database, Endpoint, Engine, Expect, Fault, Outcome, Scheme, TargetId, Watched,
+};
 use consensus::outbox::{Look, Subject};
 use probe::{Login, Means, Names, Sighted, Trust, look};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
