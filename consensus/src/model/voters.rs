@@ -179,7 +179,7 @@ pub fn advice(voters: &Voters) -> Vec<String> {
 
 /// What a person may want changed about who votes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "change", rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case")]
 pub enum VotersChange {
     /// This agent, whose store stands by, is to vote.
     Add {
@@ -212,8 +212,7 @@ impl fmt::Display for VotersChange {
 }
 
 /// Why a store must not vote again, ever (rule R8).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "why", rename_all = "kebab-case")]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Quarantined {
     /// Somebody heard of more changes than it holds: it is a copy from before.
     RolledBack {
