@@ -8,12 +8,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::codec;
 use crate::message::Accepted;
-use crate::model::{AcceptorId, AgentId, AppId, Ballot, MeshId};
+use crate::model::{AcceptorId, AgentId, AppId, Ballot, Epoch, MeshId, OperationId};
 
 /// The most bytes one record may have.
 pub const RECORD_LIMIT: usize = codec::LIMIT;
@@ -53,6 +54,22 @@ pub enum Entry {
         /// Ballot and value.
         accepted: Accepted,
     },
+    /// How long ago, by its own clocks, this agent learned of what damps an app; written once a minute.
+    Aged {
+        /// The app.
+        app: AppId,
+        /// How long ago.
+        ages: SavedAges,
+    },
+}
+
+/// How long ago an agent learned of what damps an app, as it was last written down.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedAges {
+    /// Of every automatic decision that the app remembers.
+    pub epochs: BTreeMap<Epoch, Duration>,
+    /// Of its freeze, told apart by the write that put it on.
+    pub freeze: Option<(OperationId, Duration)>,
 }
 
 /// Whose store this is.
@@ -86,6 +103,8 @@ pub struct Saved {
     pub boot: u64,
     /// The registers.
     pub registers: BTreeMap<AppId, SavedRegister>,
+    /// The ages of what damps every app.
+    pub ages: BTreeMap<AppId, SavedAges>,
 }
 
 impl Saved {
@@ -106,6 +125,9 @@ impl Saved {
             Entry::Chosen { app, accepted } => {
                 self.registers.entry(app).or_default().chosen = Some(accepted);
             }
+            Entry::Aged { app, ages } => {
+                self.ages.insert(app, ages);
+            }
         }
     }
 
@@ -124,7 +146,11 @@ impl Saved {
             let promised = Entry::Promised { app: app.clone(), ballot: register.promised };
             accepted.into_iter().chain(chosen).chain([promised])
         });
-        born.into_iter().chain([Entry::Started { boot: self.boot }]).chain(registers)
+        let aged = self.ages.iter().map(|(app, ages)| {
+            let (app, ages) = (app.clone(), ages.clone());
+            Entry::Aged { app, ages }
+        });
+        born.into_iter().chain([Entry::Started { boot: self.boot }]).chain(registers).chain(aged)
     }
 }
 
@@ -240,7 +266,14 @@ mod tests {
             Entry::Started { boot: 1 },
             Entry::Promised { app: app.clone(), ballot: Ballot { round: 3, instance: 9 } },
             Entry::Accepted { app: app.clone(), accepted: accepted.clone() },
-            Entry::Chosen { app, accepted },
+            Entry::Chosen { app: app.clone(), accepted },
+            Entry::Aged {
+                app,
+                ages: SavedAges {
+                    epochs: BTreeMap::from([(Epoch(2), Duration::from_secs(60))]),
+                    freeze: None,
+                },
+            },
         ];
         let mut saved = Saved::default();
         let mut bytes = Vec::new();

@@ -229,7 +229,8 @@ mod tests {
     use std::time::Duration;
 
     use consensus::model::{
-        DataPolicy, Decision, DecisionKind, Definition, Epoch, Fencing, Mode, Phase, ProbePolicy,
+        Damping, DataPolicy, Decision, DecisionKind, Definition, Epoch, Fencing, Mode, Phase,
+        ProbePolicy,
         Record as RecordDefinition, StackId,
     };
 
@@ -293,7 +294,8 @@ mod tests {
             second: None,
         };
         AppState {
-            automatic: Epoch(0),
+            damping: Damping::default(),
+            freeze: None,
             definition: Arc::new(definition),
             revision: 1,
             epoch: Epoch(1),
