@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::model::{
     Abstention, AcceptorId, AgentId, AppId, Ballot, Belief, CredentialId, Evidence, MeshId, Region,
-    Token,
+    RegisterId, Token,
 };
 use crate::moment::Moment;
 
@@ -99,8 +99,8 @@ pub enum Message {
     Evidence(Box<Evidence>),
     /// What was chosen.
     Chosen {
-        /// For which app.
-        app: AppId,
+        /// In which register.
+        register: RegisterId,
         /// Ballot and value.
         accepted: Accepted,
     },
@@ -115,8 +115,8 @@ pub struct Pulse {
     pub instance: u64,
     /// The region of its certificate.
     pub region: Region,
-    /// The highest ballot it knows to be chosen, for every app.
-    pub chosen: Vec<(AppId, Ballot)>,
+    /// The highest ballot it knows to be chosen, in every register.
+    pub chosen: Vec<(RegisterId, Ballot)>,
     /// The steps it is carrying out, so that nobody takes over.
     pub working: Vec<(AppId, Token)>,
     /// The credentials it holds.
@@ -144,7 +144,7 @@ pub struct BallotMessage {
     /// Under which set of voters.
     pub voters: u64,
     /// The register.
-    pub app: AppId,
+    pub register: RegisterId,
     /// The ballot it belongs to.
     pub ballot: Ballot,
     /// What it says.
@@ -242,9 +242,9 @@ impl fmt::Display for Refusal {
             Self::StaleEvidence => f.write_str("own evidence missing or older than 5 s"),
             Self::SeenUp => f.write_str("seen up just now"),
             Self::Cooldown(left) => write!(f, "cooling down for {} more", roughly(*left)),
-            Self::Flapping => {
-                f.write_str("held as flapping after three failovers within a day, until `quorate ack`")
-            }
+            Self::Flapping => f.write_str(
+                "held as flapping after three failovers within a day, until `quorate ack`",
+            ),
             Self::Frozen { by, left } => write!(f, "frozen by {by} for {} more", roughly(*left)),
             Self::TwoValues => f.write_str("two values at one ballot"),
             Self::Voters(version) => write!(f, "voters are at version {version}"),

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec;
 use crate::message::Accepted;
-use crate::model::{AcceptorId, AgentId, AppId, Ballot, Epoch, MeshId, OperationId};
+use crate::model::{AcceptorId, AgentId, AppId, Ballot, Epoch, MeshId, OperationId, RegisterId};
 
 /// The most bytes one record may have.
 pub const RECORD_LIMIT: usize = codec::LIMIT;
@@ -36,21 +36,21 @@ pub enum Entry {
     /// A promise.
     Promised {
         /// The register.
-        app: AppId,
+        register: RegisterId,
         /// The ballot promised.
         ballot: Ballot,
     },
     /// An accepted value; promises its ballot, too.
     Accepted {
         /// The register.
-        app: AppId,
+        register: RegisterId,
         /// Ballot and value.
         accepted: Accepted,
     },
     /// A value known to be chosen: what DNS answers from after a restart.
     Chosen {
         /// The register.
-        app: AppId,
+        register: RegisterId,
         /// Ballot and value.
         accepted: Accepted,
     },
@@ -102,7 +102,7 @@ pub struct Saved {
     /// How often the process started.
     pub boot: u64,
     /// The registers.
-    pub registers: BTreeMap<AppId, SavedRegister>,
+    pub registers: BTreeMap<RegisterId, SavedRegister>,
     /// The ages of what damps every app.
     pub ages: BTreeMap<AppId, SavedAges>,
 }
@@ -113,17 +113,17 @@ impl Saved {
         match entry {
             Entry::Born(birth) => self.birth = Some(birth),
             Entry::Started { boot } => self.boot = boot,
-            Entry::Promised { app, ballot } => {
-                let register = self.registers.entry(app).or_default();
+            Entry::Promised { register, ballot } => {
+                let register = self.registers.entry(register).or_default();
                 register.promised = register.promised.max(ballot);
             }
-            Entry::Accepted { app, accepted } => {
-                let register = self.registers.entry(app).or_default();
+            Entry::Accepted { register, accepted } => {
+                let register = self.registers.entry(register).or_default();
                 register.promised = register.promised.max(accepted.ballot);
                 register.accepted = Some(accepted);
             }
-            Entry::Chosen { app, accepted } => {
-                self.registers.entry(app).or_default().chosen = Some(accepted);
+            Entry::Chosen { register, accepted } => {
+                self.registers.entry(register).or_default().chosen = Some(accepted);
             }
             Entry::Aged { app, ages } => {
                 self.ages.insert(app, ages);
@@ -134,16 +134,16 @@ impl Saved {
     /// The shortest log that replays to this.
     pub fn entries(&self) -> impl Iterator<Item = Entry> {
         let born = self.birth.clone().map(Entry::Born);
-        let registers = self.registers.iter().flat_map(|(app, register)| {
-            let accepted = register
+        let registers = self.registers.iter().flat_map(|(register, saved)| {
+            let accepted = saved
                 .accepted
                 .clone()
-                .map(|accepted| Entry::Accepted { app: app.clone(), accepted });
-            let chosen = register
+                .map(|accepted| Entry::Accepted { register: register.clone(), accepted });
+            let chosen = saved
                 .chosen
                 .clone()
-                .map(|accepted| Entry::Chosen { app: app.clone(), accepted });
-            let promised = Entry::Promised { app: app.clone(), ballot: register.promised };
+                .map(|accepted| Entry::Chosen { register: register.clone(), accepted });
+            let promised = Entry::Promised { register: register.clone(), ballot: saved.promised };
             accepted.into_iter().chain(chosen).chain([promised])
         });
         let aged = self.ages.iter().map(|(app, ages)| {
@@ -255,6 +255,7 @@ mod tests {
 
     fn log() -> (Vec<u8>, Saved) {
         let app: AppId = "shop".parse().expect("a name");
+        let register = RegisterId::App(app.clone());
         let accepted =
             Accepted { ballot: Ballot { round: 3, instance: 9 }, value: Value::new(vec![1, 2, 3]) };
         let entries = [
@@ -264,9 +265,12 @@ mod tests {
                 acceptor: Some(AcceptorId(7)),
             }),
             Entry::Started { boot: 1 },
-            Entry::Promised { app: app.clone(), ballot: Ballot { round: 3, instance: 9 } },
-            Entry::Accepted { app: app.clone(), accepted: accepted.clone() },
-            Entry::Chosen { app: app.clone(), accepted },
+            Entry::Promised {
+                register: register.clone(),
+                ballot: Ballot { round: 3, instance: 9 },
+            },
+            Entry::Accepted { register: register.clone(), accepted: accepted.clone() },
+            Entry::Chosen { register, accepted },
             Entry::Aged {
                 app,
                 ages: SavedAges {

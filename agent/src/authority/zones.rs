@@ -230,8 +230,7 @@ mod tests {
 
     use consensus::model::{
         Damping, DataPolicy, Decision, DecisionKind, Definition, Epoch, Fencing, Mode, Phase,
-        ProbePolicy,
-        Record as RecordDefinition, StackId,
+        ProbePolicy, Record as RecordDefinition, StackId,
     };
 
     use super::*;

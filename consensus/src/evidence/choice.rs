@@ -1,10 +1,12 @@
 //! Whether to move, and where to: the last line of PROTOCOL.md B.5, evaluated alike by proposer and acceptors.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::panel::{Aspect, Panel};
 use crate::model::{
-    Candidate, DatabaseSight, Fencing, Health, Stack, StackId, TargetId, TargetName, Verdict,
+    AgentId, Candidate, DatabaseSight, Fencing, Health, Stack, StackId, TargetId, TargetName,
+    Verdict,
 };
 
 /// A standby is better only if nearly everybody reaches it, and far more than reach the active stack.
@@ -102,7 +104,7 @@ impl Panel<'_> {
 
     /// Is the active stack down, and what must move because of it?
     fn cause(&self, active: &StackId) -> Result<(Path, String), String> {
-        let n = self.voters.members.len();
+        let (n, _) = self.numbers();
         let verdict = |count: &Option<super::Count>| count.as_ref().map(|count| count.verdict);
         let words = |what: &str, count: &super::Count| {
             format!(
@@ -129,7 +131,7 @@ impl Panel<'_> {
                 )),
                 None => Ok((Path::Data, words("database", &data))),
             },
-            (Some(Verdict::Down), _) if data.up.len() >= self.majority => {
+            (Some(Verdict::Down), _) if self.majority(&data.up) => {
                 Ok((Path::Data, words("web", &web.expect("it has a verdict"))))
             }
             (Some(Verdict::Down), _) => Err(format!(
@@ -146,14 +148,13 @@ impl Panel<'_> {
 
     /// Why a count does not suffice, in words.
     fn standing(&self, stack: &StackId, count: &super::Count) -> String {
-        let (down, up, n) = (count.down.len(), count.up.len(), self.voters.members.len());
+        let ((n, needed), down, up) = (self.numbers(), count.down.len(), count.up.len());
         if down == 0 {
             return format!("{stack} stands: nobody whose word counts sees it down");
         }
-        if down < self.majority {
+        if !self.majority(&count.down) {
             return format!(
-                "{stack} stands: {down} of {n} voters see it down, {} are needed",
-                self.majority
+                "{stack} stands: {down} of {n} voters see it down, {needed} are needed"
             );
         }
         if count.regions < self.regions {
@@ -195,14 +196,14 @@ impl Panel<'_> {
                     })
                 })
             };
-            self.healthy().filter(qualified).count()
+            self.healthy().filter(qualified).map(|it| it.agent.clone()).collect::<BTreeSet<_>>()
         };
-        let n = self.voters.members.len();
-        let mut require = |what: String, seen: usize| {
-            if seen < self.majority {
+        let (n, needed) = self.numbers();
+        let mut require = |what: String, seen: BTreeSet<AgentId>| {
+            if !self.majority(&seen) {
+                let seen = seen.len();
                 reasons.push(format!(
-                    "{what} long enough up for {seen} of {n} voters, {} are needed",
-                    self.majority
+                    "{what} long enough up for {seen} of {n} voters, {needed} are needed"
                 ));
             }
         };

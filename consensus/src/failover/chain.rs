@@ -120,9 +120,7 @@ fn speakable(state: &AppState) -> Result<(), String> {
     let fits = state.damping.history.len() <= DAMPING_MEMORY
         && state.damping.cleared.as_ref().is_none_or(named)
         && state.freeze.as_ref().is_none_or(|freeze| {
-            named(&freeze.by)
-                && freeze.reason.len() <= REASON_LIMIT
-                && freeze.lasts <= FREEZE_MOST
+            named(&freeze.by) && freeze.reason.len() <= REASON_LIMIT && freeze.lasts <= FREEZE_MOST
         });
     fits.then_some(()).ok_or("what is said of it is beyond its limits".into())
 }

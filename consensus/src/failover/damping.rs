@@ -110,7 +110,10 @@ mod tests {
     fn past(words: &str) -> Vec<Past> {
         let one = |word: &str| {
             let aborted = word.starts_with('!');
-            let (number, unit) = word.trim_start_matches('!').split_at_checked(word.trim_start_matches('!').len() - 1).unwrap();
+            let (number, unit) = word
+                .trim_start_matches('!')
+                .split_at_checked(word.trim_start_matches('!').len() - 1)
+                .unwrap();
             let unit = match unit {
                 "m" => 1,
                 "h" => 60,

@@ -17,7 +17,7 @@ use crate::failover::chain;
 use crate::message::{Accepted, BallotBody, BallotMessage, Message, VALUE_LIMIT, Value};
 use crate::model::{
     AcceptorId, AgentId, AppId, AppState, Ballot, Certainty, Certificate, Evidence, OperationId,
-    Voters,
+    RegisterId, Voters,
 };
 use crate::moment::Moment;
 use crate::outbox::{Answer, Deadline, Note, Output};
@@ -128,7 +128,7 @@ impl Node {
 
     fn fresh_ballot(&mut self, app: &AppId) -> Ballot {
         if let Some(acceptor) = &self.acceptor {
-            self.ballots.seen(acceptor.promised(app));
+            self.ballots.seen(acceptor.promised(&app.into()));
         }
         if let Some(known) = self.apps.get(app).and_then(|it| it.chosen.as_ref()) {
             self.ballots.seen(known.ballot);
@@ -136,18 +136,23 @@ impl Node {
         self.ballots.fresh()
     }
 
-    fn tell_voters(&mut self, app: &AppId, ballot: Ballot, body: &BallotBody) {
-        let voters: Vec<_> =
-            self.config.voters.members.iter().map(|voter| voter.agent.clone()).collect();
+    pub(super) fn tell_voters(&mut self, app: &AppId, ballot: Ballot, body: &BallotBody) {
+        let voters: Vec<_> = self.config.voters.agents().into_iter().cloned().collect();
+        let register = RegisterId::from(app);
         for agent in voters {
-            let message = self.ballot_message(app, ballot, body.clone());
+            let message = self.ballot_message(&register, ballot, body.clone());
             self.say(&agent, message);
         }
     }
 
-    pub(super) fn ballot_message(&self, app: &AppId, ballot: Ballot, body: BallotBody) -> Message {
+    pub(super) fn ballot_message(
+        &self,
+        register: &RegisterId,
+        ballot: Ballot,
+        body: BallotBody,
+    ) -> Message {
         let (mesh, voters) = (self.config.voters.mesh, self.config.voters.version);
-        Message::Ballot(BallotMessage { mesh, voters, app: app.clone(), ballot, body })
+        Message::Ballot(BallotMessage { mesh, voters, register: register.clone(), ballot, body })
     }
 
     /// A voter answered an attempt of ours. Counts only the voter's own store.
@@ -235,6 +240,7 @@ impl Node {
         // Voters that are not heard could still make a quorum; waiting for them would cost the whole round (0.1 k).
         let heard: Vec<_> = self
             .voters_heard(AWAITED_WITHIN, now)
+            .iter()
             .filter_map(|agent| Some(voters.by_agent(agent)?.acceptor))
             .collect();
         let mut heard = heard.into_iter();
@@ -258,7 +264,7 @@ impl Node {
 
     /// Did every voter that is heard give its evidence? Others are not waited for (PROTOCOL.md 0.1 k).
     fn everybody_spoke(&self, attempt: &Attempt, now: Moment) -> bool {
-        self.voters_heard(AWAITED_WITHIN, now).all(|agent| {
+        self.voters_heard(AWAITED_WITHIN, now).iter().all(|agent| {
             let voter = self.config.voters.by_agent(agent).expect("it is a voter");
             attempt.evidence.contains_key(&voter.acceptor)
         })
@@ -360,7 +366,8 @@ impl Node {
         it.not_before = now;
         let accepted = accepting.accepted();
         for agent in self.everybody() {
-            self.out.send(&agent, Message::Chosen { app: app.clone(), accepted: accepted.clone() });
+            let message = Message::Chosen { register: app.into(), accepted: accepted.clone() };
+            self.out.send(&agent, message);
         }
         self.learn_at(app, accepted, sent, now);
         if let Some((_, state)) = self.apps[app].known() {

@@ -12,8 +12,8 @@ use crate::config::Mutant;
 use crate::evidence::{Choice, Panel, Path};
 use crate::failover::{chain, damping, plan};
 use crate::model::{
-    AppId, AppState, Certainty, Claim, Damping, Decision, DecisionKind, Definition, Epoch, FenceRecord,
-    OPERATION_MEMORY, Phase, StackId, TargetName,
+    AppId, AppState, Certainty, Claim, Damping, Decision, DecisionKind, Definition, Epoch,
+    FenceRecord, OPERATION_MEMORY, Phase, StackId, TargetName,
 };
 use crate::moment::Moment;
 

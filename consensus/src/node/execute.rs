@@ -105,8 +105,9 @@ impl Reading {
             true => self.same.insert(acceptor),
             false => self.other.insert(acceptor),
         };
-        let possible = voters.members.len() - self.other.len();
-        match (voters.quorum(&self.same), possible >= voters.majority()) {
+        let possible = voters.all().map(|voter| voter.acceptor);
+        let possible = possible.filter(|it| !self.other.contains(it)).collect();
+        match (voters.quorum(&self.same), voters.quorum(&possible)) {
             (true, _) => Tally::Won,
             (false, true) => Tally::Pending,
             (false, false) => Tally::Lost,

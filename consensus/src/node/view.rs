@@ -41,15 +41,14 @@ impl Node {
     }
 
     fn quorum_view(&self, now: Moment) -> QuorumView {
-        let heard = self.voters_heard(HEARD_WITHIN, now).count();
-        let needed = self.config.voters.majority();
+        let quorum = self.hears_majority(now);
         QuorumView {
-            voters: self.config.voters.members.len(),
-            heard,
-            needed,
-            why: (heard < needed)
+            voters: self.config.voters.agents().len(),
+            heard: self.voters_heard(HEARD_WITHIN, now).len(),
+            needed: self.config.voters.needed(),
+            why: (!quorum)
                 .then(|| format!("no quorum: {}; nothing will be decided", self.quorum_words(now))),
-            silent_ms: if heard < needed { millis(now.since(self.quorum_heard)) } else { 0 },
+            silent_ms: if quorum { 0 } else { millis(now.since(self.quorum_heard)) },
         }
     }
 

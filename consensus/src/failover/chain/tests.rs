@@ -263,8 +263,7 @@ fn flapping_is_a_matter_for_people() {
         })
     };
     assert!(moves(&idle, DecisionKind::Failover).is_ok(), "without a cooldown nothing is damped");
-    idle.definition =
-        Arc::new(Definition { cooldown: Duration::from_secs(900), ..definition() });
+    idle.definition = Arc::new(Definition { cooldown: Duration::from_secs(900), ..definition() });
     assert!(moves(&idle, DecisionKind::Failover).unwrap_err().contains("flapping"));
     assert!(moves(&idle, DecisionKind::Forced).is_ok());
 }
@@ -282,7 +281,8 @@ fn freeze(reason: &str) -> Option<Freeze> {
 #[test]
 fn a_persons_word_changes_nothing_else() {
     let idle = state(Phase::Idle, 2, DecisionKind::Failover);
-    let rows: [(fn(&mut AppState), bool); 8] = [
+    type Edit = fn(&mut AppState);
+    let rows: [(Edit, bool); 8] = [
         (|next| next.freeze = freeze("release"), true),
         (|next| next.damping = damping::cleared("ann"), true),
         (|next| next.freeze = freeze(&"x".repeat(400)), false),

@@ -66,13 +66,13 @@ impl Acts {
 
     fn freezes(&mut self, now: Moment, before: &AppState, after: &AppState, found: &mut Found) {
         let app = &after.definition.name;
-        let begins =
-            after.epoch != before.epoch && after.decision.kind == DecisionKind::Failover;
+        let begins = after.epoch != before.epoch && after.decision.kind == DecisionKind::Failover;
         if let (true, Some(freeze)) = (begins, &before.freeze)
             && let Some((_, since)) = self.frozen.get(app).filter(|(id, _)| *id == freeze.id)
             && longest(now.since(*since)) < freeze.lasts
         {
-            let text = format!("{app} was frozen {:?} ago for {:?}", now.since(*since), freeze.lasts);
+            let text =
+                format!("{app} was frozen {:?} ago for {:?}", now.since(*since), freeze.lasts);
             found.push((FROZEN, text));
         }
         match &after.freeze {
