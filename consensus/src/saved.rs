@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec;
 use crate::message::Accepted;
-use crate::model::{AcceptorId, AgentId, AppId, Ballot, Epoch, MeshId, OperationId, RegisterId};
+use crate::model::{
+    AcceptorId, AgentId, AppId, Ballot, Epoch, MeshId, OperationId, Quarantined, RegisterId,
+};
 
 /// The most bytes one record may have.
 pub const RECORD_LIMIT: usize = codec::LIMIT;
@@ -54,6 +56,20 @@ pub enum Entry {
         /// Ballot and value.
         accepted: Accepted,
     },
+    /// How many changes were made before the log was written anew.
+    Counted {
+        /// In all.
+        changes: u64,
+    },
+    /// Another's store was heard to have made so many changes.
+    Sighted {
+        /// Which store.
+        acceptor: AcceptorId,
+        /// How many.
+        changes: u64,
+    },
+    /// This store must not vote again.
+    Quarantined(Quarantined),
     /// How long ago, by its own clocks, this agent learned of what damps an app; written once a minute.
     Aged {
         /// The app.
@@ -64,7 +80,7 @@ pub enum Entry {
 }
 
 /// How long ago an agent learned of what damps an app, as it was last written down.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SavedAges {
     /// Of every automatic decision that the app remembers.
     pub epochs: BTreeMap<Epoch, Duration>,
@@ -72,8 +88,25 @@ pub struct SavedAges {
     pub freeze: Option<(OperationId, Duration)>,
 }
 
+impl Entry {
+    /// Does it count as a change of what the store promised? What it only remembers of others, or of how much it counted,
+    /// does not: else two idle stores would make each other count for ever.
+    fn counts(&self) -> bool {
+        match self {
+            Self::Started { .. }
+            | Self::Promised { .. }
+            | Self::Accepted { .. }
+            | Self::Chosen { .. }
+            | Self::Quarantined(_) => true,
+            Self::Born(_) | Self::Counted { .. } | Self::Sighted { .. } | Self::Aged { .. } => {
+                false
+            }
+        }
+    }
+}
+
 /// Whose store this is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Birth {
     /// Of which mesh.
     pub mesh: MeshId,
@@ -84,7 +117,7 @@ pub struct Birth {
 }
 
 /// One register as an acceptor holds it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SavedRegister {
     /// The highest ballot promised; never below what was accepted (rule R3).
     pub promised: Ballot,
@@ -95,7 +128,7 @@ pub struct SavedRegister {
 }
 
 /// Everything that survived.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Saved {
     /// Whose store it is; absent only from a store that was never made.
     pub birth: Option<Birth>,
@@ -105,11 +138,18 @@ pub struct Saved {
     pub registers: BTreeMap<RegisterId, SavedRegister>,
     /// The ages of what damps every app.
     pub ages: BTreeMap<AppId, SavedAges>,
+    /// How many durable changes this store ever made: a copy from before holds fewer than others have heard of.
+    pub changes: u64,
+    /// The most changes that were heard of other stores.
+    pub sightings: BTreeMap<AcceptorId, u64>,
+    /// Why it must not vote again, if it must not.
+    pub quarantined: Option<Quarantined>,
 }
 
 impl Saved {
     /// Takes one entry in, in the order of the log.
     pub fn apply(&mut self, entry: Entry) {
+        self.changes += u64::from(entry.counts());
         match entry {
             Entry::Born(birth) => self.birth = Some(birth),
             Entry::Started { boot } => self.boot = boot,
@@ -128,6 +168,12 @@ impl Saved {
             Entry::Aged { app, ages } => {
                 self.ages.insert(app, ages);
             }
+            Entry::Counted { changes } => self.changes = changes,
+            Entry::Sighted { acceptor, changes } => {
+                let known = self.sightings.entry(acceptor).or_default();
+                *known = changes.max(*known);
+            }
+            Entry::Quarantined(why) => self.quarantined = Some(why),
         }
     }
 
@@ -146,11 +192,23 @@ impl Saved {
             let promised = Entry::Promised { register: register.clone(), ballot: saved.promised };
             accepted.into_iter().chain(chosen).chain([promised])
         });
-        let aged = self.ages.iter().map(|(app, ages)| {
-            let (app, ages) = (app.clone(), ages.clone());
-            Entry::Aged { app, ages }
-        });
-        born.into_iter().chain([Entry::Started { boot: self.boot }]).chain(registers).chain(aged)
+        let aged = self
+            .ages
+            .iter()
+            .map(|(app, ages)| Entry::Aged { app: app.clone(), ages: ages.clone() });
+        let sightings = self
+            .sightings
+            .iter()
+            .map(|(acceptor, changes)| Entry::Sighted { acceptor: *acceptor, changes: *changes });
+        // Last: whatever stands before it was counted when it was first written.
+        let last = [Entry::Counted { changes: self.changes }];
+        born.into_iter()
+            .chain([Entry::Started { boot: self.boot }])
+            .chain(registers)
+            .chain(aged)
+            .chain(sightings)
+            .chain(self.quarantined.clone().map(Entry::Quarantined))
+            .chain(last)
     }
 }
 
@@ -278,6 +336,8 @@ mod tests {
                     freeze: None,
                 },
             },
+            Entry::Sighted { acceptor: AcceptorId(8), changes: 77 },
+            Entry::Quarantined(Quarantined::Retired { version: 5 }),
         ];
         let mut saved = Saved::default();
         let mut bytes = Vec::new();
@@ -293,6 +353,7 @@ mod tests {
         let (bytes, saved) = log();
         let replayed = replay(&bytes).expect("undamaged");
         assert_eq!((&replayed.saved, replayed.whole), (&saved, bytes.len()));
+        assert_eq!(saved.changes, 5, "neither birth nor sighting is a change");
 
         let snapshot: Vec<u8> =
             (0..).zip(saved.entries()).flat_map(|(number, entry)| record(number, &entry)).collect();

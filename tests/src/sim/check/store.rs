@@ -38,7 +38,10 @@ impl Words {
                 return;
             }
             // Ages hold nobody to anything but this agent itself.
-            Entry::Aged { .. } => return,
+            Entry::Aged { .. }
+            | Entry::Counted { .. }
+            | Entry::Sighted { .. }
+            | Entry::Quarantined(_) => return,
             Entry::Born(_) => {
                 found.push(("promises only grow", format!("{agent} was born again")));
                 return;
@@ -74,7 +77,9 @@ impl Words {
             BallotBody::Prepare { .. }
             | BallotBody::Accept { .. }
             | BallotBody::Refuse { .. }
-            | BallotBody::Observe => return,
+            | BallotBody::Observe
+            | BallotBody::List
+            | BallotBody::Listed { .. } => return,
         };
         if !covered {
             let text = format!("{agent} {app} at {}: its disk does not say so", message.ballot);

@@ -192,6 +192,7 @@ impl Simulation {
             }
             // Everybody is linked with everybody who can be reached; how addresses are learnt is the mesh's business.
             Output::Address(..) => {}
+            Output::Quarantine(_) => {}
         }
     }
 
