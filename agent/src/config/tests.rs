@@ -279,7 +279,7 @@ fn what_is_wrong_with_an_agent_file_is_said_and_no_secret_is() {
         (
             "[health]\ncanaries = [\"tcp://192.0.2.1:53\"]",
             &[
-                "f:10:13: 1 is few: with 3 or more, in different networks, one may fail without silencing this agent\
+                "f:10:13: warning: 1 is few: with 3 or more, in different networks, one may fail without silencing this agent\
                  \n 10 | canaries = [\"tcp://192.0.2.1:53\"]\n    |             ^^^^^^^^^^^^^^^^^^^^",
             ],
         ),
