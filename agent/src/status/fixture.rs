@@ -239,7 +239,8 @@ pub fn agreed() -> Agreed {
 pub fn shop_state(phase: Phase) -> AppState {
     let second = (Phase::Promoting <= phase || phase == Phase::Idle).then(|| certificate(19));
     AppState {
-        automatic: Epoch(0),
+        damping: Damping::default(),
+        freeze: None,
         definition: Arc::new(definition("shop", &["aws-east", "do-west"], true)),
         revision: 2,
         epoch: Epoch(4),
@@ -281,7 +282,8 @@ pub fn shop_state(phase: Phase) -> AppState {
 fn blog_state() -> AppState {
     let stacks = ["hetzner-falkenstein", "ovh-gravelines"];
     AppState {
-        automatic: Epoch(0),
+        damping: Damping::default(),
+        freeze: None,
         definition: Arc::new(definition("blog", &stacks, false)),
         revision: 1,
         epoch: Epoch(1),
@@ -349,6 +351,8 @@ fn stated() -> Vec<Belief> {
                     took: Some(Duration::from_millis(31)),
                     database: belief.database.clone().map(|sight| (sight, Duration::ZERO)),
                     advancing: false,
+                    reached: true,
+                    guard: None,
                 }
             })
         })

@@ -335,7 +335,7 @@ impl Node {
 
     /// May the mesh replace this store by itself, by this agent's own clock?
     pub(super) fn may_replace(&self, store: AcceptorId, now: Moment) -> Result<(), String> {
-        let heard = self.voting.sightings.heard(store).unwrap_or(self.started);
+        let heard = self.voting.sightings.heard(store).unwrap_or(self.voting.began);
         let own = self.acceptor.as_ref().is_some_and(|own| own.id() == store);
         if own || now.since(heard) < SILENT_FOR {
             return Err(format!("the store {store} is not silent for {} s", SILENT_FOR.as_secs()));

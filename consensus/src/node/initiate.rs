@@ -198,8 +198,8 @@ impl Node {
                 ));
             }
         }
-        self.cooled_down(app, state, now).map_err(|why| format!("{}, and {why}", choice.reason))?;
-        if let Some(abstention) = self.abstention(now, state.definition.probe.window) {
+        self.free(app, state, now).map_err(|why| format!("{}, and {why}", choice.reason))?;
+        if let Some(abstention) = self.abstention_of(state, now) {
             return Err(format!("{}; others will propose: this agent {abstention}", choice.reason));
         }
         let it = &self.apps[app];

@@ -26,6 +26,8 @@ pub struct Voting {
     pub adopted: Moment,
     /// The last replacement that the mesh made by itself, and since when this process knows.
     pub automatic: Option<(u64, Moment)>,
+    /// Since when this process runs.
+    pub began: Moment,
     /// What was heard of every store.
     pub sightings: Sightings,
     /// What others saw of this one before it started.
@@ -61,6 +63,7 @@ impl Voting {
             chosen: None,
             adopted: now,
             automatic: None,
+            began: now,
             sightings: Sightings::new(&saved.sightings),
             inquiry: Inquiry::new(now),
             trusted: false,

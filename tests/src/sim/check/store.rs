@@ -37,7 +37,12 @@ impl Words {
                 }
                 return;
             }
-            Entry::Counted { .. } | Entry::Sighted { .. } | Entry::Quarantined(_) => return,
+            // Ages and ways hold nobody to anything but this agent itself.
+            Entry::Aged { .. }
+            | Entry::Reached { .. }
+            | Entry::Counted { .. }
+            | Entry::Sighted { .. }
+            | Entry::Quarantined(_) => return,
             Entry::Born(_) => {
                 found.push(("promises only grow", format!("{agent} was born again")));
                 return;
