@@ -1,6 +1,6 @@
 //! What a node is told once, at its start.
 
-use crate::model::{AcceptorId, AgentId, CredentialId, Region, Voters};
+use crate::model::{AcceptorId, AgentId, CredentialId, Endpoint, Region, Voters};
 #[cfg(feature = "mutants")]
 pub use crate::mutant::Mutant;
 
@@ -13,14 +13,17 @@ pub struct Config {
     pub region: Region,
     /// Where others reach it, `host:port`.
     pub address: String,
-    /// Who votes.
+    /// Who voted first, by `voters.toml`; later sets are agreed, and kept in the store.
     pub voters: Voters,
-    /// The store it holds and the seed of its evidence key, if it votes; `None` for observers and quarantined voters.
+    /// The store it holds and the seed of its evidence key, whenever its certificate says voter. Whether it votes follows
+    /// from the agreed voters: a store that they do not know stands by.
     pub ballots: Option<BallotStore>,
-    /// Is it a voter by its certificate whose store is damaged or missing?
+    /// Is it a voter by its certificate that holds no store it may use?
     pub quarantined: bool,
     /// The credentials it holds, so that steps go to whoever can carry them out.
     pub credentials: Vec<CredentialId>,
+    /// What it watches to know whether it reaches the world at all; none, and it does not ask itself (PROTOCOL.md 0.1 m).
+    pub canaries: Vec<Endpoint>,
     /// One safety rule to break, in test builds.
     #[cfg(feature = "mutants")]
     pub mutant: Option<Mutant>,
@@ -52,6 +55,7 @@ impl Config {
             ballots: None,
             quarantined: false,
             credentials: Vec::new(),
+            canaries: Vec::new(),
             #[cfg(feature = "mutants")]
             mutant: None,
         }

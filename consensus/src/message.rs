@@ -90,6 +90,10 @@ pub enum Message {
     Echo {
         /// The pulse's own time, so that its sender learns the round trip.
         sent: Moment,
+        /// The run that sent the pulse: an answer to an older run says nothing to a newer.
+        instance: u64,
+        /// The most changes of your store that I ever heard of: more than it holds, and it was rolled back.
+        seen: u64,
     },
     /// What I believe of every target; replaces what I said before.
     Beliefs(Beliefs),
@@ -119,8 +123,25 @@ pub struct Pulse {
     pub chosen: Vec<(RegisterId, Ballot)>,
     /// The steps it is carrying out, so that nobody takes over.
     pub working: Vec<(AppId, Token)>,
+    /// The version of the voters it goes by.
+    pub voters: u64,
+    /// Is it carrying out a change of voters?
+    pub changing: bool,
+    /// The store of ballots it holds, whether the voters know it or not.
+    pub store: Option<StoreHello>,
     /// The credentials it holds.
     pub credentials: Vec<CredentialId>,
+}
+
+/// A store of ballots as its agent presents it: one that is no voter's stands by to become one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreHello {
+    /// Its id.
+    pub acceptor: AcceptorId,
+    /// The public half of its evidence key.
+    pub key: [u8; 32],
+    /// How many durable changes it ever made.
+    pub changes: u64,
 }
 
 /// What one agent believes of every target.
@@ -147,6 +168,8 @@ pub struct BallotMessage {
     pub register: RegisterId,
     /// The ballot it belongs to.
     pub ballot: Ballot,
+    /// How many durable changes the sender's store ever made; zero without one.
+    pub changes: u64,
     /// What it says.
     pub body: BallotBody,
 }
@@ -204,6 +227,15 @@ pub enum BallotBody {
         /// What it accepted last.
         accepted: Option<Accepted>,
     },
+    /// Which registers do you know? Writes nothing.
+    List,
+    /// These.
+    Listed {
+        /// The store.
+        acceptor: AcceptorId,
+        /// Every register it ever promised or accepted anything in.
+        registers: Vec<RegisterId>,
+    },
 }
 
 /// Why an acceptor will not accept, though no higher promise stands in the way. Always safe: the same as a lost message.
@@ -213,16 +245,29 @@ pub enum Refusal {
     Malformed(String),
     /// The evidence does not show what the value needs.
     Evidence(String),
+    /// Those who only watch, as far as I hear them, speak against it.
+    Contested(String),
     /// My own evidence for this ballot is missing or older than five seconds.
     StaleEvidence,
     /// I see the stack up, just now.
     SeenUp,
     /// The last automatic decision is too recent.
     Cooldown(Duration),
+    /// There were three automatic decisions within a day, and nobody has acknowledged them.
+    Flapping,
+    /// A person asked to leave it alone.
+    Frozen {
+        /// Who.
+        by: String,
+        /// For how long still.
+        left: Duration,
+    },
     /// Two values at one ballot: a bug, and an alarm (rule R2).
     TwoValues,
     /// I follow another set of voters.
     Voters(u64),
+    /// The joint set is too young to be left: leases given before it may still run (PROTOCOL.md 0.1 a).
+    Young(Duration),
 }
 
 impl fmt::Display for Refusal {
@@ -230,18 +275,29 @@ impl fmt::Display for Refusal {
         match self {
             Self::Malformed(why) => write!(f, "not a successor: {why}"),
             Self::Evidence(why) => write!(f, "evidence: {why}"),
+            Self::Contested(why) => write!(f, "by those who watch: {why}"),
             Self::StaleEvidence => f.write_str("own evidence missing or older than 5 s"),
             Self::SeenUp => f.write_str("seen up just now"),
-            // In minutes: whoever says it again when it changes should not do so every second.
-            Self::Cooldown(left) if left.as_secs() < 60 => {
-                f.write_str("cooling down for less than a minute more")
-            }
-            Self::Cooldown(left) => {
-                write!(f, "cooling down for {} min more", left.as_secs().div_ceil(60))
-            }
+            Self::Cooldown(left) => write!(f, "cooling down for {} more", roughly(*left)),
+            Self::Flapping => f.write_str(
+                "held as flapping after three failovers within a day, until `quorate ack`",
+            ),
+            Self::Frozen { by, left } => write!(f, "frozen by {by} for {} more", roughly(*left)),
             Self::TwoValues => f.write_str("two values at one ballot"),
             Self::Voters(version) => write!(f, "voters are at version {version}"),
+            Self::Young(left) => {
+                write!(f, "both sets of voters stay for {} s more", left.as_secs() + 1)
+            }
         }
+    }
+}
+
+/// In minutes, or hours: whoever says it again when it changes should not do so every second.
+fn roughly(left: Duration) -> String {
+    match left.as_secs() {
+        0..60 => "less than a minute".into(),
+        seconds @ 60..7_200 => format!("{} min", seconds.div_ceil(60)),
+        seconds => format!("{} h", seconds.div_ceil(3_600)),
     }
 }
 

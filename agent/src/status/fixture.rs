@@ -38,6 +38,7 @@ pub fn view() -> View {
         voter: true,
         abstention: None,
         quorum: QuorumView { voters: 5, heard: 4, needed: 3, why: None, silent_ms: 0 },
+        voters: VotersView { version: 1, ..VotersView::default() },
         members: AGENTS.iter().zip([0.0, 8.4, 81.25, 84.9, 0.0]).map(member).collect(),
         apps: vec![blog(), shop()],
     }
@@ -238,7 +239,8 @@ pub fn agreed() -> Agreed {
 pub fn shop_state(phase: Phase) -> AppState {
     let second = (Phase::Promoting <= phase || phase == Phase::Idle).then(|| certificate(19));
     AppState {
-        automatic: Epoch(0),
+        damping: Damping::default(),
+        freeze: None,
         definition: Arc::new(definition("shop", &["aws-east", "do-west"], true)),
         revision: 2,
         epoch: Epoch(4),
@@ -280,7 +282,8 @@ pub fn shop_state(phase: Phase) -> AppState {
 fn blog_state() -> AppState {
     let stacks = ["hetzner-falkenstein", "ovh-gravelines"];
     AppState {
-        automatic: Epoch(0),
+        damping: Damping::default(),
+        freeze: None,
         definition: Arc::new(definition("blog", &stacks, false)),
         revision: 1,
         epoch: Epoch(1),
@@ -348,6 +351,8 @@ fn stated() -> Vec<Belief> {
                     took: Some(Duration::from_millis(31)),
                     database: belief.database.clone().map(|sight| (sight, Duration::ZERO)),
                     advancing: false,
+                    reached: true,
+                    guard: None,
                 }
             })
         })
@@ -495,6 +500,7 @@ fn answer(command: Command) -> Answer {
             Answer::Agreed { epoch: Epoch(5), revision: 2 }
         }
         Command::Failover { .. } => Answer::Unchanged,
+        Command::Voters { .. } => Answer::Agreed { epoch: Epoch(0), revision: 3 },
     }
 }
 

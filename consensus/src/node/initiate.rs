@@ -105,6 +105,8 @@ impl Node {
             Command::Failover { to, accept_loss, by, .. } => {
                 Intent::Operator { kind: DecisionKind::Forced, to, accept_loss, by }
             }
+            // Of no app, and taken before it comes here.
+            Command::Voters { .. } => return,
         };
         let known = self.apps.get(app).is_some_and(|it| it.chosen.is_some());
         let refusal = match (&intent, known) {
@@ -193,8 +195,8 @@ impl Node {
                 ));
             }
         }
-        self.cooled_down(app, state, now).map_err(|why| format!("{}, and {why}", choice.reason))?;
-        if let Some(abstention) = self.abstention(now, state.definition.probe.window) {
+        self.free(app, state, now).map_err(|why| format!("{}, and {why}", choice.reason))?;
+        if let Some(abstention) = self.abstention_of(state, now) {
             return Err(format!("{}; others will propose: this agent {abstention}", choice.reason));
         }
         let it = &self.apps[app];

@@ -13,7 +13,7 @@ use crate::evidence::{Panel, Path, certified};
 use crate::failover::chain;
 use crate::message::{Accepted, BallotBody, BallotMessage, Message, Refusal, Value};
 use crate::model::{
-    AcceptorId, AgentId, AppId, AppState, Ballot, Certificate, Epoch, Phase, RegisterId, Statement,
+    AcceptorId, AgentId, AppId, AppState, Ballot, Certificate, Phase, RegisterId, Statement,
 };
 use crate::moment::Moment;
 use crate::outbox::{Note, Output};
@@ -27,7 +27,7 @@ const ASKED_LIMIT: usize = 32;
 impl Node {
     /// A message of the register protocol.
     pub(super) fn on_ballot(&mut self, from: &AgentId, message: BallotMessage, now: Moment) {
-        let BallotMessage { mesh, voters, register, ballot, body } = message;
+        let BallotMessage { mesh, voters, register, ballot, body, .. } = message;
         if mesh != self.config.voters.mesh {
             return;
         }
@@ -184,34 +184,17 @@ impl Node {
         let demand = chain::follows(before.as_ref().map(|it| (it, hash)), certainty, &next)
             .map_err(malformed)?;
         let Some(before) = &before else { return Ok(()) };
-        if demand.cooldown {
-            self.cooled_down(app, before, now)?;
+        if demand.damping {
+            self.free(app, before, now)?;
+            if self.would_flap(app, before, now) && !next.damping.flapping {
+                return Err(malformed("it is the third within a day, and does not say so".into()));
+            }
         }
         match demand.evidence {
             Some(_) if self.forgoes(next.phase) => Ok(()),
             Some(certificate) => self.convinced(app, ballot, before, &next, certificate, now),
             None => Ok(()),
         }
-    }
-
-    /// Enough time since the last automatic decision, on this voter's own clock: a clock jump elsewhere changes nothing.
-    pub(super) fn cooled_down(
-        &self,
-        app: &AppId,
-        state: &AppState,
-        now: Moment,
-    ) -> Result<(), Refusal> {
-        if state.automatic == Epoch(0) {
-            return Ok(());
-        }
-        let learned = self
-            .apps
-            .get(app)
-            .and_then(|it| it.automatic)
-            .filter(|(epoch, _)| *epoch == state.automatic);
-        let since = learned.map_or(self.started, |(_, learned)| learned);
-        let left = state.definition.cooldown.saturating_sub(now.since(since));
-        if left.is_zero() { Ok(()) } else { Err(Refusal::Cooldown(left)) }
     }
 
     /// Is the evidence what it claims, does it show what the value needs, and is it fresh by this voter's own clock?
@@ -230,9 +213,11 @@ impl Node {
         let panel = self.bent(Panel::of(certificate, &before.definition, &self.config.voters));
         let panel = match before.phase {
             Phase::Idle => panel,
-            _ => panel.recalling(&before.decision.candidates),
+            _ => panel.recalling(&before.decision.candidates).behind_fence(&decision.from),
         };
         let choice = panel.failover_to(&decision.from, &decision.to).map_err(Refusal::Evidence)?;
+        let watched = self.bent(panel.watched_by(self.hearsay(now)));
+        watched.failover_to(&decision.from, &decision.to).map_err(Refusal::Contested)?;
         let decided = if next.phase == Phase::Publishing { Path::Web } else { Path::Data };
         if choice.path != decided {
             return Err(Refusal::Evidence("it calls for another sort of move".into()));
@@ -326,7 +311,7 @@ impl Node {
             acceptor: acceptor.id(),
             agent: self.config.agent.clone(),
             region: self.config.region.clone(),
-            abstention: self.abstention(now, state.definition.probe.window),
+            abstention: self.abstention_of(state, now),
             beliefs,
         };
         let evidence = key.sign(statement);

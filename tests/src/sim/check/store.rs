@@ -37,6 +37,12 @@ impl Words {
                 }
                 return;
             }
+            // Ages and ways hold nobody to anything but this agent itself.
+            Entry::Aged { .. }
+            | Entry::Reached { .. }
+            | Entry::Counted { .. }
+            | Entry::Sighted { .. }
+            | Entry::Quarantined(_) => return,
             Entry::Born(_) => {
                 found.push(("promises only grow", format!("{agent} was born again")));
                 return;
@@ -72,7 +78,9 @@ impl Words {
             BallotBody::Prepare { .. }
             | BallotBody::Accept { .. }
             | BallotBody::Refuse { .. }
-            | BallotBody::Observe => return,
+            | BallotBody::Observe
+            | BallotBody::List
+            | BallotBody::Listed { .. } => return,
         };
         if !covered {
             let text = format!("{agent} {app} at {}: its disk does not say so", message.ballot);
