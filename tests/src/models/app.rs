@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use consensus::codec;
+use consensus::failover::damping;
 use consensus::message::Value;
 use consensus::model::{
-    AgentId, AppState, Candidate, Certificate, Claim, Decision, DecisionKind, Epoch, FenceRecord,
-    Fencing, Phase, StackId,
+    AgentId, AppState, Candidate, Certificate, Claim, Damping, Decision, DecisionKind, Epoch,
+    FenceRecord, Fencing, Phase, StackId,
 };
 
 use crate::sim::scene::{AppShape, agent_name, database_name};
@@ -56,7 +57,8 @@ pub fn at_rest(fencing: Fencing) -> AppState {
         phase: Phase::Idle,
         decision: decision(DecisionKind::Apply, Epoch(1), (&active, &active), agent_name(0)),
         active,
-        automatic: Epoch(0),
+        damping: Damping::default(),
+        freeze: None,
         claim: None,
         operations: Vec::new(),
         previous: [0; 32],
@@ -111,7 +113,7 @@ pub fn changed(before: &AppState, change: Change, by: usize, evidence: &Certific
                 decision(DecisionKind::Failover, next.epoch, (from, to), agent_name(by));
             next.decision.candidates = vec![candidate()];
             next.decision.first = Some(evidence.clone());
-            next.automatic = next.epoch;
+            next.damping = damping::begun(&before.damping, next.epoch, false);
             next.phase = Phase::Fencing;
             next.claim = claim(1);
         }
@@ -147,6 +149,7 @@ pub fn changed(before: &AppState, change: Change, by: usize, evidence: &Certific
             next.epoch = before.epoch.next();
             next.decision = decision(DecisionKind::Abort, next.epoch, (from, to), agent_name(by));
             next.decision.fence = before.decision.fence.clone();
+            next.damping = damping::taken_back(&before.damping, before.epoch);
             next.phase = Phase::Aborting;
             next.active = before.decision.from.clone();
             next.claim = claim(1);

@@ -8,7 +8,7 @@ use consensus::ballot::{Acceptor, Ballots, Current, Preparing, Tally};
 use consensus::message::{Accepted, BallotBody, Value};
 use consensus::model::{AcceptorId, Ballot, Certainty, MeshId, RegisterId, Voter, Voters};
 use consensus::mutant::Mutant;
-use consensus::saved::Saved;
+use consensus::saved::{Entry, Saved};
 use stateright::{Model, Property};
 
 use super::pool::{Number, Pool};
@@ -76,6 +76,14 @@ pub struct Register {
 struct Store {
     acceptor: Acceptor,
     saved: Saved,
+}
+
+impl Store {
+    fn save(&mut self, entry: Option<Entry>) {
+        entry.into_iter().for_each(|entry| self.saved.apply(entry));
+        // How often it changed tells an old copy of a disk from a new one; no model has copies.
+        self.saved.changes = 0;
+    }
 }
 
 /// Everything that is so at one time.
@@ -194,7 +202,7 @@ impl Register {
         let mut held = (*self.stores.get(column.store)).clone();
         let (entry, body) = held.acceptor.on_prepare(&self.register, self.ballots[ballot]);
         let BallotBody::Promise { accepted, .. } = body else { return None };
-        entry.into_iter().for_each(|entry| held.saved.apply(entry));
+        held.save(entry);
         column.promised[ballot] = Some(self.promises.put(accepted));
         column.store = self.stores.put(held);
         Some(())
@@ -243,7 +251,7 @@ impl Register {
             || Ok(()),
         );
         let BallotBody::Accepted { .. } = body else { return None };
-        entry.into_iter().for_each(|entry| held.saved.apply(entry));
+        held.save(entry);
         column.store = self.stores.put(held);
         column.accepted |= bit(ballot, value);
         let mut accepting = Preparing::new(self.ballots[ballot]).choose((*proposed).clone());

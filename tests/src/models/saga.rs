@@ -33,7 +33,7 @@ pub const SHEETS: &[Sheet] = &[
     },
     Sheet {
         name: "m5 saga, 2 executors, 6 epochs, 3 terms",
-        states: 0,
+        states: 7_268,
         knows: &[Mutant::TokenIgnored, Mutant::BlindPublish],
         explore: |mutant| explore(Saga::new(6, 3, mutant)),
     },
@@ -357,7 +357,7 @@ impl Model for Saga {
             Property::always("what is agreed is so outside", |_, it: &State| it.harm.is_none()),
             Property::sometimes("an app moves there and back", |model: &Self, state: &State| {
                 let agreed = model.states.get(state.agreed);
-                let moved = agreed.state.automatic == agreed.state.epoch;
+                let moved = agreed.state.decision.kind == DecisionKind::Failover;
                 agreed.state.phase == Phase::Idle && moved && agreed.active == 0
             }),
             Property::sometimes("a fence is taken back", |model: &Self, state: &State| {
