@@ -237,8 +237,11 @@ impl Simulation {
         self.after(span, Event::Start(place));
     }
 
-    /// Another set of voters is in force.
-    fn elected(&mut self) {
+    /// A set of voters is in force, perhaps a new one.
+    fn elected(&mut self, new: bool) {
+        if !new {
+            return;
+        }
         let voters = self.electorate.latest().clone();
         self.count(if voters.joint() { "changes of voters begun" } else { "changes of voters" });
         self.look_at_links();
@@ -293,9 +296,8 @@ impl Simulation {
                 }
             }
             (Entry::Accepted { register: RegisterId::Voters, accepted }, Some(store)) => {
-                if self.electorate.on_accepted((store, version), &accepted, &mut found) {
-                    self.elected();
-                }
+                let new = self.electorate.on_accepted((store, version), &accepted, &mut found);
+                self.elected(new);
             }
             (Entry::Chosen { register: RegisterId::Voters, accepted }, _) => {
                 self.electorate.on_learned(&accepted, &mut found);
