@@ -222,7 +222,10 @@ impl Store {
         // Not `write_all`: a short write is an error here, not a reason to try again.
         let written = self.log.write(&bytes).map_err(failed("write", &path))?;
         if written != bytes.len() {
-            let short = format!("wrote {written} of {} bytes", bytes.len());
+            let short = format!(
+                "wrote {written} of {} bytes, the disk is full or a quota is used up",
+                bytes.len()
+            );
             return Err(failed("write", &path)(io::Error::other(short)));
         }
         self.log.sync_data().map_err(failed("sync", &path))?;
