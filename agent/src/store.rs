@@ -99,6 +99,14 @@ pub enum StoreError {
         /// Whose it is.
         birth: Birth,
     },
+    /// There is nothing to be had from it.
+    #[error("cannot use the store in `{}`: {why}", folder.display())]
+    Unfit {
+        /// The folder.
+        folder: PathBuf,
+        /// Why not.
+        why: String,
+    },
     /// The system gives no randomness.
     #[error("the system gives no random numbers")]
     Random,
@@ -247,6 +255,46 @@ impl Store {
     /// Every later write fails with ENOSPC.
     pub(crate) fn fill_the_disk(&mut self) {
         self.log = OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
+    }
+}
+
+/// The store of an agent that does not run, looked at and left as it is.
+#[derive(Debug)]
+pub struct Stopped {
+    folder: PathBuf,
+    /// Held for its lock.
+    _lock: File,
+    /// What it holds.
+    pub saved: Saved,
+    /// Whose it is.
+    pub birth: Birth,
+}
+
+impl Stopped {
+    /// Looks at a data folder.
+    ///
+    /// # Errors
+    /// If an agent runs on it, or it holds no whole log.
+    pub fn open(folder: &Path) -> Result<Self, StoreError> {
+        let _lock = lock(folder)?;
+        let unfit = |why: String| StoreError::Unfit { folder: folder.to_owned(), why };
+        let saved = match read_log(folder)? {
+            Found::Whole(saved) => saved,
+            Found::Missing => return Err(unfit("there is no log".into())),
+            Found::Damaged(damage) => return Err(unfit(format!("the log is {damage}"))),
+        };
+        let birth = saved.birth.clone().ok_or_else(|| unfit("the log is nobody's".into()))?;
+        Ok(Self { folder: folder.to_owned(), _lock, saved, birth })
+    }
+
+    /// Keeps its log aside: no agent goes on from it any more. Says where it is now.
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub fn retire(self, why: String) -> Result<PathBuf, StoreError> {
+        let kept = keep_aside(&self.folder)?.unwrap_or_else(|| self.folder.join(LOG));
+        quarantine::write(&self.folder, &Quarantine::Told(why), Some(&kept))?;
+        Ok(kept)
     }
 }
 

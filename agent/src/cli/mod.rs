@@ -18,6 +18,7 @@ mod failover;
 mod init;
 mod man;
 mod plan;
+mod recover;
 mod schema;
 mod switchover;
 mod validate;
@@ -96,6 +97,8 @@ enum Verb {
     Switchover(switchover::Args),
     /// Move an app to another stack whatever the voters see
     Failover(failover::Args),
+    /// Make a new mesh of what one agent knew, when the majority of the voters is gone for good
+    Recover(recover::Args),
     /// Print a completion script for a shell
     Completion(completion::Args),
     /// Print the manual
@@ -126,6 +129,7 @@ pub fn main() -> ExitCode {
         Verb::History(args) => wait(history::run(args, out)),
         Verb::Switchover(args) => wait(switchover::run(args, out)),
         Verb::Failover(args) => wait(failover::run(args, out)),
+        Verb::Recover(args) => recover::run(args, out),
         Verb::Completion(args) => completion::run(args, out),
         Verb::Man(args) => man::run(args, out),
     }
@@ -149,6 +153,7 @@ impl Verb {
             | Self::Agent(_)
             | Self::Validate(_)
             | Self::Schema(_)
+            | Self::Recover(_)
             | Self::Completion(_)
             | Self::Man(_) => None,
         }

@@ -277,7 +277,8 @@ pub fn shop_state(phase: Phase) -> AppState {
     }
 }
 
-fn blog_state() -> AppState {
+/// The agreed state of `blog`.
+pub fn blog_state() -> AppState {
     let stacks = ["hetzner-falkenstein", "ovh-gravelines"];
     AppState {
         automatic: Epoch(0),
