@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec;
 use crate::message::Accepted;
-use crate::model::{AcceptorId, AgentId, Ballot, MeshId, RegisterId};
+use crate::model::{AcceptorId, AgentId, Ballot, MeshId, Quarantined, RegisterId};
 
 /// The most bytes one record may have.
 pub const RECORD_LIMIT: usize = codec::LIMIT;
@@ -53,10 +53,39 @@ pub enum Entry {
         /// Ballot and value.
         accepted: Accepted,
     },
+    /// How many changes were made before the log was written anew.
+    Counted {
+        /// In all.
+        changes: u64,
+    },
+    /// Another's store was heard to have made so many changes.
+    Sighted {
+        /// Which store.
+        acceptor: AcceptorId,
+        /// How many.
+        changes: u64,
+    },
+    /// This store must not vote again.
+    Quarantined(Quarantined),
+}
+
+impl Entry {
+    /// Does it count as a change of what the store promised? What it only remembers of others, or of how much it counted,
+    /// does not: else two idle stores would make each other count for ever.
+    fn counts(&self) -> bool {
+        match self {
+            Self::Started { .. }
+            | Self::Promised { .. }
+            | Self::Accepted { .. }
+            | Self::Chosen { .. }
+            | Self::Quarantined(_) => true,
+            Self::Born(_) | Self::Counted { .. } | Self::Sighted { .. } => false,
+        }
+    }
 }
 
 /// Whose store this is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Birth {
     /// Of which mesh.
     pub mesh: MeshId,
@@ -67,7 +96,7 @@ pub struct Birth {
 }
 
 /// One register as an acceptor holds it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SavedRegister {
     /// The highest ballot promised; never below what was accepted (rule R3).
     pub promised: Ballot,
@@ -78,7 +107,7 @@ pub struct SavedRegister {
 }
 
 /// Everything that survived.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Saved {
     /// Whose store it is; absent only from a store that was never made.
     pub birth: Option<Birth>,
@@ -86,11 +115,18 @@ pub struct Saved {
     pub boot: u64,
     /// The registers.
     pub registers: BTreeMap<RegisterId, SavedRegister>,
+    /// How many durable changes this store ever made: a copy from before holds fewer than others have heard of.
+    pub changes: u64,
+    /// The most changes that were heard of other stores.
+    pub sightings: BTreeMap<AcceptorId, u64>,
+    /// Why it must not vote again, if it must not.
+    pub quarantined: Option<Quarantined>,
 }
 
 impl Saved {
     /// Takes one entry in, in the order of the log.
     pub fn apply(&mut self, entry: Entry) {
+        self.changes += u64::from(entry.counts());
         match entry {
             Entry::Born(birth) => self.birth = Some(birth),
             Entry::Started { boot } => self.boot = boot,
@@ -106,6 +142,12 @@ impl Saved {
             Entry::Chosen { register, accepted } => {
                 self.registers.entry(register).or_default().chosen = Some(accepted);
             }
+            Entry::Counted { changes } => self.changes = changes,
+            Entry::Sighted { acceptor, changes } => {
+                let known = self.sightings.entry(acceptor).or_default();
+                *known = changes.max(*known);
+            }
+            Entry::Quarantined(why) => self.quarantined = Some(why),
         }
     }
 
@@ -124,7 +166,18 @@ impl Saved {
             let promised = Entry::Promised { register: register.clone(), ballot: saved.promised };
             accepted.into_iter().chain(chosen).chain([promised])
         });
-        born.into_iter().chain([Entry::Started { boot: self.boot }]).chain(registers)
+        let sightings = self
+            .sightings
+            .iter()
+            .map(|(acceptor, changes)| Entry::Sighted { acceptor: *acceptor, changes: *changes });
+        // Last: whatever stands before it was counted when it was first written.
+        let last = [Entry::Counted { changes: self.changes }];
+        born.into_iter()
+            .chain([Entry::Started { boot: self.boot }])
+            .chain(registers)
+            .chain(sightings)
+            .chain(self.quarantined.clone().map(Entry::Quarantined))
+            .chain(last)
     }
 }
 
@@ -244,6 +297,8 @@ mod tests {
             },
             Entry::Accepted { register: register.clone(), accepted: accepted.clone() },
             Entry::Chosen { register, accepted },
+            Entry::Sighted { acceptor: AcceptorId(8), changes: 77 },
+            Entry::Quarantined(Quarantined::Retired { version: 5 }),
         ];
         let mut saved = Saved::default();
         let mut bytes = Vec::new();
@@ -259,6 +314,7 @@ mod tests {
         let (bytes, saved) = log();
         let replayed = replay(&bytes).expect("undamaged");
         assert_eq!((&replayed.saved, replayed.whole), (&saved, bytes.len()));
+        assert_eq!(saved.changes, 5, "neither birth nor sighting is a change");
 
         let snapshot: Vec<u8> =
             (0..).zip(saved.entries()).flat_map(|(number, entry)| record(number, &entry)).collect();

@@ -140,6 +140,8 @@ impl Turn {
             Output::Probe(look) => self.probes.perform(look),
             Output::Act(action) => self.actors.start(action),
             Output::Note(note) => self.tell(note),
+            // Its log says so, too; the next start sees to it.
+            Output::Quarantine(_) => {}
             Output::Answer(id, answer) => {
                 if let Some(asker) = self.commands.remove(&id) {
                     // Whoever asked may have gone away.
@@ -193,7 +195,7 @@ fn end_process(agent: &AgentId, error: &StoreError) -> ! {
 
 fn log(agent: &AgentId, note: &Note) {
     match note {
-        Note::Alarm(_) => tracing::error!(agent = %agent, "{note}"),
+        Note::Alarm(_) | Note::Quarantined(_) => tracing::error!(agent = %agent, "{note}"),
         Note::Abstains(Some(_))
         | Note::Misses(_)
         | Note::Suspects { .. }
@@ -204,6 +206,8 @@ fn log(agent: &AgentId, note: &Note) {
         Note::Judges { .. }
         | Note::Abstains(None)
         | Note::Hears(_)
+        | Note::Voters { .. }
+        | Note::Changing(_)
         | Note::Proposes { .. }
         | Note::Learns { .. }
         | Note::Acts { .. }

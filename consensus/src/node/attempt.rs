@@ -152,7 +152,8 @@ impl Node {
         body: BallotBody,
     ) -> Message {
         let (mesh, voters) = (self.config.voters.mesh, self.config.voters.version);
-        Message::Ballot(BallotMessage { mesh, voters, register: register.clone(), ballot, body })
+        let register = register.clone();
+        Message::Ballot(BallotMessage { mesh, voters, register, ballot, changes: 0, body })
     }
 
     /// A voter answered an attempt of ours. Counts only the voter's own store.
@@ -393,6 +394,11 @@ impl Node {
             why: why.clone(),
         });
         let it = self.apps.get_mut(app).expect("it has an attempt");
+        #[cfg(feature = "mutants")]
+        let certainty = match self.config.broken(Mutant::ReadNewest) {
+            true => Certainty::Chosen,
+            false => certainty,
+        };
         match (certainty, found) {
             (Certainty::Chosen, Some(accepted)) => self.learn(app, accepted, now),
             (_, Some(_)) => it.in_flux = true,
