@@ -95,9 +95,8 @@ pub fn run(args: &Args, out: &mut Out<'_>) -> ExitCode {
     if let Err(error) = init::make(&args.out, &args.data_dir, &args.agents, &known) {
         return failed(chain(&error));
     }
-    let why = format!("`quorate recover` made a new mesh of it in `{}`", args.out.display());
     let birth = stopped.birth.clone();
-    match stopped.retire(why) {
+    match stopped.retire(&args.out) {
         Ok(kept) => report(args, &birth, &heirs, Some(&kept), out),
         Err(error) => failed(format!(
             "made `{}`, and could not put the old log away: {}: see to it that no agent starts on `{}` again",

@@ -38,9 +38,52 @@ pub fn view() -> View {
         voter: true,
         abstention: None,
         quorum: QuorumView { voters: 5, heard: 4, needed: 3, why: None, silent_ms: 0 },
-        voters: VotersView { version: 1, ..VotersView::default() },
-        members: AGENTS.iter().zip([0.0, 8.4, 81.25, 84.9, 0.0]).map(member).collect(),
+        voters: voters(),
+        members: AGENTS
+            .iter()
+            .zip([0.0, 8.4, 81.25, 84.9, 0.0])
+            .map(member)
+            .chain([newcomer()])
+            .collect(),
         apps: vec![blog(), shop()],
+    }
+}
+
+fn voters() -> VotersView {
+    let voter = |(&(agent, region), number): (&(&str, &str), u32)| {
+        let lost = agent == "sgp-1";
+        VoterView {
+            agent: name(agent),
+            region: name(region),
+            acceptor: format!("{:08x}", number * 0x1b3f_71a9),
+            moving: None,
+            heard: !lost,
+            silent_ms: Some(if lost { 47_310 } else { 412 }),
+            standby_store: lost.then(|| "9c8e12aa".into()),
+        }
+    };
+    VotersView {
+        version: 3,
+        changing: None,
+        members: AGENTS.iter().zip(1..).map(voter).collect(),
+        standing_by: vec![name("fra-2"), name("sgp-1")],
+        advice: ["eu-west", "us-east"]
+            .map(|region| {
+                format!(
+                    "losing {region} leaves exactly a majority: every other voter is needed then"
+                )
+            })
+            .into(),
+    }
+}
+
+/// Not a voter yet.
+fn newcomer() -> MemberView {
+    MemberView {
+        voter: false,
+        rtt_ms: Some(8.9),
+        abstention: Some(Abstention::StandingBy),
+        ..member((&("fra-2", "eu-west"), 8.9))
     }
 }
 

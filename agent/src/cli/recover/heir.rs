@@ -151,6 +151,7 @@ pub mod tests {
     use crate::status::fixture::{blog_state, shop_state};
     use crate::store;
     use consensus::model::MeshId;
+    use std::path::Path;
     use tempfile::TempDir;
 
     fn accepted(round: u64, state: &AppState) -> Option<Accepted> {
@@ -238,7 +239,7 @@ pub mod tests {
     #[test]
     fn a_store_is_recovered_from_once() {
         let (folder, stopped) = stopped();
-        let kept = stopped.retire("recovered".into()).expect("own folder");
+        let kept = stopped.retire(Path::new("new-mesh")).expect("own folder");
         assert!(kept.exists());
         let error = Stopped::open(folder.path()).expect_err("its log is away").to_string();
         assert!(error.contains("there is no log"), "{error}");
