@@ -8,12 +8,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::codec;
 use crate::message::Accepted;
-use crate::model::{AcceptorId, AgentId, Ballot, MeshId, Quarantined, RegisterId};
+use crate::model::{
+    AcceptorId, AgentId, AppId, Ballot, Epoch, MeshId, OperationId, Quarantined, RegisterId,
+};
 
 /// The most bytes one record may have.
 pub const RECORD_LIMIT: usize = codec::LIMIT;
@@ -67,6 +70,22 @@ pub enum Entry {
     },
     /// This store must not vote again.
     Quarantined(Quarantined),
+    /// How long ago, by its own clocks, this agent learned of what damps an app; written once a minute.
+    Aged {
+        /// The app.
+        app: AppId,
+        /// How long ago.
+        ages: SavedAges,
+    },
+}
+
+/// How long ago an agent learned of what damps an app, as it was last written down.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SavedAges {
+    /// Of every automatic decision that the app remembers.
+    pub epochs: BTreeMap<Epoch, Duration>,
+    /// Of its freeze, told apart by the write that put it on.
+    pub freeze: Option<(OperationId, Duration)>,
 }
 
 impl Entry {
@@ -79,7 +98,9 @@ impl Entry {
             | Self::Accepted { .. }
             | Self::Chosen { .. }
             | Self::Quarantined(_) => true,
-            Self::Born(_) | Self::Counted { .. } | Self::Sighted { .. } => false,
+            Self::Born(_) | Self::Counted { .. } | Self::Sighted { .. } | Self::Aged { .. } => {
+                false
+            }
         }
     }
 }
@@ -115,6 +136,8 @@ pub struct Saved {
     pub boot: u64,
     /// The registers.
     pub registers: BTreeMap<RegisterId, SavedRegister>,
+    /// The ages of what damps every app.
+    pub ages: BTreeMap<AppId, SavedAges>,
     /// How many durable changes this store ever made: a copy from before holds fewer than others have heard of.
     pub changes: u64,
     /// The most changes that were heard of other stores.
@@ -142,6 +165,9 @@ impl Saved {
             Entry::Chosen { register, accepted } => {
                 self.registers.entry(register).or_default().chosen = Some(accepted);
             }
+            Entry::Aged { app, ages } => {
+                self.ages.insert(app, ages);
+            }
             Entry::Counted { changes } => self.changes = changes,
             Entry::Sighted { acceptor, changes } => {
                 let known = self.sightings.entry(acceptor).or_default();
@@ -166,6 +192,10 @@ impl Saved {
             let promised = Entry::Promised { register: register.clone(), ballot: saved.promised };
             accepted.into_iter().chain(chosen).chain([promised])
         });
+        let aged = self
+            .ages
+            .iter()
+            .map(|(app, ages)| Entry::Aged { app: app.clone(), ages: ages.clone() });
         let sightings = self
             .sightings
             .iter()
@@ -175,6 +205,7 @@ impl Saved {
         born.into_iter()
             .chain([Entry::Started { boot: self.boot }])
             .chain(registers)
+            .chain(aged)
             .chain(sightings)
             .chain(self.quarantined.clone().map(Entry::Quarantined))
             .chain(last)
@@ -281,7 +312,8 @@ mod tests {
     use crate::message::Value;
 
     fn log() -> (Vec<u8>, Saved) {
-        let register = RegisterId::App("shop".parse().expect("a name"));
+        let app: AppId = "shop".parse().expect("a name");
+        let register = RegisterId::App(app.clone());
         let accepted =
             Accepted { ballot: Ballot { round: 3, instance: 9 }, value: Value::new(vec![1, 2, 3]) };
         let entries = [
@@ -297,6 +329,13 @@ mod tests {
             },
             Entry::Accepted { register: register.clone(), accepted: accepted.clone() },
             Entry::Chosen { register, accepted },
+            Entry::Aged {
+                app,
+                ages: SavedAges {
+                    epochs: BTreeMap::from([(Epoch(2), Duration::from_secs(60))]),
+                    freeze: None,
+                },
+            },
             Entry::Sighted { acceptor: AcceptorId(8), changes: 77 },
             Entry::Quarantined(Quarantined::Retired { version: 5 }),
         ];

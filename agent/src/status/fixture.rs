@@ -282,7 +282,8 @@ pub fn agreed() -> Agreed {
 pub fn shop_state(phase: Phase) -> AppState {
     let second = (Phase::Promoting <= phase || phase == Phase::Idle).then(|| certificate(19));
     AppState {
-        automatic: Epoch(0),
+        damping: Damping::default(),
+        freeze: None,
         definition: Arc::new(definition("shop", &["aws-east", "do-west"], true)),
         revision: 2,
         epoch: Epoch(4),
@@ -325,7 +326,8 @@ pub fn shop_state(phase: Phase) -> AppState {
 pub fn blog_state() -> AppState {
     let stacks = ["hetzner-falkenstein", "ovh-gravelines"];
     AppState {
-        automatic: Epoch(0),
+        damping: Damping::default(),
+        freeze: None,
         definition: Arc::new(definition("blog", &stacks, false)),
         revision: 1,
         epoch: Epoch(1),

@@ -20,6 +20,7 @@ use consensus::outbox::{Answer, Command, CommandId, Input};
 
 use super::agent::Agent;
 use super::chance::Chance;
+use super::check::damping::Acts;
 use super::check::effect::Reach;
 use super::check::evidence::Truth;
 use super::check::register::Registers;
@@ -116,6 +117,7 @@ pub struct Simulation {
     words: Words,
     truth: Truth,
     reach: Reach,
+    acts: Acts,
     heap: BTreeMap<(Moment, u64), Event>,
     number: u64,
     commands: u64,
@@ -156,6 +158,7 @@ impl Simulation {
             words: Words::default(),
             truth: Truth::default(),
             reach: Reach::default(),
+            acts: Acts::default(),
             heap: BTreeMap::new(),
             number: 0,
             commands: 0,

@@ -37,7 +37,11 @@ impl Words {
                 }
                 return;
             }
-            Entry::Counted { .. } | Entry::Sighted { .. } | Entry::Quarantined(_) => return,
+            // Ages hold nobody to anything but this agent itself.
+            Entry::Aged { .. }
+            | Entry::Counted { .. }
+            | Entry::Sighted { .. }
+            | Entry::Quarantined(_) => return,
             Entry::Born(_) => {
                 found.push(("promises only grow", format!("{agent} was born again")));
                 return;

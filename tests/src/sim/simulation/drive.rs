@@ -252,6 +252,7 @@ impl Simulation {
                     register::follows(&link, &mut found);
                     evidence::certified(&voters, &link, &mut found);
                     self.truth.on_decided(self.now, &voters, &link, &mut found);
+                    self.acts.on_agreed(self.now, &link, &mut found);
                     self.decided(&link);
                 }
             }
