@@ -266,12 +266,19 @@ fn plan(
     let mut sheet = Sheet::new(colour);
     sheet.put(Ink::Strong, &format!("{change}")).put(Ink::Faint, "  voters version ");
     sheet.put(Ink::Faint, &voters.version.to_string()).end();
-    for (label, set) in [("before", before), ("after", after)] {
-        sheet.labelled(2, label, Ink::Plain, &set.words());
-        let ink = if label == "after" { Ink::Wary } else { Ink::Faint };
-        for advice in set.advice() {
-            sheet.labelled(2, "", ink, &advice);
+    match before == after {
+        true => sheet.labelled(2, "voters", Ink::Plain, &before.words()),
+        false => {
+            sheet.labelled(2, "before", Ink::Faint, &before.words());
+            sheet.labelled(2, "after", Ink::Plain, &after.words());
         }
+    }
+    for advice in after.advice() {
+        let known = before.advice().contains(&advice);
+        sheet.labelled(2, "careful", if known { Ink::Faint } else { Ink::Wary }, &advice);
+    }
+    for gone in before.advice().iter().filter(|gone| !after.advice().contains(gone)) {
+        sheet.labelled(2, "no longer", Ink::Good, gone);
     }
     sheet.finish()
 }

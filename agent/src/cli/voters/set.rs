@@ -89,11 +89,15 @@ impl Set {
             .ok_or_else(|| format!("the region of {agent} is not known yet: try again in a moment"))
     }
 
-    /// `a1 in r1, a2 in r2`, and what that can lose.
+    /// What it can lose, and who is where: `2 of 3 decide, 1 may fail: r1 a1, r2 a2 a3`.
     pub fn words(&self) -> String {
-        let names: Vec<_> =
-            self.0.iter().map(|(agent, region)| format!("{agent} in {region}")).collect();
-        format!("{}: {}", names.join(", "), self.strength())
+        let mut regions: BTreeMap<&Region, Vec<&str>> = BTreeMap::new();
+        for (agent, region) in &self.0 {
+            regions.entry(region).or_default().push(agent.as_str());
+        }
+        let regions: Vec<_> =
+            regions.iter().map(|(region, agents)| format!("{region} {}", agents.join(" "))).collect();
+        format!("{}: {}", self.strength(), regions.join(", "))
     }
 
     /// How many are needed and may be lost.
@@ -156,6 +160,6 @@ mod tests {
             assert!(found.starts_with(why), "{found}");
         }
         let added = set.after(&VotersChange::Add { agent: name("fra-2") }, &view).expect("good");
-        assert!(added.words().contains("fra-2 in eu-west"), "{}", added.words());
+        assert!(added.words().contains("eu-west ams-1 fra-1 fra-2, "), "{}", added.words());
     }
 }
