@@ -146,14 +146,14 @@ fn a_mesh_is_recovered_from_one_stopped_agent() {
     let (mesh, new) = (path.join("mesh"), path.join("new"));
     assert_eq!(said(&["init", "--out", text(&mesh)]).0, 0);
     let data = mesh.join("a1/data");
-    let agents = ["--agent", "a1,east,voter,127.0.0.1:4790", "--agent", "b1,west,voter,127.0.0.2:4790"];
+    let agents =
+        ["--agent", "a1,east,voter,127.0.0.1:4790", "--agent", "b1,west,voter,127.0.0.2:4790"];
     let words = |more: &[&'static str]| -> Vec<String> {
         let all = ["recover", text(&data), "--out", text(&new)];
         all.iter().chain(&agents).chain(more).map(ToString::to_string).collect()
     };
-    let said = |more: &[&'static str]| {
-        said(&words(more).iter().map(String::as_str).collect::<Vec<_>>())
-    };
+    let said =
+        |more: &[&'static str]| said(&words(more).iter().map(String::as_str).collect::<Vec<_>>());
     let (code, _, err) = said(&[]);
     assert!(code == 2 && err.contains("--unsafe"), "{err}");
     let (code, _, err) = said(&["--unsafe"]);

@@ -278,7 +278,7 @@ fn plan(
         sheet.labelled(2, "careful", if known { Ink::Faint } else { Ink::Wary }, &advice);
     }
     for gone in before.advice().iter().filter(|gone| !after.advice().contains(gone)) {
-        sheet.labelled(2, "no longer", Ink::Good, gone);
+        sheet.labelled(2, "no longer", Ink::Faint, gone);
     }
     sheet.finish()
 }

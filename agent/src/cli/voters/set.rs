@@ -1,5 +1,7 @@
 //! A set of voters as people weigh it: who, where, and what it can lose.
 
+use std::collections::BTreeMap;
+
 use consensus::model::{AcceptorId, AgentId, MeshId, Region, Voter, Voters, VotersChange, advice};
 use consensus::view::{Moving, View, VoterView};
 use serde_json::{Value, json};
@@ -95,8 +97,10 @@ impl Set {
         for (agent, region) in &self.0 {
             regions.entry(region).or_default().push(agent.as_str());
         }
-        let regions: Vec<_> =
-            regions.iter().map(|(region, agents)| format!("{region} {}", agents.join(" "))).collect();
+        let regions: Vec<_> = regions
+            .iter()
+            .map(|(region, agents)| format!("{region} {}", agents.join(" ")))
+            .collect();
         format!("{}: {}", self.strength(), regions.join(", "))
     }
 
