@@ -41,12 +41,20 @@ impl Node {
         self.notice_undecided(app, now);
         let Some(it) = self.apps.get_mut(app) else { return };
         if it.not_before <= now {
+            // First what was decided: a person who asks again and again must not keep it from being carried out.
+            if it.work.is_some() {
+                self.drive(app, now);
+                if self.apps[app].attempt.is_some() {
+                    return self.say_work(app);
+                }
+            }
+            let it = &self.apps[app];
             if let Some(Wanted { intent, operation, .. }) = it.wanted.clone() {
                 return self.start(app, intent, operation, now);
             }
             if it.in_flux {
-                it.in_flux = false;
                 let operation = self.operation();
+                self.apps.get_mut(app).expect("it is considered").in_flux = false;
                 return self.start(app, Intent::Claim, operation, now);
             }
             if self.carry_over(app, now) {
