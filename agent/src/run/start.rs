@@ -48,7 +48,7 @@ pub struct Running {
     pub address: SocketAddr,
     /// What goes over its links.
     pub counters: Arc<Counters>,
-    /// Why it began a fresh store in the place of an earlier one, now or at an earlier start.
+    /// Why it began a fresh store in the place of an earlier one, until the voters count that.
     pub quarantine: Option<Quarantine>,
     stop: Option<oneshot::Sender<()>>,
     turning: JoinHandle<Option<Quarantined>>,
@@ -186,7 +186,8 @@ pub async fn start(config: &AgentConfig) -> Result<Running, StartError> {
     };
     let (stop, stopped) = oneshot::channel();
     let turning = tokio::spawn(turn.run(stopped));
-    let (mesh, quarantine, stop) = (identity.mesh, opened.quarantine, Some(stop));
+    let quarantine = opened.quarantine.filter(|_| !counted);
+    let (mesh, stop) = (identity.mesh, Some(stop));
     Ok(Running { handle, member, mesh, address, counters, quarantine, stop, turning })
 }
 
