@@ -84,7 +84,8 @@ fn means(beliefs: &Beliefs, known: &Beliefs) -> bool {
         let role = it.database.as_ref().map(|(sight, _)| (sight.replica, sight.streaming));
         (it.health, it.qualified, it.failures > 0, it.advancing, it.reached, guard, role)
     };
-    let same = |(it, other): (&Belief, &Belief)| it.target == other.target && word(it) == word(other);
+    let same =
+        |(it, other): (&Belief, &Belief)| it.target == other.target && word(it) == word(other);
     beliefs.abstention == known.abstention
         && beliefs.beliefs.len() == known.beliefs.len()
         && beliefs.beliefs.iter().zip(&known.beliefs).all(same)
