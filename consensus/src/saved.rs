@@ -6,14 +6,14 @@
 //! so that a damaged length is not taken for a torn tail. Pure, so that the simulator tears the very bytes that production
 //! writes; the agent's store only writes them and syncs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::codec;
 use crate::message::Accepted;
-use crate::model::{AcceptorId, AgentId, AppId, Ballot, MeshId};
+use crate::model::{AcceptorId, AgentId, AppId, Ballot, MeshId, StackId};
 
 /// The most bytes one record may have.
 pub const RECORD_LIMIT: usize = codec::LIMIT;
@@ -53,6 +53,31 @@ pub enum Entry {
         /// Ballot and value.
         accepted: Accepted,
     },
+    /// To which stack's guards this voter grants leases: durable before the first of them does.
+    Holder {
+        /// The app.
+        app: AppId,
+        /// The stack and its guards.
+        last: LastHolder,
+    },
+    /// This guard gave its word that it opens nothing, or holds a lease of its own again.
+    Vouching {
+        /// The app.
+        app: AppId,
+        /// The stack it guards.
+        stack: StackId,
+        /// Did it give its word?
+        vouching: bool,
+    },
+}
+
+/// The stack that a voter granted leases to last.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct LastHolder {
+    /// The stack.
+    pub stack: StackId,
+    /// Every guard of it that was granted one, and the newest revision of the definition that it said it knows.
+    pub acknowledged: BTreeMap<AgentId, u64>,
 }
 
 /// Whose store this is.
@@ -86,6 +111,10 @@ pub struct Saved {
     pub boot: u64,
     /// The registers.
     pub registers: BTreeMap<AppId, SavedRegister>,
+    /// To which stacks this voter granted leases last.
+    pub holders: BTreeMap<AppId, LastHolder>,
+    /// The stacks that another's lease may rest on this guard's word for.
+    pub vouching: BTreeSet<(AppId, StackId)>,
 }
 
 impl Saved {
@@ -106,6 +135,15 @@ impl Saved {
             Entry::Chosen { app, accepted } => {
                 self.registers.entry(app).or_default().chosen = Some(accepted);
             }
+            Entry::Holder { app, last } => {
+                self.holders.insert(app, last);
+            }
+            Entry::Vouching { app, stack, vouching: true } => {
+                self.vouching.insert((app, stack));
+            }
+            Entry::Vouching { app, stack, vouching: false } => {
+                self.vouching.remove(&(app, stack));
+            }
         }
     }
 
@@ -124,7 +162,16 @@ impl Saved {
             let promised = Entry::Promised { app: app.clone(), ballot: register.promised };
             accepted.into_iter().chain(chosen).chain([promised])
         });
-        born.into_iter().chain([Entry::Started { boot: self.boot }]).chain(registers)
+        let holders = self.holders.iter();
+        let holders =
+            holders.map(|(app, last)| Entry::Holder { app: app.clone(), last: last.clone() });
+        let vouching = self.vouching.iter().map(|(app, stack)| Entry::Vouching {
+            app: app.clone(),
+            stack: stack.clone(),
+            vouching: true,
+        });
+        let started = Entry::Started { boot: self.boot };
+        born.into_iter().chain([started]).chain(registers).chain(holders).chain(vouching)
     }
 }
 
@@ -240,7 +287,19 @@ mod tests {
             Entry::Started { boot: 1 },
             Entry::Promised { app: app.clone(), ballot: Ballot { round: 3, instance: 9 } },
             Entry::Accepted { app: app.clone(), accepted: accepted.clone() },
-            Entry::Chosen { app, accepted },
+            Entry::Chosen { app: app.clone(), accepted },
+            Entry::Holder {
+                app: app.clone(),
+                last: LastHolder {
+                    stack: "east".parse().expect("a name"),
+                    acknowledged: BTreeMap::from([("g1".parse().expect("a name"), 2)]),
+                },
+            },
+            Entry::Vouching {
+                app,
+                stack: "west".parse().expect("a name"),
+                vouching: true,
+            },
         ];
         let mut saved = Saved::default();
         let mut bytes = Vec::new();

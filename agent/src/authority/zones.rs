@@ -294,6 +294,7 @@ mod tests {
         };
         AppState {
             automatic: Epoch(0),
+            guards_since: 1,
             definition: Arc::new(definition),
             revision: 1,
             epoch: Epoch(1),

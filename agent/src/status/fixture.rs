@@ -239,6 +239,7 @@ pub fn shop_state(phase: Phase) -> AppState {
     let second = (Phase::Promoting <= phase || phase == Phase::Idle).then(|| certificate(19));
     AppState {
         automatic: Epoch(0),
+        guards_since: 1,
         definition: Arc::new(definition("shop", &["aws-east", "do-west"], true)),
         revision: 2,
         epoch: Epoch(4),
@@ -281,6 +282,7 @@ fn blog_state() -> AppState {
     let stacks = ["hetzner-falkenstein", "ovh-gravelines"];
     AppState {
         automatic: Epoch(0),
+        guards_since: 1,
         definition: Arc::new(definition("blog", &stacks, false)),
         revision: 1,
         epoch: Epoch(1),
@@ -348,6 +350,7 @@ fn stated() -> Vec<Belief> {
                     took: Some(Duration::from_millis(31)),
                     database: belief.database.clone().map(|sight| (sight, Duration::ZERO)),
                     advancing: false,
+                    guard: None,
                 }
             })
         })
@@ -377,6 +380,7 @@ fn definition(app: &str, stacks: &[&str], databases: bool) -> Definition {
                 address: "198.51.100.20".into(),
                 port: 5432,
                 credential: name("orders"),
+                guard: None,
             })
             .into_iter()
             .collect(),

@@ -112,6 +112,7 @@ pub fn app(epoch: u32, active: &str) -> Arc<AppState> {
     let active: StackId = active.parse().expect("a name");
     Arc::new(AppState {
         automatic: Epoch(0),
+        guards_since: 1,
         definition: Arc::new(definition),
         revision: 1,
         epoch: Epoch(epoch),

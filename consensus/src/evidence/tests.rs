@@ -44,6 +44,7 @@ fn database() -> Database {
         address: "192.0.2.2".into(),
         port: 5432,
         credential: "orders".parse().unwrap(),
+        guard: None,
     }
 }
 
@@ -95,6 +96,7 @@ fn belief(stack: &str, name: &str, letter: char) -> Belief {
         took: None,
         database: None,
         advancing: false,
+        guard: None,
     }
 }
 

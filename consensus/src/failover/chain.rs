@@ -63,6 +63,9 @@ pub fn follows<'a>(
     if next.revision != before.revision || next.definition != before.definition {
         return applies(before, next);
     }
+    if next.guards_since != before.guards_since {
+        return Err("its guards changed at another revision".into());
+    }
     if next.epoch == before.epoch {
         return carries_on(before, certainty, next);
     }
@@ -116,6 +119,7 @@ fn first(next: &AppState) -> Result<Demand<'static>, String> {
         && next.phase == Phase::Publishing
         && next.decision.kind == DecisionKind::Apply
         && next.automatic == Epoch(0)
+        && next.guards_since == 1
         && next.previous == [0; 32];
     fits.then_some(Demand::default())
         .ok_or("a register begins with the definition being applied".into())
@@ -140,7 +144,12 @@ fn applies(before: &AppState, next: &AppState) -> Result<Demand<'static>, String
     if before.phase != Phase::Idle {
         return Err(format!("epoch {} is in progress ({})", before.epoch, before.phase));
     }
+    let since = match next.definition.guarded_alike(&before.definition) {
+        true => before.guards_since,
+        false => next.revision,
+    };
     let fits = next.revision == before.revision.saturating_add(1)
+        && next.guards_since == since
         && next.epoch == before.epoch.next()
         && next.definition.name == before.definition.name
         && next.decision.kind == DecisionKind::Apply

@@ -322,6 +322,7 @@ impl Watch {
             advancing: self
                 .advanced
                 .is_some_and(|advanced| now.since(advanced) <= self.scale.window),
+            guard: None,
         }
     }
 }

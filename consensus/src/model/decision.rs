@@ -118,6 +118,9 @@ pub struct AppState {
     pub decision: Decision,
     /// The last epoch that the mesh decided by itself: what the cooldown is counted from. Zero for none.
     pub automatic: Epoch,
+    /// The revision at which the guards of the app's databases last changed: nothing is promoted before the active stack's
+    /// guards know it (PROTOCOL.md 0.1 g).
+    pub guards_since: u64,
     /// Who carries out the current phase.
     pub claim: Option<Claim>,
     /// The last writes, oldest first, at most [`OPERATION_MEMORY`].

@@ -159,6 +159,24 @@ pub struct Belief {
     pub database: Option<(DatabaseSight, Duration)>,
     /// Of a replica that was heard: has what it received advanced, or was its primary heard, within the window?
     pub advancing: bool,
+    /// Of a database with a guard: what the believer knows of that guard, by its own link with it.
+    pub guard: Option<GuardSight>,
+}
+
+/// What one agent knows first hand of a database's guard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuardSight {
+    /// How long ago it was last heard directly; an hour if never.
+    pub heard: Duration,
+    /// What it last said of its database.
+    pub health: Health,
+    /// Did it, by its last word or by this voter's own grant, hold a lease that may still run?
+    pub open: bool,
+}
+
+impl GuardSight {
+    /// What stands for a guard that was never heard.
+    pub const NEVER: Duration = Duration::from_secs(3600);
 }
 
 /// What an agent thinks of a target's health.

@@ -57,6 +57,11 @@ impl Voters {
         self.members.len() / 2 + 1
     }
 
+    /// Every voter.
+    pub fn everyone(&self) -> impl Iterator<Item = &Voter> {
+        self.members.iter()
+    }
+
     /// The voter with this store.
     pub fn by_acceptor(&self, acceptor: AcceptorId) -> Option<&Voter> {
         self.members.iter().find(|voter| voter.acceptor == acceptor)

@@ -177,6 +177,7 @@ impl Node {
                 ),
                 active,
                 automatic: Epoch(0),
+                guards_since: 1,
                 claim: None,
                 operations: Vec::new(),
                 previous: [0; 32],
@@ -204,6 +205,10 @@ impl Node {
             epoch,
             phase: Phase::Publishing,
             decision: self.decision(DecisionKind::Apply, epoch, stacks, &reason, now),
+            guards_since: match definition.guarded_alike(&current.definition) {
+                true => current.guards_since,
+                false => revision,
+            },
             claim: None,
             ..current.clone()
         })

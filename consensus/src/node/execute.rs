@@ -312,7 +312,7 @@ impl Node {
             Phase::Promoting => ended.then_some(Next::Publish),
             Phase::Publishing => ended.then_some(Next::Verify),
             Phase::Verifying => {
-                let own = self.judge.beliefs_of(&state.definition.name, now);
+                let own = self.beliefs_of(&state.definition.name, now);
                 let panel = self.panel(state, &own, now);
                 let seen = panel.serves(&state.active);
                 let applied =
@@ -324,7 +324,7 @@ impl Node {
 
     /// Do the voters see the active stack's databases down, as far as gossip tells?
     fn sees_dead(&self, state: &AppState, now: Moment) -> bool {
-        let own = self.judge.beliefs_of(&state.definition.name, now);
+        let own = self.beliefs_of(&state.definition.name, now);
         let panel = self.panel(state, &own, now);
         panel.count(&state.active, Aspect::Data).is_some_and(|count| count.verdict == Verdict::Down)
     }
@@ -414,7 +414,7 @@ impl Node {
             there.filter_map(|belief| belief.took).min()
         };
         let found = match *agent == self.config.agent {
-            true => took(&self.judge.beliefs_of(&state.definition.name, now)),
+            true => took(&self.beliefs_of(&state.definition.name, now)),
             false => self.hearsay.word(agent).and_then(|word| took(&word.beliefs)),
         };
         found.map_or(u32::MAX, |took| (took.as_millis() as u64).saturating_add(1).ilog2() / 2)

@@ -21,6 +21,7 @@ impl Node {
         it.automatic = (state.automatic != Epoch(0)).then_some((state.automatic, now));
         it.chosen = Some(known);
         self.judge.on_definition(&state.definition, now, &mut self.rng);
+        self.take_guard(app, now);
         self.take_up(app, now);
     }
 
@@ -85,6 +86,8 @@ impl Node {
         if state.phase != Phase::Idle {
             self.judge.hasten(app, now);
         }
+        self.take_guard(app, now);
+        self.guard(app, now);
         self.take_up(app, now);
         self.adopt(app, accepted);
     }

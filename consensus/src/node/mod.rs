@@ -9,6 +9,7 @@ mod compose;
 mod execute;
 mod initiate;
 mod learn;
+mod lease;
 mod panel;
 mod view;
 mod vote;
@@ -29,8 +30,9 @@ use crate::config::Mutant;
 use crate::evidence::KeyPair;
 use crate::gossip::{Hearsay, Membership, Peers};
 use crate::judge::{Judge, SelfCheck};
+use crate::lease::Grants;
 use crate::message::{Beliefs, Identity, Message, Pulse};
-use crate::model::{Abstention, AgentId, AppId, AppState, Ballot, OperationId};
+use crate::model::{Abstention, AgentId, AppId, AppState, Ballot, OperationId, StackId};
 use crate::moment::Moment;
 use crate::outbox::{Command, CommandId, Deadline, Input, Note, Outbox, Output};
 use crate::saved::{Entry, Saved};
@@ -61,6 +63,9 @@ pub struct Node {
     membership: Membership,
     peers: Peers,
     hearsay: Hearsay,
+    grants: Grants,
+    /// The stacks that another's lease may rest on this guard's word for.
+    vouching: BTreeSet<(AppId, StackId)>,
     apps: BTreeMap<AppId, App>,
     pulse_at: Moment,
     beliefs_at: Moment,
@@ -111,6 +116,8 @@ impl Node {
             membership: Membership::new(me, StdRng::seed_from_u64(rng.random())),
             peers: Peers::new(),
             hearsay: Hearsay::new(),
+            grants: Grants::new(Self::terms(&config), &saved.holders, now),
+            vouching: saved.vouching,
             apps: BTreeMap::new(),
             rng,
             out: Outbox::default(),
@@ -128,6 +135,13 @@ impl Node {
             wanted: (now, "the first pulse"),
             config,
         };
+        #[cfg(feature = "mutants")]
+        {
+            node.grants.keeps_no_account = node.broken(Mutant::TwoOutstanding);
+            if node.broken(Mutant::GrantForgottenAtRestart) {
+                node.grants.forget();
+            }
+        }
         node.out.push(Output::Save(Entry::Started { boot }));
         for (app, register) in saved.registers {
             node.apps.entry(app.clone()).or_default();
@@ -224,6 +238,7 @@ impl Node {
             Message::Ballot(message) => self.on_ballot(from, message, now),
             Message::Evidence(evidence) => self.on_evidence(from, *evidence, now),
             Message::Chosen { app, accepted } => self.learn(&app, accepted, now),
+            Message::Lease(message) => self.on_lease(from, message, now),
         }
     }
 
@@ -235,6 +250,7 @@ impl Node {
 
     fn on_pulse(&mut self, from: &AgentId, pulse: &Pulse, now: Moment) {
         self.peers.on_pulse(from, pulse, now);
+        self.dismiss(from, pulse, now);
         self.out.send(from, Message::Echo { sent: pulse.sent });
         // Whoever knows less is told: this is how a joiner and a healed partition catch up.
         let mut told = 0;
@@ -308,7 +324,10 @@ impl Node {
     fn pulse(&mut self, now: Moment) {
         let chosen = |(app, it): (&AppId, &App)| Some((app.clone(), it.chosen.as_ref()?.ballot));
         let working = |(app, it): (&AppId, &App)| Some((app.clone(), it.work.as_ref()?.token));
+        let (granted, open) = self.leases_said(now);
         let pulse = Pulse {
+            granted,
+            open,
             sent: now,
             instance: self.instance,
             region: self.config.region.clone(),
@@ -329,7 +348,8 @@ impl Node {
         if (state == self.beliefs_told && now < due) || state.is_empty() {
             return;
         }
-        let beliefs = self.judge.beliefs(now);
+        let mut beliefs = self.judge.beliefs(now);
+        self.sight_guards(&mut beliefs, now);
         self.beliefs_told = state;
         self.beliefs_at = now;
         self.beliefs_number += 1;

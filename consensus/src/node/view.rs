@@ -87,7 +87,7 @@ impl Node {
 
     fn app_view(&self, known: &Known, next: &str, now: Moment) -> AppView {
         let state = &*known.state;
-        let own = self.judge.beliefs_of(&state.definition.name, now);
+        let own = self.beliefs_of(&state.definition.name, now);
         let panel = self.panel(state, &own, now);
         let path = if state.definition.has_databases() { Path::Data } else { Path::Web };
         let stacks: Vec<_> = state

@@ -181,6 +181,7 @@ impl AppShape {
             address: format!("198.51.100.{}", index + 1),
             port: 5432,
             credential: name(DATABASE_CREDENTIAL),
+            guard: None,
         };
         Stack {
             name: stack.clone(),
