@@ -1,40 +1,57 @@
 //! What must survive: writes the core's records and syncs them. Knows nothing of what they mean.
 //!
-//! The data folder holds `log` (the records of [`consensus::saved`]), `evidence.key` (the secret half of a voter's
-//! evidence key) and `reserve` (a megabyte to give up on a full disk). One process holds the folder at a time, by a
-//! lock on the folder itself. What [`Store::append`] has returned `Ok` for is on disk; after an error nothing is
+//! The data folder holds `log` (the records of [`consensus::saved`]), `evidence.key` (a voter's acceptor id and the secret
+//! half of its evidence key) and `reserve` (a megabyte to give up on a full disk). One process holds the folder at a time,
+//! by a lock on the folder itself. What [`Store::append`] has returned `Ok` for is on disk; after an error nothing is
 //! known any more, the store takes no further records, and the process must end: the kernel marks pages clean whose
 //! write failed, so a second sync that succeeds says nothing (PROTOCOL.md A.6).
 //!
 //! For the same reason [`Store::open`] writes what it read anew and starts from that copy: what another run left in the
 //! page cache is never mistaken for what is on disk. A torn tail disappears by the same stroke.
 //!
-//! A voter whose log is damaged or gone does not vote again under its old id (rule R8). It is quarantined: the
-//! damaged log is kept beside, and a fresh one is born *without* an acceptor, so that what the mesh agreed is still
-//! there for DNS after a restart and every later start knows that this store may not vote.
+//! A voter whose log is damaged, gone or behind what the others saw of it does not vote again under its old id (rule R8):
+//! its log is kept beside, and a fresh store is born with an acceptor id and an evidence key of its own. Nobody counts
+//! that store until the voters take it in; until then `quarantine` says what became of the one before. What a whole old
+//! log knew to be chosen goes on into the fresh one, so that DNS is answered from it right after a restart; what it had
+//! promised does not.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use consensus::config::BallotStore;
 use consensus::model::{AgentId, MeshId, Voter};
-use consensus::saved::{self, Birth, COMPACT_BEYOND, Damage, Entry, Saved};
-use data_encoding::HEXLOWER;
-use ring::signature::{Ed25519KeyPair, KeyPair};
-use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
+use consensus::saved::{self, Birth, COMPACT_BEYOND, Damage, Entry, Saved, SavedRegister};
 
 use crate::clock;
-use crate::identity::write_secret;
+
+mod folder;
+mod key;
+mod quarantine;
+
+use folder::{failed, give_up_reserve, keep_aside, lock, make_folder, make_reserve, sync_folder};
+
+pub use folder::kept_aside;
+pub use key::{draw, evidence_key};
+pub use quarantine::Quarantine;
 
 const LOG: &str = "log";
-const SEED: &str = "evidence.key";
-const RESERVE: &str = "reserve";
-/// Enough for a restart on a full disk to write its log anew (PROTOCOL.md A.6).
-const RESERVE_BYTES: u64 = 1024 * 1024;
+const KEY: &str = "evidence.key";
 /// Beyond this a log was not written by us: compaction keeps it near its snapshot.
 const LOG_LIMIT: u64 = 1024 * 1024 * 1024;
+
+/// Whose folder it should be.
+#[derive(Clone, Copy, Debug)]
+pub struct Owner<'o> {
+    /// Of which mesh.
+    pub mesh: MeshId,
+    /// Of which agent.
+    pub agent: &'o AgentId,
+    /// Does its certificate say that it votes?
+    pub voter: bool,
+    /// What `voters.toml` says of it: the store it was made with.
+    pub bootstrap: Option<&'o Voter>,
+}
 
 /// An open data folder.
 #[derive(Debug)]
@@ -55,35 +72,11 @@ pub struct Store {
 pub struct Opened {
     /// Everything that survived.
     pub saved: Saved,
-    /// What makes this agent a voter, if it is one and may vote.
+    /// The store's id and key, of an agent whose certificate says that it votes. Whether it is counted is for the voters
+    /// to say.
     pub ballots: Option<BallotStore>,
-    /// Why an agent that should vote may not, or why an observer began anew.
+    /// Why there is a fresh store in the place of an earlier one; of a voter also if that was at an earlier start.
     pub quarantine: Option<Quarantine>,
-}
-
-/// Why a store may not vote any more.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Quarantine {
-    /// The log is wrong in a way that a crash does not explain.
-    #[error("the log is {what}; it is kept as `{}`", kept.display())]
-    Damaged {
-        /// What is wrong and where.
-        what: String,
-        /// Where the damaged log lies now.
-        kept: PathBuf,
-    },
-    /// There is no log though there must be one.
-    #[error("there is no log in `{}`", .0.display())]
-    Missing(PathBuf),
-    /// This log was begun without the right to vote.
-    #[error("the log in `{}` was begun after the voter's own was damaged or lost", .0.display())]
-    Reborn(PathBuf),
-    /// The log is another store's than the one the voters know.
-    #[error("the log in `{}` is of another store than `voters.toml` names for this agent", .0.display())]
-    OtherStore(PathBuf),
-    /// The evidence key is missing, or not the one that the voters know.
-    #[error("`{}` is missing or not the key that `voters.toml` names for this agent", .0.display())]
-    Key(PathBuf),
 }
 
 /// Why a store cannot be used.
@@ -106,6 +99,9 @@ pub enum StoreError {
         /// Whose it is.
         birth: Birth,
     },
+    /// The system gives no randomness.
+    #[error("the system gives no random numbers")]
+    Random,
     /// There is a store where one was to be made.
     #[error("there is a store in `{}` already: a store is made once and never again", .0.display())]
     Exists(PathBuf),
@@ -124,77 +120,87 @@ pub enum StoreError {
     Broken(PathBuf),
 }
 
-/// Makes a data folder: a voter's with its acceptor in `birth` and the seed of its evidence key, an observer's with
-/// neither.
+/// Makes a data folder that holds this: a voter's with its id in the birth and its key, an observer's with neither.
 ///
 /// # Errors
 /// If there is a store already, or the file system refuses.
-pub fn create(folder: &Path, birth: Birth, seed: Option<&[u8; 32]>) -> Result<(), StoreError> {
+pub fn create(
+    folder: &Path,
+    saved: &Saved,
+    ballots: Option<&BallotStore>,
+) -> Result<(), StoreError> {
     make_folder(folder)?;
     let _lock = lock(folder)?;
     if folder.join(LOG).exists() {
         return Err(StoreError::Exists(folder.to_owned()));
     }
-    if let Some(seed) = seed {
-        let path = folder.join(SEED);
-        write_secret(&path, format!("{}\n", HEXLOWER.encode(seed)).as_bytes())
-            .map_err(failed("write", &path))?;
+    if let Some(ballots) = ballots {
+        key::write(folder, ballots)?;
     }
-    let saved = Saved { birth: Some(birth), ..Saved::default() };
-    write_anew(folder, &saved).map(drop)
+    write_anew(folder, saved).map(drop)
 }
 
-/// The public half of the evidence key that grows from this seed: what `voters.toml` names.
-pub fn evidence_key(seed: &[u8; 32]) -> [u8; 32] {
-    let pair = Ed25519KeyPair::from_seed_unchecked(seed).expect("every 32 bytes are a seed");
-    pair.public_key().as_ref().try_into().expect("ed25519 keys have 32 bytes")
+/// What a store holds that was just made.
+pub fn newborn(mesh: MeshId, agent: &AgentId, ballots: Option<&BallotStore>) -> Saved {
+    let acceptor = ballots.map(|ballots| ballots.acceptor);
+    Saved { birth: Some(Birth { mesh, agent: agent.clone(), acceptor }), ..Saved::default() }
 }
 
 impl Store {
-    /// Opens the data folder of this agent; `voter` is what `voters.toml` says of it, if it is one.
+    /// Opens the data folder of this agent.
     ///
     /// # Errors
     /// If the folder is locked, somebody else's, or cannot be read or written. Damage is no error: see [`Opened`].
-    pub fn open(
-        folder: &Path,
-        mesh: MeshId,
-        agent: &AgentId,
-        voter: Option<&Voter>,
-    ) -> Result<(Self, Opened), StoreError> {
+    pub fn open(folder: &Path, owner: Owner<'_>) -> Result<(Self, Opened), StoreError> {
         make_folder(folder)?;
         let lock = lock(folder)?;
-        let newborn = || Saved {
-            birth: Some(Birth { mesh, agent: agent.clone(), acceptor: None }),
-            ..Saved::default()
-        };
-        let (saved, damage) = match read_log(folder)? {
-            Found::Whole(saved) => (saved, None),
-            Found::Missing if voter.is_some() => {
-                (newborn(), Some(Quarantine::Missing(folder.to_owned())))
-            }
-            Found::Missing => (newborn(), None),
-            Found::Damaged(damage) => {
-                let kept = keep_aside(folder)?;
-                (newborn(), Some(Quarantine::Damaged { what: damage.to_string(), kept }))
-            }
-        };
-        let birth = saved.birth.as_ref().expect("a log begins with its birth");
-        if (birth.mesh, &birth.agent) != (mesh, agent) {
-            return Err(StoreError::Foreign { folder: folder.to_owned(), birth: birth.clone() });
+        let found = read_log(folder)?;
+        if let Found::Whole(saved) = &found {
+            owned(folder, saved, owner)?;
         }
-        let (ballots, refused) = match voter {
-            Some(voter) if damage.is_none() => ballots(folder, birth, voter)?,
-            _ => (None, None),
-        };
-
+        // What is written below needs the room.
         give_up_reserve(folder)?;
+        let (saved, ballots, quarantine) = match (found, owner.voter) {
+            (Found::Whole(saved), false) => (saved, None, None),
+            (Found::Whole(saved), true) => match key_of(folder, &saved, owner)? {
+                Ok(ballots) => (saved, Some(ballots), quarantine::read(folder)?),
+                Err(why) => begin_anew(folder, owner, chosen_of(&saved), why)?,
+            },
+            // An observer keeps nothing that anybody relies on, and an agent that was enrolled later has no store yet.
+            (Found::Missing, _) => {
+                let why = owner.bootstrap.map(|_| Quarantine::Missing);
+                begin_anew(folder, owner, Saved::default(), why)?
+            }
+            (Found::Damaged(damage), _) => {
+                let why = Quarantine::Damaged(damage.to_string());
+                begin_anew(folder, owner, Saved::default(), Some(why))?
+            }
+        };
         let (log, next, bytes) = write_anew(folder, &saved)?;
         make_reserve(folder);
-        let opened = Opened { saved: saved.clone(), ballots, quarantine: damage.or(refused) };
+        let opened = Opened { saved: saved.clone(), ballots, quarantine };
         let folder = folder.to_owned();
         let compact_beyond = COMPACT_BEYOND.max(2 * bytes);
         let broken = false;
         Ok((Self { folder, _lock: lock, log, saved, next, bytes, compact_beyond, broken }, opened))
+    }
+
+    /// Takes this store out of the vote for good: the next start finds a fresh one in its place.
+    ///
+    /// # Errors
+    /// If the file system refuses; then the next start finds the old one, and is told once more.
+    pub fn quarantine(self, why: String) -> Result<(), StoreError> {
+        let birth = self.saved.birth.as_ref().expect("a log begins with its birth");
+        let owner = Owner {
+            mesh: birth.mesh,
+            agent: &birth.agent,
+            voter: birth.acceptor.is_some(),
+            bootstrap: None,
+        };
+        give_up_reserve(&self.folder)?;
+        let why = Some(Quarantine::Told(why));
+        let (saved, _, _) = begin_anew(&self.folder, owner, chosen_of(&self.saved), why)?;
+        write_anew(&self.folder, &saved).map(drop)
     }
 
     /// Makes these entries durable, in order, with one sync.
@@ -262,31 +268,59 @@ fn read_log(folder: &Path) -> Result<Found, StoreError> {
     })
 }
 
-/// What the voter votes with, or why it may not.
-fn ballots(
+fn owned(folder: &Path, saved: &Saved, owner: Owner<'_>) -> Result<(), StoreError> {
+    let birth = saved.birth.as_ref().expect("a log begins with its birth");
+    match (birth.mesh, &birth.agent) == (owner.mesh, owner.agent) {
+        true => Ok(()),
+        false => Err(StoreError::Foreign { folder: folder.to_owned(), birth: birth.clone() }),
+    }
+}
+
+/// What the voter votes with, or why it may not with this log; nothing, if it simply never had one to vote with.
+fn key_of(
     folder: &Path,
-    birth: &Birth,
-    voter: &Voter,
-) -> Result<(Option<BallotStore>, Option<Quarantine>), StoreError> {
-    let refused = match birth.acceptor {
-        None => Quarantine::Reborn(folder.to_owned()),
-        Some(acceptor) if acceptor != voter.acceptor => Quarantine::OtherStore(folder.to_owned()),
-        Some(acceptor) => {
-            let path = folder.join(SEED);
-            let seed = match crate::identity::read_limited(&path, 1024) {
-                Ok(text) => HEXLOWER.decode(text.trim_ascii()).ok(),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-                Err(error) => return Err(failed("read", &path)(error)),
-            };
-            match seed.and_then(|seed| <[u8; 32]>::try_from(seed).ok()) {
-                Some(seed) if evidence_key(&seed) == voter.key => {
-                    return Ok((Some(BallotStore { acceptor, seed }), None));
-                }
-                _ => Quarantine::Key(path),
-            }
-        }
+    saved: &Saved,
+    owner: Owner<'_>,
+) -> Result<Result<BallotStore, Option<Quarantine>>, StoreError> {
+    let Some(acceptor) = saved.birth.as_ref().and_then(|birth| birth.acceptor) else {
+        return Ok(Err(owner.bootstrap.map(|_| Quarantine::Observers)));
     };
-    Ok((None, Some(refused)))
+    let known = owner.bootstrap.filter(|voter| voter.acceptor == acceptor);
+    let right =
+        |ballots: &BallotStore| known.is_none_or(|voter| voter.key == evidence_key(&ballots.seed));
+    let found = key::read(folder, acceptor)?;
+    Ok(found.filter(right).ok_or(Some(Quarantine::Key)))
+}
+
+/// Begins a store in the place of whatever was there, with an id that never voted; `saved` is what goes on from the old.
+fn begin_anew(
+    folder: &Path,
+    owner: Owner<'_>,
+    saved: Saved,
+    why: Option<Quarantine>,
+) -> Result<(Saved, Option<BallotStore>, Option<Quarantine>), StoreError> {
+    let kept = keep_aside(folder)?;
+    if let Some(why) = &why {
+        quarantine::write(folder, why, kept.as_deref())?;
+    }
+    let ballots = if owner.voter { Some(draw()?) } else { None };
+    if let Some(ballots) = &ballots {
+        key::write(folder, ballots)?;
+    }
+    let birth = newborn(owner.mesh, owner.agent, ballots.as_ref()).birth;
+    // Later than every start of the store before: others follow the later of two runs. For that and nothing else.
+    let boot = saved.boot.max(clock::wall_ms() / 60_000);
+    Ok((Saved { birth, boot, ..saved }, ballots, why))
+}
+
+/// What a log knows to be chosen, without anything that it promised.
+fn chosen_of(saved: &Saved) -> Saved {
+    let registers = saved.registers.iter().filter(|(_, register)| register.chosen.is_some());
+    let registers = registers.map(|(id, register)| {
+        let chosen = register.chosen.clone();
+        (id.clone(), SavedRegister { chosen, ..SavedRegister::default() })
+    });
+    Saved { boot: saved.boot, registers: registers.collect(), ..Saved::default() }
 }
 
 /// Writes the shortest log that says this, durably, in the place of whatever log there is.
@@ -310,56 +344,6 @@ fn write_anew(folder: &Path, saved: &Saved) -> Result<(File, u64, usize), StoreE
     fs::rename(&new, &path).map_err(failed("rename", &new))?;
     sync_folder(folder)?;
     Ok((file, next, bytes.len()))
-}
-
-fn keep_aside(folder: &Path) -> Result<PathBuf, StoreError> {
-    let kept = folder.join(format!("log.damaged-{}", clock::wall_ms()));
-    let path = folder.join(LOG);
-    fs::rename(&path, &kept).map_err(failed("rename", &path))?;
-    sync_folder(folder)?;
-    Ok(kept)
-}
-
-fn make_folder(folder: &Path) -> Result<(), StoreError> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed("make", folder))
-}
-
-fn lock(folder: &Path) -> Result<File, StoreError> {
-    let file = File::open(folder).map_err(failed("open", folder))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::Locked(folder.to_owned())),
-        Err(errno) => Err(failed("lock", folder)(errno.into())),
-    }
-}
-
-fn sync_folder(folder: &Path) -> Result<(), StoreError> {
-    File::open(folder).and_then(|file| file.sync_all()).map_err(failed("sync", folder))
-}
-
-fn give_up_reserve(folder: &Path) -> Result<(), StoreError> {
-    let path = folder.join(RESERVE);
-    match fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(failed("remove", &path)(error))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Best effort: without it everything works but a restart on a full disk.
-fn make_reserve(folder: &Path) {
-    let path = folder.join(RESERVE);
-    let made = File::create(&path).and_then(|file| {
-        fallocate(&file, FallocateFlags::empty(), 0, RESERVE_BYTES).map_err(io::Error::from)
-    });
-    if let Err(error) = made {
-        tracing::warn!("no reserve for a full disk in `{}`: {error}", folder.display());
-    }
-}
-
-fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
-    move |source| StoreError::Io { doing, path: path.to_owned(), source }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::model::{
     Abstention, AcceptorId, AgentId, AppId, Ballot, Belief, CredentialId, Evidence, MeshId, Region,
-    StackId, Token,
+    RegisterId, StackId, Token,
 };
 use crate::moment::Moment;
 
@@ -99,8 +99,8 @@ pub enum Message {
     Evidence(Box<Evidence>),
     /// What was chosen.
     Chosen {
-        /// For which app.
-        app: AppId,
+        /// In which register.
+        register: RegisterId,
         /// Ballot and value.
         accepted: Accepted,
     },
@@ -157,8 +157,8 @@ pub struct Pulse {
     pub instance: u64,
     /// The region of its certificate.
     pub region: Region,
-    /// The highest ballot it knows to be chosen, for every app.
-    pub chosen: Vec<(AppId, Ballot)>,
+    /// The highest ballot it knows to be chosen, in every register.
+    pub chosen: Vec<(RegisterId, Ballot)>,
     /// The steps it is carrying out, so that nobody takes over.
     pub working: Vec<(AppId, Token)>,
     /// The credentials it holds.
@@ -203,7 +203,7 @@ pub struct BallotMessage {
     /// Under which set of voters.
     pub voters: u64,
     /// The register.
-    pub app: AppId,
+    pub register: RegisterId,
     /// The ballot it belongs to.
     pub ballot: Ballot,
     /// What it says.

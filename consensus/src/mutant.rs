@@ -26,8 +26,12 @@ mutants! {
     PromiseErased,
     /// A reply leaves before what it says is durable (invariant I6).
     SentBeforeSaved,
+    /// What a quorum's newest report says is taken for chosen, though it may not be (rule R7).
+    ReadNewest,
 
     // Who votes (A.4).
+    /// A store that lost its disk goes on under its old id (rule R8).
+    Amnesia,
 
     // Evidence and the rule (B.2 to B.5).
     /// Evidence is checked for the decision, not again before the point of no return (rule 2).

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec;
 use crate::message::Accepted;
-use crate::model::{AcceptorId, AgentId, AppId, Ballot, MeshId, StackId};
+use crate::model::{AcceptorId, AgentId, AppId, Ballot, MeshId, RegisterId, StackId};
 
 /// The most bytes one record may have.
 pub const RECORD_LIMIT: usize = codec::LIMIT;
@@ -35,21 +35,21 @@ pub enum Entry {
     /// A promise.
     Promised {
         /// The register.
-        app: AppId,
+        register: RegisterId,
         /// The ballot promised.
         ballot: Ballot,
     },
     /// An accepted value; promises its ballot, too.
     Accepted {
         /// The register.
-        app: AppId,
+        register: RegisterId,
         /// Ballot and value.
         accepted: Accepted,
     },
     /// A value known to be chosen: what DNS answers from after a restart.
     Chosen {
         /// The register.
-        app: AppId,
+        register: RegisterId,
         /// Ballot and value.
         accepted: Accepted,
     },
@@ -81,7 +81,7 @@ pub struct LastHolder {
 }
 
 /// Whose store this is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Birth {
     /// Of which mesh.
     pub mesh: MeshId,
@@ -92,7 +92,7 @@ pub struct Birth {
 }
 
 /// One register as an acceptor holds it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SavedRegister {
     /// The highest ballot promised; never below what was accepted (rule R3).
     pub promised: Ballot,
@@ -103,14 +103,14 @@ pub struct SavedRegister {
 }
 
 /// Everything that survived.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Saved {
     /// Whose store it is; absent only from a store that was never made.
     pub birth: Option<Birth>,
     /// How often the process started.
     pub boot: u64,
     /// The registers.
-    pub registers: BTreeMap<AppId, SavedRegister>,
+    pub registers: BTreeMap<RegisterId, SavedRegister>,
     /// To which stacks this voter granted leases last.
     pub holders: BTreeMap<AppId, LastHolder>,
     /// The stacks that another's lease may rest on this guard's word for.
@@ -123,17 +123,17 @@ impl Saved {
         match entry {
             Entry::Born(birth) => self.birth = Some(birth),
             Entry::Started { boot } => self.boot = boot,
-            Entry::Promised { app, ballot } => {
-                let register = self.registers.entry(app).or_default();
+            Entry::Promised { register, ballot } => {
+                let register = self.registers.entry(register).or_default();
                 register.promised = register.promised.max(ballot);
             }
-            Entry::Accepted { app, accepted } => {
-                let register = self.registers.entry(app).or_default();
+            Entry::Accepted { register, accepted } => {
+                let register = self.registers.entry(register).or_default();
                 register.promised = register.promised.max(accepted.ballot);
                 register.accepted = Some(accepted);
             }
-            Entry::Chosen { app, accepted } => {
-                self.registers.entry(app).or_default().chosen = Some(accepted);
+            Entry::Chosen { register, accepted } => {
+                self.registers.entry(register).or_default().chosen = Some(accepted);
             }
             Entry::Holder { app, last } => {
                 self.holders.insert(app, last);
@@ -150,16 +150,16 @@ impl Saved {
     /// The shortest log that replays to this.
     pub fn entries(&self) -> impl Iterator<Item = Entry> {
         let born = self.birth.clone().map(Entry::Born);
-        let registers = self.registers.iter().flat_map(|(app, register)| {
-            let accepted = register
+        let registers = self.registers.iter().flat_map(|(register, saved)| {
+            let accepted = saved
                 .accepted
                 .clone()
-                .map(|accepted| Entry::Accepted { app: app.clone(), accepted });
-            let chosen = register
+                .map(|accepted| Entry::Accepted { register: register.clone(), accepted });
+            let chosen = saved
                 .chosen
                 .clone()
-                .map(|accepted| Entry::Chosen { app: app.clone(), accepted });
-            let promised = Entry::Promised { app: app.clone(), ballot: register.promised };
+                .map(|accepted| Entry::Chosen { register: register.clone(), accepted });
+            let promised = Entry::Promised { register: register.clone(), ballot: saved.promised };
             accepted.into_iter().chain(chosen).chain([promised])
         });
         let holders = self.holders.iter();
@@ -275,7 +275,7 @@ mod tests {
     use crate::message::Value;
 
     fn log() -> (Vec<u8>, Saved) {
-        let app: AppId = "shop".parse().expect("a name");
+        let register = RegisterId::App("shop".parse().expect("a name"));
         let accepted =
             Accepted { ballot: Ballot { round: 3, instance: 9 }, value: Value::new(vec![1, 2, 3]) };
         let entries = [
@@ -285,18 +285,21 @@ mod tests {
                 acceptor: Some(AcceptorId(7)),
             }),
             Entry::Started { boot: 1 },
-            Entry::Promised { app: app.clone(), ballot: Ballot { round: 3, instance: 9 } },
-            Entry::Accepted { app: app.clone(), accepted: accepted.clone() },
-            Entry::Chosen { app: app.clone(), accepted },
+            Entry::Promised {
+                register: register.clone(),
+                ballot: Ballot { round: 3, instance: 9 },
+            },
+            Entry::Accepted { register: register.clone(), accepted: accepted.clone() },
+            Entry::Chosen { register, accepted },
             Entry::Holder {
-                app: app.clone(),
+                app: "shop".parse().expect("a name"),
                 last: LastHolder {
                     stack: "east".parse().expect("a name"),
                     acknowledged: BTreeMap::from([("g1".parse().expect("a name"), 2)]),
                 },
             },
             Entry::Vouching {
-                app,
+                app: "shop".parse().expect("a name"),
                 stack: "west".parse().expect("a name"),
                 vouching: true,
             },

@@ -15,7 +15,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
 
 use super::{BadCertificate, Member};
 use crate::config::MeshConfig;
@@ -197,8 +197,9 @@ fn unfit(path: &Path, source: rustls::Error) -> IdentityError {
 fn within_time(path: &Path, der: &[u8], wall_ms: u64) -> Result<(), IdentityError> {
     let (_, certificate) = X509Certificate::from_der(der).map_err(|_| no_certificate(path))?;
     let validity = certificate.validity();
-    let now = i64::try_from(wall_ms / 1000).unwrap_or(i64::MAX);
-    let (begins, ends) = (validity.not_before.timestamp(), validity.not_after.timestamp());
+    let now = wall_ms / 1000;
+    let seconds = |time: ASN1Time| u64::try_from(time.timestamp()).unwrap_or_default();
+    let (begins, ends) = (seconds(validity.not_before), seconds(validity.not_after));
     let path = path.to_owned();
     match (begins <= now, now <= ends) {
         (true, true) => Ok(()),
@@ -230,7 +231,9 @@ fn signed(
     }
 }
 
-fn date(seconds: i64) -> String {
+/// Seconds since 1970 as RFC 3339 has it.
+pub(crate) fn date(seconds: u64) -> String {
+    let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
     OffsetDateTime::from_unix_timestamp(seconds)
         .ok()
         .and_then(|date| date.format(&Rfc3339).ok())

@@ -102,7 +102,7 @@ pub fn voters_from_toml(text: &str) -> Result<Voters, VotersError> {
     if [names.len(), stores.len(), keys.len()].iter().any(|&distinct| distinct < members.len()) {
         return Err(wrong("two voters share an `agent`, an `acceptor` or a `key`".into()));
     }
-    Ok(Voters { mesh, version: typed.version, members })
+    Ok(Voters::stable(mesh, typed.version, members))
 }
 
 fn meant(at: usize, voter: &TypedVoter) -> Result<Voter, VotersError> {
@@ -158,7 +158,7 @@ mod tests {
             region: format!("r{n}").parse().expect("a name"),
             key: [n; 32],
         };
-        Voters { mesh: MeshId(77), version: 1, members: vec![voter(1), voter(2), voter(3)] }
+        Voters::stable(MeshId(77), 1, vec![voter(1), voter(2), voter(3)])
     }
 
     #[test]

@@ -239,7 +239,7 @@ mod tests {
     use super::*;
 
     fn greeting(instance: u64, version: u64) -> Greeting {
-        let voters = Voters { mesh: MeshId(1), version, members: Vec::new() };
+        let voters = Voters::stable(MeshId(1), version, Vec::new());
         Greeting::new(&voters, instance, "192.0.2.1:4790".into())
     }
 

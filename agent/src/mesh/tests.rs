@@ -1,7 +1,7 @@
 use std::time::Instant;
 
 use consensus::message::{Accepted, Value};
-use consensus::model::{AcceptorId, Ballot, MeshId, Voter};
+use consensus::model::{AcceptorId, Ballot, MeshId, RegisterId, Voter};
 use consensus::moment::Moment;
 use tokio::time::timeout;
 
@@ -23,7 +23,7 @@ fn voters(version: u64) -> Voters {
         region: "eu".parse().expect("a name"),
         key: [1; 32],
     };
-    Voters { mesh: MeshId(1), version, members: vec![voter] }
+    Voters::stable(MeshId(1), version, vec![voter])
 }
 
 fn identity(authority: &Authority, agent: &str) -> Identity {
@@ -137,7 +137,7 @@ fn echo() -> Message {
 fn chosen() -> Message {
     let ballot = Ballot { round: 3, instance: 9 };
     let accepted = Accepted { ballot, value: Value::new(vec![1, 2, 3]) };
-    Message::Chosen { app: "shop".parse().expect("a name"), accepted }
+    Message::Chosen { register: RegisterId::App("shop".parse().expect("a name")), accepted }
 }
 
 #[tokio::test]

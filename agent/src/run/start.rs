@@ -24,7 +24,7 @@ use crate::config::AgentConfig;
 use crate::identity::{Identity, IdentityError, Member, VotersError, read_voters};
 use crate::mesh::{Counters, Mesh, MeshError, Setup};
 use crate::probes::Probes;
-use crate::store::{Quarantine, Store, StoreError};
+use crate::store::{Opened, Owner, Quarantine, Store, StoreError};
 
 /// Inputs that wait for the loop. It takes one in microseconds, so a full queue means that it does not keep up, and
 /// then whoever feeds it waits.
@@ -46,7 +46,7 @@ pub struct Running {
     pub address: SocketAddr,
     /// What goes over its links.
     pub counters: Arc<Counters>,
-    /// Why it does not vote though its certificate says so, or that an observer began anew.
+    /// Why it began a fresh store in the place of an earlier one, now or at an earlier start.
     pub quarantine: Option<Quarantine>,
     stop: Option<oneshot::Sender<()>>,
     turning: JoinHandle<()>,
@@ -123,13 +123,16 @@ pub async fn start(config: &AgentConfig) -> Result<Running, StartError> {
     let identity = Identity::load(&config.mesh, clock::wall_ms())?;
     let member = identity.member.clone();
     let voters = read_voters(&config.mesh.voters)?;
-    let voter = role(config, &identity, &voters)?;
-    let (store, opened) =
-        Store::open(&config.data_dir, identity.mesh, &member.name, voter.as_ref())?;
-    if let Some(why) = &opened.quarantine {
-        let what = if member.voter { "does not vote" } else { "begins anew" };
-        tracing::error!(agent = %member.name, "{what}: {why}");
-    }
+    let owner = Owner {
+        mesh: identity.mesh,
+        agent: &member.name,
+        voter: member.voter,
+        bootstrap: bootstrap(config, &identity, &voters)?,
+    };
+    let (store, opened) = Store::open(&config.data_dir, owner)?;
+    let counted =
+        opened.ballots.as_ref().is_some_and(|own| voters.by_acceptor(own.acceptor).is_some());
+    tell(&member, &opened, counted);
 
     let (sender, inputs) = mpsc::channel(INPUTS);
     let mesh = Mesh::start(Setup {
@@ -145,8 +148,8 @@ pub async fn start(config: &AgentConfig) -> Result<Running, StartError> {
 
     let now = clock::now();
     let me = Config {
-        ballots: opened.ballots,
-        quarantined: member.voter && opened.quarantine.is_some(),
+        quarantined: member.voter && !counted,
+        ballots: opened.ballots.filter(|_| counted),
         credentials: config.credentials.keys().cloned().collect(),
         ..Config::observer(
             member.name.clone(),
@@ -183,33 +186,50 @@ pub async fn start(config: &AgentConfig) -> Result<Running, StartError> {
     Ok(Running { handle, member, mesh, address, counters, quarantine, stop, turning })
 }
 
-/// What the voters' file says of this agent, which must be what its certificate says.
-fn role(
+/// What the voters' file says of this agent: the store it was made with, if it was one of the first voters. Who votes by
+/// now is in the log.
+fn bootstrap<'v>(
     config: &AgentConfig,
     identity: &Identity,
-    voters: &Voters,
-) -> Result<Option<Voter>, StartError> {
+    voters: &'v Voters,
+) -> Result<Option<&'v Voter>, StartError> {
     let (path, member) = (config.mesh.voters.clone(), identity.member.clone());
     if voters.mesh != identity.mesh {
         let (found, expected) = (voters.mesh, identity.mesh);
         return Err(StartError::OtherMesh { path, found, expected });
     }
-    let voter = voters.by_agent(&member.name);
-    let said = match (voter, member.voter) {
-        (None, false) => return Ok(None),
-        (Some(voter), true) if voter.region == member.region => return Ok(Some(voter.clone())),
-        (Some(voter), true) => format!("that it is in `{}`", voter.region),
-        (Some(_), false) => "that it votes".into(),
-        (None, true) => "nothing of it".into(),
-    };
-    Err(StartError::OtherRole { path, member, said })
+    match voters.by_agent(&member.name).filter(|_| member.voter) {
+        Some(voter) if voter.region != member.region => {
+            let said = format!("that it is in `{}`", voter.region);
+            Err(StartError::OtherRole { path, member, said })
+        }
+        found => Ok(found),
+    }
+}
+
+/// Says what became of this agent's store, if anything did.
+fn tell(member: &Member, opened: &Opened, counted: bool) {
+    let name = &member.name;
+    match (&opened.quarantine, member.voter) {
+        (Some(why), true) if !counted => tracing::error!(
+            agent = %name,
+            "begins a fresh store and stands by until the voters take it in: {why}"
+        ),
+        (Some(why), false) => tracing::warn!(agent = %name, "begins a fresh store: {why}"),
+        (None, true) if !counted => {
+            tracing::warn!(agent = %name, "stands by: `quorate voters add {name}` lets it vote");
+        }
+        (Some(_) | None, _) => {}
+    }
 }
 
 impl Running {
     /// Tells systemd that the agent serves: to be called once everything listens.
     pub fn ready(&self) {
         let status = match &self.quarantine {
-            Some(why) if self.member.voter => format!("{}, does not vote: {why}", self.member),
+            Some(why) if self.member.voter => {
+                format!("{}, began a fresh store: {why}", self.member)
+            }
             _ => self.member.to_string(),
         };
         // Without systemd nobody listens.

@@ -71,6 +71,7 @@ fn shop() -> AppView {
         decision: decision_view(&shop_state(Phase::Promoting).decision),
         stacks: shop_stacks(),
         next: "fra-1 promotes orders on do-west, then moves shop.example.com there".into(),
+        lease: None,
         unready: vec!["a failover is in progress".into()],
     }
 }
@@ -163,6 +164,7 @@ fn blog() -> AppView {
             })
             .into(),
         next: "nothing: hetzner-falkenstein is up".into(),
+        lease: None,
         unready: Vec::new(),
     }
 }

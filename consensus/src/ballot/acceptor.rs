@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::message::{Accepted, BallotBody, Refusal, Value};
-use crate::model::{AcceptorId, AppId, Ballot};
+use crate::model::{AcceptorId, Ballot, RegisterId};
 use crate::saved::{Entry, Saved};
 
 /// A round this far beyond the one promised is corruption, not contention; following it would freeze the register for
@@ -23,7 +23,7 @@ pub type Change = (Option<Entry>, BallotBody);
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Acceptor {
     id: AcceptorId,
-    registers: BTreeMap<AppId, Register>,
+    registers: BTreeMap<RegisterId, Register>,
     /// Break rule R3, to show that a test notices.
     #[cfg(feature = "mutants")]
     pub erases_promises: bool,
@@ -47,10 +47,10 @@ impl Acceptor {
         let registers = saved
             .registers
             .iter()
-            .map(|(app, saved)| {
+            .map(|(id, saved)| {
                 let register =
                     Register { promised: saved.promised, accepted: saved.accepted.clone() };
-                (app.clone(), register)
+                (id.clone(), register)
             })
             .collect();
         Self {
@@ -67,26 +67,26 @@ impl Acceptor {
     }
 
     /// What it accepted last.
-    pub fn accepted(&self, app: &AppId) -> Option<&Accepted> {
-        self.registers.get(app)?.accepted.as_ref()
+    pub fn accepted(&self, id: &RegisterId) -> Option<&Accepted> {
+        self.registers.get(id)?.accepted.as_ref()
     }
 
     /// The highest ballot it promised.
-    pub fn promised(&self, app: &AppId) -> Ballot {
-        self.registers.get(app).map_or(Ballot::ZERO, |register| register.promised)
+    pub fn promised(&self, id: &RegisterId) -> Ballot {
+        self.registers.get(id).map_or(Ballot::ZERO, |register| register.promised)
     }
 
     /// Somebody asks for a promise.
-    pub fn on_prepare(&mut self, app: &AppId, ballot: Ballot) -> Change {
+    pub fn on_prepare(&mut self, id: &RegisterId, ballot: Ballot) -> Change {
         let acceptor = self.id;
-        if let Err(why) = self.in_bounds(app, ballot) {
+        if let Err(why) = self.in_bounds(id, ballot) {
             return (None, BallotBody::Refuse { acceptor, why });
         }
-        let register = self.registers.entry(app.clone()).or_default();
+        let register = self.registers.entry(id.clone()).or_default();
         let accepted = register.accepted.clone();
         if ballot > register.promised {
             register.promised = ballot;
-            let entry = Entry::Promised { app: app.clone(), ballot };
+            let entry = Entry::Promised { register: id.clone(), ballot };
             return (Some(entry), BallotBody::Promise { acceptor, accepted });
         }
         // The same message twice: harmless, because one ballot has at most one value (trap 11).
@@ -100,64 +100,67 @@ impl Acceptor {
     /// the same as a lost message, and so always safe.
     pub fn on_accept(
         &mut self,
-        app: &AppId,
+        id: &RegisterId,
         ballot: Ballot,
         value: Value,
         permit: impl FnOnce() -> Result<(), Refusal>,
     ) -> Change {
         let acceptor = self.id;
-        if ballot < self.promised(app) {
-            return (None, BallotBody::Nack { acceptor, promised: self.promised(app) });
+        if ballot < self.promised(id) {
+            return (None, BallotBody::Nack { acceptor, promised: self.promised(id) });
         }
-        if let Some(accepted) = self.accepted(app).filter(|it| it.ballot == ballot) {
+        if let Some(accepted) = self.accepted(id).filter(|it| it.ballot == ballot) {
             let body = match accepted.value == value {
                 true => BallotBody::Accepted { acceptor },
                 false => BallotBody::Refuse { acceptor, why: Refusal::TwoValues },
             };
             return (None, body);
         }
-        if let Err(why) = self.in_bounds(app, ballot).and_then(|()| permit()) {
+        if let Err(why) = self.in_bounds(id, ballot).and_then(|()| permit()) {
             return (None, BallotBody::Refuse { acceptor, why });
         }
         let accepted = Accepted { ballot, value };
-        let register = self.registers.entry(app.clone()).or_default();
+        let register = self.registers.entry(id.clone()).or_default();
         register.promised = ballot;
         #[cfg(feature = "mutants")]
         if self.erases_promises {
             register.promised = Ballot::ZERO;
         }
         register.accepted = Some(accepted.clone());
-        let entry = Entry::Accepted { app: app.clone(), accepted };
+        let entry = Entry::Accepted { register: id.clone(), accepted };
         (Some(entry), BallotBody::Accepted { acceptor })
     }
 
     /// Is this a register, and a round, that a sound mesh comes to?
-    fn in_bounds(&self, app: &AppId, ballot: Ballot) -> Result<(), Refusal> {
-        if ballot.round > self.promised(app).round.saturating_add(ROUND_LEAP) {
+    fn in_bounds(&self, id: &RegisterId, ballot: Ballot) -> Result<(), Refusal> {
+        if ballot.round > self.promised(id).round.saturating_add(ROUND_LEAP) {
             return Err(Refusal::Malformed(format!("round {} leaps too far", ballot.round)));
         }
-        match self.registers.contains_key(app) || self.registers.len() < REGISTERS_MOST {
+        let known = *id == RegisterId::Voters || self.registers.contains_key(id);
+        match known || self.registers.len() < REGISTERS_MOST {
             true => Ok(()),
             false => Err(Refusal::Malformed(format!("there are {REGISTERS_MOST} apps already"))),
         }
     }
 
     /// Somebody asks what was accepted last. Writes nothing.
-    pub fn on_observe(&self, app: &AppId) -> BallotBody {
-        BallotBody::Observed { acceptor: self.id, accepted: self.accepted(app).cloned() }
+    pub fn on_observe(&self, id: &RegisterId) -> BallotBody {
+        BallotBody::Observed { acceptor: self.id, accepted: self.accepted(id).cloned() }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::AppId;
 
     fn ballot(round: u64) -> Ballot {
         Ballot { round, instance: 1 }
     }
 
-    fn acceptor() -> (Acceptor, AppId) {
-        (Acceptor::new(AcceptorId(1), &Saved::default()), "shop".parse().unwrap())
+    fn acceptor() -> (Acceptor, RegisterId) {
+        let app: AppId = "shop".parse().expect("a name");
+        (Acceptor::new(AcceptorId(1), &Saved::default()), RegisterId::App(app))
     }
 
     fn value(text: &str) -> Value {

@@ -49,8 +49,7 @@ pub enum Tally {
 
 fn tally(voters: &Voters, agree: &BTreeSet<AcceptorId>, against: &BTreeSet<AcceptorId>) -> Tally {
     let possible: BTreeSet<_> = voters
-        .members
-        .iter()
+        .all()
         .map(|voter| voter.acceptor)
         .filter(|acceptor| !against.contains(acceptor) || agree.contains(acceptor))
         .collect();
@@ -86,10 +85,12 @@ impl Current {
         };
         let witnesses = having(&|found| found == ballot);
         let others = having(&|found| found != ballot);
-        match tally(voters, &witnesses, &others) {
-            Tally::Won => Certainty::Chosen,
-            Tally::Pending => Certainty::Possible,
-            Tally::Lost => Certainty::Unchosen,
+        let possible = voters.all().map(|voter| voter.acceptor);
+        let possible = possible.filter(|acceptor| !others.contains(acceptor)).collect();
+        match (voters.quorum(&witnesses), voters.may_have_chosen(&possible)) {
+            (true, _) => Certainty::Chosen,
+            (false, true) => Certainty::Possible,
+            (false, false) => Certainty::Unchosen,
         }
     }
 }
@@ -212,7 +213,7 @@ mod tests {
                 key: [0; 32],
             })
             .collect();
-        Voters { mesh: MeshId(1), version: 1, members }
+        Voters::stable(MeshId(1), 1, members)
     }
 
     fn accepted(round: u64) -> Option<Accepted> {

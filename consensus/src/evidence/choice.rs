@@ -1,15 +1,19 @@
 //! Whether to move, and where to: the last line of PROTOCOL.md B.5, evaluated alike by proposer and acceptors.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::panel::{Aspect, Panel};
+use super::panel::{Aspect, Panel, Witness};
 use crate::model::{
-    Candidate, DatabaseSight, Fencing, Health, Stack, StackId, TargetId, TargetName, Verdict,
+    AgentId, Candidate, Database, DatabaseSight, Fencing, Health, Stack, StackId, TargetId,
+    TargetName, Verdict,
 };
 
 /// A standby is better only if nearly everybody reaches it, and far more than reach the active stack.
 const REACH: f64 = 0.9;
 const REACH_AHEAD: f64 = 0.4;
+/// A guard that was last heard longer ago than this may be gone.
+const GUARD_HEARD_WITHIN: Duration = Duration::from_secs(5);
 /// A replica that heard from its primary no longer ago than this, before the primary fell silent, has a known loss.
 const STREAMED_WITHIN: Duration = Duration::from_secs(30);
 
@@ -102,7 +106,7 @@ impl Panel<'_> {
 
     /// Is the active stack down, and what must move because of it?
     fn cause(&self, active: &StackId) -> Result<(Path, String), String> {
-        let n = self.voters.members.len();
+        let (n, _) = self.numbers();
         let verdict = |count: &Option<super::Count>| count.as_ref().map(|count| count.verdict);
         let words = |what: &str, count: &super::Count| {
             format!(
@@ -129,7 +133,7 @@ impl Panel<'_> {
                 )),
                 None => Ok((Path::Data, words("database", &data))),
             },
-            (Some(Verdict::Down), _) if data.up.len() >= self.majority => {
+            (Some(Verdict::Down), _) if self.majority(&data.up) => {
                 Ok((Path::Data, words("web", &web.expect("it has a verdict"))))
             }
             (Some(Verdict::Down), _) => Err(format!(
@@ -146,14 +150,13 @@ impl Panel<'_> {
 
     /// Why a count does not suffice, in words.
     fn standing(&self, stack: &StackId, count: &super::Count) -> String {
-        let (down, up, n) = (count.down.len(), count.up.len(), self.voters.members.len());
+        let ((n, needed), down, up) = (self.numbers(), count.down.len(), count.up.len());
         if down == 0 {
             return format!("{stack} stands: nobody whose word counts sees it down");
         }
-        if down < self.majority {
+        if !self.majority(&count.down) {
             return format!(
-                "{stack} stands: {down} of {n} voters see it down, {} are needed",
-                self.majority
+                "{stack} stands: {down} of {n} voters see it down, {needed} are needed"
             );
         }
         if count.regions < self.regions {
@@ -195,14 +198,14 @@ impl Panel<'_> {
                     })
                 })
             };
-            self.healthy().filter(qualified).count()
+            self.healthy().filter(qualified).map(|it| it.agent.clone()).collect::<BTreeSet<_>>()
         };
-        let n = self.voters.members.len();
-        let mut require = |what: String, seen: usize| {
-            if seen < self.majority {
+        let (n, needed) = self.numbers();
+        let mut require = |what: String, seen: BTreeSet<AgentId>| {
+            if !self.majority(&seen) {
+                let seen = seen.len();
                 reasons.push(format!(
-                    "{what} long enough up for {seen} of {n} voters, {} are needed",
-                    self.majority
+                    "{what} long enough up for {seen} of {n} voters, {needed} are needed"
                 ));
             }
         };
@@ -219,7 +222,8 @@ impl Panel<'_> {
     }
 
     fn unfit_data(&self, stack: &Stack, active: &StackId, within_budget: bool) -> Vec<String> {
-        if self.definition.data.fencing == Fencing::Required {
+        if self.definition.data.fencing == Fencing::Required && !self.definition.is_guarded(active)
+        {
             return vec![
                 "no guard proves that the old primary is fenced, and `fencing` is `required`"
                     .into(),
@@ -236,7 +240,32 @@ impl Panel<'_> {
             self.follows(name, standby, primary)?;
             if within_budget { self.within_budget(name, standby, primary, age) } else { Ok(()) }
         };
-        stack.databases.iter().filter_map(|database| judge(&database.name).err()).collect()
+        let databases = stack.databases.iter();
+        databases
+            .flat_map(|database| [judge(&database.name), self.guard_heard(&stack.name, database)])
+            .filter_map(Result::err)
+            .collect()
+    }
+
+    /// A database whose guard is silent would take no writes.
+    fn guard_heard(&self, stack: &StackId, database: &Database) -> Result<(), String> {
+        let Some(guard) = &database.guard else { return Ok(()) };
+        let target = self.target(stack, &database.name);
+        let hears = |witness: &&Witness<'_>| {
+            let mut beliefs = witness.beliefs.iter().filter(|belief| belief.target == target);
+            beliefs.any(|it| it.guard.as_ref().is_some_and(|it| it.heard <= GUARD_HEARD_WITHIN))
+        };
+        let hearing: BTreeSet<AgentId> =
+            self.healthy().filter(hears).map(|witness| witness.agent.clone()).collect();
+        match self.voters.majority_of(&hearing) {
+            true => Ok(()),
+            false => Err(format!(
+                "the guard of {}, {guard}, is heard by {} of {} voters",
+                database.name,
+                hearing.len(),
+                self.voters.agents().len()
+            )),
+        }
     }
 
     fn recalled(&self, name: &TargetName) -> Option<&Candidate> {

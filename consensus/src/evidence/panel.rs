@@ -49,8 +49,8 @@ pub struct Panel<'a> {
     pub(super) definition: &'a Definition,
     pub(super) voters: &'a Voters,
     pub(super) witnesses: BTreeMap<&'a AgentId, Witness<'a>>,
-    /// How many votes a majority is; only a mutant asks for fewer.
-    pub(super) majority: usize,
+    /// How many votes are a majority, in a mutant that counts them itself; otherwise that is for the voters to say.
+    enough: Option<usize>,
     pub(super) regions: usize,
     /// What a decision in progress knew of its standbys, for when no witness has seen their primary since.
     pub(super) recalled: &'a [Candidate],
@@ -69,7 +69,7 @@ impl<'a> Panel<'a> {
             .map(|witness| (witness.agent, witness))
             .collect();
         let regions = definition.regions.min(voters.regions().len());
-        Self { definition, voters, witnesses, majority: voters.majority(), regions, recalled: &[] }
+        Self { definition, voters, witnesses, enough: None, regions, recalled: &[] }
     }
 
     /// Goes by what a decision in progress knew, where no witness has seen a primary: all agents may have been restarted
@@ -96,13 +96,23 @@ impl<'a> Panel<'a> {
     /// Breaks rule 9: a majority of those who answered is enough.
     #[cfg(feature = "mutants")]
     pub fn count_only_reporting(&mut self) {
-        self.majority = self.healthy().count() / 2 + 1;
+        self.enough = Some(self.healthy().count() / 2 + 1);
     }
 
     /// Breaks the rule of regions: one is enough.
     #[cfg(feature = "mutants")]
     pub fn forget_regions(&mut self) {
         self.regions = 1;
+    }
+
+    /// Are these more than half of all voters?
+    pub(super) fn majority(&self, agents: &BTreeSet<AgentId>) -> bool {
+        self.enough.map_or_else(|| self.voters.majority_of(agents), |enough| agents.len() >= enough)
+    }
+
+    /// How many voters there are, and how many of them are needed: for words.
+    pub(super) fn numbers(&self) -> (usize, usize) {
+        (self.voters.agents().len(), self.enough.unwrap_or_else(|| self.voters.needed()))
     }
 
     /// Witnesses whose word counts.
@@ -128,7 +138,7 @@ impl<'a> Panel<'a> {
             let down: Vec<_> = self.saying(stack, targets, aspect, Health::Down).collect();
             let regions = down.iter().map(|(_, region)| region).collect::<BTreeSet<_>>().len();
             let down: BTreeSet<_> = down.into_iter().map(|(agent, _)| agent).collect();
-            let verdict = self.verdict(down.len(), regions, up.len());
+            let verdict = self.verdict(&down, regions, &up);
             Count { down, up: up.clone(), regions, verdict }
         });
         counts.max_by_key(|count| (count.verdict == Verdict::Down, count.down.len()))
@@ -157,10 +167,9 @@ impl<'a> Panel<'a> {
     }
 
     /// Asymmetric on purpose: up by a few blocks, down by a minority does nothing (PROTOCOL.md B.5, after Route 53).
-    fn verdict(&self, down: usize, regions: usize, up: usize) -> Verdict {
-        let few = self.voters.members.len().saturating_sub(self.majority) / 2;
-        match (down >= self.majority, regions >= self.regions, up <= few) {
-            (true, true, true) => Verdict::Down,
+    fn verdict(&self, down: &BTreeSet<AgentId>, regions: usize, up: &BTreeSet<AgentId>) -> Verdict {
+        match (self.majority(down), regions >= self.regions, self.voters.blocked_by(up)) {
+            (true, true, false) => Verdict::Down,
             (true, _, _) => Verdict::Contested,
             (false, _, _) => Verdict::Standing,
         }
@@ -213,7 +222,7 @@ impl<'a> Panel<'a> {
 
     /// Does a majority see all of a stack up?
     pub fn stands(&self, stack: &StackId) -> bool {
-        self.deciding(stack).into_iter().flatten().all(|count| count.up.len() >= self.majority)
+        self.deciding(stack).into_iter().flatten().all(|count| self.majority(&count.up))
     }
 
     /// And do its databases take writes?

@@ -21,7 +21,7 @@ fn voters() -> Voters {
         region: region.parse().unwrap(),
         key: KeyPair::from_seed(&[n as u8; 32]).public(),
     });
-    Voters { mesh: MeshId(1), version: 1, members: members.collect() }
+    Voters::stable(MeshId(1), 1, members.collect())
 }
 
 fn endpoint() -> Endpoint {

@@ -23,6 +23,10 @@ pub struct Demand<'a> {
     pub evidence: Option<&'a Certificate>,
     /// That enough time has passed since the last automatic decision.
     pub cooldown: bool,
+    /// That the old stack's guards know every database that could be promoted.
+    pub acknowledged: bool,
+    /// And that no lease may still run but of the stack that is promoted.
+    pub unleased: bool,
 }
 
 /// How sure it is that the *phase* of a value was chosen, given how sure it is of the value accepted at `at`. A later claim
@@ -133,8 +137,9 @@ fn repeats(state: &AppState, certainty: Certainty) -> Result<Demand<'static>, St
         Phase::Publishing => !needs_evidence_first(state),
         Phase::Fencing | Phase::Promoting => false,
     };
+    let unleased = state.phase == Phase::Promoting;
     match harmless || certainty == Certainty::Chosen {
-        true => Ok(Demand::default()),
+        true => Ok(Demand { unleased, ..Demand::default() }),
         false => Err(format!("{} is not completed unseen", state.phase)),
     }
 }
@@ -206,7 +211,8 @@ fn carries_on<'a>(
             "the active stack cannot change between {} and {}",
             before.phase, next.phase
         )),
-        false => Ok(demand),
+        // The point of no return, and every later claim of it: on the acceptor's own clock, each time (PROTOCOL.md C.2).
+        false => Ok(Demand { unleased: next.phase == Phase::Promoting, ..demand }),
     }
 }
 
@@ -244,6 +250,7 @@ fn decides<'a>(
             begins(before, next, phase)?;
             Ok(Demand {
                 cooldown: plan::is_automatic(decision.kind),
+                acknowledged: phase == Phase::Fencing,
                 ..behind(decision, decision.first.as_ref())?
             })
         }
@@ -305,7 +312,7 @@ fn behind<'a>(
 ) -> Result<Demand<'a>, String> {
     match (plan::is_automatic(decision.kind), certificate) {
         (false, _) => Ok(Demand::default()),
-        (true, Some(_)) => Ok(Demand { evidence: certificate, cooldown: false }),
+        (true, Some(_)) => Ok(Demand { evidence: certificate, ..Demand::default() }),
         (true, None) => Err("it has no evidence".into()),
     }
 }
@@ -318,6 +325,10 @@ fn fenced(next: &AppState) -> Result<(), String> {
     let names: BTreeSet<_> = old.iter().map(|database| &database.name).collect();
     if names != decision.fence.keys().collect() {
         return Err("it does not say what is known of every old primary".into());
+    }
+    let guess = old.iter().find(|it| it.guard.is_none() && decision.fence[&it.name].proven);
+    if let Some(database) = guess {
+        return Err(format!("nothing can prove {} fenced: it has no guard", database.name));
     }
     let proven = decision.fence.values().all(|fence| fence.proven);
     if next.definition.data.fencing == Fencing::Required && !proven {

@@ -86,12 +86,12 @@ impl Peers {
         peer.granted.clear();
         for said in &pulse.granted {
             let end = now + said.left;
-            let (_, until) = peer.granted.entry(said.app.clone()).or_insert((said.stack.clone(), end));
+            let (_, until) =
+                peer.granted.entry(said.app.clone()).or_insert((said.stack.clone(), end));
             *until = end.max(*until);
         }
         let mine = pulse.open.iter().filter(|said| said.guard == *agent);
-        peer.open =
-            mine.map(|it| ((it.app.clone(), it.stack.clone()), now + it.left)).collect();
+        peer.open = mine.map(|it| ((it.app.clone(), it.stack.clone()), now + it.left)).collect();
     }
 
     /// A guard said that it is shut.

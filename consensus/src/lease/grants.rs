@@ -49,7 +49,11 @@ impl Grants {
     /// As the store knows them. What was granted before this start may still run: until it cannot, it does.
     pub fn new(terms: Terms, saved: &BTreeMap<AppId, LastHolder>, now: Moment) -> Self {
         let granted = |last: &LastHolder| Granted {
-            until: last.acknowledged.keys().map(|guard| (guard.clone(), now + terms.kept)).collect(),
+            until: last
+                .acknowledged
+                .keys()
+                .map(|guard| (guard.clone(), now + terms.kept))
+                .collect(),
             last: last.clone(),
         };
         let apps = saved.iter().map(|(app, last)| (app.clone(), granted(last))).collect();

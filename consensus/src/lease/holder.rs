@@ -93,7 +93,8 @@ impl Holder {
 
     /// Is there so little left of the majority's lease that the candidates should be asked, too?
     pub fn wants_vouchers(&self, now: Moment) -> bool {
-        self.open > now && self.leased.since(now) < self.terms.lease.saturating_sub(self.terms.renew * 2)
+        self.open > now
+            && self.leased.since(now) < self.terms.lease.saturating_sub(self.terms.renew * 2)
     }
 
     /// A voter granted a renewal. Returns until when the door may stay open, if that is longer than before.

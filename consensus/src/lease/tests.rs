@@ -24,7 +24,7 @@ fn voters(n: u128) -> Voters {
         region: name("r"),
         key: [0; 32],
     };
-    Voters { mesh: MeshId(1), version: 1, members: (0..n).map(member).collect() }
+    Voters::stable(MeshId(1), 1, (0..n).map(member).collect())
 }
 
 /// `at guard stack writer → granted?` one line each, on one voter.

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{AgentId, Region};
+use super::{AgentId, AppId, Region};
 
 /// One mesh, told apart from every other: drawn at random by `quorate init`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -40,52 +40,129 @@ pub struct Voter {
     pub key: [u8; 32],
 }
 
-/// The agreed set of voters.
+/// The agreed set of voters: one set, or two while it changes. Whoever counts asks here, so that both are heard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Voters {
     /// The mesh they vote in.
     pub mesh: MeshId,
     /// Grows by one with every change; every ballot message carries it.
     pub version: u64,
-    /// The voters, in the order of their agents' names.
+    /// The voters, in the order of their agents' names; while joint, those that were.
     pub members: Vec<Voter>,
+    /// While joint, those that will be; empty otherwise.
+    pub joining: Vec<Voter>,
 }
 
 impl Voters {
-    /// The smallest number that is more than half of *all* voters (PROTOCOL.md rule 9).
-    pub fn majority(&self) -> usize {
-        self.members.len() / 2 + 1
+    /// A set that is not changing.
+    pub fn stable(mesh: MeshId, version: u64, members: Vec<Voter>) -> Self {
+        Self { mesh, version, members, joining: Vec::new() }
     }
 
-    /// Every voter.
-    pub fn everyone(&self) -> impl Iterator<Item = &Voter> {
-        self.members.iter()
+    /// Is it changing?
+    pub fn joint(&self) -> bool {
+        !self.joining.is_empty()
+    }
+
+    /// The sets that each have to agree.
+    fn sets(&self) -> impl Iterator<Item = &[Voter]> {
+        [&self.members[..], &self.joining[..]].into_iter().filter(|set| !set.is_empty())
+    }
+
+    /// Every store that votes, once.
+    pub fn all(&self) -> impl Iterator<Item = &Voter> {
+        let known = |voter: &Voter| self.members.iter().any(|it| it.acceptor == voter.acceptor);
+        self.members.iter().chain(self.joining.iter().filter(move |voter| !known(voter)))
+    }
+
+    /// Every agent that votes, once; one that is replaced by itself holds two stores meanwhile.
+    pub fn agents(&self) -> BTreeSet<&AgentId> {
+        self.all().map(|voter| &voter.agent).collect()
+    }
+
+    /// How many votes are needed, for words: of the larger set while there are two.
+    pub fn needed(&self) -> usize {
+        self.sets().map(majority).max().unwrap_or(usize::MAX)
     }
 
     /// The voter with this store.
     pub fn by_acceptor(&self, acceptor: AcceptorId) -> Option<&Voter> {
-        self.members.iter().find(|voter| voter.acceptor == acceptor)
+        self.all().find(|voter| voter.acceptor == acceptor)
     }
 
-    /// The voter that is this agent.
+    /// The voter that is this agent; by its new store, while that replaces its old one.
     pub fn by_agent(&self, agent: &AgentId) -> Option<&Voter> {
-        self.members.iter().find(|voter| voter.agent == *agent)
+        self.joining.iter().chain(&self.members).find(|voter| voter.agent == *agent)
     }
 
-    /// Do these stores make a quorum? Counts distinct ids of the current set, never connections (trap 9).
+    /// Do these stores make a quorum? Counts distinct ids of the current sets, never connections (trap 9).
     pub fn quorum(&self, acceptors: &BTreeSet<AcceptorId>) -> bool {
-        let counted =
-            self.members.iter().filter(|voter| acceptors.contains(&voter.acceptor)).count();
-        counted >= self.majority()
+        self.each_set(|voter| acceptors.contains(&voter.acceptor))
+    }
+
+    /// Can these stores have chosen a value? Under two sets that was enough before the second came: whoever voted while
+    /// there was only the first needed no more (PROTOCOL.md A.4).
+    pub fn may_have_chosen(&self, acceptors: &BTreeSet<AcceptorId>) -> bool {
+        let counted = self.members.iter().filter(|voter| acceptors.contains(&voter.acceptor));
+        counted.count() >= majority(&self.members)
+    }
+
+    /// Are these agents more than half of *all* voters (PROTOCOL.md rule 9)?
+    pub fn majority_of(&self, agents: &BTreeSet<AgentId>) -> bool {
+        self.each_set(|voter| agents.contains(&voter.agent))
+    }
+
+    /// Are these agents more than half of what could still outvote a majority? A few that see a target up block its fall
+    /// (PROTOCOL.md B.5).
+    pub fn blocked_by(&self, agents: &BTreeSet<AgentId>) -> bool {
+        let blocks = |set: &[Voter]| {
+            let counted = set.iter().filter(|voter| agents.contains(&voter.agent)).count();
+            counted > (set.len() - majority(set)) / 2
+        };
+        self.sets().any(blocks)
+    }
+
+    fn each_set(&self, counts: impl Fn(&Voter) -> bool) -> bool {
+        let agrees = |set: &[Voter]| set.iter().filter(|it| counts(it)).count() >= majority(set);
+        !self.members.is_empty() && self.sets().all(agrees)
     }
 
     /// The regions voters live in, with how many live in each.
     pub fn regions(&self) -> BTreeMap<&Region, usize> {
         let mut regions = BTreeMap::new();
-        for voter in &self.members {
+        for voter in self.all() {
             *regions.entry(&voter.region).or_default() += 1;
         }
         regions
+    }
+}
+
+/// The smallest number that is more than half.
+fn majority(set: &[Voter]) -> usize {
+    set.len() / 2 + 1
+}
+
+/// One of the registers that every store of ballots keeps.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum RegisterId {
+    /// Who votes.
+    Voters,
+    /// The state of an app.
+    App(AppId),
+}
+
+impl From<&AppId> for RegisterId {
+    fn from(app: &AppId) -> Self {
+        Self::App(app.clone())
+    }
+}
+
+impl fmt::Display for RegisterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Voters => f.pad("the voters"),
+            Self::App(app) => app.fmt(f),
+        }
     }
 }
 
@@ -108,5 +185,50 @@ mod hexadecimal {
             }
             false => u128::deserialize(from),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn voters(old: &[u128], new: &[u128]) -> Voters {
+        let set = |ids: &[u128]| ids.iter().map(|id| voter(*id)).collect();
+        Voters { mesh: MeshId(1), version: 1, members: set(old), joining: set(new) }
+    }
+
+    fn voter(id: u128) -> Voter {
+        Voter {
+            acceptor: AcceptorId(id),
+            agent: format!("a{id}").parse().expect("a name"),
+            region: "r1".parse().expect("a name"),
+            key: [0; 32],
+        }
+    }
+
+    #[test]
+    fn while_joint_a_quorum_is_one_of_each_set() {
+        let joint = voters(&[1, 2, 3], &[2, 3, 4, 5, 6]);
+        for (ids, quorum, may_have_chosen) in [
+            (&[1, 2][..], false, true),
+            (&[1, 2, 3], false, true),
+            (&[2, 3, 4], true, true),
+            (&[3, 4, 5, 6], false, false),
+            (&[4, 5, 6], false, false),
+            (&[1, 3, 4, 5], true, true),
+        ] {
+            let stores = ids.iter().map(|id| AcceptorId(*id)).collect();
+            let agents = ids.iter().map(|id| voter(*id).agent).collect();
+            assert_eq!(joint.quorum(&stores), quorum, "{ids:?}");
+            assert_eq!(joint.majority_of(&agents), quorum, "{ids:?}");
+            assert_eq!(joint.may_have_chosen(&stores), may_have_chosen, "{ids:?}");
+        }
+        assert_eq!(joint.all().count(), 6);
+    }
+
+    #[test]
+    fn nobody_is_no_quorum() {
+        assert!(!voters(&[], &[]).quorum(&BTreeSet::new()));
+        assert!(!voters(&[1], &[]).quorum(&BTreeSet::new()));
     }
 }

@@ -7,17 +7,17 @@ use std::time::Duration;
 use rand::RngExt;
 
 use super::Node;
-use super::compose::{Composed, Intent};
+use super::compose::{Composed, Intent, Next};
 use crate::ballot::{Accepting, Current, Preparing, Tally};
 use crate::codec;
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
 use crate::evidence::sift;
 use crate::failover::chain;
-use crate::message::{Accepted, BallotBody, BallotMessage, Message, VALUE_LIMIT, Value};
+use crate::message::{Accepted, BallotBody, BallotMessage, Message, Refusal, VALUE_LIMIT, Value};
 use crate::model::{
     AcceptorId, AgentId, AppId, AppState, Ballot, Certainty, Certificate, Evidence, OperationId,
-    Voters,
+    RegisterId, Voters,
 };
 use crate::moment::Moment;
 use crate::outbox::{Answer, Deadline, Note, Output};
@@ -43,6 +43,8 @@ pub struct Attempt {
     refusals: BTreeSet<String>,
     began: Moment,
     evidence_by: Moment,
+    /// Not to be accepted before this, by what voters said of leases: they would only refuse.
+    not_before: Moment,
     resend: Moment,
 }
 
@@ -70,6 +72,7 @@ impl Attempt {
         let waits = match &self.stage {
             // Once that has passed, only an answer can change anything.
             Stage::Preparing(_) if now < self.evidence_by => self.resend.min(self.evidence_by),
+            Stage::Preparing(_) if now < self.not_before => self.resend.min(self.not_before),
             Stage::Preparing(_) | Stage::Accepting { .. } => self.resend,
         };
         (waits.min(self.began + ROUND), "an attempt waits for answers")
@@ -103,6 +106,7 @@ impl Node {
         let ballot = self.fresh_ballot(app);
         let rtt = self.rtt();
         let evidence = intent.asks_evidence();
+        let not_before = self.promotable_from(app, &intent, now);
         self.out.note(Note::Proposes { app: app.clone(), ballot, what: intent.to_string() });
         let attempt = Attempt {
             intent,
@@ -112,6 +116,7 @@ impl Node {
             refusals: BTreeSet::new(),
             began: now,
             evidence_by: if evidence { now + rtt * 2 + BURST } else { now },
+            not_before,
             resend: now + RESEND.max(rtt * 2),
         };
         #[allow(unused_mut)]
@@ -126,9 +131,19 @@ impl Node {
         self.tell_voters(app, ballot, &BallotBody::Prepare { evidence });
     }
 
+    /// When a promotion may be accepted, as far as voters told; anything else at once.
+    fn promotable_from(&self, app: &AppId, intent: &Intent, now: Moment) -> Moment {
+        match (intent, self.apps.get(app).and_then(|it| it.known())) {
+            (Intent::Advance { next: Next::Promote(_), .. }, Some((_, state))) => {
+                self.lease_over(app, state, now).min(now + ROUND / 2)
+            }
+            _ => now,
+        }
+    }
+
     fn fresh_ballot(&mut self, app: &AppId) -> Ballot {
         if let Some(acceptor) = &self.acceptor {
-            self.ballots.seen(acceptor.promised(app));
+            self.ballots.seen(acceptor.promised(&app.into()));
         }
         if let Some(known) = self.apps.get(app).and_then(|it| it.chosen.as_ref()) {
             self.ballots.seen(known.ballot);
@@ -136,18 +151,23 @@ impl Node {
         self.ballots.fresh()
     }
 
-    fn tell_voters(&mut self, app: &AppId, ballot: Ballot, body: &BallotBody) {
-        let voters: Vec<_> =
-            self.config.voters.members.iter().map(|voter| voter.agent.clone()).collect();
+    pub(super) fn tell_voters(&mut self, app: &AppId, ballot: Ballot, body: &BallotBody) {
+        let voters: Vec<_> = self.config.voters.agents().into_iter().cloned().collect();
+        let register = RegisterId::from(app);
         for agent in voters {
-            let message = self.ballot_message(app, ballot, body.clone());
+            let message = self.ballot_message(&register, ballot, body.clone());
             self.say(&agent, message);
         }
     }
 
-    pub(super) fn ballot_message(&self, app: &AppId, ballot: Ballot, body: BallotBody) -> Message {
+    pub(super) fn ballot_message(
+        &self,
+        register: &RegisterId,
+        ballot: Ballot,
+        body: BallotBody,
+    ) -> Message {
         let (mesh, voters) = (self.config.voters.mesh, self.config.voters.version);
-        Message::Ballot(BallotMessage { mesh, voters, app: app.clone(), ballot, body })
+        Message::Ballot(BallotMessage { mesh, voters, register: register.clone(), ballot, body })
     }
 
     /// A voter answered an attempt of ours. Counts only the voter's own store.
@@ -196,6 +216,12 @@ impl Node {
                 attempt.refusals.insert(format!("{promised} was promised"));
                 accepting.on_refusal(acceptor);
             }
+            // The very same question again once the lease has ended: its evidence is fresh as long as the round lasts.
+            (Stage::Accepting { .. }, BallotBody::Refuse { why: Refusal::Lease(left), .. })
+                if now + left < attempt.began + ROUND =>
+            {
+                attempt.resend = attempt.resend.min(now + left);
+            }
             (Stage::Accepting { accepting, .. }, BallotBody::Refuse { why, .. }) => {
                 attempt.refusals.insert(why.to_string());
                 accepting.on_refusal(acceptor);
@@ -235,12 +261,16 @@ impl Node {
         // Voters that are not heard could still make a quorum; waiting for them would cost the whole round (0.1 k).
         let heard: Vec<_> = self
             .voters_heard(AWAITED_WITHIN, now)
+            .iter()
             .filter_map(|agent| Some(voters.by_agent(agent)?.acceptor))
             .collect();
         let mut heard = heard.into_iter();
         match &attempt.stage {
             Stage::Preparing(preparing) => match preparing.tally(voters) {
-                Tally::Won if now >= attempt.evidence_by || self.everybody_spoke(attempt, now) => {
+                Tally::Won
+                    if now >= attempt.not_before
+                        && (now >= attempt.evidence_by || self.everybody_spoke(attempt, now)) =>
+                {
                     self.choose(app, now);
                 }
                 Tally::Pending if preparing.refused_by_all_of(&mut heard) => self.give_up(app, now),
@@ -258,7 +288,7 @@ impl Node {
 
     /// Did every voter that is heard give its evidence? Others are not waited for (PROTOCOL.md 0.1 k).
     fn everybody_spoke(&self, attempt: &Attempt, now: Moment) -> bool {
-        self.voters_heard(AWAITED_WITHIN, now).all(|agent| {
+        self.voters_heard(AWAITED_WITHIN, now).iter().all(|agent| {
             let voter = self.config.voters.by_agent(agent).expect("it is a voter");
             attempt.evidence.contains_key(&voter.acceptor)
         })
@@ -360,7 +390,8 @@ impl Node {
         it.not_before = now;
         let accepted = accepting.accepted();
         for agent in self.everybody() {
-            self.out.send(&agent, Message::Chosen { app: app.clone(), accepted: accepted.clone() });
+            let message = Message::Chosen { register: app.into(), accepted: accepted.clone() };
+            self.out.send(&agent, message);
         }
         self.learn_at(app, accepted, sent, now);
         if let Some((_, state)) = self.apps[app].known() {
@@ -386,6 +417,11 @@ impl Node {
             why: why.clone(),
         });
         let it = self.apps.get_mut(app).expect("it has an attempt");
+        #[cfg(feature = "mutants")]
+        let certainty = match self.config.broken(Mutant::ReadNewest) {
+            true => Certainty::Chosen,
+            false => certainty,
+        };
         match (certainty, found) {
             (Certainty::Chosen, Some(accepted)) => self.learn(app, accepted, now),
             (_, Some(_)) => it.in_flux = true,
@@ -432,7 +468,7 @@ impl Node {
         if now >= attempt.began + ROUND {
             return self.give_up(app, now);
         }
-        if now >= attempt.evidence_by {
+        if now >= attempt.evidence_by.min(attempt.not_before) {
             self.advance(app, now);
         }
         let rtt = self.rtt();

@@ -36,6 +36,8 @@ const UNFENCE_FOR: Duration = Duration::from_secs(600);
 const UNFENCE_DEAD_FOR: Duration = Duration::from_secs(30);
 /// After so many readings without a quorum of one mind, an executor confirms its claim by writing it anew.
 const UNREAD_MOST: u32 = 3;
+/// The second look is taken this long before the old stack's lease has ended, so that nothing waits for both in turn.
+const LEASE_LEAD: Duration = Duration::from_millis(1500);
 /// A new stack that is not seen up is left to people after this (PROTOCOL.md D.2, Verifying).
 const VERIFY_FOR: Duration = Duration::from_secs(600);
 
@@ -68,6 +70,12 @@ enum Stage {
     Waiting(Moment),
     Running(Moment),
     Ended(Result<Done, ActionFault>),
+}
+
+impl Item {
+    fn ended(&self) -> bool {
+        matches!(self.stage, Stage::Ended(_))
+    }
 }
 
 impl Work {
@@ -105,8 +113,9 @@ impl Reading {
             true => self.same.insert(acceptor),
             false => self.other.insert(acceptor),
         };
-        let possible = voters.members.len() - self.other.len();
-        match (voters.quorum(&self.same), possible >= voters.majority()) {
+        let possible = voters.all().map(|voter| voter.acceptor);
+        let possible = possible.filter(|it| !self.other.contains(it)).collect();
+        match (voters.quorum(&self.same), voters.quorum(&possible)) {
             (true, _) => Tally::Won,
             (false, true) => Tally::Pending,
             (false, false) => Tally::Lost,
@@ -161,6 +170,7 @@ impl Node {
         let rtt = self.rtt();
         let trusts = self.trusts_old_claims();
         let number = self.operation().number;
+        let held = self.held_items(app, now);
         let Some(it) = self.apps.get_mut(app) else { return };
         let (Some(work), Some(known)) = (&mut it.work, &it.chosen) else { return };
         let mut acts = Vec::new();
@@ -173,6 +183,9 @@ impl Node {
                 item.stage = Stage::Waiting(now);
             }
             let Stage::Waiting(at) = item.stage else { continue };
+            if held.contains(&number) {
+                continue;
+            }
             match (at <= now, confirmed) {
                 (false, _) => {}
                 (true, false) => unconfirmed = true,
@@ -196,6 +209,11 @@ impl Node {
             Stage::Ended(_) => None,
         });
         work.again = waits.min().unwrap_or(now + RETRY_LEAST);
+        let guarded = |item: &Item| matches!(&item.effect, Effect::Fence(it) if it.guard.is_some());
+        if work.items.iter().any(guarded) {
+            // Leases end whether or not anybody answers.
+            work.again = now + RETRY_LEAST;
+        }
         let read = unconfirmed
             && work
                 .reading
@@ -217,6 +235,19 @@ impl Node {
         if read {
             self.confirm(app, number);
         }
+    }
+
+    /// Which requests wait for a lease.
+    fn held_items(&self, app: &AppId, now: Moment) -> BTreeSet<usize> {
+        let Some(it) = self.apps.get(app) else { return BTreeSet::new() };
+        let (Some(work), Some((_, state))) = (&it.work, it.known()) else {
+            return BTreeSet::new();
+        };
+        let items = work.items.iter().enumerate();
+        items
+            .filter(|(_, item)| self.held_back(state, &item.effect, now))
+            .map(|(number, _)| number)
+            .collect()
     }
 
     /// Does it act on a claim however long ago it was confirmed? Only as a mutant.
@@ -303,7 +334,17 @@ impl Node {
         let ended = work.items.iter().all(|item| matches!(item.stage, Stage::Ended(_)));
         match work.phase {
             Phase::Idle => None,
-            Phase::Fencing => ended.then(|| fenced(work, state)),
+            Phase::Fencing => {
+                let over = self.lease_over(&state.definition.name, state, now);
+                // A database that is surely shut need not answer; of a planned move its last position is needed.
+                let shut = |item: &Item| {
+                    over <= now
+                        && matches!(&item.effect, Effect::Fence(it) if it.guard.is_some())
+                        && state.decision.kind != DecisionKind::Switchover
+                };
+                let ended = work.items.iter().all(|item| item.ended() || shut(item));
+                (ended && over <= now + LEASE_LEAD).then(|| fenced(work, state))
+            }
             Phase::Aborting => {
                 let took = now.since(work.began);
                 let dead = took > UNFENCE_DEAD_FOR && self.sees_dead(state, now);
@@ -427,19 +468,20 @@ fn fenced(work: &Work, state: &AppState) -> Next {
         .items
         .iter()
         .filter_map(|item| {
-            let (Effect::Fence(database), Stage::Ended(result)) = (&item.effect, &item.stage)
-            else {
-                return None;
+            let Effect::Fence(database) = &item.effect else { return None };
+            let (text, position) = match &item.stage {
+                Stage::Ended(Ok(done)) => (done.text.clone(), done.position),
+                Stage::Ended(Err(fault)) => (fault.text.clone(), None),
+                Stage::Waiting(_) | Stage::Running(_) => ("has not answered".to_owned(), None),
             };
-            let record = match result {
-                Ok(done) => FenceRecord {
-                    proven: done.proven,
-                    text: done.text.clone(),
-                    position: done.position,
+            // Whoever accepts this as proven sees by its own clock that no lease runs.
+            let record = match &database.guard {
+                Some(guard) => FenceRecord {
+                    proven: true,
+                    text: format!("{guard} holds no lease any more; {text}"),
+                    position,
                 },
-                Err(fault) => {
-                    FenceRecord { proven: false, text: fault.text.clone(), position: None }
-                }
+                None => FenceRecord { proven: false, text, position },
             };
             Some((database.name.clone(), record))
         })

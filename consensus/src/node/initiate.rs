@@ -69,7 +69,7 @@ impl Node {
         let held = self
             .acceptor
             .as_ref()
-            .and_then(|acceptor| acceptor.accepted(app))
+            .and_then(|acceptor| acceptor.accepted(&app.into()))
             .map(|held| held.ballot);
         let it = self.apps.get_mut(app).expect("it is considered");
         let known = it.chosen.as_ref().map_or(Ballot::ZERO, |known| known.ballot);
@@ -128,8 +128,8 @@ impl Node {
 
     /// How many voters are heard, in words.
     pub(super) fn quorum_words(&self, now: Moment) -> String {
-        let heard = self.voters_heard(crate::judge::HEARD_WITHIN, now).count();
-        let (n, needed) = (self.config.voters.members.len(), self.config.voters.majority());
+        let heard = self.voters_heard(crate::judge::HEARD_WITHIN, now).len();
+        let (n, needed) = (self.config.voters.agents().len(), self.config.voters.needed());
         format!("{heard} of {n} voters are heard, {needed} are needed")
     }
 
@@ -218,6 +218,7 @@ impl Node {
         let mine = order(&self.config.agent);
         let before = self
             .voters_heard(crate::judge::HEARD_WITHIN, now)
+            .iter()
             .filter(|agent| order(agent) < mine)
             .count();
         u32::try_from(before).unwrap_or(u32::MAX)
@@ -229,7 +230,7 @@ impl Node {
         stack: &crate::model::StackId,
         suspicion: Option<(Verdict, usize)>,
     ) {
-        let voters = self.config.voters.members.len();
+        let voters = self.config.voters.agents().len();
         let it = self.apps.get_mut(app).expect("it is known");
         let suspicion = suspicion.unwrap_or((Verdict::Standing, 0));
         let before = it.suspicion_told.replace(suspicion).unwrap_or((Verdict::Standing, 0));

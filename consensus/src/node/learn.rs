@@ -7,7 +7,7 @@ use super::app::{App, Known};
 use crate::ballot::{REGISTERS_MOST, ROUND_LEAP, Tally};
 use crate::codec;
 use crate::message::{Accepted, BallotBody};
-use crate::model::{AcceptorId, AgentId, AppId, AppState, Ballot, Epoch, Phase};
+use crate::model::{AcceptorId, AgentId, AppId, AppState, Ballot, Epoch, Phase, RegisterId};
 use crate::moment::Moment;
 use crate::outbox::{Note, Output};
 use crate::saved::Entry;
@@ -133,14 +133,15 @@ impl Node {
     /// A voter that learns what was chosen accepts it, if no promise stands in the way: as if the proposer's message had
     /// come late. So all voters soon report the same, and what was chosen is seen to be.
     fn adopt(&mut self, app: &AppId, accepted: Accepted) {
+        let register = RegisterId::from(app);
         if let Some(acceptor) = &mut self.acceptor
-            && acceptor.accepted(app).is_none_or(|held| held.ballot < accepted.ballot)
+            && acceptor.accepted(&register).is_none_or(|held| held.ballot < accepted.ballot)
             && let (Some(entry), _) =
-                acceptor.on_accept(app, accepted.ballot, accepted.value.clone(), || Ok(()))
+                acceptor.on_accept(&register, accepted.ballot, accepted.value.clone(), || Ok(()))
         {
             self.out.push(Output::Save(entry));
         }
-        self.out.push(Output::Save(Entry::Chosen { app: app.clone(), accepted }));
+        self.out.push(Output::Save(Entry::Chosen { register, accepted }));
     }
 
     /// Asks the voters whether what is known is still the newest: without a fresh yes, nothing is asked of the outside
@@ -148,12 +149,7 @@ impl Node {
     pub(super) fn confirm(&mut self, app: &AppId, reading: u64) {
         // An observation is no ballot; its number only matches answers with this reading of this run.
         let ballot = Ballot { round: reading, instance: self.instance };
-        let voters: Vec<_> =
-            self.config.voters.members.iter().map(|voter| voter.agent.clone()).collect();
-        for agent in voters {
-            let message = self.ballot_message(app, ballot, BallotBody::Observe);
-            self.say(&agent, message);
-        }
+        self.tell_voters(app, ballot, &BallotBody::Observe);
     }
 
     /// A voter says what it accepted last. A majority saying the same proves it chosen (rule R7).

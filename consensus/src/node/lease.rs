@@ -12,7 +12,8 @@ use crate::failover::plan;
 use crate::lease::{Holder, Renewal, Terms};
 use crate::message::{LeaseBody, LeaseMessage, LeaseSaid, Message, Pulse, Refusal};
 use crate::model::{
-    AcceptorId, AgentId, AppId, AppState, Belief, GuardSight, Health, StackId, TargetId,
+    AcceptorId, AgentId, AppId, AppState, Belief, DecisionKind, Effect, GuardSight, Health,
+    RegisterId, StackId, TargetId,
 };
 use crate::moment::Moment;
 use crate::outbox::{Deadline, Hold, Note, Output};
@@ -121,7 +122,7 @@ impl Node {
     /// The newest state that this agent accepted, or knows to be chosen.
     fn newest(&self, app: &AppId) -> Option<std::sync::Arc<AppState>> {
         let known = self.apps.get(app).and_then(|it| it.chosen.as_ref());
-        let held = self.acceptor.as_ref().and_then(|acceptor| acceptor.accepted(app));
+        let held = self.acceptor.as_ref().and_then(|acceptor| acceptor.accepted(&app.into()));
         match (known, held) {
             (Some(known), Some(held)) if known.ballot >= held.ballot => Some(known.state.clone()),
             (_, Some(held)) => codec::decode(held.value.bytes()).ok(),
@@ -153,7 +154,8 @@ impl Node {
         if now.since(since) < lasts {
             return;
         }
-        for (app, theirs) in &pulse.chosen {
+        for (register, theirs) in &pulse.chosen {
+            let RegisterId::App(app) = register else { continue };
             let Some((known, state)) = self.apps.get(app).and_then(|it| it.known()) else {
                 continue;
             };
@@ -215,7 +217,7 @@ impl Node {
         }
         let voters = &self.config.voters;
         let mut ends: Vec<(Moment, AcceptorId)> = voters
-            .everyone()
+            .all()
             .map(|voter| {
                 let left = match voter.agent == self.config.agent {
                     true => now + self.grants.left(app, to, now),
@@ -237,14 +239,35 @@ impl Node {
 
     /// Does the guard of this database hold its door open? A guarded database is promoted only then: its guard is there, it
     /// is bound by nobody's failsafe, and writes will pass.
-    pub(super) fn is_open(&self, app: &AppId, stack: &StackId, guard: &AgentId, now: Moment) -> bool {
+    fn is_open(&self, app: &AppId, stack: &StackId, guard: &AgentId, now: Moment) -> bool {
+        self.open_until(app, stack, guard) > now
+    }
+
+    /// Until when a guard holds a stack's databases open, by its last word.
+    pub(super) fn open_until(&self, app: &AppId, stack: &StackId, guard: &AgentId) -> Moment {
         match *guard == self.config.agent {
-            true => self
-                .apps
-                .get(app)
-                .and_then(|it| it.guarding.get(stack))
-                .is_some_and(|it| it.holder.open() > now),
-            false => self.peers.open(guard, app, stack) > now,
+            true => {
+                let guarding = self.apps.get(app).and_then(|it| it.guarding.get(stack));
+                guarding.map_or(Moment::ZERO, |it| it.holder.open())
+            }
+            false => self.peers.open(guard, app, stack),
+        }
+    }
+
+    /// Must a request wait for a lease? The last position of a planned move is asked for once nothing more is written; what
+    /// a guard keeps shut is not promoted yet.
+    pub(super) fn held_back(&self, state: &AppState, effect: &Effect, now: Moment) -> bool {
+        let app = &state.definition.name;
+        match effect {
+            Effect::Fence(database) if database.guard.is_some() => {
+                state.decision.kind == DecisionKind::Switchover
+                    && self.lease_over(app, state, now) > now
+            }
+            Effect::Promote { database, .. } => database
+                .guard
+                .as_ref()
+                .is_some_and(|guard| !self.is_open(app, &state.decision.to, guard, now)),
+            Effect::Fence(_) | Effect::Unfence(_) | Effect::Publish { .. } => false,
         }
     }
 
@@ -286,8 +309,7 @@ impl Node {
             });
             #[cfg(feature = "mutants")]
             {
-                guarding.holder.counts_from_arrival =
-                    self.config.broken(Mutant::LeaseFromArrival);
+                guarding.holder.counts_from_arrival = self.config.broken(Mutant::LeaseFromArrival);
             }
             guarding.targets = targets;
         }
@@ -340,8 +362,7 @@ impl Node {
                 body,
             };
             let (renew, ask) = (message(LeaseBody::Renew { revision }), message(LeaseBody::Ask));
-            let voters: Vec<_> =
-                self.config.voters.everyone().map(|voter| voter.agent.clone()).collect();
+            let voters: Vec<_> = self.config.voters.agents().into_iter().cloned().collect();
             for voter in voters {
                 self.say(&voter, Message::Lease(renew.clone()));
             }
@@ -421,10 +442,8 @@ impl Node {
         if !theirs || message.instance != self.instance || version != voters.version {
             return;
         }
-        let Some(guarding) = self
-            .apps
-            .get_mut(&message.app)
-            .and_then(|it| it.guarding.get_mut(&message.stack))
+        let Some(guarding) =
+            self.apps.get_mut(&message.app).and_then(|it| it.guarding.get_mut(&message.stack))
         else {
             return;
         };
@@ -543,7 +562,8 @@ impl Node {
                 guarded.find(|(of, it)| *of == stack && it.name == *name).map(|(_, it)| it)
             });
             let guard = database.and_then(|database| database.guard.as_ref());
-            belief.guard = guard.map(|guard| self.guard_sight(guard, &belief.target, belief.health, now));
+            belief.guard =
+                guard.map(|guard| self.guard_sight(guard, &belief.target, belief.health, now));
         }
     }
 

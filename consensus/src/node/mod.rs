@@ -32,7 +32,9 @@ use crate::gossip::{Hearsay, Membership, Peers};
 use crate::judge::{Judge, SelfCheck};
 use crate::lease::Grants;
 use crate::message::{Beliefs, Identity, Message, Pulse};
-use crate::model::{Abstention, AgentId, AppId, AppState, Ballot, OperationId, StackId};
+use crate::model::{
+    Abstention, AgentId, AppId, AppState, Ballot, OperationId, RegisterId, StackId,
+};
 use crate::moment::Moment;
 use crate::outbox::{Command, CommandId, Deadline, Input, Note, Outbox, Output};
 use crate::saved::{Entry, Saved};
@@ -143,9 +145,10 @@ impl Node {
             }
         }
         node.out.push(Output::Save(Entry::Started { boot }));
-        for (app, register) in saved.registers {
+        for (register, saved) in saved.registers {
+            let RegisterId::App(app) = register else { continue };
             node.apps.entry(app.clone()).or_default();
-            if let Some(chosen) = register.chosen {
+            if let Some(chosen) = saved.chosen {
                 node.restore(&app, &chosen, now);
             }
         }
@@ -237,7 +240,11 @@ impl Node {
             }
             Message::Ballot(message) => self.on_ballot(from, message, now),
             Message::Evidence(evidence) => self.on_evidence(from, *evidence, now),
-            Message::Chosen { app, accepted } => self.learn(&app, accepted, now),
+            Message::Chosen { register: RegisterId::App(app), accepted } => {
+                self.learn(&app, accepted, now)
+            }
+            // Nobody changes voters yet.
+            Message::Chosen { register: RegisterId::Voters, .. } => {}
             Message::Lease(message) => self.on_lease(from, message, now),
         }
     }
@@ -259,12 +266,11 @@ impl Node {
             if told >= TOLD_AT_ONCE {
                 break;
             }
-            let theirs =
-                pulse.chosen.iter().find(|(name, _)| name == app).map_or(Ballot::ZERO, |(_, b)| *b);
-            if theirs < known.ballot {
+            let register = RegisterId::from(app);
+            let theirs = pulse.chosen.iter().find(|(name, _)| *name == register);
+            if theirs.map_or(Ballot::ZERO, |(_, ballot)| *ballot) < known.ballot {
                 told += 1;
-                self.out
-                    .send(from, Message::Chosen { app: app.clone(), accepted: known.accepted() });
+                self.out.send(from, Message::Chosen { register, accepted: known.accepted() });
             }
         }
     }
@@ -315,14 +321,14 @@ impl Node {
 
     /// Everything but itself that this agent may have to speak to.
     fn everybody(&self) -> BTreeSet<AgentId> {
-        let voters = self.config.voters.members.iter().map(|voter| voter.agent.clone());
+        let voters = self.config.voters.all().map(|voter| voter.agent.clone());
         let alive = self.membership.alive().map(|identity| identity.agent.clone());
         let heard = self.peers.iter().map(|(agent, _)| agent.clone());
         voters.chain(alive).chain(heard).filter(|agent| *agent != self.config.agent).collect()
     }
 
     fn pulse(&mut self, now: Moment) {
-        let chosen = |(app, it): (&AppId, &App)| Some((app.clone(), it.chosen.as_ref()?.ballot));
+        let chosen = |(app, it): (&AppId, &App)| Some((app.into(), it.chosen.as_ref()?.ballot));
         let working = |(app, it): (&AppId, &App)| Some((app.clone(), it.work.as_ref()?.token));
         let (granted, open) = self.leases_said(now);
         let pulse = Pulse {
@@ -390,18 +396,19 @@ impl Node {
     }
 
     /// Voters heard directly just now, this agent included.
-    fn voters_heard(&self, within: Duration, now: Moment) -> impl Iterator<Item = &AgentId> {
-        self.config.voters.members.iter().map(|voter| &voter.agent).filter(move |agent| {
+    fn voters_heard(&self, within: Duration, now: Moment) -> BTreeSet<AgentId> {
+        let heard = |agent: &&AgentId| {
             **agent == self.config.agent || self.peers.heard_within(agent, within, now)
-        })
+        };
+        self.config.voters.agents().into_iter().filter(heard).cloned().collect()
     }
 
     fn hears_majority(&self, now: Moment) -> bool {
-        self.voters_heard(crate::judge::HEARD_WITHIN, now).count() >= self.config.voters.majority()
+        self.config.voters.majority_of(&self.voters_heard(crate::judge::HEARD_WITHIN, now))
     }
 
     fn rtt(&self) -> Duration {
-        self.peers.typical_rtt(self.config.voters.members.iter().map(|voter| &voter.agent))
+        self.peers.typical_rtt(self.config.voters.agents().into_iter())
     }
 
     fn wall_ms(&self, now: Moment) -> u64 {

@@ -1,16 +1,18 @@
 //! What a node sees, thinks and knows, gathered for people.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::Node;
 use super::app::Known;
 use crate::evidence::{Aspect, Panel, Path};
+use crate::failover::plan;
 use crate::judge::HEARD_WITHIN;
-use crate::model::{AgentId, AppState, Belief, Health, Stack, Target, TargetId};
+use crate::model::{AgentId, AppState, Belief, Health, Stack, StackId, Target, TargetId};
 use crate::moment::Moment;
 use crate::view::{
-    AppView, BeliefView, DecisionView, MemberView, QuorumView, StackView, TargetView, View,
+    AppView, BeliefView, DecisionView, GrantView, GuardView, LeaseView, MemberView, QuorumView,
+    StackView, TargetView, View,
 };
 
 fn millis(span: Duration) -> u64 {
@@ -41,15 +43,14 @@ impl Node {
     }
 
     fn quorum_view(&self, now: Moment) -> QuorumView {
-        let heard = self.voters_heard(HEARD_WITHIN, now).count();
-        let needed = self.config.voters.majority();
+        let quorum = self.hears_majority(now);
         QuorumView {
-            voters: self.config.voters.members.len(),
-            heard,
-            needed,
-            why: (heard < needed)
+            voters: self.config.voters.agents().len(),
+            heard: self.voters_heard(HEARD_WITHIN, now).len(),
+            needed: self.config.voters.needed(),
+            why: (!quorum)
                 .then(|| format!("no quorum: {}; nothing will be decided", self.quorum_words(now))),
-            silent_ms: if heard < needed { millis(now.since(self.quorum_heard)) } else { 0 },
+            silent_ms: if quorum { 0 } else { millis(now.since(self.quorum_heard)) },
         }
     }
 
@@ -110,7 +111,10 @@ impl Node {
         if stacks.len() < 2 {
             unready.push("there is no other stack".into());
         }
+        let lease = self.lease_view(state, now);
+        unready.extend(lease.iter().flat_map(shut));
         AppView {
+            lease,
             app: state.definition.name.clone(),
             mode: state.definition.mode,
             revision: state.revision,
@@ -124,6 +128,49 @@ impl Node {
             next: next.to_owned(),
             unready,
         }
+    }
+
+    /// Who may write, as far as guards and voters told.
+    fn lease_view(&self, state: &AppState, now: Moment) -> Option<LeaseView> {
+        let app = &state.definition.name;
+        let guards: BTreeSet<(&StackId, &AgentId)> = state
+            .definition
+            .guarded()
+            .filter_map(|(stack, database)| Some((stack, database.guard.as_ref()?)))
+            .collect();
+        if guards.is_empty() {
+            return None;
+        }
+        let guard = |(stack, guard): &(&StackId, &AgentId)| GuardView {
+            stack: (*stack).clone(),
+            guard: (*guard).clone(),
+            heard: **guard == self.config.agent
+                || self.peers.heard_within(guard, HEARD_WITHIN, now),
+            open_ms: millis(self.open_until(app, stack, guard).since(now)),
+        };
+        let mut granted: Vec<GrantView> = self
+            .peers
+            .iter()
+            .filter_map(|(voter, peer)| Some((voter, peer.granted.get(app)?)))
+            .filter(|(_, (_, until))| *until > now)
+            .map(|(voter, (stack, until))| GrantView {
+                voter: voter.clone(),
+                stack: stack.clone(),
+                left_ms: millis(until.since(now)),
+            })
+            .collect();
+        let own = self.grants.running(now).filter(|(of, ..)| *of == app).max_by_key(|it| it.3);
+        granted.extend(own.map(|(_, stack, _, left)| GrantView {
+            voter: self.config.agent.clone(),
+            stack: stack.clone(),
+            left_ms: millis(left),
+        }));
+        granted.sort_by(|one, other| one.voter.cmp(&other.voter));
+        Some(LeaseView {
+            writer: plan::writer(state).cloned(),
+            guards: guards.iter().map(guard).collect(),
+            granted,
+        })
     }
 
     fn stack_view(
@@ -181,6 +228,17 @@ impl Node {
         };
         TargetView { target: target.name.clone(), database, address, beliefs }
     }
+}
+
+/// Guards that should hold their databases open, and do not.
+fn shut(lease: &LeaseView) -> Vec<String> {
+    let shut = |it: &&GuardView| Some(&it.stack) == lease.writer.as_ref() && it.open_ms == 0;
+    lease
+        .guards
+        .iter()
+        .filter(shut)
+        .map(|it| format!("{} takes no writes: its guard {} holds no lease", it.stack, it.guard))
+        .collect()
 }
 
 fn decision_view(state: &AppState) -> DecisionView {

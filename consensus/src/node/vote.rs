@@ -13,7 +13,7 @@ use crate::evidence::{Panel, Path, certified};
 use crate::failover::chain;
 use crate::message::{Accepted, BallotBody, BallotMessage, Message, Refusal, Value};
 use crate::model::{
-    AcceptorId, AgentId, AppId, AppState, Ballot, Certificate, Epoch, Phase, Statement,
+    AcceptorId, AgentId, AppId, AppState, Ballot, Certificate, Epoch, Phase, RegisterId, Statement,
 };
 use crate::moment::Moment;
 use crate::outbox::{Note, Output};
@@ -27,10 +27,15 @@ const ASKED_LIMIT: usize = 32;
 impl Node {
     /// A message of the register protocol.
     pub(super) fn on_ballot(&mut self, from: &AgentId, message: BallotMessage, now: Moment) {
-        let BallotMessage { mesh, voters, app, ballot, body } = message;
+        let BallotMessage { mesh, voters, register, ballot, body } = message;
         if mesh != self.config.voters.mesh {
             return;
         }
+        let app = match register {
+            RegisterId::App(app) => app,
+            // Nobody changes voters yet.
+            RegisterId::Voters => return,
+        };
         match body {
             BallotBody::Prepare { evidence } => {
                 self.on_prepare(from, &app, voters, ballot, evidence, now);
@@ -40,8 +45,8 @@ impl Node {
             }
             BallotBody::Observe => {
                 if let Some(acceptor) = &self.acceptor {
-                    let body = acceptor.on_observe(&app);
-                    self.reply(from, &app, ballot, None, body);
+                    let body = acceptor.on_observe(&(&app).into());
+                    self.reply(from, &(&app).into(), ballot, None, body);
                 }
             }
             BallotBody::Observed { acceptor, accepted } => {
@@ -64,11 +69,11 @@ impl Node {
         if voters != self.config.voters.version {
             let why = Refusal::Voters(self.config.voters.version);
             let body = BallotBody::Refuse { acceptor: acceptor.id(), why };
-            return self.reply(from, app, ballot, None, body);
+            return self.reply(from, &app.into(), ballot, None, body);
         }
-        let (entry, body) = acceptor.on_prepare(app, ballot);
+        let (entry, body) = acceptor.on_prepare(&app.into(), ballot);
         let promised = matches!(body, BallotBody::Promise { .. });
-        self.reply(from, app, ballot, entry, body);
+        self.reply(from, &app.into(), ballot, entry, body);
         if promised && evidence {
             self.on_asked(from, app, ballot, now);
         }
@@ -88,14 +93,15 @@ impl Node {
         now: Moment,
     ) {
         let Some(mut acceptor) = self.acceptor.take() else { return };
+        let register = RegisterId::from(app);
         let (entry, body) = match voters == self.config.voters.version {
             false => {
                 let why = Refusal::Voters(self.config.voters.version);
                 (None, BallotBody::Refuse { acceptor: acceptor.id(), why })
             }
             true => {
-                let held = acceptor.accepted(app).cloned();
-                acceptor.on_accept(app, ballot, value.clone(), || {
+                let held = acceptor.accepted(&register).cloned();
+                acceptor.on_accept(&register, ballot, value.clone(), || {
                     self.permit(app, ballot, (held, predecessor, &promises), &value, now)
                 })
             }
@@ -111,19 +117,19 @@ impl Node {
                 self.out.note(Note::Alarm(format!("two values for {app} at {ballot}")));
             }
         }
-        self.reply(from, app, ballot, entry, body);
+        self.reply(from, &register, ballot, entry, body);
     }
 
     /// Saves what the reply rests on, then replies.
     fn reply(
         &mut self,
         to: &AgentId,
-        app: &AppId,
+        register: &RegisterId,
         ballot: Ballot,
         entry: Option<Entry>,
         body: BallotBody,
     ) {
-        let message = self.ballot_message(app, ballot, body);
+        let message = self.ballot_message(register, ballot, body);
         #[cfg(feature = "mutants")]
         if self.broken(Mutant::SentBeforeSaved) {
             self.say(to, message);
@@ -180,6 +186,13 @@ impl Node {
         let Some(before) = &before else { return Ok(()) };
         if demand.cooldown {
             self.cooled_down(app, before, now)?;
+        }
+        let stacks = (&next.decision.from, &next.decision.to);
+        if demand.acknowledged {
+            self.acknowledged(app, stacks.0, next.guards_since)?;
+        }
+        if demand.unleased {
+            self.unleased(app, stacks, next.guards_since, now)?;
         }
         match demand.evidence {
             Some(_) if self.forgoes(next.phase) => Ok(()),

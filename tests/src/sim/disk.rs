@@ -69,7 +69,7 @@ impl Disk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use consensus::model::{AcceptorId, Ballot, MeshId};
+    use consensus::model::{AcceptorId, Ballot, MeshId, RegisterId};
 
     #[test]
     fn a_torn_entry_is_gone_and_everything_before_it_is_there() {
@@ -79,7 +79,7 @@ mod tests {
             acceptor: Some(AcceptorId(1)),
         });
         let promise = |round| Entry::Promised {
-            app: "shop".parse().expect("a name"),
+            register: RegisterId::App("shop".parse().expect("a name")),
             ballot: Ballot { round, instance: 1 },
         };
         let mut chance = Chance::new(7);

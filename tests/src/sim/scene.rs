@@ -63,7 +63,7 @@ impl MeshShape {
                     key: key.public_key().as_ref().try_into().expect("32 bytes"),
                 }
             });
-        let voters = Voters { mesh: MeshId(1), version: 1, members: members.collect() };
+        let voters = Voters::stable(MeshId(1), 1, members.collect());
         let everybody = self.voters.iter().chain(&self.observers);
         let config = |(index, region): (usize, &u64)| Config {
             agent: agent_name(index),
@@ -230,7 +230,7 @@ mod tests {
     fn no_region_of_a_spread_mesh_holds_a_majority() {
         let configs = MeshShape::spread(5, 3).configs(&mut Chance::new(1));
         let voters = &configs[0].voters;
-        assert!(voters.regions().values().all(|count| *count < voters.majority()));
+        assert!(voters.regions().values().all(|count| *count < voters.needed()));
     }
 
     #[test]

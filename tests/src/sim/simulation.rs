@@ -230,11 +230,6 @@ impl Simulation {
         self.agents.iter().position(|other| other.id == *agent)
     }
 
-    /// How many voters are a majority.
-    pub fn majority(&self) -> usize {
-        self.agents[0].config.voters.majority()
-    }
-
     /// Asks an agent for something; its answer will be found under the number.
     pub fn command(&mut self, place: Place, command: Command) -> u64 {
         self.commands += 1;

@@ -143,7 +143,7 @@ fn define(simulation: &mut Simulation, app: &AppShape) {
 fn draw_core(simulation: &Simulation, chance: &mut Chance) -> BTreeSet<Place> {
     let voters = &simulation.agents[0].config.voters;
     let count = voters.members.len();
-    let spare = (count - simulation.majority()) as u64;
+    let spare = (count - voters.needed()) as u64;
     let away = if chance.happens(0.4) { chance.below(spare + 1) } else { 0 };
     let away: BTreeSet<Place> = (0..away).map(|_| chance.below(count as u64) as Place).collect();
     let left = voters.members.iter().enumerate().filter(|(place, _)| !away.contains(place));

@@ -6,8 +6,8 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use consensus::model::{AcceptorId, MeshId, Voter, Voters};
-use consensus::saved::Birth;
+use consensus::config::BallotStore;
+use consensus::model::{MeshId, Voter, Voters};
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::spec::Spec;
@@ -51,8 +51,7 @@ fn failed<'p>(
 /// What an agent's store is born with.
 struct Newborn<'s> {
     spec: &'s Spec,
-    acceptor: Option<AcceptorId>,
-    seed: Option<[u8; 32]>,
+    ballots: Option<BallotStore>,
 }
 
 /// Makes `out` with everything in it, or leaves nothing behind.
@@ -79,14 +78,8 @@ fn fill(folder: &Path, data_dir: &Path, specs: &[Spec]) -> Result<(), InitError>
     write_secret(&key, authority.key_pem().as_bytes()).map_err(failed("write", &key))?;
     let mut newborns = Vec::new();
     for spec in specs {
-        newborns.push(match spec.voter {
-            true => Newborn {
-                spec,
-                acceptor: Some(AcceptorId(u128::from_be_bytes(random()?))),
-                seed: Some(random()?),
-            },
-            false => Newborn { spec, acceptor: None, seed: None },
-        });
+        let ballots = if spec.voter { Some(store::draw()?) } else { None };
+        newborns.push(Newborn { spec, ballots });
     }
     let voters = voters_to_toml(&voters(mesh, &newborns));
     for newborn in &newborns {
@@ -100,16 +93,17 @@ fn voters(mesh: MeshId, newborns: &[Newborn<'_>]) -> Voters {
     let mut members: Vec<Voter> = newborns
         .iter()
         .filter_map(|newborn| {
+            let BallotStore { acceptor, seed } = newborn.ballots.as_ref()?;
             Some(Voter {
-                acceptor: newborn.acceptor?,
+                acceptor: *acceptor,
                 agent: newborn.spec.name.clone(),
                 region: newborn.spec.region.clone(),
-                key: store::evidence_key(&newborn.seed?),
+                key: store::evidence_key(seed),
             })
         })
         .collect();
     members.sort_by(|one, other| one.agent.cmp(&other.agent));
-    Voters { mesh, version: 1, members }
+    Voters::stable(mesh, 1, members)
 }
 
 fn fill_home(
@@ -129,10 +123,10 @@ fn fill_home(
     write(&home.join("mesh.crt"), authority.certificate_pem())?;
     write(&home.join("voters.toml"), voters)?;
     write(&home.join("agent.toml"), &agent_file(spec, data_dir, specs))?;
-    let birth =
-        Birth { mesh: authority.mesh(), agent: spec.name.clone(), acceptor: newborn.acceptor };
+    let ballots = newborn.ballots.as_ref();
+    let saved = store::newborn(authority.mesh(), &spec.name, ballots);
     // Always made here, and moved by hand where `data_dir` lies elsewhere: this may not be the agent's host.
-    Ok(store::create(&home.join("data"), birth, newborn.seed.as_ref())?)
+    Ok(store::create(&home.join("data"), &saved, ballots)?)
 }
 
 fn agent_file(spec: &Spec, data_dir: &Path, specs: &[Spec]) -> String {
@@ -187,7 +181,7 @@ mod tests {
     use super::*;
     use crate::config::read_agent;
     use crate::identity::{Identity, read_voters};
-    use crate::store::Store;
+    use crate::store::{Owner, Store};
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
@@ -215,9 +209,13 @@ mod tests {
             let identity =
                 Identity::load(&config.mesh, crate::clock::wall_ms()).expect("an identity");
             assert_eq!((&identity.member.name, identity.member.voter), (&spec.name, spec.voter));
-            let voter = voters.by_agent(&spec.name);
-            let (_, opened) =
-                Store::open(&config.data_dir, voters.mesh, &spec.name, voter).expect("a store");
+            let owner = Owner {
+                mesh: voters.mesh,
+                agent: &spec.name,
+                voter: spec.voter,
+                bootstrap: voters.by_agent(&spec.name),
+            };
+            let (_, opened) = Store::open(&config.data_dir, owner).expect("a store");
             assert!(opened.quarantine.is_none(), "{:?}", opened.quarantine);
             assert_eq!(opened.ballots.is_some(), spec.voter);
         }

@@ -65,7 +65,7 @@ fn holds(
         return Err(format!("is for {}, not for {}", certificate.ballot, link.ballot));
     }
     let mut speakers = BTreeSet::new();
-    let (mut down, mut up) = (BTreeMap::new(), 0);
+    let (mut down, mut up) = (BTreeMap::new(), BTreeSet::new());
     for evidence in &certificate.evidence {
         let statement = &evidence.statement;
         let voter = voters.by_acceptor(statement.acceptor).ok_or("comes from a stranger")?;
@@ -99,18 +99,18 @@ fn holds(
         if statement.abstention.is_none() && health(Health::Down) {
             down.insert(voter.agent.clone(), voter.region.clone());
         }
-        up += usize::from(statement.abstention.is_none() && health(Health::Up));
+        if statement.abstention.is_none() && health(Health::Up) {
+            up.insert(voter.agent.clone());
+        }
     }
     let regions: BTreeSet<_> = down.values().collect();
     let needed = before.definition.regions.min(voters.regions().len());
     match () {
-        () if down.len() < voters.majority() => {
-            Err(format!("has {} of {} voters", down.len(), voters.members.len()))
+        () if !voters.majority_of(&down.keys().cloned().collect()) => {
+            Err(format!("has {} of {} voters", down.len(), voters.agents().len()))
         }
         () if regions.len() < needed => Err(format!("has {} of {needed} regions", regions.len())),
-        () if up > (voters.members.len() - voters.majority()) / 2 => {
-            Err(format!("{up} voters contradict"))
-        }
+        () if voters.blocked_by(&up) => Err(format!("{} voters contradict", up.len())),
         () => Ok(()),
     }
 }
@@ -136,7 +136,7 @@ impl Truth {
         for state in states {
             let limit = state.definition.probe.timeout.min(state.definition.probe.window / 2);
             for (target, _) in state.definition.targets() {
-                for voter in &voters.members {
+                for voter in voters.all() {
                     let key = (voter.agent.clone(), target.clone());
                     match world.well(&voter.agent, &target, limit) {
                         true => {
@@ -174,9 +174,10 @@ impl Truth {
                 self.since.get(&key).is_some_and(|since| *since + span <= now)
             })
         };
-        let well = voters.members.iter().filter(|voter| saw_all_well(&voter.agent)).count();
-        if well >= voters.majority() {
-            let name = &definition.name;
+        let agents = voters.agents().into_iter();
+        let well: BTreeSet<AgentId> = agents.filter(|agent| saw_all_well(agent)).cloned().collect();
+        if voters.majority_of(&well) {
+            let (name, well) = (&definition.name, well.len());
             let text = format!("{name} left {from}, which {well} voters could see for {span:?}");
             found.push((FALSE, text));
         }

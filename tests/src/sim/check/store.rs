@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use consensus::message::{BallotBody, BallotMessage};
-use consensus::model::{AgentId, AppId, Ballot};
+use consensus::model::{AgentId, Ballot, RegisterId};
 use consensus::saved::{Entry, Saved, SavedRegister};
 
 use super::Found;
@@ -13,16 +13,16 @@ use super::Found;
 /// What voters have said so far.
 #[derive(Debug, Default)]
 pub struct Words {
-    promised: BTreeMap<(AgentId, AppId), Ballot>,
+    promised: BTreeMap<(AgentId, RegisterId), Ballot>,
 }
 
 impl Words {
     /// S3: promises never go back, and nothing is accepted below them; checked before a record becomes durable.
     pub fn on_save(&self, agent: &AgentId, entry: &Entry, durable: &Saved, found: &mut Found) {
         let (app, ballot) = match entry {
-            Entry::Promised { app, ballot } => (app, *ballot),
-            Entry::Accepted { app, accepted } => (app, accepted.ballot),
-            Entry::Chosen { app, accepted } => {
+            Entry::Promised { register, ballot } => (register, *ballot),
+            Entry::Accepted { register, accepted } => (register, accepted.ballot),
+            Entry::Chosen { register: app, accepted } => {
                 let known = durable.registers.get(app).and_then(|r| r.chosen.as_ref());
                 if known.is_some_and(|known| known.ballot > accepted.ballot) {
                     let text = format!("{agent} {app}: chosen {} after a later", accepted.ballot);
@@ -57,7 +57,7 @@ impl Words {
         durable: &Saved,
         found: &mut Found,
     ) {
-        let app = &message.app;
+        let app = &message.register;
         let nothing = SavedRegister::default();
         let register = durable.registers.get(app).unwrap_or(&nothing);
         let covered = match &message.body {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use consensus::message::{BallotBody, Message};
-use consensus::model::{Fault, FaultKind, Observation, Outcome, Phases};
+use consensus::model::{Fault, FaultKind, Observation, Outcome, Phases, RegisterId};
 use consensus::moment::Moment;
 use consensus::node::Node;
 use consensus::outbox::{Input, Look, Note, Output};
@@ -208,7 +208,7 @@ impl Simulation {
         agent.disk.save(entry.clone());
         let store = agent.config.ballots.as_ref().map(|store| store.acceptor);
         match (entry, store) {
-            (Entry::Accepted { app, accepted }, Some(acceptor)) => {
+            (Entry::Accepted { register: RegisterId::App(app), accepted }, Some(acceptor)) => {
                 let value = (&app, accepted.ballot, &accepted.value);
                 let links = self.registers.on_accepted(self.now, acceptor, value, &mut found);
                 for link in links {
@@ -219,7 +219,7 @@ impl Simulation {
                     self.decided(&link);
                 }
             }
-            (Entry::Chosen { app, accepted }, _) => {
+            (Entry::Chosen { register: RegisterId::App(app), accepted }, _) => {
                 self.registers.on_learned(&app, accepted.ballot, &accepted.value, &mut found);
             }
             _ => {}
@@ -235,8 +235,10 @@ impl Simulation {
         let mut found: Found = Vec::new();
         let agent = &self.agents[place];
         self.words.on_send(&agent.id, ballot, agent.disk.durable(), &mut found);
-        if let BallotBody::Accept { value, .. } = &ballot.body {
-            self.registers.on_value(&ballot.app, ballot.ballot, value, &mut found);
+        if let (BallotBody::Accept { value, .. }, RegisterId::App(app)) =
+            (&ballot.body, &ballot.register)
+        {
+            self.registers.on_value(app, ballot.ballot, value, &mut found);
         }
         self.report(found);
     }

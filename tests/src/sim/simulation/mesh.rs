@@ -55,10 +55,11 @@ impl Simulation {
             }
         }
         for place in 0..self.agents.len() {
-            let reached = (0..self.agents[place].config.voters.members.len())
-                .filter(|voter| *voter == place || self.able(place, *voter))
-                .count();
-            let majority = reached >= self.majority();
+            let reached = (0..self.agents.len())
+                .filter(|other| *other == place || self.able(place, *other))
+                .map(|other| self.agents[other].id.clone())
+                .collect();
+            let majority = self.agents[place].config.voters.majority_of(&reached);
             self.reach.refresh(self.now, &self.agents[place].id, majority);
         }
     }

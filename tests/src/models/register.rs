@@ -1,0 +1,351 @@
+//! m1: one register, its stores, and a few ballots that anybody may begin at any time (PROTOCOL.md A.3).
+//!
+//! Every ballot appends its own number to what it finds, so that a value tells its whole history and agreement is plain:
+//! of any two values chosen, one begins with the other. A proposer is what the network holds for its ballot: it may hear any
+//! quorum of the promises that were ever made, and nothing of the rest. A store may restart from its disk at any time.
+
+use consensus::ballot::{Acceptor, Ballots, Current, Preparing, Tally};
+use consensus::message::{Accepted, BallotBody, Value};
+use consensus::model::{AcceptorId, Ballot, Certainty, MeshId, RegisterId, Voter, Voters};
+use consensus::mutant::Mutant;
+use consensus::saved::Saved;
+use stateright::{Model, Property};
+
+use super::pool::{Number, Pool};
+use super::{Explored, Sheet, explore};
+
+/// The sizes explored. What breaks in the smallest is broken there.
+pub const SHEETS: &[Sheet] = &[
+    Sheet {
+        name: "m1 register, 3 stores, 2 ballots",
+        states: 364,
+        knows: &[
+            Mutant::BallotReused,
+            Mutant::PromiseErased,
+            Mutant::SentBeforeSaved,
+            Mutant::Amnesia,
+        ],
+        explore: |mutant| check(3, 2, false, mutant),
+    },
+    Sheet {
+        name: "m1 register, 3 stores, 3 ballots, reads",
+        states: 13_216,
+        knows: &[Mutant::ReadNewest],
+        explore: |mutant| check(3, 3, true, mutant),
+    },
+    Sheet {
+        name: "m1 register, 5 stores, 2 ballots",
+        states: 5_214,
+        knows: &[],
+        explore: |mutant| check(5, 2, false, mutant),
+    },
+    Sheet {
+        name: "m1 register, 3 stores, 4 ballots",
+        states: 542_816,
+        knows: &[],
+        explore: |mutant| check(3, 4, false, mutant),
+    },
+];
+
+fn check(stores: usize, ballots: usize, reads: bool, mutant: Option<Mutant>) -> Explored {
+    explore(Register::new(stores, ballots, reads, mutant))
+}
+
+/// The most ballots a state has room for.
+const BALLOTS: usize = 4;
+/// The values a ballot may have: one, and another if ballots are used twice.
+const VALUES: usize = 2;
+
+/// The model.
+pub struct Register {
+    register: RegisterId,
+    voters: Voters,
+    ballots: Vec<Ballot>,
+    reads: bool,
+    mutant: Option<Mutant>,
+    stores: Pool<Store>,
+    promises: Pool<Option<Accepted>>,
+    values: Pool<Value>,
+}
+
+/// A store as it runs and as it lies on disk.
+///
+/// Its id is only a signature on replies, which the model gives in its stead, so that stores can be told apart by what
+/// they hold and by nothing else.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Store {
+    acceptor: Acceptor,
+    saved: Saved,
+}
+
+/// Everything that is so at one time.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct State {
+    /// The stores with what they said, in any order: sorted.
+    columns: Vec<Column>,
+    /// The values that were asked to be accepted, by ballot.
+    proposed: [[Option<Number>; VALUES]; BALLOTS],
+    /// Which of them are chosen: bits.
+    chosen: u8,
+    /// Something that was read, or chosen, contradicts something else that was.
+    contradicted: bool,
+}
+
+/// One store, and what the network holds of its replies.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Column {
+    store: Number,
+    promised: [Option<Number>; BALLOTS],
+    /// Which proposals it said to have accepted: bits.
+    accepted: u8,
+}
+
+/// One thing that happens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// A store hears of a ballot.
+    Prepare(usize, At),
+    /// A proposer has heard these stores (bits) and asks for a value.
+    Propose(usize, u8),
+    /// A proposer has heard these stores (bits) and leaves it at that.
+    Read(usize, u8),
+    /// A store hears that it should accept a ballot's first value, or its second.
+    Accept(usize, usize, At),
+    /// A store does as it is asked, and forgets it in a crash after its reply left.
+    Forget(Box<Action>),
+    /// A store restarts.
+    Restart(At),
+}
+
+/// A store, by its place in the order of the state before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct At(usize);
+
+fn bit(ballot: usize, value: usize) -> u8 {
+    1 << (ballot * VALUES + value)
+}
+
+impl Register {
+    fn new(stores: usize, ballots: usize, reads: bool, mutant: Option<Mutant>) -> Self {
+        let voter = |number| Voter {
+            acceptor: AcceptorId(number),
+            agent: format!("a{number}").parse().expect("a name"),
+            region: "r".parse().expect("a name"),
+            key: [0; 32],
+        };
+        let members = (0..stores as u128).map(voter).collect();
+        // Two proposers by turns: every ballot is one that production makes, and all are told apart.
+        let mut proposers = [Ballots::new(1), Ballots::new(2)];
+        let ballots = (0..ballots).map(|number| proposers[number % 2].fresh()).collect();
+        #[allow(unused_mut)]
+        let mut acceptor = Acceptor::new(AcceptorId(0), &Saved::default());
+        acceptor.erases_promises = mutant == Some(Mutant::PromiseErased);
+        Self {
+            register: RegisterId::App("shop".parse().expect("a name")),
+            voters: Voters::stable(MeshId(1), 1, members),
+            ballots,
+            reads,
+            mutant,
+            stores: Pool::new(Store { acceptor, saved: Saved::default() }),
+            promises: Pool::new(None),
+            values: Pool::new(Value::new(vec![])),
+        }
+    }
+
+    /// The sets of stores that promised a ballot (bits), as far as there are enough of them.
+    fn quorums(&self, state: &State, ballot: usize) -> impl Iterator<Item = u8> {
+        let promised = state.columns.iter().map(|column| column.promised[ballot].is_some());
+        let promised = promised.enumerate().fold(0u8, |bits, (at, yes)| bits | u8::from(yes) << at);
+        let most = 1u8 << state.columns.len();
+        let least = self.voters.members.len() as u32 / 2;
+        (0..most).filter(move |bits| bits & !promised == 0 && bits.count_ones() > least)
+    }
+
+    /// A proposer that heard these stores.
+    fn heard(&self, state: &State, ballot: usize, heard: u8) -> Preparing {
+        let mut preparing = Preparing::new(self.ballots[ballot]);
+        for (number, column) in state.columns.iter().enumerate() {
+            if heard & 1 << number != 0
+                && let Some(promise) = column.promised[ballot]
+            {
+                let accepted = (*self.promises.get(promise)).clone();
+                preparing.on_promise(AcceptorId(number as u128), accepted);
+            }
+        }
+        preparing
+    }
+
+    fn restarted(&self, store: &Store) -> Store {
+        let saved = match self.mutant {
+            Some(Mutant::Amnesia) => Saved::default(),
+            _ => store.saved.clone(),
+        };
+        #[allow(unused_mut)]
+        let mut acceptor = Acceptor::new(AcceptorId(0), &saved);
+        acceptor.erases_promises = self.mutant == Some(Mutant::PromiseErased);
+        Store { acceptor, saved }
+    }
+
+    fn prepare(&self, state: &mut State, ballot: usize, At(at): At) -> Option<()> {
+        let column = &mut state.columns[at];
+        let mut held = (*self.stores.get(column.store)).clone();
+        let (entry, body) = held.acceptor.on_prepare(&self.register, self.ballots[ballot]);
+        let BallotBody::Promise { accepted, .. } = body else { return None };
+        entry.into_iter().for_each(|entry| held.saved.apply(entry));
+        column.promised[ballot] = Some(self.promises.put(accepted));
+        column.store = self.stores.put(held);
+        Some(())
+    }
+
+    fn propose(&self, state: &mut State, ballot: usize, heard: u8) -> Option<()> {
+        let proposed = state.proposed[ballot].iter().flatten().count();
+        let preparing = self.heard(state, ballot, heard);
+        if preparing.tally(&self.voters) != Tally::Won {
+            return None;
+        }
+        let found = preparing.current().accepted;
+        let mut value = found.map(|it| it.value.bytes().to_vec()).unwrap_or_default();
+        value.push((ballot * VALUES + proposed) as u8);
+        let accepting = preparing.choose(Value::new(value));
+        state.proposed[ballot][proposed] = Some(self.values.put(accepting.accepted().value));
+        Some(())
+    }
+
+    fn read(&self, state: &mut State, ballot: usize, heard: u8) -> Option<()> {
+        let preparing = self.heard(state, ballot, heard);
+        if preparing.tally(&self.voters) != Tally::Won {
+            return None;
+        }
+        let Current { accepted: Some(accepted), promises } = preparing.current() else {
+            return None;
+        };
+        let certainty = Current::certainty(&self.voters, &promises, accepted.ballot);
+        let trusts = self.mutant == Some(Mutant::ReadNewest);
+        let number = self.values.put(accepted.value);
+        let chosen = |at: usize| state.chosen & bit(at / VALUES, at % VALUES) != 0;
+        let mut proposed = state.proposed.iter().flatten().enumerate();
+        let is_chosen = proposed.any(|(at, value)| *value == Some(number) && chosen(at));
+        state.contradicted = (trusts || certainty == Certainty::Chosen) && !is_chosen;
+        state.contradicted.then_some(())
+    }
+
+    fn accept(&self, state: &mut State, (ballot, value): (usize, usize), At(at): At) -> Option<()> {
+        let proposed = self.values.get(state.proposed[ballot][value]?);
+        let column = &mut state.columns[at];
+        let mut held = (*self.stores.get(column.store)).clone();
+        let (entry, body) = held.acceptor.on_accept(
+            &self.register,
+            self.ballots[ballot],
+            (*proposed).clone(),
+            || Ok(()),
+        );
+        let BallotBody::Accepted { .. } = body else { return None };
+        entry.into_iter().for_each(|entry| held.saved.apply(entry));
+        column.store = self.stores.put(held);
+        column.accepted |= bit(ballot, value);
+        let mut accepting = Preparing::new(self.ballots[ballot]).choose((*proposed).clone());
+        for (number, column) in state.columns.iter().enumerate() {
+            if column.accepted & bit(ballot, value) != 0 {
+                accepting.on_accepted(AcceptorId(number as u128));
+            }
+        }
+        if accepting.tally(&self.voters) == Tally::Won && state.chosen & bit(ballot, value) == 0 {
+            state.contradicted |= !self.agrees(state, &proposed);
+            state.chosen |= bit(ballot, value);
+        }
+        Some(())
+    }
+
+    /// Is a value that is now chosen of one history with all that were chosen before?
+    fn agrees(&self, state: &State, value: &Value) -> bool {
+        let chosen = |at: usize| state.chosen & bit(at / VALUES, at % VALUES) != 0;
+        let proposed = state.proposed.iter().flatten().enumerate();
+        proposed.filter(|(at, _)| chosen(*at)).filter_map(|(_, other)| *other).all(|other| {
+            let other = self.values.get(other);
+            other.bytes().starts_with(value.bytes()) || value.bytes().starts_with(other.bytes())
+        })
+    }
+
+    fn happen(&self, state: &mut State, action: &Action) -> Option<()> {
+        match action {
+            Action::Prepare(ballot, store) => self.prepare(state, *ballot, *store),
+            Action::Propose(ballot, heard) => self.propose(state, *ballot, *heard),
+            Action::Read(ballot, heard) => self.read(state, *ballot, *heard),
+            Action::Accept(ballot, value, store) => self.accept(state, (*ballot, *value), *store),
+            Action::Forget(action) => {
+                let (Action::Prepare(_, At(store)) | Action::Accept(_, _, At(store))) = **action
+                else {
+                    return None;
+                };
+                let before = state.columns[store].store;
+                self.happen(state, action)?;
+                state.columns[store].store = before;
+                Some(())
+            }
+            Action::Restart(At(store)) => {
+                let column = &mut state.columns[*store];
+                column.store = self.stores.put(self.restarted(&self.stores.get(column.store)));
+                Some(())
+            }
+        }
+    }
+}
+
+impl Model for Register {
+    type State = State;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<State> {
+        let column = Column { store: 0, promised: [None; BALLOTS], accepted: 0 };
+        vec![State {
+            columns: vec![column; self.voters.members.len()],
+            proposed: [[None; VALUES]; BALLOTS],
+            chosen: 0,
+            contradicted: false,
+        }]
+    }
+
+    fn actions(&self, state: &State, actions: &mut Vec<Action>) {
+        let stores = || (0..state.columns.len()).map(At);
+        let values = if self.mutant == Some(Mutant::BallotReused) { VALUES } else { 1 };
+        for ballot in 0..self.ballots.len() {
+            actions.extend(stores().map(|store| Action::Prepare(ballot, store)));
+            let proposed = state.proposed[ballot].iter().flatten().count();
+            for value in 0..proposed {
+                actions.extend(stores().map(|store| Action::Accept(ballot, value, store)));
+            }
+            for heard in self.quorums(state, ballot) {
+                actions.extend((proposed < values).then_some(Action::Propose(ballot, heard)));
+                actions.extend(self.reads.then_some(Action::Read(ballot, heard)));
+            }
+        }
+        if self.mutant == Some(Mutant::SentBeforeSaved) {
+            let forgotten = actions.iter().cloned().map(|it| Action::Forget(Box::new(it)));
+            actions.extend(forgotten.collect::<Vec<_>>());
+        }
+        actions.extend(stores().map(Action::Restart));
+    }
+
+    fn next_state(&self, before: &State, action: Action) -> Option<State> {
+        let mut state = before.clone();
+        self.happen(&mut state, &action)?;
+        state.columns.sort_unstable();
+        (state != *before).then_some(state)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        vec![
+            Property::always("what was chosen and read is one history", |_, state: &State| {
+                !state.contradicted
+            }),
+            Property::sometimes("every ballot is chosen", |model: &Self, state: &State| {
+                state.chosen.count_ones() as usize == model.ballots.len()
+            }),
+            Property::sometimes("a value is left behind unchosen", |_, state: &State| {
+                state.chosen & bit(1, 0) != 0
+                    && state.proposed[0][0].is_some()
+                    && state.chosen & bit(0, 0) == 0
+            }),
+        ]
+    }
+}
