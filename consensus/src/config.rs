@@ -13,11 +13,12 @@ pub struct Config {
     pub region: Region,
     /// Where others reach it, `host:port`.
     pub address: String,
-    /// Who votes.
+    /// Who voted first, by `voters.toml`; later sets are agreed, and kept in the store.
     pub voters: Voters,
-    /// The store it holds and the seed of its evidence key, if it votes; `None` for observers and quarantined voters.
+    /// The store it holds and the seed of its evidence key, whenever its certificate says voter. Whether it votes follows
+    /// from the agreed voters: a store that they do not know stands by.
     pub ballots: Option<BallotStore>,
-    /// Is it a voter by its certificate whose store is damaged or missing?
+    /// Is it a voter by its certificate that holds no store it may use?
     pub quarantined: bool,
     /// The credentials it holds, so that steps go to whoever can carry them out.
     pub credentials: Vec<CredentialId>,

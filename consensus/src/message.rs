@@ -90,6 +90,10 @@ pub enum Message {
     Echo {
         /// The pulse's own time, so that its sender learns the round trip.
         sent: Moment,
+        /// The run that sent the pulse: an answer to an older run says nothing to a newer.
+        instance: u64,
+        /// The most changes of your store that I ever heard of: more than it holds, and it was rolled back.
+        seen: u64,
     },
     /// What I believe of every target; replaces what I said before.
     Beliefs(Beliefs),
@@ -161,6 +165,12 @@ pub struct Pulse {
     pub chosen: Vec<(RegisterId, Ballot)>,
     /// The steps it is carrying out, so that nobody takes over.
     pub working: Vec<(AppId, Token)>,
+    /// The version of the voters it goes by.
+    pub voters: u64,
+    /// Is it carrying out a change of voters?
+    pub changing: bool,
+    /// The store of ballots it holds, whether the voters know it or not.
+    pub store: Option<StoreHello>,
     /// The credentials it holds.
     pub credentials: Vec<CredentialId>,
     /// Of a voter: the leases it granted that may still run.
@@ -180,6 +190,17 @@ pub struct LeaseSaid {
     pub guard: AgentId,
     /// How much longer it may run, by the speaker's clock.
     pub left: Duration,
+}
+
+/// A store of ballots as its agent presents it: one that is no voter's stands by to become one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreHello {
+    /// Its id.
+    pub acceptor: AcceptorId,
+    /// The public half of its evidence key.
+    pub key: [u8; 32],
+    /// How many durable changes it ever made.
+    pub changes: u64,
 }
 
 /// What one agent believes of every target.
@@ -206,6 +227,8 @@ pub struct BallotMessage {
     pub register: RegisterId,
     /// The ballot it belongs to.
     pub ballot: Ballot,
+    /// How many durable changes the sender's store ever made; zero without one.
+    pub changes: u64,
     /// What it says.
     pub body: BallotBody,
 }
@@ -263,6 +286,15 @@ pub enum BallotBody {
         /// What it accepted last.
         accepted: Option<Accepted>,
     },
+    /// Which registers do you know? Writes nothing.
+    List,
+    /// These.
+    Listed {
+        /// The store.
+        acceptor: AcceptorId,
+        /// Every register it ever promised or accepted anything in.
+        registers: Vec<RegisterId>,
+    },
 }
 
 /// Why an acceptor will not accept, though no higher promise stands in the way. Always safe: the same as a lost message.
@@ -286,6 +318,8 @@ pub enum Refusal {
     Lease(Duration),
     /// This guard has not said that it knows who could be promoted.
     Unacknowledged(AgentId),
+    /// The joint set is too young to be left: leases given before it may still run (PROTOCOL.md 0.1 a).
+    Young(Duration),
 }
 
 impl fmt::Display for Refusal {
@@ -307,6 +341,9 @@ impl fmt::Display for Refusal {
             Self::Lease(_) => f.write_str("a lease of the old stack may still run"),
             Self::Unacknowledged(guard) => {
                 write!(f, "{guard} has not said that it knows who could be promoted")
+            }
+            Self::Young(left) => {
+                write!(f, "both sets of voters stay for {} s more", left.as_secs() + 1)
             }
         }
     }

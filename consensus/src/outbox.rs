@@ -13,7 +13,8 @@ use serde::Serialize;
 use crate::message::{Message, Refusal};
 use crate::model::{
     Abstention, Action, AgentId, AppId, Ballot, Database, DecisionKind, Definition, Endpoint,
-    Epoch, Health, Observation, Phase, Report, StackId, TargetId, Token, Verdict,
+    Epoch, Health, Observation, Phase, Quarantined, Report, StackId, TargetId, Token, Verdict,
+    VotersChange,
 };
 use crate::moment::Moment;
 use crate::saved::Entry;
@@ -64,6 +65,9 @@ pub enum Output {
     Answer(CommandId, Answer),
     /// An agent is reached at this address: link with it.
     Address(AgentId, String),
+    /// The store must not vote again, which its log says by now, too ([`crate::saved::Saved::quarantined`]): keep it aside
+    /// and make a fresh one under a new id at the next start, the sooner the better.
+    Quarantine(Quarantined),
 }
 
 /// A look to be taken.
@@ -120,6 +124,13 @@ pub enum Command {
         to: Option<StackId>,
         /// Promote though more than the budget would be lost.
         accept_loss: bool,
+        /// Who asks, for the record.
+        by: String,
+    },
+    /// Change who votes; answered once the new set alone is in force, its version as the revision.
+    Voters {
+        /// What.
+        change: VotersChange,
         /// Who asks, for the record.
         by: String,
     },
@@ -257,6 +268,17 @@ pub enum Note {
         /// By what, or why no more.
         how: Hold,
     },
+    /// Another set of voters is in force.
+    Voters {
+        /// Its version.
+        version: u64,
+        /// What is changing or was changed, and why.
+        what: String,
+    },
+    /// How a change of voters comes on.
+    Changing(String),
+    /// This agent's store must not vote again.
+    Quarantined(Quarantined),
     /// Something that cannot be, was.
     Alarm(String),
 }
@@ -330,6 +352,9 @@ impl fmt::Display for Note {
                 };
                 write!(f, "{how} {app}/{stack}")
             }
+            Self::Voters { version, what } => write!(f, "goes by voters version {version}: {what}"),
+            Self::Changing(what) => write!(f, "changes the voters: {what}"),
+            Self::Quarantined(why) => write!(f, "does not vote again with this store: {why}"),
             Self::Alarm(what) => write!(f, "raises the alarm: {what}"),
         }
     }

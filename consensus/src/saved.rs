@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec;
 use crate::message::Accepted;
-use crate::model::{AcceptorId, AgentId, AppId, Ballot, MeshId, RegisterId, StackId};
+use crate::model::{AcceptorId, AgentId, AppId, Ballot, MeshId, Quarantined, RegisterId, StackId};
 
 /// The most bytes one record may have.
 pub const RECORD_LIMIT: usize = codec::LIMIT;
@@ -69,6 +69,20 @@ pub enum Entry {
         /// Did it give its word?
         vouching: bool,
     },
+    /// How many changes were made before the log was written anew.
+    Counted {
+        /// In all.
+        changes: u64,
+    },
+    /// Another's store was heard to have made so many changes.
+    Sighted {
+        /// Which store.
+        acceptor: AcceptorId,
+        /// How many.
+        changes: u64,
+    },
+    /// This store must not vote again.
+    Quarantined(Quarantined),
 }
 
 /// The stack that a voter granted leases to last.
@@ -78,6 +92,23 @@ pub struct LastHolder {
     pub stack: StackId,
     /// Every guard of it that was granted one, and the newest revision of the definition that it said it knows.
     pub acknowledged: BTreeMap<AgentId, u64>,
+}
+
+impl Entry {
+    /// Does it count as a change of what the store promised? What it only remembers of others, or of how much it counted,
+    /// does not: else two idle stores would make each other count for ever.
+    fn counts(&self) -> bool {
+        match self {
+            Self::Started { .. }
+            | Self::Promised { .. }
+            | Self::Accepted { .. }
+            | Self::Chosen { .. }
+            | Self::Holder { .. }
+            | Self::Vouching { .. }
+            | Self::Quarantined(_) => true,
+            Self::Born(_) | Self::Counted { .. } | Self::Sighted { .. } => false,
+        }
+    }
 }
 
 /// Whose store this is.
@@ -115,11 +146,18 @@ pub struct Saved {
     pub holders: BTreeMap<AppId, LastHolder>,
     /// The stacks that another's lease may rest on this guard's word for.
     pub vouching: BTreeSet<(AppId, StackId)>,
+    /// How many durable changes this store ever made: a copy from before holds fewer than others have heard of.
+    pub changes: u64,
+    /// The most changes that were heard of other stores.
+    pub sightings: BTreeMap<AcceptorId, u64>,
+    /// Why it must not vote again, if it must not.
+    pub quarantined: Option<Quarantined>,
 }
 
 impl Saved {
     /// Takes one entry in, in the order of the log.
     pub fn apply(&mut self, entry: Entry) {
+        self.changes += u64::from(entry.counts());
         match entry {
             Entry::Born(birth) => self.birth = Some(birth),
             Entry::Started { boot } => self.boot = boot,
@@ -144,6 +182,12 @@ impl Saved {
             Entry::Vouching { app, stack, vouching: false } => {
                 self.vouching.remove(&(app, stack));
             }
+            Entry::Counted { changes } => self.changes = changes,
+            Entry::Sighted { acceptor, changes } => {
+                let known = self.sightings.entry(acceptor).or_default();
+                *known = changes.max(*known);
+            }
+            Entry::Quarantined(why) => self.quarantined = Some(why),
         }
     }
 
@@ -170,8 +214,20 @@ impl Saved {
             stack: stack.clone(),
             vouching: true,
         });
-        let started = Entry::Started { boot: self.boot };
-        born.into_iter().chain([started]).chain(registers).chain(holders).chain(vouching)
+        let sightings = self
+            .sightings
+            .iter()
+            .map(|(acceptor, changes)| Entry::Sighted { acceptor: *acceptor, changes: *changes });
+        // Last: whatever stands before it was counted when it was first written.
+        let last = [Entry::Counted { changes: self.changes }];
+        born.into_iter()
+            .chain([Entry::Started { boot: self.boot }])
+            .chain(registers)
+            .chain(sightings)
+            .chain(holders)
+            .chain(vouching)
+            .chain(self.quarantined.clone().map(Entry::Quarantined))
+            .chain(last)
     }
 }
 
@@ -303,6 +359,8 @@ mod tests {
                 stack: "west".parse().expect("a name"),
                 vouching: true,
             },
+            Entry::Sighted { acceptor: AcceptorId(8), changes: 77 },
+            Entry::Quarantined(Quarantined::Retired { version: 5 }),
         ];
         let mut saved = Saved::default();
         let mut bytes = Vec::new();
@@ -318,6 +376,7 @@ mod tests {
         let (bytes, saved) = log();
         let replayed = replay(&bytes).expect("undamaged");
         assert_eq!((&replayed.saved, replayed.whole), (&saved, bytes.len()));
+        assert_eq!(saved.changes, 7, "neither birth nor sighting is a change");
 
         let snapshot: Vec<u8> =
             (0..).zip(saved.entries()).flat_map(|(number, entry)| record(number, &entry)).collect();

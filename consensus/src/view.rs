@@ -27,6 +27,8 @@ pub struct View {
     pub abstention: Option<Abstention>,
     /// Can the mesh decide, as far as this agent sees?
     pub quorum: QuorumView,
+    /// Who votes, and who could.
+    pub voters: VotersView,
     /// Every agent it knows, itself included, by name.
     pub members: Vec<MemberView>,
     /// Every app, by name.
@@ -46,6 +48,50 @@ pub struct QuorumView {
     pub why: Option<String>,
     /// How long ago a majority was last heard; zero while it is.
     pub silent_ms: u64,
+}
+
+/// Who votes, and who could.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VotersView {
+    /// Grows by one with every step of a change.
+    pub version: u64,
+    /// What is changing, while two sets are in force.
+    pub changing: Option<String>,
+    /// The voters, by name; while two sets are in force, of both.
+    pub members: Vec<VoterView>,
+    /// Agents whose store stands by to become a voter's, by name.
+    pub standing_by: Vec<AgentId>,
+    /// What could be better about where the voters are.
+    pub advice: Vec<String>,
+}
+
+/// One voter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VoterView {
+    /// Its name.
+    pub agent: AgentId,
+    /// The region its certificate names.
+    pub region: Region,
+    /// The id of its store, in short.
+    pub acceptor: String,
+    /// Is it joining or leaving, while two sets are in force?
+    pub moving: Option<Moving>,
+    /// Is this very store heard?
+    pub heard: bool,
+    /// How long ago this very store was last heard, if ever since this agent runs.
+    pub silent_ms: Option<u64>,
+    /// The id of another store that the same agent holds ready, in short: this one is lost.
+    pub standby_store: Option<String>,
+}
+
+/// A voter's way, while two sets are in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Moving {
+    /// It will vote.
+    Joining,
+    /// It will not vote any more.
+    Leaving,
 }
 
 /// One agent as another sees it.

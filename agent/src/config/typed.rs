@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use consensus::model::{
-    AppId, CredentialId, Engine, Fencing, Mode, RecordKind, Site, StackId, TargetName,
+    AgentId, AppId, CredentialId, Engine, Fencing, Mode, RecordKind, Site, StackId, TargetName,
 };
 
 /// App files: what is applied to the mesh.

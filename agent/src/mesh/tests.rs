@@ -130,7 +130,7 @@ impl Agent {
 }
 
 fn echo() -> Message {
-    Message::Echo { sent: Moment::from_micros(7) }
+    Message::Echo { sent: Moment::from_micros(7), instance: 1, seen: 0 }
 }
 
 /// One that does not travel as a datagram.

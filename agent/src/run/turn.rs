@@ -140,6 +140,10 @@ impl Turn {
             Output::Probe(look) => self.probes.perform(look),
             Output::Act(action) => self.actors.start(action),
             Output::Note(note) => self.tell(note),
+            // The door itself comes with the data issue; until then the status says what would be open.
+            Output::Lease(..) => {}
+            // Its log says so, too; the next start sees to it.
+            Output::Quarantine(_) => {}
             Output::Answer(id, answer) => {
                 if let Some(asker) = self.commands.remove(&id) {
                     // Whoever asked may have gone away.
@@ -193,7 +197,7 @@ fn end_process(agent: &AgentId, error: &StoreError) -> ! {
 
 fn log(agent: &AgentId, note: &Note) {
     match note {
-        Note::Alarm(_) => tracing::error!(agent = %agent, "{note}"),
+        Note::Alarm(_) | Note::Quarantined(_) => tracing::error!(agent = %agent, "{note}"),
         Note::Abstains(Some(_))
         | Note::Misses(_)
         | Note::Suspects { .. }
@@ -204,9 +208,12 @@ fn log(agent: &AgentId, note: &Note) {
         Note::Judges { .. }
         | Note::Abstains(None)
         | Note::Hears(_)
+        | Note::Voters { .. }
+        | Note::Changing(_)
         | Note::Proposes { .. }
         | Note::Learns { .. }
         | Note::Acts { .. }
+        | Note::Guards { .. }
         | Note::Reports { .. } => tracing::info!(agent = %agent, "{note}"),
     }
 }

@@ -38,6 +38,7 @@ pub fn view() -> View {
         voter: true,
         abstention: None,
         quorum: QuorumView { voters: 5, heard: 4, needed: 3, why: None, silent_ms: 0 },
+        voters: VotersView { version: 1, ..VotersView::default() },
         members: AGENTS.iter().zip([0.0, 8.4, 81.25, 84.9, 0.0]).map(member).collect(),
         apps: vec![blog(), shop()],
     }
@@ -501,6 +502,7 @@ fn answer(command: Command) -> Answer {
             Answer::Agreed { epoch: Epoch(5), revision: 2 }
         }
         Command::Failover { .. } => Answer::Unchanged,
+        Command::Voters { .. } => Answer::Agreed { epoch: Epoch(0), revision: 3 },
     }
 }
 

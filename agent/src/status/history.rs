@@ -319,11 +319,18 @@ fn words(note: &Note) -> String {
 fn subject(note: &Note) -> Option<(Option<AppId>, Option<Epoch>)> {
     match note {
         Note::Judges { .. } => None,
-        Note::Abstains(_) | Note::Hears(_) | Note::Misses(_) | Note::Alarm(_) => Some((None, None)),
+        Note::Abstains(_)
+        | Note::Hears(_)
+        | Note::Misses(_)
+        | Note::Voters { .. }
+        | Note::Changing(_)
+        | Note::Quarantined(_)
+        | Note::Alarm(_) => Some((None, None)),
         Note::Suspects { app, .. }
         | Note::Holds { app, .. }
         | Note::Proposes { app, .. }
         | Note::GivesUp { app, .. }
+        | Note::Guards { app, .. }
         | Note::Refuses { app, .. } => Some((Some(app.clone()), None)),
         Note::Learns { app, epoch, .. } => Some((Some(app.clone()), Some(*epoch))),
         Note::Acts { app, token, .. } | Note::Reports { app, token, .. } => {

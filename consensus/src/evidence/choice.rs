@@ -191,7 +191,7 @@ impl Panel<'_> {
         let mut reasons = Vec::new();
         let sees = |names: &mut dyn Iterator<Item = &TargetName>| {
             let targets: Vec<_> = names.map(|name| self.target(to, name)).collect();
-            let qualified = |witness: &&super::Witness<'_>| {
+            let qualified = |witness: &&Witness<'_>| {
                 targets.iter().any(|target| {
                     witness.beliefs.iter().any(|belief| {
                         belief.target == *target && belief.qualified && belief.health == Health::Up

@@ -218,6 +218,8 @@ pub enum Abstention {
     ClockJump,
     /// Its store of ballots is damaged or missing (S6).
     Quarantined,
+    /// Its store is whole, and none of the voters'.
+    StandingBy,
     /// It stores no ballots.
     Observer,
 }
@@ -229,7 +231,8 @@ impl fmt::Display for Abstention {
             Self::Isolated => "hears no majority of voters",
             Self::Stalled => "was not scheduled in time",
             Self::ClockJump => "its clock jumped",
-            Self::Quarantined => "its store is damaged",
+            Self::Quarantined => "its store must not vote again",
+            Self::StandingBy => "stands by to become a voter",
             Self::Observer => "is an observer",
         })
     }

@@ -1,5 +1,6 @@
 //! Who votes.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -142,6 +143,107 @@ fn majority(set: &[Voter]) -> usize {
     set.len() / 2 + 1
 }
 
+/// What could be better about where the voters are, in words; empty if no region holds a majority and the loss of any
+/// leaves one, with a vote to spare (PROTOCOL.md A.4).
+pub fn advice(voters: &Voters) -> Vec<String> {
+    let set = if voters.joint() { &voters.joining } else { &voters.members };
+    let (n, needed) = (set.len(), majority(set));
+    let mut regions: BTreeMap<&Region, usize> = BTreeMap::new();
+    for voter in set {
+        *regions.entry(&voter.region).or_default() += 1;
+    }
+    let mut advice = Vec::new();
+    if n < 3 {
+        advice.push(format!("{n} of {n} voters are needed: the loss of one stops the mesh"));
+        return advice;
+    }
+    if n % 2 == 0 {
+        advice.push(format!(
+            "{n} voters survive no more losses than {}: one more costs nothing",
+            n - 1
+        ));
+    }
+    for (region, held) in regions {
+        match (n - held).cmp(&needed) {
+            Ordering::Less => {
+                advice.push(format!("{region} holds {held} of {n} voters: its loss stops the mesh"))
+            }
+            Ordering::Equal if held > 1 => advice.push(format!(
+                "losing {region} leaves exactly a majority: every other voter is needed then"
+            )),
+            Ordering::Equal | Ordering::Greater => {}
+        }
+    }
+    advice
+}
+
+/// What a person may want changed about who votes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VotersChange {
+    /// This agent, whose store stands by, is to vote.
+    Add {
+        /// Who.
+        agent: AgentId,
+    },
+    /// This agent is not to vote any more.
+    Remove {
+        /// Who.
+        agent: AgentId,
+    },
+    /// One is to vote in the place of the other; the same agent twice, when its new store replaces the one it lost.
+    Replace {
+        /// Who votes now.
+        old: AgentId,
+        /// Who is to.
+        new: AgentId,
+    },
+}
+
+impl fmt::Display for VotersChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Add { agent } => write!(f, "add {agent}"),
+            Self::Remove { agent } => write!(f, "remove {agent}"),
+            Self::Replace { old, new } if old == new => write!(f, "replace the store of {old}"),
+            Self::Replace { old, new } => write!(f, "replace {old} by {new}"),
+        }
+    }
+}
+
+/// Why a store must not vote again, ever (rule R8).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Quarantined {
+    /// Somebody heard of more changes than it holds: it is a copy from before.
+    RolledBack {
+        /// Who heard.
+        by: AgentId,
+        /// Of how many.
+        seen: u64,
+        /// How many it holds.
+        holds: u64,
+    },
+    /// The voters went on without it.
+    Retired {
+        /// At this version.
+        version: u64,
+    },
+}
+
+impl fmt::Display for Quarantined {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RolledBack { by, seen, holds } => write!(
+                f,
+                "its store is a copy from before: it holds {holds} changes, and {by} has seen {seen}"
+            ),
+            Self::Retired { version } => {
+                write!(f, "its store was replaced or removed by voters version {version}")
+            }
+        }
+    }
+}
+
 /// One of the registers that every store of ballots keeps.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum RegisterId {
@@ -224,6 +326,28 @@ mod tests {
             assert_eq!(joint.may_have_chosen(&stores), may_have_chosen, "{ids:?}");
         }
         assert_eq!(joint.all().count(), 6);
+    }
+
+    #[test]
+    fn advice_names_the_region_that_stops_the_mesh() {
+        for (regions, expected) in [
+            (&["r1", "r2", "r3"][..], &[][..]),
+            (&["r1", "r1", "r2", "r2", "r3"], &["losing r1 leaves", "losing r2 leaves"]),
+            (&["r1", "r1", "r1", "r2", "r3"], &["r1 holds 3 of 5"]),
+            (&["r1", "r1", "r1", "r2", "r2", "r2", "r3", "r3", "r3"], &[]),
+            (&["r1", "r2"], &["2 of 2 voters are needed"]),
+            (&["r1", "r2", "r3", "r4"], &["4 voters survive no more losses than 3"]),
+        ] {
+            let members = regions
+                .iter()
+                .zip(1..)
+                .map(|(region, id)| Voter { region: region.parse().expect("a name"), ..voter(id) });
+            let advice = advice(&Voters::stable(MeshId(1), 1, members.collect()));
+            assert_eq!(advice.len(), expected.len(), "{regions:?}: {advice:?}");
+            for (said, expected) in advice.iter().zip(expected) {
+                assert!(said.starts_with(expected), "{said}");
+            }
+        }
     }
 
     #[test]

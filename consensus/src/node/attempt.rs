@@ -167,7 +167,8 @@ impl Node {
         body: BallotBody,
     ) -> Message {
         let (mesh, voters) = (self.config.voters.mesh, self.config.voters.version);
-        Message::Ballot(BallotMessage { mesh, voters, register: register.clone(), ballot, body })
+        let register = register.clone();
+        Message::Ballot(BallotMessage { mesh, voters, register, ballot, changes: 0, body })
     }
 
     /// A voter answered an attempt of ours. Counts only the voter's own store.

@@ -106,6 +106,8 @@ impl Node {
             Command::Failover { to, accept_loss, by, .. } => {
                 Intent::Operator { kind: DecisionKind::Forced, to, accept_loss, by }
             }
+            // Of no app, and taken before it comes here.
+            Command::Voters { .. } => return,
         };
         let known = self.apps.get(app).is_some_and(|it| it.chosen.is_some());
         let refusal = match (&intent, known) {

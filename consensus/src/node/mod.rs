@@ -36,7 +36,7 @@ use crate::model::{
     Abstention, AgentId, AppId, AppState, Ballot, OperationId, RegisterId, StackId,
 };
 use crate::moment::Moment;
-use crate::outbox::{Command, CommandId, Deadline, Input, Note, Outbox, Output};
+use crate::outbox::{Answer, Command, CommandId, Deadline, Input, Note, Outbox, Output};
 use crate::saved::{Entry, Saved};
 
 /// Between two pulses: three missed ones are the silence after which a step is taken over.
@@ -232,7 +232,7 @@ impl Node {
                 }
             }
             Message::Pulse(pulse) => self.on_pulse(from, &pulse, now),
-            Message::Echo { sent } => self.peers.on_echo(from, sent, now),
+            Message::Echo { sent, .. } => self.peers.on_echo(from, sent, now),
             Message::Beliefs(beliefs) => {
                 if self.hearsay.on_beliefs(from, beliefs, now) {
                     self.share_doubts(now);
@@ -258,7 +258,7 @@ impl Node {
     fn on_pulse(&mut self, from: &AgentId, pulse: &Pulse, now: Moment) {
         self.peers.on_pulse(from, pulse, now);
         self.dismiss(from, pulse, now);
-        self.out.send(from, Message::Echo { sent: pulse.sent });
+        self.out.send(from, Message::Echo { sent: pulse.sent, instance: pulse.instance, seen: 0 });
         // Whoever knows less is told: this is how a joiner and a healed partition catch up.
         let mut told = 0;
         for (app, it) in &self.apps {
@@ -315,6 +315,10 @@ impl Node {
         let app = match &command {
             Command::Apply { definition, .. } => definition.name.clone(),
             Command::Switchover { app, .. } | Command::Failover { app, .. } => app.clone(),
+            Command::Voters { .. } => {
+                let answer = Answer::Refused("voters cannot be changed yet".into());
+                return self.out.push(Output::Answer(id, answer));
+            }
         };
         self.want(&app, id, command, now);
     }
@@ -339,6 +343,9 @@ impl Node {
             region: self.config.region.clone(),
             chosen: self.apps.iter().filter_map(chosen).collect(),
             working: self.apps.iter().filter_map(working).collect(),
+            voters: self.config.voters.version,
+            changing: false,
+            store: None,
             credentials: self.config.credentials.clone(),
         };
         for agent in self.everybody() {

@@ -33,6 +33,10 @@ impl Node {
             voter: self.config.voters.by_agent(&self.config.agent).is_some(),
             abstention: self.abstention(now, self.longest_window()),
             quorum: self.quorum_view(now),
+            voters: crate::view::VotersView {
+                version: self.config.voters.version,
+                ..Default::default()
+            },
             members: self.members(now),
             apps: self
                 .apps

@@ -27,7 +27,7 @@ const ASKED_LIMIT: usize = 32;
 impl Node {
     /// A message of the register protocol.
     pub(super) fn on_ballot(&mut self, from: &AgentId, message: BallotMessage, now: Moment) {
-        let BallotMessage { mesh, voters, register, ballot, body } = message;
+        let BallotMessage { mesh, voters, register, ballot, body, .. } = message;
         if mesh != self.config.voters.mesh {
             return;
         }

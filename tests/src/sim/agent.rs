@@ -32,8 +32,10 @@ pub struct Agent {
     pub node: Option<Node>,
     /// Counts its starts, so that what an older run asked for is not answered to a newer.
     pub run: u64,
-    /// Is the process stopped (SIGSTOP, a frozen machine)?
+    /// Is the process stopped (SIGSTOP, a frozen machine), or too busy to handle anything?
     pub stopped: bool,
+    /// Is it only too busy? Then its connections live on: other threads hold them.
+    pub busy: bool,
     /// What arrived meanwhile.
     pub inbox: VecDeque<Input>,
     /// When the node wants to be woken, in true time.
@@ -58,6 +60,7 @@ impl Agent {
             node: None,
             run: 0,
             stopped: false,
+            busy: false,
             inbox: VecDeque::new(),
             wake: Moment::NEVER,
             wakes: (0, Moment::ZERO),
@@ -72,6 +75,11 @@ impl Agent {
     /// Does it run and answer?
     pub fn answers(&self) -> bool {
         self.running() && !self.stopped
+    }
+
+    /// Do its connections live?
+    pub fn connects(&self) -> bool {
+        self.running() && (!self.stopped || self.busy)
     }
 }
 
@@ -120,6 +128,13 @@ impl Clock {
             now = now + Duration::from_micros(1);
         }
         now
+    }
+
+    /// None of its clocks counted this much.
+    pub fn stood_still(&mut self, span: Duration) {
+        let micros = i64::try_from(span.as_micros()).expect("simulated spans are short");
+        self.offset -= micros;
+        self.wall_off_ms -= micros / 1_000;
     }
 
     /// What the wall clock shows, in milliseconds since 1970.

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use consensus::config::Mutant;
 use consensus::message::Message;
-use consensus::model::{AgentId, AppId, AppState, Definition, Report, TargetId};
+use consensus::model::{AgentId, AppId, AppState, CredentialId, Definition, Report, TargetId};
 use consensus::moment::Moment;
 use consensus::outbox::{Answer, Command, CommandId, Input};
 
@@ -28,7 +28,7 @@ use super::check::{Found, Violation};
 use super::network::{Network, Place, Way};
 use super::scene::{AppShape, MeshShape};
 use super::transcript::Transcript;
-use super::weather::{Rates, Weather};
+use super::weather::{Climate, Rates};
 use super::world::World;
 pub use errand::Errand;
 pub use trade::Trade;
@@ -74,9 +74,14 @@ pub enum Event {
     Start(Place),
     /// A stopped agent goes on.
     Resume(Place),
-    /// The weather changes.
-    Weather(Weather),
+    /// Something breaks.
+    Strike,
+    /// Something that was broken ends, or whatever else was to be done later.
+    Later(Later),
 }
+
+/// What is done later, unless everything has been healed by then.
+pub type Later = Box<dyn FnOnce(&mut Simulation)>;
 
 /// A run.
 pub struct Simulation {
@@ -92,6 +97,10 @@ pub struct Simulation {
     pub apps: BTreeMap<AppId, Trade>,
     /// How likely what is.
     pub rates: Rates,
+    /// Which faults strike.
+    pub climate: Climate,
+    /// Every credential that an agent may hold.
+    pub credentials: Vec<CredentialId>,
     /// All that is random from here on.
     pub chance: Chance,
     /// What was said.
@@ -121,6 +130,7 @@ impl Simulation {
         let farthest = chance.between(Duration::from_millis(3), Duration::from_millis(90));
         let network = Network::new(&regions, farthest, &mut chance.fork());
         let voters = configs[0].voters.clone();
+        let credentials = configs[0].credentials.clone();
         let mut world = World::default();
         world.token_ignored = mesh.mutant == Some(Mutant::TokenIgnored);
         for app in apps {
@@ -135,6 +145,8 @@ impl Simulation {
             world,
             apps: apps.iter().map(|app| (app.name.clone(), Trade::new(app))).collect(),
             rates: Rates::default(),
+            climate: Climate::default(),
+            credentials,
             chance,
             transcript: Transcript::new(kept),
             registers: Registers::new(voters),
@@ -221,7 +233,8 @@ impl Simulation {
             Event::Replicate(app) => self.world.replicate(self.now, &app),
             Event::Start(place) => self.start(place),
             Event::Resume(place) => self.resume(place),
-            Event::Weather(weather) => self.strike(weather),
+            Event::Strike => self.strike(),
+            Event::Later(what) => what(self),
         }
     }
 
@@ -249,13 +262,19 @@ impl Simulation {
         self.transcript.say(self.now, None, text);
     }
 
-    /// Forgets the weather to come and requests that nobody waits for any more: they came, or never will.
+    /// Forgets the weather to come. Requests that nobody waits for any more came, or never will, or come very late.
     pub fn forget_weather(&mut self) {
+        let late = self.chance.happens(0.5);
         self.heap.retain(|_, event| match event {
-            Event::Weather(_) => false,
-            Event::Errand(errand) => errand.awaited(),
+            Event::Strike | Event::Later(_) => false,
+            Event::Errand(errand) => late || errand.awaited(),
             _ => true,
         });
+    }
+
+    /// None of an agent's clocks counted some time that truly passed: what it does now, it may do too late without knowing.
+    pub fn clock_stood_still(&mut self, place: Place) {
+        self.reach.excuse(self.now, &self.agents[place].id);
     }
 
     /// Counts something for the swarm's table.

@@ -22,6 +22,8 @@ const LATE: Duration = Duration::from_secs(4);
 #[derive(Debug, Default)]
 pub struct Reach {
     lost: BTreeMap<AgentId, Moment>,
+    /// Whose clocks stood still without their knowing, and when they went on.
+    excused: BTreeMap<AgentId, Moment>,
 }
 
 impl Reach {
@@ -37,6 +39,11 @@ impl Reach {
         }
     }
 
+    /// An agent's clocks did not count a while that ends now: its word on how old its claim is cannot be held against it.
+    pub fn excuse(&mut self, now: Moment, agent: &AgentId) {
+        self.excused.insert(agent.clone(), now);
+    }
+
     /// An action leaves an agent.
     pub fn on_act(
         &self,
@@ -48,6 +55,10 @@ impl Reach {
     ) {
         let token = action.token;
         let about = format!("{agent} acts for {} with {token}", action.app);
+        let grace = CONFIRMED_WITHIN + SLACK;
+        if self.excused.get(agent).is_some_and(|went_on| now <= *went_on + grace) {
+            return;
+        }
         if self.lost.get(agent).is_some_and(|lost| *lost + CONFIRMED_WITHIN + SLACK + LATE < now) {
             let since = self.lost[agent];
             found.push(("a minority does nothing", format!("{about}, cut off since {since}")));

@@ -37,6 +37,7 @@ impl Words {
                 }
                 return;
             }
+            Entry::Counted { .. } | Entry::Sighted { .. } | Entry::Quarantined(_) => return,
             Entry::Born(_) => {
                 found.push(("promises only grow", format!("{agent} was born again")));
                 return;
@@ -72,7 +73,9 @@ impl Words {
             BallotBody::Prepare { .. }
             | BallotBody::Accept { .. }
             | BallotBody::Refuse { .. }
-            | BallotBody::Observe => return,
+            | BallotBody::Observe
+            | BallotBody::List
+            | BallotBody::Listed { .. } => return,
         };
         if !covered {
             let text = format!("{agent} {app} at {}: its disk does not say so", message.ballot);

@@ -30,6 +30,7 @@ impl Simulation {
         // Connections of its last run end now; a process that starts knows of none.
         self.reset_links(place);
         let seed = self.chance.bits();
+        self.recover(place);
         let agent = &mut self.agents[place];
         let mut found: Found = Vec::new();
         let saved = match agent.disk.restart() {
@@ -41,7 +42,7 @@ impl Simulation {
         };
         Words::on_restart(&agent.id, &saved, agent.disk.durable(), &mut found);
         agent.run += 1;
-        agent.stopped = false;
+        (agent.stopped, agent.busy) = (false, false);
         agent.inbox.clear();
         let now = agent.clock.boot(self.now);
         agent.node = Some(Node::new(agent.config.clone(), saved, now, seed));
@@ -62,7 +63,7 @@ impl Simulation {
         }
         agent.inbox.clear();
         agent.wake = Moment::NEVER;
-        agent.stopped = false;
+        (agent.stopped, agent.busy) = (false, false);
         let id = agent.id.clone();
         self.transcript.say(self.now, Some(&id), || "is killed".into());
         self.count("crashes");
@@ -82,13 +83,24 @@ impl Simulation {
         self.look_at_links();
     }
 
+    /// Gives an agent too much to do: it handles nothing for a while.
+    pub fn overload(&mut self, place: Place) {
+        let agent = &mut self.agents[place];
+        if !agent.answers() {
+            return;
+        }
+        (agent.stopped, agent.busy) = (true, true);
+        let id = agent.id.clone();
+        self.transcript.say(self.now, Some(&id), || "has too much to do".into());
+    }
+
     /// Lets a stopped process go on: first its timers or first its sockets, as it happens.
     pub fn resume(&mut self, place: Place) {
         let agent = &mut self.agents[place];
         if !agent.stopped {
             return;
         }
-        agent.stopped = false;
+        (agent.stopped, agent.busy) = (false, false);
         let id = agent.id.clone();
         let (inbox, run) = (std::mem::take(&mut agent.inbox), agent.run);
         self.transcript.say(self.now, Some(&id), || "goes on".into());
@@ -192,17 +204,41 @@ impl Simulation {
             }
             // Everybody is linked with everybody who can be reached; how addresses are learnt is the mesh's business.
             Output::Address(..) => {}
+            Output::Quarantine(_) => {}
         }
     }
 
     fn save(&mut self, place: Place, entry: Entry) {
-        let mut found: Found = Vec::new();
-        if self.chance.happens(self.rates.crash_before_save) {
+        let full = self.agents[place].disk.full;
+        if full || self.chance.happens(self.rates.crash_before_save) {
             let agent = &mut self.agents[place];
             agent.disk.tear(&entry, &mut self.chance);
-            self.count("torn writes");
+            self.count(if full { "writes to a full disk" } else { "torn writes" });
             return self.crash_for_a_while(place);
         }
+        if self.chance.happens(self.rates.sync_fails) {
+            self.count("failed syncs");
+            self.agents[place].disk.doubtful = Some(entry);
+            return self.crash_for_a_while(place);
+        }
+        self.made_durable(place, entry);
+        if self.chance.happens(self.rates.crash_after_save) {
+            self.crash_for_a_while(place);
+        }
+    }
+
+    /// A store writes what it reads anew at every start, so a record whose sync failed is there for good then, or gone.
+    fn recover(&mut self, place: Place) {
+        if let Some(entry) = self.agents[place].disk.doubtful.take()
+            && self.chance.happens(0.5)
+        {
+            self.made_durable(place, entry);
+        }
+    }
+
+    /// A record is durable: what that means for whoever holds agents to their word.
+    fn made_durable(&mut self, place: Place, entry: Entry) {
+        let mut found: Found = Vec::new();
         let agent = &mut self.agents[place];
         self.words.on_save(&agent.id, &entry, agent.disk.durable(), &mut found);
         agent.disk.save(entry.clone());
@@ -225,9 +261,6 @@ impl Simulation {
             _ => {}
         }
         self.report(found);
-        if self.chance.happens(self.rates.crash_after_save) {
-            self.crash_for_a_while(place);
-        }
     }
 
     fn check_message(&mut self, place: Place, message: &Message) {

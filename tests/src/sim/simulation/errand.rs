@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use consensus::model::{Action, ActionFault, ActionFaultKind, Effect, Phase, Report};
+use consensus::model::{Action, ActionFault, ActionFaultKind, AppId, Effect, Phase, Report};
 use consensus::moment::Moment;
 
 use super::{Event, Simulation};
 use crate::sim::check::Found;
 use crate::sim::network::Place;
 use crate::sim::weather::Moments;
-use crate::sim::world::Arrival;
+use crate::sim::world::{Arrival, Host, Web};
 
 /// A request that is on its way.
 #[derive(Clone, Debug)]
@@ -51,6 +51,11 @@ impl Simulation {
         if self.killed_at(place, step, Moments::Before) {
             return;
         }
+        if let Effect::Promote { .. } = action.effect
+            && self.chance.happens(self.rates.candidate_dies)
+        {
+            self.kill_candidate(&action.app);
+        }
         let strikes = self.chance.happens(self.rates.executor_cut_off);
         if strikes {
             self.cut_off_or_stop(place);
@@ -70,7 +75,7 @@ impl Simulation {
             mute: self.chance.happens(rates.answer_lost),
         };
         if self.chance.happens(rates.request_repeated) {
-            let span = self.chance.between(Duration::from_millis(10), Duration::from_secs(120));
+            let span = self.chance.between(Duration::from_millis(10), rates.repeated_within);
             let copy = Errand { awaited: false, ..errand.clone() };
             self.count("late duplicates");
             self.after(span, Event::Errand(Box::new(copy)));
@@ -93,7 +98,15 @@ impl Simulation {
     /// A request is there.
     pub(super) fn arrive(&mut self, errand: Errand) {
         let agent = self.agents[errand.place].id.clone();
-        let arrival = self.world.arrive(self.now, &agent, &errand.action);
+        let fails = self.chance.happens(self.rates.request_fails);
+        let arrival = match fails && self.chance.happens(0.5) {
+            true => failed(),
+            false => self.world.arrive(self.now, &agent, &errand.action),
+        };
+        let arrival = match arrival {
+            Arrival::Answered(Ok(_)) if fails => failed(),
+            other => other,
+        };
         let token = errand.action.token;
         self.outside_changed();
         match arrival {
@@ -137,6 +150,17 @@ impl Simulation {
         }
     }
 
+    /// The stack to be promoted dies just now, and comes back later.
+    fn kill_candidate(&mut self, app: &AppId) {
+        let Some(to) = self.agreed(app).map(|state| state.decision.to.clone()) else { return };
+        self.count("candidates that die");
+        self.break_web(app, &to, Web::Dark);
+        self.break_database(app, &to, Host::Dark);
+        let span = self.chance.between(Duration::from_secs(1), Duration::from_secs(120));
+        let app = app.clone();
+        self.later(span, move |simulation| simulation.mend_stack(&app, &to));
+    }
+
     /// The agent's time limit passes without an answer.
     fn give_up(&mut self, errand: &Errand) {
         let limit = errand.action.limit;
@@ -161,6 +185,12 @@ impl Simulation {
         }
         true
     }
+}
+
+/// An error of the outside's own, which says nothing of what was done.
+fn failed() -> Arrival {
+    let (kind, text) = (ActionFaultKind::Unknown, "503 service unavailable".into());
+    Arrival::Answered(Err(ActionFault { kind, text }))
 }
 
 fn report(action: &Action, took: Duration, fault: ActionFault) -> Report {

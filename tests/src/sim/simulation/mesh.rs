@@ -98,6 +98,8 @@ impl Simulation {
     }
 
     fn able(&self, one: Place, other: Place) -> bool {
-        self.agents[one].answers() && self.agents[other].answers() && self.network.open(one, other)
+        self.agents[one].connects()
+            && self.agents[other].connects()
+            && self.network.open(one, other)
     }
 }

@@ -219,7 +219,7 @@ impl World {
         let ids: Vec<TargetId> =
             self.databases.keys().filter(|id| id.app == *app).cloned().collect();
         for id in ids {
-            if !self.streams(&id) {
+            if !self.streams(&id) || self.stuck.contains(&id) {
                 continue;
             }
             let Role::Replica { upstream } = &self.databases[&id].role else { continue };
@@ -302,6 +302,7 @@ impl World {
         };
         self.databases.insert(id.clone(), replica);
         self.severed.remove(id);
+        self.stuck.remove(id);
         self.waiting.retain(|(primary, _)| primary != id);
         let primary = self.databases.get_mut(upstream).expect("was just read");
         if waits && primary.synchronous.is_empty() {

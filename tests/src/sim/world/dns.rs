@@ -21,11 +21,28 @@ pub struct Name {
     pub changes: u64,
 }
 
+/// What is wrong with a server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Trouble {
+    /// Nothing.
+    #[default]
+    None,
+    /// It answers nobody.
+    Dark,
+    /// It refuses, for a reason that has nothing to do with tokens: a key, a view, a lock.
+    Refusing,
+    /// It answers with an error of its own (SERVFAIL, 5xx), having done what was asked or not.
+    Failing {
+        /// Has it?
+        done: bool,
+    },
+}
+
 /// One server.
 #[derive(Clone, Debug, Default)]
 pub struct Server {
-    /// Does it answer?
-    pub dark: bool,
+    /// What is wrong with it.
+    pub trouble: Trouble,
     /// Its names.
     pub names: BTreeMap<String, Name>,
 }
@@ -39,14 +56,37 @@ impl World {
         sets: &[RecordSet],
         (token, stack): (Token, &StackId),
     ) -> Arrival {
+        let trouble = match driver {
+            Driver::Rfc2136 { server, .. } => self.servers.get(server).map(|it| it.trouble),
+            Driver::BuiltIn => None,
+        };
+        let failed = || fault(ActionFaultKind::Unknown, "SERVFAIL");
+        match trouble.unwrap_or_default() {
+            Trouble::None => self.update(name, driver, sets, (token, stack)),
+            Trouble::Dark => Arrival::Nowhere,
+            Trouble::Refusing => fault(ActionFaultKind::Refused, "REFUSED"),
+            Trouble::Failing { done: false } => failed(),
+            Trouble::Failing { done: true } => {
+                match self.update(name, driver, sets, (token, stack)) {
+                    Arrival::Answered(Ok(_)) => failed(),
+                    other => other,
+                }
+            }
+        }
+    }
+
+    fn update(
+        &mut self,
+        name: &str,
+        driver: &Driver,
+        sets: &[RecordSet],
+        (token, stack): (Token, &StackId),
+    ) -> Arrival {
         let Driver::Rfc2136 { server: address, .. } = driver else {
             self.breaches.push(format!("{name}: the built-in server was asked for an update"));
             return fault(ActionFaultKind::Refused, "no server");
         };
         let server = self.servers.entry(address.clone()).or_default();
-        if server.dark {
-            return Arrival::Nowhere;
-        }
         if sets.is_empty() || sets.iter().any(|set| set.data.is_empty()) {
             self.breaches.push(format!("{name}: an update with {token} would leave it empty"));
             return fault(ActionFaultKind::Refused, "empty");

@@ -19,7 +19,7 @@ use consensus::model::{
 use consensus::moment::Moment;
 
 pub use database::{Postgres, Role, Write};
-pub use dns::{Name, Server};
+pub use dns::{Name, Server, Trouble};
 pub use web::Web;
 
 /// Whether something that listens can be reached, from where nothing is in the way.
@@ -66,6 +66,8 @@ pub struct World {
     pub paths: BTreeMap<(AgentId, AppId, StackId), Path>,
     /// Replicas that cannot reach their primary.
     pub severed: BTreeSet<TargetId>,
+    /// Replicas that say they stream and receive nothing.
+    pub stuck: BTreeSet<TargetId>,
     /// Writes that were acknowledged, by app.
     pub ledger: BTreeMap<AppId, Vec<Write>>,
     /// Writes that wait for a replica.

@@ -1,0 +1,44 @@
+//! What befalls machines and their clocks.
+
+use std::time::Duration;
+
+use super::Simulation;
+
+/// A machine sleeps: its boot-time clock counts it, its monotonic clock does not.
+pub(super) fn suspend(simulation: &mut Simulation) {
+    let place = simulation.some_place();
+    let span = simulation.some_span(&[5, 60, 3600]);
+    simulation.stop(place);
+    simulation.agents[place].clock.slept += span;
+    simulation.later(span, move |simulation| simulation.resume(place));
+}
+
+/// A virtual machine is paused and none of its clocks counts it. Whatever rests on time is off by that much afterwards.
+pub(super) fn freeze(simulation: &mut Simulation) {
+    let place = simulation.some_place();
+    let span = simulation.some_span(&[1, 10, 60]);
+    let (began, run) = (simulation.now, simulation.agents[place].run);
+    simulation.stop(place);
+    simulation.later(span, move |simulation| {
+        if simulation.agents[place].run == run && simulation.agents[place].stopped {
+            simulation.agents[place].clock.stood_still(simulation.now.since(began));
+            simulation.clock_stood_still(place);
+        }
+        simulation.resume(place);
+    });
+}
+
+/// Somebody, or NTP, sets a wall clock: by seconds, hours, or ten years.
+pub(super) fn jump(simulation: &mut Simulation) {
+    let place = simulation.some_place();
+    let most = *simulation.chance.pick(&[2_000, 3_600_000, TEN_YEARS.as_millis() as u64]);
+    let jump = simulation.chance.below(2 * most) as i64 - most as i64;
+    let agent = &mut simulation.agents[place];
+    agent.clock.wall_off_ms += jump;
+    let id = agent.id.clone();
+    simulation
+        .transcript
+        .say(simulation.now, Some(&id), || format!("has its clock set by {jump} ms"));
+}
+
+const TEN_YEARS: Duration = Duration::from_secs(10 * 365 * 24 * 3600);

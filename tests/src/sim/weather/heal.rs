@@ -1,0 +1,102 @@
+//! The end of all trouble, and the people who look after what does not mend by itself.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use consensus::model::{AppId, Phase, StackId, TargetId};
+
+use super::{Climate, Rates, Simulation};
+use crate::sim::network::Place;
+use crate::sim::world::{Host, Role, Trouble, Web};
+
+impl Simulation {
+    /// Everything is well again, and every agent but these runs.
+    pub fn heal(&mut self, but: &BTreeSet<Place>) {
+        self.say(|| "everything is well again".into());
+        let calm_for = Duration::from_secs(100_000_000);
+        let replica_lag = self.rates.replica_lag.min(Duration::from_millis(200));
+        self.rates = Rates { calm_for, replica_lag, ..Rates::default() };
+        self.climate = Climate::default();
+        self.forget_weather();
+        self.network.heal();
+        self.world.hear(self.now);
+        self.world.paths.clear();
+        self.world.severed.clear();
+        self.world.stuck.clear();
+        for server in self.world.servers.values_mut() {
+            server.trouble = Trouble::None;
+        }
+        let stacks: Vec<(AppId, StackId)> = self
+            .apps
+            .iter()
+            .flat_map(|(app, trade)| {
+                trade.definition.stacks.iter().map(|s| (app.clone(), s.name.clone()))
+            })
+            .collect();
+        for (app, stack) in stacks {
+            self.mend_stack(&app, &stack);
+        }
+        for place in 0..self.agents.len() {
+            self.heal_agent(place, but.contains(&place));
+        }
+        self.look_at_links();
+        self.outside_changed();
+    }
+
+    /// One agent is well again, or away for good.
+    fn heal_agent(&mut self, place: Place, away: bool) {
+        self.agents[place].disk.full = false;
+        let all = self.credentials.clone();
+        let lacks =
+            std::mem::replace(&mut self.agents[place].config.credentials, all.clone()) != all;
+        // Credentials are read at the start.
+        if away || lacks {
+            self.crash(place);
+        }
+        if !away {
+            self.resume(place);
+            self.start(place);
+        }
+    }
+
+    /// A stack serves again. Its database is what it was when it stopped.
+    pub fn mend_stack(&mut self, app: &AppId, stack: &StackId) {
+        self.break_web(app, stack, Web::Up);
+        if let Some(id) = self.database(app, stack) {
+            let database = self.world.databases.get_mut(&id).expect("was just found");
+            database.host = Host::Up;
+            database.unready = false;
+        }
+        self.outside_changed();
+    }
+
+    /// People make every database that follows nobody a replica of the active stack's, while nothing is in progress.
+    pub fn rebuild_replicas(&mut self) {
+        let apps: Vec<(AppId, bool)> =
+            self.apps.iter().map(|(app, trade)| (app.clone(), trade.synchronous)).collect();
+        for (app, synchronous) in apps {
+            let Some(state) = self.agreed(&app) else { continue };
+            let Some(primary) = self.writer(&app) else { continue };
+            let active = &self.world.databases[&primary];
+            if state.phase != Phase::Idle || active.role != Role::Primary || active.host != Host::Up
+            {
+                continue;
+            }
+            let others: Vec<TargetId> = self
+                .world
+                .databases
+                .iter()
+                .filter(|(id, database)| {
+                    id.app == app && **id != primary && database.host == Host::Up
+                })
+                .map(|(id, _)| id.clone())
+                .collect();
+            for other in others {
+                if !self.world.streams(&other) && !self.world.severed.contains(&other) {
+                    self.say(|| format!("{other} is made a replica of {primary}"));
+                    self.world.rebuild(self.now, &other, &primary, synchronous);
+                }
+            }
+        }
+    }
+}
