@@ -72,4 +72,10 @@ mutants! {
     StaleClaim,
 
     // Damping (E).
+    /// The mesh acts again before its last decision has cooled down.
+    CooldownIgnored,
+    /// After a restart nothing is known to have been done lately.
+    CooldownForgottenAtRestart,
+    /// A freeze holds nobody back.
+    FreezeIgnored,
 }

@@ -8,12 +8,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::codec;
 use crate::message::Accepted;
-use crate::model::{AcceptorId, AgentId, AppId, Ballot, MeshId, Quarantined, RegisterId, StackId};
+use crate::model::{
+    AcceptorId, AgentId, AppId, Ballot, Epoch, MeshId, OperationId, Quarantined, RegisterId,
+    StackId,
+};
 
 /// The most bytes one record may have.
 pub const RECORD_LIMIT: usize = codec::LIMIT;
@@ -83,6 +87,22 @@ pub enum Entry {
     },
     /// This store must not vote again.
     Quarantined(Quarantined),
+    /// How long ago, by its own clocks, this agent learned of what damps an app; written once a minute.
+    Aged {
+        /// The app.
+        app: AppId,
+        /// How long ago.
+        ages: SavedAges,
+    },
+}
+
+/// How long ago an agent learned of what damps an app, as it was last written down.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SavedAges {
+    /// Of every automatic decision that the app remembers.
+    pub epochs: BTreeMap<Epoch, Duration>,
+    /// Of its freeze, told apart by the write that put it on.
+    pub freeze: Option<(OperationId, Duration)>,
 }
 
 /// The stack that a voter granted leases to last.
@@ -106,7 +126,9 @@ impl Entry {
             | Self::Holder { .. }
             | Self::Vouching { .. }
             | Self::Quarantined(_) => true,
-            Self::Born(_) | Self::Counted { .. } | Self::Sighted { .. } => false,
+            Self::Born(_) | Self::Counted { .. } | Self::Sighted { .. } | Self::Aged { .. } => {
+                false
+            }
         }
     }
 }
@@ -146,6 +168,8 @@ pub struct Saved {
     pub holders: BTreeMap<AppId, LastHolder>,
     /// The stacks that another's lease may rest on this guard's word for.
     pub vouching: BTreeSet<(AppId, StackId)>,
+    /// The ages of what damps every app.
+    pub ages: BTreeMap<AppId, SavedAges>,
     /// How many durable changes this store ever made: a copy from before holds fewer than others have heard of.
     pub changes: u64,
     /// The most changes that were heard of other stores.
@@ -182,6 +206,9 @@ impl Saved {
             Entry::Vouching { app, stack, vouching: false } => {
                 self.vouching.remove(&(app, stack));
             }
+            Entry::Aged { app, ages } => {
+                self.ages.insert(app, ages);
+            }
             Entry::Counted { changes } => self.changes = changes,
             Entry::Sighted { acceptor, changes } => {
                 let known = self.sightings.entry(acceptor).or_default();
@@ -214,6 +241,10 @@ impl Saved {
             stack: stack.clone(),
             vouching: true,
         });
+        let aged = self
+            .ages
+            .iter()
+            .map(|(app, ages)| Entry::Aged { app: app.clone(), ages: ages.clone() });
         let sightings = self
             .sightings
             .iter()
@@ -223,6 +254,7 @@ impl Saved {
         born.into_iter()
             .chain([Entry::Started { boot: self.boot }])
             .chain(registers)
+            .chain(aged)
             .chain(sightings)
             .chain(holders)
             .chain(vouching)
@@ -331,7 +363,8 @@ mod tests {
     use crate::message::Value;
 
     fn log() -> (Vec<u8>, Saved) {
-        let register = RegisterId::App("shop".parse().expect("a name"));
+        let app: AppId = "shop".parse().expect("a name");
+        let register = RegisterId::App(app.clone());
         let accepted =
             Accepted { ballot: Ballot { round: 3, instance: 9 }, value: Value::new(vec![1, 2, 3]) };
         let entries = [
@@ -358,6 +391,13 @@ mod tests {
                 app: "shop".parse().expect("a name"),
                 stack: "west".parse().expect("a name"),
                 vouching: true,
+            },
+            Entry::Aged {
+                app,
+                ages: SavedAges {
+                    epochs: BTreeMap::from([(Epoch(2), Duration::from_secs(60))]),
+                    freeze: None,
+                },
             },
             Entry::Sighted { acceptor: AcceptorId(8), changes: 77 },
             Entry::Quarantined(Quarantined::Retired { version: 5 }),

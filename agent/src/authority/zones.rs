@@ -229,8 +229,8 @@ mod tests {
     use std::time::Duration;
 
     use consensus::model::{
-        DataPolicy, Decision, DecisionKind, Definition, Epoch, Fencing, Mode, Phase, ProbePolicy,
-        Record as RecordDefinition, StackId,
+        Damping, DataPolicy, Decision, DecisionKind, Definition, Epoch, Fencing, Mode, Phase,
+        ProbePolicy, Record as RecordDefinition, StackId,
     };
 
     use super::*;
@@ -293,8 +293,9 @@ mod tests {
             second: None,
         };
         AppState {
-            automatic: Epoch(0),
             guards_since: 1,
+            damping: Damping::default(),
+            freeze: None,
             definition: Arc::new(definition),
             revision: 1,
             epoch: Epoch(1),

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use consensus::model::{
-    AgentId, AppId, BadName, CredentialId, Engine, Fencing, Mode, NAME_LIMIT, RecordKind, Site, StackId,
-    TargetName,
+    AgentId, AppId, BadName, CredentialId, Engine, Fencing, Mode, NAME_LIMIT, RecordKind, Site,
+    StackId, TargetName,
 };
 use serde_json::{Value, json};
 

@@ -241,8 +241,9 @@ pub fn agreed() -> Agreed {
 pub fn shop_state(phase: Phase) -> AppState {
     let second = (Phase::Promoting <= phase || phase == Phase::Idle).then(|| certificate(19));
     AppState {
-        automatic: Epoch(0),
         guards_since: 1,
+        damping: Damping::default(),
+        freeze: None,
         definition: Arc::new(definition("shop", &["aws-east", "do-west"], true)),
         revision: 2,
         epoch: Epoch(4),
@@ -284,8 +285,9 @@ pub fn shop_state(phase: Phase) -> AppState {
 fn blog_state() -> AppState {
     let stacks = ["hetzner-falkenstein", "ovh-gravelines"];
     AppState {
-        automatic: Epoch(0),
         guards_since: 1,
+        damping: Damping::default(),
+        freeze: None,
         definition: Arc::new(definition("blog", &stacks, false)),
         revision: 1,
         epoch: Epoch(1),

@@ -10,10 +10,10 @@ use super::attempt::{Composition, Found};
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
 use crate::evidence::{Choice, Panel, Path};
-use crate::failover::{chain, plan};
+use crate::failover::{chain, damping, plan};
 use crate::model::{
-    AppId, AppState, Certainty, Claim, Decision, DecisionKind, Definition, Epoch, FenceRecord,
-    OPERATION_MEMORY, Phase, StackId, TargetName,
+    AppId, AppState, Certainty, Claim, Damping, Decision, DecisionKind, Definition, Epoch,
+    FenceRecord, OPERATION_MEMORY, Phase, StackId, TargetName,
 };
 use crate::moment::Moment;
 
@@ -176,8 +176,9 @@ impl Node {
                     now,
                 ),
                 active,
-                automatic: Epoch(0),
                 guards_since: 1,
+                damping: Damping::default(),
+                freeze: None,
                 claim: None,
                 operations: Vec::new(),
                 previous: [0; 32],
@@ -228,7 +229,9 @@ impl Node {
         let choice = panel.failover(&current.active)?;
         let mut state = self.move_to(current, DecisionKind::Failover, &choice, &choice.reason, now);
         state.decision.first = Some(found.certificate.clone());
-        state.automatic = state.epoch;
+        let flapping = self.would_flap(&current.definition.name, current, now);
+        state.damping = damping::begun(&current.damping, state.epoch, flapping);
+        state.freeze = None;
         Ok(state)
     }
 
@@ -461,7 +464,9 @@ impl Node {
             _ => Phase::Aborting,
         };
         let active = old.from.clone();
-        self.claimed(AppState { epoch, phase, decision, active, claim: None, ..current.clone() })
+        let damping = damping::taken_back(&current.damping, current.epoch);
+        let claim = None;
+        self.claimed(AppState { epoch, phase, decision, active, claim, damping, ..current.clone() })
     }
 
     fn decision(

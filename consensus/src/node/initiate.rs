@@ -196,7 +196,7 @@ impl Node {
                 ));
             }
         }
-        self.cooled_down(app, state, now).map_err(|why| format!("{}, and {why}", choice.reason))?;
+        self.free(app, state, now).map_err(|why| format!("{}, and {why}", choice.reason))?;
         if let Some(abstention) = self.abstention(now, state.definition.probe.window) {
             return Err(format!("{}; others will propose: this agent {abstention}", choice.reason));
         }

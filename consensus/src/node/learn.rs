@@ -4,21 +4,23 @@ use std::sync::Arc;
 
 use super::Node;
 use super::app::{App, Known};
+use super::damping::Ages;
 use crate::ballot::{REGISTERS_MOST, ROUND_LEAP, Tally};
 use crate::codec;
 use crate::message::{Accepted, BallotBody};
-use crate::model::{AcceptorId, AgentId, AppId, AppState, Ballot, Epoch, Phase, RegisterId};
+use crate::model::{AcceptorId, AgentId, AppId, AppState, Ballot, Phase, RegisterId};
 use crate::moment::Moment;
 use crate::outbox::{Note, Output};
 use crate::saved::Entry;
 
 impl Node {
     /// What the store knows to be chosen, at the start.
-    pub(super) fn restore(&mut self, app: &AppId, accepted: &Accepted, now: Moment) {
+    pub(super) fn restore(&mut self, app: &AppId, accepted: &Accepted, ages: Ages, now: Moment) {
         let Some(known) = self.known(app, accepted, now, Moment::ZERO) else { return };
         let state = known.state.clone();
         let it = self.apps.entry(app.clone()).or_default();
-        it.automatic = (state.automatic != Epoch(0)).then_some((state.automatic, now));
+        it.ages = ages;
+        it.ages.on_learned(&state, now);
         it.chosen = Some(known);
         self.judge.on_definition(&state.definition, now, &mut self.rng);
         self.take_guard(app, now);
@@ -69,11 +71,7 @@ impl Node {
         if elsewhere {
             it.suspicion_told = None;
         }
-        if it.automatic.is_none_or(|(epoch, _)| epoch != state.automatic)
-            && state.automatic != Epoch(0)
-        {
-            it.automatic = Some((state.automatic, now));
-        }
+        it.ages.on_learned(&state, now);
         it.chosen = Some(known);
         it.in_flux = false;
         it.called = None;

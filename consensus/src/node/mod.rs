@@ -6,6 +6,7 @@
 mod app;
 mod attempt;
 mod compose;
+mod damping;
 mod execute;
 mod initiate;
 mod learn;
@@ -54,7 +55,6 @@ pub struct Node {
     out: Outbox,
     /// What this agent says to itself: it is one of the voters, too.
     loopback: VecDeque<Message>,
-    started: Moment,
     instance: u64,
     operations: u64,
     acceptor: Option<Acceptor>,
@@ -70,6 +70,7 @@ pub struct Node {
     vouching: BTreeSet<(AppId, StackId)>,
     apps: BTreeMap<AppId, App>,
     pulse_at: Moment,
+    ages_at: Moment,
     beliefs_at: Moment,
     beliefs_number: u64,
     /// What was last said of every target's state, to notice that it changed.
@@ -124,10 +125,10 @@ impl Node {
             rng,
             out: Outbox::default(),
             loopback: VecDeque::new(),
-            started: now,
             instance,
             operations: 0,
             pulse_at: now,
+            ages_at: now,
             beliefs_at: now,
             beliefs_number: 0,
             beliefs_told: Vec::new(),
@@ -145,11 +146,13 @@ impl Node {
             }
         }
         node.out.push(Output::Save(Entry::Started { boot }));
+        let ages = saved.ages;
         for (register, saved) in saved.registers {
             let RegisterId::App(app) = register else { continue };
             node.apps.entry(app.clone()).or_default();
             if let Some(chosen) = saved.chosen {
-                node.restore(&app, &chosen, now);
+                let ages = node.restored_ages(ages.get(&app), now);
+                node.restore(&app, &chosen, ages, now);
             }
         }
         node
@@ -286,6 +289,7 @@ impl Node {
         if beat {
             self.pulse_at = now + PULSE;
             self.pulse(now);
+            self.save_ages(now);
         }
         changed || beat
     }

@@ -13,7 +13,7 @@ use crate::evidence::{Panel, Path, certified};
 use crate::failover::chain;
 use crate::message::{Accepted, BallotBody, BallotMessage, Message, Refusal, Value};
 use crate::model::{
-    AcceptorId, AgentId, AppId, AppState, Ballot, Certificate, Epoch, Phase, RegisterId, Statement,
+    AcceptorId, AgentId, AppId, AppState, Ballot, Certificate, Phase, RegisterId, Statement,
 };
 use crate::moment::Moment;
 use crate::outbox::{Note, Output};
@@ -184,8 +184,11 @@ impl Node {
         let demand = chain::follows(before.as_ref().map(|it| (it, hash)), certainty, &next)
             .map_err(malformed)?;
         let Some(before) = &before else { return Ok(()) };
-        if demand.cooldown {
-            self.cooled_down(app, before, now)?;
+        if demand.damping {
+            self.free(app, before, now)?;
+            if self.would_flap(app, before, now) && !next.damping.flapping {
+                return Err(malformed("it is the third within a day, and does not say so".into()));
+            }
         }
         let stacks = (&next.decision.from, &next.decision.to);
         if demand.acknowledged {
@@ -199,26 +202,6 @@ impl Node {
             Some(certificate) => self.convinced(app, ballot, before, &next, certificate, now),
             None => Ok(()),
         }
-    }
-
-    /// Enough time since the last automatic decision, on this voter's own clock: a clock jump elsewhere changes nothing.
-    pub(super) fn cooled_down(
-        &self,
-        app: &AppId,
-        state: &AppState,
-        now: Moment,
-    ) -> Result<(), Refusal> {
-        if state.automatic == Epoch(0) {
-            return Ok(());
-        }
-        let learned = self
-            .apps
-            .get(app)
-            .and_then(|it| it.automatic)
-            .filter(|(epoch, _)| *epoch == state.automatic);
-        let since = learned.map_or(self.started, |(_, learned)| learned);
-        let left = state.definition.cooldown.saturating_sub(now.since(since));
-        if left.is_zero() { Ok(()) } else { Err(Refusal::Cooldown(left)) }
     }
 
     /// Is the evidence what it claims, does it show what the value needs, and is it fresh by this voter's own clock?

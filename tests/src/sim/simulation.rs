@@ -20,8 +20,10 @@ use consensus::outbox::{Answer, Command, CommandId, Input};
 
 use super::agent::Agent;
 use super::chance::Chance;
+use super::check::damping::Acts;
 use super::check::effect::Reach;
 use super::check::evidence::Truth;
+use super::check::lease::Calm;
 use super::check::register::Registers;
 use super::check::store::Words;
 use super::check::{Found, Violation};
@@ -114,8 +116,10 @@ pub struct Simulation {
     /// What happened how often, for the swarm's table.
     pub tally: BTreeMap<&'static str, u64>,
     words: Words,
+    calm: Calm,
     truth: Truth,
     reach: Reach,
+    acts: Acts,
     heap: BTreeMap<(Moment, u64), Event>,
     number: u64,
     commands: u64,
@@ -137,7 +141,10 @@ impl Simulation {
             world.build(&app.definition(), app.synchronous);
         }
         let mut clocks = chance.fork();
-        let agents = configs.into_iter().map(|config| Agent::new(config, &mut clocks)).collect();
+        let agents = configs
+            .into_iter()
+            .map(|config| Agent::new(config, mesh.rate_error, &mut clocks))
+            .collect();
         let mut simulation = Self {
             now: Moment::ZERO,
             agents,
@@ -154,8 +161,10 @@ impl Simulation {
             answers: BTreeMap::new(),
             tally: BTreeMap::new(),
             words: Words::default(),
+            calm: Calm::default(),
             truth: Truth::default(),
             reach: Reach::default(),
+            acts: Acts::default(),
             heap: BTreeMap::new(),
             number: 0,
             commands: 0,

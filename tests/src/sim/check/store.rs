@@ -37,7 +37,13 @@ impl Words {
                 }
                 return;
             }
-            Entry::Counted { .. } | Entry::Sighted { .. } | Entry::Quarantined(_) => return,
+            // Ages hold nobody to anything but this agent itself; leases are checked where they show, at the doors.
+            Entry::Aged { .. }
+            | Entry::Holder { .. }
+            | Entry::Vouching { .. }
+            | Entry::Counted { .. }
+            | Entry::Sighted { .. }
+            | Entry::Quarantined(_) => return,
             Entry::Born(_) => {
                 found.push(("promises only grow", format!("{agent} was born again")));
                 return;
