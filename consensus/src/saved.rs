@@ -16,7 +16,7 @@ use crate::codec;
 use crate::message::Accepted;
 use crate::model::{
     AcceptorId, AgentId, AppId, Ballot, Epoch, MeshId, OperationId, Quarantined, RegisterId,
-    StackId,
+    StackId, TargetId,
 };
 
 /// The most bytes one record may have.
@@ -87,6 +87,13 @@ pub enum Entry {
     },
     /// This store must not vote again.
     Quarantined(Quarantined),
+    /// A target was reached from here: there is a way to it, as long as it is at this address.
+    Reached {
+        /// The target.
+        target: TargetId,
+        /// Where it is: host and port.
+        at: (String, u16),
+    },
     /// How long ago, by its own clocks, this agent learned of what damps an app; written once a minute.
     Aged {
         /// The app.
@@ -126,9 +133,11 @@ impl Entry {
             | Self::Holder { .. }
             | Self::Vouching { .. }
             | Self::Quarantined(_) => true,
-            Self::Born(_) | Self::Counted { .. } | Self::Sighted { .. } | Self::Aged { .. } => {
-                false
-            }
+            Self::Born(_)
+            | Self::Counted { .. }
+            | Self::Sighted { .. }
+            | Self::Reached { .. }
+            | Self::Aged { .. } => false,
         }
     }
 }
@@ -176,6 +185,8 @@ pub struct Saved {
     pub sightings: BTreeMap<AcceptorId, u64>,
     /// Why it must not vote again, if it must not.
     pub quarantined: Option<Quarantined>,
+    /// Where targets were when they were reached.
+    pub reached: BTreeMap<TargetId, (String, u16)>,
 }
 
 impl Saved {
@@ -205,6 +216,9 @@ impl Saved {
             }
             Entry::Vouching { app, stack, vouching: false } => {
                 self.vouching.remove(&(app, stack));
+            }
+            Entry::Reached { target, at } => {
+                self.reached.insert(target, at);
             }
             Entry::Aged { app, ages } => {
                 self.ages.insert(app, ages);
@@ -241,6 +255,10 @@ impl Saved {
             stack: stack.clone(),
             vouching: true,
         });
+        let reached = self
+            .reached
+            .iter()
+            .map(|(target, at)| Entry::Reached { target: target.clone(), at: at.clone() });
         let aged = self
             .ages
             .iter()
@@ -258,6 +276,7 @@ impl Saved {
             .chain(sightings)
             .chain(holders)
             .chain(vouching)
+            .chain(reached)
             .chain(self.quarantined.clone().map(Entry::Quarantined))
             .chain(last)
     }

@@ -96,6 +96,7 @@ fn belief(stack: &str, name: &str, letter: char) -> Belief {
         took: None,
         database: None,
         advancing: false,
+        reached: true,
         guard: None,
     }
 }

@@ -37,8 +37,9 @@ impl Words {
                 }
                 return;
             }
-            // Ages hold nobody to anything but this agent itself; leases are checked where they show, at the doors.
+            // Ages and ways hold nobody to anything but this agent itself.
             Entry::Aged { .. }
+            | Entry::Reached { .. }
             | Entry::Holder { .. }
             | Entry::Vouching { .. }
             | Entry::Counted { .. }
