@@ -161,9 +161,9 @@ impl Store {
         // What is written below needs the room.
         give_up_reserve(folder)?;
         let (saved, ballots, quarantine) = match (found, owner.voter) {
-            (Found::Whole(saved), false) => (saved, None, None),
+            (Found::Whole(saved), false) => (*saved, None, None),
             (Found::Whole(saved), true) => match key_of(folder, &saved, owner)? {
-                Ok(ballots) => (saved, Some(ballots), quarantine::read(folder)?),
+                Ok(ballots) => (*saved, Some(ballots), quarantine::read(folder)?),
                 Err(why) => begin_anew(folder, owner, chosen_of(&saved), why)?,
             },
             // An observer keeps nothing that anybody relies on, and an agent that was enrolled later has no store yet.
@@ -248,7 +248,7 @@ impl Store {
 }
 
 enum Found {
-    Whole(Saved),
+    Whole(Box<Saved>),
     Missing,
     Damaged(Damage),
 }
@@ -261,7 +261,7 @@ fn read_log(folder: &Path) -> Result<Found, StoreError> {
         Err(error) => return Err(failed("read", &path)(error)),
     };
     Ok(match saved::replay(&bytes) {
-        Ok(replayed) if replayed.saved.birth.is_some() => Found::Whole(replayed.saved),
+        Ok(replayed) if replayed.saved.birth.is_some() => Found::Whole(Box::new(replayed.saved)),
         // A log appears under its name only once it is whole, so its first record cannot be torn.
         Ok(_) => Found::Damaged(Damage { at: 0, what: "its first record is missing".into() }),
         Err(damage) => Found::Damaged(damage),

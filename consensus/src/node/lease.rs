@@ -71,18 +71,18 @@ impl Node {
     }
 
     /// A message about who may write.
-    pub(super) fn on_lease(&mut self, from: &AgentId, message: LeaseMessage, now: Moment) {
+    pub(super) fn on_lease(&mut self, from: &AgentId, message: &LeaseMessage, now: Moment) {
         if message.mesh != self.config.voters.mesh {
             return;
         }
         match message.body {
-            LeaseBody::Renew { revision } => self.grant(from, &message, revision, now),
+            LeaseBody::Renew { revision } => self.grant(from, message, revision, now),
             LeaseBody::Granted { acceptor, voters } => {
-                self.granted(from, &message, (acceptor, voters), now);
+                self.granted(from, message, (acceptor, voters), now);
             }
             LeaseBody::Released => self.on_released(from, &message.app, &message.stack),
-            LeaseBody::Ask => self.vouch(from, &message, now),
-            LeaseBody::Vouched => self.vouched(from, &message, now),
+            LeaseBody::Ask => self.vouch(from, message, now),
+            LeaseBody::Vouched => self.vouched(from, message, now),
         }
     }
 

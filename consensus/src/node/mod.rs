@@ -245,7 +245,7 @@ impl Node {
             }
             // Nobody changes voters yet.
             Message::Chosen { register: RegisterId::Voters, .. } => {}
-            Message::Lease(message) => self.on_lease(from, message, now),
+            Message::Lease(message) => self.on_lease(from, &message, now),
         }
     }
 

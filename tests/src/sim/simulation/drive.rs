@@ -202,7 +202,7 @@ impl Simulation {
             Output::Probe(look) => self.look(place, look),
             Output::Act(action) => self.act(place, &action),
             Output::Note(note) => self.note(place, &note),
-            Output::Lease(database, until) => self.keep_open(place, database, until),
+            Output::Lease(database, until) => self.keep_open(place, &database, until),
             Output::Answer(id, answer) => {
                 let agent = self.agents[place].id.clone();
                 self.transcript.say(self.now, Some(&agent), || format!("answers: {answer:?}"));
@@ -300,12 +300,12 @@ impl Simulation {
     }
 
     /// A guard tells its door until when to stay open; the timer is the machine's, and counts by its boot-time clock.
-    fn keep_open(&mut self, place: Place, database: TargetId, until: Moment) {
+    fn keep_open(&mut self, place: Place, database: &TargetId, until: Moment) {
         let agent = &self.agents[place];
         let until = agent.clock.truly(until);
         self.world.keep_open(&agent.id, database.clone(), until);
         let mut found: Found = Vec::new();
-        lease::opened(self.now, &self.world, &database, &mut found);
+        lease::opened(self.now, &self.world, database, &mut found);
         self.report(found);
     }
 
