@@ -23,5 +23,6 @@ pub mod failover;
 pub mod gossip;
 pub mod judge;
 pub mod lease;
+pub mod voters;
 
 pub mod node;

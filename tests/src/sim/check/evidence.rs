@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use consensus::codec;
 use consensus::model::{
-    AgentId, AppState, Certificate, DecisionKind, Health, Phase, StackId, Target, TargetId, Voters,
+    AgentId, AppState, Belief, Certificate, DecisionKind, Health, Phase, StackId, Target, TargetId, Voters,
 };
 use consensus::moment::Moment;
 use ring::signature::{ED25519, UnparsedPublicKey};
 
 use super::Found;
+use super::electorate::Electorate;
 use super::register::Link;
 use crate::sim::world::World;
 
@@ -23,7 +24,7 @@ const CONTEXT: &[u8] = b"quorate evidence 1\0";
 const FALSE: &str = "no false failover";
 
 /// Certificates of one step of the agreed history.
-pub fn certified(voters: &Voters, link: &Link, found: &mut Found) {
+pub fn certified(electorate: &Electorate, link: &Link, found: &mut Found) {
     let (Some(before), after) = (&link.before, &link.after) else { return };
     if after.decision.kind != DecisionKind::Failover {
         return;
@@ -35,7 +36,7 @@ pub fn certified(voters: &Voters, link: &Link, found: &mut Found) {
         match &after.decision.first {
             None => broken("decided without".into()),
             Some(first) => {
-                if let Err(why) = holds(voters, link, before, first, &after.decision.from) {
+                if let Err(why) = holds(electorate, link, before, first, &after.decision.from) {
                     broken(format!("decided with evidence that {why}"));
                 }
             }
@@ -45,7 +46,7 @@ pub fn certified(voters: &Voters, link: &Link, found: &mut Found) {
         match &after.decision.second {
             None => broken("promotes without a second look".into()),
             Some(second) => {
-                if let Err(why) = holds(voters, link, before, second, &after.decision.from) {
+                if let Err(why) = holds(electorate, link, before, second, &after.decision.from) {
                     broken(format!("promotes with evidence that {why}"));
                 }
             }
@@ -55,7 +56,7 @@ pub fn certified(voters: &Voters, link: &Link, found: &mut Found) {
 
 /// Is this a quorum's word, given for this ballot, that something of the stack is down?
 fn holds(
-    voters: &Voters,
+    electorate: &Electorate,
     link: &Link,
     before: &AppState,
     certificate: &Certificate,
@@ -64,6 +65,9 @@ fn holds(
     if certificate.ballot != link.ballot {
         return Err(format!("is for {}, not for {}", certificate.ballot, link.ballot));
     }
+    // The voters that the evidence was given under, all of it the same.
+    let version = certificate.evidence.first().map_or(0, |evidence| evidence.statement.voters);
+    let voters = electorate.at(version).ok_or("is of voters that never were")?;
     let mut speakers = BTreeSet::new();
     let (mut down, mut up) = (BTreeMap::new(), BTreeSet::new());
     for evidence in &certificate.evidence {
@@ -81,19 +85,31 @@ fn holds(
             || statement.ballot != certificate.ballot
             || statement.agent != voter.agent
             || statement.region != voter.region
+            || statement.voters != version
         {
             return Err(format!("{} gave for something else", voter.agent));
         }
         if !speakers.insert(statement.acceptor) {
             return Err(format!("{} gave twice", voter.agent));
         }
+        // What a guard says of its database turns doubt into certainty; under our own fence, nobody but it can tell.
+        let fenced = before.phase != Phase::Idle;
+        let window = before.definition.probe.window;
+        let seen = |belief: &Belief| match &belief.guard {
+            Some(guard) if fenced && guard.heard > window => Health::Down,
+            Some(guard) if fenced => guard.health,
+            Some(guard) if (guard.health, belief.health) == (Health::Down, Health::Degraded) => {
+                Health::Down
+            }
+            _ => belief.health,
+        };
         let health = |wanted| {
             let of_stack = |target: &TargetId| target.stack == *stack;
             let mut of_stack = statement.beliefs.iter().filter(|b| of_stack(&b.target)).peekable();
             of_stack.peek().is_some()
                 && match wanted {
-                    Health::Down => of_stack.any(|belief| belief.health == Health::Down),
-                    _ => of_stack.all(|belief| belief.health == wanted),
+                    Health::Down => of_stack.any(|belief| seen(belief) == Health::Down),
+                    _ => of_stack.all(|belief| seen(belief) == wanted),
                 }
         };
         if statement.abstention.is_none() && health(Health::Down) {

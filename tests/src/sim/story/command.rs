@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use consensus::model::{AppId, Phase, StackId};
+use consensus::model::{AppId, Phase, StackId, VotersChange};
 use consensus::outbox::Command;
 
 use super::{fold, truth};
@@ -136,6 +136,31 @@ impl Stage {
 fn perform(simulation: &mut Simulation, verb: &str, words: &[&str]) -> Result<(), String> {
     match (verb, words) {
         ("run", [span]) => simulation.run_for(seconds(span)?),
+        ("voters", [agent, change @ ..]) => {
+            let agent_of = |word: &&str| parse(word);
+            let change = match change {
+                ["add", agent] => VotersChange::Add { agent: agent_of(agent)? },
+                ["remove", agent] => VotersChange::Remove { agent: agent_of(agent)? },
+                ["replace", old, new] => {
+                    VotersChange::Replace { old: agent_of(old)?, new: agent_of(new)? }
+                }
+                _ => return Err("expected add, remove or replace".into()),
+            };
+            let place = place(simulation, agent)?;
+            simulation.command(place, Command::Voters { change, by: "operator".into() });
+        }
+        ("wipe", agents) => each(simulation, agents, Simulation::wipe)?,
+        ("copy", agents) => each(simulation, agents, Simulation::copy_disk)?,
+        ("restore", agents) => each(simulation, agents, Simulation::restore_disk)?,
+        ("until", ["voters", version, "within", span]) => {
+            let (version, end) = (parse(version)?, simulation.now + seconds(span)?);
+            while simulation.electorate.latest().version < version {
+                if end <= simulation.now || !simulation.step() {
+                    simulation.say(|| format!("the voters did not get to {version} in time"));
+                    break;
+                }
+            }
+        }
         ("until", [app, "settled", "within", span]) => {
             until(simulation, &parse(app)?, seconds(span)?, None)?;
         }
@@ -164,6 +189,11 @@ fn perform(simulation: &mut Simulation, verb: &str, words: &[&str]) -> Result<()
             }
             simulation.outside_changed();
         }
+        ("host", [app, stack, "dies"]) => simulation.host_dies(&parse(app)?, &parse(stack)?),
+        ("site", [app, stack, "cut"]) => {
+            simulation.cut_off_site(&parse(app)?, &parse(stack)?, true);
+        }
+        ("site", [app, stack, "reached"]) => simulation.reach_site(&parse(app)?, &parse(stack)?),
         ("sever", [app, stack]) => {
             let id =
                 simulation.database(&parse(app)?, &parse(stack)?).ok_or("it has no database")?;
@@ -279,10 +309,22 @@ fn place(simulation: &Simulation, agent: &str) -> Result<Place, String> {
 }
 
 fn mesh(words: &[&str]) -> Result<MeshShape, String> {
-    let [voters, "voters", regions, "regions"] = words else {
-        return Err("expected: mesh N voters N regions".into());
+    let (voters, regions, standbys, guards) = match words {
+        [voters, "voters", regions, "regions"] => (voters, regions, 0, 0),
+        [voters, "voters", regions, "regions", standbys, "standing-by"] => {
+            (voters, regions, parse(standbys)?, 0)
+        }
+        [voters, "voters", regions, "regions", guards, "guards"] => {
+            (voters, regions, 0, parse(guards)?)
+        }
+        _ => {
+            return Err("expected: mesh N voters N regions [N standing-by | N guards]".into());
+        }
     };
-    Ok(MeshShape::spread(parse(voters)?, parse(regions)?))
+    let (voters, regions): (u64, u64) = (parse(voters)?, parse(regions)?);
+    let observers = (0..guards).map(|index: u64| index % regions + 1).collect();
+    let standbys = (voters..voters + standbys).map(|index| index % regions + 1).collect();
+    Ok(MeshShape { standbys, observers, ..MeshShape::spread(voters, regions) })
 }
 
 /// `app NAME [database] [synchronous] [outside] [cooldown=…] [window=…] [stacks=a,b,c]`
@@ -294,6 +336,9 @@ fn app(words: &[&str]) -> Result<AppShape, String> {
             ("database", _) => shape.database = true,
             ("synchronous", _) => (shape.database, shape.synchronous) = (true, true),
             ("outside", _) => shape.outside = true,
+            ("guards", names) => {
+                shape.guards = names.split(',').map(parse).collect::<Result<_, _>>()?;
+            }
             ("cooldown", span) => shape.cooldown = seconds(span)?,
             ("window", span) => {
                 shape.probe.window = seconds(span)?;
