@@ -8,7 +8,7 @@ use super::attempt::Attempt;
 use super::compose::Intent;
 use super::damping::Ages;
 use super::execute::Work;
-use super::lease::Guarding;
+use super::guard::Guarding;
 use crate::message::{Accepted, Value};
 use crate::model::{AgentId, AppState, Ballot, OperationId, StackId, Verdict};
 use crate::moment::Moment;

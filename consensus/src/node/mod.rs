@@ -9,6 +9,7 @@ mod change;
 mod compose;
 mod damping;
 mod execute;
+mod guard;
 mod initiate;
 mod learn;
 mod lease;

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use consensus::codec;
 use consensus::model::{
-    AgentId, AppState, Belief, Certificate, DecisionKind, Health, Phase, StackId, Target, TargetId, Voters,
+    AgentId, AppState, Belief, Certificate, DecisionKind, Health, Phase, StackId, Target, TargetId,
+    Voters,
 };
 use consensus::moment::Moment;
 use ring::signature::{ED25519, UnparsedPublicKey};
