@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Node;
 use super::app::App;
+use crate::ballot::Acceptor;
 use crate::codec;
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
@@ -53,9 +54,9 @@ impl Node {
     /// A guard wants its lease renewed, of this voter.
     fn grant(&mut self, from: &AgentId, message: &LeaseMessage, revision: u64, now: Moment) {
         let LeaseMessage { app, stack, .. } = message;
-        let Some(acceptor) = self.acceptor.as_ref().map(crate::ballot::Acceptor::id) else {
-            return;
-        };
+        // A store that may have lost something may have lost whom it granted to.
+        let voting = self.acceptor.as_ref().filter(|_| self.votes(now));
+        let Some(acceptor) = voting.map(Acceptor::id) else { return };
         let Some(state) = self.newest(app) else { return };
         // Who guards what is agreed; a certificate says who asks (PROTOCOL.md 0.1 h).
         if !state.definition.guards(stack).contains(from) {
