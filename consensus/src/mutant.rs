@@ -78,6 +78,28 @@ mutants! {
     PauseForgotten,
 
     // Leases (C.1, C.2).
+    /// Only one of two clocks is allowed to be wrong, and a door has no margin of its own.
+    MarginShort,
+    /// No clock is allowed to be wrong.
+    NoMargin,
+    /// The timer that shuts a door is the guard's own, and stands still with its process.
+    TimerStopsWhilePaused,
+    /// A voter that starts anew has forgotten what it granted.
+    GrantForgottenAtRestart,
+    /// A lease counts from when its grant arrives.
+    LeaseFromArrival,
+    /// A voter goes on granting to a stack that is being fenced, or left.
+    GrantsWhileFencing,
+    /// A voter accepts a promotion while a lease may still run.
+    PromotesDespiteLease,
+    /// The failsafe is content with most of the candidates.
+    FailsafeByMajority,
+    /// A guard opens though it gave another its word.
+    FailsafeBarForgotten,
+    /// A database is promoted that the old primary's guard need not know of.
+    CandidateUnacknowledged,
+    /// A voter grants to a second stack while the first one's lease may still run.
+    TwoOutstanding,
 
     // The outside (D).
     /// Whoever can compare a token does not (rule 11).

@@ -56,6 +56,9 @@ pub enum Output {
     Probe(Look),
     /// Carry out an action.
     Act(Action),
+    /// Keep a database open to writes until then on this host's boot clock, whatever becomes of this process; shut it if that
+    /// has passed.
+    Lease(TargetId, Moment),
     /// Tell people.
     Note(Note),
     /// Answer a command.
@@ -256,6 +259,15 @@ pub enum Note {
         /// Why.
         why: Refusal,
     },
+    /// This guard began or ceased to hold a stack's databases open.
+    Guards {
+        /// The app.
+        app: AppId,
+        /// The stack.
+        stack: StackId,
+        /// By what, or why no more.
+        how: Hold,
+    },
     /// Another set of voters is in force.
     Voters {
         /// Its version.
@@ -269,6 +281,20 @@ pub enum Note {
     Quarantined(Quarantined),
     /// Something that cannot be, was.
     Alarm(String),
+}
+
+/// What a guard does with its databases' door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Hold {
+    /// It is open by a majority's lease.
+    Leased,
+    /// It is open by the word of every candidate's guard, no majority answering.
+    Failsafe,
+    /// Its lease ran out.
+    Lapsed,
+    /// It is shut because another stack may write, or none.
+    Released,
 }
 
 impl fmt::Display for Note {
@@ -317,6 +343,15 @@ impl fmt::Display for Note {
                 write!(f, "failed for {app} with {token}: {what}")
             }
             Self::Refuses { app, ballot, why } => write!(f, "refuses {ballot} for {app}: {why}"),
+            Self::Guards { app, stack, how } => {
+                let how = match how {
+                    Hold::Leased => "holds open",
+                    Hold::Failsafe => "holds open by the candidates' word alone",
+                    Hold::Lapsed => "has no lease any more on",
+                    Hold::Released => "has shut",
+                };
+                write!(f, "{how} {app}/{stack}")
+            }
             Self::Voters { version, what } => write!(f, "goes by voters version {version}: {what}"),
             Self::Changing(what) => write!(f, "changes the voters: {what}"),
             Self::Quarantined(why) => write!(f, "does not vote again with this store: {why}"),

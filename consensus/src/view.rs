@@ -142,8 +142,46 @@ pub struct AppView {
     pub stacks: Vec<StackView>,
     /// What will happen next, or why nothing does: one line.
     pub next: String,
+    /// Who may write, of an app whose databases have guards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<LeaseView>,
     /// Would a failover succeed right now? Reasons why not; empty when it would.
     pub unready: Vec<String>,
+}
+
+/// Who may write.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseView {
+    /// The stack that may, by what is agreed; none while it is being fenced.
+    pub writer: Option<StackId>,
+    /// Every guard.
+    pub guards: Vec<GuardView>,
+    /// Every voter's grant that may still run, as far as it told.
+    pub granted: Vec<GrantView>,
+}
+
+/// One guard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuardView {
+    /// The stack whose databases it guards.
+    pub stack: StackId,
+    /// Its name.
+    pub guard: AgentId,
+    /// Is it heard directly?
+    pub heard: bool,
+    /// For how long it holds them open, by its last word.
+    pub open_ms: u64,
+}
+
+/// One voter's grant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantView {
+    /// The voter.
+    pub voter: AgentId,
+    /// To which stack.
+    pub stack: StackId,
+    /// For how much longer.
+    pub left_ms: u64,
 }
 
 /// A decision, for people.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use consensus::model::{Abstention, Health, Mode, Phase, Verdict};
-use consensus::view::{AppView, BeliefView, MemberView, StackView, TargetView, View};
+use consensus::view::{AppView, BeliefView, LeaseView, MemberView, StackView, TargetView, View};
 use serde_json::Value;
 
 use super::client::{AgentArgs, ClientError};
@@ -271,12 +271,34 @@ fn app_lines(sheet: &mut Sheet, app: &AppView) {
         sheet.labelled(2, "left", Ink::Wary, &format!("{} of log not taken over", bytes(loss)));
     }
     sheet.labelled(2, "next", if moving { Ink::Wary } else { Ink::Plain }, &app.next);
+    if let Some(lease) = &app.lease {
+        let (ink, words) = lease_words(lease);
+        sheet.labelled(2, "lease", ink, &words);
+    }
     for why in &app.unready {
         sheet.labelled(2, "unready", Ink::Wary, why);
     }
     for stack in &app.stacks {
         stack_lines(sheet, app, stack);
     }
+}
+
+/// Who may write, for how long, and by how many voters' leave.
+fn lease_words(lease: &LeaseView) -> (Ink, String) {
+    let Some(writer) = &lease.writer else {
+        return (Ink::Wary, "nobody may write while the old stack is being fenced".into());
+    };
+    let guards = lease.guards.iter().filter(|guard| guard.stack == *writer);
+    let held: Vec<String> = guards
+        .map(|guard| match guard.open_ms {
+            0 => format!("{} holds none", guard.guard),
+            left => format!("{} holds it for {} s more", guard.guard, left / 1000),
+        })
+        .collect();
+    let voters = lease.granted.iter().filter(|grant| grant.stack == *writer).count();
+    let shut = held.is_empty() || held.iter().any(|words| words.ends_with("none"));
+    let ink = if shut { Ink::Bad } else { Ink::Good };
+    (ink, format!("{writer}: {}; granted by {voters} voters", held.join(", ")))
 }
 
 /// The width of `down 4, up 1, degraded 1`.

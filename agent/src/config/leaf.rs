@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use consensus::model::{
-    AppId, BadName, CredentialId, Engine, Fencing, Mode, NAME_LIMIT, RecordKind, Site, StackId,
-    TargetName,
+    AgentId, AppId, BadName, CredentialId, Engine, Fencing, Mode, NAME_LIMIT, RecordKind, Site,
+    StackId, TargetName,
 };
 use serde_json::{Value, json};
 
@@ -57,7 +57,7 @@ macro_rules! names {
     )*};
 }
 
-names! { AppId, StackId, Site, TargetName, CredentialId }
+names! { AgentId, AppId, StackId, Site, TargetName, CredentialId }
 
 /// Words of which one is chosen; `later` ones are known and not supported yet.
 macro_rules! words {

@@ -66,6 +66,7 @@ fn shop() -> AppView {
         decision: decision_view(&shop_state(Phase::Promoting).decision),
         stacks: shop_stacks(),
         next: "fra-1 promotes orders on do-west, then moves shop.example.com there".into(),
+        lease: None,
         unready: vec!["a failover is in progress".into()],
     }
 }
@@ -158,6 +159,7 @@ fn blog() -> AppView {
             })
             .into(),
         next: "nothing: hetzner-falkenstein is up".into(),
+        lease: None,
         unready: Vec::new(),
     }
 }
@@ -233,6 +235,7 @@ pub fn agreed() -> Agreed {
 pub fn shop_state(phase: Phase) -> AppState {
     let second = (Phase::Promoting <= phase || phase == Phase::Idle).then(|| certificate(19));
     AppState {
+        guards_since: 1,
         damping: Damping::default(),
         freeze: None,
         definition: Arc::new(definition("shop", &["aws-east", "do-west"], true)),
@@ -277,6 +280,7 @@ pub fn shop_state(phase: Phase) -> AppState {
 pub fn blog_state() -> AppState {
     let stacks = ["hetzner-falkenstein", "ovh-gravelines"];
     AppState {
+        guards_since: 1,
         damping: Damping::default(),
         freeze: None,
         definition: Arc::new(definition("blog", &stacks, false)),
@@ -377,6 +381,7 @@ fn definition(app: &str, stacks: &[&str], databases: bool) -> Definition {
                 address: "198.51.100.20".into(),
                 port: 5432,
                 credential: name("orders"),
+                guard: None,
             })
             .into_iter()
             .collect(),

@@ -330,6 +330,7 @@ fn subject(note: &Note) -> Option<(Option<AppId>, Option<Epoch>)> {
         | Note::Holds { app, .. }
         | Note::Proposes { app, .. }
         | Note::GivesUp { app, .. }
+        | Note::Guards { app, .. }
         | Note::Refuses { app, .. } => Some((Some(app.clone()), None)),
         Note::Learns { app, epoch, .. } => Some((Some(app.clone()), Some(*epoch))),
         Note::Acts { app, token, .. } | Note::Reports { app, token, .. } => {

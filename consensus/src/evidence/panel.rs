@@ -261,8 +261,14 @@ impl<'a> Panel<'a> {
         targets: &[&TargetName],
         aspect: Aspect,
     ) -> Health {
+        // Whoever guards a database looks at it from its own host: that is no vote (PROTOCOL.md 0.1 h).
+        let own = |name: &TargetName| {
+            let mut databases = stack.databases.iter();
+            databases.any(|it| it.name == *name && it.guard.as_ref() == Some(witness.agent))
+        };
         let health = |name: &&TargetName| {
             belief(witness, self.definition, &stack.name, name)
+                .filter(|_| !own(name))
                 .map_or(Health::Unknown, |belief| self.health(belief))
         };
         let healths: Vec<_> = targets.iter().map(health).collect();

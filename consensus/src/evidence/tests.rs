@@ -44,6 +44,7 @@ fn database() -> Database {
         address: "192.0.2.2".into(),
         port: 5432,
         credential: "orders".parse().unwrap(),
+        guard: None,
     }
 }
 

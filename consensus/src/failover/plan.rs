@@ -117,6 +117,15 @@ pub fn all_credentials(definition: &Definition) -> BTreeSet<CredentialId> {
     databases.map(|database| database.credential.clone()).chain(drivers).collect()
 }
 
+/// The stack whose databases may take writes; nobody's while they are being closed.
+pub fn writer(state: &AppState) -> Option<&StackId> {
+    match state.phase {
+        Phase::Fencing => None,
+        Phase::Promoting => Some(&state.decision.to),
+        Phase::Idle | Phase::Aborting | Phase::Publishing | Phase::Verifying => Some(&state.active),
+    }
+}
+
 /// The phase that a decided move begins with.
 pub fn first_phase(promotes: bool) -> Phase {
     if promotes { Phase::Fencing } else { Phase::Publishing }

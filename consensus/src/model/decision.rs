@@ -116,6 +116,9 @@ pub struct AppState {
     pub phase: Phase,
     /// The last decision.
     pub decision: Decision,
+    /// The revision at which the guards of the app's databases last changed: nothing is promoted before the active stack's
+    /// guards know it (PROTOCOL.md 0.1 g).
+    pub guards_since: u64,
     /// What the mesh did by itself lately.
     pub damping: Damping,
     /// A person's word to leave it alone; may have run out by now.

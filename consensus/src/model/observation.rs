@@ -194,6 +194,11 @@ pub struct GuardSight {
     pub open: bool,
 }
 
+impl GuardSight {
+    /// What stands for a guard that was never heard.
+    pub const NEVER: Duration = Duration::from_secs(3600);
+}
+
 /// What an agent thinks of a target's health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -194,6 +194,7 @@ impl Node {
                     now,
                 ),
                 active,
+                guards_since: 1,
                 damping: Damping::default(),
                 freeze: None,
                 claim: None,
@@ -223,6 +224,10 @@ impl Node {
             epoch,
             phase: Phase::Publishing,
             decision: self.decision(DecisionKind::Apply, epoch, stacks, &reason, now),
+            guards_since: match definition.guarded_alike(&current.definition) {
+                true => current.guards_since,
+                false => revision,
+            },
             claim: None,
             ..current.clone()
         })

@@ -33,6 +33,7 @@ impl Node {
             self.out.push(Output::Answer(wanted.command, answer));
         }
         self.answer_evidence(app, now);
+        self.guard(app, now);
         self.attempt_due(app, now);
         let Some(it) = self.apps.get_mut(app) else { return };
         if it.attempt.is_some() {
@@ -146,7 +147,7 @@ impl Node {
     }
 
     fn consider_failover(&mut self, app: &AppId, now: Moment) {
-        let own = self.judge.beliefs_of(app, now);
+        let own = self.beliefs_of(app, now);
         let Some((_, state)) = self.apps[app].known() else { return };
         let panel = self.panel(state, &own, now);
         let suspicion = suspicion(&panel, state);

@@ -23,6 +23,7 @@ impl Node {
         it.ages.on_learned(&state, now);
         it.chosen = Some(known);
         self.judge.on_definition(&state.definition, now, &mut self.rng);
+        self.take_guard(app, now);
         self.take_up(app, now);
     }
 
@@ -83,6 +84,8 @@ impl Node {
         if state.phase != Phase::Idle {
             self.judge.hasten(app, now);
         }
+        self.take_guard(app, now);
+        self.guard(app, now);
         self.take_up(app, now);
         self.adopt(app, accepted, now);
     }

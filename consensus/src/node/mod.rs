@@ -9,8 +9,10 @@ mod change;
 mod compose;
 mod damping;
 mod execute;
+mod guard;
 mod initiate;
 mod learn;
+mod lease;
 mod panel;
 mod reform;
 mod stir;
@@ -36,10 +38,11 @@ use crate::config::Mutant;
 use crate::evidence::KeyPair;
 use crate::gossip::{Heard, Hearsay, Membership, Peers};
 use crate::judge::{Canaries, Circumstances, HEARD_WITHIN, Judge, SelfCheck};
+use crate::lease::Grants;
 use crate::message::{Beliefs, Identity, Message, Pulse};
 use crate::model::{
     Abstention, AgentId, AppId, AppState, Ballot, Observation, OperationId, Outcome, RegisterId,
-    Watched,
+    StackId, Watched,
 };
 use crate::moment::Moment;
 use crate::outbox::{Command, CommandId, Deadline, Input, Note, Outbox, Output};
@@ -70,6 +73,9 @@ pub struct Node {
     membership: Membership,
     peers: Peers,
     hearsay: Hearsay,
+    grants: Grants,
+    /// The stacks that another's lease may rest on this guard's word for.
+    vouching: BTreeSet<(AppId, StackId)>,
     apps: BTreeMap<AppId, App>,
     voting: Voting,
     pulse_at: Moment,
@@ -119,6 +125,8 @@ impl Node {
             membership: Membership::new(me, StdRng::seed_from_u64(rng.random())),
             peers: Peers::new(),
             hearsay: Hearsay::new(),
+            grants: Grants::new(Self::terms(&config), &saved.holders, now),
+            vouching: saved.vouching,
             apps: BTreeMap::new(),
             rng,
             out: Outbox::new(saved.changes),
@@ -139,6 +147,10 @@ impl Node {
         };
         #[cfg(feature = "mutants")]
         {
+            node.grants.keeps_no_account = node.broken(Mutant::TwoOutstanding);
+            if node.broken(Mutant::GrantForgottenAtRestart) {
+                node.grants.forget();
+            }
             node.judge.stubborn = node.broken(Mutant::SuccessDoesNotClear);
         }
         node.out.push(Output::Save(Entry::Started { boot }));
@@ -251,6 +263,7 @@ impl Node {
             Message::Chosen { register: RegisterId::Voters, accepted } => {
                 self.learn_voters(accepted, now);
             }
+            Message::Lease(message) => self.on_lease(from, &message, now),
         }
         stir
     }
@@ -263,6 +276,7 @@ impl Node {
 
     fn on_pulse(&mut self, from: &AgentId, pulse: &Pulse, now: Moment) {
         self.peers.on_pulse(from, pulse, now);
+        self.dismiss(from, pulse, now);
         let seen = self.on_pulse_of_store(from, pulse, now);
         let (sent, instance) = (pulse.sent, pulse.instance);
         self.out.send(from, Message::Echo { sent, instance, seen });
@@ -377,7 +391,10 @@ impl Node {
     fn pulse(&mut self, now: Moment) {
         let chosen = |(app, it): (&AppId, &App)| Some((app.into(), it.chosen.as_ref()?.ballot));
         let working = |(app, it): (&AppId, &App)| Some((app.clone(), it.work.as_ref()?.token));
+        let (granted, open) = self.leases_said(now);
         let pulse = Pulse {
+            granted,
+            open,
             sent: now,
             instance: self.instance,
             region: self.config.region.clone(),
@@ -401,7 +418,8 @@ impl Node {
         if (state == self.beliefs_told && now < due) || state.is_empty() {
             return;
         }
-        let beliefs = self.judge.beliefs(now);
+        let mut beliefs = self.judge.beliefs(now);
+        self.sight_guards(&mut beliefs, now);
         self.beliefs_told = state;
         self.beliefs_at = now;
         self.beliefs_number += 1;

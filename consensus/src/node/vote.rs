@@ -242,6 +242,13 @@ impl Node {
                 return Err(malformed("it is the third within a day, and does not say so".into()));
             }
         }
+        let stacks = (&next.decision.from, &next.decision.to);
+        if demand.acknowledged {
+            self.acknowledged(app, stacks.0, next.guards_since)?;
+        }
+        if demand.unleased {
+            self.unleased(app, stacks, next.guards_since, now)?;
+        }
         match demand.evidence {
             Some(_) if self.forgoes(next.phase) => Ok(()),
             Some(certificate) => self.convinced(app, ballot, before, &next, certificate, now),
@@ -296,7 +303,7 @@ impl Node {
         if !fresh {
             return Err(Refusal::StaleEvidence);
         }
-        let own = self.judge.beliefs_of(app, now);
+        let own = self.beliefs_of(app, now);
         match self.sees_up(before, &own, &decision.from, now) {
             true => Err(Refusal::SeenUp),
             false => Ok(()),
@@ -355,7 +362,7 @@ impl Node {
     fn state(&mut self, to: &AgentId, app: &AppId, ballot: Ballot, now: Moment) {
         let (Some(key), Some(acceptor)) = (&self.key, &self.acceptor) else { return };
         let Some((_, state)) = self.apps.get(app).and_then(|it| it.known()) else { return };
-        let mut beliefs = self.judge.beliefs_of(app, now);
+        let mut beliefs = self.beliefs_of(app, now);
         for belief in &mut beliefs {
             // Words are for people near by; the kind is evidence enough, and a certificate must stay small.
             if let Some(fault) = &mut belief.fault {

@@ -26,6 +26,7 @@ use super::check::damping::Acts;
 use super::check::effect::Reach;
 use super::check::electorate::Electorate;
 use super::check::evidence::Truth;
+use super::check::lease::Calm;
 use super::check::register::Registers;
 use super::check::store::Words;
 use super::check::{Found, Violation};
@@ -120,6 +121,7 @@ pub struct Simulation {
     /// What happened how often, for the swarm's table.
     pub tally: BTreeMap<&'static str, u64>,
     words: Words,
+    calm: Calm,
     truth: Truth,
     reach: Reach,
     acts: Acts,
@@ -145,7 +147,10 @@ impl Simulation {
             world.build(&app.definition(), app.synchronous);
         }
         let mut clocks = chance.fork();
-        let agents = configs.into_iter().map(|config| Agent::new(config, &mut clocks)).collect();
+        let agents = configs
+            .into_iter()
+            .map(|config| Agent::new(config, mesh.rate_error, &mut clocks))
+            .collect();
         let mut simulation = Self {
             now: Moment::ZERO,
             agents,
@@ -163,6 +168,7 @@ impl Simulation {
             answers: BTreeMap::new(),
             tally: BTreeMap::new(),
             words: Words::default(),
+            calm: Calm::default(),
             truth: Truth::default(),
             reach: Reach::default(),
             acts: Acts::default(),

@@ -15,7 +15,7 @@ use super::chance::Chance;
 use super::check::Violation;
 use super::check::outcome;
 use super::network::Place;
-use super::scene::{AppShape, MeshShape, name};
+use super::scene::{AppShape, MeshShape, agent_name, name};
 use super::simulation::Simulation;
 use super::transcript::Line;
 use super::world::{Host, Web};
@@ -48,8 +48,9 @@ const GLANCE: Duration = Duration::from_secs(5);
 pub fn run(seed: u64, mutant: Option<Mutant>, kept: bool) -> Verdict {
     // The shape is drawn apart from the run, so that a mutant meets the very run of its seed.
     let mut chance = Chance::new(seed.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1));
-    let mesh = draw_mesh(&mut chance, mutant);
-    let apps = draw_apps(&mut chance);
+    let mut mesh = draw_mesh(&mut chance, mutant);
+    let mut apps = draw_apps(&mut chance);
+    draw_guards(&mut mesh, &mut apps, &mut chance);
     let mut simulation = Simulation::new(&mesh, &apps, chance.bits(), kept);
     live(&mut simulation, &apps, &mut chance);
     let Simulation { violations, tally, now, transcript, .. } = simulation;
@@ -94,6 +95,26 @@ fn draw_apps(chance: &mut Chance) -> Vec<AppShape> {
         }
     }
     shapes
+}
+
+/// Half of all databases have guards, and then nothing is promoted without proof. Guards are observers here: what a voter's
+/// own host looks at is another matter. One more may be named later. Clocks are as wrong as leases allow for.
+fn draw_guards(mesh: &mut MeshShape, apps: &mut [AppShape], chance: &mut Chance) {
+    if !chance.happens(0.5) {
+        return;
+    }
+    let regions = mesh.voters.iter().max().copied().unwrap_or(1);
+    let first = mesh.voters.len() + mesh.standbys.len() + mesh.observers.len();
+    let (mut count, north) = (0, chance.happens(0.4));
+    for shape in apps.iter_mut().filter(|shape| shape.database) {
+        if north && shape.stacks.len() == 2 {
+            shape.stacks.push(name("north"));
+        }
+        shape.guards = (0..shape.stacks.len()).map(|at| agent_name(first + count + at)).collect();
+        count += shape.guards.len();
+    }
+    mesh.observers.extend((0..=count as u64).map(|at| at % regions + 1));
+    mesh.rate_error = *chance.pick(&[200, 10_000, 10_000]);
 }
 
 fn live(simulation: &mut Simulation, apps: &[AppShape], chance: &mut Chance) {
@@ -146,6 +167,9 @@ fn draw_core(simulation: &Simulation, chance: &mut Chance) -> BTreeSet<Place> {
     let away =
         if chance.happens(0.4) { chance.below(1 + voters.members.len() as u64 / 2) } else { 0 };
     let away: BTreeSet<Place> = (0..away).map(|_| chance.below(count) as Place).collect();
+    // Without its guard a database takes no writes, and with that somebody has to deal.
+    let guards = simulation.guards();
+    let away: BTreeSet<Place> = away.difference(&guards).copied().collect();
     let left: Vec<&Voter> = voters
         .all()
         .filter(|voter| simulation.place(&voter.agent).is_some_and(|it| !away.contains(&it)))
@@ -198,6 +222,9 @@ fn fail_over_cleanly(simulation: &mut Simulation, apps: &[AppShape], chance: &mu
     let web = *chance.pick(&[Web::Refusing, Web::Dark]);
     simulation.break_web(&app.name, &stack, web);
     simulation.break_database(&app.name, &stack, Host::Dark);
+    if chance.happens(0.5) {
+        simulation.host_dies(&app.name, &stack);
+    }
     settle_elsewhere(simulation, &app.name, window + MOVE, before.epoch);
 }
 

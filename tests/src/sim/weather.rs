@@ -10,6 +10,7 @@ mod clocks;
 mod data;
 mod disks;
 mod heal;
+mod leases;
 mod links;
 mod outside;
 mod people;
@@ -60,6 +61,11 @@ pub const FAULTS: &[Fault] = &[
     Fault { name: "strike: a replica is stuck", weight: 2, strike: data::stick_replica },
     Fault { name: "strike: replicas are rebuilt", weight: 2, strike: Simulation::rebuild_replicas },
     Fault { name: "strike: somebody asks for a move", weight: 4, strike: people::ask_for_a_move },
+    Fault { name: "strike: a host dies", weight: 4, strike: leases::host_dies },
+    Fault { name: "strike: a guard is stopped", weight: 3, strike: leases::stop_a_guard },
+    Fault { name: "strike: a site is cut off", weight: 5, strike: leases::cut_off_a_site },
+    Fault { name: "strike: most voters are gone", weight: 2, strike: leases::lose_voters },
+    Fault { name: "strike: another guard is named", weight: 2, strike: leases::name_another_guard },
     Fault { name: "strike: somebody applies", weight: 2, strike: people::apply },
 ];
 

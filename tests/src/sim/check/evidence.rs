@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use consensus::codec;
 use consensus::model::{
-    AgentId, AppState, Certificate, DecisionKind, Health, Phase, StackId, Target, TargetId, Voters,
+    AgentId, AppState, Belief, Certificate, DecisionKind, Health, Phase, StackId, Target, TargetId,
+    Voters,
 };
 use consensus::moment::Moment;
 use ring::signature::{ED25519, UnparsedPublicKey};
@@ -92,13 +93,24 @@ fn holds(
         if !speakers.insert(statement.acceptor) {
             return Err(format!("{} gave twice", voter.agent));
         }
+        // What a guard says of its database turns doubt into certainty; under our own fence, nobody but it can tell.
+        let fenced = before.phase != Phase::Idle;
+        let window = before.definition.probe.window;
+        let seen = |belief: &Belief| match &belief.guard {
+            Some(guard) if fenced && guard.heard > window => Health::Down,
+            Some(guard) if fenced => guard.health,
+            Some(guard) if (guard.health, belief.health) == (Health::Down, Health::Degraded) => {
+                Health::Down
+            }
+            _ => belief.health,
+        };
         let health = |wanted| {
             let of_stack = |target: &TargetId| target.stack == *stack;
             let mut of_stack = statement.beliefs.iter().filter(|b| of_stack(&b.target)).peekable();
             of_stack.peek().is_some()
                 && match wanted {
-                    Health::Down => of_stack.any(|belief| belief.health == Health::Down),
-                    _ => of_stack.all(|belief| belief.health == wanted),
+                    Health::Down => of_stack.any(|belief| seen(belief) == Health::Down),
+                    _ => of_stack.all(|belief| seen(belief) == wanted),
                 }
         };
         if statement.abstention.is_none() && health(Health::Down) {

@@ -50,6 +50,9 @@ fn names_another(simulation: &Simulation, agreed: &AppState) -> Option<String> {
 fn takes_no_writes(simulation: &Simulation, agreed: &AppState) -> Option<String> {
     let id = simulation.writer(&agreed.definition.name)?;
     let database = &simulation.world.databases[&id];
+    if !simulation.world.open(simulation.now, &id) {
+        return Some(format!("{id} is shut: its guard holds no lease"));
+    }
     match (&database.role, database.read_only, database.host) {
         (Role::Primary, false, Host::Up) => None,
         (Role::Primary, true, _) => Some(format!("{id} is still closed")),

@@ -2,17 +2,21 @@
 
 use std::time::Duration;
 
+use consensus::config::Mutant;
 use consensus::message::{Accepted, BallotBody, Message};
-use consensus::model::{Fault, FaultKind, Observation, Outcome, Phases, RegisterId, Voter};
+use consensus::model::{
+    Fault, FaultKind, Observation, Outcome, Phases, RegisterId, TargetId, Voter,
+};
 use consensus::moment::Moment;
 use consensus::node::Node;
-use consensus::outbox::{Input, Look, Note, Output};
+use consensus::outbox::{Hold, Input, Look, Note, Output};
 use consensus::saved::Entry;
 
 use super::{Event, Simulation};
 use crate::sim::agent::INBOX_LIMIT;
 use crate::sim::check::Found;
 use crate::sim::check::evidence;
+use crate::sim::check::lease;
 use crate::sim::check::register;
 use crate::sim::check::store::Words;
 use crate::sim::network::Place;
@@ -79,6 +83,9 @@ impl Simulation {
         }
         agent.stopped = true;
         let id = agent.id.clone();
+        if agent.config.broken(Mutant::TimerStopsWhilePaused) {
+            self.world.timers_stop(self.now, &id);
+        }
         self.transcript.say(self.now, Some(&id), || "is stopped".into());
         self.count("stops");
         self.look_at_links();
@@ -198,6 +205,7 @@ impl Simulation {
             Output::Probe(look) => self.look(place, look),
             Output::Act(action) => self.act(place, &action),
             Output::Note(note) => self.note(place, &note),
+            Output::Lease(database, until) => self.keep_open(place, &database, until),
             Output::Answer(id, answer) => {
                 let agent = self.agents[place].id.clone();
                 self.transcript.say(self.now, Some(&agent), || format!("answers: {answer:?}"));
@@ -292,6 +300,7 @@ impl Simulation {
                     let voters = self.electorate.latest();
                     self.truth.on_decided(self.now, voters, &link, &mut found);
                     self.acts.on_agreed(self.now, &link, &mut found);
+                    lease::decided(self.now, &self.world, &link, &mut found);
                     self.decided(&link);
                 }
             }
@@ -345,7 +354,35 @@ impl Simulation {
         self.after(took, Event::Input { to: place, run, input: Input::Observation(observation) });
     }
 
+    /// A guard tells its door until when to stay open; the timer is the machine's, and counts by its boot-time clock.
+    fn keep_open(&mut self, place: Place, database: &TargetId, until: Moment) {
+        let agent = &self.agents[place];
+        let until = agent.clock.truly(until);
+        self.world.keep_open(&agent.id, database.clone(), until);
+        let mut found: Found = Vec::new();
+        lease::opened(self.now, &self.world, database, &mut found);
+        self.report(found);
+    }
+
     fn note(&mut self, place: Place, note: &Note) {
+        if let Note::Guards { app, stack, how } = note {
+            self.count(match how {
+                Hold::Leased => "leases begun",
+                Hold::Failsafe => "leases kept by the candidates' word",
+                Hold::Lapsed => "leases lapsed",
+                Hold::Released => "leases given back",
+            });
+            let agent = self.agents[place].id.clone();
+            for id in self.world.doors.of.iter().filter(|id| id.app == *app && id.stack == *stack) {
+                let key = (agent.clone(), id.clone());
+                match how {
+                    Hold::Failsafe => self.world.doors.failsafe.insert(key),
+                    Hold::Leased | Hold::Lapsed | Hold::Released => {
+                        self.world.doors.failsafe.remove(&key)
+                    }
+                };
+            }
+        }
         let agent = &self.agents[place].id;
         self.transcript.say(self.now, Some(agent), || note.to_string());
         if let Note::Alarm(what) = note {

@@ -189,6 +189,11 @@ fn perform(simulation: &mut Simulation, verb: &str, words: &[&str]) -> Result<()
             }
             simulation.outside_changed();
         }
+        ("host", [app, stack, "dies"]) => simulation.host_dies(&parse(app)?, &parse(stack)?),
+        ("site", [app, stack, "cut"]) => {
+            simulation.cut_off_site(&parse(app)?, &parse(stack)?, true);
+        }
+        ("site", [app, stack, "reached"]) => simulation.reach_site(&parse(app)?, &parse(stack)?),
         ("sever", [app, stack]) => {
             let id =
                 simulation.database(&parse(app)?, &parse(stack)?).ok_or("it has no database")?;
@@ -304,16 +309,22 @@ fn place(simulation: &Simulation, agent: &str) -> Result<Place, String> {
 }
 
 fn mesh(words: &[&str]) -> Result<MeshShape, String> {
-    let (voters, regions, standbys) = match words {
-        [voters, "voters", regions, "regions"] => (voters, regions, 0),
+    let (voters, regions, standbys, guards) = match words {
+        [voters, "voters", regions, "regions"] => (voters, regions, 0, 0),
         [voters, "voters", regions, "regions", standbys, "standing-by"] => {
-            (voters, regions, parse(standbys)?)
+            (voters, regions, parse(standbys)?, 0)
         }
-        _ => return Err("expected: mesh N voters N regions [N standing-by]".into()),
+        [voters, "voters", regions, "regions", guards, "guards"] => {
+            (voters, regions, 0, parse(guards)?)
+        }
+        _ => {
+            return Err("expected: mesh N voters N regions [N standing-by | N guards]".into());
+        }
     };
-    let (voters, regions) = (parse(voters)?, parse(regions)?);
+    let (voters, regions): (u64, u64) = (parse(voters)?, parse(regions)?);
+    let observers = (0..guards).map(|index: u64| index % regions + 1).collect();
     let standbys = (voters..voters + standbys).map(|index| index % regions + 1).collect();
-    Ok(MeshShape { standbys, ..MeshShape::spread(voters, regions) })
+    Ok(MeshShape { standbys, observers, ..MeshShape::spread(voters, regions) })
 }
 
 /// `app NAME [database] [synchronous] [outside] [cooldown=…] [window=…] [stacks=a,b,c]`
@@ -325,6 +336,9 @@ fn app(words: &[&str]) -> Result<AppShape, String> {
             ("database", _) => shape.database = true,
             ("synchronous", _) => (shape.database, shape.synchronous) = (true, true),
             ("outside", _) => shape.outside = true,
+            ("guards", names) => {
+                shape.guards = names.split(',').map(parse).collect::<Result<_, _>>()?;
+            }
             ("cooldown", span) => shape.cooldown = seconds(span)?,
             ("window", span) => {
                 shape.probe.window = seconds(span)?;
