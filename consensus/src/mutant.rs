@@ -56,4 +56,8 @@ mutants! {
     CooldownForgottenAtRestart,
     /// A freeze holds nobody back.
     FreezeIgnored,
+    /// A decision takes the number of the one before it (invariant S4).
+    EpochReused,
+    /// What takes a decision back carries the decision's own token (rule 10).
+    SameTokenAbort,
 }

@@ -210,6 +210,9 @@ fn log(agent: &AgentId, note: &Note) {
         | Note::Changing(_)
         | Note::Proposes { .. }
         | Note::Learns { .. }
+        | Note::Frozen { .. }
+        | Note::Thawed { .. }
+        | Note::Acknowledged { .. }
         | Note::Acts { .. }
         | Note::Reports { .. } => tracing::info!(agent = %agent, "{note}"),
     }

@@ -71,6 +71,13 @@ fn shop() -> AppView {
         executor: Some(name("fra-1")),
         decision: decision_view(&shop_state(Phase::Promoting).decision),
         stacks: shop_stacks(),
+        freeze: None,
+        damping: DampingView {
+            flapping: false,
+            cooling_ms: 840_000,
+            history: vec![DampedView { epoch: Epoch(4), aborted: false, age_ms: 60_000 }],
+            acknowledged: None,
+        },
         next: "fra-1 promotes orders on do-west, then moves shop.example.com there".into(),
         unready: vec!["a failover is in progress".into()],
     }
@@ -163,6 +170,13 @@ fn blog() -> AppView {
                 )],
             })
             .into(),
+        freeze: Some(FreezeView {
+            by: "ann".into(),
+            reason: "release 2.4".into(),
+            left_ms: 7_080_000,
+            until_wall_ms: 1_767_232_305_000,
+        }),
+        damping: DampingView::default(),
         next: "nothing: hetzner-falkenstein is up".into(),
         unready: Vec::new(),
     }
@@ -498,6 +512,12 @@ fn answer(command: Command) -> Answer {
             Answer::Agreed { epoch: Epoch(5), revision: 2 }
         }
         Command::Failover { .. } => Answer::Unchanged,
+        Command::Freeze { .. } | Command::Unfreeze { .. } | Command::Ack { .. } => {
+            Answer::Agreed { epoch: Epoch(4), revision: 2 }
+        }
+        Command::Approve { by, .. } | Command::Abort { by, .. } => {
+            Answer::Refused(format!("nothing is in progress, {by}"))
+        }
         Command::Voters { .. } => Answer::Agreed { epoch: Epoch(0), revision: 3 },
     }
 }

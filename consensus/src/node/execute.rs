@@ -118,6 +118,8 @@ impl Reading {
 impl Node {
     /// The state changed: is its phase mine to carry out?
     pub(super) fn take_up(&mut self, app: &AppId, now: Moment) {
+        let known = self.apps.get(app).and_then(|it| it.known());
+        let Some(token) = known.map(|(_, state)| self.token(state)) else { return };
         let Some(it) = self.apps.get_mut(app) else { return };
         let Some((_, state)) = it.known() else { return };
         let mine = state.claim.as_ref().filter(|claim| {
@@ -141,7 +143,7 @@ impl Node {
             tries: 0,
         });
         let work = Work {
-            token: plan::token(state),
+            token,
             epoch: state.epoch,
             phase: state.phase,
             term: claim.term,
@@ -154,6 +156,16 @@ impl Node {
         };
         it.work = Some(work);
         self.work_on(app, now);
+    }
+
+    /// The token that every request of the current phase carries.
+    fn token(&self, state: &AppState) -> Token {
+        #[cfg(feature = "mutants")]
+        if self.broken(Mutant::SameTokenAbort) && state.phase == Phase::Aborting {
+            let taken_back = Epoch(state.epoch.0.saturating_sub(1));
+            return Token::new(taken_back, state.decision.attempt, Phase::Fencing.step());
+        }
+        plan::token(state)
     }
 
     /// Asks for whatever may be asked now.

@@ -77,6 +77,7 @@ impl Node {
         if redefined {
             self.judge.on_definition(&state.definition, now, &mut self.rng);
         }
+        self.tell_regulated(before.as_ref().map(|known| &*known.state), &state);
         if moved {
             self.tell_learnt(app, accepted.ballot, &state);
         }
@@ -109,6 +110,27 @@ impl Node {
                 )));
                 None
             }
+        }
+    }
+
+    /// Says what people said of an app.
+    fn tell_regulated(&mut self, before: Option<&AppState>, state: &AppState) {
+        let Some(before) = before else { return };
+        let app = state.definition.name.clone();
+        match (&before.freeze, &state.freeze) {
+            (old, Some(new)) if old.as_ref().is_none_or(|old| old.id != new.id) => {
+                let (by, reason) = (new.by.clone(), new.reason.clone());
+                self.out.note(Note::Frozen { app: app.clone(), by, lasts: new.lasts, reason });
+            }
+            (Some(_), None) => self.out.note(Note::Thawed { app: app.clone() }),
+            _ => {}
+        }
+        if let (false, true, Some(by)) = (
+            before.damping.history.is_empty(),
+            state.damping.history.is_empty(),
+            &state.damping.cleared,
+        ) {
+            self.out.note(Note::Acknowledged { app, by: by.clone() });
         }
     }
 

@@ -11,6 +11,7 @@ mod execute;
 mod initiate;
 mod learn;
 mod panel;
+mod people;
 mod view;
 mod vote;
 
@@ -298,15 +299,13 @@ impl Node {
     }
 
     fn on_command(&mut self, id: CommandId, command: Command, now: Moment) {
-        let app = match &command {
-            Command::Apply { definition, .. } => definition.name.clone(),
-            Command::Switchover { app, .. } | Command::Failover { app, .. } => app.clone(),
+        match command {
             Command::Voters { .. } => {
                 let answer = Answer::Refused("voters cannot be changed yet".into());
-                return self.out.push(Output::Answer(id, answer));
+                self.out.push(Output::Answer(id, answer));
             }
-        };
-        self.want(&app, id, command, now);
+            about_an_app => self.want(id, about_an_app, now),
+        }
     }
 
     /// Everything but itself that this agent may have to speak to.

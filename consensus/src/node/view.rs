@@ -110,6 +110,7 @@ impl Node {
         if !self.hears_majority(now) {
             unready.push(format!("no quorum: {}", self.quorum_words(now)));
         }
+        unready.extend(self.held_back(state, now));
         if stacks.len() < 2 {
             unready.push("there is no other stack".into());
         }
@@ -124,6 +125,8 @@ impl Node {
             executor: state.claim.as_ref().map(|claim| claim.agent.clone()),
             decision: decision_view(state),
             stacks,
+            freeze: self.freeze_view(state, now),
+            damping: self.damping_view(state, now),
             next: next.to_owned(),
             unready,
         }

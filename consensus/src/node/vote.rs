@@ -181,8 +181,13 @@ impl Node {
         let certainty =
             before.as_ref().map_or(found, |before| chain::certainty_of_phase(before, base, found));
         let hash = predecessor.as_ref().map_or([0; 32], |it| it.value.hash());
-        let demand = chain::follows(before.as_ref().map(|it| (it, hash)), certainty, &next)
-            .map_err(malformed)?;
+        let follows = chain::follows(before.as_ref().map(|it| (it, hash)), certainty, &next);
+        #[cfg(feature = "mutants")]
+        let follows = match before.as_ref().is_some_and(|before| before.epoch == next.epoch) {
+            true if self.broken(Mutant::EpochReused) => Ok(follows.unwrap_or_default()),
+            _ => follows,
+        };
+        let demand = follows.map_err(malformed)?;
         let Some(before) = &before else { return Ok(()) };
         if demand.damping {
             self.free(app, before, now)?;

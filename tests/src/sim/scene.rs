@@ -112,7 +112,8 @@ pub struct AppShape {
     pub synchronous: bool,
     /// Are its records in an outside server, by RFC 2136?
     pub outside: bool,
-    /// May its web use the other stack's database?
+    /// May the mesh act by itself?
+    pub mode: Mode,
     /// After an automatic failover.
     pub cooldown: Duration,
     /// How targets are looked at.
@@ -131,6 +132,7 @@ impl AppShape {
             database: false,
             synchronous: false,
             outside: false,
+            mode: Mode::Automatic,
             cooldown: Duration::ZERO,
             probe: ProbePolicy {
                 interval: Duration::from_secs(5),
@@ -150,7 +152,7 @@ impl AppShape {
     pub fn definition(&self) -> Definition {
         Definition {
             name: self.name.clone(),
-            mode: Mode::Automatic,
+            mode: self.mode,
             cooldown: self.cooldown,
             regions: self.regions,
             probe: self.probe,

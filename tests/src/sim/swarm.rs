@@ -9,7 +9,7 @@ use std::time::Duration;
 use consensus::config::Mutant;
 use consensus::model::{AppId, ProbePolicy};
 use consensus::moment::Moment;
-use consensus::outbox::Answer;
+use consensus::outbox::{Answer, Command};
 
 use super::chance::Chance;
 use super::check::Violation;
@@ -183,6 +183,7 @@ fn fail_over_cleanly(simulation: &mut Simulation, apps: &[AppShape], chance: &mu
     if app.cooldown > Duration::from_secs(60) {
         return;
     }
+    let_go(simulation, &app.name);
     // The standby qualifies, and whatever cools down after an abort has done so.
     simulation.run_for(window * 8 + cooldown);
     simulation.rebuild_replicas();
@@ -194,6 +195,26 @@ fn fail_over_cleanly(simulation: &mut Simulation, apps: &[AppShape], chance: &mu
     simulation.break_web(&app.name, &stack, web);
     simulation.break_database(&app.name, &stack, Host::Dark);
     settle_elsewhere(simulation, &app.name, window + MOVE, before.epoch);
+}
+
+/// People take off whatever holds the mesh back: again until it is agreed.
+fn let_go(simulation: &mut Simulation, app: &AppId) {
+    for attempt in 0..20 {
+        let place = attempt % simulation.agents.len();
+        let by = "operator".to_owned();
+        let command = match attempt % 2 {
+            0 => Command::Unfreeze { app: app.clone(), by },
+            _ => Command::Ack { app: app.clone(), by },
+        };
+        simulation.command(place, command);
+        simulation.run_for(Duration::from_secs(3));
+        let held = simulation
+            .agreed(app)
+            .is_some_and(|state| state.freeze.is_some() || !state.damping.history.is_empty());
+        if !held {
+            return;
+        }
+    }
 }
 
 fn settle_elsewhere(

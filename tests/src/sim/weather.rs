@@ -61,6 +61,9 @@ pub const FAULTS: &[Fault] = &[
     Fault { name: "strike: replicas are rebuilt", weight: 2, strike: Simulation::rebuild_replicas },
     Fault { name: "strike: somebody asks for a move", weight: 4, strike: people::ask_for_a_move },
     Fault { name: "strike: somebody applies", weight: 2, strike: people::apply },
+    Fault { name: "strike: somebody freezes an app", weight: 1, strike: people::freeze },
+    Fault { name: "strike: somebody lets an app go on", weight: 1, strike: people::let_go },
+    Fault { name: "strike: somebody calls a move off", weight: 3, strike: people::call_off },
 ];
 
 /// Which faults strike in this seed, and how often beside each other.
