@@ -245,6 +245,8 @@ pub enum Refusal {
     Malformed(String),
     /// The evidence does not show what the value needs.
     Evidence(String),
+    /// Those who only watch, as far as I hear them, speak against it.
+    Contested(String),
     /// My own evidence for this ballot is missing or older than five seconds.
     StaleEvidence,
     /// I see the stack up, just now.
@@ -273,6 +275,7 @@ impl fmt::Display for Refusal {
         match self {
             Self::Malformed(why) => write!(f, "not a successor: {why}"),
             Self::Evidence(why) => write!(f, "evidence: {why}"),
+            Self::Contested(why) => write!(f, "by those who watch: {why}"),
             Self::StaleEvidence => f.write_str("own evidence missing or older than 5 s"),
             Self::SeenUp => f.write_str("seen up just now"),
             Self::Cooldown(left) => write!(f, "cooling down for {} more", roughly(*left)),

@@ -40,6 +40,28 @@ mutants! {
     MajorityOfReporting,
     /// One region is enough.
     OneRegion,
+    /// One success does not take the vote away (rule 8).
+    SuccessDoesNotClear,
+    /// Votes though it hears no majority of voters (S1).
+    VotesWhileIsolated,
+    /// Votes though its canaries do not answer (S2).
+    CanariesIgnored,
+    /// Votes though most of what it watches failed at once (S3).
+    MassFailureVotes,
+    /// What voters in doubt of themselves say counts as well (invariant S15).
+    AbstainersCount,
+    /// A crowd of observers that reach a stack does not stand in the way (B.5).
+    ContestIgnored,
+    /// A replica that still streams does not veto (B.5).
+    VetoIgnored,
+    /// A guard that says its database is well does not veto (B.5).
+    GuardVetoIgnored,
+    /// A stack is moved to whether it is fit or not (B.5).
+    UnfitStandby,
+    /// A stack is moved to that no more of the world reaches than the active one (B.5).
+    WorseStandby,
+    /// Votes on what it believed before it was stopped (S4).
+    PauseForgotten,
 
     // Leases (C.1, C.2).
 

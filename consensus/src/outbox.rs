@@ -14,7 +14,7 @@ use crate::message::{Message, Refusal};
 use crate::model::{
     Abstention, Action, AgentId, AppId, Ballot, Database, DecisionKind, Definition, Endpoint,
     Epoch, Health, Observation, Phase, Quarantined, Report, StackId, TargetId, Token, Verdict,
-    VotersChange,
+    VotersChange, Watched,
 };
 use crate::moment::Moment;
 use crate::saved::Entry;
@@ -52,7 +52,7 @@ pub enum Output {
     Save(Entry),
     /// Say this to an agent; it may be lost.
     Send(AgentId, Message),
-    /// Look at a target.
+    /// Look at a target, or at a canary.
     Probe(Look),
     /// Carry out an action.
     Act(Action),
@@ -71,7 +71,7 @@ pub enum Output {
 #[derive(Clone, Debug)]
 pub struct Look {
     /// At what.
-    pub target: TargetId,
+    pub watched: Watched,
     /// How.
     pub subject: Subject,
     /// How long it may take.

@@ -16,6 +16,7 @@ use crate::codec;
 use crate::message::Accepted;
 use crate::model::{
     AcceptorId, AgentId, AppId, Ballot, Epoch, MeshId, OperationId, Quarantined, RegisterId,
+    TargetId,
 };
 
 /// The most bytes one record may have.
@@ -70,6 +71,13 @@ pub enum Entry {
     },
     /// This store must not vote again.
     Quarantined(Quarantined),
+    /// A target was reached from here: there is a way to it, as long as it is at this address.
+    Reached {
+        /// The target.
+        target: TargetId,
+        /// Where it is: host and port.
+        at: (String, u16),
+    },
     /// How long ago, by its own clocks, this agent learned of what damps an app; written once a minute.
     Aged {
         /// The app.
@@ -98,9 +106,11 @@ impl Entry {
             | Self::Accepted { .. }
             | Self::Chosen { .. }
             | Self::Quarantined(_) => true,
-            Self::Born(_) | Self::Counted { .. } | Self::Sighted { .. } | Self::Aged { .. } => {
-                false
-            }
+            Self::Born(_)
+            | Self::Counted { .. }
+            | Self::Sighted { .. }
+            | Self::Reached { .. }
+            | Self::Aged { .. } => false,
         }
     }
 }
@@ -144,6 +154,8 @@ pub struct Saved {
     pub sightings: BTreeMap<AcceptorId, u64>,
     /// Why it must not vote again, if it must not.
     pub quarantined: Option<Quarantined>,
+    /// Where targets were when they were reached.
+    pub reached: BTreeMap<TargetId, (String, u16)>,
 }
 
 impl Saved {
@@ -164,6 +176,9 @@ impl Saved {
             }
             Entry::Chosen { register, accepted } => {
                 self.registers.entry(register).or_default().chosen = Some(accepted);
+            }
+            Entry::Reached { target, at } => {
+                self.reached.insert(target, at);
             }
             Entry::Aged { app, ages } => {
                 self.ages.insert(app, ages);
@@ -192,6 +207,10 @@ impl Saved {
             let promised = Entry::Promised { register: register.clone(), ballot: saved.promised };
             accepted.into_iter().chain(chosen).chain([promised])
         });
+        let reached = self
+            .reached
+            .iter()
+            .map(|(target, at)| Entry::Reached { target: target.clone(), at: at.clone() });
         let aged = self
             .ages
             .iter()
@@ -207,6 +226,7 @@ impl Saved {
             .chain(registers)
             .chain(aged)
             .chain(sightings)
+            .chain(reached)
             .chain(self.quarantined.clone().map(Entry::Quarantined))
             .chain(last)
     }

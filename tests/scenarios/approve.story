@@ -27,5 +27,8 @@ state
   114.107 a5    leaves blog alone: would move to west (web of east down for 4 of 5 voters in 3 regions), and waits for `quorate approve` (and a2 a3 a1 a4)
   114.148 a1    holds blog/east for down: 5 of 5 voters see it down (and a4 a3 a2 a5)
   114.148 a1    leaves blog alone: would move to west (web of east down for 5 of 5 voters in 3 regions), and waits for `quorate approve` (and a4 a3 a2 a5)
+  117.110 a1    learns blog epoch 2 publishing at 7.41cd: approved failover, active west, carried out by a1 (web of east down for 5 of 5 voters in 3 regions, approved by operator) (and a4 a3 a2 a5)
+  117.178 a1    learns blog epoch 2 verifying at 8.41cd: approved failover, active west, carried out by a1 (web of east down for 5 of 5 voters in 3 regions, approved by operator) (and a4 a3 a2 a5)
+  117.246 a1    learns blog epoch 2 idle at 9.41cd: approved failover, active west (web of east down for 5 of 5 voters in 3 regions, approved by operator) (and a4 a3 a2 a5)
 a1 on blog: would move to west (web of east down for 5 of 5 voters in 3 regions), and waits for `quorate approve`
-blog: epoch 1 apply idle, active east
+blog: epoch 2 approved failover idle, active west

@@ -45,5 +45,5 @@ run 1s
 freeze a1 shop 0s for ever
 run 2s
 ----
-  107.685 a1    answers: Refused("another command is in progress")
   107.719 a1    answers: Refused("nothing is in progress")
+  108.719 a1    answers: Refused("a freeze lasts at least a second and at most 90 d")

@@ -4,9 +4,10 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use consensus::model::CredentialId;
+use consensus::model::{CredentialId, Endpoint, Expect};
 use data_encoding::BASE64;
 
+use super::address::EndpointUrl;
 use super::fault::{Findings, Span, alternatives};
 use super::tree::At;
 use super::typed::agent::{AgentFile, CredentialTable};
@@ -16,6 +17,10 @@ use super::{AgentConfig, Credential, Credentials, DnsConfig, MeshConfig};
 const SECRET_LIMIT: u64 = 64 * 1024;
 /// More seeds than a mesh has agents.
 const SEED_LIMIT: usize = 256;
+/// Each is looked at every two seconds.
+const CANARY_LIMIT: usize = 16;
+/// Of fewer, one that fails by itself says too much.
+const CANARY_LEAST: usize = 3;
 
 /// What the file means; `beside` is the folder that relative paths start from.
 pub(super) fn mean(
@@ -66,9 +71,43 @@ pub(super) fn mean(
         status: file.status.listen.as_ref().map(|listen| listen.value),
         socket,
         dns: dns(file, findings),
+        canaries: canaries(file, findings),
         credentials: credentials(file, beside, exposed, findings),
         data_dir,
     }
+}
+
+fn canaries(file: &AgentFile, findings: &mut Findings<'_>) -> Vec<Endpoint> {
+    let typed = &file.health.canaries;
+    if typed.len() > CANARY_LIMIT {
+        let text = format!("`canaries`: expected at most {CANARY_LIMIT}, found {}", typed.len());
+        findings.error(&typed[CANARY_LIMIT].span, text);
+    } else if let Some(first) = typed.first().filter(|_| typed.len() < CANARY_LEAST) {
+        let text = format!(
+            "{} is few: with {CANARY_LEAST} or more, in different networks, one may fail without silencing this agent",
+            typed.len()
+        );
+        findings.warn(&first.span, text);
+    }
+    for (at, canary) in typed.iter().enumerate() {
+        let host = &canary.value.at.host;
+        if typed[..at].iter().any(|other| other.value.at.host == *host) {
+            let text =
+                format!("`canaries`: `{host}` is named twice: one failure would count as two");
+            findings.error(&canary.span, text);
+        }
+    }
+    let endpoint = |(number, canary): (usize, &At<EndpointUrl>)| Endpoint {
+        name: format!("canary-{}", number + 1).parse().expect("a name"),
+        scheme: canary.value.scheme,
+        address: canary.value.at.host.clone(),
+        port: canary.value.at.port,
+        path: canary.value.path.clone(),
+        host: None,
+        expect: Expect::default(),
+        authority: None,
+    };
+    typed.iter().enumerate().map(endpoint).collect()
 }
 
 fn dns(file: &AgentFile, findings: &mut Findings<'_>) -> Option<DnsConfig> {

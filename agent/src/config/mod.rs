@@ -23,7 +23,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use consensus::model::{CredentialId, Definition};
+use consensus::model::{CredentialId, Definition, Endpoint};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -252,6 +252,8 @@ pub struct AgentConfig {
     pub socket: PathBuf,
     /// The built-in DNS server, if it is to run.
     pub dns: Option<DnsConfig>,
+    /// What it looks at to know whether it reaches the world; none, and it does not ask itself.
+    pub canaries: Vec<Endpoint>,
     /// The secrets this agent holds.
     pub credentials: Credentials,
 }

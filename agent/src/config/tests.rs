@@ -262,10 +262,25 @@ fn what_is_wrong_with_an_agent_file_is_said_and_no_secret_is() {
             ],
         ),
         (
-            "[health]\ncanaries = []",
+            "[health]\ncanaries = [\"tcp://192.0.2.1:53\", \"https://192.0.2.1\", \"tcp://192.0.2.2\"]",
             &[
-                "f:9:2: `health` is not supported yet: leave it out (an agent judges itself by the other voters it hears)\
-             \n 9 | [health]\n   |  ^^^^^^",
+                "f:10:56: `canaries`: expected `http(s)://host[:port]/path` or `tcp://host:port`, found `tcp://192.0.2.2`; \
+                 the port is missing\n 10 | canaries = [\"tcp://192.0.2.1:53\", \"https://192.0.2.1\", \"tcp://192.0.2.2\"]\
+                 \n    |                                                        ^^^^^^^^^^^^^^^^^",
+            ],
+        ),
+        (
+            "[health]\ncanaries = [\"tcp://192.0.2.1:53\", \"https://192.0.2.1\", \"tcp://192.0.2.2:9\"]",
+            &[
+                "f:10:35: `canaries`: `192.0.2.1` is named twice: one failure would count as two\n 10 | canaries = [\"tcp://192.0.2.1:53\", \"https://192.0.2.1\", \"tcp://192.0.2.2:9\"]\
+                 \n    |                                   ^^^^^^^^^^^^^^^^^^^",
+            ],
+        ),
+        (
+            "[health]\ncanaries = [\"tcp://192.0.2.1:53\"]",
+            &[
+                "f:10:13: warning: 1 is few: with 3 or more, in different networks, one may fail without silencing this agent\
+                 \n 10 | canaries = [\"tcp://192.0.2.1:53\"]\n    |             ^^^^^^^^^^^^^^^^^^^^",
             ],
         ),
     ];

@@ -170,7 +170,7 @@ pub(crate) mod agent {
     use toml::de::DeValue;
 
     use super::*;
-    use crate::config::address::{DnsName, HostPort};
+    use crate::config::address::{DnsName, EndpointUrl, HostPort};
     use crate::config::fault::{Findings, Span};
     use crate::config::leaf::{Algorithm, Secret, Text, Time};
     use crate::config::tree::{At, Field, Named, Raw, Shape, described, prose, table_of, tables};
@@ -187,10 +187,10 @@ pub(crate) mod agent {
             status: StatusTable,
             /// The built-in DNS server; leave it out to run none.
             dns: Option<DnsTable>,
+            /// How this agent judges itself.
+            health: HealthTable,
             /// The secrets this agent holds, by the names that app files use.
             credentials: Named<CredentialId, CredentialTable>,
-        } later {
-                "health" => "leave it out (an agent judges itself by the other voters it hears)",
         }
 
         /// The process.
@@ -233,6 +233,13 @@ pub(crate) mod agent {
             listen: Vec<At<SocketAddr>>,
             /// Answers that no majority has confirmed for this long become SERVFAIL.
             stale_after: At<Time<1_000, { 24 * 60 * 60_000 }>> = "5m",
+        }
+
+        /// How this agent judges itself.
+        pub struct HealthTable = "`[health]`" {
+            /// Things of others, in networks of others, that it looks at to know whether it reaches the world at all:
+            /// three or more. While too few of them answer, its word on the apps does not count.
+            canaries: Vec<At<EndpointUrl>>,
         }
 
         /// One secret: a log-in (`user`) or a TSIG key (`name`).

@@ -151,6 +151,7 @@ pub async fn start(config: &AgentConfig) -> Result<Running, StartError> {
         quarantined: member.voter && !counted,
         ballots: opened.ballots.filter(|_| counted),
         credentials: config.credentials.keys().cloned().collect(),
+        canaries: config.canaries.clone(),
         ..Config::observer(
             member.name.clone(),
             member.region.clone(),

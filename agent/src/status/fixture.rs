@@ -365,6 +365,8 @@ fn stated() -> Vec<Belief> {
                     took: Some(Duration::from_millis(31)),
                     database: belief.database.clone().map(|sight| (sight, Duration::ZERO)),
                     advancing: false,
+                    reached: true,
+                    guard: None,
                 }
             })
         })

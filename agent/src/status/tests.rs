@@ -80,6 +80,7 @@ fn config(folder: &TempDir, listen: &str) -> AgentConfig {
         status: Some(listen.parse().expect("an address")),
         socket: folder.path().join("agent.sock"),
         dns: None,
+        canaries: Vec::new(),
         credentials: BTreeMap::new(),
     }
 }

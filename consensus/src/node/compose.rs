@@ -231,7 +231,7 @@ impl Node {
         now: Moment,
     ) -> Result<AppState, String> {
         at_rest(current)?;
-        let panel = self.panel_of(&found.certificate, current, found);
+        let panel = self.panel_of(&found.certificate, current, found, now);
         let choice = panel.failover(&current.active)?;
         let mut state = self.move_to(current, DecisionKind::Failover, &choice, &choice.reason, now);
         state.decision.first = Some(found.certificate.clone());
@@ -287,12 +287,12 @@ impl Node {
                 state.phase = Phase::Promoting;
                 state.decision.fence.clone_from(fence);
                 if state.decision.kind == DecisionKind::Switchover
-                    && let Err(why) = self.caught_up(&state, found)
+                    && let Err(why) = self.caught_up(&state, found, now)
                 {
                     return self.taken_back_after(current, CATCH_UP, &why, now);
                 }
                 if plan::rests_on_evidence(state.decision.kind) && !self.skips_second_look() {
-                    match self.still_down(current, found) {
+                    match self.still_down(current, found, now) {
                         Ok(choice) => {
                             state.decision.candidates = choice.candidates;
                             // A primary that nobody has seen since was judged when the decision was made.
@@ -335,8 +335,13 @@ impl Node {
         false
     }
 
-    fn still_down(&self, current: &AppState, found: &Found<'_>) -> Result<Choice, String> {
-        let panel = self.panel_of(&found.certificate, current, found);
+    fn still_down(
+        &self,
+        current: &AppState,
+        found: &Found<'_>,
+        now: Moment,
+    ) -> Result<Choice, String> {
+        let panel = self.panel_of(&found.certificate, current, found, now);
         let panel = panel.recalling(&current.decision.candidates);
         panel.failover_to(&current.decision.from, &current.decision.to)
     }
@@ -362,7 +367,7 @@ impl Node {
             Phase::Idle | Phase::Aborting | Phase::Verifying => false,
         };
         if doubtful {
-            match (self.still_down(current, found), current.phase) {
+            match (self.still_down(current, found, now), current.phase) {
                 (Ok(_), Phase::Promoting) => {
                     state.decision.second = Some(found.certificate.clone())
                 }
@@ -386,8 +391,8 @@ impl Node {
 
     /// Has every database to be promoted received all that its fenced primary wrote? Asked before the point of no return,
     /// so that a planned move to a standby that lags is taken back instead of pausing writes for long.
-    fn caught_up(&self, state: &AppState, found: &Found<'_>) -> Result<(), String> {
-        let panel = self.panel_of(&found.certificate, state, found);
+    fn caught_up(&self, state: &AppState, found: &Found<'_>, now: Moment) -> Result<(), String> {
+        let panel = self.panel_of(&found.certificate, state, found, now);
         let behind = state.decision.fence.iter().find_map(|(name, fence)| {
             let last = fence.position?;
             let received = panel.received(&state.decision.to, name);
@@ -421,7 +426,7 @@ impl Node {
         why: &str,
         now: Moment,
     ) -> Result<AppState, String> {
-        let panel = self.panel_of(&found.certificate, current, found);
+        let panel = self.panel_of(&found.certificate, current, found, now);
         let up = panel.stands(&current.decision.from);
         let limit = if up { Duration::ZERO } else { DOUBT };
         self.taken_back_after(current, limit, &format!("no longer clear: {why}"), now)
@@ -470,11 +475,17 @@ impl Node {
     }
 
     pub(super) fn panel_of<'a>(
-        &self,
+        &'a self,
         certificate: &'a crate::model::Certificate,
         state: &'a AppState,
         found: &'a Found<'_>,
+        now: Moment,
     ) -> Panel<'a> {
-        self.bent(Panel::of(certificate, &state.definition, found.voters))
+        let panel = Panel::of(certificate, &state.definition, found.voters);
+        let panel = panel.watched_by(self.hearsay(now));
+        self.bent(match state.phase {
+            Phase::Idle => panel,
+            _ => panel.behind_fence(&state.decision.from),
+        })
     }
 }

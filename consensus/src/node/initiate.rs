@@ -160,7 +160,7 @@ impl Node {
             }
         }
         self.free(app, state, now).map_err(|why| format!("{}, and {why}", choice.reason))?;
-        if let Some(abstention) = self.abstention(now, state.definition.probe.window) {
+        if let Some(abstention) = self.abstention_of(state, now) {
             return Err(format!("{}; others will propose: this agent {abstention}", choice.reason));
         }
         let it = &self.apps[app];

@@ -30,9 +30,12 @@ use crate::config::Config;
 use crate::config::Mutant;
 use crate::evidence::KeyPair;
 use crate::gossip::{Hearsay, Membership, Peers};
-use crate::judge::{Judge, SelfCheck};
+use crate::judge::{Canaries, Circumstances, HEARD_WITHIN, Judge, SelfCheck};
 use crate::message::{Beliefs, Identity, Message, Pulse};
-use crate::model::{Abstention, AgentId, AppId, AppState, Ballot, OperationId, RegisterId};
+use crate::model::{
+    Abstention, AgentId, AppId, AppState, Ballot, Observation, OperationId, Outcome, RegisterId,
+    Watched,
+};
 use crate::moment::Moment;
 use crate::outbox::{Answer, Command, CommandId, Deadline, Input, Note, Outbox, Output};
 use crate::saved::{Entry, Saved};
@@ -108,7 +111,7 @@ impl Node {
             key: config.ballots.as_ref().map(|store| KeyPair::from_seed(&store.seed)),
             acceptor,
             ballots,
-            judge: Judge::new(),
+            judge: Judge::new(Canaries::new(&config.canaries, now), saved.reached),
             selfcheck: SelfCheck::new(now, fixed),
             membership: Membership::new(me, StdRng::seed_from_u64(rng.random())),
             peers: Peers::new(),
@@ -130,6 +133,10 @@ impl Node {
             wanted: (now, "the first pulse"),
             config,
         };
+        #[cfg(feature = "mutants")]
+        {
+            node.judge.stubborn = node.broken(Mutant::SuccessDoesNotClear);
+        }
         node.out.push(Output::Save(Entry::Started { boot }));
         let ages = saved.ages;
         for (register, saved) in saved.registers {
@@ -145,7 +152,7 @@ impl Node {
 
     /// One thing that happened.
     pub fn handle(&mut self, now: Moment, input: Input) {
-        if self.selfcheck.on_wake(now, self.wanted.0) {
+        if self.selfcheck.on_wake(now, self.wanted.0) && !self.forgets_pauses() {
             self.judge.on_pause(now);
         }
         // Most of what comes is small talk, after which no app needs to be looked at again.
@@ -165,12 +172,7 @@ impl Node {
             }
             // Silence tells: a link that went down comes up again, or its agent is missed.
             Input::Unlinked(_) => false,
-            Input::Observation(observation) => {
-                let app = observation.target.app.clone();
-                let changed = self.judge.on_observation(observation, now, &mut self.out);
-                self.answer_evidence(&app, now);
-                changed || !self.loopback.is_empty()
-            }
+            Input::Observation(observation) => self.on_observation(observation, now),
             Input::Report(report) => {
                 self.on_report(report, now);
                 true
@@ -261,20 +263,48 @@ impl Node {
         }
     }
 
+    /// A look ended. Does anything follow from it for an app?
+    fn on_observation(&mut self, observation: Observation, now: Moment) -> bool {
+        let watched = observation.watched.clone();
+        if let Watched::Target(_) = watched {
+            let own_trouble = matches!(observation.outcome, Outcome::Invalid(_));
+            self.selfcheck.wellness.on_look(own_trouble);
+        }
+        let changed = self.judge.on_observation(observation, now, &mut self.out);
+        if let Watched::Target(target) = watched {
+            self.answer_evidence(&target.app, now);
+        }
+        changed || !self.loopback.is_empty()
+    }
+
     /// The time has come for something. Does anything follow from it for an app?
     fn on_wake(&mut self, now: Moment) -> bool {
         self.membership.on_wake(now, &mut self.out);
         let changed = self.judge.on_wake(now, &mut self.rng, &mut self.out);
-        for agent in self.peers.fell_silent(now, crate::judge::HEARD_WITHIN) {
+        for agent in self.peers.fell_silent(now, HEARD_WITHIN) {
             self.out.note(Note::Misses(agent));
         }
         let beat = self.pulse_at <= now;
         if beat {
             self.pulse_at = now + PULSE;
+            self.feel(now);
             self.pulse(now);
             self.save_ages(now);
         }
         changed || beat
+    }
+
+    /// How well this agent is by what happened since the last pulse: whoever is heard should answer.
+    fn feel(&mut self, now: Moment) {
+        if self.membership.refuted() {
+            self.selfcheck.wellness.on_refuted();
+        }
+        let within = |at: Moment| now.since(at) <= HEARD_WITHIN;
+        let heard: Vec<_> = self.peers.iter().filter(|(_, it)| within(it.heard)).collect();
+        let answered = heard.iter().filter(|(_, it)| within(it.echoed)).count();
+        if self.selfcheck.wellness.on_beat(answered, heard.len()) {
+            self.judge.on_stretch(self.selfcheck.wellness.stretch(), now);
+        }
     }
 
     /// Whatever follows from what just happened, until nothing does.
@@ -347,7 +377,7 @@ impl Node {
         self.beliefs_told = state;
         self.beliefs_at = now;
         self.beliefs_number += 1;
-        let abstention = self.abstention(now, self.longest_window());
+        let abstention = self.abstention(now);
         let message =
             Beliefs { instance: self.instance, number: self.beliefs_number, abstention, beliefs };
         for agent in self.everybody() {
@@ -365,7 +395,7 @@ impl Node {
     }
 
     fn tell_abstention(&mut self, now: Moment) {
-        let abstention = self.abstention(now, self.longest_window());
+        let abstention = self.abstention(now);
         if self.abstention_told.replace(abstention) != Some(abstention) {
             self.out.note(Note::Abstains(abstention));
         }
@@ -379,8 +409,46 @@ impl Node {
         windows.max().unwrap_or_default()
     }
 
-    fn abstention(&self, now: Moment, window: Duration) -> Option<Abstention> {
-        self.selfcheck.abstention(now, window, self.hears_majority(now))
+    /// Why this agent's word does not count at all, by the most demanding of its apps.
+    fn abstention(&self, now: Moment) -> Option<Abstention> {
+        self.abstains(None, self.longest_window(), now)
+    }
+
+    /// Why its word on this app does not count.
+    fn abstention_of(&self, state: &AppState, now: Moment) -> Option<Abstention> {
+        self.abstains(Some(&state.definition.name), state.definition.probe.window, now)
+    }
+
+    fn abstains(&self, app: Option<&AppId>, window: Duration, now: Moment) -> Option<Abstention> {
+        let around = Circumstances {
+            window,
+            hears: self.hears_majority(now),
+            reaches: self.judge.reaches(app, now),
+            blackout: self.judge.blackout(now),
+        };
+        self.selfcheck.abstention(now, around).filter(|why| !self.overlooks(*why))
+    }
+
+    /// Does a mutant vote all the same?
+    fn overlooks(&self, why: Abstention) -> bool {
+        let _ = why;
+        #[cfg(feature = "mutants")]
+        return match why {
+            Abstention::Isolated => self.broken(Mutant::VotesWhileIsolated),
+            Abstention::CutOff => self.broken(Mutant::CanariesIgnored),
+            Abstention::MassFailure => self.broken(Mutant::MassFailureVotes),
+            Abstention::Stalled => self.broken(Mutant::PauseForgotten),
+            _ => false,
+        };
+        #[cfg(not(feature = "mutants"))]
+        false
+    }
+
+    fn forgets_pauses(&self) -> bool {
+        #[cfg(feature = "mutants")]
+        return self.broken(Mutant::PauseForgotten);
+        #[cfg(not(feature = "mutants"))]
+        false
     }
 
     /// Voters heard directly just now, this agent included.
@@ -392,7 +460,7 @@ impl Node {
     }
 
     fn hears_majority(&self, now: Moment) -> bool {
-        self.config.voters.majority_of(&self.voters_heard(crate::judge::HEARD_WITHIN, now))
+        self.config.voters.majority_of(&self.voters_heard(HEARD_WITHIN, now))
     }
 
     fn rtt(&self) -> Duration {

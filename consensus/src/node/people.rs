@@ -98,7 +98,7 @@ impl Node {
         if to == Some(&current.active) {
             return Err(Intent::UNCHANGED.into());
         }
-        let panel = self.panel_of(&found.certificate, current, found);
+        let panel = self.panel_of(&found.certificate, current, found, now);
         let others = current.definition.stacks.iter().map(|stack| &stack.name);
         let wanted: Vec<_> = others
             .filter(|stack| **stack != current.active && to.is_none_or(|to| to == *stack))
@@ -131,7 +131,7 @@ impl Node {
         if current.definition.mode != Mode::Approve {
             return Err("its mode is not `approve`, so nothing waits to be approved".into());
         }
-        let panel = self.panel_of(&found.certificate, current, found);
+        let panel = self.panel_of(&found.certificate, current, found, now);
         let choice = panel
             .failover(&current.active)
             .map_err(|why| format!("nothing waits to be approved: {why}"))?;

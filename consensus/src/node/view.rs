@@ -29,7 +29,7 @@ impl Node {
             region: self.config.region.clone(),
             mesh: self.config.voters.mesh.to_string(),
             voter: self.config.voters.by_agent(&self.config.agent).is_some(),
-            abstention: self.abstention(now, self.longest_window()),
+            abstention: self.abstention(now),
             quorum: self.quorum_view(now),
             voters: crate::view::VotersView {
                 version: self.config.voters.version,
@@ -82,7 +82,7 @@ impl Node {
                 false => identity.map(|identity| identity.address.clone()),
             },
             abstention: match me {
-                true => self.abstention(now, self.longest_window()),
+                true => self.abstention(now),
                 false => self.hearsay.word(agent).and_then(|word| word.abstention),
             },
         }
@@ -167,9 +167,8 @@ impl Node {
         now: Moment,
     ) -> TargetView {
         let mut beliefs = BTreeMap::new();
-        let window = self.longest_window();
         if let Some(belief) = own.iter().find(|belief| belief.target == *target) {
-            let counts = self.abstention(now, window).is_none();
+            let counts = self.abstention(now).is_none();
             beliefs.insert(self.config.agent.clone(), belief_view(belief, counts));
         }
         for (agent, word) in self.hearsay.words(now) {

@@ -218,9 +218,11 @@ impl Node {
         let panel = self.bent(Panel::of(certificate, &before.definition, &self.config.voters));
         let panel = match before.phase {
             Phase::Idle => panel,
-            _ => panel.recalling(&before.decision.candidates),
+            _ => panel.recalling(&before.decision.candidates).behind_fence(&decision.from),
         };
         let choice = panel.failover_to(&decision.from, &decision.to).map_err(Refusal::Evidence)?;
+        let watched = self.bent(panel.watched_by(self.hearsay(now)));
+        watched.failover_to(&decision.from, &decision.to).map_err(Refusal::Contested)?;
         let decided = if next.phase == Phase::Publishing { Path::Web } else { Path::Data };
         if choice.path != decided {
             return Err(Refusal::Evidence("it calls for another sort of move".into()));
@@ -314,7 +316,7 @@ impl Node {
             acceptor: acceptor.id(),
             agent: self.config.agent.clone(),
             region: self.config.region.clone(),
-            abstention: self.abstention(now, state.definition.probe.window),
+            abstention: self.abstention_of(state, now),
             beliefs,
         };
         let evidence = key.sign(statement);

@@ -35,6 +35,8 @@ pub struct MeshShape {
     pub voters: Vec<u64>,
     /// The region of every observer.
     pub observers: Vec<u64>,
+    /// How many canaries every agent has.
+    pub canaries: usize,
     /// One safety rule to break.
     pub mutant: Option<Mutant>,
 }
@@ -45,6 +47,7 @@ impl MeshShape {
         Self {
             voters: (0..voters).map(|v| v % regions + 1).collect(),
             observers: vec![],
+            canaries: 0,
             mutant: None,
         }
     }
@@ -73,9 +76,24 @@ impl MeshShape {
             ballots: stores.get(index).cloned(),
             quarantined: false,
             credentials: vec![name(DATABASE_CREDENTIAL), name(DNS_CREDENTIAL)],
+            canaries: (1..=self.canaries).map(canary).collect(),
             mutant: self.mutant,
         };
         everybody.enumerate().map(config).collect()
+    }
+}
+
+/// Something far away that everybody reaches who reaches anything.
+fn canary(number: usize) -> Endpoint {
+    Endpoint {
+        name: name(&format!("canary-{number}")),
+        scheme: Scheme::Tcp,
+        address: format!("203.0.113.{number}"),
+        port: 443,
+        path: "/".into(),
+        host: None,
+        expect: Expect::default(),
+        authority: None,
     }
 }
 

@@ -37,8 +37,9 @@ impl Words {
                 }
                 return;
             }
-            // Ages hold nobody to anything but this agent itself.
+            // Ages and ways hold nobody to anything but this agent itself.
             Entry::Aged { .. }
+            | Entry::Reached { .. }
             | Entry::Counted { .. }
             | Entry::Sighted { .. }
             | Entry::Quarantined(_) => return,

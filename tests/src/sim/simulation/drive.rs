@@ -282,13 +282,13 @@ impl Simulation {
         let (run, began) = (agent.run, agent.clock.boot(self.now));
         let id = agent.id.clone();
         let (took, outcome) =
-            self.world.look(self.now, &id, &look.target, look.limit, &mut self.chance);
+            self.world.look(self.now, &id, &look.watched, look.limit, &mut self.chance);
         let outcome = match self.chance.happens(self.rates.own_trouble) {
             true => Outcome::Invalid(Fault::new(FaultKind::Local, "too many open files")),
             false => outcome,
         };
-        let target = look.target;
-        let observation = Observation { target, began, took, phases: Phases::default(), outcome };
+        let watched = look.watched;
+        let observation = Observation { watched, began, took, phases: Phases::default(), outcome };
         self.after(took, Event::Input { to: place, run, input: Input::Observation(observation) });
     }
 

@@ -64,6 +64,10 @@ pub struct World {
     pub servers: BTreeMap<String, Server>,
     /// Ways that are not free.
     pub paths: BTreeMap<(AgentId, AppId, StackId), Path>,
+    /// The way out of agents for which that is not free: everything they look at lies behind it, canaries first.
+    pub outward: BTreeMap<AgentId, Path>,
+    /// Agents whose canaries alone do not answer.
+    pub silent: BTreeSet<AgentId>,
     /// Replicas that cannot reach their primary.
     pub severed: BTreeSet<TargetId>,
     /// Replicas that say they stream and receive nothing.
@@ -112,7 +116,9 @@ impl World {
     /// The way from an agent to a stack.
     pub fn path(&self, agent: &AgentId, target: &TargetId) -> Path {
         let key = (agent.clone(), target.app.clone(), target.stack.clone());
-        self.paths.get(&key).copied().unwrap_or_default()
+        let path = self.paths.get(&key).copied().unwrap_or_default();
+        let out = self.outward.get(agent).copied().unwrap_or_default();
+        Path { cut: path.cut || out.cut, loss: path.loss.max(out.loss) }
     }
 
     /// Would a look by this agent, now, find the target well? The truth that false failovers are measured by.
