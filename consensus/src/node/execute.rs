@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Node;
 use super::compose::{Intent, Next};
 use crate::ballot::Tally;
+use crate::config::Config;
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
 use crate::evidence::Aspect;
@@ -115,11 +116,19 @@ impl Reading {
     }
 }
 
+/// What the requests of the current phase carry.
+#[cfg_attr(not(feature = "mutants"), allow(unused_variables))]
+fn token_of(config: &Config, state: &AppState) -> Token {
+    #[cfg(feature = "mutants")]
+    if config.broken(Mutant::SameTokenAbort) {
+        return plan::token_of_the_fence(state);
+    }
+    plan::token(state)
+}
+
 impl Node {
     /// The state changed: is its phase mine to carry out?
     pub(super) fn take_up(&mut self, app: &AppId, now: Moment) {
-        let known = self.apps.get(app).and_then(|it| it.known());
-        let Some(token) = known.map(|(_, state)| self.token(state)) else { return };
         let Some(it) = self.apps.get_mut(app) else { return };
         let Some((_, state)) = it.known() else { return };
         let mine = state.claim.as_ref().filter(|claim| {
@@ -143,7 +152,7 @@ impl Node {
             tries: 0,
         });
         let work = Work {
-            token,
+            token: token_of(&self.config, state),
             epoch: state.epoch,
             phase: state.phase,
             term: claim.term,
@@ -156,16 +165,6 @@ impl Node {
         };
         it.work = Some(work);
         self.work_on(app, now);
-    }
-
-    /// The token that every request of the current phase carries.
-    fn token(&self, state: &AppState) -> Token {
-        #[cfg(feature = "mutants")]
-        if self.broken(Mutant::SameTokenAbort) && state.phase == Phase::Aborting {
-            let taken_back = Epoch(state.epoch.0.saturating_sub(1));
-            return Token::new(taken_back, state.decision.attempt, Phase::Fencing.step());
-        }
-        plan::token(state)
     }
 
     /// Asks for whatever may be asked now.
@@ -398,7 +397,7 @@ impl Node {
         let beat = peer
             .working
             .get(app)
-            .filter(|(token, _)| *token == plan::token(state))
+            .filter(|(token, _)| *token == token_of(&self.config, state))
             .map(|(_, at)| *at);
         Some(beat.map_or(learned, |beat| beat.max(learned)))
     }
