@@ -249,6 +249,8 @@ pub struct BeliefView {
     pub health: Health,
     /// Long enough up to move to.
     pub qualified: bool,
+    /// Comes and goes too often to be moved to.
+    pub flapping: bool,
     /// Failures since the last success.
     pub failures: u16,
     /// How long since the last success.

@@ -9,6 +9,7 @@ pub mod history;
 pub mod members;
 pub mod status;
 pub mod table;
+pub mod voters;
 pub mod watch;
 
 mod abort;
@@ -17,11 +18,13 @@ mod agent;
 mod apply;
 mod approve;
 mod completion;
+mod doctor;
 mod failover;
 mod freeze;
 mod init;
 mod man;
 mod plan;
+mod recover;
 mod schema;
 mod switchover;
 mod unfreeze;
@@ -94,6 +97,8 @@ enum Verb {
     Watch(watch::Args),
     /// Show the agents of the mesh
     Members(members::Args),
+    /// Show who votes, and change it
+    Voters(voters::Args),
     /// Show who sees what, what the rule makes of it, and why nothing happens
     Explain(explain::Args),
     /// Show what was decided and done
@@ -112,6 +117,10 @@ enum Verb {
     Unfreeze(unfreeze::Args),
     /// Acknowledge what the mesh did by itself, so that it damps the app no more
     Ack(ack::Args),
+    /// Check that the mesh would hold and that this host would do its part
+    Doctor(doctor::Args),
+    /// Make a new mesh of what one agent knew, when the majority of the voters is gone for good
+    Recover(recover::Args),
     /// Print a completion script for a shell
     Completion(completion::Args),
     /// Print the manual
@@ -138,6 +147,7 @@ pub fn main() -> ExitCode {
         Verb::Status(args) => wait(status::run(args, out)),
         Verb::Watch(args) => wait(watch::run(args, out)),
         Verb::Members(args) => wait(members::run(args, out)),
+        Verb::Voters(args) => wait(voters::run(args, out)),
         Verb::Explain(args) => wait(explain::run(args, out)),
         Verb::History(args) => wait(history::run(args, out)),
         Verb::Switchover(args) => wait(switchover::run(args, out)),
@@ -147,6 +157,8 @@ pub fn main() -> ExitCode {
         Verb::Freeze(args) => wait(freeze::run(args, out)),
         Verb::Unfreeze(args) => wait(unfreeze::run(args, out)),
         Verb::Ack(args) => wait(ack::run(args, out)),
+        Verb::Doctor(args) => wait(doctor::run(args, out)),
+        Verb::Recover(args) => recover::run(args, out),
         Verb::Completion(args) => completion::run(args, out),
         Verb::Man(args) => man::run(args, out),
     }
@@ -161,8 +173,10 @@ impl Verb {
             Self::Status(args) => Some(&mut args.agent),
             Self::Watch(args) => Some(&mut args.agent),
             Self::Members(args) => Some(&mut args.agent),
+            Self::Voters(args) => Some(args.agent_args()),
             Self::Explain(args) => Some(&mut args.agent),
             Self::History(args) => Some(&mut args.agent),
+            Self::Doctor(args) => Some(&mut args.agent),
             Self::Switchover(args) => Some(&mut args.moving.agent),
             Self::Failover(args) => Some(&mut args.moving.agent),
             Self::Approve(args) => Some(&mut args.saying.agent),
@@ -175,6 +189,7 @@ impl Verb {
             | Self::Agent(_)
             | Self::Validate(_)
             | Self::Schema(_)
+            | Self::Recover(_)
             | Self::Completion(_)
             | Self::Man(_) => None,
         }

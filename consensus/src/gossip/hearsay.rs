@@ -30,6 +30,8 @@ impl Hearsay {
     pub fn on_beliefs(&mut self, agent: &AgentId, mut beliefs: Beliefs, now: Moment) -> bool {
         self.words.retain(|_, (_, at)| now.since(*at) <= FORGOTTEN_AFTER);
         beliefs.beliefs.truncate(BELIEF_LIMIT);
+        // In order, so that one app's are found without looking at all.
+        beliefs.beliefs.sort_by(|one, other| one.target.cmp(&other.target));
         let newer = self.words.get(agent).is_none_or(|(known, _)| {
             known.instance != beliefs.instance || known.number < beliefs.number
         });

@@ -7,6 +7,7 @@ use super::attempt::Attempt;
 use super::compose::Intent;
 use super::damping::Ages;
 use super::execute::Work;
+use super::fleet::Place;
 use crate::message::{Accepted, Value};
 use crate::model::{AgentId, AppState, Ballot, OperationId, Verdict};
 use crate::moment::Moment;
@@ -54,6 +55,8 @@ pub struct App {
     pub chosen: Option<Known>,
     /// How long ago this agent learned of what damps the app.
     pub ages: Ages,
+    /// The last automatic decision that this agent holds: what the fleet's budget counts.
+    pub place: Option<Place>,
     pub attempt: Option<Attempt>,
     pub wanted: Option<Wanted>,
     /// No attempt before this.

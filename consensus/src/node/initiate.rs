@@ -109,6 +109,7 @@ impl Node {
         self.tell_suspicion(app, &active, suspicion);
         match called {
             Ok(at) if at <= now => {
+                self.apps.get_mut(app).expect("it is known").called.get_or_insert(now);
                 let operation = self.operation();
                 self.start(app, Intent::Failover, operation, now);
             }
@@ -159,14 +160,16 @@ impl Node {
                 ));
             }
         }
-        self.free(app, state, now).map_err(|why| format!("{}, and {why}", choice.reason))?;
+        let held = |why| format!("{}, and {why}", choice.reason);
+        self.free(app, state, now).map_err(held)?;
+        let turn = self.turn(app, state, now).map_err(held)?;
         if let Some(abstention) = self.abstention_of(state, now) {
             return Err(format!("{}; others will propose: this agent {abstention}", choice.reason));
         }
         let it = &self.apps[app];
         let since = it.called.unwrap_or(now);
         let rank = self.rank(app, state, now);
-        Ok((since + (self.rtt() * 2).max(RANK_LEAST) * rank).max(it.not_before))
+        Ok((since + (self.rtt() * 2).max(RANK_LEAST) * rank).max(it.not_before).max(turn))
     }
 
     /// This agent's place among the voters that could propose: those that can carry it out first.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Node;
 use super::app::{App, Known};
 use super::damping::Ages;
+use super::fleet::Place;
 use crate::ballot::{REGISTERS_MOST, ROUND_LEAP, Tally};
 use crate::codec;
 use crate::message::{Accepted, BallotBody};
@@ -21,6 +22,7 @@ impl Node {
         let it = self.apps.entry(app.clone()).or_default();
         it.ages = ages;
         it.ages.on_learned(&state, now);
+        it.place = Place::after(None, &state, now);
         it.chosen = Some(known);
         self.judge.on_definition(&state.definition, now, &mut self.rng);
         self.take_up(app, now);
@@ -71,6 +73,7 @@ impl Node {
             it.suspicion_told = None;
         }
         it.ages.on_learned(&state, now);
+        it.place = Place::after(it.place, &state, now);
         it.chosen = Some(known);
         it.in_flux = false;
         it.called = None;

@@ -8,6 +8,7 @@ mod attempt;
 mod compose;
 mod damping;
 mod execute;
+mod fleet;
 mod initiate;
 mod learn;
 mod panel;
@@ -34,7 +35,7 @@ use crate::judge::{Canaries, Circumstances, HEARD_WITHIN, Judge, SelfCheck};
 use crate::message::{Beliefs, Identity, Message, Pulse};
 use crate::model::{
     Abstention, AgentId, AppId, AppState, Ballot, Observation, OperationId, Outcome, RegisterId,
-    Watched,
+    Site, Watched,
 };
 use crate::moment::Moment;
 use crate::outbox::{Answer, Command, CommandId, Deadline, Input, Note, Outbox, Output};
@@ -68,6 +69,9 @@ pub struct Node {
     apps: BTreeMap<AppId, App>,
     pulse_at: Moment,
     ages_at: Moment,
+    /// Sites of which something is down.
+    sites: BTreeMap<Site, fleet::Cut>,
+    sites_at: Moment,
     beliefs_at: Moment,
     beliefs_number: u64,
     /// What was last said of every target's state, to notice that it changed.
@@ -124,6 +128,8 @@ impl Node {
             operations: 0,
             pulse_at: now,
             ages_at: now,
+            sites: BTreeMap::new(),
+            sites_at: now,
             beliefs_at: now,
             beliefs_number: 0,
             beliefs_told: Vec::new(),
@@ -136,6 +142,7 @@ impl Node {
         #[cfg(feature = "mutants")]
         {
             node.judge.stubborn = node.broken(Mutant::SuccessDoesNotClear);
+            node.judge.forgiving = node.broken(Mutant::FlappingIgnored);
         }
         node.out.push(Output::Save(Entry::Started { boot }));
         let ages = saved.ages;
@@ -145,6 +152,9 @@ impl Node {
             if let Some(chosen) = saved.chosen {
                 let ages = node.restored_ages(ages.get(&app), now);
                 node.restore(&app, &chosen, ages, now);
+            }
+            if let Some(accepted) = saved.accepted {
+                node.on_held(&app, &accepted.value, now);
             }
         }
         node
@@ -314,6 +324,7 @@ impl Node {
         }
         self.tell_abstention(now);
         self.tell_beliefs(now);
+        self.look_at_sites(now);
         loop {
             while let Some(message) = self.loopback.pop_front() {
                 let me = self.config.agent.clone();

@@ -208,6 +208,7 @@ fn belief_view(belief: &Belief, counts: bool) -> BeliefView {
     BeliefView {
         health: belief.health,
         qualified: belief.qualified,
+        flapping: belief.flapping,
         failures: belief.failures,
         quiet_ms: belief.quiet.map(millis),
         fault: belief.fault.clone().filter(|_| belief.health != Health::Up),

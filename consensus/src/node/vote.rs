@@ -111,6 +111,7 @@ impl Node {
         if entry.is_some() {
             // An app that is new here: somebody has to notice if its first value lingers.
             self.apps.entry(app.clone()).or_default();
+            self.on_held(app, &value, now);
         }
         if let BallotBody::Refuse { why, .. } = &body {
             self.out.note(Note::Refuses { app: app.clone(), ballot, why: why.clone() });
@@ -191,6 +192,7 @@ impl Node {
         let Some(before) = &before else { return Ok(()) };
         if demand.damping {
             self.free(app, before, now)?;
+            self.affordable(app, before, now)?;
             if self.would_flap(app, before, now) && !next.damping.flapping {
                 return Err(malformed("it is the third within a day, and does not say so".into()));
             }

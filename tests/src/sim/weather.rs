@@ -50,6 +50,8 @@ pub const FAULTS: &[Fault] = &[
     Fault { name: "strike: links go one by one", weight: 2, strike: links::swizzle },
     Fault { name: "strike: packets are lost", weight: 2, strike: links::lose_packets },
     Fault { name: "strike: a stack breaks", weight: 8, strike: outside::break_some_stack },
+    Fault { name: "strike: a site breaks", weight: 2, strike: outside::break_site },
+    Fault { name: "strike: a stack comes and goes", weight: 1, strike: outside::flap_some_stack },
     Fault { name: "strike: paths to a stack break", weight: 2, strike: outside::blind_some },
     Fault {
         name: "strike: a DNS server is in trouble",

@@ -6,6 +6,7 @@
 pub mod damping;
 pub mod effect;
 pub mod evidence;
+pub mod fleet;
 pub mod outcome;
 pub mod register;
 pub mod store;
