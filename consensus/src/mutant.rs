@@ -30,6 +30,18 @@ mutants! {
     ReadNewest,
 
     // Who votes (A.4).
+    /// The old set of voters is left before every register is carried over.
+    NoSweep,
+    /// Registers are carried over by a majority of the old set alone.
+    SweepWithOldQuorum,
+    /// An acceptor answers whatever voters the asker goes by.
+    VotersUnfenced,
+    /// One set of voters follows another at once.
+    DirectChange,
+    /// While two sets are in force, only the new one is counted.
+    OnlyNewMajority,
+    /// A store that is a copy from before goes on as if it were not.
+    RollbackUnnoticed,
     /// A store that lost its disk goes on under its old id (rule R8).
     Amnesia,
 

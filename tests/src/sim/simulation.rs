@@ -14,7 +14,9 @@ use std::time::Duration;
 
 use consensus::config::Mutant;
 use consensus::message::Message;
-use consensus::model::{AgentId, AppId, AppState, CredentialId, Definition, Report, TargetId};
+use consensus::model::{
+    AgentId, AppId, AppState, CredentialId, Definition, Report, TargetId, Voter,
+};
 use consensus::moment::Moment;
 use consensus::outbox::{Answer, Command, CommandId, Input};
 
@@ -22,6 +24,7 @@ use super::agent::Agent;
 use super::chance::Chance;
 use super::check::damping::Acts;
 use super::check::effect::Reach;
+use super::check::electorate::Electorate;
 use super::check::evidence::Truth;
 use super::check::fleet::Fleet;
 use super::check::register::Registers;
@@ -107,6 +110,8 @@ pub struct Simulation {
     pub chance: Chance,
     /// What was said.
     pub transcript: Transcript,
+    /// Who truly votes.
+    pub electorate: Electorate,
     /// The registers as they truly are.
     pub registers: Registers,
     /// What was broken.
@@ -154,7 +159,8 @@ impl Simulation {
             credentials,
             chance,
             transcript: Transcript::new(kept),
-            registers: Registers::new(voters),
+            registers: Registers::default(),
+            electorate: Electorate::new(voters),
             violations: Vec::new(),
             answers: BTreeMap::new(),
             tally: BTreeMap::new(),
@@ -250,6 +256,12 @@ impl Simulation {
         self.agents.iter().position(|other| other.id == *agent)
     }
 
+    /// Is a voter's store still what its agent holds?
+    pub fn holds(&self, voter: &Voter) -> bool {
+        let held = self.place(&voter.agent).map(|place| &self.agents[place].config.ballots);
+        held.is_some_and(|held| held.as_ref().is_some_and(|it| it.acceptor == voter.acceptor))
+    }
+
     /// Asks an agent for something; its answer will be found under the number.
     pub fn command(&mut self, place: Place, command: Command) -> u64 {
         self.commands += 1;
@@ -304,13 +316,13 @@ impl Simulation {
         let breaches = std::mem::take(&mut self.world.breaches);
         found.extend(breaches.into_iter().map(|text| ("what the outside refuses", text)));
         self.report(found);
-        let voters = self.agents[0].config.voters.clone();
+        let voters = self.electorate.latest();
         let states: Vec<Arc<AppState>> =
             self.apps.keys().filter_map(|app| self.agreed(app)).collect();
         let known = states.iter().map(AsRef::as_ref);
         self.fleet.refresh(self.now, &self.world, &voters, known);
         let states = states.iter().map(AsRef::as_ref);
-        self.truth.refresh(self.now, &self.world, &voters, states);
+        self.truth.refresh(self.now, &self.world, voters, states);
     }
 
     /// What is truly agreed about an app.

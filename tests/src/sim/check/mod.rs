@@ -5,6 +5,7 @@
 
 pub mod damping;
 pub mod effect;
+pub mod electorate;
 pub mod evidence;
 pub mod fleet;
 pub mod outcome;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use consensus::message::{BallotBody, Message};
-use consensus::model::{Fault, FaultKind, Observation, Outcome, Phases, RegisterId};
+use consensus::message::{Accepted, BallotBody, Message};
+use consensus::model::{Fault, FaultKind, Observation, Outcome, Phases, RegisterId, Voter};
 use consensus::moment::Moment;
 use consensus::node::Node;
 use consensus::outbox::{Input, Look, Note, Output};
@@ -41,6 +41,7 @@ impl Simulation {
             }
         };
         Words::on_restart(&agent.id, &saved, agent.disk.durable(), &mut found);
+        agent.begins_with(&saved);
         agent.run += 1;
         (agent.stopped, agent.busy) = (false, false);
         agent.inbox.clear();
@@ -205,7 +206,7 @@ impl Simulation {
             }
             // Everybody is linked with everybody who can be reached; how addresses are learnt is the mesh's business.
             Output::Address(..) => {}
-            Output::Quarantine(_) => {}
+            Output::Quarantine(_) => self.lose_store(place),
         }
     }
 
@@ -228,6 +229,37 @@ impl Simulation {
         }
     }
 
+    /// A store must not be used again: the process ends, and its next start makes a fresh one.
+    fn lose_store(&mut self, place: Place) {
+        self.count("quarantined stores");
+        self.crash(place);
+        self.agents[place].renew_store(&mut self.chance);
+        let span = self.chance.between(Duration::from_millis(500), Duration::from_secs(5));
+        self.after(span, Event::Start(place));
+    }
+
+    /// A set of voters is in force, perhaps a new one.
+    fn elected(&mut self, new: bool) {
+        if !new {
+            return;
+        }
+        let voters = self.electorate.latest().clone();
+        self.count(if voters.joint() { "changes of voters begun" } else { "changes of voters" });
+        self.look_at_links();
+        self.outside_changed();
+        let name = |how: &str, it: &Voter| format!("{how}{} ({})", it.agent, it.acceptor);
+        self.say(|| {
+            let moves: Vec<String> = match voters.joint() {
+                true => (voters.leaving().map(|it| name("without ", it)))
+                    .chain(voters.arriving().map(|it| name("with ", it)))
+                    .collect(),
+                false => voters.members.iter().map(|it| it.agent.to_string()).collect(),
+            };
+            let set = if voters.joint() { "two sets" } else { "one set" };
+            format!("voters version {}, {set}: {}", voters.version, moves.join(" "))
+        });
+    }
+
     /// A store writes what it reads anew at every start, so a record whose sync failed is there for good then, or gone.
     fn recover(&mut self, place: Place) {
         if let Some(entry) = self.agents[place].disk.doubtful.take()
@@ -244,21 +276,36 @@ impl Simulation {
         self.words.on_save(&agent.id, &entry, agent.disk.durable(), &mut found);
         agent.disk.save(entry.clone());
         let store = agent.config.ballots.as_ref().map(|store| store.acceptor);
+        let version = agent.version;
         match (entry, store) {
-            (Entry::Accepted { register: RegisterId::App(app), accepted }, Some(acceptor)) => {
+            (Entry::Accepted { register: RegisterId::App(app), accepted }, Some(store)) => {
                 let value = (&app, accepted.ballot, &accepted.value);
-                let links = self.registers.on_accepted(self.now, acceptor, value, &mut found);
+                let links = self.registers.on_accepted(
+                    self.now,
+                    (store, version),
+                    &self.electorate,
+                    value,
+                    &mut found,
+                );
                 for link in links {
-                    let voters = self.agents[place].config.voters.clone();
                     register::follows(&link, &mut found);
-                    evidence::certified(&voters, &link, &mut found);
-                    self.truth.on_decided(self.now, &voters, &link, &mut found);
+                    evidence::certified(&self.electorate, &link, &mut found);
+                    let voters = self.electorate.latest();
+                    self.truth.on_decided(self.now, voters, &link, &mut found);
                     self.acts.on_agreed(self.now, &link, &mut found);
                     let states: Vec<_> =
                         self.apps.keys().filter_map(|app| self.agreed(app)).collect();
                     self.fleet.on_agreed(self.now, &voters, &link, &states, &mut found);
                     self.decided(&link);
                 }
+            }
+            (Entry::Accepted { register: RegisterId::Voters, accepted }, Some(store)) => {
+                let new = self.electorate.on_accepted((store, version), &accepted, &mut found);
+                self.elected(new);
+            }
+            (Entry::Chosen { register: RegisterId::Voters, accepted }, _) => {
+                self.electorate.on_learned(&accepted, &mut found);
+                self.agents[place].goes_by(&accepted);
             }
             (Entry::Chosen { register: RegisterId::App(app), accepted }, _) => {
                 self.registers.on_learned(&app, accepted.ballot, &accepted.value, &mut found);
@@ -273,10 +320,16 @@ impl Simulation {
         let mut found: Found = Vec::new();
         let agent = &self.agents[place];
         self.words.on_send(&agent.id, ballot, agent.disk.durable(), &mut found);
-        if let (BallotBody::Accept { value, .. }, RegisterId::App(app)) =
-            (&ballot.body, &ballot.register)
-        {
-            self.registers.on_value(app, ballot.ballot, value, &mut found);
+        if let BallotBody::Accept { value, .. } = &ballot.body {
+            let (at, value) = (ballot.ballot, value.clone());
+            match &ballot.register {
+                RegisterId::App(app) => {
+                    self.registers.on_value(app, at, &value, &mut found);
+                }
+                RegisterId::Voters => {
+                    self.electorate.on_value(&Accepted { ballot: at, value }, &mut found);
+                }
+            }
         }
         self.report(found);
     }
