@@ -314,6 +314,15 @@ pub enum Refusal {
     Cooldown(Duration),
     /// There were three automatic decisions within a day, and nobody has acknowledged them.
     Flapping,
+    /// Too many other apps are being moved, or were just now.
+    Budget {
+        /// How many.
+        moving: usize,
+        /// How many may be at once.
+        most: usize,
+    },
+    /// Another app has just begun to be moved: not before so long.
+    Pace(Duration),
     /// A person asked to leave it alone.
     Frozen {
         /// Who.
@@ -345,6 +354,13 @@ impl fmt::Display for Refusal {
             Self::Flapping => f.write_str(
                 "held as flapping after three failovers within a day, until `quorate ack`",
             ),
+            Self::Budget { moving, most } => write!(
+                f,
+                "{moving} other apps are being moved, or were just now, and {most} at once are enough"
+            ),
+            Self::Pace(left) => {
+                write!(f, "another app was begun just now, {} ms too soon", left.as_millis())
+            }
             Self::Frozen { by, left } => write!(f, "frozen by {by} for {} more", roughly(*left)),
             Self::TwoValues => f.write_str("two values at one ballot"),
             Self::Voters(version) => write!(f, "voters are at version {version}"),

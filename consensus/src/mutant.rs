@@ -116,6 +116,12 @@ mutants! {
     CooldownIgnored,
     /// After a restart nothing is known to have been done lately.
     CooldownForgottenAtRestart,
+    /// Any number of apps is moved at once.
+    BudgetIgnored,
+    /// A stack that comes and goes is moved to as if it stood.
+    FlappingIgnored,
     /// A freeze holds nobody back.
     FreezeIgnored,
+    /// A decision takes the number of the one before it (invariant S4).
+    EpochReused,
 }

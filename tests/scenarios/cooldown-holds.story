@@ -43,6 +43,7 @@ state
   201.314 a4    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for 4 min more (and a1 a3 a2 a5)
   229.989 a2    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for 3 min more (and a4 a5 a3 a1)
 a1 on blog: web of west down for 5 of 5 voters in 3 regions, and cooling down for 3 min more
+  not ready: cooling down for 3 min more
 blog: epoch 2 failover idle, active west
 
 run 300s

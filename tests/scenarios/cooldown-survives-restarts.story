@@ -44,6 +44,7 @@ why a1 blog
   175.811 a1    is killed (and a2 a3 a4 a5)
 a1 on blog: west stands: nobody whose word counts sees it down
   not ready: east: web long enough up for 0 of 5 voters, 3 are needed
+  not ready: cooling down for 3 min more
 
 stack blog west dark
 run 15s
@@ -68,4 +69,5 @@ state
   371.806 a2    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for less than a minute more (and a4 a5 a3 a1)
   431.891 a1    refuses 9.76c8 for blog: cooling down for less than a minute more
 a1 on blog: web of west down for 5 of 5 voters in 3 regions, and cooling down for 3 min more
+  not ready: cooling down for 3 min more
 blog: epoch 3 failover publishing, active east

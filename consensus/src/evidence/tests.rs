@@ -90,6 +90,7 @@ fn belief(stack: &str, name: &str, letter: char) -> Belief {
         },
         health,
         qualified: health == Health::Up,
+        flapping: false,
         failures: 0,
         quiet: None,
         fault: None,

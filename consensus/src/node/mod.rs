@@ -9,11 +9,13 @@ mod change;
 mod compose;
 mod damping;
 mod execute;
+mod fleet;
 mod guard;
 mod initiate;
 mod learn;
 mod lease;
 mod panel;
+mod people;
 mod reform;
 mod stir;
 mod view;
@@ -42,7 +44,7 @@ use crate::lease::Grants;
 use crate::message::{Beliefs, Identity, Message, Pulse};
 use crate::model::{
     Abstention, AgentId, AppId, AppState, Ballot, Observation, OperationId, Outcome, RegisterId,
-    StackId, Watched,
+    Site, StackId, Watched,
 };
 use crate::moment::Moment;
 use crate::outbox::{Command, CommandId, Deadline, Input, Note, Outbox, Output};
@@ -80,6 +82,9 @@ pub struct Node {
     voting: Voting,
     pulse_at: Moment,
     ages_at: Moment,
+    /// Sites of which something is down.
+    sites: BTreeMap<Site, fleet::Cut>,
+    sites_at: Moment,
     beliefs_at: Moment,
     beliefs_number: u64,
     /// What was last said of every target's state, to notice that it changed.
@@ -136,6 +141,8 @@ impl Node {
             operations: 0,
             pulse_at: now,
             ages_at: now,
+            sites: BTreeMap::new(),
+            sites_at: now,
             beliefs_at: now,
             beliefs_number: 0,
             beliefs_told: Vec::new(),
@@ -152,6 +159,7 @@ impl Node {
                 node.grants.forget();
             }
             node.judge.stubborn = node.broken(Mutant::SuccessDoesNotClear);
+            node.judge.forgiving = node.broken(Mutant::FlappingIgnored);
         }
         node.out.push(Output::Save(Entry::Started { boot }));
         node.selfcheck.fix(node.standing());
@@ -167,6 +175,9 @@ impl Node {
             if let Some(chosen) = saved.chosen {
                 let ages = node.restored_ages(ages.get(&app), now);
                 node.restore(&app, &chosen, ages, now);
+            }
+            if let Some(accepted) = saved.accepted {
+                node.on_held(&app, &accepted.value, now);
             }
         }
         node
@@ -351,6 +362,7 @@ impl Node {
         }
         self.tell_abstention(now);
         self.tell_beliefs(now);
+        self.look_at_sites(now);
         let mut stirred = self.stirred(stir, now);
         loop {
             while let Some(message) = self.loopback.pop_front() {
@@ -369,15 +381,10 @@ impl Node {
     }
 
     fn on_command(&mut self, id: CommandId, command: Command, now: Moment) {
-        let app = match &command {
-            Command::Apply { definition, .. } => definition.name.clone(),
-            Command::Switchover { app, .. } | Command::Failover { app, .. } => app.clone(),
-            Command::Voters { change, by } => {
-                let (change, by) = (change.clone(), by.clone());
-                return self.want_voters(id, change, by, now);
-            }
-        };
-        self.want(&app, id, command, now);
+        match command {
+            Command::Voters { change, by } => self.want_voters(id, change, by, now),
+            about_an_app => self.want(id, about_an_app, now),
+        }
     }
 
     /// Everything but itself that this agent may have to speak to.

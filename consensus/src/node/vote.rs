@@ -144,6 +144,7 @@ impl Node {
         if let (Some(_), RegisterId::App(app)) = (&entry, register) {
             // An app that is new here: somebody has to notice if its first value lingers.
             self.apps.entry(app.clone()).or_default();
+            self.on_held(app, &value, now);
         }
         if let BallotBody::Refuse { why, .. } = &body {
             self.tell_refusal(register, ballot, why);
@@ -233,11 +234,17 @@ impl Node {
         let found = Current::certainty(voters, promises, base);
         let certainty = before.as_ref().map_or(found, |before| self.certainty(before, base, found));
         let hash = predecessor.as_ref().map_or([0; 32], |it| it.value.hash());
-        let demand = chain::follows(before.as_ref().map(|it| (it, hash)), certainty, &next)
-            .map_err(malformed)?;
+        let follows = chain::follows(before.as_ref().map(|it| (it, hash)), certainty, &next);
+        #[cfg(feature = "mutants")]
+        let follows = match before.as_ref().is_some_and(|before| before.epoch == next.epoch) {
+            true if self.broken(Mutant::EpochReused) => Ok(follows.unwrap_or_default()),
+            _ => follows,
+        };
+        let demand = follows.map_err(malformed)?;
         let Some(before) = &before else { return Ok(()) };
         if demand.damping {
             self.free(app, before, now)?;
+            self.affordable(app, before, now)?;
             if self.would_flap(app, before, now) && !next.damping.flapping {
                 return Err(malformed("it is the third within a day, and does not say so".into()));
             }

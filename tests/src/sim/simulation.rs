@@ -26,6 +26,7 @@ use super::check::damping::Acts;
 use super::check::effect::Reach;
 use super::check::electorate::Electorate;
 use super::check::evidence::Truth;
+use super::check::fleet::Fleet;
 use super::check::lease::Calm;
 use super::check::register::Registers;
 use super::check::store::Words;
@@ -125,6 +126,7 @@ pub struct Simulation {
     truth: Truth,
     reach: Reach,
     acts: Acts,
+    fleet: Fleet,
     heap: BTreeMap<(Moment, u64), Event>,
     number: u64,
     commands: u64,
@@ -172,6 +174,7 @@ impl Simulation {
             truth: Truth::default(),
             reach: Reach::default(),
             acts: Acts::default(),
+            fleet: Fleet::default(),
             heap: BTreeMap::new(),
             number: 0,
             commands: 0,
@@ -322,6 +325,8 @@ impl Simulation {
         let voters = self.electorate.latest();
         let states: Vec<Arc<AppState>> =
             self.apps.keys().filter_map(|app| self.agreed(app)).collect();
+        let known = states.iter().map(AsRef::as_ref);
+        self.fleet.refresh(self.now, &self.world, &voters, known);
         let states = states.iter().map(AsRef::as_ref);
         self.truth.refresh(self.now, &self.world, voters, states);
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use consensus::config::Mutant;
 use consensus::model::{AppId, ProbePolicy, Voter};
 use consensus::moment::Moment;
-use consensus::outbox::Answer;
+use consensus::outbox::{Answer, Command};
 
 use super::chance::Chance;
 use super::check::Violation;
@@ -41,6 +41,10 @@ const REST: Duration = Duration::from_secs(240);
 const MOVE: Duration = Duration::from_secs(60);
 /// In how many regions every app of a swarm wants its stack to be seen down.
 const REGIONS: usize = 2;
+/// So many of all seeds have ten apps instead of two.
+const FLEETS: f64 = 0.04;
+/// And so many go on for days.
+const DAYS: f64 = 0.03;
 /// How often people and checkers look in while waiting.
 const GLANCE: Duration = Duration::from_secs(5);
 
@@ -82,6 +86,9 @@ fn draw_apps(chance: &mut Chance) -> Vec<AppShape> {
     ]);
     let mut shapes =
         vec![AppShape::with_database("shop", chance.happens(0.6)), AppShape::web("blog")];
+    if chance.happens(FLEETS) {
+        shapes.extend((1..=8).map(|number| AppShape::web(&format!("app-{number}"))));
+    }
     for shape in &mut shapes {
         shape.outside = chance.happens(0.5);
         shape.cooldown = *chance.pick(&[Duration::ZERO, Duration::ZERO, seconds(30), seconds(900)]);
@@ -136,6 +143,9 @@ fn live(simulation: &mut Simulation, apps: &[AppShape], chance: &mut Chance) {
     simulation.heal(&core);
     settle(simulation, apps, REST, "a healed core settles");
     if simulation.violations.is_empty() {
+        if chance.happens(DAYS) {
+            spend_days(simulation, apps, chance);
+        }
         fail_over_cleanly(simulation, apps, chance);
     }
     for app in apps {
@@ -204,6 +214,46 @@ fn settle(simulation: &mut Simulation, apps: &[AppShape], span: Duration, checke
     }
 }
 
+/// Active stacks die now and then over days: cooldowns double, decay, and hold for good after three within one.
+fn spend_days(simulation: &mut Simulation, apps: &[AppShape], chance: &mut Chance) {
+    let hours = |count: u64| Duration::from_secs(count * 3_600);
+    for _ in 0..3 + chance.below(4) {
+        let app = chance.pick(apps);
+        let_go_of_freezes(simulation, &app.name);
+        let Some(state) = simulation.agreed(&app.name) else { return };
+        simulation.break_web(&app.name, &state.active, Web::Refusing);
+        simulation.run_for(app.probe.window * 2 + Duration::from_secs(20));
+        simulation.mend_stack(&app.name, &state.active);
+        simulation.run_for(app.probe.window * 10);
+        simulation.rebuild_replicas();
+        // Nothing happens for hours: the whole mesh may as well stand still, for its clocks do not.
+        let quiet = *chance.pick(&[hours(0), hours(1), hours(3), hours(13), hours(26), hours(60)]);
+        let awake: Vec<Place> = (0..simulation.agents.len())
+            .filter(|place| simulation.agents[*place].answers())
+            .collect();
+        for place in &awake {
+            simulation.stop(*place);
+        }
+        simulation.run_for(quiet);
+        for place in &awake {
+            simulation.resume(*place);
+        }
+        simulation.run_for(app.probe.window * 10 + Duration::from_secs(60));
+        if !simulation.violations.is_empty() {
+            return;
+        }
+    }
+    simulation.count("days spent");
+    settle(simulation, apps, REST, "a healed core settles");
+}
+
+/// People take off a freeze, and acknowledge nothing.
+fn let_go_of_freezes(simulation: &mut Simulation, app: &AppId) {
+    let by = "operator".to_owned();
+    simulation.command(0, Command::Unfreeze { app: app.clone(), by });
+    simulation.run_for(Duration::from_secs(2));
+}
+
 /// The active stack of an app dies for good while all else is well: another serves, in time.
 fn fail_over_cleanly(simulation: &mut Simulation, apps: &[AppShape], chance: &mut Chance) {
     let app = chance.pick(apps);
@@ -212,8 +262,14 @@ fn fail_over_cleanly(simulation: &mut Simulation, apps: &[AppShape], chance: &mu
     if app.cooldown > Duration::from_secs(60) {
         return;
     }
+    let_go(simulation, &app.name);
     // The standby qualifies, and whatever cools down after an abort has done so.
     simulation.run_for(window * 8 + cooldown);
+    // And is trusted again, if it came and went.
+    let trusted = simulation.now + window * 80;
+    while simulation.now < trusted && comes_and_goes(simulation, &app.name) {
+        simulation.run_for(window);
+    }
     simulation.rebuild_replicas();
     simulation.run_for(window * 8);
     let Some(before) = simulation.agreed(&app.name) else { return };
@@ -226,6 +282,38 @@ fn fail_over_cleanly(simulation: &mut Simulation, apps: &[AppShape], chance: &mu
         simulation.host_dies(&app.name, &stack);
     }
     settle_elsewhere(simulation, &app.name, window + MOVE, before.epoch);
+}
+
+/// Does anybody hold something of this app for flapping?
+fn comes_and_goes(simulation: &Simulation, app: &AppId) -> bool {
+    let agents = simulation.agents.iter().filter(|agent| agent.answers());
+    let mut views = agents
+        .filter_map(|agent| Some(agent.node.as_ref()?.view(agent.clock.boot(simulation.now))));
+    views.any(|view| {
+        let of_app = view.apps.iter().filter(|it| it.app == *app);
+        let targets = of_app.flat_map(|it| &it.stacks).flat_map(|stack| &stack.targets);
+        targets.flat_map(|target| target.beliefs.values()).any(|belief| belief.flapping)
+    })
+}
+
+/// People take off whatever holds the mesh back: again until it is agreed.
+fn let_go(simulation: &mut Simulation, app: &AppId) {
+    for attempt in 0..20 {
+        let place = attempt % simulation.agents.len();
+        let by = "operator".to_owned();
+        let command = match attempt % 2 {
+            0 => Command::Unfreeze { app: app.clone(), by },
+            _ => Command::Ack { app: app.clone(), by },
+        };
+        simulation.command(place, command);
+        simulation.run_for(Duration::from_secs(3));
+        let held = simulation
+            .agreed(app)
+            .is_some_and(|state| state.freeze.is_some() || !state.damping.history.is_empty());
+        if !held {
+            return;
+        }
+    }
 }
 
 fn settle_elsewhere(

@@ -51,6 +51,8 @@ pub const FAULTS: &[Fault] = &[
     Fault { name: "strike: links go one by one", weight: 2, strike: links::swizzle },
     Fault { name: "strike: packets are lost", weight: 2, strike: links::lose_packets },
     Fault { name: "strike: a stack breaks", weight: 8, strike: outside::break_some_stack },
+    Fault { name: "strike: a site breaks", weight: 2, strike: outside::break_site },
+    Fault { name: "strike: a stack comes and goes", weight: 1, strike: outside::flap_some_stack },
     Fault { name: "strike: paths to a stack break", weight: 2, strike: outside::blind_some },
     Fault {
         name: "strike: a DNS server is in trouble",
@@ -67,6 +69,9 @@ pub const FAULTS: &[Fault] = &[
     Fault { name: "strike: most voters are gone", weight: 2, strike: leases::lose_voters },
     Fault { name: "strike: another guard is named", weight: 2, strike: leases::name_another_guard },
     Fault { name: "strike: somebody applies", weight: 2, strike: people::apply },
+    Fault { name: "strike: somebody freezes an app", weight: 1, strike: people::freeze },
+    Fault { name: "strike: somebody lets an app go on", weight: 1, strike: people::let_go },
+    Fault { name: "strike: somebody calls a move off", weight: 3, strike: people::call_off },
 ];
 
 /// Which faults strike in this seed, and how often beside each other.

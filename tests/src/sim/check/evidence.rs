@@ -27,7 +27,7 @@ const FALSE: &str = "no false failover";
 /// Certificates of one step of the agreed history.
 pub fn certified(electorate: &Electorate, link: &Link, found: &mut Found) {
     let (Some(before), after) = (&link.before, &link.after) else { return };
-    if after.decision.kind != DecisionKind::Failover {
+    if !matches!(after.decision.kind, DecisionKind::Failover | DecisionKind::Approved) {
         return;
     }
     let mut broken = |what: String| {
@@ -171,7 +171,8 @@ impl Truth {
     /// A failover away from a stack that a majority of voters could see well, for all of the time that counts, is false.
     pub fn on_decided(&self, now: Moment, voters: &Voters, link: &Link, found: &mut Found) {
         let (Some(before), after) = (&link.before, &link.after) else { return };
-        let failover = after.decision.kind == DecisionKind::Failover;
+        let failover =
+            matches!(after.decision.kind, DecisionKind::Failover | DecisionKind::Approved);
         if !failover || after.epoch == before.epoch || link.taken_back {
             return;
         }

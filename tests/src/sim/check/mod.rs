@@ -7,6 +7,7 @@ pub mod damping;
 pub mod effect;
 pub mod electorate;
 pub mod evidence;
+pub mod fleet;
 pub mod lease;
 pub mod outcome;
 pub mod register;

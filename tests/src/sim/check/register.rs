@@ -42,6 +42,8 @@ pub struct Link {
     pub taken_back: bool,
     /// Did a majority hold the value before? If not, it was found on the way and proven never to have been chosen.
     pub held_before: bool,
+    /// Does a majority hold this very value?
+    pub held: bool,
     hash: Hash,
 }
 
@@ -174,8 +176,9 @@ impl Registers {
                 next.after.decision.kind == DecisionKind::Abort && next.after.epoch > after.epoch
             });
             let (taken_back, held_before) = (!held(at) && aborted, held(previous));
+            let held = held(at);
             let (after, ballot) = (after.clone(), *ballot);
-            links.push(Link { before, after, ballot, taken_back, held_before, hash: at });
+            links.push(Link { before, after, ballot, taken_back, held_before, held, hash: at });
             if first && from.is_none() {
                 links.reverse();
                 return links;

@@ -52,6 +52,7 @@ impl Simulation {
         let now = agent.clock.boot(self.now);
         agent.node = Some(Node::new(agent.config.clone(), saved, now, seed));
         let (run, id) = (agent.run, agent.id.clone());
+        self.fleet.on_start(&id);
         self.transcript.say(self.now, Some(&id), || format!("starts, run {run}"));
         self.report(found);
         self.drain(place);
@@ -301,6 +302,9 @@ impl Simulation {
                     self.truth.on_decided(self.now, voters, &link, &mut found);
                     self.acts.on_agreed(self.now, &link, &mut found);
                     lease::decided(self.now, &self.world, &link, &mut found);
+                    let states: Vec<_> =
+                        self.apps.keys().filter_map(|app| self.agreed(app)).collect();
+                    self.fleet.on_agreed(self.now, &voters, &link, &states, &mut found);
                     self.decided(&link);
                 }
             }
@@ -385,6 +389,9 @@ impl Simulation {
         }
         let agent = &self.agents[place].id;
         self.transcript.say(self.now, Some(agent), || note.to_string());
+        if let Note::Judges { target, health, .. } = note {
+            self.fleet.on_judged(self.now, agent, target, *health);
+        }
         if let Note::Alarm(what) = note {
             let text = format!("{agent}: {what}");
             self.report(vec![("no alarm", text)]);
