@@ -28,6 +28,7 @@ impl Stir {
             Message::Ballot(message) => Self::in_register(&message.register),
             Message::Evidence(evidence) => Self::One(evidence.statement.app.clone()),
             Message::Chosen { register, .. } => Self::in_register(register),
+            Message::Lease(message) => Self::One(message.app.clone()),
         }
     }
 
