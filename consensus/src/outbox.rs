@@ -415,7 +415,7 @@ impl fmt::Display for Note {
             Self::Guards { app, stack, how } => {
                 let how = match how {
                     Hold::Leased => "holds open",
-                    Hold::Failsafe => "holds open by the candidates' word alone",
+                    Hold::Failsafe => "holds open by the candidates' word",
                     Hold::Lapsed => "has no lease any more on",
                     Hold::Released => "has shut",
                 };

@@ -144,13 +144,13 @@ impl Grants {
         }
     }
 
-    /// Did every guard of this stack that ever held a lease by this voter's grant say that it knows what was defined at
-    /// `revision`? Until then it may count on others than those that could be promoted (PROTOCOL.md 0.1 g).
+    /// Did every guard of any other stack than this that ever held a lease by this voter's grant say that it knows what was
+    /// defined at `revision`? Until then it may count on others than those that could be promoted (PROTOCOL.md 0.1 g).
     ///
     /// # Errors
     /// Who did not.
-    pub fn acknowledged(&self, app: &AppId, stack: &StackId, revision: u64) -> Result<(), AgentId> {
-        let Some(granted) = self.apps.get(app).filter(|it| it.last.stack == *stack) else {
+    pub fn acknowledged(&self, app: &AppId, but: &StackId, revision: u64) -> Result<(), AgentId> {
+        let Some(granted) = self.apps.get(app).filter(|it| it.last.stack != *but) else {
             return Ok(());
         };
         let behind = granted.last.acknowledged.iter().find(|(_, known)| **known < revision);

@@ -208,9 +208,9 @@ impl Holder {
         self.open.since(now)
     }
 
-    /// Does it live on the candidates' word alone?
+    /// Does it stay open by the candidates' word, now or once the majority's lease has run out?
     pub fn failsafe(&self, now: Moment) -> bool {
-        self.open > now && self.leased - self.terms.margin <= now
+        self.open > now && self.leased - self.terms.margin < self.open
     }
 
     /// For how long it is bound by the word it gave.

@@ -139,7 +139,7 @@ impl Node {
     pub(super) fn unleased(
         &self,
         app: &AppId,
-        (from, to): (&StackId, &StackId),
+        to: &StackId,
         since: u64,
         now: Moment,
     ) -> Result<(), Refusal> {
@@ -147,7 +147,7 @@ impl Node {
         if self.broken(Mutant::PromotesDespiteLease) {
             return Ok(());
         }
-        self.acknowledged(app, from, since)?;
+        self.acknowledged(app, to, since)?;
         let left = self.grants.left(app, to, now);
         if left.is_zero() { Ok(()) } else { Err(Refusal::Lease(left)) }
     }
@@ -156,14 +156,14 @@ impl Node {
     pub(super) fn acknowledged(
         &self,
         app: &AppId,
-        from: &StackId,
+        to: &StackId,
         since: u64,
     ) -> Result<(), Refusal> {
         #[cfg(feature = "mutants")]
         if self.broken(Mutant::CandidateUnacknowledged) {
             return Ok(());
         }
-        self.grants.acknowledged(app, from, since).map_err(Refusal::Unacknowledged)
+        self.grants.acknowledged(app, to, since).map_err(Refusal::Unacknowledged)
     }
 
     /// When a quorum's grants to another stack than `to` will have ended, as far as voters told: a proposer that came before

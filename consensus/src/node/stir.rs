@@ -29,6 +29,7 @@ impl Stir {
             Message::Evidence(evidence) => Self::One(evidence.statement.app.clone()),
             Message::Lease(message) => Self::One(message.app.clone()),
             Message::Chosen { register, .. } => Self::in_register(register),
+            Message::Lease(message) => Self::One(message.app.clone()),
         }
     }
 

@@ -249,12 +249,12 @@ impl Node {
                 return Err(malformed("it is the third within a day, and does not say so".into()));
             }
         }
-        let stacks = (&next.decision.from, &next.decision.to);
+        let to = &next.decision.to;
         if demand.acknowledged {
-            self.acknowledged(app, stacks.0, next.guards_since)?;
+            self.acknowledged(app, to, next.guards_since)?;
         }
         if demand.unleased {
-            self.unleased(app, stacks, next.guards_since, now)?;
+            self.unleased(app, to, next.guards_since, now)?;
         }
         match demand.evidence {
             Some(_) if self.forgoes(next.phase) => Ok(()),
