@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+mod golden;
+
 use super::*;
 use crate::model::{
     Abstention, AcceptorId, AgentId, Ballot, Belief, Candidate, Certificate, DataPolicy, Database,
