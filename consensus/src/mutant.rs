@@ -36,6 +36,8 @@ mutants! {
     // Evidence and the rule (B.2 to B.5).
     /// Evidence is checked for the decision, not again before the point of no return (rule 2).
     EvidenceOnce,
+    /// What only evidence allows is completed without, as if it were known to be chosen (0.1 e).
+    CompletedUnseen,
     /// A majority of those who answered decides (rule 9).
     MajorityOfReporting,
     /// One region is enough.
@@ -68,6 +70,10 @@ mutants! {
     // The outside (D).
     /// Whoever can compare a token does not (rule 11).
     TokenIgnored,
+    /// DNS is moved without comparing its marker (rule 11).
+    BlindPublish,
+    /// A fence is taken back under its own token (rule 10).
+    SameTokenAbort,
     /// An executor acts on a claim it confirmed long ago (rule E1).
     StaleClaim,
 

@@ -79,7 +79,7 @@ impl fmt::Display for Token {
 }
 
 /// Was a value that a quorum of promises reported chosen?
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Certainty {
     /// A quorum reported it: it was.
     Chosen,

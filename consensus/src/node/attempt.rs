@@ -13,7 +13,6 @@ use crate::codec;
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
 use crate::evidence::sift;
-use crate::failover::chain;
 use crate::message::{Accepted, BallotBody, BallotMessage, Message, VALUE_LIMIT, Value};
 use crate::model::{
     AcceptorId, AgentId, AppId, AppState, Ballot, Certainty, Certificate, Evidence, OperationId,
@@ -300,7 +299,7 @@ impl Node {
             hash: predecessor.as_ref().map_or([0; 32], |it| it.value.hash()),
             certainty: state
                 .as_ref()
-                .map_or(certainty, |state| chain::certainty_of_phase(state, ballot_of, certainty)),
+                .map_or(certainty, |state| self.certainty(state, ballot_of, certainty)),
             certificate,
             operation: attempt.operation,
             voters: &self.config.voters,

@@ -13,7 +13,8 @@ use crate::evidence::{Panel, Path, certified};
 use crate::failover::chain;
 use crate::message::{Accepted, BallotBody, BallotMessage, Message, Refusal, Value};
 use crate::model::{
-    AcceptorId, AgentId, AppId, AppState, Ballot, Certificate, Phase, RegisterId, Statement,
+    AcceptorId, AgentId, AppId, AppState, Ballot, Certainty, Certificate, Phase, RegisterId,
+    Statement,
 };
 use crate::moment::Moment;
 use crate::outbox::{Note, Output};
@@ -178,8 +179,7 @@ impl Node {
             return Err(malformed(format!("it is the state of {}", next.definition.name)));
         }
         let found = Current::certainty(voters, promises, base);
-        let certainty =
-            before.as_ref().map_or(found, |before| chain::certainty_of_phase(before, base, found));
+        let certainty = before.as_ref().map_or(found, |before| self.certainty(before, base, found));
         let hash = predecessor.as_ref().map_or([0; 32], |it| it.value.hash());
         let demand = chain::follows(before.as_ref().map(|it| (it, hash)), certainty, &next)
             .map_err(malformed)?;
@@ -195,6 +195,15 @@ impl Node {
             Some(certificate) => self.convinced(app, ballot, before, &next, certificate, now),
             None => Ok(()),
         }
+    }
+
+    /// How sure it is that the phase found was chosen.
+    pub(super) fn certainty(&self, state: &AppState, at: Ballot, found: Certainty) -> Certainty {
+        #[cfg(feature = "mutants")]
+        if self.broken(Mutant::CompletedUnseen) {
+            return Certainty::Chosen;
+        }
+        chain::certainty_of_phase(state, at, found)
     }
 
     /// Is the evidence what it claims, does it show what the value needs, and is it fresh by this voter's own clock?

@@ -129,7 +129,7 @@ fn hunt(asked: &Asked) -> ExitCode {
 }
 
 fn in_models(mutant: Mutant) -> Option<String> {
-    models::ALL.iter().filter(|sheet| sheet.knows.contains(&mutant)).find_map(|sheet| {
+    models::sheets().filter(|sheet| sheet.knows.contains(&mutant)).find_map(|sheet| {
         let broken = (sheet.explore)(Some(mutant)).broken?;
         Some(format!("{}, in {} steps: {}", sheet.name, broken.steps.len(), broken.property))
     })

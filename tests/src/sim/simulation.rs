@@ -135,6 +135,7 @@ impl Simulation {
         let credentials = configs[0].credentials.clone();
         let mut world = World::default();
         world.token_ignored = mesh.mutant == Some(Mutant::TokenIgnored);
+        world.blind_publish = mesh.mutant == Some(Mutant::BlindPublish);
         for app in apps {
             world.build(&app.definition(), app.synchronous);
         }

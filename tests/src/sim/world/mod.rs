@@ -78,6 +78,8 @@ pub struct World {
     waiting: Vec<(TargetId, Write)>,
     /// Does whoever could compare a token not do so?
     pub token_ignored: bool,
+    /// Does DNS change without comparing its marker?
+    pub blind_publish: bool,
     /// What the world itself saw go wrong.
     pub breaches: Vec<String>,
     writes: u64,
