@@ -377,7 +377,9 @@ impl<'a> Panel<'a> {
             match (count.verdict, down, doubtful) {
                 (Verdict::Down, ..) | (_, 0, 0) => None,
                 (_, 0, _) => Some(format!("{what} is degraded for {doubtful} of {n} voters")),
-                _ => Some(format!("{what} is reached in part: {up} of {n} voters see it up, {down} down")),
+                _ => Some(format!(
+                    "{what} is reached in part: {up} of {n} voters see it up, {down} down"
+                )),
             }
         });
         let words: Vec<_> = words.collect();

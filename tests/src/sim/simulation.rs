@@ -14,7 +14,9 @@ use std::time::Duration;
 
 use consensus::config::Mutant;
 use consensus::message::Message;
-use consensus::model::{AgentId, AppId, AppState, CredentialId, Definition, Report, TargetId};
+use consensus::model::{
+    AgentId, AppId, AppState, CredentialId, Definition, Region, Report, TargetId,
+};
 use consensus::moment::Moment;
 use consensus::outbox::{Answer, Command, CommandId, Input};
 
@@ -25,6 +27,7 @@ use super::check::effect::Reach;
 use super::check::evidence::Truth;
 use super::check::register::Registers;
 use super::check::store::Words;
+use super::check::witness::Witnesses;
 use super::check::{Found, Violation};
 use super::network::{Network, Place, Way};
 use super::scene::{AppShape, MeshShape};
@@ -116,6 +119,11 @@ pub struct Simulation {
     pub tally: BTreeMap<&'static str, u64>,
     words: Words,
     truth: Truth,
+    witnesses: Witnesses,
+    /// The evidence keys of agents that hold another than the voters know.
+    pub(super) lost_keys: BTreeMap<Place, [u8; 32]>,
+    /// Since when everything has passed between all agents.
+    calm_since: Moment,
     reach: Reach,
     acts: Acts,
     heap: BTreeMap<(Moment, u64), Event>,
@@ -158,6 +166,9 @@ impl Simulation {
             tally: BTreeMap::new(),
             words: Words::default(),
             truth: Truth::default(),
+            witnesses: Witnesses::default(),
+            lost_keys: BTreeMap::new(),
+            calm_since: Moment::ZERO,
             reach: Reach::default(),
             acts: Acts::default(),
             heap: BTreeMap::new(),
@@ -286,6 +297,30 @@ impl Simulation {
         *self.tally.entry(what).or_default() += 1;
     }
 
+    /// The evidence key of an agent is another than the voters know: all it signs is worthless.
+    pub fn lose_key(&mut self, place: Place) {
+        if let Some(store) = &mut self.agents[place].config.ballots {
+            self.lost_keys.insert(place, store.seed);
+            store.seed = [7; 32];
+        }
+    }
+
+    /// The observers that nothing ails and that everybody has heard for a while, if that can be told.
+    pub(super) fn heard_observers(&self) -> Vec<(AgentId, Region)> {
+        const LONG: Duration = Duration::from_secs(45);
+        if self.now.since(self.calm_since) < LONG || self.rates.own_trouble > 0.0 {
+            return Vec::new();
+        }
+        let voters = self.agents[0].config.voters.members.len();
+        let sound = self.agents.iter().skip(voters).filter(|agent| {
+            agent.answers()
+                && self.witnesses.steady(&agent.id, agent.clock.boot(self.now), LONG)
+                && !self.world.outward.contains_key(&agent.id)
+                && !self.world.silent.contains(&agent.id)
+        });
+        sound.map(|agent| (agent.id.clone(), agent.config.region.clone())).collect()
+    }
+
     /// Something is wrong.
     pub fn report(&mut self, found: Found) {
         for (checker, text) in found {
@@ -301,11 +336,11 @@ impl Simulation {
         let breaches = std::mem::take(&mut self.world.breaches);
         found.extend(breaches.into_iter().map(|text| ("what the outside refuses", text)));
         self.report(found);
-        let voters = self.agents[0].config.voters.clone();
         let states: Vec<Arc<AppState>> =
             self.apps.keys().filter_map(|app| self.agreed(app)).collect();
         let states = states.iter().map(AsRef::as_ref);
-        self.truth.refresh(self.now, &self.world, &voters, states);
+        let agents = self.agents.iter().map(|agent| &agent.id);
+        self.truth.refresh(self.now, &self.world, agents, states);
     }
 
     /// What is truly agreed about an app.

@@ -132,12 +132,8 @@ impl<'a> Row<'a> {
             words.push((agent, region, Some(abstention), beliefs));
         }
         let a = stack("a");
-        let candidates = [Candidate {
-            name: "orders".parse().unwrap(),
-            system: 7,
-            timeline: 1,
-            position: 4000,
-        }];
+        let candidates =
+            [Candidate { name: "orders".parse().unwrap(), system: 7, timeline: 1, position: 4000 }];
         let panel = Panel::new(&definition, &voters, words.iter().map(witness_of));
         let panel = if self.has("fenced") { panel.behind_fence(&a) } else { panel };
         let panel = if self.has("decided") { panel.recalling(&candidates) } else { panel };

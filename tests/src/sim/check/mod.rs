@@ -9,6 +9,7 @@ pub mod evidence;
 pub mod outcome;
 pub mod register;
 pub mod store;
+pub mod witness;
 
 use std::fmt;
 

@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
+use consensus::codec;
 use consensus::message::{BallotBody, Message};
-use consensus::model::{Fault, FaultKind, Observation, Outcome, Phases, RegisterId};
+use consensus::model::{
+    AppState, DecisionKind, Evidence, Fault, FaultKind, Observation, Outcome, Phase, Phases,
+    RegisterId,
+};
 use consensus::moment::Moment;
 use consensus::node::Node;
 use consensus::outbox::{Input, Look, Note, Output};
@@ -15,6 +19,7 @@ use crate::sim::check::Found;
 use crate::sim::check::evidence;
 use crate::sim::check::register;
 use crate::sim::check::store::Words;
+use crate::sim::check::witness::Speaker;
 use crate::sim::network::Place;
 
 /// More wakes than this within [`SPIN_WITHIN`], and the node spins.
@@ -46,6 +51,7 @@ impl Simulation {
         agent.inbox.clear();
         let now = agent.clock.boot(self.now);
         agent.node = Some(Node::new(agent.config.clone(), saved, now, seed));
+        self.witnesses.on_start(&agent.id, now);
         let (run, id) = (agent.run, agent.id.clone());
         self.transcript.say(self.now, Some(&id), || format!("starts, run {run}"));
         self.report(found);
@@ -65,6 +71,7 @@ impl Simulation {
         agent.wake = Moment::NEVER;
         (agent.stopped, agent.busy) = (false, false);
         let id = agent.id.clone();
+        self.witnesses.on_resume(&id, agent.clock.boot(self.now));
         self.transcript.say(self.now, Some(&id), || "is killed".into());
         self.count("crashes");
         self.look_at_links();
@@ -78,6 +85,7 @@ impl Simulation {
         }
         agent.stopped = true;
         let id = agent.id.clone();
+        self.witnesses.on_stop(&id, agent.clock.boot(self.now));
         self.transcript.say(self.now, Some(&id), || "is stopped".into());
         self.count("stops");
         self.look_at_links();
@@ -91,6 +99,7 @@ impl Simulation {
         }
         (agent.stopped, agent.busy) = (true, true);
         let id = agent.id.clone();
+        self.witnesses.on_stop(&id, agent.clock.boot(self.now));
         self.transcript.say(self.now, Some(&id), || "has too much to do".into());
     }
 
@@ -135,6 +144,11 @@ impl Simulation {
             }
             other => other,
         };
+        match &input {
+            Input::Message(from, _) => self.witnesses.on_heard(&agent.id, from, now, self.now),
+            Input::Observation(seen) => self.witnesses.on_look(&agent.id, seen, now),
+            _ => {}
+        }
         node.handle(now, input);
         self.drain(place);
     }
@@ -221,6 +235,7 @@ impl Simulation {
             self.agents[place].disk.doubtful = Some(entry);
             return self.crash_for_a_while(place);
         }
+        self.check_acceptance(place, &entry);
         self.made_durable(place, entry);
         if self.chance.happens(self.rates.crash_after_save) {
             self.crash_for_a_while(place);
@@ -252,6 +267,8 @@ impl Simulation {
                     register::follows(&link, &mut found);
                     evidence::certified(&voters, &link, &mut found);
                     self.truth.on_decided(self.now, &voters, &link, &mut found);
+                    let observers = self.heard_observers();
+                    self.truth.on_contested(self.now, &observers, &link, &mut found);
                     self.acts.on_agreed(self.now, &link, &mut found);
                     self.decided(&link);
                 }
@@ -264,7 +281,50 @@ impl Simulation {
         self.report(found);
     }
 
+    /// A store is about to accept a decision that evidence was given for; the proposer's own word never left it.
+    fn check_acceptance(&mut self, place: Place, entry: &Entry) {
+        let Entry::Accepted { register: RegisterId::App(app), accepted } = entry else { return };
+        let chosen = self.registers.latest(app).is_some_and(|it| it.ballot >= accepted.ballot);
+        let Ok(state) = codec::decode::<AppState>(accepted.value.bytes()) else { return };
+        let agent = &self.agents[place];
+        let decision = &state.decision;
+        let certificate = match state.phase {
+            Phase::Fencing | Phase::Publishing => &decision.first,
+            Phase::Promoting => &decision.second,
+            _ => &None,
+        };
+        let claims = state.claim.as_ref().is_some_and(|claim| claim.agent == agent.id);
+        let own = decision.by == agent.id || claims;
+        let fresh = certificate.as_ref().is_some_and(|it| it.ballot == accepted.ballot);
+        if chosen || own || !fresh || decision.kind != DecisionKind::Failover {
+            return;
+        }
+        let mut found: Found = Vec::new();
+        let who = (&agent.id, agent.clock.boot(self.now));
+        self.witnesses.on_accept(who, (app, accepted.ballot), &state, &mut found);
+        self.report(found);
+    }
+
+    fn check_evidence(&mut self, place: Place, evidence: &Evidence) {
+        let agent = &self.agents[place];
+        let speaker = Speaker {
+            agent: &agent.id,
+            at: agent.clock.boot(self.now),
+            now: self.now,
+            voters: &agent.config.voters,
+            canaries: agent.config.canaries.len(),
+        };
+        let state = self.held(place, &evidence.statement.app);
+        let definition = state.as_ref().map(|state| &*state.definition);
+        let mut found: Found = Vec::new();
+        self.witnesses.on_statement(&speaker, evidence, definition, &mut found);
+        self.report(found);
+    }
+
     fn check_message(&mut self, place: Place, message: &Message) {
+        if let Message::Evidence(evidence) = message {
+            return self.check_evidence(place, evidence);
+        }
         let Message::Ballot(ballot) = message else { return };
         let mut found: Found = Vec::new();
         let agent = &self.agents[place];
