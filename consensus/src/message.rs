@@ -108,6 +108,65 @@ pub enum Message {
         /// Ballot and value.
         accepted: Accepted,
     },
+    /// A letter of one voter to another, by way of a third that hears both.
+    Relayed(Box<Relayed>),
+}
+
+/// A letter that goes through one other agent, because the direct way is cut (PROTOCOL.md A.5). Signed by its writer, so
+/// that who carries it can lose or repeat it, as any network can, and nothing else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Relayed {
+    /// The voter that wrote it.
+    pub from: AgentId,
+    /// The voter it is for.
+    pub to: AgentId,
+    /// What it says.
+    pub letter: Letter,
+    /// ed25519 by the writer's evidence key.
+    pub signature: Vec<u8>,
+}
+
+/// What may be relayed: what agreement needs. Never a relayed letter again, so that there is one hop and no more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Letter {
+    /// One message of the register protocol.
+    Ballot(BallotMessage),
+    /// Evidence for a ballot.
+    Evidence(Box<Evidence>),
+    /// What was chosen.
+    Chosen {
+        /// In which register.
+        register: RegisterId,
+        /// Ballot and value.
+        accepted: Accepted,
+    },
+}
+
+impl Letter {
+    /// The message to be relayed, if it is of a sort that may be.
+    pub fn of(message: &Message) -> Option<Self> {
+        match message {
+            Message::Ballot(message) => Some(Self::Ballot(message.clone())),
+            Message::Evidence(evidence) => Some(Self::Evidence(evidence.clone())),
+            Message::Chosen { register, accepted } => {
+                Some(Self::Chosen { register: register.clone(), accepted: accepted.clone() })
+            }
+            Message::Gossip(_)
+            | Message::Pulse(_)
+            | Message::Echo { .. }
+            | Message::Beliefs(_)
+            | Message::Relayed(_) => None,
+        }
+    }
+
+    /// The message it was.
+    pub fn open(self) -> Message {
+        match self {
+            Self::Ballot(message) => Message::Ballot(message),
+            Self::Evidence(evidence) => Message::Evidence(evidence),
+            Self::Chosen { register, accepted } => Message::Chosen { register, accepted },
+        }
+    }
 }
 
 /// Sent to every known agent once a second.
@@ -131,6 +190,8 @@ pub struct Pulse {
     pub store: Option<StoreHello>,
     /// The credentials it holds.
     pub credentials: Vec<CredentialId>,
+    /// The voters it hears and that answer it: to them it can pass letters on.
+    pub hears: Vec<AgentId>,
 }
 
 /// A store of ballots as its agent presents it: one that is no voter's stands by to become one.

@@ -30,6 +30,18 @@ mutants! {
     ReadNewest,
 
     // Who votes (A.4).
+    /// The old set of voters is left before every register is carried over.
+    NoSweep,
+    /// Registers are carried over by a majority of the old set alone.
+    SweepWithOldQuorum,
+    /// An acceptor answers whatever voters the asker goes by.
+    VotersUnfenced,
+    /// One set of voters follows another at once.
+    DirectChange,
+    /// While two sets are in force, only the new one is counted.
+    OnlyNewMajority,
+    /// A store that is a copy from before goes on as if it were not.
+    RollbackUnnoticed,
     /// A store that lost its disk goes on under its old id (rule R8).
     Amnesia,
 
@@ -62,6 +74,16 @@ mutants! {
     UnfitStandby,
     /// A stack is moved to that no more of the world reaches than the active one (B.5).
     WorseStandby,
+    /// What is gossiped counts like evidence (rule 1).
+    HearsayCounts,
+    /// Evidence given for another ballot is taken for this one (rule 1).
+    EvidenceReplayed,
+    /// Evidence is taken whether it is signed or not (B.4).
+    EvidenceUnsigned,
+    /// Accepts though it sees the stack up itself (A.3).
+    OwnViewIgnored,
+    /// Accepts though its own evidence is old (A.3).
+    StaleEvidenceAccepted,
     /// Votes on what it believed before it was stopped (S4).
     PauseForgotten,
 

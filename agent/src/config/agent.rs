@@ -10,8 +10,8 @@ use data_encoding::BASE64;
 use super::address::EndpointUrl;
 use super::fault::{Findings, Span, alternatives};
 use super::tree::At;
-use super::typed::agent::{AgentFile, CredentialTable};
-use super::{AgentConfig, Credential, Credentials, DnsConfig, MeshConfig};
+use super::typed::agent::{AgentFile, CredentialTable, DnsTable};
+use super::{AgentConfig, Credential, Credentials, DnsConfig, MeshConfig, Secondary};
 
 /// No password and no key is longer.
 const SECRET_LIMIT: u64 = 64 * 1024;
@@ -57,6 +57,7 @@ pub(super) fn mean(
         );
         findings.error(&listen.span, text);
     }
+    let credentials = credentials(file, beside, exposed, findings);
     AgentConfig {
         source: file.agent.source.as_ref().map(|source| source.value),
         mesh: MeshConfig {
@@ -70,9 +71,9 @@ pub(super) fn mean(
         },
         status: file.status.listen.as_ref().map(|listen| listen.value),
         socket,
-        dns: dns(file, findings),
+        dns: dns(file, &credentials, findings),
         canaries: canaries(file, findings),
-        credentials: credentials(file, beside, exposed, findings),
+        credentials,
         data_dir,
     }
 }
@@ -110,7 +111,11 @@ fn canaries(file: &AgentFile, findings: &mut Findings<'_>) -> Vec<Endpoint> {
     typed.iter().enumerate().map(endpoint).collect()
 }
 
-fn dns(file: &AgentFile, findings: &mut Findings<'_>) -> Option<DnsConfig> {
+fn dns(
+    file: &AgentFile,
+    credentials: &Credentials,
+    findings: &mut Findings<'_>,
+) -> Option<DnsConfig> {
     let table = file.dns.as_ref()?;
     if table.listen.is_empty() {
         findings.error(&table.at, "`[dns]` lacks `listen`: expected a list of `address:port`");
@@ -126,7 +131,40 @@ fn dns(file: &AgentFile, findings: &mut Findings<'_>) -> Option<DnsConfig> {
         }
     }
     let listen = table.listen.iter().map(|listen| listen.value).collect();
-    Some(DnsConfig { listen, stale_after: table.stale_after.value.0 })
+    Some(DnsConfig {
+        listen,
+        stale_after: table.stale_after.value.0,
+        rate_limit: table.rate_limit.value.0,
+        status: table.status.value,
+        secondaries: secondaries(table, credentials, findings),
+    })
+}
+
+fn secondaries(
+    table: &DnsTable,
+    credentials: &Credentials,
+    findings: &mut Findings<'_>,
+) -> Vec<Secondary> {
+    let mut secondaries = Vec::new();
+    for secondary in &table.secondary {
+        let name = &secondary.credential;
+        match credentials.get(&name.value).map(crate::records::signer) {
+            Some(Ok(key)) => {
+                secondaries.push(Secondary { address: secondary.address.value, key });
+            }
+            Some(Err(why)) => {
+                findings.error(&name.span, format!("credential `{}` {why}", name.value))
+            }
+            None => findings.error(
+                &name.span,
+                format!(
+                    "no credential is named `{0}`: expected a TSIG key in `[credentials.{0}]`",
+                    name.value
+                ),
+            ),
+        }
+    }
+    secondaries
 }
 
 fn credentials(

@@ -145,6 +145,16 @@ impl<'a> Panel<'a> {
         }
     }
 
+    /// Breaks rule 1: voters' words count without having been asked for and signed.
+    #[cfg(feature = "mutants")]
+    pub fn taking_for_evidence(mut self, others: impl IntoIterator<Item = Witness<'a>>) -> Self {
+        let voting = others.into_iter().filter(|it| self.voters.by_agent(it.agent).is_some());
+        for witness in voting {
+            self.witnesses.entry(witness.agent).or_insert(witness);
+        }
+        self
+    }
+
     #[cfg(feature = "mutants")]
     pub(super) fn broken(&self, mutant: Mutant) -> bool {
         self.mutant == Some(mutant)

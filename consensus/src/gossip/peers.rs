@@ -26,6 +26,10 @@ pub struct Peer {
     pub working: BTreeMap<AppId, (Token, Moment)>,
     /// The credentials it holds.
     pub credentials: Vec<CredentialId>,
+    /// The voters that it hears and that answer it, as it last said.
+    pub hears: Vec<AgentId>,
+    /// When it said so.
+    pub pulsed: Moment,
 }
 
 /// Every agent that was ever heard.
@@ -35,6 +39,8 @@ pub struct Peers {
 }
 
 const RTT_MOST: Duration = Duration::from_secs(2);
+/// Voters that one agent may say it hears.
+const HEARS_LIMIT: usize = 64;
 /// Agents a mesh may have: beyond it, strangers with valid certificates are not remembered.
 const PEER_LIMIT: usize = 1024;
 
@@ -58,6 +64,8 @@ impl Peers {
             echoed: now,
             working: BTreeMap::new(),
             credentials: Vec::new(),
+            hears: Vec::new(),
+            pulsed: now,
         });
         peer.heard = peer.heard.max(now);
         !std::mem::replace(&mut peer.told, true)
@@ -72,6 +80,9 @@ impl Peers {
         peer.instance = pulse.instance;
         peer.region = Some(pulse.region.clone());
         peer.credentials.clone_from(&pulse.credentials);
+        peer.hears.clone_from(&pulse.hears);
+        peer.hears.truncate(HEARS_LIMIT);
+        peer.pulsed = now;
         peer.working.retain(|app, _| pulse.working.iter().any(|(it, _)| it == app));
         for (app, token) in &pulse.working {
             peer.working.insert(app.clone(), (*token, now));

@@ -64,6 +64,11 @@ impl SelfCheck {
         }
     }
 
+    /// What lasts has changed: a store became a voter's, or stopped being one.
+    pub fn fix(&mut self, fixed: Option<Abstention>) {
+        self.fixed = fixed;
+    }
+
     /// Woken at `now` though it asked for `wanted`. Was that a stall?
     pub fn on_wake(&mut self, now: Moment, wanted: Moment) -> bool {
         if now < wanted {

@@ -35,6 +35,11 @@ pub enum Intent {
     Advance { epoch: Epoch, phase: Phase, term: u32, next: Next },
     /// To carry out what nobody does.
     Claim,
+    /// To carry the register over into another set of voters, as it is.
+    Sweep {
+        /// Something is in progress, which only evidence may allow to complete.
+        evidence: bool,
+    },
 }
 
 /// What follows the phase this agent carried out.
@@ -55,6 +60,7 @@ impl Intent {
         match self {
             Self::Failover | Self::Operator { .. } | Self::Claim => true,
             Self::Advance { next, .. } => matches!(next, Next::Promote(_)),
+            Self::Sweep { evidence } => *evidence,
             Self::Apply { .. } => false,
         }
     }
@@ -74,6 +80,7 @@ impl fmt::Display for Intent {
                 Next::Abort(why) => write!(f, "abort while {phase}: {why}"),
             },
             Self::Claim => f.write_str("carry it out"),
+            Self::Sweep { .. } => f.write_str("carry it over to other voters"),
         }
     }
 }
@@ -110,6 +117,17 @@ impl Node {
             (None, _) => Err(format!("there is no app {app}")),
             (Some(current), Intent::Claim) => {
                 self.claim(current, found, now).map(|state| (*state).clone())
+            }
+            // The same value, accepted by both sets: what only evidence allows needs it here, too (PROTOCOL.md 0.1 e).
+            (Some(current), Intent::Sweep { .. }) => {
+                let before = Some((current, found.hash));
+                return match chain::follows(before, found.certainty, current) {
+                    Ok(_) => Composed::Again,
+                    Err(_) => match self.completed(current, found, now) {
+                        Ok(state) => Composed::Write(Arc::new(self.sealed(state, found))),
+                        Err(why) => Composed::Reject(why),
+                    },
+                };
             }
             (Some(current), Intent::Failover) => self.failover(current, found, now),
             (Some(current), Intent::Operator { kind, to, accept_loss, by }) => {
@@ -373,6 +391,21 @@ impl Node {
         found: &Found<'_>,
         now: Moment,
     ) -> Result<Composition, String> {
+        let mut state = self.completed(current, found, now)?;
+        // Whoever cannot carry it out only completes it, and leaves the claim to whoever has it.
+        if current.phase != Phase::Idle && state.epoch == current.epoch && self.is_able(&state) {
+            state = self.claimed(state);
+        }
+        Ok(Arc::new(self.sealed(state, found)))
+    }
+
+    /// What was found, completed or taken back as the evidence allows; claims stay as they are.
+    fn completed(
+        &self,
+        current: &AppState,
+        found: &Found<'_>,
+        now: Moment,
+    ) -> Result<AppState, String> {
         let automatic = plan::is_automatic(current.decision.kind);
         let mut state = current.clone();
         let doubtful = match current.phase {
@@ -394,19 +427,12 @@ impl Node {
                 (Ok(_), _) => state.decision.first = Some(found.certificate.clone()),
                 // A fence that was surely never agreed has closed nothing: nothing is lost by taking it back.
                 (Err(why), Phase::Fencing) if found.certainty != Certainty::Unchosen => {
-                    let state = self.taken_back_if_up(current, found, &why, now)?;
-                    return Ok(Arc::new(self.sealed(state, found)));
+                    return self.taken_back_if_up(current, found, &why, now);
                 }
-                (Err(why), _) => {
-                    return Ok(Arc::new(self.sealed(self.taken_back(current, &why, now), found)));
-                }
+                (Err(why), _) => return Ok(self.taken_back(current, &why, now)),
             }
         }
-        // Whoever cannot carry it out only completes it, and leaves the claim to whoever has it.
-        if current.phase != Phase::Idle && self.is_able(&state) {
-            state = self.claimed(state);
-        }
-        Ok(Arc::new(self.sealed(state, found)))
+        Ok(state)
     }
 
     /// Has every database to be promoted received all that its fenced primary wrote? Asked before the point of no return,
@@ -502,7 +528,7 @@ impl Node {
         now: Moment,
     ) -> Panel<'a> {
         let panel = Panel::of(certificate, &state.definition, found.voters);
-        let panel = panel.watched_by(self.hearsay(now));
+        let panel = self.heeding_hearsay(panel.watched_by(self.hearsay(now)), now);
         self.bent(match state.phase {
             Phase::Idle => panel,
             _ => panel.behind_fence(&state.decision.from),

@@ -49,6 +49,9 @@ impl Node {
                 let operation = self.operation();
                 return self.start(app, Intent::Claim, operation, now);
             }
+            if self.carry_over(app, now) {
+                return;
+            }
         }
         let it = &self.apps[app];
         match (it.known().map(|(_, state)| state.phase), it.work.is_some()) {

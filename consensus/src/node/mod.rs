@@ -5,14 +5,18 @@
 
 mod app;
 mod attempt;
+mod change;
 mod compose;
 mod damping;
 mod execute;
 mod initiate;
 mod learn;
 mod panel;
+mod reform;
+mod relay;
 mod view;
 mod vote;
+mod voters;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -22,6 +26,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use app::App;
+use relay::Relays;
+use voters::Voting;
 
 use crate::ballot::{Acceptor, Ballots};
 use crate::config::Config;
@@ -36,7 +42,7 @@ use crate::model::{
     Watched,
 };
 use crate::moment::Moment;
-use crate::outbox::{Answer, Command, CommandId, Deadline, Input, Note, Outbox, Output};
+use crate::outbox::{Command, CommandId, Deadline, Input, Note, Outbox, Output};
 use crate::saved::{Entry, Saved};
 
 /// Between two pulses: three missed ones are the silence after which a step is taken over.
@@ -65,6 +71,8 @@ pub struct Node {
     peers: Peers,
     hearsay: Hearsay,
     apps: BTreeMap<AppId, App>,
+    voting: Voting,
+    relays: Relays,
     pulse_at: Moment,
     ages_at: Moment,
     beliefs_at: Moment,
@@ -90,37 +98,36 @@ impl Node {
             address: config.address.clone(),
             incarnation: boot,
         };
-        let fixed = match (config.quarantined, &config.ballots) {
-            (true, _) => Some(Abstention::Quarantined),
-            (false, None) => Some(Abstention::Observer),
-            (false, Some(_)) => None,
-        };
+        // Whoever retired a store, or found it to be a copy, had it write that down.
+        let store = config.ballots.as_ref().filter(|_| saved.quarantined.is_none());
         let mut ballots = Ballots::new(instance);
         for register in saved.registers.values() {
             ballots.seen(register.promised);
         }
         #[allow(unused_mut)]
-        let mut acceptor =
-            config.ballots.as_ref().map(|store| Acceptor::new(store.acceptor, &saved));
+        let mut acceptor = store.map(|store| Acceptor::new(store.acceptor, &saved));
         #[cfg(feature = "mutants")]
         if let Some(acceptor) = &mut acceptor {
             acceptor.erases_promises = config.broken(Mutant::PromiseErased);
         }
+        let voting = Voting::new(&saved, now);
         let mut node = Self {
-            key: config.ballots.as_ref().map(|store| KeyPair::from_seed(&store.seed)),
+            key: store.map(|store| KeyPair::from_seed(&store.seed)),
             acceptor,
             ballots,
             judge: Judge::new(Canaries::new(&config.canaries, now), saved.reached),
-            selfcheck: SelfCheck::new(now, fixed),
+            selfcheck: SelfCheck::new(now, None),
             membership: Membership::new(me, StdRng::seed_from_u64(rng.random())),
             peers: Peers::new(),
             hearsay: Hearsay::new(),
             apps: BTreeMap::new(),
             rng,
-            out: Outbox::default(),
+            out: Outbox::new(saved.changes),
+            voting,
             loopback: VecDeque::new(),
             instance,
             operations: 0,
+            relays: Relays::default(),
             pulse_at: now,
             ages_at: now,
             beliefs_at: now,
@@ -137,6 +144,12 @@ impl Node {
             node.judge.stubborn = node.broken(Mutant::SuccessDoesNotClear);
         }
         node.out.push(Output::Save(Entry::Started { boot }));
+        node.selfcheck.fix(node.standing());
+        if let Some(chosen) =
+            saved.registers.get(&RegisterId::Voters).and_then(|it| it.chosen.as_ref())
+        {
+            node.restore_voters(chosen, now);
+        }
         let ages = saved.ages;
         for (register, saved) in saved.registers {
             let RegisterId::App(app) = register else { continue };
@@ -221,7 +234,10 @@ impl Node {
                 }
             }
             Message::Pulse(pulse) => self.on_pulse(from, &pulse, now),
-            Message::Echo { sent, .. } => self.peers.on_echo(from, sent, now),
+            Message::Echo { sent, instance, seen } => {
+                self.peers.on_echo(from, sent, now);
+                self.on_seen(from, instance, seen);
+            }
             Message::Beliefs(beliefs) => {
                 if self.hearsay.on_beliefs(from, beliefs, now) {
                     self.share_doubts(now);
@@ -229,11 +245,13 @@ impl Node {
             }
             Message::Ballot(message) => self.on_ballot(from, message, now),
             Message::Evidence(evidence) => self.on_evidence(from, *evidence, now),
+            Message::Relayed(relayed) => self.on_relayed(from, *relayed, now),
             Message::Chosen { register: RegisterId::App(app), accepted } => {
                 self.learn(&app, accepted, now)
             }
-            // Nobody changes voters yet.
-            Message::Chosen { register: RegisterId::Voters, .. } => {}
+            Message::Chosen { register: RegisterId::Voters, accepted } => {
+                self.learn_voters(accepted, now);
+            }
         }
     }
 
@@ -245,7 +263,9 @@ impl Node {
 
     fn on_pulse(&mut self, from: &AgentId, pulse: &Pulse, now: Moment) {
         self.peers.on_pulse(from, pulse, now);
-        self.out.send(from, Message::Echo { sent: pulse.sent, instance: pulse.instance, seen: 0 });
+        let seen = self.on_pulse_of_store(from, pulse, now);
+        let (sent, instance) = (pulse.sent, pulse.instance);
+        self.out.send(from, Message::Echo { sent, instance, seen });
         // Whoever knows less is told: this is how a joiner and a healed partition catch up.
         let mut told = 0;
         for (app, it) in &self.apps {
@@ -287,7 +307,9 @@ impl Node {
         if beat {
             self.pulse_at = now + PULSE;
             self.feel(now);
+            self.find_relays(now);
             self.pulse(now);
+            self.trust_store(now);
             self.save_ages(now);
         }
         changed || beat
@@ -318,6 +340,7 @@ impl Node {
                 let me = self.config.agent.clone();
                 self.on_message(&me, message, now);
             }
+            self.consider_voters(now);
             for app in self.apps.keys().cloned().collect::<Vec<_>>() {
                 self.consider(&app, now);
             }
@@ -331,9 +354,9 @@ impl Node {
         let app = match &command {
             Command::Apply { definition, .. } => definition.name.clone(),
             Command::Switchover { app, .. } | Command::Failover { app, .. } => app.clone(),
-            Command::Voters { .. } => {
-                let answer = Answer::Refused("voters cannot be changed yet".into());
-                return self.out.push(Output::Answer(id, answer));
+            Command::Voters { change, by } => {
+                let (change, by) = (change.clone(), by.clone());
+                return self.want_voters(id, change, by, now);
             }
         };
         self.want(&app, id, command, now);
@@ -350,6 +373,7 @@ impl Node {
     fn pulse(&mut self, now: Moment) {
         let chosen = |(app, it): (&AppId, &App)| Some((app.into(), it.chosen.as_ref()?.ballot));
         let working = |(app, it): (&AppId, &App)| Some((app.clone(), it.work.as_ref()?.token));
+        let voters = self.config.voters.agents().into_iter();
         let pulse = Pulse {
             sent: now,
             instance: self.instance,
@@ -357,9 +381,10 @@ impl Node {
             chosen: self.apps.iter().filter_map(chosen).collect(),
             working: self.apps.iter().filter_map(working).collect(),
             voters: self.config.voters.version,
-            changing: false,
-            store: None,
+            changing: self.voting.sweep.is_some() || self.voting.attempt.is_some(),
+            store: self.store_hello(),
             credentials: self.config.credentials.clone(),
+            hears: voters.filter(|agent| self.answers(agent, now)).cloned().collect(),
         };
         for agent in self.everybody() {
             self.out.send(&agent, Message::Pulse(pulse.clone()));
@@ -452,12 +477,15 @@ impl Node {
         false
     }
 
-    /// Voters heard directly just now, this agent included.
+    /// Voters heard just now, directly or through one other that hears them; this agent included.
     fn voters_heard(&self, within: Duration, now: Moment) -> BTreeSet<AgentId> {
-        let heard = |agent: &&AgentId| {
-            **agent == self.config.agent || self.peers.heard_within(agent, within, now)
+        let voters = self.config.voters.all();
+        let through = |agent: &AgentId| {
+            let relay = self.relays.through(agent);
+            relay.is_some_and(|relay| self.peers.heard_within(relay, within, now))
         };
-        self.config.voters.agents().into_iter().filter(heard).cloned().collect()
+        let heard = voters.filter(|it| self.store_heard(it, within, now) || through(&it.agent));
+        heard.map(|voter| voter.agent.clone()).collect()
     }
 
     fn hears_majority(&self, now: Moment) -> bool {
@@ -479,15 +507,17 @@ impl Node {
     }
 
     fn say(&mut self, to: &AgentId, message: Message) {
-        match *to == self.config.agent {
-            true => self.loopback.push_back(message),
-            false => self.out.send(to, message),
+        if *to == self.config.agent {
+            return self.loopback.push_back(message);
         }
+        self.send_around(to, &message);
+        self.out.send(to, message);
     }
 
     fn next_wake(&mut self, now: Moment) -> Deadline {
         let pulse = (self.pulse_at, "the next pulse is due");
         let mut wake = pulse.min(self.judge.wake()).min(self.membership.wake());
+        wake = wake.min(self.wake_for_voters(now));
         for app in self.apps.values_mut() {
             let deadline = app.wake(now);
             app.due = deadline.0;

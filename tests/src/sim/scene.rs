@@ -33,6 +33,8 @@ pub const DNS_SERVER: &str = "192.0.2.53:53";
 pub struct MeshShape {
     /// The region of every voter.
     pub voters: Vec<u64>,
+    /// The region of every agent whose store stands by.
+    pub standbys: Vec<u64>,
     /// The region of every observer.
     pub observers: Vec<u64>,
     /// How many canaries every agent has.
@@ -46,15 +48,17 @@ impl MeshShape {
     pub fn spread(voters: u64, regions: u64) -> Self {
         Self {
             voters: (0..voters).map(|v| v % regions + 1).collect(),
+            standbys: vec![],
             observers: vec![],
             canaries: 0,
             mutant: None,
         }
     }
 
-    /// The configuration of every agent, voters first. Their keys come from chance.
+    /// The configuration of every agent: voters, then those who stand by, then observers. Their keys come from chance.
     pub fn configs(&self, chance: &mut Chance) -> Vec<Config> {
-        let stores: Vec<BallotStore> = self.voters.iter().map(|_| store(chance)).collect();
+        let with_stores = self.voters.iter().chain(&self.standbys);
+        let stores: Vec<BallotStore> = with_stores.map(|_| store(chance)).collect();
         let members =
             self.voters.iter().zip(&stores).enumerate().map(|(index, (region, store))| {
                 let key =
@@ -67,7 +71,7 @@ impl MeshShape {
                 }
             });
         let voters = Voters::stable(MeshId(1), 1, members.collect());
-        let everybody = self.voters.iter().chain(&self.observers);
+        let everybody = self.voters.iter().chain(&self.standbys).chain(&self.observers);
         let config = |(index, region): (usize, &u64)| Config {
             agent: agent_name(index),
             region: region_name(*region),
@@ -106,7 +110,8 @@ fn region_name(number: u64) -> Region {
     name(&format!("r{number}"))
 }
 
-fn store(chance: &mut Chance) -> BallotStore {
+/// A new store of ballots.
+pub fn store(chance: &mut Chance) -> BallotStore {
     let mut seed = [0; 32];
     for bytes in seed.chunks_mut(8) {
         bytes.copy_from_slice(&chance.bits().to_le_bytes());

@@ -15,7 +15,7 @@ use std::time::Duration;
 use consensus::config::Mutant;
 use consensus::message::Message;
 use consensus::model::{
-    AgentId, AppId, AppState, CredentialId, Definition, Region, Report, TargetId,
+    AgentId, AppId, AppState, CredentialId, Definition, Region, Report, TargetId, Voter,
 };
 use consensus::moment::Moment;
 use consensus::outbox::{Answer, Command, CommandId, Input};
@@ -24,6 +24,7 @@ use super::agent::Agent;
 use super::chance::Chance;
 use super::check::damping::Acts;
 use super::check::effect::Reach;
+use super::check::electorate::Electorate;
 use super::check::evidence::Truth;
 use super::check::register::Registers;
 use super::check::store::Words;
@@ -109,6 +110,8 @@ pub struct Simulation {
     pub chance: Chance,
     /// What was said.
     pub transcript: Transcript,
+    /// Who truly votes.
+    pub electorate: Electorate,
     /// The registers as they truly are.
     pub registers: Registers,
     /// What was broken.
@@ -160,7 +163,8 @@ impl Simulation {
             credentials,
             chance,
             transcript: Transcript::new(kept),
-            registers: Registers::new(voters),
+            registers: Registers::default(),
+            electorate: Electorate::new(voters),
             violations: Vec::new(),
             answers: BTreeMap::new(),
             tally: BTreeMap::new(),
@@ -258,6 +262,12 @@ impl Simulation {
         self.agents.iter().position(|other| other.id == *agent)
     }
 
+    /// Is a voter's store still what its agent holds?
+    pub fn holds(&self, voter: &Voter) -> bool {
+        let held = self.place(&voter.agent).map(|place| &self.agents[place].config.ballots);
+        held.is_some_and(|held| held.as_ref().is_some_and(|it| it.acceptor == voter.acceptor))
+    }
+
     /// Asks an agent for something; its answer will be found under the number.
     pub fn command(&mut self, place: Place, command: Command) -> u64 {
         self.commands += 1;
@@ -311,9 +321,10 @@ impl Simulation {
         if self.now.since(self.calm_since) < LONG || self.rates.own_trouble > 0.0 {
             return Vec::new();
         }
-        let voters = self.agents[0].config.voters.members.len();
-        let sound = self.agents.iter().skip(voters).filter(|agent| {
-            agent.answers()
+        let voters = self.electorate.latest();
+        let sound = self.agents.iter().filter(|agent| {
+            voters.by_agent(&agent.id).is_none()
+                && agent.answers()
                 && self.witnesses.steady(&agent.id, agent.clock.boot(self.now), LONG)
                 && !self.world.outward.contains_key(&agent.id)
                 && !self.world.silent.contains(&agent.id)

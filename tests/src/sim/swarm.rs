@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use consensus::config::Mutant;
-use consensus::model::{AppId, ProbePolicy};
+use consensus::model::{AppId, ProbePolicy, Voter};
 use consensus::moment::Moment;
 use consensus::outbox::Answer;
 
@@ -148,14 +148,19 @@ fn define(simulation: &mut Simulation, app: &AppShape) {
 
 /// Who stays away for good: never so many that what is left has no majority, or lives in too few regions to decide.
 fn draw_core(simulation: &Simulation, chance: &mut Chance) -> BTreeSet<Place> {
-    let voters = &simulation.agents[0].config.voters;
-    let count = voters.members.len();
-    let spare = (count - voters.needed()) as u64;
-    let away = if chance.happens(0.4) { chance.below(spare + 1) } else { 0 };
-    let away: BTreeSet<Place> = (0..away).map(|_| chance.below(count as u64) as Place).collect();
-    let left = voters.members.iter().enumerate().filter(|(place, _)| !away.contains(place));
-    let regions: BTreeSet<_> = left.map(|(_, voter)| &voter.region).collect();
-    if regions.len() < REGIONS { BTreeSet::new() } else { away }
+    let count = simulation.agents.len() as u64;
+    let voters = simulation.electorate.latest();
+    let away =
+        if chance.happens(0.4) { chance.below(1 + voters.members.len() as u64 / 2) } else { 0 };
+    let away: BTreeSet<Place> = (0..away).map(|_| chance.below(count) as Place).collect();
+    let left: Vec<&Voter> = voters
+        .all()
+        .filter(|voter| simulation.place(&voter.agent).is_some_and(|it| !away.contains(&it)))
+        .filter(|voter| simulation.holds(voter))
+        .collect();
+    let regions: BTreeSet<_> = left.iter().map(|voter| &voter.region).collect();
+    let quorum = voters.quorum(&left.iter().map(|voter| voter.acceptor).collect());
+    if quorum && REGIONS <= regions.len() { away } else { BTreeSet::new() }
 }
 
 /// Waits until every app has come to rest, with people looking after replicas.

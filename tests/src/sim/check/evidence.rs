@@ -15,6 +15,7 @@ use consensus::moment::Moment;
 use ring::signature::{ED25519, UnparsedPublicKey};
 
 use super::Found;
+use super::electorate::Electorate;
 use super::register::Link;
 use crate::sim::world::World;
 
@@ -24,7 +25,7 @@ const CONTEXT: &[u8] = b"quorate evidence 1\0";
 const FALSE: &str = "no false failover";
 
 /// Certificates of one step of the agreed history.
-pub fn certified(voters: &Voters, link: &Link, found: &mut Found) {
+pub fn certified(electorate: &Electorate, link: &Link, found: &mut Found) {
     let (Some(before), after) = (&link.before, &link.after) else { return };
     if after.decision.kind != DecisionKind::Failover {
         return;
@@ -36,8 +37,8 @@ pub fn certified(voters: &Voters, link: &Link, found: &mut Found) {
         match &after.decision.first {
             None => broken("decided without".into()),
             Some(first) => {
-                let held = holds(voters, link, before, first, &after.decision.from);
-                if let Err(why) = held.and_then(|()| allows(voters, before, after, first)) {
+                let held = holds(electorate, link, before, first, &after.decision.from);
+                if let Err(why) = held.and_then(|voters| allows(voters, before, after, first)) {
                     broken(format!("decided with evidence that {why}"));
                 }
             }
@@ -47,8 +48,8 @@ pub fn certified(voters: &Voters, link: &Link, found: &mut Found) {
         match &after.decision.second {
             None => broken("promotes without a second look".into()),
             Some(second) => {
-                let held = holds(voters, link, before, second, &after.decision.from);
-                if let Err(why) = held.and_then(|()| allows(voters, before, after, second)) {
+                let held = holds(electorate, link, before, second, &after.decision.from);
+                if let Err(why) = held.and_then(|voters| allows(voters, before, after, second)) {
                     broken(format!("promotes with evidence that {why}"));
                 }
             }
@@ -114,16 +115,19 @@ fn allows(
 }
 
 /// Is this a quorum's word, given for this ballot, that something of the stack is down?
-fn holds(
-    voters: &Voters,
+fn holds<'a>(
+    electorate: &'a Electorate,
     link: &Link,
     before: &AppState,
     certificate: &Certificate,
     stack: &StackId,
-) -> Result<(), String> {
+) -> Result<&'a Voters, String> {
     if certificate.ballot != link.ballot {
         return Err(format!("is for {}, not for {}", certificate.ballot, link.ballot));
     }
+    // The voters that the evidence was given under, all of it the same.
+    let version = certificate.evidence.first().map_or(0, |evidence| evidence.statement.voters);
+    let voters = electorate.at(version).ok_or("is of voters that never were")?;
     let mut speakers = BTreeSet::new();
     let (mut down, mut up) = (BTreeMap::new(), BTreeSet::new());
     for evidence in &certificate.evidence {
@@ -141,6 +145,7 @@ fn holds(
             || statement.ballot != certificate.ballot
             || statement.agent != voter.agent
             || statement.region != voter.region
+            || statement.voters != version
         {
             return Err(format!("{} gave for something else", voter.agent));
         }
@@ -171,7 +176,7 @@ fn holds(
         }
         () if regions.len() < needed => Err(format!("has {} of {needed} regions", regions.len())),
         () if voters.blocked_by(&up) => Err(format!("{} voters contradict", up.len())),
-        () => Ok(()),
+        () => Ok(voters),
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod damping;
 pub mod effect;
+pub mod electorate;
 pub mod evidence;
 pub mod outcome;
 pub mod register;

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use consensus::message::Message;
 use consensus::model::{
     AgentId, AppId, AppState, Ballot, Definition, Evidence, FaultKind, Health, Observation,
     Outcome, StackId, Target, TargetId, Voters, Watched,
@@ -48,6 +49,8 @@ struct Told {
     went_on: Option<Moment>,
     seen: BTreeMap<Watched, Seen>,
     heard: BTreeMap<AgentId, Moment>,
+    /// Whom others say they hear, and when they said so.
+    hearing: BTreeMap<AgentId, (Vec<AgentId>, Moment)>,
     stated: BTreeMap<AppId, (Ballot, Moment)>,
 }
 
@@ -56,8 +59,6 @@ struct Told {
 pub struct Witnesses {
     agents: BTreeMap<AgentId, Told>,
     stopped: BTreeMap<AgentId, Moment>,
-    /// When whom heard whom, by true time: what relays go by.
-    heard: BTreeMap<(AgentId, AgentId), Moment>,
 }
 
 /// One agent at one moment, as its checks need it.
@@ -66,8 +67,6 @@ pub struct Speaker<'a> {
     pub agent: &'a AgentId,
     /// What its boot clock shows.
     pub at: Moment,
-    /// True time.
-    pub now: Moment,
     /// Who votes, as it knows.
     pub voters: &'a Voters,
     /// How many canaries it has.
@@ -82,6 +81,7 @@ impl Witnesses {
             went_on: None,
             seen: BTreeMap::new(),
             heard: BTreeMap::new(),
+            hearing: BTreeMap::new(),
             stated: BTreeMap::new(),
         };
         self.stopped.remove(agent);
@@ -114,10 +114,11 @@ impl Witnesses {
     }
 
     /// An agent is told something by another.
-    pub fn on_heard(&mut self, agent: &AgentId, from: &AgentId, at: Moment, now: Moment) {
-        if let Some(told) = self.agents.get_mut(agent) {
-            told.heard.insert(from.clone(), at);
-            self.heard.insert((agent.clone(), from.clone()), now);
+    pub fn on_heard(&mut self, agent: &AgentId, from: &AgentId, message: &Message, at: Moment) {
+        let Some(told) = self.agents.get_mut(agent) else { return };
+        told.heard.insert(from.clone(), at);
+        if let Message::Pulse(pulse) = message {
+            told.hearing.insert(from.clone(), (pulse.hears.clone(), at));
         }
     }
 
@@ -178,7 +179,7 @@ impl Witnesses {
         if told.went_on.is_some_and(|since| within(since, window)) {
             broken("it stood still just now".into());
         }
-        if !self.hears_majority(speaker, told) {
+        if !told.hears_majority(speaker) {
             broken("it hears no majority".into());
         }
         let answers = |watched: &Watched, seen: &Seen| {
@@ -200,24 +201,6 @@ impl Witnesses {
                 broken(format!("{} is down though it was up {ago} ms ago", belief.target));
             }
         }
-    }
-
-    /// Voters it hears itself, and those that one of them hears.
-    fn hears_majority(&self, speaker: &Speaker<'_>, told: &Told) -> bool {
-        let direct = |agent: &&AgentId| {
-            **agent == *speaker.agent
-                || told.heard.get(*agent).is_some_and(|at| speaker.at.since(*at) <= HEARD + SLACK)
-        };
-        let voters = speaker.voters.agents();
-        let direct: BTreeSet<AgentId> = voters.iter().copied().filter(direct).cloned().collect();
-        let relayed = |agent: &&AgentId| {
-            direct.iter().filter(|other| *other != speaker.agent).any(|other| {
-                let heard = self.heard.get(&(other.clone(), (*agent).clone()));
-                heard.is_some_and(|at| speaker.now.since(*at) <= (HEARD + SLACK) * 2)
-            })
-        };
-        let relayed = voters.iter().copied().filter(relayed).cloned();
-        speaker.voters.majority_of(&direct.iter().cloned().chain(relayed).collect())
     }
 
     /// An agent's store accepts a decision of the mesh's own, made for this very ballot.
@@ -259,6 +242,24 @@ impl Witnesses {
 }
 
 impl Told {
+    /// Voters it hears itself, and those that one of these says it hears.
+    fn hears_majority(&self, speaker: &Speaker<'_>) -> bool {
+        let within = |at: Moment, span: Duration| speaker.at.since(at) <= span + SLACK;
+        let direct = |agent: &&AgentId| {
+            **agent == *speaker.agent || self.heard.get(*agent).is_some_and(|at| within(*at, HEARD))
+        };
+        let voters = speaker.voters.agents();
+        let direct: BTreeSet<&AgentId> = voters.iter().copied().filter(direct).collect();
+        let relayed = |agent: &&AgentId| {
+            direct.iter().filter_map(|other| self.hearing.get(*other)).any(|(hears, said)| {
+                // Whom to reach through whom is found out once a second.
+                hears.contains(agent) && within(*said, HEARD + Duration::from_secs(1))
+            })
+        };
+        let relayed = voters.iter().copied().filter(relayed);
+        speaker.voters.majority_of(&direct.iter().copied().chain(relayed).cloned().collect())
+    }
+
     /// Did more than half of all it watches, of three stacks or more, fall within a few seconds, and stay down?
     fn fell_at_once(&self) -> Option<String> {
         let targets: Vec<(&TargetId, Option<Moment>)> = self

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use consensus::codec;
-use consensus::message::{BallotBody, Message};
+use consensus::message::{Accepted, BallotBody, Message};
 use consensus::model::{
     AppState, DecisionKind, Evidence, Fault, FaultKind, Observation, Outcome, Phase, Phases,
-    RegisterId,
+    RegisterId, Voter,
 };
 use consensus::moment::Moment;
 use consensus::node::Node;
@@ -46,6 +46,7 @@ impl Simulation {
             }
         };
         Words::on_restart(&agent.id, &saved, agent.disk.durable(), &mut found);
+        agent.begins_with(&saved);
         agent.run += 1;
         (agent.stopped, agent.busy) = (false, false);
         agent.inbox.clear();
@@ -145,7 +146,7 @@ impl Simulation {
             other => other,
         };
         match &input {
-            Input::Message(from, _) => self.witnesses.on_heard(&agent.id, from, now, self.now),
+            Input::Message(from, what) => self.witnesses.on_heard(&agent.id, from, what, now),
             Input::Observation(seen) => self.witnesses.on_look(&agent.id, seen, now),
             _ => {}
         }
@@ -218,7 +219,7 @@ impl Simulation {
             }
             // Everybody is linked with everybody who can be reached; how addresses are learnt is the mesh's business.
             Output::Address(..) => {}
-            Output::Quarantine(_) => {}
+            Output::Quarantine(_) => self.lose_store(place),
         }
     }
 
@@ -242,6 +243,37 @@ impl Simulation {
         }
     }
 
+    /// A store must not be used again: the process ends, and its next start makes a fresh one.
+    fn lose_store(&mut self, place: Place) {
+        self.count("quarantined stores");
+        self.crash(place);
+        self.agents[place].renew_store(&mut self.chance);
+        let span = self.chance.between(Duration::from_millis(500), Duration::from_secs(5));
+        self.after(span, Event::Start(place));
+    }
+
+    /// A set of voters is in force, perhaps a new one.
+    fn elected(&mut self, new: bool) {
+        if !new {
+            return;
+        }
+        let voters = self.electorate.latest().clone();
+        self.count(if voters.joint() { "changes of voters begun" } else { "changes of voters" });
+        self.look_at_links();
+        self.outside_changed();
+        let name = |how: &str, it: &Voter| format!("{how}{} ({})", it.agent, it.acceptor);
+        self.say(|| {
+            let moves: Vec<String> = match voters.joint() {
+                true => (voters.leaving().map(|it| name("without ", it)))
+                    .chain(voters.arriving().map(|it| name("with ", it)))
+                    .collect(),
+                false => voters.members.iter().map(|it| it.agent.to_string()).collect(),
+            };
+            let set = if voters.joint() { "two sets" } else { "one set" };
+            format!("voters version {}, {set}: {}", voters.version, moves.join(" "))
+        });
+    }
+
     /// A store writes what it reads anew at every start, so a record whose sync failed is there for good then, or gone.
     fn recover(&mut self, place: Place) {
         if let Some(entry) = self.agents[place].disk.doubtful.take()
@@ -258,20 +290,35 @@ impl Simulation {
         self.words.on_save(&agent.id, &entry, agent.disk.durable(), &mut found);
         agent.disk.save(entry.clone());
         let store = agent.config.ballots.as_ref().map(|store| store.acceptor);
+        let version = agent.version;
         match (entry, store) {
-            (Entry::Accepted { register: RegisterId::App(app), accepted }, Some(acceptor)) => {
+            (Entry::Accepted { register: RegisterId::App(app), accepted }, Some(store)) => {
                 let value = (&app, accepted.ballot, &accepted.value);
-                let links = self.registers.on_accepted(self.now, acceptor, value, &mut found);
+                let links = self.registers.on_accepted(
+                    self.now,
+                    (store, version),
+                    &self.electorate,
+                    value,
+                    &mut found,
+                );
                 for link in links {
-                    let voters = self.agents[place].config.voters.clone();
                     register::follows(&link, &mut found);
-                    evidence::certified(&voters, &link, &mut found);
-                    self.truth.on_decided(self.now, &voters, &link, &mut found);
+                    evidence::certified(&self.electorate, &link, &mut found);
+                    let voters = self.electorate.latest();
+                    self.truth.on_decided(self.now, voters, &link, &mut found);
                     let observers = self.heard_observers();
                     self.truth.on_contested(self.now, &observers, &link, &mut found);
                     self.acts.on_agreed(self.now, &link, &mut found);
                     self.decided(&link);
                 }
+            }
+            (Entry::Accepted { register: RegisterId::Voters, accepted }, Some(store)) => {
+                let new = self.electorate.on_accepted((store, version), &accepted, &mut found);
+                self.elected(new);
+            }
+            (Entry::Chosen { register: RegisterId::Voters, accepted }, _) => {
+                self.electorate.on_learned(&accepted, &mut found);
+                self.agents[place].goes_by(&accepted);
             }
             (Entry::Chosen { register: RegisterId::App(app), accepted }, _) => {
                 self.registers.on_learned(&app, accepted.ballot, &accepted.value, &mut found);
@@ -310,8 +357,7 @@ impl Simulation {
         let speaker = Speaker {
             agent: &agent.id,
             at: agent.clock.boot(self.now),
-            now: self.now,
-            voters: &agent.config.voters,
+            voters: self.electorate.at(agent.version).unwrap_or(&agent.config.voters),
             canaries: agent.config.canaries.len(),
         };
         let state = self.held(place, &evidence.statement.app);
@@ -325,14 +371,25 @@ impl Simulation {
         if let Message::Evidence(evidence) = message {
             return self.check_evidence(place, evidence);
         }
+        if let Message::Relayed(relayed) = message
+            && relayed.from == self.agents[place].id
+        {
+            return self.check_message(place, &relayed.letter.clone().open());
+        }
         let Message::Ballot(ballot) = message else { return };
         let mut found: Found = Vec::new();
         let agent = &self.agents[place];
         self.words.on_send(&agent.id, ballot, agent.disk.durable(), &mut found);
-        if let (BallotBody::Accept { value, .. }, RegisterId::App(app)) =
-            (&ballot.body, &ballot.register)
-        {
-            self.registers.on_value(app, ballot.ballot, value, &mut found);
+        if let BallotBody::Accept { value, .. } = &ballot.body {
+            let (at, value) = (ballot.ballot, value.clone());
+            match &ballot.register {
+                RegisterId::App(app) => {
+                    self.registers.on_value(app, at, &value, &mut found);
+                }
+                RegisterId::Voters => {
+                    self.electorate.on_value(&Accepted { ballot: at, value }, &mut found);
+                }
+            }
         }
         self.report(found);
     }

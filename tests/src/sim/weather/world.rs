@@ -46,8 +46,9 @@ pub(super) fn blind_voters(simulation: &mut Simulation) {
     let Some(state) = simulation.agreed(&app) else { return };
     let span = simulation.chance.between(Duration::from_secs(5), Duration::from_secs(60));
     simulation.say(|| format!("no voter sees {app}/{} any more", state.active));
-    for voter in simulation.agents[0].config.voters.members.clone() {
-        let way = (voter.agent, app.clone(), state.active.clone());
+    let voters = simulation.electorate.latest().agents();
+    for voter in voters.into_iter().cloned().collect::<Vec<_>>() {
+        let way = (voter, app.clone(), state.active.clone());
         simulation.world.paths.insert(way.clone(), Path { cut: true, loss: 0.0 });
         simulation.later(span, move |simulation| {
             simulation.world.paths.remove(&way);
