@@ -74,6 +74,16 @@ mutants! {
     UnfitStandby,
     /// A stack is moved to that no more of the world reaches than the active one (B.5).
     WorseStandby,
+    /// What is gossiped counts like evidence (rule 1).
+    HearsayCounts,
+    /// Evidence given for another ballot is taken for this one (rule 1).
+    EvidenceReplayed,
+    /// Evidence is taken whether it is signed or not (B.4).
+    EvidenceUnsigned,
+    /// Accepts though it sees the stack up itself (A.3).
+    OwnViewIgnored,
+    /// Accepts though its own evidence is old (A.3).
+    StaleEvidenceAccepted,
     /// Votes on what it believed before it was stopped (S4).
     PauseForgotten,
 

@@ -167,6 +167,9 @@ impl Panel<'_> {
     /// Why a count does not suffice, in words.
     fn standing(&self, stack: &StackId, count: &super::Count) -> String {
         let ((n, needed), down, up) = (self.numbers(), count.down.len(), count.up.len());
+        if let (false, Some(why)) = (self.majority(&count.down), self.out_of_sight(stack).first()) {
+            return format!("{stack} is never judged down: {why}");
+        }
         if down == 0 {
             return format!("{stack} stands: nobody whose word counts sees it down");
         }

@@ -226,11 +226,12 @@ impl Node {
     /// A voter stated what it believes, for a ballot of ours.
     pub(super) fn on_evidence(&mut self, from: &AgentId, evidence: Evidence, now: Moment) {
         let app = evidence.statement.app.clone();
+        let replayed = self.trust().ballot;
         let Some(attempt) = self.apps.get_mut(&app).and_then(|it| it.attempt.as_mut()) else {
             return;
         };
         let acceptor = evidence.statement.acceptor;
-        if attempt.ballot() == evidence.statement.ballot
+        if (attempt.ballot() == evidence.statement.ballot || replayed)
             && self.config.voters.by_acceptor(acceptor).is_some_and(|voter| voter.agent == *from)
         {
             attempt.evidence.insert(acceptor, evidence);
@@ -341,7 +342,8 @@ impl Node {
         if let Some(state) = &state {
             // One voter that is behind, or confused, must not spoil what the others say.
             let voters = &self.config.voters;
-            sift(&mut certificate, voters, preparing.ballot(), (app, state.revision));
+            let trust = self.trust();
+            sift(&mut certificate, voters, preparing.ballot(), (app, state.revision), trust);
         }
         let found = Found {
             current: state.as_ref(),

@@ -513,7 +513,7 @@ impl Node {
         now: Moment,
     ) -> Panel<'a> {
         let panel = Panel::of(certificate, &state.definition, found.voters);
-        let panel = panel.watched_by(self.hearsay(now));
+        let panel = self.heeding_hearsay(panel.watched_by(self.hearsay(now)), now);
         self.bent(match state.phase {
             Phase::Idle => panel,
             _ => panel.behind_fence(&state.decision.from),

@@ -17,6 +17,7 @@ mod lease;
 mod panel;
 mod people;
 mod reform;
+mod relay;
 mod stir;
 mod view;
 mod vote;
@@ -30,6 +31,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use app::App;
+use relay::Relays;
 use stir::Stir;
 use voters::Voting;
 
@@ -80,6 +82,7 @@ pub struct Node {
     vouching: BTreeSet<(AppId, StackId)>,
     apps: BTreeMap<AppId, App>,
     voting: Voting,
+    relays: Relays,
     pulse_at: Moment,
     ages_at: Moment,
     /// Sites of which something is down.
@@ -139,6 +142,7 @@ impl Node {
             loopback: VecDeque::new(),
             instance,
             operations: 0,
+            relays: Relays::default(),
             pulse_at: now,
             ages_at: now,
             sites: BTreeMap::new(),
@@ -268,6 +272,7 @@ impl Node {
             }
             Message::Ballot(message) => self.on_ballot(from, message, now),
             Message::Evidence(evidence) => self.on_evidence(from, *evidence, now),
+            Message::Relayed(relayed) => self.on_relayed(from, *relayed, now),
             Message::Chosen { register: RegisterId::App(app), accepted } => {
                 self.learn(&app, accepted, now)
             }
@@ -335,6 +340,7 @@ impl Node {
         if beat {
             self.pulse_at = now + PULSE;
             self.feel(now);
+            self.find_relays(now);
             self.pulse(now);
             self.trust_store(now);
             self.save_ages(now);
@@ -399,6 +405,7 @@ impl Node {
         let chosen = |(app, it): (&AppId, &App)| Some((app.into(), it.chosen.as_ref()?.ballot));
         let working = |(app, it): (&AppId, &App)| Some((app.clone(), it.work.as_ref()?.token));
         let (granted, open) = self.leases_said(now);
+        let voters = self.config.voters.agents().into_iter();
         let pulse = Pulse {
             granted,
             open,
@@ -411,6 +418,7 @@ impl Node {
             changing: self.voting.sweep.is_some() || self.voting.attempt.is_some(),
             store: self.store_hello(),
             credentials: self.config.credentials.clone(),
+            hears: voters.filter(|agent| self.answers(agent, now)).cloned().collect(),
         };
         for agent in self.everybody() {
             self.out.send(&agent, Message::Pulse(pulse.clone()));
@@ -504,10 +512,14 @@ impl Node {
         false
     }
 
-    /// Voters heard directly just now, this agent included.
+    /// Voters heard just now, directly or through one other that hears them; this agent included.
     fn voters_heard(&self, within: Duration, now: Moment) -> BTreeSet<AgentId> {
         let voters = self.config.voters.all();
-        let heard = voters.filter(|voter| self.store_heard(voter, within, now));
+        let through = |agent: &AgentId| {
+            let relay = self.relays.through(agent);
+            relay.is_some_and(|relay| self.peers.heard_within(relay, within, now))
+        };
+        let heard = voters.filter(|it| self.store_heard(it, within, now) || through(&it.agent));
         heard.map(|voter| voter.agent.clone()).collect()
     }
 
@@ -530,10 +542,11 @@ impl Node {
     }
 
     fn say(&mut self, to: &AgentId, message: Message) {
-        match *to == self.config.agent {
-            true => self.loopback.push_back(message),
-            false => self.out.send(to, message),
+        if *to == self.config.agent {
+            return self.loopback.push_back(message);
         }
+        self.send_around(to, &message);
+        self.out.send(to, message);
     }
 
     fn next_wake(&mut self, now: Moment) -> Deadline {

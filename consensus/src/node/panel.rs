@@ -43,6 +43,16 @@ impl Node {
         })
     }
 
+    /// What a mutant makes of gossip: as good as evidence. Nothing, in a build without mutants.
+    pub(super) fn heeding_hearsay<'a>(&'a self, panel: Panel<'a>, now: Moment) -> Panel<'a> {
+        let _ = now;
+        #[cfg(feature = "mutants")]
+        if self.broken(crate::config::Mutant::HearsayCounts) {
+            return panel.taking_for_evidence(self.hearsay(now));
+        }
+        panel
+    }
+
     /// The panel as a mutant counts it; unchanged in a build without mutants.
     #[cfg_attr(not(feature = "mutants"), allow(unused_mut))]
     pub(super) fn bent<'a>(&self, mut panel: Panel<'a>) -> Panel<'a> {

@@ -28,8 +28,8 @@ impl Stir {
             Message::Ballot(message) => Self::in_register(&message.register),
             Message::Evidence(evidence) => Self::One(evidence.statement.app.clone()),
             Message::Lease(message) => Self::One(message.app.clone()),
+            Message::Relayed(_) => Self::All,
             Message::Chosen { register, .. } => Self::in_register(register),
-            Message::Lease(message) => Self::One(message.app.clone()),
         }
     }
 

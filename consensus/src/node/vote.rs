@@ -9,7 +9,7 @@ use crate::ballot::Current;
 use crate::codec;
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
-use crate::evidence::{Panel, Path, certified};
+use crate::evidence::{Panel, Path, Trust, certified};
 use crate::failover::chain;
 use crate::message::{Accepted, BallotBody, BallotMessage, Message, Refusal, Value};
 use crate::model::{
@@ -283,9 +283,10 @@ impl Node {
         now: Moment,
     ) -> Result<(), Refusal> {
         let decision = &next.decision;
-        certified(certificate, &self.config.voters, ballot, (app, before.revision))
+        certified(certificate, &self.config.voters, ballot, (app, before.revision), self.trust())
             .map_err(Refusal::Evidence)?;
-        let panel = self.bent(Panel::of(certificate, &before.definition, &self.config.voters));
+        let panel = Panel::of(certificate, &before.definition, &self.config.voters);
+        let panel = self.bent(self.heeding_hearsay(panel, now));
         let panel = match before.phase {
             Phase::Idle => panel,
             _ => panel.recalling(&before.decision.candidates).behind_fence(&decision.from),
@@ -307,11 +308,11 @@ impl Node {
         }
         let stated = self.apps.get(app).and_then(|it| it.stated);
         let fresh = stated.is_some_and(|(of, at)| of == ballot && now.since(at) <= ROUND);
-        if !fresh {
+        if !fresh && !self.forgives(Refusal::StaleEvidence) {
             return Err(Refusal::StaleEvidence);
         }
         let own = self.beliefs_of(app, now);
-        match self.sees_up(before, &own, &decision.from, now) {
+        match self.sees_up(before, &own, &decision.from, now) && !self.forgives(Refusal::SeenUp) {
             true => Err(Refusal::SeenUp),
             false => Ok(()),
         }
@@ -331,6 +332,30 @@ impl Node {
             .into_iter()
             .flatten()
             .all(|count| count.up.contains(&self.config.agent))
+    }
+
+    /// Does a mutant accept all the same?
+    fn forgives(&self, why: Refusal) -> bool {
+        let _ = why;
+        #[cfg(feature = "mutants")]
+        return match why {
+            Refusal::StaleEvidence => self.broken(Mutant::StaleEvidenceAccepted),
+            Refusal::SeenUp => self.broken(Mutant::OwnViewIgnored),
+            _ => false,
+        };
+        #[cfg(not(feature = "mutants"))]
+        false
+    }
+
+    /// What is taken on trust about evidence: nothing, but by a mutant.
+    pub(super) fn trust(&self) -> Trust {
+        #[cfg(feature = "mutants")]
+        return Trust {
+            ballot: self.broken(Mutant::EvidenceReplayed),
+            signature: self.broken(Mutant::EvidenceUnsigned),
+        };
+        #[cfg(not(feature = "mutants"))]
+        Trust::default()
     }
 
     fn forgoes(&self, phase: Phase) -> bool {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use consensus::config::Mutant;
 use consensus::message::Message;
 use consensus::model::{
-    AgentId, AppId, AppState, CredentialId, Definition, Report, TargetId, Voter,
+    AgentId, AppId, AppState, CredentialId, Definition, Region, Report, TargetId, Voter,
 };
 use consensus::moment::Moment;
 use consensus::outbox::{Answer, Command, CommandId, Input};
@@ -30,6 +30,7 @@ use super::check::fleet::Fleet;
 use super::check::lease::Calm;
 use super::check::register::Registers;
 use super::check::store::Words;
+use super::check::witness::Witnesses;
 use super::check::{Found, Violation};
 use super::network::{Network, Place, Way};
 use super::scene::{AppShape, MeshShape};
@@ -124,6 +125,11 @@ pub struct Simulation {
     words: Words,
     calm: Calm,
     truth: Truth,
+    witnesses: Witnesses,
+    /// The evidence keys of agents that hold another than the voters know.
+    pub(super) lost_keys: BTreeMap<Place, [u8; 32]>,
+    /// Since when everything has passed between all agents.
+    calm_since: Moment,
     reach: Reach,
     acts: Acts,
     fleet: Fleet,
@@ -172,6 +178,9 @@ impl Simulation {
             words: Words::default(),
             calm: Calm::default(),
             truth: Truth::default(),
+            witnesses: Witnesses::default(),
+            lost_keys: BTreeMap::new(),
+            calm_since: Moment::ZERO,
             reach: Reach::default(),
             acts: Acts::default(),
             fleet: Fleet::default(),
@@ -307,6 +316,31 @@ impl Simulation {
         *self.tally.entry(what).or_default() += 1;
     }
 
+    /// The evidence key of an agent is another than the voters know: all it signs is worthless.
+    pub fn lose_key(&mut self, place: Place) {
+        if let Some(store) = &mut self.agents[place].config.ballots {
+            self.lost_keys.insert(place, store.seed);
+            store.seed = [7; 32];
+        }
+    }
+
+    /// The observers that nothing ails and that everybody has heard for a while, if that can be told.
+    pub(super) fn heard_observers(&self) -> Vec<(AgentId, Region)> {
+        const LONG: Duration = Duration::from_secs(45);
+        if self.now.since(self.calm_since) < LONG || self.rates.own_trouble > 0.0 {
+            return Vec::new();
+        }
+        let voters = self.electorate.latest();
+        let sound = self.agents.iter().filter(|agent| {
+            voters.by_agent(&agent.id).is_none()
+                && agent.answers()
+                && self.witnesses.steady(&agent.id, agent.clock.boot(self.now), LONG)
+                && !self.world.outward.contains_key(&agent.id)
+                && !self.world.silent.contains(&agent.id)
+        });
+        sound.map(|agent| (agent.id.clone(), agent.config.region.clone())).collect()
+    }
+
     /// Something is wrong.
     pub fn report(&mut self, found: Found) {
         for (checker, text) in found {
@@ -322,13 +356,14 @@ impl Simulation {
         let breaches = std::mem::take(&mut self.world.breaches);
         found.extend(breaches.into_iter().map(|text| ("what the outside refuses", text)));
         self.report(found);
-        let voters = self.electorate.latest();
         let states: Vec<Arc<AppState>> =
             self.apps.keys().filter_map(|app| self.agreed(app)).collect();
         let known = states.iter().map(AsRef::as_ref);
-        self.fleet.refresh(self.now, &self.world, &voters, known);
+        let voters = self.electorate.latest();
+        self.fleet.refresh(self.now, &self.world, voters, known);
         let states = states.iter().map(AsRef::as_ref);
-        self.truth.refresh(self.now, &self.world, voters, states);
+        let agents = self.agents.iter().map(|agent| &agent.id);
+        self.truth.refresh(self.now, &self.world, agents, states);
     }
 
     /// What is truly agreed about an app.

@@ -56,6 +56,9 @@ pub fn run(seed: u64, mutant: Option<Mutant>, kept: bool) -> Verdict {
     let mut apps = draw_apps(&mut chance);
     draw_guards(&mut mesh, &mut apps, &mut chance);
     let mut simulation = Simulation::new(&mesh, &apps, chance.bits(), kept);
+    if mesh.voters.len() >= 5 && chance.happens(0.1) {
+        simulation.lose_key(chance.below(mesh.voters.len() as u64) as Place);
+    }
     live(&mut simulation, &apps, &mut chance);
     let Simulation { violations, tally, now, transcript, .. } = simulation;
     Verdict {
@@ -73,6 +76,10 @@ fn draw_mesh(chance: &mut Chance, mutant: Option<Mutant>) -> MeshShape {
     if chance.happens(0.2) {
         mesh.observers = vec![chance.below(regions) + 1];
     }
+    if chance.happens(0.03) {
+        mesh.observers = (0..10 + chance.below(3)).map(|at| at % regions + 1).collect();
+    }
+    mesh.canaries = if chance.happens(0.5) { 3 } else { 0 };
     mesh.mutant = mutant;
     mesh
 }

@@ -15,6 +15,7 @@ mod links;
 mod outside;
 mod people;
 mod rates;
+mod world;
 
 use std::fmt;
 use std::time::Duration;
@@ -54,6 +55,9 @@ pub const FAULTS: &[Fault] = &[
     Fault { name: "strike: a site breaks", weight: 2, strike: outside::break_site },
     Fault { name: "strike: a stack comes and goes", weight: 1, strike: outside::flap_some_stack },
     Fault { name: "strike: paths to a stack break", weight: 2, strike: outside::blind_some },
+    Fault { name: "strike: agents lose the world", weight: 2, strike: world::lose_the_world },
+    Fault { name: "strike: canaries fall silent", weight: 1, strike: world::silence_canaries },
+    Fault { name: "strike: all voters are blind", weight: 1, strike: world::blind_voters },
     Fault {
         name: "strike: a DNS server is in trouble",
         weight: 2,
@@ -89,6 +93,15 @@ impl Climate {
         Self(drawn.collect())
     }
 
+    /// Without what befalls links, and with blind voters: where there is a crowd of observers, it is to be heard.
+    fn spare_links(&mut self) {
+        let of_links =
+            ["strike: a partition", "strike: links go one by one", "strike: packets are lost"];
+        self.0.retain(|(_, fault)| !of_links.contains(&fault.name));
+        let blind = FAULTS.iter().find(|fault| fault.name == "strike: all voters are blind");
+        self.0.extend(blind.map(|fault| (8, *fault)));
+    }
+
     fn pick(&self, chance: &mut Chance) -> Option<Fault> {
         let total = self.0.iter().map(|(weight, _)| weight).sum::<u64>();
         let mut at = chance.below(total.max(1));
@@ -114,6 +127,10 @@ impl Simulation {
     pub fn unleash(&mut self) {
         self.rates = Rates::draw(&mut self.chance);
         self.climate = Climate::draw(&mut self.chance);
+        if self.crowded() && self.chance.happens(0.7) {
+            self.climate.spare_links();
+            self.rates.own_trouble = 0.0;
+        }
         for trade in self.apps.values_mut() {
             trade.stubborn = self.chance.happens(0.3);
         }

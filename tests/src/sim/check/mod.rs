@@ -12,6 +12,7 @@ pub mod lease;
 pub mod outcome;
 pub mod register;
 pub mod store;
+pub mod witness;
 
 use std::fmt;
 

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use consensus::codec;
 use consensus::config::Mutant;
 use consensus::message::{Accepted, BallotBody, Message};
 use consensus::model::{
-    Fault, FaultKind, Observation, Outcome, Phases, RegisterId, TargetId, Voter,
+    AppState, DecisionKind, Evidence, Fault, FaultKind, Observation, Outcome, Phase, Phases,
+    RegisterId, TargetId, Voter,
 };
 use consensus::moment::Moment;
 use consensus::node::Node;
@@ -19,6 +21,7 @@ use crate::sim::check::evidence;
 use crate::sim::check::lease;
 use crate::sim::check::register;
 use crate::sim::check::store::Words;
+use crate::sim::check::witness::Speaker;
 use crate::sim::network::Place;
 
 /// More wakes than this within [`SPIN_WITHIN`], and the node spins.
@@ -51,6 +54,7 @@ impl Simulation {
         agent.inbox.clear();
         let now = agent.clock.boot(self.now);
         agent.node = Some(Node::new(agent.config.clone(), saved, now, seed));
+        self.witnesses.on_start(&agent.id, now);
         let (run, id) = (agent.run, agent.id.clone());
         self.fleet.on_start(&id);
         self.transcript.say(self.now, Some(&id), || format!("starts, run {run}"));
@@ -71,6 +75,7 @@ impl Simulation {
         agent.wake = Moment::NEVER;
         (agent.stopped, agent.busy) = (false, false);
         let id = agent.id.clone();
+        self.witnesses.on_resume(&id, agent.clock.boot(self.now));
         self.transcript.say(self.now, Some(&id), || "is killed".into());
         self.count("crashes");
         self.look_at_links();
@@ -87,6 +92,7 @@ impl Simulation {
         if agent.config.broken(Mutant::TimerStopsWhilePaused) {
             self.world.timers_stop(self.now, &id);
         }
+        self.witnesses.on_stop(&id, agent.clock.boot(self.now));
         self.transcript.say(self.now, Some(&id), || "is stopped".into());
         self.count("stops");
         self.look_at_links();
@@ -100,6 +106,7 @@ impl Simulation {
         }
         (agent.stopped, agent.busy) = (true, true);
         let id = agent.id.clone();
+        self.witnesses.on_stop(&id, agent.clock.boot(self.now));
         self.transcript.say(self.now, Some(&id), || "has too much to do".into());
     }
 
@@ -144,6 +151,11 @@ impl Simulation {
             }
             other => other,
         };
+        match &input {
+            Input::Message(from, what) => self.witnesses.on_heard(&agent.id, from, what, now),
+            Input::Observation(seen) => self.witnesses.on_look(&agent.id, seen, now),
+            _ => {}
+        }
         node.handle(now, input);
         self.drain(place);
     }
@@ -231,6 +243,7 @@ impl Simulation {
             self.agents[place].disk.doubtful = Some(entry);
             return self.crash_for_a_while(place);
         }
+        self.check_acceptance(place, &entry);
         self.made_durable(place, entry);
         if self.chance.happens(self.rates.crash_after_save) {
             self.crash_for_a_while(place);
@@ -300,6 +313,8 @@ impl Simulation {
                     evidence::certified(&self.electorate, &link, &mut found);
                     let voters = self.electorate.latest();
                     self.truth.on_decided(self.now, voters, &link, &mut found);
+                    let observers = self.heard_observers();
+                    self.truth.on_contested(self.now, &observers, &link, &mut found);
                     self.acts.on_agreed(self.now, &link, &mut found);
                     lease::decided(self.now, &self.world, &link, &mut found);
                     let states: Vec<_> =
@@ -324,7 +339,54 @@ impl Simulation {
         self.report(found);
     }
 
+    /// A store is about to accept a decision that evidence was given for; the proposer's own word never left it.
+    fn check_acceptance(&mut self, place: Place, entry: &Entry) {
+        let Entry::Accepted { register: RegisterId::App(app), accepted } = entry else { return };
+        let chosen = self.registers.latest(app).is_some_and(|it| it.ballot >= accepted.ballot);
+        let Ok(state) = codec::decode::<AppState>(accepted.value.bytes()) else { return };
+        let agent = &self.agents[place];
+        let decision = &state.decision;
+        let certificate = match state.phase {
+            Phase::Fencing | Phase::Publishing => &decision.first,
+            Phase::Promoting => &decision.second,
+            _ => &None,
+        };
+        let claims = state.claim.as_ref().is_some_and(|claim| claim.agent == agent.id);
+        let own = decision.by == agent.id || claims;
+        let fresh = certificate.as_ref().is_some_and(|it| it.ballot == accepted.ballot);
+        if chosen || own || !fresh || decision.kind != DecisionKind::Failover {
+            return;
+        }
+        let mut found: Found = Vec::new();
+        let who = (&agent.id, agent.clock.boot(self.now));
+        self.witnesses.on_accept(who, (app, accepted.ballot), &state, &mut found);
+        self.report(found);
+    }
+
+    fn check_evidence(&mut self, place: Place, evidence: &Evidence) {
+        let agent = &self.agents[place];
+        let speaker = Speaker {
+            agent: &agent.id,
+            at: agent.clock.boot(self.now),
+            voters: self.electorate.at(agent.version).unwrap_or(&agent.config.voters),
+            canaries: agent.config.canaries.len(),
+        };
+        let state = self.held(place, &evidence.statement.app);
+        let definition = state.as_ref().map(|state| &*state.definition);
+        let mut found: Found = Vec::new();
+        self.witnesses.on_statement(&speaker, evidence, definition, &mut found);
+        self.report(found);
+    }
+
     fn check_message(&mut self, place: Place, message: &Message) {
+        if let Message::Evidence(evidence) = message {
+            return self.check_evidence(place, evidence);
+        }
+        if let Message::Relayed(relayed) = message
+            && relayed.from == self.agents[place].id
+        {
+            return self.check_message(place, &relayed.letter.clone().open());
+        }
         let Message::Ballot(ballot) = message else { return };
         let mut found: Found = Vec::new();
         let agent = &self.agents[place];
