@@ -272,7 +272,7 @@ impl Node {
             }
             Message::Ballot(message) => self.on_ballot(from, message, now),
             Message::Evidence(evidence) => self.on_evidence(from, *evidence, now),
-            Message::Relayed(relayed) => self.on_relayed(from, *relayed, now),
+            Message::Relayed(relayed) => return self.on_relayed(from, *relayed, now),
             Message::Chosen { register: RegisterId::App(app), accepted } => {
                 self.learn(&app, accepted, now)
             }
@@ -517,7 +517,8 @@ impl Node {
         let voters = self.config.voters.all();
         let through = |agent: &AgentId| {
             let relay = self.relays.through(agent);
-            relay.is_some_and(|relay| self.peers.heard_within(relay, within, now))
+            let relay = relay.filter(|relay| self.peers.heard_within(relay, within, now));
+            relay.is_some_and(|relay| self.passes_on(relay, agent, now))
         };
         let heard = voters.filter(|it| self.store_heard(it, within, now) || through(&it.agent));
         heard.map(|voter| voter.agent.clone()).collect()

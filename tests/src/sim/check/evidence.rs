@@ -107,7 +107,15 @@ fn allows(
                 .iter()
                 .any(|it| it.target.stack != *from && it.advancing && it.health == Health::Up)
         };
-        if definition.has_databases() && voters.majority_of(&down) && sound.iter().any(streams) {
+        // A primary whose guard let go feeds whom it likes: it takes no writes (PROTOCOL.md 0.1 b).
+        let window = definition.probe.window;
+        let kept = |statement: &&Statement| {
+            let sight = of(statement, from, &database.name).and_then(|it| it.guard);
+            sight.is_some_and(|guard| guard.open || guard.heard <= window)
+        };
+        let writable = database.guard.is_none() || sound.iter().any(kept);
+        let fell = definition.has_databases() && voters.majority_of(&down);
+        if fell && writable && sound.iter().any(streams) {
             return Err(format!("shows a replica that still streams from {from}"));
         }
     }
