@@ -15,9 +15,11 @@ pub mod world;
 pub mod agent;
 pub mod transcript;
 
+pub mod cells;
 pub mod check;
 pub mod simulation;
 pub mod weather;
 
+pub mod aimed;
 pub mod story;
 pub mod swarm;

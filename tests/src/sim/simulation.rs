@@ -3,6 +3,7 @@
 //! Drives each node exactly as production does: one input, then all outputs in order, then wait. A record is durable
 //! before anything behind it in the queue is performed, and a crash at a record performs nothing behind it.
 
+mod aim;
 mod drive;
 mod errand;
 mod mesh;
@@ -19,6 +20,7 @@ use consensus::moment::Moment;
 use consensus::outbox::{Answer, Command, CommandId, Input};
 
 use super::agent::Agent;
+use super::cells::Chronicle;
 use super::chance::Chance;
 use super::check::effect::Reach;
 use super::check::evidence::Truth;
@@ -30,6 +32,7 @@ use super::scene::{AppShape, MeshShape};
 use super::transcript::Transcript;
 use super::weather::{Climate, Rates};
 use super::world::World;
+pub use aim::Aim;
 pub use errand::Errand;
 pub use trade::Trade;
 
@@ -99,6 +102,10 @@ pub struct Simulation {
     pub rates: Rates,
     /// Which faults strike.
     pub climate: Climate,
+    /// An interruption that is waited for.
+    pub aim: Option<Aim>,
+    /// Who was interrupted in what.
+    pub chronicle: Chronicle,
     /// Every credential that an agent may hold.
     pub credentials: Vec<CredentialId>,
     /// All that is random from here on.
@@ -146,6 +153,8 @@ impl Simulation {
             apps: apps.iter().map(|app| (app.name.clone(), Trade::new(app))).collect(),
             rates: Rates::default(),
             climate: Climate::default(),
+            aim: None,
+            chronicle: Chronicle::default(),
             credentials,
             chance,
             transcript: Transcript::new(kept),

@@ -11,6 +11,7 @@ use consensus::model::{AppId, ProbePolicy};
 use consensus::moment::Moment;
 use consensus::outbox::Answer;
 
+use super::cells::Cell;
 use super::chance::Chance;
 use super::check::Violation;
 use super::check::outcome;
@@ -29,6 +30,8 @@ pub struct Verdict {
     pub violations: Vec<Violation>,
     /// What happened how often.
     pub tally: BTreeMap<&'static str, u64>,
+    /// Which crash cells it went through.
+    pub cells: BTreeSet<Cell>,
     /// How much time passed in the run.
     pub simulated: Duration,
     /// What was said, if it was kept.
@@ -52,11 +55,13 @@ pub fn run(seed: u64, mutant: Option<Mutant>, kept: bool) -> Verdict {
     let apps = draw_apps(&mut chance);
     let mut simulation = Simulation::new(&mesh, &apps, chance.bits(), kept);
     live(&mut simulation, &apps, &mut chance);
+    let cells = simulation.chronicle.cells(&simulation.registers);
     let Simulation { violations, tally, now, transcript, .. } = simulation;
     Verdict {
         seed,
         violations,
         tally,
+        cells,
         simulated: now.since(Moment::ZERO),
         lines: transcript.lines().to_vec(),
     }

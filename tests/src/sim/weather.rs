@@ -22,7 +22,7 @@ use consensus::model::AppId;
 
 use super::chance::Chance;
 use super::network::Place;
-use super::simulation::{Event, Simulation};
+use super::simulation::{Aim, Event, Simulation};
 pub use rates::{Moments, Rates};
 
 /// Something that strikes now and then.
@@ -103,6 +103,7 @@ impl Simulation {
     pub fn unleash(&mut self) {
         self.rates = Rates::draw(&mut self.chance);
         self.climate = Climate::draw(&mut self.chance);
+        self.aim = self.chance.happens(0.5).then(|| Aim::draw(&mut self.chance));
         for trade in self.apps.values_mut() {
             trade.stubborn = self.chance.happens(0.3);
         }

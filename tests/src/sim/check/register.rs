@@ -78,6 +78,22 @@ impl Registers {
         self.chosen.get(app).into_iter().flat_map(BTreeMap::values)
     }
 
+    /// How many voters hold what was proposed at a ballot.
+    pub fn held_by(&self, app: &AppId, ballot: Ballot) -> usize {
+        self.holders.get(&(app.clone(), ballot)).map_or(0, BTreeSet::len)
+    }
+
+    /// Does a majority?
+    pub fn is_chosen(&self, app: &AppId, ballot: Ballot) -> bool {
+        self.chosen.get(app).is_some_and(|chosen| chosen.contains_key(&ballot))
+    }
+
+    /// What was proposed at a ballot.
+    pub fn proposed(&self, app: &AppId, ballot: Ballot) -> Option<Arc<AppState>> {
+        let hash = self.ballots.get(&(app.clone(), ballot))?;
+        Some(self.values.get(hash)?.1.clone())
+    }
+
     /// S2: one ballot carries at most one value, ever. Called for every proposal that leaves and every record of one.
     pub fn on_value(
         &mut self,

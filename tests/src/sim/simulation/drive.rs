@@ -57,6 +57,7 @@ impl Simulation {
 
     /// Kills an agent: what it had not made durable is gone.
     pub fn crash(&mut self, place: Place) {
+        self.interrupted(place);
         let agent = &mut self.agents[place];
         if agent.node.take().is_none() {
             return;
@@ -76,6 +77,8 @@ impl Simulation {
         if !agent.answers() {
             return;
         }
+        self.interrupted(place);
+        let agent = &mut self.agents[place];
         agent.stopped = true;
         let id = agent.id.clone();
         self.transcript.say(self.now, Some(&id), || "is stopped".into());
@@ -89,6 +92,8 @@ impl Simulation {
         if !agent.answers() {
             return;
         }
+        self.interrupted(place);
+        let agent = &mut self.agents[place];
         (agent.stopped, agent.busy) = (true, true);
         let id = agent.id.clone();
         self.transcript.say(self.now, Some(&id), || "has too much to do".into());
@@ -247,6 +252,7 @@ impl Simulation {
             (Entry::Accepted { register: RegisterId::App(app), accepted }, Some(acceptor)) => {
                 let value = (&app, accepted.ballot, &accepted.value);
                 let links = self.registers.on_accepted(self.now, acceptor, value, &mut found);
+                self.aim_at_accepted(&app, accepted.ballot);
                 for link in links {
                     let voters = self.agents[place].config.voters.clone();
                     register::follows(&link, &mut found);
@@ -257,6 +263,7 @@ impl Simulation {
             }
             (Entry::Chosen { register: RegisterId::App(app), accepted }, _) => {
                 self.registers.on_learned(&app, accepted.ballot, &accepted.value, &mut found);
+                self.aim_at_learned(place, &app, accepted.ballot);
             }
             _ => {}
         }
@@ -264,6 +271,9 @@ impl Simulation {
     }
 
     fn check_message(&mut self, place: Place, message: &Message) {
+        if let Message::Chosen { register: RegisterId::App(app), accepted } = message {
+            self.aim_at_learned(place, app, accepted.ballot);
+        }
         let Message::Ballot(ballot) = message else { return };
         let mut found: Found = Vec::new();
         let agent = &self.agents[place];
@@ -274,6 +284,9 @@ impl Simulation {
             self.registers.on_value(app, ballot.ballot, value, &mut found);
         }
         self.report(found);
+        if let RegisterId::App(app) = &ballot.register {
+            self.aim_at_message(place, app, ballot);
+        }
     }
 
     fn look(&mut self, place: Place, look: Look) {
