@@ -12,6 +12,8 @@ pub mod store;
 
 pub mod run;
 
+mod records;
+
 pub mod actors;
 pub mod authority;
 pub mod mesh;

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use consensus::model::{CredentialId, Fault, FaultKind, Observation, Outcome, Phases, TargetId};
+use consensus::model::{CredentialId, Fault, FaultKind, Observation, Outcome, Phases, Watched};
 use consensus::moment::Moment;
 use consensus::outbox::{Input, Look, Subject};
 use probe::{Login, Means, Sighted};
@@ -72,7 +72,7 @@ impl Probes {
     /// Takes a look in a task of its own; returns at once. Must be called inside a Tokio runtime.
     pub fn perform(&self, look: Look) {
         let began = clock::now();
-        let target = look.target.clone();
+        let watched = look.watched.clone();
         let task = match (self.means_for(&look), self.flight.clone().try_acquire_owned()) {
             (Err(fault), _) => Err(fault),
             (_, Err(_)) => Err(local("too many looks in flight: lengthen `interval`")),
@@ -84,7 +84,7 @@ impl Probes {
                 Ok(task) => task.await,
                 Err(fault) => nothing(fault, Duration::ZERO),
             };
-            let observation = observation(target, began, clock::now(), sighted);
+            let observation = observation(watched, began, clock::now(), sighted);
             // Nobody listens any more once the loop has ended.
             let _ = inputs.send(Input::Observation(observation)).await;
         });
@@ -128,7 +128,7 @@ async fn contain(limit: Duration, look: impl Future<Output = Sighted> + Send + '
     }
 }
 
-fn observation(target: TargetId, began: Moment, ended: Moment, sighted: Sighted) -> Observation {
+fn observation(watched: Watched, began: Moment, ended: Moment, sighted: Sighted) -> Observation {
     let Sighted { phases, outcome, took } = sighted;
     let outcome = match outcome {
         Outcome::Failed(_) if ended.since(began) > took + GRACE + SLEEP => {
@@ -136,7 +136,7 @@ fn observation(target: TargetId, began: Moment, ended: Moment, sighted: Sighted)
         }
         outcome => outcome,
     };
-    Observation { target, began, took, phases, outcome }
+    Observation { watched, began, took, phases, outcome }
 }
 
 fn nothing(fault: Fault, took: Duration) -> Sighted {
@@ -151,7 +151,7 @@ fn local(text: &str) -> Fault {
 mod tests {
     use std::net::SocketAddr;
 
-    use consensus::model::{Database, Endpoint, Engine, Expect, Scheme};
+    use consensus::model::{Database, Endpoint, Engine, Expect, Scheme, TargetId};
     use tokio::net::TcpListener;
 
     use super::*;
@@ -166,6 +166,10 @@ mod tests {
         }
     }
 
+    fn watched() -> Watched {
+        Watched::Target(target())
+    }
+
     fn port_look(at: SocketAddr, limit: Duration) -> Look {
         let endpoint = Endpoint {
             name: target().name,
@@ -177,7 +181,7 @@ mod tests {
             expect: Expect::default(),
             authority: None,
         };
-        Look { target: target(), subject: Subject::Endpoint(Arc::new(endpoint)), limit }
+        Look { watched: watched(), subject: Subject::Endpoint(Arc::new(endpoint)), limit }
     }
 
     fn database_look(credential: &str) -> Look {
@@ -188,7 +192,7 @@ mod tests {
             port: 1,
             credential: credential.parse().expect("a name"),
         };
-        Look { target: target(), subject: Subject::Database(Arc::new(database)), limit: LIMIT }
+        Look { watched: watched(), subject: Subject::Database(Arc::new(database)), limit: LIMIT }
     }
 
     fn probes(flight: usize, credentials: &Credentials) -> (Probes, mpsc::Receiver<Input>) {
@@ -223,7 +227,7 @@ mod tests {
         let mut kinds = Vec::new();
         for _ in 0..5 {
             let observation = next(&mut receiver).await;
-            assert_eq!(observation.target, target());
+            assert_eq!(observation.watched, watched());
             assert!(observation.began <= clock::now());
             kinds.push(fault(&observation).kind);
         }
@@ -278,9 +282,9 @@ mod tests {
             outcome: Outcome::Failed(Fault::new(FaultKind::Timeout, "no end")),
             took: Duration::from_secs(4),
         };
-        let soon = observation(target(), began, began + Duration::from_secs(4), failed());
+        let soon = observation(watched(), began, began + Duration::from_secs(4), failed());
         assert!(matches!(soon.outcome, Outcome::Failed(_)));
-        let late = observation(target(), began, began + Duration::from_secs(60), failed());
+        let late = observation(watched(), began, began + Duration::from_secs(60), failed());
         assert!(matches!(late.outcome, Outcome::Invalid(_)));
     }
 }

@@ -31,7 +31,7 @@ mod quarantine;
 
 use folder::{failed, give_up_reserve, keep_aside, lock, make_folder, make_reserve, sync_folder};
 
-pub use folder::kept_aside;
+pub use folder::{Looks, looks};
 pub use key::{draw, evidence_key};
 pub use quarantine::Quarantine;
 
@@ -98,6 +98,14 @@ pub enum StoreError {
         folder: PathBuf,
         /// Whose it is.
         birth: Birth,
+    },
+    /// There is nothing to be had from it.
+    #[error("cannot use the store in `{}`: {why}", folder.display())]
+    Unfit {
+        /// The folder.
+        folder: PathBuf,
+        /// Why not.
+        why: String,
     },
     /// The system gives no randomness.
     #[error("the system gives no random numbers")]
@@ -185,24 +193,6 @@ impl Store {
         Ok((Self { folder, _lock: lock, log, saved, next, bytes, compact_beyond, broken }, opened))
     }
 
-    /// Takes this store out of the vote for good: the next start finds a fresh one in its place.
-    ///
-    /// # Errors
-    /// If the file system refuses; then the next start finds the old one, and is told once more.
-    pub fn quarantine(self, why: String) -> Result<(), StoreError> {
-        let birth = self.saved.birth.as_ref().expect("a log begins with its birth");
-        let owner = Owner {
-            mesh: birth.mesh,
-            agent: &birth.agent,
-            voter: birth.acceptor.is_some(),
-            bootstrap: None,
-        };
-        give_up_reserve(&self.folder)?;
-        let why = Some(Quarantine::Told(why));
-        let (saved, _, _) = begin_anew(&self.folder, owner, chosen_of(&self.saved), why)?;
-        write_anew(&self.folder, &saved).map(drop)
-    }
-
     /// Makes these entries durable, in order, with one sync.
     ///
     /// # Errors
@@ -222,7 +212,10 @@ impl Store {
         // Not `write_all`: a short write is an error here, not a reason to try again.
         let written = self.log.write(&bytes).map_err(failed("write", &path))?;
         if written != bytes.len() {
-            let short = format!("wrote {written} of {} bytes", bytes.len());
+            let short = format!(
+                "wrote {written} of {} bytes, the disk is full or a quota is used up",
+                bytes.len()
+            );
             return Err(failed("write", &path)(io::Error::other(short)));
         }
         self.log.sync_data().map_err(failed("sync", &path))?;
@@ -244,6 +237,47 @@ impl Store {
     /// Every later write fails with ENOSPC.
     pub(crate) fn fill_the_disk(&mut self) {
         self.log = OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
+    }
+}
+
+/// The store of an agent that does not run, looked at and left as it is.
+#[derive(Debug)]
+pub struct Stopped {
+    folder: PathBuf,
+    /// Held for its lock.
+    _lock: File,
+    /// What it holds.
+    pub saved: Saved,
+    /// Whose it is.
+    pub birth: Birth,
+}
+
+impl Stopped {
+    /// Looks at a data folder.
+    ///
+    /// # Errors
+    /// If an agent runs on it, or it holds no whole log.
+    pub fn open(folder: &Path) -> Result<Self, StoreError> {
+        let _lock = lock(folder)?;
+        let unfit = |why: String| StoreError::Unfit { folder: folder.to_owned(), why };
+        let saved = match read_log(folder)? {
+            Found::Whole(saved) => saved,
+            Found::Missing => return Err(unfit("there is no log".into())),
+            Found::Damaged(damage) => return Err(unfit(format!("the log is {damage}"))),
+        };
+        let birth = saved.birth.clone().ok_or_else(|| unfit("the log is nobody's".into()))?;
+        Ok(Self { folder: folder.to_owned(), _lock, saved, birth })
+    }
+
+    /// Keeps its log aside, because a new mesh was made of it in the folder `heir`. Says where the log is now.
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub fn retire(self, heir: &Path) -> Result<PathBuf, StoreError> {
+        let kept = keep_aside(&self.folder)?.unwrap_or_else(|| self.folder.join(LOG));
+        let why = Quarantine::Recovered(heir.to_owned());
+        quarantine::write(&self.folder, &why, Some(&kept))?;
+        Ok(kept)
     }
 }
 
@@ -282,6 +316,9 @@ fn key_of(
     saved: &Saved,
     owner: Owner<'_>,
 ) -> Result<Result<BallotStore, Option<Quarantine>>, StoreError> {
+    if let Some(why) = &saved.quarantined {
+        return Ok(Err(Some(Quarantine::Told(why.clone()))));
+    }
     let Some(acceptor) = saved.birth.as_ref().and_then(|birth| birth.acceptor) else {
         return Ok(Err(owner.bootstrap.map(|_| Quarantine::Observers)));
     };
@@ -313,14 +350,15 @@ fn begin_anew(
     Ok((Saved { birth, boot, ..saved }, ballots, why))
 }
 
-/// What a log knows to be chosen, without anything that it promised.
+/// What a log knows to be chosen, and of other stores, without anything that it promised.
 fn chosen_of(saved: &Saved) -> Saved {
     let registers = saved.registers.iter().filter(|(_, register)| register.chosen.is_some());
     let registers = registers.map(|(id, register)| {
         let chosen = register.chosen.clone();
         (id.clone(), SavedRegister { chosen, ..SavedRegister::default() })
     });
-    Saved { boot: saved.boot, registers: registers.collect(), ..Saved::default() }
+    let (registers, sightings) = (registers.collect(), saved.sightings.clone());
+    Saved { boot: saved.boot, registers, sightings, ..Saved::default() }
 }
 
 /// Writes the shortest log that says this, durably, in the place of whatever log there is.

@@ -31,8 +31,18 @@ fn agreed(apps: &[Arc<AppState>]) -> Arc<Agreed> {
     Arc::new(Agreed { apps: apps.to_vec(), confirmed: clock::now() })
 }
 
+fn config(stale_after: Duration) -> DnsConfig {
+    DnsConfig {
+        listen: vec![(Ipv4Addr::LOCALHOST, 0).into()],
+        stale_after,
+        rate_limit: 0,
+        status: true,
+        secondaries: Vec::new(),
+    }
+}
+
 fn serve(stale_after: Duration) -> (Authority, SocketAddr, Sender) {
-    let config = DnsConfig { listen: vec![(Ipv4Addr::LOCALHOST, 0).into()], stale_after };
+    let config = config(stale_after);
     let (sender, receiver) = watch::channel(agreed(&[app(1, "east")]));
     let authority = authority::start(&config, receiver).expect("a free port");
     let address = authority.addresses()[0];
@@ -257,10 +267,7 @@ async fn a_move_is_answered_at_once_and_the_serial_grows() {
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_nobody_confirms_become_servfail_until_somebody_does() {
     // Saved long ago, by an agent that has just been started: answered from its start on.
-    let config = DnsConfig {
-        listen: vec![(Ipv4Addr::LOCALHOST, 0).into()],
-        stale_after: Duration::from_millis(400),
-    };
+    let config = config(Duration::from_millis(400));
     let saved = Agreed { apps: vec![app(1, "east")], confirmed: Moment::ZERO };
     let (sender, receiver) = watch::channel(Arc::new(saved));
     let authority = authority::start(&config, receiver).expect("a free port");
@@ -361,7 +368,7 @@ async fn an_address_that_cannot_be_had_is_named() {
     let (_other, receiver) = watch::channel(agreed(&[]));
     let start = |listen: &str| {
         let listen = vec![listen.parse().expect("an address")];
-        let config = DnsConfig { listen, stale_after: Duration::from_secs(300) };
+        let config = DnsConfig { listen, ..config(Duration::from_secs(300)) };
         authority::start(&config, receiver.clone()).map(|_| ())
     };
     let taken = start(&server.to_string()).expect_err("taken");

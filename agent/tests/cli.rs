@@ -105,6 +105,8 @@ fn without_an_agent_there_is_one_clear_line() {
         &["apply", &shop(), "--yes", "--agent", at],
         &["--agent", at, "switchover", "shop", "--yes"],
         &["failover", "shop", "--yes", "--agent", at],
+        &["--agent", at, "voters", "list"],
+        &["voters", "replace", "a1", "--yes", "--agent", at],
     ] {
         let (code, out, err) = said(words);
         assert_eq!((code, out.as_str()), (1, ""), "{words:?}: {err}");
@@ -136,6 +138,53 @@ fn init_makes_a_mesh_that_validates_and_never_again() {
     assert_eq!(said(&words).0, 0);
     let (code, _, err) = said(&["init", "--out", text(&mesh)]);
     assert!(code == 1 && err.contains("is there already"), "{err}");
+}
+
+#[test]
+fn a_mesh_is_recovered_from_one_stopped_agent() {
+    let (_folder, path) = scratch();
+    let (mesh, new) = (path.join("mesh"), path.join("new"));
+    assert_eq!(said(&["init", "--out", text(&mesh)]).0, 0);
+    let data = mesh.join("a1/data");
+    let agents =
+        ["--agent", "a1,east,voter,127.0.0.1:4790", "--agent", "b1,west,voter,127.0.0.2:4790"];
+    let words = |more: &[&'static str]| -> Vec<String> {
+        let all = ["recover", text(&data), "--out", text(&new)];
+        all.iter().chain(&agents).chain(more).map(ToString::to_string).collect()
+    };
+    let said =
+        |more: &[&'static str]| said(&words(more).iter().map(String::as_str).collect::<Vec<_>>());
+    let (code, _, err) = said(&[]);
+    assert!(code == 2 && err.contains("--unsafe"), "{err}");
+    let (code, _, err) = said(&["--unsafe"]);
+    assert!(code == 2 && err.contains("no terminal to ask on"), "{err}");
+    let (code, out, _) = said(&["--unsafe", "--dry-run"]);
+    assert!(code == 0 && out.contains("at risk") && !new.exists(), "{out}");
+    let (code, _, err) = said(&["--unsafe", "--yes", "--active", "shop=a"]);
+    assert!(code == 2 && err.contains("knows no app `shop`"), "{err}");
+    let (code, out, err) = said(&["--unsafe", "--yes"]);
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(new.join("b1/agent.toml").exists() && new.join("authority.key").exists());
+    assert!(!data.join("log").exists(), "the old log is put away");
+    let (code, _, err) = said(&["--unsafe", "--yes"]);
+    assert!(code == 1 && err.contains("there is no log"), "{err}");
+}
+
+#[test]
+fn the_doctor_says_what_it_could_look_at_and_ends_with_1() {
+    let (_folder, path) = scratch();
+    let mesh = path.join("mesh");
+    assert_eq!(said(&["init", "--out", text(&mesh)]).0, 0);
+    let file = mesh.join("a1/agent.toml");
+    let (code, out, _) = said(&["doctor", "--config", text(&file)]);
+    assert_eq!(code, 1, "{out}");
+    assert!(out.contains("wrong    agent        no agent answers at"), "{out}");
+    assert!(out.contains("fine     certificate  `"), "{out}");
+    let (code, out, _) = said(&["doctor", "--config", text(&file), "--json"]);
+    let found: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!((code, &found["well"]), (1, &serde_json::Value::Bool(false)));
+    let (code, out, _) = said(&["doctor", "--config", text(&path.join("none.toml"))]);
+    assert!(code == 1 && out.contains("none.toml: cannot read"), "{out}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What a node is told once, at its start.
 
-use crate::model::{AcceptorId, AgentId, CredentialId, Region, Voters};
+use crate::model::{AcceptorId, AgentId, CredentialId, Endpoint, Region, Voters};
 #[cfg(feature = "mutants")]
 pub use crate::mutant::Mutant;
 
@@ -22,6 +22,8 @@ pub struct Config {
     pub quarantined: bool,
     /// The credentials it holds, so that steps go to whoever can carry them out.
     pub credentials: Vec<CredentialId>,
+    /// What it watches to know whether it reaches the world at all; none, and it does not ask itself (PROTOCOL.md 0.1 m).
+    pub canaries: Vec<Endpoint>,
     /// One safety rule to break, in test builds.
     #[cfg(feature = "mutants")]
     pub mutant: Option<Mutant>,
@@ -53,6 +55,7 @@ impl Config {
             ballots: None,
             quarantined: false,
             credentials: Vec::new(),
+            canaries: Vec::new(),
             #[cfg(feature = "mutants")]
             mutant: None,
         }

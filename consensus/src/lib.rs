@@ -22,5 +22,6 @@ pub mod evidence;
 pub mod failover;
 pub mod gossip;
 pub mod judge;
+pub mod voters;
 
 pub mod node;

@@ -245,12 +245,23 @@ pub enum Refusal {
     Malformed(String),
     /// The evidence does not show what the value needs.
     Evidence(String),
+    /// Those who only watch, as far as I hear them, speak against it.
+    Contested(String),
     /// My own evidence for this ballot is missing or older than five seconds.
     StaleEvidence,
     /// I see the stack up, just now.
     SeenUp,
     /// The last automatic decision is too recent.
     Cooldown(Duration),
+    /// There were three automatic decisions within a day, and nobody has acknowledged them.
+    Flapping,
+    /// A person asked to leave it alone.
+    Frozen {
+        /// Who.
+        by: String,
+        /// For how long still.
+        left: Duration,
+    },
     /// Two values at one ballot: a bug, and an alarm (rule R2).
     TwoValues,
     /// I follow another set of voters.
@@ -264,21 +275,29 @@ impl fmt::Display for Refusal {
         match self {
             Self::Malformed(why) => write!(f, "not a successor: {why}"),
             Self::Evidence(why) => write!(f, "evidence: {why}"),
+            Self::Contested(why) => write!(f, "by those who watch: {why}"),
             Self::StaleEvidence => f.write_str("own evidence missing or older than 5 s"),
             Self::SeenUp => f.write_str("seen up just now"),
-            // In minutes: whoever says it again when it changes should not do so every second.
-            Self::Cooldown(left) if left.as_secs() < 60 => {
-                f.write_str("cooling down for less than a minute more")
-            }
-            Self::Cooldown(left) => {
-                write!(f, "cooling down for {} min more", left.as_secs().div_ceil(60))
-            }
+            Self::Cooldown(left) => write!(f, "cooling down for {} more", roughly(*left)),
+            Self::Flapping => f.write_str(
+                "held as flapping after three failovers within a day, until `quorate ack`",
+            ),
+            Self::Frozen { by, left } => write!(f, "frozen by {by} for {} more", roughly(*left)),
             Self::TwoValues => f.write_str("two values at one ballot"),
             Self::Voters(version) => write!(f, "voters are at version {version}"),
             Self::Young(left) => {
                 write!(f, "both sets of voters stay for {} s more", left.as_secs() + 1)
             }
         }
+    }
+}
+
+/// In minutes, or hours: whoever says it again when it changes should not do so every second.
+fn roughly(left: Duration) -> String {
+    match left.as_secs() {
+        0..60 => "less than a minute".into(),
+        seconds @ 60..7_200 => format!("{} min", seconds.div_ceil(60)),
+        seconds => format!("{} h", seconds.div_ceil(3_600)),
     }
 }
 

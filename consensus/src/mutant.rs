@@ -28,26 +28,78 @@ mutants! {
     SentBeforeSaved,
     /// What a quorum's newest report says is taken for chosen, though it may not be (rule R7).
     ReadNewest,
+    /// A write tried twice takes effect twice: its own operation is not recognised (rule R6).
+    DuplicateOperation,
+    /// A value is derived from what the proposer knows, not from what the promises report, and accepted (0.1 d).
+    UnlinkedValue,
+    /// A process goes on after a failed sync as if it had worked (A.6).
+    SyncFailureIgnored,
 
     // Who votes (A.4).
+    /// The old set of voters is left before every register is carried over.
+    NoSweep,
+    /// Registers are carried over by a majority of the old set alone.
+    SweepWithOldQuorum,
+    /// An acceptor answers whatever voters the asker goes by.
+    VotersUnfenced,
+    /// One set of voters follows another at once.
+    DirectChange,
+    /// While two sets are in force, only the new one is counted.
+    OnlyNewMajority,
+    /// A store that is a copy from before goes on as if it were not.
+    RollbackUnnoticed,
     /// A store that lost its disk goes on under its old id (rule R8).
     Amnesia,
 
     // Evidence and the rule (B.2 to B.5).
     /// Evidence is checked for the decision, not again before the point of no return (rule 2).
     EvidenceOnce,
+    /// What only evidence allows is completed without, as if it were known to be chosen (0.1 e).
+    CompletedUnseen,
     /// A majority of those who answered decides (rule 9).
     MajorityOfReporting,
     /// One region is enough.
     OneRegion,
+    /// One success does not take the vote away (rule 8).
+    SuccessDoesNotClear,
+    /// Votes though it hears no majority of voters (S1).
+    VotesWhileIsolated,
+    /// Votes though its canaries do not answer (S2).
+    CanariesIgnored,
+    /// Votes though most of what it watches failed at once (S3).
+    MassFailureVotes,
+    /// What voters in doubt of themselves say counts as well (invariant S15).
+    AbstainersCount,
+    /// A crowd of observers that reach a stack does not stand in the way (B.5).
+    ContestIgnored,
+    /// A replica that still streams does not veto (B.5).
+    VetoIgnored,
+    /// A guard that says its database is well does not veto (B.5).
+    GuardVetoIgnored,
+    /// A stack is moved to whether it is fit or not (B.5).
+    UnfitStandby,
+    /// A stack is moved to that no more of the world reaches than the active one (B.5).
+    WorseStandby,
+    /// Votes on what it believed before it was stopped (S4).
+    PauseForgotten,
 
     // Leases (C.1, C.2).
 
     // The outside (D).
     /// Whoever can compare a token does not (rule 11).
     TokenIgnored,
+    /// DNS is moved without comparing its marker (rule 11).
+    BlindPublish,
+    /// A fence is taken back under its own token (rule 10).
+    SameTokenAbort,
     /// An executor acts on a claim it confirmed long ago (rule E1).
     StaleClaim,
 
     // Damping (E).
+    /// The mesh acts again before its last decision has cooled down.
+    CooldownIgnored,
+    /// After a restart nothing is known to have been done lately.
+    CooldownForgottenAtRestart,
+    /// A freeze holds nobody back.
+    FreezeIgnored,
 }

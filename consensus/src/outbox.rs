@@ -14,7 +14,7 @@ use crate::message::{Message, Refusal};
 use crate::model::{
     Abstention, Action, AgentId, AppId, Ballot, Database, DecisionKind, Definition, Endpoint,
     Epoch, Health, Observation, Phase, Quarantined, Report, StackId, TargetId, Token, Verdict,
-    VotersChange,
+    VotersChange, Watched,
 };
 use crate::moment::Moment;
 use crate::saved::Entry;
@@ -52,7 +52,7 @@ pub enum Output {
     Save(Entry),
     /// Say this to an agent; it may be lost.
     Send(AgentId, Message),
-    /// Look at a target.
+    /// Look at a target, or at a canary.
     Probe(Look),
     /// Carry out an action.
     Act(Action),
@@ -71,7 +71,7 @@ pub enum Output {
 #[derive(Clone, Debug)]
 pub struct Look {
     /// At what.
-    pub target: TargetId,
+    pub watched: Watched,
     /// How.
     pub subject: Subject,
     /// How long it may take.
@@ -329,11 +329,25 @@ impl fmt::Display for Note {
 #[derive(Debug, Default)]
 pub struct Outbox {
     queue: VecDeque<Output>,
+    changes: u64,
 }
 
 impl Outbox {
+    /// The queue of an agent whose store has made so many durable changes.
+    pub fn new(changes: u64) -> Self {
+        Self { queue: VecDeque::new(), changes }
+    }
+
+    /// How many durable changes the store will have made, once everything queued is done: what may be told behind it.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
     /// Puts one thing behind the others.
     pub fn push(&mut self, output: Output) {
+        if let Output::Save(entry) = &output {
+            self.changes += u64::from(entry.counts());
+        }
         self.queue.push_back(output);
     }
 
@@ -350,7 +364,9 @@ impl Outbox {
     /// Puts a save behind what rests on it: what a mutant does.
     #[cfg(feature = "mutants")]
     pub fn queue_save(&mut self, entry: Option<Entry>) {
-        self.queue.extend(entry.map(Output::Save));
+        if let Some(entry) = entry {
+            self.push(Output::Save(entry));
+        }
     }
 
     /// Takes the first thing to do.

@@ -8,12 +8,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::codec;
 use crate::message::Accepted;
-use crate::model::{AcceptorId, AgentId, Ballot, MeshId, Quarantined, RegisterId};
+use crate::model::{
+    AcceptorId, AgentId, AppId, Ballot, Epoch, MeshId, OperationId, Quarantined, RegisterId,
+    TargetId,
+};
 
 /// The most bytes one record may have.
 pub const RECORD_LIMIT: usize = codec::LIMIT;
@@ -67,20 +71,36 @@ pub enum Entry {
     },
     /// This store must not vote again.
     Quarantined(Quarantined),
+    /// A target was reached from here: there is a way to it, as long as it is at this address.
+    Reached {
+        /// The target.
+        target: TargetId,
+        /// Where it is: host and port.
+        at: (String, u16),
+    },
+    /// How long ago, by its own clocks, this agent learned of what damps an app; written once a minute.
+    Aged {
+        /// The app.
+        app: AppId,
+        /// How long ago.
+        ages: SavedAges,
+    },
+}
+
+/// How long ago an agent learned of what damps an app, as it was last written down.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SavedAges {
+    /// Of every automatic decision that the app remembers.
+    pub epochs: BTreeMap<Epoch, Duration>,
+    /// Of its freeze, told apart by the write that put it on.
+    pub freeze: Option<(OperationId, Duration)>,
 }
 
 impl Entry {
-    /// Does it count as a change of what the store promised? What it only remembers of others, or of how much it counted,
-    /// does not: else two idle stores would make each other count for ever.
-    fn counts(&self) -> bool {
-        match self {
-            Self::Started { .. }
-            | Self::Promised { .. }
-            | Self::Accepted { .. }
-            | Self::Chosen { .. }
-            | Self::Quarantined(_) => true,
-            Self::Born(_) | Self::Counted { .. } | Self::Sighted { .. } => false,
-        }
+    /// Does it count as a change of what the store gave its word for? What it only knows does not: it is learned again, and
+    /// learning it again must not hide that promises are missing.
+    pub(crate) fn counts(&self) -> bool {
+        matches!(self, Self::Started { .. } | Self::Promised { .. } | Self::Accepted { .. })
     }
 }
 
@@ -115,12 +135,16 @@ pub struct Saved {
     pub boot: u64,
     /// The registers.
     pub registers: BTreeMap<RegisterId, SavedRegister>,
+    /// The ages of what damps every app.
+    pub ages: BTreeMap<AppId, SavedAges>,
     /// How many durable changes this store ever made: a copy from before holds fewer than others have heard of.
     pub changes: u64,
     /// The most changes that were heard of other stores.
     pub sightings: BTreeMap<AcceptorId, u64>,
     /// Why it must not vote again, if it must not.
     pub quarantined: Option<Quarantined>,
+    /// Where targets were when they were reached.
+    pub reached: BTreeMap<TargetId, (String, u16)>,
 }
 
 impl Saved {
@@ -141,6 +165,12 @@ impl Saved {
             }
             Entry::Chosen { register, accepted } => {
                 self.registers.entry(register).or_default().chosen = Some(accepted);
+            }
+            Entry::Reached { target, at } => {
+                self.reached.insert(target, at);
+            }
+            Entry::Aged { app, ages } => {
+                self.ages.insert(app, ages);
             }
             Entry::Counted { changes } => self.changes = changes,
             Entry::Sighted { acceptor, changes } => {
@@ -166,6 +196,14 @@ impl Saved {
             let promised = Entry::Promised { register: register.clone(), ballot: saved.promised };
             accepted.into_iter().chain(chosen).chain([promised])
         });
+        let reached = self
+            .reached
+            .iter()
+            .map(|(target, at)| Entry::Reached { target: target.clone(), at: at.clone() });
+        let aged = self
+            .ages
+            .iter()
+            .map(|(app, ages)| Entry::Aged { app: app.clone(), ages: ages.clone() });
         let sightings = self
             .sightings
             .iter()
@@ -175,7 +213,9 @@ impl Saved {
         born.into_iter()
             .chain([Entry::Started { boot: self.boot }])
             .chain(registers)
+            .chain(aged)
             .chain(sightings)
+            .chain(reached)
             .chain(self.quarantined.clone().map(Entry::Quarantined))
             .chain(last)
     }
@@ -281,7 +321,8 @@ mod tests {
     use crate::message::Value;
 
     fn log() -> (Vec<u8>, Saved) {
-        let register = RegisterId::App("shop".parse().expect("a name"));
+        let app: AppId = "shop".parse().expect("a name");
+        let register = RegisterId::App(app.clone());
         let accepted =
             Accepted { ballot: Ballot { round: 3, instance: 9 }, value: Value::new(vec![1, 2, 3]) };
         let entries = [
@@ -297,6 +338,13 @@ mod tests {
             },
             Entry::Accepted { register: register.clone(), accepted: accepted.clone() },
             Entry::Chosen { register, accepted },
+            Entry::Aged {
+                app,
+                ages: SavedAges {
+                    epochs: BTreeMap::from([(Epoch(2), Duration::from_secs(60))]),
+                    freeze: None,
+                },
+            },
             Entry::Sighted { acceptor: AcceptorId(8), changes: 77 },
             Entry::Quarantined(Quarantined::Retired { version: 5 }),
         ];
@@ -314,7 +362,7 @@ mod tests {
         let (bytes, saved) = log();
         let replayed = replay(&bytes).expect("undamaged");
         assert_eq!((&replayed.saved, replayed.whole), (&saved, bytes.len()));
-        assert_eq!(saved.changes, 5, "neither birth nor sighting is a change");
+        assert_eq!(saved.changes, 3, "only what the store gave its word for is a change");
 
         let snapshot: Vec<u8> =
             (0..).zip(saved.entries()).flat_map(|(number, entry)| record(number, &entry)).collect();

@@ -3,6 +3,8 @@
 //! The last line of each is the ratio: below one where Quorate needs less. Results that are worth keeping go to
 //! RESULTS.md by hand, with the machine they were taken on.
 
+mod dns;
+mod dns_peers;
 mod failover;
 mod idle;
 mod sentinel;
@@ -15,14 +17,17 @@ fn main() -> ExitCode {
     let words: Vec<_> = std::env::args().skip(1).collect();
     let words: Vec<_> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
+        ["dns"] => dns::run(),
+        // One of the servers that it measures.
+        ["serve", "dns", port] => dns::serve(port.parse().expect("a port")),
         ["failover"] => failover::run(),
         ["idle"] => idle::run(),
-        // Each of these runs in a world of its own, started by the two above.
+        // Each of these runs in a world of its own, started by one of the two above.
         ["within", "sentinel"] => within("sentinel", sentinel::world),
         ["within", "idle"] => within("idle", idle::world),
         ["within", profile] => within(profile, |lab| failover::world(lab, profile)),
         _ => {
-            eprintln!("bench: expected `failover` or `idle`");
+            eprintln!("bench: expected `dns`, `failover` or `idle`");
             return ExitCode::from(2);
         }
     }

@@ -37,13 +37,11 @@ restart all
 until shop settled within 90s
 state
 ----
-  125.896 a2    learns shop epoch 2 promoting at 17.1d6d: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
-  125.909 *     promote with 2.1.3 of a2: promoted to timeline 2
-  125.977 a3    learns shop epoch 2 promoting at 18.93c0: failover, active east, carried out by a3 (database of east down for 3 of 5 voters in 2 regions) (and a1 a4 a2 a5)
-  126.011 *     promote with 2.1.3 of a3: was promoted already
-  126.104 a3    learns shop epoch 2 publishing at 20.93c0: failover, active west, carried out by a3 (database of east down for 3 of 5 voters in 2 regions) (and a1 a4 a2 a5)
-  126.129 *     publish with 2.1.4 of a3: names west
-  126.221 a3    learns shop epoch 2 verifying at 21.93c0: failover, active west, carried out by a3 (database of east down for 3 of 5 voters in 2 regions) (and a1 a4 a2 a5)
+  126.294 a3    learns shop epoch 2 promoting at 19.93c0: failover, active east, carried out by a3 (database of east down for 3 of 5 voters in 2 regions) (and a1 a4 a2 a5)
+  126.335 *     promote with 2.1.3 of a3: promoted to timeline 2
+  126.442 a3    learns shop epoch 2 publishing at 20.93c0: failover, active west, carried out by a3 (database of east down for 3 of 5 voters in 2 regions) (and a1 a4 a2 a5)
+  126.499 *     publish with 2.1.4 of a3: names west
+  126.581 a3    learns shop epoch 2 verifying at 21.93c0: failover, active west, carried out by a3 (database of east down for 3 of 5 voters in 2 regions) (and a1 a4 a2 a5)
   153.288 a3    learns shop epoch 2 idle at 22.93c0: failover, active west (database of east down for 3 of 5 voters in 2 regions) (and a1 a4 a2 a5)
 shop: epoch 2 failover idle, active west
   192.0.2.53:53: shop.example.com is 198.51.100.2, change 2

@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The stages of the core: below `node`, above everything they exchange, and never one another.
-const STAGES: [&str; 7] =
-    ["judge", "gossip", "evidence", "ballot", "lease", "failover", "readiness"];
+const STAGES: [&str; 8] =
+    ["judge", "gossip", "evidence", "ballot", "voters", "lease", "failover", "readiness"];
 
 /// What `consensus` may not name: every clock, socket, file, thread, logger, and anything in an order that differs from
 /// run to run.

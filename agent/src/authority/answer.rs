@@ -1,11 +1,12 @@
-//! Turns one question into its answer.
+//! Turns a name and a type into what is to be said: the meaning of the zones.
 //!
-//! Pure. Follows aliases within our zones, says what is not there with the start of authority (RFC 2308), and never
-//! answers for a name that is not ours. Knows nothing of transports, sizes or how fresh the zones are.
+//! Pure. Follows aliases within our zones, expands wildcards (RFC 4592), says what is not there with the start of
+//! authority (RFC 2308), and never answers for a name that is not ours. It is asked once for every name and type when
+//! [`super::table`] is built, not once a query. Knows nothing of packets, sizes or how fresh the zones are.
 
-use hickory_proto::op::{LowerQuery, ResponseCode};
+use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::rdata::HINFO;
-use hickory_proto::rr::{DNSClass, LowerName, Name, RData, Record, RecordType};
+use hickory_proto::rr::{LowerName, Name, RData, Record, RecordType};
 
 use super::zones::{Zone, Zones};
 
@@ -26,7 +27,7 @@ pub(super) struct Answer {
 
 impl Answer {
     /// Nothing but a code.
-    pub(super) fn bare(code: ResponseCode) -> Self {
+    fn bare(code: ResponseCode) -> Self {
         let none = Vec::new;
         Self {
             code,
@@ -45,34 +46,25 @@ impl Answer {
     }
 }
 
-/// The answer to a question of an ordinary query.
-pub(super) fn answer(zones: &Zones, query: &LowerQuery) -> Answer {
-    let Some(mut zone) = zones.zone_of(query.name()) else {
+/// The answer to a question of class IN.
+pub(super) fn answer(zones: &Zones, asked: &Name, kind: RecordType) -> Answer {
+    let mut name = LowerName::new(asked);
+    let Some(mut zone) = zones.zone_of(&name) else {
         return Answer::bare(ResponseCode::Refused);
     };
-    match (query.query_class(), query.query_type()) {
-        (DNSClass::IN, RecordType::AXFR | RecordType::IXFR) => {
-            return Answer::bare(ResponseCode::Refused);
-        }
-        (DNSClass::IN, _) => {}
-        _ => return Answer::bare(ResponseCode::Refused),
-    }
-
     let mut answer = Answer { authoritative: true, ..Answer::bare(ResponseCode::NoError) };
-    let mut name = query.name().clone();
-    // As it was asked for: resolvers that randomise the case compare it (draft-vixie-dnsext-dns0x20).
-    let mut spelt = query.original().name().clone();
+    let mut spelt = asked.clone();
     for _ in 0..=HOPS {
-        let Some(sets) = zone.sets(&name) else {
+        let Some(sets) = zone.matching(&name) else {
             return answer.negative(ResponseCode::NXDomain, zone);
         };
-        if let Some(records) = sets.get(&query.query_type()) {
+        if let Some(records) = sets.get(&kind) {
             answer.answers.extend(records.iter().map(|record| respelt(record, &spelt)));
             answer.additionals = glue(zones, records);
             return answer;
         }
         match sets.get(&RecordType::CNAME).and_then(|records| records.first()) {
-            None if query.query_type() == RecordType::ANY && !sets.is_empty() => {
+            None if kind == RecordType::ANY && !sets.is_empty() => {
                 answer.answers.push(any(&spelt));
                 return answer;
             }
@@ -80,7 +72,7 @@ pub(super) fn answer(zones: &Zones, query: &LowerQuery) -> Answer {
             Some(alias) => {
                 answer.answers.push(respelt(alias, &spelt));
                 let RData::CNAME(target) = &alias.data else { return answer };
-                if query.query_type() == RecordType::ANY {
+                if kind == RecordType::ANY {
                     return answer;
                 }
                 spelt = target.0.clone();
@@ -94,6 +86,26 @@ pub(super) fn answer(zones: &Zones, query: &LowerQuery) -> Answer {
     }
     // A loop: what was followed is true, and no resolver goes round for ever.
     answer
+}
+
+/// The types that a name holds, or that the end of its aliases does.
+pub(super) fn kinds(zones: &Zones, asked: &Name) -> Vec<RecordType> {
+    let mut name = LowerName::new(asked);
+    let mut kinds = Vec::new();
+    for _ in 0..=HOPS {
+        let Some(sets) = zones.zone_of(&name).and_then(|zone| zone.matching(&name)) else { break };
+        for kind in sets.keys() {
+            if !kinds.contains(kind) {
+                kinds.push(*kind);
+            }
+        }
+        let alias = sets.get(&RecordType::CNAME).and_then(|records| records.first());
+        match alias.map(|alias| &alias.data) {
+            Some(RData::CNAME(target)) => name = LowerName::new(&target.0),
+            _ => break,
+        }
+    }
+    kinds
 }
 
 fn respelt(record: &Record, name: &Name) -> Record {
@@ -112,11 +124,18 @@ fn any(name: &Name) -> Record {
 fn glue(zones: &Zones, records: &[Record]) -> Vec<Record> {
     let mut found = Vec::new();
     for record in records {
-        let RData::NS(server) = &record.data else { continue };
-        let name = LowerName::new(&server.0);
-        let Some(sets) = zones.zone_of(&name).and_then(|zone| zone.sets(&name)) else { continue };
+        let server = match &record.data {
+            RData::NS(server) => &server.0,
+            RData::SRV(service) => &service.target,
+            _ => continue,
+        };
+        let name = LowerName::new(server);
+        let Some(sets) = zones.zone_of(&name).and_then(|zone| zone.matching(&name)) else {
+            continue;
+        };
         for kind in [RecordType::A, RecordType::AAAA] {
-            found.extend(sets.get(&kind).into_iter().flatten().cloned());
+            let addresses = sets.get(&kind).into_iter().flatten();
+            found.extend(addresses.map(|record| respelt(record, server)));
         }
     }
     found

@@ -1,19 +1,40 @@
 //! Counts what was answered, by code and by transport, for the metrics.
+//!
+//! Each socket's thread counts for itself, so that no two write to the same place; reading adds them up.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hickory_proto::op::ResponseCode;
+/// What an answer says of itself (its response code).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Code {
+    NoError,
+    FormErr,
+    ServFail,
+    NxDomain,
+    NotImp,
+    Refused,
+    BadVers,
+}
 
-/// The codes we ever answer with, by the names the metrics use.
-const CODES: [(ResponseCode, &str); 7] = [
-    (ResponseCode::NoError, "noerror"),
-    (ResponseCode::FormErr, "formerr"),
-    (ResponseCode::ServFail, "servfail"),
-    (ResponseCode::NXDomain, "nxdomain"),
-    (ResponseCode::NotImp, "notimp"),
-    (ResponseCode::Refused, "refused"),
-    (ResponseCode::BADVERS, "badvers"),
-];
+/// By the names that metrics use, in the order of [`Code`].
+const CODES: [&str; 7] =
+    ["noerror", "formerr", "servfail", "nxdomain", "notimp", "refused", "badvers"];
+
+impl Code {
+    /// The number on the wire; what is above the header's four bits stands in OPT.
+    pub(super) fn wire(self) -> u16 {
+        match self {
+            Self::NoError => 0,
+            Self::FormErr => 1,
+            Self::ServFail => 2,
+            Self::NxDomain => 3,
+            Self::NotImp => 4,
+            Self::Refused => 5,
+            Self::BadVers => 16,
+        }
+    }
+}
 
 /// How a query came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,50 +56,94 @@ impl Transport {
 }
 
 /// How many answers of each sort were given since the start.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Counters {
-    answers: [[AtomicU64; CODES.len()]; 2],
+    tallies: Vec<Arc<Tally>>,
+}
+
+/// One thread's counts; alone in its cache lines.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(super) struct Tally {
+    transport: Transport,
+    answers: [AtomicU64; CODES.len()],
     truncated: AtomicU64,
-    dropped: [AtomicU64; 2],
+    dropped: AtomicU64,
+    limited: AtomicU64,
     turned_away: AtomicU64,
 }
 
 impl Counters {
+    pub(super) fn new(tallies: Vec<Arc<Tally>>) -> Self {
+        Self { tallies }
+    }
+
     /// Answers by transport and code, every pair, also those still at zero.
     pub fn answers(&self) -> impl Iterator<Item = (Transport, &'static str, u64)> + '_ {
         [Transport::Udp, Transport::Tcp].into_iter().flat_map(move |transport| {
-            let row = CODES.iter().zip(&self.answers[transport as usize]);
-            row.map(move |((_, code), count)| (transport, *code, count.load(Ordering::Relaxed)))
+            let codes = CODES.into_iter().enumerate();
+            codes.map(move |(place, code)| {
+                let count = self.sum(Some(transport), |tally| &tally.answers[place]);
+                (transport, code, count)
+            })
         })
     }
 
     /// Answers that did not fit a datagram.
     pub fn truncated(&self) -> u64 {
-        self.truncated.load(Ordering::Relaxed)
+        self.sum(None, |tally| &tally.truncated)
     }
 
     /// Packets that were no query at all, or whose answer could not be sent.
     pub fn dropped(&self, transport: Transport) -> u64 {
-        self.dropped[transport as usize].load(Ordering::Relaxed)
+        self.sum(Some(transport), |tally| &tally.dropped)
+    }
+
+    /// Answers that a network asked for too often: dropped, or sent empty and marked as truncated.
+    pub fn limited(&self) -> u64 {
+        self.sum(None, |tally| &tally.limited)
     }
 
     /// Connections refused because there were too many.
     pub fn turned_away(&self) -> u64 {
-        self.turned_away.load(Ordering::Relaxed)
+        self.sum(None, |tally| &tally.turned_away)
     }
 
-    pub(super) fn answered(&self, transport: Transport, code: ResponseCode) {
-        let place = CODES.iter().position(|(known, _)| *known == code);
-        let place = place.expect("we answer with known codes only");
-        self.answers[transport as usize][place].fetch_add(1, Ordering::Relaxed);
+    fn sum(&self, transport: Option<Transport>, which: impl Fn(&Tally) -> &AtomicU64) -> u64 {
+        let tallies = self.tallies.iter();
+        tallies
+            .filter(|tally| transport.is_none_or(|transport| tally.transport == transport))
+            .map(|tally| which(tally).load(Ordering::Relaxed))
+            .sum()
+    }
+}
+
+impl Tally {
+    pub(super) fn new(transport: Transport) -> Self {
+        Self {
+            transport,
+            answers: Default::default(),
+            truncated: AtomicU64::default(),
+            dropped: AtomicU64::default(),
+            limited: AtomicU64::default(),
+            turned_away: AtomicU64::default(),
+        }
+    }
+
+    pub(super) fn answer(&self, code: Code) {
+        self.answers[code as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn cut(&self) {
         self.truncated.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn drop_one(&self, transport: Transport) {
-        self.dropped[transport as usize].fetch_add(1, Ordering::Relaxed);
+    pub(super) fn limit(&self) {
+        self.limited.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn drop_one(&self) {
+        self.dropped.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn turn_away(&self) {

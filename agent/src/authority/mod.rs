@@ -5,28 +5,49 @@
 //! (PRODUCT.md section 3, promise 6). Decides nothing: the answer *is* the decision.
 
 mod answer;
+mod body;
+mod connections;
+mod cookie;
 mod counters;
-mod packet;
-mod server;
+mod datagrams;
+mod desk;
+mod journal;
+mod limit;
+mod notify;
+mod query;
+mod table;
+#[cfg(test)]
+mod tests;
+mod transfer;
+mod tsig;
 mod zones;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use consensus::moment::Moment;
-use socket2::{Domain, Protocol, Socket, Type};
+use hickory_proto::rr::TSigner;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use thiserror::Error;
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 use tracing::{info, warn};
 
+use self::cookie::Baker;
+use self::counters::Tally;
 pub use self::counters::{Counters, Transport};
-use self::zones::Zones;
+use self::desk::Desk;
+use self::journal::Journal;
+use self::limit::Limits;
+use self::query::Query;
+use self::table::Table;
+use self::zones::{Status, Zones};
 use crate::clock;
 use crate::config::DnsConfig;
 use crate::run::Agreed;
@@ -35,12 +56,18 @@ use crate::run::Agreed;
 const BACKLOG: i32 = 128;
 /// For port 0, UDP's port is drawn first; the same one may be taken on TCP.
 const DRAWS: usize = 16;
+/// More sockets for one address gain nothing that was measured.
+const SOCKETS: usize = 4;
+/// What a socket holds while its thread is busy, in bytes: some thousand queries, where the system allows it.
+const QUEUE: usize = 4 * 1024 * 1024;
 
 /// A running DNS server; it ends when this is dropped.
-#[derive(Debug)]
 pub struct Authority {
     addresses: Vec<SocketAddr>,
     shared: Arc<Shared>,
+    counters: Counters,
+    sockets: Vec<Arc<UdpSocket>>,
+    threads: Vec<JoinHandle<()>>,
     _tasks: JoinSet<()>,
 }
 
@@ -52,7 +79,20 @@ impl Authority {
 
     /// What it has answered so far.
     pub fn counters(&self) -> &Counters {
-        &self.shared.counters
+        &self.counters
+    }
+}
+
+impl Drop for Authority {
+    fn drop(&mut self) {
+        self.shared.stopped.store(true, Ordering::Relaxed);
+        for socket in &self.sockets {
+            // It is not connected, says the system, and wakes whoever waits for a packet all the same.
+            let _ = SockRef::from(&**socket).shutdown(Shutdown::Read);
+        }
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
     }
 }
 
@@ -106,21 +146,67 @@ pub enum StartError {
 }
 
 /// What all sockets answer from.
-#[derive(Debug)]
 struct Shared {
-    zones: ArcSwap<Zones>,
+    table: ArcSwap<Table>,
     /// When a majority last confirmed the agreed state: microseconds, as in [`Moment`].
     confirmed: AtomicU64,
     stale_after: Duration,
-    counters: Counters,
+    stopped: AtomicBool,
+    /// Cookies are made with secrets drawn from this.
+    master: [u8; 32],
+    limits: Option<Arc<Limits>>,
+    /// Of all connections.
+    tcp: Arc<Tally>,
+    /// Who may have whole zones.
+    keys: Vec<TSigner>,
+    /// What they are given; empty where nobody may.
+    journal: watch::Sender<Arc<Journal>>,
+    status: Status,
 }
 
 impl Shared {
-    /// Has nobody confirmed the agreed state for too long?
-    fn stale(&self) -> bool {
-        let confirmed = Moment::from_micros(self.confirmed.load(Ordering::Relaxed));
-        self.stale_after < clock::now().since(confirmed)
+    fn stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
     }
+
+    fn desk(&self, tally: Arc<Tally>, transport: Transport) -> Desk {
+        let baker = Baker::new(self.master, wall());
+        Desk::new(self.table.load_full(), baker, self.limits.clone(), (tally, transport))
+    }
+
+    /// The messages that answer what takes more than a look; over a connection.
+    fn respond(&self, packet: &[u8], query: &Query<'_>) -> Vec<Vec<u8>> {
+        let journal = self.journal.borrow().clone();
+        let now = clock::wall_ms() / 1000;
+        let (messages, code) = transfer::respond((&self.keys, &journal), packet, query, now);
+        self.tcp.answer(code);
+        messages
+    }
+
+    /// Serves these zones from now on.
+    fn publish(&self, zones: Zones) {
+        self.table.store(Arc::new(Table::new(&zones)));
+        if !self.keys.is_empty() {
+            self.journal.send_modify(|journal| *journal = Arc::new(journal.advance(zones)));
+        }
+    }
+
+    /// Brings what a thread looks up once a batch up to date.
+    fn refresh(&self, desk: &mut Desk) {
+        let table = self.table.load();
+        if !Arc::ptr_eq(&table, &desk.table) {
+            desk.table = table.clone();
+        }
+        let confirmed = Moment::from_micros(self.confirmed.load(Ordering::Relaxed));
+        desk.now = clock::now();
+        desk.stale = self.stale_after < desk.now.since(confirmed);
+        desk.baker.tell(wall());
+    }
+}
+
+/// The wall clock's seconds, as many as fit: cookies count in them (RFC 9018 section 4.3).
+fn wall() -> u32 {
+    (clock::wall_ms() / 1000) as u32
 }
 
 /// Binds every address and answers from now on; within a tokio runtime.
@@ -132,28 +218,59 @@ pub fn start(
 ) -> Result<Authority, StartError> {
     let started = clock::now();
     let first = agreed.borrow_and_update().clone();
+    let tcp = Arc::new(Tally::new(Transport::Tcp));
+    let status = if config.status { Status::Told } else { Status::Untold };
+    let zones = Zones::new(&first.apps, status);
+    let table = Table::new(&zones);
+    let journal = if config.secondaries.is_empty() { Zones::default() } else { zones };
     let shared = Arc::new(Shared {
-        zones: ArcSwap::from_pointee(Zones::new(&first.apps)),
+        table: ArcSwap::from_pointee(table),
         confirmed: AtomicU64::new(first.confirmed.max(started).as_micros()),
         stale_after: config.stale_after,
-        counters: Counters::default(),
+        stopped: AtomicBool::new(false),
+        master: rand::random(),
+        limits: Limits::new(config.rate_limit).map(Arc::new),
+        tcp: tcp.clone(),
+        keys: config.secondaries.iter().map(|secondary| secondary.key.clone()).collect(),
+        journal: watch::Sender::new(Arc::new(Journal::new(journal))),
+        status,
     });
-    say(&shared.zones.load());
+    say(&shared.table.load().notes);
 
-    let mut tasks = JoinSet::new();
-    let mut addresses = Vec::new();
+    let mut authority = Authority {
+        addresses: Vec::new(),
+        shared: shared.clone(),
+        counters: Counters::new(Vec::new()),
+        sockets: Vec::new(),
+        threads: Vec::new(),
+        _tasks: JoinSet::new(),
+    };
+    let mut tallies = vec![tcp];
     for &address in &config.listen {
         if address.ip().is_unspecified() {
             warn!(%address, "answers may leave from another address than was asked; list each one");
         }
-        let (udp, tcp, bound) = bind(address)?;
-        tasks.spawn(server::serve_udp(udp, shared.clone()));
-        tasks.spawn(server::serve_tcp(tcp, shared.clone()));
+        let (sockets, listener, bound) = bind(address)?;
+        for socket in sockets {
+            let (socket, tally) = (Arc::new(socket), Arc::new(Tally::new(Transport::Udp)));
+            authority.sockets.push(socket.clone());
+            tallies.push(tally.clone());
+            let (desk, shared) = (shared.desk(tally, Transport::Udp), shared.clone());
+            let thread = std::thread::Builder::new().name("dns".to_owned());
+            let thread = thread.spawn(move || datagrams::serve(&socket, bound, desk, &shared));
+            authority.threads.push(thread.map_err(|source| refusal(bound, "udp", source))?);
+        }
+        authority._tasks.spawn(connections::serve(listener, shared.clone()));
         info!(address = %bound, "answers DNS");
-        addresses.push(bound);
+        authority.addresses.push(bound);
     }
-    tasks.spawn(follow(agreed, first, started, shared.clone()));
-    Ok(Authority { addresses, shared, _tasks: tasks })
+    authority.counters = Counters::new(tallies);
+    for secondary in &config.secondaries {
+        let journal = shared.journal.subscribe();
+        authority._tasks.spawn(notify::tell(secondary.address, secondary.key.clone(), journal));
+    }
+    authority._tasks.spawn(follow(agreed, first, started, shared));
+    Ok(authority)
 }
 
 /// Puts every change of the agreed state in place, until there are no more.
@@ -168,49 +285,88 @@ async fn follow(
         let same = latest.apps.len() == served.apps.len()
             && latest.apps.iter().zip(&served.apps).all(|(a, b)| Arc::ptr_eq(a, b));
         if !same {
-            let zones = Zones::new(&latest.apps);
-            if zones.notes != shared.zones.load().notes {
-                say(&zones);
+            let (apps, shared) = (latest.apps.clone(), shared.clone());
+            let notes = shared.table.load().notes.clone();
+            // Thousands of records take milliseconds, in which this thread has other work.
+            let publishing = spawn_blocking(move || {
+                let zones = Zones::new(&apps, shared.status);
+                if zones.notes != notes {
+                    say(&zones.notes);
+                }
+                shared.publish(zones);
+            });
+            if publishing.await.is_err() {
+                return;
             }
-            shared.zones.store(Arc::new(zones));
         }
         shared.confirmed.store(latest.confirmed.max(started).as_micros(), Ordering::Relaxed);
         served = latest;
     }
 }
 
-fn say(zones: &Zones) {
-    for note in &zones.notes {
+fn say(notes: &[String]) {
+    for note in notes {
         warn!("DNS: {note}");
     }
 }
 
-fn bind(address: SocketAddr) -> Result<(UdpSocket, TcpListener, SocketAddr), StartError> {
+/// Every UDP socket and the TCP listener of one address.
+fn bind(address: SocketAddr) -> Result<(Vec<UdpSocket>, TcpListener, SocketAddr), StartError> {
     let mut draws = DRAWS;
     loop {
-        let udp = socket(address, Type::DGRAM).and_then(|udp| UdpSocket::from_std(udp.into()));
-        let udp = udp.map_err(|source| refusal(address, "udp", source))?;
-        let bound = udp.local_addr().map_err(|source| refusal(address, "udp", source))?;
-        let tcp = socket(bound, Type::STREAM).and_then(|tcp| TcpListener::from_std(tcp.into()));
-        match tcp {
-            Ok(tcp) => return Ok((udp, tcp, bound)),
-            Err(_) if address.port() == 0 && 1 < draws => draws -= 1,
+        let first = socket(address, Type::DGRAM, Sharing::Alone);
+        let first = first.map_err(|source| refusal(address, "udp", source))?;
+        let bound = first.local_addr().map(|bound| bound.as_socket());
+        let bound = bound.map_err(|source| refusal(address, "udp", source))?.unwrap_or(address);
+        let listener = socket(bound, Type::STREAM, Sharing::Alone)
+            .and_then(|listener| TcpListener::from_std(listener.into()));
+        let listener = match listener {
+            Ok(listener) => listener,
+            Err(_) if address.port() == 0 && 1 < draws => {
+                draws -= 1;
+                continue;
+            }
             Err(source) => return Err(refusal(bound, "tcp", source)),
+        };
+        let mut sockets = vec![first.into()];
+        let sharing = |source| refusal(bound, "udp", source);
+        // Only now, so that the first one has found out whether another process holds the port.
+        SockRef::from(&sockets[0]).set_reuse_port(true).map_err(sharing)?;
+        let count = std::thread::available_parallelism().map_or(1, usize::from).min(SOCKETS);
+        while sockets.len() < count {
+            let next = socket(bound, Type::DGRAM, Sharing::Port).map_err(sharing)?;
+            sockets.push(next.into());
         }
+        return Ok((sockets, listener, bound));
     }
 }
 
-fn socket(address: SocketAddr, kind: Type) -> io::Result<Socket> {
+/// Who else may hold a socket's port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sharing {
+    Alone,
+    /// Others of ours: the kernel deals packets out among them.
+    Port,
+}
+
+fn socket(address: SocketAddr, kind: Type, sharing: Sharing) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), kind, None::<Protocol>)?;
     // Both families may be listed with the same port.
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
-    // Only for connections: a restart must not wait for those of the process before.
-    if kind == Type::STREAM {
-        socket.set_reuse_address(true)?;
+    match kind {
+        Type::STREAM => {
+            // Only for connections: a restart must not wait for those of the process before.
+            socket.set_reuse_address(true)?;
+            socket.set_nonblocking(true)?;
+        }
+        _ => {
+            socket.set_reuse_port(sharing == Sharing::Port)?;
+            // As much as the system allows.
+            let _ = socket.set_recv_buffer_size(QUEUE);
+        }
     }
-    socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     if kind == Type::STREAM {
         socket.listen(BACKLOG)?;

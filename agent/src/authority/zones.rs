@@ -4,20 +4,23 @@
 //! claim the same, the first by name keeps it and a note says so. Knows nothing of queries, sockets or time.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use consensus::model::{
     AppState, Driver, RecordData, RecordKind, RecordSet, Zone as ZoneDefinition,
 };
-use hickory_proto::rr::rdata::{A, AAAA, CNAME, NS, SOA, TXT};
+use hickory_proto::rr::rdata::{NS, SOA};
 use hickory_proto::rr::{LowerName, Name, RData, Record, RecordType};
+
+use crate::records::{absolute, rdata, record_type};
 
 /// How long a resolver may remember that something is not there, in seconds (PROTOCOL.md D.3: at most 60).
 const NEGATIVE_TTL: u32 = 60;
 /// How long the apex's own records may be cached, in seconds: they change with the definition only.
 const APEX_TTL: u32 = 300;
-/// What a secondary is told, in seconds (refresh, retry, expire): there are none yet; RIPE-203 with a quicker pace.
+/// How long what `_status` tells may be cached, in seconds.
+const STATUS_TTL: u32 = 5;
+/// What a secondary is told, in seconds (refresh, retry, expire): RIPE-203 with a quicker pace.
 const SECONDARY: (i32, i32, i32) = (300, 60, 604_800);
 
 /// Every zone, ready to be answered from.
@@ -36,12 +39,22 @@ pub(super) struct Zone {
     /// The start of authority, for the authority section of negative answers.
     pub(super) soa: Record,
     /// Every name that exists, also those that hold nothing but names below them.
-    names: HashMap<LowerName, BTreeMap<RecordType, Vec<Record>>>,
+    names: HashMap<LowerName, Sets>,
 }
+
+/// Does `_status.<app>` in each zone of an app tell what is decided?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Status {
+    Told,
+    Untold,
+}
+
+/// What a name holds, by type.
+pub(super) type Sets = BTreeMap<RecordType, Vec<Record>>;
 
 impl Zones {
     /// The zones of these apps.
-    pub(super) fn new(apps: &[Arc<AppState>]) -> Self {
+    pub(super) fn new(apps: &[Arc<AppState>], status: Status) -> Self {
         let mut apps: Vec<_> = apps.iter().collect();
         apps.sort_by(|a, b| a.definition.name.cmp(&b.definition.name));
         let serial = apps.iter().map(|app| stamp(app)).fold(0, u64::wrapping_add) as u32;
@@ -55,6 +68,11 @@ impl Zones {
         for app in &apps {
             for (name, set) in built_in(app) {
                 zones.add_set(app, name, &set);
+            }
+            if status == Status::Told {
+                for (name, set) in status_of(app) {
+                    zones.add_set(app, &name, &set);
+                }
             }
         }
         zones
@@ -74,9 +92,21 @@ impl Zones {
         }
     }
 
+    /// Every zone, in the order of their apexes.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Zone> {
+        let mut zones: Vec<_> = self.by_apex.iter().collect();
+        zones.sort_by_key(|(apex, _)| *apex);
+        zones.into_iter().map(|(_, zone)| zone)
+    }
+
+    /// The zone of this very apex.
+    pub(super) fn zone_at(&self, apex: &LowerName) -> Option<&Zone> {
+        self.by_apex.get(apex)
+    }
+
     fn add_zone(&mut self, app: &AppState, defined: &ZoneDefinition, serial: u32) {
         let app = &app.definition.name;
-        let Some(apex) = parse(&defined.name) else {
+        let Some(apex) = absolute(&defined.name) else {
             return self.notes.push(format!("zone `{}` of {app} is no name", defined.name));
         };
         match self.by_apex.get(&LowerName::new(&apex)) {
@@ -97,7 +127,7 @@ impl Zones {
 
     fn add_set(&mut self, app: &AppState, name: &str, set: &RecordSet) {
         let app = &app.definition.name;
-        let Some(owner) = parse(name) else {
+        let Some(owner) = absolute(name) else {
             return self.notes.push(format!("record `{name}` of {app} is no name"));
         };
         let apex = self.zone_of(&LowerName::new(&owner)).map(|zone| LowerName::new(&zone.soa.name));
@@ -125,7 +155,8 @@ impl Zones {
 
 impl Zone {
     fn new(apex: &Name, defined: &ZoneDefinition, serial: u32) -> Option<Self> {
-        let servers: Vec<_> = defined.ns.iter().map(|name| parse(name)).collect::<Option<_>>()?;
+        let servers: Vec<_> =
+            defined.ns.iter().map(|name| absolute(name)).collect::<Option<_>>()?;
         let (refresh, retry, expire) = SECONDARY;
         let start = SOA::new(
             servers.first()?.clone(),
@@ -145,9 +176,33 @@ impl Zone {
         Some(zone)
     }
 
-    /// What a name holds, by type; `None` if there is no such name.
-    pub(super) fn sets(&self, name: &LowerName) -> Option<&BTreeMap<RecordType, Vec<Record>>> {
-        self.names.get(name)
+    /// Every name that exists and what it holds, by type.
+    pub(super) fn names(&self) -> impl Iterator<Item = (&LowerName, &Sets)> {
+        self.names.iter()
+    }
+
+    /// Is it one of the zone's own servers?
+    pub(super) fn is_server(&self, name: &LowerName) -> bool {
+        let servers = self.names.get(&LowerName::new(&self.soa.name));
+        let mut servers = servers.and_then(|sets| sets.get(&RecordType::NS)).into_iter().flatten();
+        servers.any(|record| matches!(&record.data, RData::NS(server) if LowerName::new(&server.0) == *name))
+    }
+
+    /// What is said for a name: what it holds itself, or what the wildcard below the closest name that exists does
+    /// (RFC 4592 section 3.3.1).
+    pub(super) fn matching(&self, name: &LowerName) -> Option<&Sets> {
+        if let Some(sets) = self.names.get(name) {
+            return Some(sets);
+        }
+        let mut above = name.base_name();
+        while !self.names.contains_key(&above) {
+            if above.is_root() {
+                return None;
+            }
+            above = above.base_name();
+        }
+        let wildcard = Name::from_labels([b"*".as_slice()]).ok()?.append_domain(&above).ok()?;
+        self.names.get(&LowerName::new(&wildcard))
     }
 
     /// Does the name hold this type already, or one that cannot stand beside it (RFC 1034 section 3.6.2)?
@@ -155,9 +210,7 @@ impl Zone {
         let Some(sets) = self.names.get(name) else { return false };
         match kind {
             RecordKind::Cname => !sets.is_empty(),
-            RecordKind::A | RecordKind::Aaaa | RecordKind::Txt => {
-                sets.contains_key(&record_type(kind)) || sets.contains_key(&RecordType::CNAME)
-            }
+            kind => sets.contains_key(&record_type(kind)) || sets.contains_key(&RecordType::CNAME),
         }
     }
 
@@ -189,39 +242,30 @@ fn built_in(app: &AppState) -> impl Iterator<Item = (&str, RecordSet)> {
     })
 }
 
-fn parse(name: &str) -> Option<Name> {
-    Name::from_ascii(format!("{}.", name.trim_end_matches('.')))
-        .ok()
-        .map(|name| name.to_lowercase())
+/// What is decided about the app, in a text that grows old with the serial.
+fn status_of(app: &AppState) -> impl Iterator<Item = (String, RecordSet)> {
+    let name = &app.definition.name;
+    let text = format!(
+        "app={name} active={} epoch={} since={}",
+        app.active,
+        app.epoch.0,
+        app.decision.wall_ms / 1000
+    );
+    app.definition.zones.iter().map(move |zone| {
+        let data = vec![RecordData::Text(text.clone())];
+        (
+            format!("_status.{name}.{}", zone.name),
+            RecordSet { kind: RecordKind::Txt, ttl: STATUS_TTL, data },
+        )
+    })
 }
 
 /// A mail address as a name: its first label is all that stands before the `@`, dots and all (RFC 1035 section 8).
 fn mailbox(contact: &str) -> Option<Name> {
     match contact.split_once('@') {
-        Some((user, domain)) => parse(domain)?.prepend_label(user.as_bytes()).ok(),
-        None => parse(contact),
+        Some((user, domain)) => absolute(domain)?.prepend_label(user.as_bytes()).ok(),
+        None => absolute(contact),
     }
-}
-
-fn record_type(kind: RecordKind) -> RecordType {
-    match kind {
-        RecordKind::A => RecordType::A,
-        RecordKind::Aaaa => RecordType::AAAA,
-        RecordKind::Cname => RecordType::CNAME,
-        RecordKind::Txt => RecordType::TXT,
-    }
-}
-
-fn rdata(kind: RecordKind, data: &RecordData) -> Option<RData> {
-    Some(match (kind, data) {
-        (RecordKind::A, RecordData::Address(IpAddr::V4(address))) => RData::A(A(*address)),
-        (RecordKind::Aaaa, RecordData::Address(IpAddr::V6(address))) => RData::AAAA(AAAA(*address)),
-        (RecordKind::Cname, RecordData::Name(name)) => RData::CNAME(CNAME(parse(name)?)),
-        (RecordKind::Txt, RecordData::Text(text)) if text.len() <= 255 => {
-            RData::TXT(TXT::new(vec![text.clone()]))
-        }
-        _ => return None,
-    })
 }
 
 #[cfg(test)]
@@ -229,8 +273,8 @@ mod tests {
     use std::time::Duration;
 
     use consensus::model::{
-        DataPolicy, Decision, DecisionKind, Definition, Epoch, Fencing, Mode, Phase, ProbePolicy,
-        Record as RecordDefinition, StackId,
+        Damping, DataPolicy, Decision, DecisionKind, Definition, Epoch, Fencing, Mode, Phase,
+        ProbePolicy, Record as RecordDefinition, StackId,
     };
 
     use super::*;
@@ -293,7 +337,8 @@ mod tests {
             second: None,
         };
         AppState {
-            automatic: Epoch(0),
+            damping: Damping::default(),
+            freeze: None,
             definition: Arc::new(definition),
             revision: 1,
             epoch: Epoch(1),
@@ -307,8 +352,8 @@ mod tests {
     }
 
     fn holds(zones: &Zones, name: &str, kind: RecordType) -> Vec<String> {
-        let name = LowerName::new(&parse(name).expect("a name"));
-        let sets = zones.zone_of(&name).and_then(|zone| zone.sets(&name));
+        let name = LowerName::new(&absolute(name).expect("a name"));
+        let sets = zones.zone_of(&name).and_then(|zone| zone.matching(&name));
         let records = sets.and_then(|sets| sets.get(&kind));
         records.into_iter().flatten().map(|record| record.data.to_string()).collect()
     }
@@ -328,7 +373,7 @@ mod tests {
                 record("bad.shop.example", RecordKind::Aaaa, address(5)),
             ],
         );
-        let zones = Zones::new(&[Arc::new(second), Arc::new(first)]);
+        let zones = Zones::new(&[Arc::new(second), Arc::new(first)], Status::Untold);
         assert_eq!(holds(&zones, www, RecordType::A), ["192.0.2.1"]);
         assert_eq!(holds(&zones, "till.shop.example", RecordType::A), ["192.0.2.3"]);
         assert_eq!(holds(&zones, "shop.example", RecordType::NS), ["ns1.example.net."]);

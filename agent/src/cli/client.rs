@@ -154,7 +154,7 @@ impl Client {
     /// # Errors
     /// As [`Client::get`], and if the answer is not of the type.
     pub async fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        let (at, status, body) = self.ask(Method::GET, path, "", Bytes::new()).await?;
+        let (at, status, body) = self.ask(LIMIT, Method::GET, path, "", Bytes::new()).await?;
         match status.is_success() {
             true => serde_json::from_slice(&body).map_err(|error| ClientError::Stranger {
                 place: at.to_string(),
@@ -174,7 +174,22 @@ impl Client {
         content_type: &str,
         body: impl Into<Bytes>,
     ) -> Result<(u16, Value), ClientError> {
-        let (at, status, body) = self.ask(Method::POST, path, content_type, body.into()).await?;
+        self.post_within(LIMIT, path, content_type, body).await
+    }
+
+    /// The same for what takes its time.
+    ///
+    /// # Errors
+    /// As [`Client::post`].
+    pub async fn post_within(
+        &self,
+        limit: Duration,
+        path: &str,
+        content_type: &str,
+        body: impl Into<Bytes>,
+    ) -> Result<(u16, Value), ClientError> {
+        let asked = self.ask(limit, Method::POST, path, content_type, body.into());
+        let (at, status, body) = asked.await?;
         match serde_json::from_slice(&body) {
             Ok(answer) => Ok((status.as_u16(), answer)),
             Err(error) => {
@@ -186,6 +201,7 @@ impl Client {
     /// Asks at the first place where somebody is; the error is the first place's.
     async fn ask(
         &self,
+        limit: Duration,
         method: Method,
         path: &str,
         content_type: &str,
@@ -194,8 +210,8 @@ impl Client {
         let mut first = None;
         for place in &self.places {
             let asking = place.ask(method.clone(), path, content_type, body.clone());
-            let silent = || ClientError::Silent { place: place.to_string(), limit: LIMIT };
-            match tokio::time::timeout(LIMIT, asking).await.unwrap_or_else(|_| Err(silent())) {
+            let silent = || ClientError::Silent { place: place.to_string(), limit };
+            match tokio::time::timeout(limit, asking).await.unwrap_or_else(|_| Err(silent())) {
                 Ok((status, body)) => return Ok((place.clone(), status, body)),
                 // A command goes to nobody else than whom it was meant for.
                 Err(error) if method != Method::GET => return Err(error),

@@ -13,7 +13,8 @@ use serde_json::json;
 
 use super::table::{Ink, Out, Sheet, widest};
 use super::{chain, failed, invalid};
-use spec::Spec;
+pub(super) use folder::{Known, make};
+pub(super) use spec::{Spec, check};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -54,12 +55,12 @@ pub struct Args {
 pub fn run(args: &Args, out: &mut Out<'_>) -> ExitCode {
     let local = args.agents.is_empty();
     let specs = if local { spec::on_this_machine() } else { args.agents.clone() };
-    if let Err(why) = spec::check(&specs) {
+    if let Err(why) = check(&specs) {
         return invalid(why);
     }
     let advice = advice::advice(&specs);
     if !args.dry_run
-        && let Err(error) = folder::make(&args.out, &args.data_dir, &specs)
+        && let Err(error) = make(&args.out, &args.data_dir, &specs, &Known::new())
     {
         return failed(chain(&error));
     }

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use consensus::model::Abstention;
 use consensus::view::{MemberView, View};
 
 use super::client::AgentArgs;
@@ -60,7 +61,12 @@ pub fn sheet(view: &View, colour: bool) -> String {
             member.agent.as_str(),
             widths[1],
         );
-        sheet.cell(Ink::Plain, if member.voter { "voter" } else { "observer" }, 8);
+        let role = match (member.voter, member.abstention) {
+            (true, _) => "voter",
+            (false, Some(Abstention::StandingBy)) => "standby",
+            (false, _) => "observer",
+        };
+        sheet.cell(Ink::Plain, role, 8);
         let (ink, heard) = match (own || member.heard, member.alive, member.silent_ms) {
             (true, ..) if own => (Ink::Good, "itself".into()),
             (true, ..) => (Ink::Good, "yes".into()),
@@ -74,7 +80,7 @@ pub fn sheet(view: &View, colour: bool) -> String {
         sheet.cell(Ink::Plain, &rtt, 8);
         let address = super::table::fit(member.address.as_deref().unwrap_or("-"), 34);
         sheet.put(Ink::Plain, &address).end();
-        if let Some(why) = member.abstention {
+        if let Some(why) = member.abstention.filter(|_| member.voter) {
             sheet.put(Ink::Wary, &format!("  its word does not count: {why}")).end();
         }
     }

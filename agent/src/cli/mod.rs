@@ -9,15 +9,18 @@ pub mod history;
 pub mod members;
 pub mod status;
 pub mod table;
+pub mod voters;
 pub mod watch;
 
 mod agent;
 mod apply;
 mod completion;
+mod doctor;
 mod failover;
 mod init;
 mod man;
 mod plan;
+mod recover;
 mod schema;
 mod switchover;
 mod validate;
@@ -88,6 +91,8 @@ enum Verb {
     Watch(watch::Args),
     /// Show the agents of the mesh
     Members(members::Args),
+    /// Show who votes, and change it
+    Voters(voters::Args),
     /// Show who sees what, what the rule makes of it, and why nothing happens
     Explain(explain::Args),
     /// Show what was decided and done
@@ -96,6 +101,10 @@ enum Verb {
     Switchover(switchover::Args),
     /// Move an app to another stack whatever the voters see
     Failover(failover::Args),
+    /// Check that the mesh would hold and that this host would do its part
+    Doctor(doctor::Args),
+    /// Make a new mesh of what one agent knew, when the majority of the voters is gone for good
+    Recover(recover::Args),
     /// Print a completion script for a shell
     Completion(completion::Args),
     /// Print the manual
@@ -122,10 +131,13 @@ pub fn main() -> ExitCode {
         Verb::Status(args) => wait(status::run(args, out)),
         Verb::Watch(args) => wait(watch::run(args, out)),
         Verb::Members(args) => wait(members::run(args, out)),
+        Verb::Voters(args) => wait(voters::run(args, out)),
         Verb::Explain(args) => wait(explain::run(args, out)),
         Verb::History(args) => wait(history::run(args, out)),
         Verb::Switchover(args) => wait(switchover::run(args, out)),
         Verb::Failover(args) => wait(failover::run(args, out)),
+        Verb::Doctor(args) => wait(doctor::run(args, out)),
+        Verb::Recover(args) => recover::run(args, out),
         Verb::Completion(args) => completion::run(args, out),
         Verb::Man(args) => man::run(args, out),
     }
@@ -140,8 +152,10 @@ impl Verb {
             Self::Status(args) => Some(&mut args.agent),
             Self::Watch(args) => Some(&mut args.agent),
             Self::Members(args) => Some(&mut args.agent),
+            Self::Voters(args) => Some(args.agent_args()),
             Self::Explain(args) => Some(&mut args.agent),
             Self::History(args) => Some(&mut args.agent),
+            Self::Doctor(args) => Some(&mut args.agent),
             Self::Switchover(args) => Some(&mut args.moving.agent),
             Self::Failover(args) => Some(&mut args.moving.agent),
             Self::Demo(_)
@@ -149,6 +163,7 @@ impl Verb {
             | Self::Agent(_)
             | Self::Validate(_)
             | Self::Schema(_)
+            | Self::Recover(_)
             | Self::Completion(_)
             | Self::Man(_) => None,
         }

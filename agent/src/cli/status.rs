@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use consensus::model::{Health, Mode, Phase, Verdict};
+use consensus::model::{Abstention, Health, Mode, Phase, Verdict};
 use consensus::view::{AppView, BeliefView, MemberView, StackView, TargetView, View};
 use serde_json::Value;
 
@@ -111,6 +111,11 @@ pub fn findings(view: &View) -> Vec<(Grade, String)> {
     if let (true, Some(why)) = (view.voter, view.abstention) {
         found.push((Grade::Warning, format!("{} does not vote: {why}", view.agent)));
     }
+    if !view.voter && view.abstention == Some(Abstention::StandingBy) {
+        let words = format!("{0} stands by: `quorate voters add {0}` lets it vote", view.agent);
+        found.push((Grade::Warning, words));
+    }
+    about_voters(view, &mut found);
     let unheard =
         |member: &&MemberView| member.voter && !member.heard && member.agent != view.agent;
     let lost: Vec<_> = view.members.iter().filter(unheard).collect();
@@ -125,6 +130,19 @@ pub fn findings(view: &View) -> Vec<(Grade, String)> {
     }
     found.sort_by_key(|(grade, _)| std::cmp::Reverse(*grade));
     found
+}
+
+fn about_voters(view: &View, found: &mut Vec<(Grade, String)>) {
+    if let Some(changing) = &view.voters.changing {
+        found.push((Grade::Warning, format!("the voters are being changed: {changing}")));
+    }
+    for voter in view.voters.members.iter().filter(|voter| voter.standby_store.is_some()) {
+        let agent = &voter.agent;
+        let words = format!(
+            "{agent} does not vote: its store was lost; `quorate voters replace {agent}` takes in its fresh one"
+        );
+        found.push((Grade::Warning, words));
+    }
 }
 
 fn about_app(app: &AppView, found: &mut Vec<(Grade, String)>) {
@@ -399,8 +417,9 @@ mod tests {
         let mut view = fixture::view();
         view.apps.remove(1);
         assert_eq!(check(&view).0, Grade::Warning);
-        view.members.pop();
+        view.members.retain(|member| member.heard);
         view.quorum.heard = 5;
+        view.voters.members.pop();
         assert_eq!(
             check(&view),
             (

@@ -35,16 +35,16 @@ impl DnsName {
         match name.split('.').all(label) {
             true => Ok(Self(name)),
             false if name.starts_with("*.") => {
-                Err(Odd::Hint("wildcards are not served".to_owned()))
+                Err(Odd::Hint("only a record's own name may be a wildcard".to_owned()))
             }
             false => Err(Odd::Found),
         }
     }
+}
 
-    /// Is it `zone` itself or below it?
-    pub(crate) fn lies_in(&self, zone: &str) -> bool {
-        self.0.strip_suffix(zone).is_some_and(|left| left.is_empty() || left.ends_with('.'))
-    }
+/// Is the name `zone` itself or below it?
+fn lies_in(name: &str, zone: &str) -> bool {
+    name.strip_suffix(zone).is_some_and(|left| left.is_empty() || left.ends_with('.'))
 }
 
 impl std::fmt::Display for DnsName {
@@ -71,6 +71,37 @@ impl Leaf for DnsName {
 
     fn read(raw: Raw<'_>) -> Result<Self, Odd> {
         Self::parse(text(raw)?)
+    }
+}
+
+/// The name that a record stands at: a DNS name, or `*.` before one (RFC 4592).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct OwnerName(pub String);
+
+impl OwnerName {
+    /// Is it `zone` itself or below it?
+    pub(crate) fn lies_in(&self, zone: &str) -> bool {
+        lies_in(&self.0, zone)
+    }
+}
+
+impl Leaf for OwnerName {
+    fn expected() -> Cow<'static, str> {
+        DnsName::expected()
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "string", "maxLength": DNS_NAME_LIMIT + 1, "pattern": r"^(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?$" })
+    }
+
+    fn read(raw: Raw<'_>) -> Result<Self, Odd> {
+        let typed = text(raw)?;
+        match typed.strip_prefix("*.") {
+            Some(below) if below.len() + 2 <= DNS_NAME_LIMIT => {
+                Ok(Self(format!("*.{}", DnsName::parse(below)?.0)))
+            }
+            _ => Ok(Self(DnsName::parse(typed)?.0)),
+        }
     }
 }
 
@@ -321,7 +352,12 @@ mod tests {
         ] {
             assert!(read::<DnsName>(typed).is_err(), "{typed}");
         }
-        let inside = DnsName("www.example.com".to_owned());
+        let inside: OwnerName = read("WWW.example.com.").expect("a name");
+        assert_eq!(inside.0, "www.example.com");
+        assert_eq!(read::<OwnerName>("*.Example.com").expect("a wildcard").0, "*.example.com");
+        for typed in ["*", "*.", "a.*.example.com", "**.example.com", "*.*.example.com"] {
+            assert!(read::<OwnerName>(typed).is_err(), "{typed}");
+        }
         assert!(inside.lies_in("example.com") && inside.lies_in("www.example.com"));
         assert!(!inside.lies_in("ample.com") && !inside.lies_in("a.www.example.com"));
     }

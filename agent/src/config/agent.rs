@@ -4,18 +4,23 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use consensus::model::CredentialId;
+use consensus::model::{CredentialId, Endpoint, Expect};
 use data_encoding::BASE64;
 
+use super::address::EndpointUrl;
 use super::fault::{Findings, Span, alternatives};
 use super::tree::At;
-use super::typed::agent::{AgentFile, CredentialTable};
-use super::{AgentConfig, Credential, Credentials, DnsConfig, MeshConfig};
+use super::typed::agent::{AgentFile, CredentialTable, DnsTable};
+use super::{AgentConfig, Credential, Credentials, DnsConfig, MeshConfig, Secondary};
 
 /// No password and no key is longer.
 const SECRET_LIMIT: u64 = 64 * 1024;
 /// More seeds than a mesh has agents.
 const SEED_LIMIT: usize = 256;
+/// Each is looked at every two seconds.
+const CANARY_LIMIT: usize = 16;
+/// Of fewer, one that fails by itself says too much.
+const CANARY_LEAST: usize = 3;
 
 /// What the file means; `beside` is the folder that relative paths start from.
 pub(super) fn mean(
@@ -52,6 +57,7 @@ pub(super) fn mean(
         );
         findings.error(&listen.span, text);
     }
+    let credentials = credentials(file, beside, exposed, findings);
     AgentConfig {
         source: file.agent.source.as_ref().map(|source| source.value),
         mesh: MeshConfig {
@@ -65,13 +71,51 @@ pub(super) fn mean(
         },
         status: file.status.listen.as_ref().map(|listen| listen.value),
         socket,
-        dns: dns(file, findings),
-        credentials: credentials(file, beside, exposed, findings),
+        dns: dns(file, &credentials, findings),
+        canaries: canaries(file, findings),
+        credentials,
         data_dir,
     }
 }
 
-fn dns(file: &AgentFile, findings: &mut Findings<'_>) -> Option<DnsConfig> {
+fn canaries(file: &AgentFile, findings: &mut Findings<'_>) -> Vec<Endpoint> {
+    let typed = &file.health.canaries;
+    if typed.len() > CANARY_LIMIT {
+        let text = format!("`canaries`: expected at most {CANARY_LIMIT}, found {}", typed.len());
+        findings.error(&typed[CANARY_LIMIT].span, text);
+    } else if let Some(first) = typed.first().filter(|_| typed.len() < CANARY_LEAST) {
+        let text = format!(
+            "{} is few: with {CANARY_LEAST} or more, in different networks, one may fail without silencing this agent",
+            typed.len()
+        );
+        findings.warn(&first.span, text);
+    }
+    for (at, canary) in typed.iter().enumerate() {
+        let host = &canary.value.at.host;
+        if typed[..at].iter().any(|other| other.value.at.host == *host) {
+            let text =
+                format!("`canaries`: `{host}` is named twice: one failure would count as two");
+            findings.error(&canary.span, text);
+        }
+    }
+    let endpoint = |(number, canary): (usize, &At<EndpointUrl>)| Endpoint {
+        name: format!("canary-{}", number + 1).parse().expect("a name"),
+        scheme: canary.value.scheme,
+        address: canary.value.at.host.clone(),
+        port: canary.value.at.port,
+        path: canary.value.path.clone(),
+        host: None,
+        expect: Expect::default(),
+        authority: None,
+    };
+    typed.iter().enumerate().map(endpoint).collect()
+}
+
+fn dns(
+    file: &AgentFile,
+    credentials: &Credentials,
+    findings: &mut Findings<'_>,
+) -> Option<DnsConfig> {
     let table = file.dns.as_ref()?;
     if table.listen.is_empty() {
         findings.error(&table.at, "`[dns]` lacks `listen`: expected a list of `address:port`");
@@ -87,7 +131,40 @@ fn dns(file: &AgentFile, findings: &mut Findings<'_>) -> Option<DnsConfig> {
         }
     }
     let listen = table.listen.iter().map(|listen| listen.value).collect();
-    Some(DnsConfig { listen, stale_after: table.stale_after.value.0 })
+    Some(DnsConfig {
+        listen,
+        stale_after: table.stale_after.value.0,
+        rate_limit: table.rate_limit.value.0,
+        status: table.status.value,
+        secondaries: secondaries(table, credentials, findings),
+    })
+}
+
+fn secondaries(
+    table: &DnsTable,
+    credentials: &Credentials,
+    findings: &mut Findings<'_>,
+) -> Vec<Secondary> {
+    let mut secondaries = Vec::new();
+    for secondary in &table.secondary {
+        let name = &secondary.credential;
+        match credentials.get(&name.value).map(crate::records::signer) {
+            Some(Ok(key)) => {
+                secondaries.push(Secondary { address: secondary.address.value, key });
+            }
+            Some(Err(why)) => {
+                findings.error(&name.span, format!("credential `{}` {why}", name.value))
+            }
+            None => findings.error(
+                &name.span,
+                format!(
+                    "no credential is named `{0}`: expected a TSIG key in `[credentials.{0}]`",
+                    name.value
+                ),
+            ),
+        }
+    }
+    secondaries
 }
 
 fn credentials(

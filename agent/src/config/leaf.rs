@@ -109,7 +109,10 @@ words! { RecordKind {
     "AAAA" => Self::Aaaa,
     "CNAME" => Self::Cname,
     "TXT" => Self::Txt,
-} later { "SRV" "HTTPS" "SVCB" "MX" => "this version publishes A, AAAA, CNAME and TXT" } }
+    "SRV" => Self::Srv,
+    "CAA" => Self::Caa,
+    "HTTPS" => Self::Https,
+} later { "SVCB" "MX" "NS" => "this version publishes A, AAAA, CNAME, TXT, SRV, CAA and HTTPS" } }
 
 /// How a database is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,6 +7,7 @@
 mod address;
 mod agent;
 mod app;
+mod datum;
 mod fault;
 mod leaf;
 mod records;
@@ -23,7 +24,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use consensus::model::{CredentialId, Definition};
+use consensus::model::{CredentialId, Definition, Endpoint};
+use hickory_proto::rr::TSigner;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -252,6 +254,8 @@ pub struct AgentConfig {
     pub socket: PathBuf,
     /// The built-in DNS server, if it is to run.
     pub dns: Option<DnsConfig>,
+    /// What it looks at to know whether it reaches the world; none, and it does not ask itself.
+    pub canaries: Vec<Endpoint>,
     /// The secrets this agent holds.
     pub credentials: Credentials,
 }
@@ -282,6 +286,26 @@ pub struct DnsConfig {
     pub listen: Vec<SocketAddr>,
     /// Answers older than this, unconfirmed by a majority, become SERVFAIL.
     pub stale_after: Duration,
+    /// How many times a second one network gets the same answer over UDP; 0 is no limit.
+    pub rate_limit: u32,
+    /// Does `_status.<app>` tell which stack is active?
+    pub status: bool,
+    /// Who holds copies of the zones.
+    pub secondaries: Vec<Secondary>,
+}
+
+/// A server of others that holds copies of the zones.
+pub struct Secondary {
+    /// Where it is told of changes.
+    pub address: SocketAddr,
+    /// What it signs its requests with, and we what it is told.
+    pub key: TSigner,
+}
+
+impl std::fmt::Debug for Secondary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Secondary({}, key {})", self.address, self.key.signer_name())
+    }
 }
 
 /// The secrets an agent holds, by the names that app files use.

@@ -1,11 +1,12 @@
 //! Records as meant: for every stack something to answer, in a form that DNS allows.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use consensus::model::{Driver, RECORD_LIMIT, Record, RecordData, RecordKind, Stack, StackId};
 
-use super::address::{DNS_NAME_LIMIT, DnsName};
+use super::address::DNS_NAME_LIMIT;
+use super::datum::datum;
 use super::fault::{Findings, nearest};
 use super::leaf::DriverWord;
 use super::tree::{At, excerpt};
@@ -13,8 +14,6 @@ use super::typed::app::{AppFile, RecordTable};
 
 /// The marker record stands below the name it marks (PROTOCOL.md 0.1 o).
 const MARKER: &str = "_quorate.";
-/// One TXT string (RFC 1035 section 3.3.14).
-const TEXT_LIMIT: usize = 255;
 /// The most values of one record for one stack: with the longest names they still fit one DNS message over TCP.
 const VALUE_LIMIT: usize = 64;
 
@@ -93,7 +92,7 @@ fn mean_driver(file: &AppFile, table: &RecordTable, findings: &mut Findings<'_>)
                     findings.error(&table.name.span, text);
                 }
                 Some(zone)
-                    if zone.name.value == *name && table.r#type.value == RecordKind::Cname =>
+                    if zone.name.value.0 == name.0 && table.r#type.value == RecordKind::Cname =>
                 {
                     let text = format!(
                         "a CNAME cannot stand at the apex of zone `{}`: use A or AAAA",
@@ -121,6 +120,10 @@ fn mean_driver(file: &AppFile, table: &RecordTable, findings: &mut Findings<'_>)
             }
             if let Some(zone) = table.zone.as_ref().filter(|zone| !name.lies_in(&zone.value.0)) {
                 let text = format!("`{}` does not lie in zone `{}`", name.0, zone.value.0);
+                findings.error(&table.name.span, text);
+            }
+            if name.0.starts_with("*.") {
+                let text = "a wildcard is answered by the built-in server only: no marker could stand beside it";
                 findings.error(&table.name.span, text);
             }
             if name.0.len() + MARKER.len() > DNS_NAME_LIMIT {
@@ -193,7 +196,7 @@ fn derived_data(
     let fits = |address: &IpAddr| match kind {
         RecordKind::A => address.is_ipv4(),
         RecordKind::Aaaa => address.is_ipv6(),
-        RecordKind::Cname | RecordKind::Txt => false,
+        _ => false,
     };
     let mut data: Vec<RecordData> = Vec::new();
     for address in stack.endpoints.iter().filter_map(|endpoint| endpoint.address.parse().ok()) {
@@ -211,7 +214,7 @@ fn derived_data(
             RecordKind::Aaaa => {
                 format!("no endpoint of it has an IPv6 address in its URL; give {example}")
             }
-            RecordKind::Cname | RecordKind::Txt => format!("give {example}"),
+            _ => format!("give {example}"),
         };
         findings.error(&table.at, unanswered(table, stack, &why));
     }
@@ -243,22 +246,4 @@ fn typed_data(
         }
     }
     data
-}
-
-fn datum(kind: RecordKind, typed: &str) -> Result<RecordData, String> {
-    match kind {
-        RecordKind::A => typed
-            .parse::<Ipv4Addr>()
-            .map(|address| RecordData::Address(address.into()))
-            .map_err(|_| "an IPv4 address".to_owned()),
-        RecordKind::Aaaa => typed
-            .parse::<Ipv6Addr>()
-            .map(|address| RecordData::Address(address.into()))
-            .map_err(|_| "an IPv6 address".to_owned()),
-        RecordKind::Cname => DnsName::parse(typed)
-            .map(|name| RecordData::Name(name.0))
-            .map_err(|_| "a DNS name".to_owned()),
-        RecordKind::Txt if typed.len() <= TEXT_LIMIT => Ok(RecordData::Text(typed.to_owned())),
-        RecordKind::Txt => Err(format!("a text of at most {TEXT_LIMIT} octets")),
-    }
 }

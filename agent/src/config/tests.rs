@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use consensus::model::{Driver, Fencing, Mode, RecordData, Scheme};
+use consensus::model::{Driver, Fencing, Mode, RecordData, RecordKind, Scheme};
 
 use super::*;
 
@@ -64,8 +64,10 @@ fn the_example_app_file_means_what_it_says() {
     let address = "198.51.100.10".parse().expect("an address");
     assert_eq!(shop.records[0].values[&shop.stacks[0].name], [RecordData::Address(address)]);
     assert_eq!(shop.records[0].ttl, 30);
+    assert_eq!(shop.records[1].name, "*.shop.example.com");
+    assert_eq!(shop.records[1].kind, RecordKind::Https);
     assert!(
-        matches!(&shop.records[1].driver, Driver::Rfc2136 { server, .. } if server == "192.0.2.53:53")
+        matches!(&shop.records[2].driver, Driver::Rfc2136 { server, .. } if server == "192.0.2.53:53")
     );
 }
 
@@ -262,10 +264,25 @@ fn what_is_wrong_with_an_agent_file_is_said_and_no_secret_is() {
             ],
         ),
         (
-            "[health]\ncanaries = []",
+            "[health]\ncanaries = [\"tcp://192.0.2.1:53\", \"https://192.0.2.1\", \"tcp://192.0.2.2\"]",
             &[
-                "f:9:2: `health` is not supported yet: leave it out (an agent judges itself by the other voters it hears)\
-             \n 9 | [health]\n   |  ^^^^^^",
+                "f:10:56: `canaries`: expected `http(s)://host[:port]/path` or `tcp://host:port`, found `tcp://192.0.2.2`; \
+                 the port is missing\n 10 | canaries = [\"tcp://192.0.2.1:53\", \"https://192.0.2.1\", \"tcp://192.0.2.2\"]\
+                 \n    |                                                        ^^^^^^^^^^^^^^^^^",
+            ],
+        ),
+        (
+            "[health]\ncanaries = [\"tcp://192.0.2.1:53\", \"https://192.0.2.1\", \"tcp://192.0.2.2:9\"]",
+            &[
+                "f:10:35: `canaries`: `192.0.2.1` is named twice: one failure would count as two\n 10 | canaries = [\"tcp://192.0.2.1:53\", \"https://192.0.2.1\", \"tcp://192.0.2.2:9\"]\
+                 \n    |                                   ^^^^^^^^^^^^^^^^^^^",
+            ],
+        ),
+        (
+            "[health]\ncanaries = [\"tcp://192.0.2.1:53\"]",
+            &[
+                "f:10:13: warning: 1 is few: with 3 or more, in different networks, one may fail without silencing this agent\
+                 \n 10 | canaries = [\"tcp://192.0.2.1:53\"]\n    |             ^^^^^^^^^^^^^^^^^^^^",
             ],
         ),
     ];
@@ -314,9 +331,9 @@ fn limits_are_kept() {
         said(&" ".repeat(FILE_LIMIT + 1)),
         ["f:1:1: expected at most 65536 bytes, found more"]
     );
-    let text = format!("values = {{ a = [\"{}\"], b = [\"x\"] }}", "y".repeat(256));
+    let text = format!("values = {{ a = [\"{}\"], b = [\"x\"] }}", "y".repeat(2049));
     let text = SMALL.replace("type = \"A\"", &format!("type = \"TXT\"\n{text}"));
-    assert!(said(&text)[0].starts_with("f:20:17: expected a text of at most 255 octets"));
+    assert!(said(&text)[0].starts_with("f:20:17: expected a text of at most 2048 octets"));
 }
 
 #[test]

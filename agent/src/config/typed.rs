@@ -15,7 +15,7 @@ pub(crate) mod app {
     use toml::de::DeValue;
 
     use super::*;
-    use crate::config::address::{Contact, DnsName, EndpointUrl, HostPort};
+    use crate::config::address::{Contact, DnsName, EndpointUrl, HostPort, OwnerName};
     use crate::config::fault::{Findings, Span};
     use crate::config::leaf::{DriverWord, LossBudget, Sight, Text, Time, Whole};
     use crate::config::tree::{At, Field, Named, Raw, Shape, described, prose, table_of, tables};
@@ -143,8 +143,8 @@ pub(crate) mod app {
 
         /// What clients look up.
         pub struct RecordTable = "`[[record]]`" {
-            /// The full name.
-            name: At<DnsName>,
+            /// The full name; `*.` before it answers for every name below that holds nothing itself.
+            name: At<OwnerName>,
             /// The type.
             r#type: At<RecordKind>,
             /// How long it may be cached, in seconds.
@@ -170,9 +170,9 @@ pub(crate) mod agent {
     use toml::de::DeValue;
 
     use super::*;
-    use crate::config::address::{DnsName, HostPort};
+    use crate::config::address::{DnsName, EndpointUrl, HostPort};
     use crate::config::fault::{Findings, Span};
-    use crate::config::leaf::{Algorithm, Secret, Text, Time};
+    use crate::config::leaf::{Algorithm, Secret, Text, Time, Whole};
     use crate::config::tree::{At, Field, Named, Raw, Shape, described, prose, table_of, tables};
 
     tables! {
@@ -187,10 +187,10 @@ pub(crate) mod agent {
             status: StatusTable,
             /// The built-in DNS server; leave it out to run none.
             dns: Option<DnsTable>,
+            /// How this agent judges itself.
+            health: HealthTable,
             /// The secrets this agent holds, by the names that app files use.
             credentials: Named<CredentialId, CredentialTable>,
-        } later {
-                "health" => "leave it out (an agent judges itself by the other voters it hears)",
         }
 
         /// The process.
@@ -233,6 +233,27 @@ pub(crate) mod agent {
             listen: Vec<At<SocketAddr>>,
             /// Answers that no majority has confirmed for this long become SERVFAIL.
             stale_after: At<Time<1_000, { 24 * 60 * 60_000 }>> = "5m",
+            /// How many times a second one network (IPv4 /24, IPv6 /56) gets the same answer over UDP; 0 is no limit.
+            rate_limit: At<Whole<0, 1_000_000>> = 200,
+            /// Does `_status.<app>` in each zone tell which stack is active?
+            status: At<bool> = false,
+            /// Servers of others that hold copies of the zones.
+            secondary: Vec<SecondaryTable>,
+        }
+
+        /// A server that holds copies of the zones.
+        pub struct SecondaryTable = "`[[dns.secondary]]`" {
+            /// Where it is told of changes.
+            address: At<SocketAddr>,
+            /// The name of the TSIG key that it signs its requests with, and we what it is told.
+            credential: At<CredentialId>,
+        }
+
+        /// How this agent judges itself.
+        pub struct HealthTable = "`[health]`" {
+            /// Things of others, in networks of others, that it looks at to know whether it reaches the world at all:
+            /// three or more. While too few of them answer, its word on the apps does not count.
+            canaries: Vec<At<EndpointUrl>>,
         }
 
         /// One secret: a log-in (`user`) or a TSIG key (`name`).

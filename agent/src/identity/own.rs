@@ -194,12 +194,24 @@ fn unfit(path: &Path, source: rustls::Error) -> IdentityError {
     IdentityError::Unfit { path: path.to_owned(), source }
 }
 
-fn within_time(path: &Path, der: &[u8], wall_ms: u64) -> Result<(), IdentityError> {
+/// From when until when the first certificate of a file is valid, in seconds since 1970.
+///
+/// # Errors
+/// If there is none in it.
+pub(crate) fn validity(path: &Path) -> Result<(u64, u64), IdentityError> {
+    let chain = certificates(path)?;
+    limits(path, chain.first().ok_or_else(|| no_certificate(path))?)
+}
+
+fn limits(path: &Path, der: &[u8]) -> Result<(u64, u64), IdentityError> {
     let (_, certificate) = X509Certificate::from_der(der).map_err(|_| no_certificate(path))?;
     let validity = certificate.validity();
-    let now = wall_ms / 1000;
     let seconds = |time: ASN1Time| u64::try_from(time.timestamp()).unwrap_or_default();
-    let (begins, ends) = (seconds(validity.not_before), seconds(validity.not_after));
+    Ok((seconds(validity.not_before), seconds(validity.not_after)))
+}
+
+fn within_time(path: &Path, der: &[u8], wall_ms: u64) -> Result<(), IdentityError> {
+    let (now, (begins, ends)) = (wall_ms / 1000, limits(path, der)?);
     let path = path.to_owned();
     match (begins <= now, now <= ends) {
         (true, true) => Ok(()),

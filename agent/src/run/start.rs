@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use consensus::config::Config;
-use consensus::model::{MeshId, Voter, Voters};
+use consensus::model::{MeshId, Quarantined, Voter, Voters};
 use consensus::node::Node;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
@@ -49,7 +49,7 @@ pub struct Running {
     /// Why it began a fresh store in the place of an earlier one, now or at an earlier start.
     pub quarantine: Option<Quarantine>,
     stop: Option<oneshot::Sender<()>>,
-    turning: JoinHandle<()>,
+    turning: JoinHandle<Option<Quarantined>>,
 }
 
 /// Why an agent does not start.
@@ -151,6 +151,7 @@ pub async fn start(config: &AgentConfig) -> Result<Running, StartError> {
         quarantined: member.voter && !counted,
         ballots: opened.ballots.filter(|_| counted),
         credentials: config.credentials.keys().cloned().collect(),
+        canaries: config.canaries.clone(),
         ..Config::observer(
             member.name.clone(),
             member.region.clone(),
@@ -179,6 +180,7 @@ pub async fn start(config: &AgentConfig) -> Result<Running, StartError> {
         commands: HashMap::new(),
         command: 0,
         watchdog: sd_notify::watchdog_enabled().is_some(),
+        quarantined: None,
     };
     let (stop, stopped) = oneshot::channel();
     let turning = tokio::spawn(turn.run(stopped));
@@ -250,7 +252,10 @@ impl Running {
             _ = interrupt.recv() => {}
             ended = &mut self.turning => {
                 let why = match ended {
-                    Ok(()) => "the loop ended by itself".into(),
+                    Ok(Some(why)) => {
+                        format!("{why}; it ends, and begins a fresh store when it is started again")
+                    }
+                    Ok(None) => "the loop ended by itself".into(),
                     Err(error) => format!("the loop broke: {error}"),
                 };
                 return Err(io::Error::other(why));

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use consensus::model::AgentId;
+use consensus::model::{AgentId, Quarantined};
 use consensus::moment::Moment;
 use consensus::node::Node;
 use consensus::outbox::{Answer, CommandId, Input, Note, Output};
@@ -47,16 +47,18 @@ pub(super) struct Turn {
     pub commands: HashMap<CommandId, oneshot::Sender<Answer>>,
     pub command: u64,
     pub watchdog: bool,
+    /// Why the store must not vote again: its log says so by now, and the next start begins a fresh one.
+    pub quarantined: Option<Quarantined>,
 }
 
 impl Turn {
-    /// Runs until it is told to stop.
-    pub(super) async fn run(mut self, mut stop: oneshot::Receiver<()>) {
+    /// Runs until it is told to stop, or the mesh finds that its store must not vote again: then says why.
+    pub(super) async fn run(mut self, mut stop: oneshot::Receiver<()>) -> Option<Quarantined> {
         self.perform_all().await;
         let mut clocks = interval(CLOCKS);
         clocks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut woken = false;
-        loop {
+        while self.quarantined.is_none() {
             let (at, _) = self.node.wake();
             let now = clock::now();
             // At once, but never twice running while anything else may be waiting.
@@ -75,6 +77,7 @@ impl Turn {
             }
         }
         self.mesh.close().await;
+        self.quarantined
     }
 
     async fn take(&mut self, input: Input) {
@@ -140,8 +143,7 @@ impl Turn {
             Output::Probe(look) => self.probes.perform(look),
             Output::Act(action) => self.actors.start(action),
             Output::Note(note) => self.tell(note),
-            // Its log says so, too; the next start sees to it.
-            Output::Quarantine(_) => {}
+            Output::Quarantine(why) => self.quarantined = Some(why),
             Output::Answer(id, answer) => {
                 if let Some(asker) = self.commands.remove(&id) {
                     // Whoever asked may have gone away.

@@ -76,6 +76,7 @@ pub fn router(shared: Arc<Shared>, commands: bool) -> Router {
         .route("/metrics", get(scrape))
         .route("/api/v1/status", get(status))
         .route("/api/v1/members", get(members))
+        .route("/api/v1/voters", get(voters))
         .route("/api/v1/apps/{app}", get(app))
         .route("/api/v1/apps/{app}/definition", get(definition))
         .route("/api/v1/explain/{app}", get(explanation))
@@ -84,10 +85,12 @@ pub fn router(shared: Arc<Shared>, commands: bool) -> Router {
     let router = match commands {
         true => router
             .route("/api/v1/apply", post(command::apply))
+            .route("/api/v1/voters", post(command::voters))
             .route("/api/v1/apps/{app}/switchover", post(command::switchover))
             .route("/api/v1/apps/{app}/failover", post(command::failover)),
         false => router
             .route("/api/v1/apply", post(command::forbidden))
+            .route("/api/v1/voters", post(command::forbidden))
             .route("/api/v1/apps/{app}/switchover", post(command::forbidden))
             .route("/api/v1/apps/{app}/failover", post(command::forbidden)),
     };
@@ -191,6 +194,10 @@ async fn status(State(shared): Agent) -> Result<Response, Failure> {
 
 async fn members(State(shared): Agent) -> Result<Response, Failure> {
     Ok(Json(&shared.view().await?.members).into_response())
+}
+
+async fn voters(State(shared): Agent) -> Result<Response, Failure> {
+    Ok(Json(&shared.view().await?.voters).into_response())
 }
 
 async fn app(State(shared): Agent, Path(app): Path<String>) -> Result<Response, Failure> {

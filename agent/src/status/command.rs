@@ -7,7 +7,7 @@ use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Json, Response};
-use consensus::model::StackId;
+use consensus::model::{StackId, VotersChange};
 use consensus::outbox::{Answer, Command};
 use http::StatusCode;
 use serde::Deserialize;
@@ -25,6 +25,9 @@ const COMMAND_BYTES: usize = 4 * 1024;
 const BODY_LIMIT: Duration = Duration::from_secs(10);
 /// How long a command may take to be agreed; less than clients wait, so that they hear of it.
 const COMMAND_LIMIT: Duration = Duration::from_secs(9);
+/// How long a change of voters may take: both sets stay in force for as long as a lease may run (PROTOCOL.md 0.1 a), and
+/// every register is swept meanwhile.
+pub const VOTERS_LIMIT: Duration = Duration::from_secs(60);
 
 #[derive(Deserialize)]
 pub struct ApplyQuery {
@@ -84,6 +87,24 @@ pub async fn failover(
     ask(&shared, Command::Failover { app, to, accept_loss, by: by(caller) }).await
 }
 
+/// `POST /api/v1/voters`: `{"add": {"agent": …}}`, `{"remove": {"agent": …}}` or `{"replace": {"old": …, "new": …}}`.
+pub async fn voters(
+    State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
+    body: Body,
+) -> Result<Response, Failure> {
+    let bytes = read(body, COMMAND_BYTES).await?;
+    let change: VotersChange =
+        serde_json::from_slice(&bytes).map_err(|error| bad(format!("bad command: {error}")))?;
+    let command = Command::Voters { change, by: by(caller) };
+    Ok(match answer(&shared, command, VOTERS_LIMIT).await {
+        Answer::Agreed { revision, .. } => {
+            Json(json!({ "answer": "agreed", "version": revision })).into_response()
+        }
+        other => response(other),
+    })
+}
+
 /// Commands where the caller is not known.
 pub async fn forbidden() -> Failure {
     Failure(
@@ -100,14 +121,18 @@ fn by(caller: Caller) -> String {
 }
 
 async fn ask(shared: &Shared, command: Command) -> Result<Response, Failure> {
-    let asked = tokio::time::timeout(COMMAND_LIMIT, shared.handle.command(command)).await;
-    let answer = match asked {
+    Ok(response(answer(shared, command, COMMAND_LIMIT).await))
+}
+
+async fn answer(shared: &Shared, command: Command, limit: Duration) -> Answer {
+    match tokio::time::timeout(limit, shared.handle.command(command)).await {
         Ok(Some(answer)) => answer,
         Ok(None) => Answer::Unknown("the agent is stopping".into()),
-        Err(_) => {
-            Answer::Unknown(format!("nothing was agreed within {} s", COMMAND_LIMIT.as_secs()))
-        }
-    };
+        Err(_) => Answer::Unknown(format!("nothing was agreed within {} s", limit.as_secs())),
+    }
+}
+
+fn response(answer: Answer) -> Response {
     let (status, body) = match answer {
         Answer::Agreed { epoch, revision } => {
             (StatusCode::OK, json!({ "answer": "agreed", "epoch": epoch, "revision": revision }))
@@ -118,7 +143,7 @@ async fn ask(shared: &Shared, command: Command) -> Result<Response, Failure> {
             (StatusCode::SERVICE_UNAVAILABLE, json!({ "answer": "unknown", "why": why }))
         }
     };
-    Ok((status, Json(body)).into_response())
+    (status, Json(body)).into_response()
 }
 
 async fn parsed<T: DeserializeOwned + Default>(body: Body) -> Result<T, Failure> {

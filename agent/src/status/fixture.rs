@@ -7,11 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use consensus::model::*;
-use consensus::outbox::{Answer, Command, Note};
+use consensus::outbox::Note;
 use consensus::view::*;
-use tokio::sync::{broadcast, mpsc, watch};
 
-use crate::run::{Agreed, Ask, Event, Handle};
+use crate::run::{Agreed, Event};
+
+mod mesh;
+mod turning;
+
+pub use turning::{Loop, spawn};
 
 /// 2026-03-14 03:12:07 UTC.
 pub const NIGHT: u64 = 1_773_457_927_000;
@@ -38,24 +42,14 @@ pub fn view() -> View {
         voter: true,
         abstention: None,
         quorum: QuorumView { voters: 5, heard: 4, needed: 3, why: None, silent_ms: 0 },
-        voters: VotersView { version: 1, ..VotersView::default() },
-        members: AGENTS.iter().zip([0.0, 8.4, 81.25, 84.9, 0.0]).map(member).collect(),
+        voters: mesh::voters(),
+        members: AGENTS
+            .iter()
+            .zip([0.0, 8.4, 81.25, 84.9, 0.0])
+            .map(mesh::member)
+            .chain([mesh::newcomer()])
+            .collect(),
         apps: vec![blog(), shop()],
-    }
-}
-
-fn member((&(agent, region), rtt_ms): (&(&str, &str), f64)) -> MemberView {
-    let lost = agent == "sgp-1";
-    MemberView {
-        agent: name(agent),
-        region: Some(name(region)),
-        voter: true,
-        heard: !lost,
-        alive: true,
-        rtt_ms: (rtt_ms > 0.0).then_some(rtt_ms),
-        silent_ms: (agent != "ams-1").then_some(if lost { 47_310 } else { 412 }),
-        address: Some(format!("{agent}.mesh.example.net:4790")),
-        abstention: lost.then_some(Abstention::Isolated),
     }
 }
 
@@ -239,7 +233,8 @@ pub fn agreed() -> Agreed {
 pub fn shop_state(phase: Phase) -> AppState {
     let second = (Phase::Promoting <= phase || phase == Phase::Idle).then(|| certificate(19));
     AppState {
-        automatic: Epoch(0),
+        damping: Damping::default(),
+        freeze: None,
         definition: Arc::new(definition("shop", &["aws-east", "do-west"], true)),
         revision: 2,
         epoch: Epoch(4),
@@ -278,10 +273,12 @@ pub fn shop_state(phase: Phase) -> AppState {
     }
 }
 
-fn blog_state() -> AppState {
+/// The agreed state of `blog`.
+pub fn blog_state() -> AppState {
     let stacks = ["hetzner-falkenstein", "ovh-gravelines"];
     AppState {
-        automatic: Epoch(0),
+        damping: Damping::default(),
+        freeze: None,
         definition: Arc::new(definition("blog", &stacks, false)),
         revision: 1,
         epoch: Epoch(1),
@@ -349,6 +346,8 @@ fn stated() -> Vec<Belief> {
                     took: Some(Duration::from_millis(31)),
                     database: belief.database.clone().map(|sight| (sight, Duration::ZERO)),
                     advancing: false,
+                    reached: true,
+                    guard: None,
                 }
             })
         })
@@ -462,44 +461,6 @@ pub fn events() -> Vec<Event> {
         })
         .collect()
 }
-
-/// A loop that holds a fixed view and answers commands by a fixed rule.
-pub struct Loop {
-    /// As the rest of the agent sees it.
-    pub handle: Handle,
-    /// Changes what is agreed.
-    pub agreed: watch::Sender<Arc<Agreed>>,
-}
-
-/// Starts such a loop; it ends with the last handle.
-pub fn spawn(view: View) -> Loop {
-    let (asks, mut asked) = mpsc::channel(16);
-    let (agreed_sender, agreed) = watch::channel(Arc::new(agreed()));
-    let (events, _) = broadcast::channel(64);
-    tokio::spawn(async move {
-        while let Some(ask) = asked.recv().await {
-            match ask {
-                Ask::View(reply) => drop(reply.send(view.clone())),
-                Ask::Command(command, reply) => drop(reply.send(answer(command))),
-            }
-        }
-    });
-    Loop { handle: Handle { asks, agreed, events }, agreed: agreed_sender }
-}
-
-fn answer(command: Command) -> Answer {
-    match command {
-        Command::Apply { replaces: Some(1), .. } => Answer::Refused("revision 2 is there".into()),
-        Command::Apply { .. } => Answer::Agreed { epoch: Epoch(5), revision: 3 },
-        Command::Switchover { by, .. } => Answer::Unknown(format!("asked by {by}")),
-        Command::Failover { accept_loss: true, .. } => {
-            Answer::Agreed { epoch: Epoch(5), revision: 2 }
-        }
-        Command::Failover { .. } => Answer::Unchanged,
-        Command::Voters { .. } => Answer::Agreed { epoch: Epoch(0), revision: 3 },
-    }
-}
-
 fn decision_view(decision: &Decision) -> DecisionView {
     super::explain::decision_view(decision)
 }

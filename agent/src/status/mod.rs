@@ -13,6 +13,8 @@ mod metrics;
 mod page;
 mod serve;
 
+pub(crate) use command::VOTERS_LIMIT;
+
 #[cfg(test)]
 pub(crate) mod fixture;
 #[cfg(test)]

@@ -80,6 +80,7 @@ fn config(folder: &TempDir, listen: &str) -> AgentConfig {
         status: Some(listen.parse().expect("an address")),
         socket: folder.path().join("agent.sock"),
         dns: None,
+        canaries: Vec::new(),
         credentials: BTreeMap::new(),
     }
 }
@@ -117,7 +118,9 @@ async fn every_part_can_be_read_by_itself() {
     let agent = Agent::start().await;
     let tcp = agent.tcp();
     let members = tcp.get("/api/v1/members").await.expect("members");
-    assert_eq!(members.as_array().map(Vec::len), Some(5));
+    assert_eq!(members.as_array().map(Vec::len), Some(6));
+    let voters = tcp.get("/api/v1/voters").await.expect("voters");
+    assert_eq!((&voters["version"], &voters["members"][4]["agent"]), (&json!(3), &json!("sgp-1")));
     let app = tcp.get("/api/v1/apps/shop").await.expect("an app");
     assert_eq!((&app["phase"], &app["active"]), (&json!("promoting"), &json!("aws-east")));
     let defined = tcp.get("/api/v1/apps/shop/definition").await.expect("a definition");
@@ -178,7 +181,12 @@ async fn what_is_not_there_is_said_in_json() {
 #[tokio::test]
 async fn commands_are_for_the_socket_alone() {
     let agent = Agent::start().await;
-    for path in ["/api/v1/apply", "/api/v1/apps/shop/switchover", "/api/v1/apps/shop/failover"] {
+    for path in [
+        "/api/v1/apply",
+        "/api/v1/voters",
+        "/api/v1/apps/shop/switchover",
+        "/api/v1/apps/shop/failover",
+    ] {
         let (status, answer) = agent.tcp().post(path, "", "").await.expect("an answer");
         assert_eq!(status, 403, "{path}");
         assert!(answer["error"].as_str().is_some_and(|why| why.contains("socket")), "{answer}");
@@ -194,6 +202,12 @@ async fn commands_are_for_the_socket_alone() {
         ),
         ("apply", "[ap]", 422, json!({"error": "line 1, column 1: expected `[app]`"})),
         ("apps/shop/failover", "", 200, json!({"answer": "unchanged"})),
+        (
+            "voters",
+            r#"{"replace": {"old": "sgp-1", "new": "fra-2"}}"#,
+            200,
+            json!({"answer": "agreed", "version": 3}),
+        ),
         (
             "apps/shop/failover",
             r#"{"to": "do-west", "accept_loss": true}"#,
@@ -215,6 +229,10 @@ async fn commands_are_for_the_socket_alone() {
         let (found, answer) =
             unix.post("/api/v1/apps/shop/switchover", "", body).await.expect("an answer");
         assert_eq!(found, status, "{answer}");
+    }
+    for body in ["", "{}", r#"{"add": {"agent": "A B"}}"#, r#"{"drop": {"agent": "a"}}"#] {
+        let (found, answer) = unix.post("/api/v1/voters", "", body).await.expect("an answer");
+        assert_eq!(found, 400, "{body}: {answer}");
     }
     let (status, _) = unix.post("/api/v1/apps/no!/failover", "", "").await.expect("an answer");
     assert_eq!(status, 404);

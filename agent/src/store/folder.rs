@@ -53,8 +53,22 @@ pub(super) fn keep_aside(folder: &Path) -> Result<Option<PathBuf>, StoreError> {
     Ok(Some(kept))
 }
 
+/// What lies in a data folder, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Looks {
+    /// Is there a reserve for a restart on a full disk?
+    pub reserve: bool,
+    /// The logs that were moved out of the way, oldest first.
+    pub kept: Vec<PathBuf>,
+}
+
+/// Looks into a data folder, whoever runs on it.
+pub fn looks(folder: &Path) -> Looks {
+    Looks { reserve: folder.join(RESERVE).exists(), kept: kept_aside(folder) }
+}
+
 /// The logs that were moved out of the way, oldest first.
-pub fn kept_aside(folder: &Path) -> Vec<PathBuf> {
+fn kept_aside(folder: &Path) -> Vec<PathBuf> {
     let names = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut kept: Vec<_> = names
         .filter(|entry| entry.file_name().to_string_lossy().starts_with(KEPT))

@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use consensus::model::Quarantined;
 
 use super::StoreError;
 use super::folder::{failed, sync_folder};
@@ -28,9 +30,12 @@ pub enum Quarantine {
     /// The evidence key is missing, damaged, or not the one that belongs to the log.
     #[error("the evidence key was missing or did not belong to the log")]
     Key,
-    /// The others saw more of this store than it holds: it came back from an older copy, or it was removed.
+    /// The mesh found out while the agent ran.
     #[error("{0}")]
-    Told(String),
+    Told(Quarantined),
+    /// A new mesh was made of it.
+    #[error("`quorate recover` made a new mesh of its log in `{}`", .0.display())]
+    Recovered(PathBuf),
     /// Found at an earlier start; in its words then.
     #[error("{0}")]
     Earlier(String),

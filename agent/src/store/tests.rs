@@ -147,7 +147,7 @@ fn a_damaged_store_is_kept_aside_and_a_fresh_one_has_another_id() {
         panic!("expected damage, found {:?}", opened.quarantine);
     };
     assert!(what.starts_with("damaged at byte "), "{what}");
-    let [kept] = &kept_aside(home.folder.path())[..] else { panic!("expected one log aside") };
+    let [kept] = &looks(home.folder.path()).kept[..] else { panic!("expected one log aside") };
     assert_eq!(fs::read(kept).expect("kept aside"), bytes);
     let fresh = id(&opened);
     assert_ne!(fresh, home.voter.acceptor);
@@ -244,14 +244,28 @@ fn a_key_that_does_not_belong_to_the_log_costs_the_log_its_vote() {
 fn a_store_of_which_more_was_seen_than_it_holds_is_out_for_good() {
     let home = Home::make();
     let (mut store, _) = home.open();
-    store.append(vec![Entry::Started { boot: 7 }, promised(3), chosen(3, 10)]).expect("durable");
-    store.quarantine("a3 saw 12 changes of it and it holds 9".into()).expect("room");
+    let a3 = agent("a3");
+    let why = consensus::model::Quarantined::RolledBack { by: a3, seen: 12, holds: 9 };
+    let other = AcceptorId(8);
+    let entries = vec![
+        Entry::Started { boot: 7 },
+        promised(3),
+        chosen(3, 10),
+        Entry::Sighted { acceptor: other, changes: 40 },
+        Entry::Quarantined(why),
+    ];
+    store.append(entries).expect("durable");
+    drop(store);
     let (_, opened) = home.open();
     assert_ne!(id(&opened), home.voter.acceptor);
     let text = opened.quarantine.expect("told").to_string();
-    assert!(text.contains("a3 saw 12 changes"), "{text}");
+    assert!(text.contains("holds 9 changes, and a3 has seen 12"), "{text}");
     assert_eq!((rounds(&opened.saved), chosen_rounds(&opened.saved)), (vec![0], vec![3]));
     assert!(7 < opened.saved.boot, "{}", opened.saved.boot);
+    assert_eq!(opened.saved.sightings.get(&other), Some(&40), "what it knows of others stays true");
+    assert_eq!((opened.saved.changes, opened.saved.quarantined), (0, None));
+    let (_, opened) = home.open();
+    assert!(matches!(opened.quarantine, Some(Quarantine::Earlier(_))), "{:?}", opened.quarantine);
 }
 
 #[test]
@@ -261,7 +275,7 @@ fn a_disk_that_damages_every_log_is_not_filled_with_them() {
     for _ in 0..6 {
         fs::write(home.path(LOG), b"nonsense, and more of it").expect("a damaged log");
         drop(home.open());
-        kept = kept_aside(home.folder.path());
+        kept = looks(home.folder.path()).kept;
     }
     assert!((1..=3).contains(&kept.len()), "{kept:?}");
 }

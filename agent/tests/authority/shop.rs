@@ -111,7 +111,8 @@ pub fn app(epoch: u32, active: &str) -> Arc<AppState> {
     };
     let active: StackId = active.parse().expect("a name");
     Arc::new(AppState {
-        automatic: Epoch(0),
+        damping: Damping::default(),
+        freeze: None,
         definition: Arc::new(definition),
         revision: 1,
         epoch: Epoch(epoch),

@@ -143,6 +143,14 @@ impl Acceptor {
         }
     }
 
+    /// Somebody asks which registers are known here. Writes nothing.
+    pub fn on_list(&self) -> BallotBody {
+        BallotBody::Listed {
+            acceptor: self.id,
+            registers: self.registers.keys().cloned().collect(),
+        }
+    }
+
     /// Somebody asks what was accepted last. Writes nothing.
     pub fn on_observe(&self, id: &RegisterId) -> BallotBody {
         BallotBody::Observed { acceptor: self.id, accepted: self.accepted(id).cloned() }

@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::panel::{Aspect, Panel};
+#[cfg(feature = "mutants")]
+use crate::config::Mutant;
 use crate::model::{
-    AgentId, Candidate, DatabaseSight, Fencing, Health, Stack, StackId, TargetId, TargetName,
-    Verdict,
+    AgentId, Candidate, DatabaseSight, Fencing, GuardSight, Health, Stack, StackId, TargetId,
+    TargetName, Verdict,
 };
 
 /// A standby is better only if nearly everybody reaches it, and far more than reach the active stack.
@@ -69,15 +71,7 @@ impl Panel<'_> {
         if !unfit.is_empty() {
             return Err(format!("{to} is not fit: {}", unfit.join(", ")));
         }
-        let (there, here) = (self.reach(to), self.reach(active));
-        if there < REACH || there - here < REACH_AHEAD {
-            let percent = |share: f64| (share * 100.0).round();
-            return Err(format!(
-                "{to} is not better: {} % reach it, {} % reach {active}",
-                percent(there),
-                percent(here)
-            ));
-        }
+        self.better(to, active)?;
         let (candidates, loss_bytes) = self.promotion(active, to, path);
         Ok(Choice { to: to.clone(), path, candidates, loss_bytes, reason })
     }
@@ -100,6 +94,27 @@ impl Panel<'_> {
         }
         let (candidates, loss_bytes) = self.promotion(active, to, path);
         Ok(Choice { to: to.clone(), path, candidates, loss_bytes, reason: String::new() })
+    }
+
+    /// Does far more of the world reach this stack than the active one, for the voters alone and for all who watch?
+    fn better(&self, to: &StackId, active: &StackId) -> Result<(), String> {
+        #[cfg(feature = "mutants")]
+        if self.broken(Mutant::WorseStandby) {
+            return Ok(());
+        }
+        let voters = (self.reach(to), self.reach(active));
+        let all = (self.reach_of_all(to), self.reach_of_all(active));
+        for ((there, here), who) in [(voters, ""), (all, " of all who watch")] {
+            if there < REACH || there - here < REACH_AHEAD {
+                let percent = |share: f64| (share * 100.0).round();
+                return Err(format!(
+                    "{to} is not better: {} %{who} reach it, {} % reach {active}",
+                    percent(there),
+                    percent(here)
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Is the active stack down, and what must move because of it?
@@ -125,11 +140,12 @@ impl Panel<'_> {
         }
         let data = self.count(active, Aspect::Data).ok_or("nothing of its data is watched")?;
         match (verdict(&web), data.verdict) {
-            (_, Verdict::Down) => match self.streaming(active) {
-                Some(replica) => Err(format!(
+            (_, Verdict::Down) => match (self.streaming(active), self.vouched(active)) {
+                (Some(replica), _) => Err(format!(
                     "{replica} still streams from {active}: the mesh is blind, not the stack dead"
                 )),
-                None => Ok((Path::Data, words("database", &data))),
+                (None, Some(why)) => Err(why),
+                (None, None) => Ok((Path::Data, words("database", &data))),
             },
             (Some(Verdict::Down), _) if self.majority(&data.up) => {
                 Ok((Path::Data, words("web", &web.expect("it has a verdict"))))
@@ -163,15 +179,59 @@ impl Panel<'_> {
                 count.regions, self.regions
             );
         }
-        format!("{stack} is contested: {down} of {n} voters see it down, {up} see it up")
+        match &count.contested {
+            Some(why) => {
+                format!("{stack} is contested: {down} of {n} voters see it down, and {why}")
+            }
+            None => {
+                format!("{stack} is contested: {down} of {n} voters see it down, {up} see it up")
+            }
+        }
     }
 
     /// A replica, elsewhere, that still receives from a database of this stack: the veto (Orchestrator's
     /// "UnreachableMaster").
     fn streaming(&self, active: &StackId) -> Option<TargetId> {
+        #[cfg(feature = "mutants")]
+        if self.broken(Mutant::VetoIgnored) {
+            return None;
+        }
         let elsewhere = self.definition.targets().filter(|(target, _)| target.stack != *active);
         elsewhere.map(|(target, _)| target).find(|target| {
             self.beliefs(target).any(|belief| belief.advancing && belief.health == Health::Up)
+                && !self.closed(active, &target.name)
+        })
+    }
+
+    /// Has the guard of a primary fallen silent, and has every lease of it run out? Then it takes no writes, whoever it may
+    /// still feed: a closed primary must not veto its own replacement (PROTOCOL.md 0.1 b).
+    fn closed(&self, active: &StackId, name: &TargetName) -> bool {
+        let window = self.definition.probe.window;
+        let mut guards = self.guards(active, name).peekable();
+        guards.peek().is_some() && guards.all(|(_, guard)| guard.heard > window && !guard.open)
+    }
+
+    /// Does a majority hear, on links of its own, a guard that says its database is well? Then the way to it is broken, and
+    /// not the database (pg_auto_failover's keeper).
+    fn vouched(&self, active: &StackId) -> Option<String> {
+        #[cfg(feature = "mutants")]
+        if self.broken(Mutant::GuardVetoIgnored) {
+            return None;
+        }
+        let window = self.definition.probe.window;
+        self.definition.stack(active)?.databases.iter().find_map(|database| {
+            let well = |guard: &GuardSight| guard.heard <= window && guard.health == Health::Up;
+            let guards = self.guards(active, &database.name);
+            let hearing: BTreeSet<_> =
+                guards.filter(|(_, it)| well(it)).map(|(agent, _)| agent.clone()).collect();
+            self.majority(&hearing).then(|| {
+                format!(
+                    "the guard of {} says that it is well, to {} of {} voters: the way there is broken, not the database",
+                    database.name,
+                    hearing.len(),
+                    self.numbers().0
+                )
+            })
         })
     }
 
@@ -186,6 +246,10 @@ impl Panel<'_> {
         let Some(stack) = self.definition.stack(to) else {
             return vec!["it is not defined".into()];
         };
+        #[cfg(feature = "mutants")]
+        if self.broken(Mutant::UnfitStandby) {
+            return Vec::new();
+        }
         let mut reasons = Vec::new();
         let sees = |names: &mut dyn Iterator<Item = &TargetName>| {
             let targets: Vec<_> = names.map(|name| self.target(to, name)).collect();

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+#[cfg(feature = "mutants")]
+use crate::config::Mutant;
 use crate::model::{
-    Abstention, AgentId, Belief, Candidate, Certificate, DatabaseSight, Definition, Health, Region,
-    Stack, StackId, TargetId, TargetName, Verdict, Voters,
+    Abstention, AgentId, Belief, Candidate, Certificate, DatabaseSight, Definition, GuardSight,
+    Health, Region, Stack, StackId, TargetId, TargetName, Verdict, Voters,
 };
 
 /// One agent's word on an app's targets.
@@ -30,6 +32,13 @@ pub enum Aspect {
     Data,
 }
 
+/// Fewer observers than this are no crowd: theirs may be the part of the world that sees it wrong (PROTOCOL.md B.5).
+const OBSERVERS: usize = 10;
+/// One in so many of them that reaches a stack speaks against its being down.
+const REACHING: usize = 5;
+/// And in so many regions.
+const REACHING_REGIONS: usize = 2;
+
 /// How the voters stand on one aspect of one stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Count {
@@ -39,6 +48,8 @@ pub struct Count {
     pub up: BTreeSet<AgentId>,
     /// In how many regions it is seen down.
     pub regions: usize,
+    /// Why observers speak against its being down, if they do.
+    pub contested: Option<String>,
     /// What follows.
     pub verdict: Verdict,
 }
@@ -49,27 +60,56 @@ pub struct Panel<'a> {
     pub(super) definition: &'a Definition,
     pub(super) voters: &'a Voters,
     pub(super) witnesses: BTreeMap<&'a AgentId, Witness<'a>>,
+    /// Who watches and has no vote: their words can only stand in the way.
+    observers: BTreeMap<&'a AgentId, Witness<'a>>,
+    /// The stack whose databases the mesh itself has closed, or may have: their guards alone say how they are.
+    fenced: Option<&'a StackId>,
     /// How many votes are a majority, in a mutant that counts them itself; otherwise that is for the voters to say.
     enough: Option<usize>,
     pub(super) regions: usize,
     /// What a decision in progress knew of its standbys, for when no witness has seen their primary since.
     pub(super) recalled: &'a [Candidate],
+    /// One rule to break, in test builds.
+    #[cfg(feature = "mutants")]
+    mutant: Option<Mutant>,
 }
 
 impl<'a> Panel<'a> {
-    /// The panel of these witnesses. Whoever is no voter is left out.
+    /// The panel of these witnesses: whoever is no voter only watches.
     pub fn new(
         definition: &'a Definition,
         voters: &'a Voters,
         witnesses: impl IntoIterator<Item = Witness<'a>>,
     ) -> Self {
-        let witnesses: BTreeMap<_, _> = witnesses
+        let (witnesses, observers) = witnesses
             .into_iter()
-            .filter(|witness| voters.by_agent(witness.agent).is_some())
             .map(|witness| (witness.agent, witness))
-            .collect();
-        let regions = definition.regions.min(voters.regions().len());
-        Self { definition, voters, witnesses, enough: None, regions, recalled: &[] }
+            .partition(|(agent, _)| voters.by_agent(agent).is_some());
+        Self {
+            definition,
+            voters,
+            witnesses,
+            observers,
+            fenced: None,
+            enough: None,
+            regions: definition.regions.min(voters.regions().len()),
+            recalled: &[],
+            #[cfg(feature = "mutants")]
+            mutant: None,
+        }
+    }
+
+    /// Hears these as well, of whom only those without a vote count: what voters say must be signed.
+    pub fn watched_by(mut self, others: impl IntoIterator<Item = Witness<'a>>) -> Self {
+        let observers = others.into_iter().map(|witness| (witness.agent, witness));
+        self.observers.extend(observers.filter(|(agent, _)| self.voters.by_agent(agent).is_none()));
+        self
+    }
+
+    /// The mesh has closed the databases of this stack, or may have: that nobody reaches them is its own doing, and no
+    /// evidence (PROTOCOL.md 0.1 c).
+    pub fn behind_fence(self, stack: &'a StackId) -> Self {
+        Self { fenced: Some(stack), ..self }
     }
 
     /// Goes by what a decision in progress knew, where no witness has seen a primary: all agents may have been restarted
@@ -93,16 +133,43 @@ impl<'a> Panel<'a> {
         Self::new(definition, voters, witnesses)
     }
 
+    /// Breaks this rule.
+    #[cfg(feature = "mutants")]
+    pub fn bend(&mut self, mutant: Option<Mutant>) {
+        self.mutant = mutant;
+        match mutant {
+            Some(Mutant::MajorityOfReporting) => self.count_only_reporting(),
+            Some(Mutant::OneRegion) => self.regions = 1,
+            Some(Mutant::ContestIgnored) => self.observers.clear(),
+            _ => {}
+        }
+    }
+
+    #[cfg(feature = "mutants")]
+    pub(super) fn broken(&self, mutant: Mutant) -> bool {
+        self.mutant == Some(mutant)
+    }
+
     /// Breaks rule 9: a majority of those who answered is enough.
     #[cfg(feature = "mutants")]
-    pub fn count_only_reporting(&mut self) {
+    fn count_only_reporting(&mut self) {
         self.enough = Some(self.healthy().count() / 2 + 1);
     }
 
-    /// Breaks the rule of regions: one is enough.
-    #[cfg(feature = "mutants")]
-    pub fn forget_regions(&mut self) {
-        self.regions = 1;
+    /// Voters whose word counts.
+    pub(super) fn healthy(&self) -> impl Iterator<Item = &Witness<'a>> {
+        #[cfg(feature = "mutants")]
+        let all = self.broken(Mutant::AbstainersCount);
+        #[cfg(not(feature = "mutants"))]
+        let all = false;
+        self.witnesses.values().filter(move |witness| all || witness.abstention.is_none())
+    }
+
+    /// Observers that are sound, though they have no vote.
+    fn sound_observers(&self) -> impl Iterator<Item = &Witness<'a>> {
+        self.observers.values().filter(|it| {
+            matches!(it.abstention, None | Some(Abstention::Observer | Abstention::StandingBy))
+        })
     }
 
     /// Are these more than half of all voters?
@@ -113,11 +180,6 @@ impl<'a> Panel<'a> {
     /// How many voters there are, and how many of them are needed: for words.
     pub(super) fn numbers(&self) -> (usize, usize) {
         (self.voters.agents().len(), self.enough.unwrap_or_else(|| self.voters.needed()))
-    }
-
-    /// Witnesses whose word counts.
-    pub(super) fn healthy(&self) -> impl Iterator<Item = &Witness<'a>> {
-        self.witnesses.values().filter(|witness| witness.abstention.is_none())
     }
 
     /// How the voters stand on one aspect of one stack; `None` where the stack has no such targets. Of several databases
@@ -134,12 +196,16 @@ impl<'a> Panel<'a> {
             Aspect::Web => vec![&all],
             Aspect::Data => all.chunks(1).collect(),
         };
+        let contested = self.contested(stack, &all, aspect);
         let counts = groups.into_iter().map(|targets| {
             let down: Vec<_> = self.saying(stack, targets, aspect, Health::Down).collect();
             let regions = down.iter().map(|(_, region)| region).collect::<BTreeSet<_>>().len();
             let down: BTreeSet<_> = down.into_iter().map(|(agent, _)| agent).collect();
-            let verdict = self.verdict(&down, regions, &up);
-            Count { down, up: up.clone(), regions, verdict }
+            let verdict = match self.verdict(&down, regions, &up) {
+                Verdict::Down if contested.is_some() => Verdict::Contested,
+                verdict => verdict,
+            };
+            Count { down, up: up.clone(), regions, contested: contested.clone(), verdict }
         });
         counts.max_by_key(|count| (count.verdict == Verdict::Down, count.down.len()))
     }
@@ -155,6 +221,18 @@ impl<'a> Panel<'a> {
         self.healthy()
             .filter(move |witness| self.word(witness, stack, targets, aspect) == health)
             .map(|witness| (witness.agent.clone(), witness.region))
+    }
+
+    /// Do so many observers reach this that voters who do not are rather in the wrong place? Blocks, and nothing else.
+    fn contested(&self, stack: &Stack, all: &[&TargetName], aspect: Aspect) -> Option<String> {
+        let of = self.sound_observers().count();
+        let reaching = |it: &&Witness<'a>| self.word(it, stack, all, aspect) == Health::Up;
+        let reaching: Vec<_> = self.sound_observers().filter(reaching).collect();
+        let regions = reaching.iter().map(|it| it.region).collect::<BTreeSet<_>>().len();
+        let crowd = of >= OBSERVERS && reaching.len() * REACHING > of;
+        (crowd && regions >= REACHING_REGIONS).then(|| {
+            format!("{} of {of} observers, in {regions} regions, reach it", reaching.len())
+        })
     }
 
     /// The counts that decide about a stack: of what its app goes by.
@@ -185,7 +263,7 @@ impl<'a> Panel<'a> {
     ) -> Health {
         let health = |name: &&TargetName| {
             belief(witness, self.definition, &stack.name, name)
-                .map_or(Health::Unknown, |belief| belief.health)
+                .map_or(Health::Unknown, |belief| self.health(belief))
         };
         let healths: Vec<_> = targets.iter().map(health).collect();
         let (decisive, all) = match aspect {
@@ -199,8 +277,52 @@ impl<'a> Panel<'a> {
         }
     }
 
-    /// The region-weighted share of witnesses, of those whose word counts, that see all of a stack up.
+    /// What one belief says, with what the believer knows first hand of the guard.
+    fn health(&self, belief: &Belief) -> Health {
+        let window = self.definition.probe.window;
+        match &belief.guard {
+            Some(guard) if self.fenced == Some(&belief.target.stack) => match guard.health {
+                _ if guard.heard > window => Health::Down,
+                Health::Unknown => Health::Degraded,
+                said => said,
+            },
+            // A guard that says that its database is dead only shortens the wait for what is seen anyway.
+            Some(guard)
+                if (guard.health, belief.health) == (Health::Down, Health::Degraded)
+                    && guard.heard <= window
+                    && belief.failures > 0
+                    && belief.reached
+                    && belief.quiet.is_none_or(|quiet| quiet >= window * 3 / 8) =>
+            {
+                Health::Down
+            }
+            // Without a way to it, silence says nothing of it (PROTOCOL.md 0.1 l).
+            _ if belief.health == Health::Down && !belief.reached => Health::Degraded,
+            _ => belief.health,
+        }
+    }
+
+    /// The region-weighted share of voters, of those whose word counts, that see all of a stack up.
     pub fn reach(&self, stack: &StackId) -> f64 {
+        self.share(stack, self.healthy())
+    }
+
+    /// The same of everybody who votes or watches. Who never reached anything of a stack has no way to it, and does not
+    /// tell whether others have.
+    pub fn reach_of_all(&self, stack: &StackId) -> f64 {
+        let knows = |it: &&Witness<'a>| {
+            let of_stack = |belief: &&Belief| {
+                belief.target.stack == *stack && belief.target.app == self.definition.name
+            };
+            it.beliefs.iter().filter(of_stack).any(|belief| belief.reached)
+        };
+        self.share(stack, self.healthy().chain(self.sound_observers().filter(knows)))
+    }
+
+    fn share<'b>(&self, stack: &StackId, witnesses: impl Iterator<Item = &'b Witness<'a>>) -> f64
+    where
+        'a: 'b,
+    {
         let Some(stack) = self.definition.stack(stack) else { return 0.0 };
         let aspects: Vec<(Aspect, Vec<&TargetName>)> = self
             .aspects(stack)
@@ -208,7 +330,7 @@ impl<'a> Panel<'a> {
             .filter(|(_, targets)| !targets.is_empty())
             .collect();
         let mut regions: BTreeMap<&Region, (usize, usize)> = BTreeMap::new();
-        for witness in self.healthy() {
+        for witness in witnesses {
             let mut words =
                 aspects.iter().map(|(it, targets)| self.word(witness, stack, targets, *it));
             let up = words.all(|word| word == Health::Up);
@@ -247,10 +369,26 @@ impl<'a> Panel<'a> {
     }
 
     /// Every healthy witness's belief of one target.
-    pub(super) fn beliefs(&self, target: &TargetId) -> impl Iterator<Item = &'a Belief> {
+    pub(super) fn beliefs<'s>(
+        &'s self,
+        target: &TargetId,
+    ) -> impl Iterator<Item = &'a Belief> + use<'s, 'a> {
         let target = target.clone();
         self.healthy().filter_map(move |witness| {
             witness.beliefs.iter().find(|belief| belief.target == target)
+        })
+    }
+
+    /// What the voters whose word counts hear of a database's guard.
+    pub(super) fn guards<'s>(
+        &'s self,
+        stack: &StackId,
+        name: &TargetName,
+    ) -> impl Iterator<Item = (&'a AgentId, &'a GuardSight)> + use<'s, 'a> {
+        let target = self.target(stack, name);
+        self.healthy().filter_map(move |witness| {
+            let belief = witness.beliefs.iter().find(|belief| belief.target == target)?;
+            Some((witness.agent, belief.guard.as_ref()?))
         })
     }
 

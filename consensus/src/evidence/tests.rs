@@ -95,6 +95,8 @@ fn belief(stack: &str, name: &str, letter: char) -> Belief {
         took: None,
         database: None,
         advancing: false,
+        reached: true,
+        guard: None,
     }
 }
 

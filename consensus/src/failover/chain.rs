@@ -6,10 +6,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::plan;
+use super::{damping, plan};
 use crate::model::{
-    AppState, Ballot, Certainty, Certificate, Decision, DecisionKind, Definition, Epoch, Fencing,
-    Mode, OPERATION_MEMORY, Phase, RECORD_LIMIT, STACK_LIMIT, TARGET_LIMIT,
+    AppState, BY_LIMIT, Ballot, Certainty, Certificate, DAMPING_MEMORY, Damping, Decision,
+    DecisionKind, Definition, Epoch, FREEZE_MOST, Fencing, Freeze, Mode, OPERATION_MEMORY, Phase,
+    REASON_LIMIT, RECORD_LIMIT, STACK_LIMIT, TARGET_LIMIT,
 };
 
 /// What a probe policy may ask for.
@@ -21,8 +22,8 @@ const SPAN_MOST: Duration = Duration::from_secs(24 * 3600);
 pub struct Demand<'a> {
     /// Evidence, fresh for this very ballot, that shows the active stack down and the destination fit.
     pub evidence: Option<&'a Certificate>,
-    /// That enough time has passed since the last automatic decision.
-    pub cooldown: bool,
+    /// That the mesh may act by itself just now: not frozen, cooled down, within the fleet's budget.
+    pub damping: bool,
 }
 
 /// How sure it is that the *phase* of a value was chosen, given how sure it is of the value accepted at `at`. A later claim
@@ -63,6 +64,9 @@ pub fn follows<'a>(
     if next.revision != before.revision || next.definition != before.definition {
         return applies(before, next);
     }
+    if next.epoch == before.epoch && restrains(next) != restrains(before) {
+        return regulates(before, next);
+    }
     if next.epoch == before.epoch {
         return carries_on(before, certainty, next);
     }
@@ -83,6 +87,7 @@ fn well_formed(state: &AppState) -> Result<(), String> {
         return Err("it names a stack that is not defined".into());
     }
     within_limits(&state.definition)?;
+    speakable(state)?;
     if state.operations.len() > OPERATION_MEMORY {
         return Err("it remembers too many operations".into());
     }
@@ -109,13 +114,24 @@ fn within_limits(definition: &Definition) -> Result<(), String> {
     fits.then_some(()).ok_or("its definition is beyond its limits".into())
 }
 
+/// What people say of it is limited, too.
+fn speakable(state: &AppState) -> Result<(), String> {
+    let named = |by: &String| by.len() <= BY_LIMIT;
+    let fits = state.damping.history.len() <= DAMPING_MEMORY
+        && state.damping.cleared.as_ref().is_none_or(named)
+        && state.freeze.as_ref().is_none_or(|freeze| {
+            named(&freeze.by) && freeze.reason.len() <= REASON_LIMIT && freeze.lasts <= FREEZE_MOST
+        });
+    fits.then_some(()).ok_or("what is said of it is beyond its limits".into())
+}
+
 /// The first value of a register.
 fn first(next: &AppState) -> Result<Demand<'static>, String> {
     let fits = next.epoch == Epoch(1)
         && next.revision == 1
         && next.phase == Phase::Publishing
         && next.decision.kind == DecisionKind::Apply
-        && next.automatic == Epoch(0)
+        && restrains(next) == (&Damping::default(), &None)
         && next.previous == [0; 32];
     fits.then_some(Demand::default())
         .ok_or("a register begins with the definition being applied".into())
@@ -146,9 +162,32 @@ fn applies(before: &AppState, next: &AppState) -> Result<Demand<'static>, String
         && next.decision.kind == DecisionKind::Apply
         && next.phase == Phase::Publishing
         && next.active == before.active
-        && next.automatic == before.automatic;
+        && restrains(next) == restrains(before);
     fits.then_some(Demand::default())
         .ok_or("a definition is applied in an epoch of its own, and moves nothing".into())
+}
+
+/// What holds the mesh back.
+fn restrains(state: &AppState) -> (&Damping, &Option<Freeze>) {
+    (&state.damping, &state.freeze)
+}
+
+/// A person's word, in an app at rest: it is frozen or not, and what happened is acknowledged. Nothing else changes.
+fn regulates(before: &AppState, next: &AppState) -> Result<Demand<'static>, String> {
+    if before.phase != Phase::Idle {
+        return Err(format!("epoch {} is in progress ({})", before.epoch, before.phase));
+    }
+    let expected = AppState {
+        damping: next.damping.clone(),
+        freeze: next.freeze.clone(),
+        operations: next.operations.clone(),
+        previous: next.previous,
+        ..before.clone()
+    };
+    let acknowledged = next.damping.cleared.as_deref().map(damping::cleared);
+    let fits = expected == *next
+        && (next.damping == before.damping || Some(&next.damping) == acknowledged.as_ref());
+    fits.then_some(Demand::default()).ok_or("a person's word changes nothing else".into())
 }
 
 /// The same epoch: the decision stands, and is carried one step on or claimed by another.
@@ -162,9 +201,6 @@ fn carries_on<'a>(
         != (new.kind, &new.from, &new.to, &new.by, &new.reason)
     {
         return Err(format!("epoch {} has another decision", before.epoch));
-    }
-    if next.automatic != before.automatic {
-        return Err("its last automatic epoch is another".into());
     }
     keeps(before, next)?;
     let moved = next.active != before.active;
@@ -234,7 +270,7 @@ fn decides<'a>(
         ) => {
             begins(before, next, phase)?;
             Ok(Demand {
-                cooldown: plan::is_automatic(decision.kind),
+                damping: plan::is_automatic(decision.kind),
                 ..behind(decision, decision.first.as_ref())?
             })
         }
@@ -264,16 +300,28 @@ fn begins(before: &AppState, next: &AppState, phase: Phase) -> Result<(), String
     if decision.from != before.active || decision.to == decision.from {
         return Err("it does not move away from the active stack".into());
     }
-    let expected = if plan::is_automatic(decision.kind) { next.epoch } else { before.automatic };
-    if next.automatic != expected {
-        return Err("its last automatic epoch is wrong".into());
-    }
+    restrained(before, next)?;
     let active = match phase {
         Phase::Fencing => &decision.from,
         Phase::Publishing if decision.candidates.is_empty() => &decision.to,
         _ => return Err(format!("a move does not begin with {phase}")),
     };
     (next.active == *active).then_some(()).ok_or("it names the wrong active stack".into())
+}
+
+/// Does a move carry on what damps the app? The mesh's own is remembered, and takes off a freeze that has run out: whether
+/// it has is for every acceptor's own clock to say.
+fn restrained(before: &AppState, next: &AppState) -> Result<(), String> {
+    let automatic = plan::is_automatic(next.decision.kind);
+    if automatic && before.damping.flapping && !before.definition.cooldown.is_zero() {
+        return Err("it is held as flapping until a person acknowledges it".into());
+    }
+    let begun = damping::begun(&before.damping, next.epoch, next.damping.flapping);
+    let expected = if automatic { (&begun, &None) } else { restrains(before) };
+    match restrains(next) == expected {
+        true => Ok(()),
+        false => Err("it is damped otherwise than what it follows".into()),
+    }
 }
 
 fn takes_back(
@@ -285,7 +333,8 @@ fn takes_back(
     let fits = new.from == old.to
         && new.to == old.from
         && next.active == *active
-        && next.automatic == before.automatic;
+        && next.damping == damping::taken_back(&before.damping, before.epoch)
+        && next.freeze == before.freeze;
     fits.then_some(Demand::default()).ok_or("it does not take back the decision before it".into())
 }
 
@@ -296,7 +345,7 @@ fn behind<'a>(
 ) -> Result<Demand<'a>, String> {
     match (plan::is_automatic(decision.kind), certificate) {
         (false, _) => Ok(Demand::default()),
-        (true, Some(_)) => Ok(Demand { evidence: certificate, cooldown: false }),
+        (true, Some(_)) => Ok(Demand { evidence: certificate, damping: false }),
         (true, None) => Err("it has no evidence".into()),
     }
 }

@@ -12,6 +12,18 @@ pub fn token(state: &AppState) -> Token {
     Token::new(state.epoch, state.decision.attempt, state.phase.step())
 }
 
+/// Breaks rule 10: an abort under the very token of the fence it takes back.
+#[cfg(feature = "mutants")]
+pub fn token_of_the_fence(state: &AppState) -> Token {
+    match state.phase {
+        Phase::Aborting => {
+            let fenced = crate::model::Epoch(state.epoch.0.saturating_sub(1));
+            Token::new(fenced, state.decision.attempt, Phase::Fencing.step())
+        }
+        _ => token(state),
+    }
+}
+
 /// Every record set of an app while `stack` is the active one, by name and driver. Never holds an empty set.
 pub fn answers<'a>(
     definition: &'a Definition,

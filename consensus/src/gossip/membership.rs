@@ -100,6 +100,7 @@ pub struct Membership {
     runtime: AccumulatingRuntime<Identity>,
     timers: BTreeMap<(Moment, u64), Timer<Identity>>,
     scheduled: u64,
+    refuted: bool,
 }
 
 impl Membership {
@@ -110,6 +111,7 @@ impl Membership {
             runtime: AccumulatingRuntime::new(),
             timers: BTreeMap::new(),
             scheduled: 0,
+            refuted: false,
         }
     }
 
@@ -158,6 +160,11 @@ impl Membership {
         (next, "membership")
     }
 
+    /// Did the others hold this agent for dead since this was last asked, so that it had to contradict?
+    pub fn refuted(&mut self) -> bool {
+        std::mem::take(&mut self.refuted)
+    }
+
     /// The agents that SWIM holds for alive, without ourselves.
     pub fn alive(&self) -> impl Iterator<Item = &Identity> {
         self.foca.iter_members().map(Member::id)
@@ -175,9 +182,12 @@ impl Membership {
             }
         }
         while let Some(notification) = self.runtime.to_notify() {
-            if let OwnedNotification::MemberUp(it) | OwnedNotification::Rename(_, it) = notification
-            {
-                out.push(Output::Address(it.agent, it.address));
+            match notification {
+                OwnedNotification::MemberUp(it) | OwnedNotification::Rename(_, it) => {
+                    out.push(Output::Address(it.agent, it.address));
+                }
+                OwnedNotification::Rejoin(_) => self.refuted = true,
+                _ => {}
             }
         }
     }

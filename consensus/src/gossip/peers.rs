@@ -20,6 +20,8 @@ pub struct Peer {
     pub region: Option<Region>,
     /// The last round trip.
     pub rtt: Option<Duration>,
+    /// When it last answered one of our pulses.
+    pub echoed: Moment,
     /// What it is carrying out, and when it last said so.
     pub working: BTreeMap<AppId, (Token, Moment)>,
     /// The credentials it holds.
@@ -53,6 +55,7 @@ impl Peers {
             instance: 0,
             region: None,
             rtt: None,
+            echoed: now,
             working: BTreeMap::new(),
             credentials: Vec::new(),
         });
@@ -80,6 +83,7 @@ impl Peers {
         if let Some(peer) = self.peers.get_mut(agent) {
             // The echo is another's word on when we spoke; no link is this slow.
             peer.rtt = Some(now.since(sent).min(RTT_MOST));
+            peer.echoed = now;
         }
     }
 

@@ -4,36 +4,58 @@
 //! vote away at once. The judge knows nothing of other agents' beliefs and of what is agreed: what *we* think is the
 //! register's business.
 
+mod canaries;
 mod selfcheck;
 mod watch;
+mod wellness;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-pub use selfcheck::{HEARD_WITHIN, SelfCheck};
+pub use canaries::{Canaries, Family};
+pub use selfcheck::{Circumstances, HEARD_WITHIN, SelfCheck};
 pub use watch::Scale;
 use watch::Watch;
 
-use crate::model::{AppId, Belief, Definition, Health, Observation, Target, TargetId};
+use crate::model::{
+    AppId, Belief, Definition, Health, Observation, Outcome, Target, TargetId, Watched,
+};
 use crate::moment::Moment;
 use crate::outbox::{Deadline, Note, Outbox, Output, Subject};
+use crate::saved::Entry;
+
+/// Targets that stopped being well within this fell together (PROTOCOL.md B.3, S3).
+const TOGETHER: Duration = Duration::from_secs(10);
+/// Of fewer stacks, it is an outage and no reason to doubt oneself.
+const STACKS: usize = 3;
 
 /// All targets of all apps, as this agent sees them.
 #[derive(Debug, Default)]
 pub struct Judge {
     watches: BTreeMap<TargetId, Watch>,
+    /// What this agent alone watches, to know whether it reaches the world at all.
+    pub canaries: Canaries,
+    /// Where targets were when they were reached from here.
+    reached: BTreeMap<TargetId, (String, u16)>,
+    /// How much longer than usual everything is given.
+    stretch: u32,
+    /// Did most of what is watched fall together, and not get up again?
+    blackout: bool,
     /// The earliest moment any watch wants.
     next: Option<Moment>,
+    /// Breaks rule 8 in every watch: one success does not take the vote away.
+    #[cfg(feature = "mutants")]
+    pub stubborn: bool,
 }
 
 impl Judge {
-    /// Nothing is watched yet.
-    pub fn new() -> Self {
-        Self::default()
+    /// Nothing is watched yet; these targets were reached before, at these addresses.
+    pub fn new(canaries: Canaries, reached: BTreeMap<TargetId, (String, u16)>) -> Self {
+        Self { canaries, reached, stretch: 1, ..Self::default() }
     }
 
     /// An app's definition is this, from now on. Targets that stay as they are keep what is believed of them.
@@ -56,8 +78,21 @@ impl Judge {
         for (target, subject) in wanted {
             // The first looks are spread over one interval, so that agents do not look in step.
             let first = now + scale.interval.mul_f64(rng.random_range(0.0..0.2));
-            self.watches.entry(target).or_insert_with(|| Watch::new(subject, scale, now, first));
+            let known = self.reached.get(&target);
+            self.watches.entry(target).or_insert_with(|| {
+                let mut watch = Watch::new(subject, scale, now, first);
+                watch.on_stretch(self.stretch);
+                if known.is_some_and(|(host, port)| watch.address() == (host, *port)) {
+                    watch.on_reached();
+                }
+                #[cfg(feature = "mutants")]
+                {
+                    watch.stubborn = self.stubborn;
+                }
+                watch
+            });
         }
+        self.blackout = self.falls_together();
         self.next = Some(now);
     }
 
@@ -68,10 +103,24 @@ impl Judge {
         now: Moment,
         out: &mut Outbox,
     ) -> bool {
-        let target = observation.target.clone();
+        let target = match &observation.watched {
+            Watched::Target(target) => target.clone(),
+            Watched::Canary(name) => {
+                let before = self.canaries.vouch(now);
+                self.canaries.on_look(name, observation.outcome, now);
+                return self.canaries.vouch(now) != before;
+            }
+        };
         let Some(watch) = self.watches.get_mut(&target) else { return false };
-        let before = watch.summary(now);
+        let (before, fell) = (watch.summary(now), watch.fell());
+        if matches!(observation.outcome, Outcome::Up(_)) && watch.on_reached() {
+            let (host, port) = watch.address();
+            let at = (host.to_owned(), port);
+            self.reached.insert(target.clone(), at.clone());
+            out.push(Output::Save(Entry::Reached { target: target.clone(), at }));
+        }
         watch.on_observation(observation, now);
+        let fell = fell != watch.fell();
         let changed = watch.summary(now) != before;
         let wake = watch.wake(now);
         if let Some((health, why)) = watch.turned(now) {
@@ -81,8 +130,54 @@ impl Judge {
         if self.watches[&target].in_doubt() {
             self.hasten(&target.app, now);
         }
+        if fell {
+            self.blackout = self.falls_together();
+        }
         self.sooner(wake);
         changed
+    }
+
+    /// Did more than half of all targets, of several stacks, fall within a few seconds of one another, and are they still
+    /// not well? Then it is as likely this agent that fell.
+    fn falls_together(&self) -> bool {
+        let mut fallen: Vec<(Moment, &TargetId)> = self
+            .watches
+            .iter()
+            .filter_map(|(target, watch)| Some((watch.fell()?, target)))
+            .collect();
+        fallen.sort_unstable();
+        fallen.iter().enumerate().any(|(first, (since, _))| {
+            let end = fallen.partition_point(|(at, _)| at.since(*since) <= TOGETHER);
+            let together = &fallen[first..end.max(first)];
+            let stacks = || {
+                let stacks: BTreeSet<_> =
+                    together.iter().map(|(_, target)| (&target.app, &target.stack)).collect();
+                stacks.len()
+            };
+            together.len() * 2 > self.watches.len() && stacks() >= STACKS
+        })
+    }
+
+    /// Did most targets fall together, with nothing to say that it was not this agent?
+    pub fn blackout(&self, now: Moment) -> bool {
+        self.blackout && !self.canaries.vouch(now)
+    }
+
+    /// Do enough canaries answer for this agent's word on an app to count, or on any of them?
+    pub fn reaches(&self, app: Option<&AppId>, now: Moment) -> bool {
+        let of = |target: &&TargetId| app.is_none_or(|app| target.app == *app);
+        let watches = self.watches.iter().filter(|(target, _)| of(target));
+        let families = watches.filter_map(|(_, watch)| Family::of(watch.address().0)).collect();
+        self.canaries.enough(&families, now)
+    }
+
+    /// This agent gives everything so many times as long, being unwell itself.
+    pub fn on_stretch(&mut self, stretch: u32, now: Moment) {
+        self.stretch = stretch;
+        for watch in self.watches.values_mut() {
+            watch.on_stretch(stretch);
+        }
+        self.next = Some(now);
     }
 
     fn sooner(&mut self, wake: Moment) {
@@ -104,6 +199,7 @@ impl Judge {
         for watch in self.watches.values_mut() {
             watch.on_pause(now);
         }
+        self.blackout = false;
         self.next = Some(now);
     }
 
@@ -131,6 +227,9 @@ impl Judge {
 
     /// The time has come for something. Did a belief change by it?
     pub fn on_wake(&mut self, now: Moment, rng: &mut StdRng, out: &mut Outbox) -> bool {
+        for look in self.canaries.due(now) {
+            out.push(Output::Probe(look));
+        }
         if self.next.is_none_or(|next| next > now) {
             return false;
         }
@@ -150,7 +249,8 @@ impl Judge {
 
     /// When to be woken.
     pub fn wake(&self) -> Deadline {
-        (self.next.unwrap_or(Moment::NEVER), "the next look is due")
+        let looks = self.next.unwrap_or(Moment::NEVER).min(self.canaries.wake());
+        (looks, "the next look is due")
     }
 
     /// What others would want to hear of at once if it changed: health, fitness and doubt of every target.

@@ -8,6 +8,7 @@ use rand::rngs::StdRng;
 
 use crate::model::{
     Belief, DatabaseSight, Fault, FaultKind, Health, Observation, Outcome, ProbePolicy, TargetId,
+    Watched,
 };
 use crate::moment::Moment;
 use crate::outbox::{Look, Subject};
@@ -16,6 +17,9 @@ use crate::outbox::{Look, Subject};
 const IN_FLIGHT: usize = 16;
 /// Successes that qualify a standby (PROTOCOL.md B.2, R).
 const QUALIFYING: usize = 10;
+/// More turns of health than this within ten minutes (or 75 windows), and a standby is none: it would not stay up.
+const TURNS: usize = 4;
+const TURNS_WITHIN: u32 = 75;
 /// Failures in a row that end a standby's clean time; fewer are ordinary loss, which the window forgives, too.
 const SPOILING: usize = 3;
 
@@ -55,10 +59,10 @@ impl Scale {
         }
     }
 
-    /// A success no older than this still says "up".
-    fn up_for(&self) -> Duration {
-        let normal = self.interval.mul_f64(1.25) + self.limit;
-        (self.fast * 2 + self.limit).max(normal)
+    /// A success no older than this still says "up", where looks may take so long.
+    fn up_for(&self, limit: Duration) -> Duration {
+        let normal = self.interval.mul_f64(1.25) + limit;
+        (self.fast * 2 + limit).max(normal)
     }
 }
 
@@ -88,7 +92,18 @@ pub struct Watch {
     sight: Option<(DatabaseSight, Moment)>,
     streamed: Option<Moment>,
     advanced: Option<Moment>,
+    /// Was it ever reached from here, by this run or one before? Without a way to it, silence says nothing of it.
+    reached: bool,
+    /// When it stopped being well, while it is not.
+    fell: Option<Moment>,
+    /// How much longer than usual this agent gives it, being unwell itself.
+    stretch: u32,
+    /// When its health turned lately, between up and not up.
+    turns: VecDeque<Moment>,
     told: Health,
+    /// Breaks rule 8: one success does not take the vote away.
+    #[cfg(feature = "mutants")]
+    pub stubborn: bool,
 }
 
 impl Watch {
@@ -113,8 +128,44 @@ impl Watch {
             sight: None,
             streamed: None,
             advanced: None,
+            reached: false,
+            fell: None,
+            stretch: 1,
+            turns: VecDeque::new(),
             told: Health::Unknown,
+            #[cfg(feature = "mutants")]
+            stubborn: false,
         }
+    }
+
+    /// Where it is: what is known of the way to it holds for this address alone.
+    pub fn address(&self) -> (&str, u16) {
+        match &self.subject {
+            Subject::Endpoint(endpoint) => (&endpoint.address, endpoint.port),
+            Subject::Database(database) => (&database.address, database.port),
+        }
+    }
+
+    /// It was reached from here before. Was that not known?
+    pub fn on_reached(&mut self) -> bool {
+        !std::mem::replace(&mut self.reached, true)
+    }
+
+    /// This agent is so unwell, itself, that it gives everything so many times as long.
+    pub fn on_stretch(&mut self, stretch: u32) {
+        self.stretch = stretch;
+    }
+
+    fn window(&self) -> Duration {
+        self.scale.window * self.stretch
+    }
+
+    fn limit(&self) -> Duration {
+        self.scale.limit * self.stretch
+    }
+
+    fn up_for(&self) -> Duration {
+        self.scale.up_for(self.limit())
     }
 
     /// Is this the same target, looked at in the same way?
@@ -148,6 +199,12 @@ impl Watch {
     }
 
     fn on_success(&mut self, sight: Option<DatabaseSight>, now: Moment) {
+        #[cfg(feature = "mutants")]
+        if self.stubborn && self.successes < SPOILING && self.health(now) == Health::Down {
+            self.successes += 1;
+            return;
+        }
+        self.fell = None;
         self.succeeded = Some(now);
         self.failures.clear();
         self.fault = None;
@@ -181,6 +238,9 @@ impl Watch {
             self.clean_since = None;
             self.successes = 0;
         }
+        if self.failures.len() >= SPOILING.min(self.scale.failures) {
+            self.fell.get_or_insert(now);
+        }
         self.failed = Some(now);
         self.fault = Some(fault);
         self.hasten(now);
@@ -197,6 +257,11 @@ impl Watch {
         !self.failures.is_empty()
     }
 
+    /// Since when it has not been well, if it is not: a single failure is no fall.
+    pub fn fell(&self) -> Option<Moment> {
+        self.fell
+    }
+
     /// Failures from before a pause are no evidence; counting begins anew.
     pub fn on_pause(&mut self, now: Moment) {
         self.failures.clear();
@@ -204,6 +269,7 @@ impl Watch {
         self.since = now;
         self.next = now;
         self.succeeded = None;
+        self.fell = None;
     }
 
     /// Did a look end within `age`?
@@ -229,7 +295,7 @@ impl Watch {
     /// A look, now, unless too many are under way.
     pub fn look(&mut self, target: &TargetId, now: Moment) -> Option<Look> {
         // The edge answers within the limit; whatever is older than twice that was lost with a task.
-        let lost = self.scale.limit * 2;
+        let lost = self.limit() * 2;
         while self.in_flight.front().is_some_and(|&began| now.since(began) > lost) {
             self.in_flight.pop_front();
         }
@@ -238,9 +304,9 @@ impl Watch {
         }
         self.in_flight.push_back(now);
         Some(Look {
-            target: target.clone(),
+            watched: Watched::Target(target.clone()),
             subject: self.subject.clone(),
-            limit: self.scale.limit,
+            limit: self.limit(),
         })
     }
 
@@ -252,7 +318,7 @@ impl Watch {
     /// When something may change without anything happening.
     pub fn wake(&self, now: Moment) -> Moment {
         let quiet_since = self.quiet_since();
-        let turns = [quiet_since + self.scale.window, quiet_since + self.scale.up_for()];
+        let turns = [quiet_since + self.window(), quiet_since + self.up_for()];
         let hangs = self.hangs().filter(|_| self.fast_until <= now);
         turns
             .into_iter()
@@ -266,8 +332,15 @@ impl Watch {
     /// The health to tell people of, and why, if it is another than before.
     pub fn turned(&mut self, now: Moment) -> Option<(Health, Option<String>)> {
         let health = self.health(now);
-        if std::mem::replace(&mut self.told, health) == health {
+        let before = std::mem::replace(&mut self.told, health);
+        if before == health {
             return None;
+        }
+        if health == Health::Up && before != Health::Unknown {
+            self.turns.push_back(now);
+            if self.turns.len() > TURNS {
+                self.turns.pop_front();
+            }
         }
         Some((health, self.fault.as_ref().map(|fault| fault.text.clone())))
     }
@@ -279,13 +352,14 @@ impl Watch {
 
     fn health(&self, now: Moment) -> Health {
         let quiet_since = self.quiet_since();
-        let within = |at: &&Moment| now.since(**at) <= self.scale.window;
+        let window = self.window();
+        let within = |at: &&Moment| now.since(**at) <= window;
         let failures = self.failures.iter().filter(within).count();
-        if now.since(quiet_since) >= self.scale.window && failures >= self.scale.failures {
+        if now.since(quiet_since) >= window && failures >= self.scale.failures {
             return Health::Down;
         }
         match (self.succeeded, self.failures.is_empty()) {
-            (Some(succeeded), true) if now.since(succeeded) <= self.scale.up_for() => Health::Up,
+            (Some(succeeded), true) if now.since(succeeded) <= self.up_for() => Health::Up,
             (None, true) => Health::Unknown,
             _ => Health::Degraded,
         }
@@ -294,7 +368,13 @@ impl Watch {
     fn qualified(&self, now: Moment) -> bool {
         let long = self.clean_since.is_some_and(|since| now.since(since) >= self.scale.qualify);
         let clean = self.failed.is_none_or(|failed| now.since(failed) >= self.scale.clean);
-        long && clean && self.successes >= QUALIFYING
+        long && clean && self.successes >= QUALIFYING && !self.flaps(now)
+    }
+
+    /// Did it come back too often lately?
+    fn flaps(&self, now: Moment) -> bool {
+        let lately = self.scale.window * TURNS_WITHIN;
+        self.turns.len() >= TURNS && self.turns.iter().all(|turned| now.since(*turned) <= lately)
     }
 
     /// What others would want to hear of at once if it changed.
@@ -322,173 +402,11 @@ impl Watch {
             advancing: self
                 .advanced
                 .is_some_and(|advanced| now.since(advanced) <= self.scale.window),
+            reached: self.reached,
+            guard: None,
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::{Endpoint, Expect, Phases, Scheme};
-    use std::sync::Arc;
-
-    fn policy() -> ProbePolicy {
-        let secs = Duration::from_secs;
-        ProbePolicy { interval: secs(5), timeout: secs(4), window: secs(8) }
-    }
-
-    fn target() -> TargetId {
-        TargetId {
-            app: "shop".parse().unwrap(),
-            stack: "a".parse().unwrap(),
-            name: "web-1".parse().unwrap(),
-        }
-    }
-
-    fn watch() -> Watch {
-        let endpoint = Endpoint {
-            name: "web-1".parse().unwrap(),
-            scheme: Scheme::Http,
-            address: "192.0.2.1".into(),
-            port: 80,
-            path: "/".into(),
-            host: None,
-            expect: Expect::default(),
-            authority: None,
-        };
-        Watch::new(Subject::Endpoint(Arc::new(endpoint)), Scale::of(policy()), at(0), at(0))
-    }
-
-    fn at(ms: u64) -> Moment {
-        Moment::from_micros(1_000_000_000 + ms * 1000)
-    }
-
-    fn look(watch: &mut Watch, ms: u64, up: bool) {
-        let outcome = match up {
-            true => Outcome::Up(None),
-            false => Outcome::Failed(Fault::new(FaultKind::Refused, "refused")),
-        };
-        let took = Duration::from_millis(1);
-        let observation = Observation {
-            target: target(),
-            began: at(ms),
-            took,
-            phases: Phases::default(),
-            outcome,
-        };
-        watch.on_observation(observation, at(ms));
-    }
-
-    #[test]
-    fn the_scale_follows_the_window() {
-        let scale = Scale::of(policy());
-        assert_eq!((scale.failures, scale.fast.as_millis()), (8, 500));
-        let quick = ProbePolicy {
-            interval: Duration::from_millis(500),
-            window: Duration::from_secs(2),
-            ..policy()
-        };
-        let scale = Scale::of(quick);
-        assert_eq!(
-            (scale.failures, scale.fast.as_millis(), scale.limit.as_millis()),
-            (2, 500, 1000)
-        );
-        assert_eq!(scale.qualify.as_secs(), 15);
-    }
-
-    #[test]
-    fn down_needs_a_whole_window_of_failures_and_one_success_clears_it() {
-        let mut watch = watch();
-        look(&mut watch, 0, true);
-        for ms in (500..8000).step_by(500) {
-            look(&mut watch, ms, false);
-            assert_eq!(watch.health(at(ms)), Health::Degraded, "after {ms} ms");
-        }
-        assert_eq!(watch.health(at(8000)), Health::Down);
-        look(&mut watch, 8100, true);
-        assert_eq!(watch.health(at(8100)), Health::Up);
-    }
-
-    #[test]
-    fn few_failures_are_no_vote_however_long_the_silence() {
-        let mut watch = watch();
-        look(&mut watch, 0, true);
-        for ms in [2000, 4000, 6000, 8000] {
-            look(&mut watch, ms, false);
-        }
-        assert_eq!(watch.health(at(9000)), Health::Degraded);
-    }
-
-    #[test]
-    fn our_own_trouble_counts_neither_way() {
-        let mut watch = watch();
-        look(&mut watch, 0, true);
-        for ms in (500..9000).step_by(500) {
-            let outcome = Outcome::Invalid(Fault::new(FaultKind::Local, "out of sockets"));
-            let (took, phases) = (Duration::ZERO, Phases::default());
-            watch.on_observation(
-                Observation { target: target(), began: at(ms), took, phases, outcome },
-                at(ms),
-            );
-        }
-        assert_ne!(watch.health(at(9000)), Health::Down);
-    }
-
-    #[test]
-    fn whoever_answers_is_not_dead() {
-        let mut watch = watch();
-        look(&mut watch, 0, true);
-        for ms in (500..20_000).step_by(500) {
-            let fault = Fault::new(FaultKind::Credential, "password refused");
-            let (took, phases, outcome) =
-                (Duration::ZERO, Phases::default(), Outcome::Failed(fault));
-            let seen = Observation { target: target(), began: at(ms), took, phases, outcome };
-            watch.on_observation(seen, at(ms));
-            assert_eq!(watch.health(at(ms)), Health::Degraded);
-        }
-    }
-
-    #[test]
-    fn failures_from_before_a_pause_are_no_evidence() {
-        let mut watch = watch();
-        for ms in (0..9000).step_by(500) {
-            look(&mut watch, ms, false);
-        }
-        assert_eq!(watch.health(at(9000)), Health::Down);
-        watch.on_pause(at(60_000));
-        assert_ne!(watch.health(at(60_000)), Health::Down);
-        look(&mut watch, 60_500, false);
-        assert_ne!(watch.health(at(60_500)), Health::Down);
-    }
-
-    #[test]
-    fn a_standby_qualifies_slowly_and_a_streak_of_failures_spoils_it() {
-        let mut watch = watch();
-        for ms in (0..59_000).step_by(5000) {
-            look(&mut watch, ms, true);
-        }
-        assert!(!watch.qualified(at(59_000)));
-        look(&mut watch, 60_000, true);
-        assert!(watch.qualified(at(60_000)));
-        for ms in [61_000, 61_500, 62_000] {
-            look(&mut watch, ms, false);
-        }
-        look(&mut watch, 62_500, true);
-        assert!(!watch.qualified(at(80_000)));
-    }
-
-    #[test]
-    fn an_older_look_that_ends_late_says_nothing_new() {
-        let mut watch = watch();
-        look(&mut watch, 5000, true);
-        look(&mut watch, 4000, false);
-        assert_eq!(watch.health(at(5001)), Health::Up);
-    }
-
-    #[test]
-    fn looks_do_not_pile_up() {
-        let mut watch = watch();
-        let asked = (0..100).filter(|_| watch.look(&target(), at(0)).is_some()).count();
-        assert_eq!(asked, IN_FLIGHT);
-    }
-}
+mod tests;

@@ -8,8 +8,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Abstention, AcceptorId, AgentId, AppId, Belief, Database, Definition, Driver, MeshId,
-    RecordData, RecordKind, Region, StackId, TargetName,
+    Abstention, AcceptorId, AgentId, AppId, Belief, Damping, Database, Definition, Driver, Freeze,
+    MeshId, RecordData, RecordKind, Region, StackId, TargetName,
 };
 use crate::moment::Moment;
 
@@ -79,7 +79,7 @@ impl fmt::Display for Token {
 }
 
 /// Was a value that a quorum of promises reported chosen?
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Certainty {
     /// A quorum reported it: it was.
     Chosen,
@@ -116,8 +116,10 @@ pub struct AppState {
     pub phase: Phase,
     /// The last decision.
     pub decision: Decision,
-    /// The last epoch that the mesh decided by itself: what the cooldown is counted from. Zero for none.
-    pub automatic: Epoch,
+    /// What the mesh did by itself lately.
+    pub damping: Damping,
+    /// A person's word to leave it alone; may have run out by now.
+    pub freeze: Option<Freeze>,
     /// Who carries out the current phase.
     pub claim: Option<Claim>,
     /// The last writes, oldest first, at most [`OPERATION_MEMORY`].

@@ -246,6 +246,9 @@ pub enum RecordKind {
     Aaaa,
     Cname,
     Txt,
+    Srv,
+    Caa,
+    Https,
 }
 
 impl fmt::Display for RecordKind {
@@ -255,6 +258,9 @@ impl fmt::Display for RecordKind {
             Self::Aaaa => "AAAA",
             Self::Cname => "CNAME",
             Self::Txt => "TXT",
+            Self::Srv => "SRV",
+            Self::Caa => "CAA",
+            Self::Https => "HTTPS",
         })
     }
 }
@@ -266,8 +272,37 @@ pub enum RecordData {
     Address(IpAddr),
     /// For CNAME: lower case, without the final dot.
     Name(String),
-    /// For TXT: at most 255 octets.
+    /// For TXT: at most 2,048 octets, sent in strings of 255.
     Text(String),
+    /// For SRV (RFC 2782).
+    Service {
+        /// Lower comes first.
+        priority: u16,
+        /// Shares among those of one priority.
+        weight: u16,
+        /// The port.
+        port: u16,
+        /// The host: lower case, without the final dot; empty for the root, which says that there is no such service.
+        target: String,
+    },
+    /// For CAA (RFC 8659).
+    Authorization {
+        /// 128 if an authority that does not know the tag must not issue.
+        flags: u8,
+        /// What is said: `issue`, `issuewild`, `iodef` and the like.
+        tag: String,
+        /// Of whom.
+        value: String,
+    },
+    /// For HTTPS (RFC 9460).
+    Binding {
+        /// Lower comes first; 0 makes the target an alias.
+        priority: u16,
+        /// The host: lower case, without the final dot; empty for the record's own name.
+        target: String,
+        /// Parameters by their numbers, in wire format.
+        parameters: BTreeMap<u16, Vec<u8>>,
+    },
 }
 
 impl fmt::Display for RecordData {
@@ -276,6 +311,22 @@ impl fmt::Display for RecordData {
             Self::Address(address) => write!(f, "{address}"),
             Self::Name(name) => write!(f, "{name}."),
             Self::Text(text) => write!(f, "{text:?}"),
+            Self::Service { priority, weight, port, target } => {
+                write!(f, "{priority} {weight} {port} {target}.")
+            }
+            Self::Authorization { flags, tag, value } => write!(f, "{flags} {tag} {value:?}"),
+            Self::Binding { priority, target, parameters } => {
+                write!(f, "{priority} {target}.")?;
+                for (key, value) in parameters {
+                    // As RFC 3597 writes what it does not know: every reader understands it.
+                    write!(f, " key{key}")?;
+                    for (at, byte) in value.iter().enumerate() {
+                        let before = if at == 0 { "=" } else { "" };
+                        write!(f, "{before}\\{byte:03}")?;
+                    }
+                }
+                Ok(())
+            }
         }
     }
 }

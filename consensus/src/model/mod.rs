@@ -1,11 +1,13 @@
 //! The nouns. Every word is PRODUCT.md's; nothing here does anything.
 
+mod damping;
 mod decision;
 mod definition;
 mod name;
 mod observation;
 mod voters;
 
+pub use damping::*;
 pub use decision::*;
 pub use definition::*;
 pub use name::*;

@@ -5,14 +5,32 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::TargetId;
+use super::{TargetId, TargetName};
 use crate::moment::Moment;
 
-/// One look at one target, and what came of it.
+/// What is looked at.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Watched {
+    /// A target of an app.
+    Target(TargetId),
+    /// One of this agent's own canaries: is it me who is cut off?
+    Canary(TargetName),
+}
+
+impl fmt::Display for Watched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Target(target) => write!(f, "{target}"),
+            Self::Canary(name) => write!(f, "canary {name}"),
+        }
+    }
+}
+
+/// One look at one thing, and what came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observation {
     /// What was looked at.
-    pub target: TargetId,
+    pub watched: Watched,
     /// When the look began.
     pub began: Moment,
     /// How long it took.
@@ -159,6 +177,21 @@ pub struct Belief {
     pub database: Option<(DatabaseSight, Duration)>,
     /// Of a replica that was heard: has what it received advanced, or was its primary heard, within the window?
     pub advancing: bool,
+    /// Was it ever reached from here? Without a way to it, silence says nothing (PROTOCOL.md 0.1 l).
+    pub reached: bool,
+    /// Of a database with a guard: what this agent hears of that guard on its own link, never through others.
+    pub guard: Option<GuardSight>,
+}
+
+/// What an agent knows of a database's guard, first hand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuardSight {
+    /// How long ago the guard was heard.
+    pub heard: Duration,
+    /// What the guard itself last said of its database.
+    pub health: Health,
+    /// May the database still take writes: does the guard say that its door is open, or may a lease of it still run?
+    pub open: bool,
 }
 
 /// What an agent thinks of a target's health.
@@ -192,14 +225,20 @@ impl fmt::Display for Health {
 pub enum Abstention {
     /// Not running long enough to have a full window of looks (S5).
     Young,
-    /// No majority of voters heard directly within three seconds (S1).
+    /// No majority of voters heard within three seconds (S1).
     Isolated,
+    /// Too few of its canaries answer: it is the agent that is cut off, not the world that is dead (S2).
+    CutOff,
+    /// Most of what it watches failed at once, and not all its canaries vouch for it (S3).
+    MassFailure,
     /// The process was not run when it should have been (S4).
     Stalled,
     /// A clock jumped, or the machine slept (S4).
     ClockJump,
     /// Its store of ballots is damaged or missing (S6).
     Quarantined,
+    /// It is late, or not answered, so often that its looks say more about itself (S7).
+    Unwell,
     /// Its store is whole, and none of the voters'.
     StandingBy,
     /// It stores no ballots.
@@ -211,10 +250,13 @@ impl fmt::Display for Abstention {
         f.pad(match self {
             Self::Young => "started too recently",
             Self::Isolated => "hears no majority of voters",
+            Self::CutOff => "reaches too few of its canaries",
+            Self::MassFailure => "saw most of what it watches fail at once",
             Self::Stalled => "was not scheduled in time",
             Self::ClockJump => "its clock jumped",
             Self::Quarantined => "its store must not vote again",
             Self::StandingBy => "stands by to become a voter",
+            Self::Unwell => "is unwell itself: late, or not answered",
             Self::Observer => "is an observer",
         })
     }

@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{AgentId, AppId, Region};
+use super::{AgentId, AppId, OperationId, Region};
 
 /// One mesh, told apart from every other: drawn at random by `quorate init`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -113,6 +113,13 @@ impl Voters {
         self.each_set(|voter| agents.contains(&voter.agent))
     }
 
+    /// Are the agents of the stores that this says yes to more than half of all voters? The same as
+    /// [`Voters::majority_of`], for what is asked all the time.
+    pub fn majority_where(&self, yes: impl Fn(&Voter) -> bool) -> bool {
+        let same = |voter: &Voter| self.all().any(|it| it.agent == voter.agent && yes(it));
+        self.each_set(|voter| yes(voter) || (self.joint() && same(voter)))
+    }
+
     /// Are these agents more than half of what could still outvote a majority? A few that see a target up block its fall
     /// (PROTOCOL.md B.5).
     pub fn blocked_by(&self, agents: &BTreeSet<AgentId>) -> bool {
@@ -121,6 +128,18 @@ impl Voters {
             counted > (set.len() - majority(set)) / 2
         };
         self.sets().any(blocks)
+    }
+
+    /// Stores that vote now and will not once the change is through; none while it is stable.
+    pub fn leaving(&self) -> impl Iterator<Item = &Voter> {
+        let stays = |voter: &Voter| self.joining.iter().any(|it| it.acceptor == voter.acceptor);
+        self.members.iter().filter(move |voter| self.joint() && !stays(voter))
+    }
+
+    /// Stores that vote since the change began, or will once it is through; none while it is stable.
+    pub fn arriving(&self) -> impl Iterator<Item = &Voter> {
+        let known = |voter: &Voter| self.members.iter().any(|it| it.acceptor == voter.acceptor);
+        self.joining.iter().filter(move |voter| !known(voter))
     }
 
     fn each_set(&self, counts: impl Fn(&Voter) -> bool) -> bool {
@@ -141,6 +160,29 @@ impl Voters {
 /// The smallest number that is more than half.
 fn majority(set: &[Voter]) -> usize {
     set.len() / 2 + 1
+}
+
+/// More voters make every decision slower and none safer; nine survive four failures (PROTOCOL.md section G).
+pub const VOTER_LIMIT: usize = 9;
+/// Stores that may ever be retired: their ids must be known for ever, lest one be used again. A mesh that has lost so many
+/// takes no further change of voters, and is made anew by `quorate recover`.
+pub const RETIRED_LIMIT: usize = 1024;
+
+/// The value of the voters' register: who votes, and what must never be forgotten about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VotersState {
+    /// Who votes.
+    pub voters: Voters,
+    /// What this step does, and why: one line for people.
+    pub reason: String,
+    /// The version with which the mesh last began to replace a store by itself; zero for never.
+    pub automatic: u64,
+    /// Stores that voted once and never will again (rule R8).
+    pub retired: Vec<AcceptorId>,
+    /// The last writes, oldest first.
+    pub operations: Vec<OperationId>,
+    /// SHA-256 of the value this one was derived from; zero for the first.
+    pub previous: [u8; 32],
 }
 
 /// What could be better about where the voters are, in words; empty if no region holds a majority and the loss of any

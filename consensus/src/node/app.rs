@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::attempt::Attempt;
 use super::compose::Intent;
+use super::damping::Ages;
 use super::execute::Work;
 use crate::message::{Accepted, Value};
-use crate::model::{AgentId, AppState, Ballot, Epoch, OperationId, Verdict};
+use crate::model::{AgentId, AppState, Ballot, OperationId, Verdict};
 use crate::moment::Moment;
 use crate::outbox::{CommandId, Deadline};
 
@@ -51,8 +52,8 @@ pub struct Asked {
 #[derive(Debug, Default)]
 pub struct App {
     pub chosen: Option<Known>,
-    /// The last automatic epoch, and when this process learned of it: what the cooldown is counted from.
-    pub automatic: Option<(Epoch, Moment)>,
+    /// How long ago this agent learned of what damps the app.
+    pub ages: Ages,
     pub attempt: Option<Attempt>,
     pub wanted: Option<Wanted>,
     /// No attempt before this.

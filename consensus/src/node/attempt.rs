@@ -13,7 +13,6 @@ use crate::codec;
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
 use crate::evidence::sift;
-use crate::failover::chain;
 use crate::message::{Accepted, BallotBody, BallotMessage, Message, VALUE_LIMIT, Value};
 use crate::model::{
     AcceptorId, AgentId, AppId, AppState, Ballot, Certainty, Certificate, Evidence, OperationId,
@@ -28,6 +27,8 @@ pub const ROUND: Duration = Duration::from_secs(5);
 pub const BURST: Duration = Duration::from_millis(1500);
 /// Lost messages are repeated after this, or two round trips if those are longer.
 const RESEND: Duration = Duration::from_millis(500);
+/// Whoever refused because it had not learned who votes is asked again after this.
+pub const SOON: Duration = Duration::from_millis(20);
 /// Voters silent for longer are not waited for.
 const AWAITED_WITHIN: Duration = Duration::from_millis(1600);
 const BACKOFF_LEAST: Duration = Duration::from_millis(50);
@@ -123,7 +124,7 @@ impl Node {
         }
         let ballot = attempt.ballot();
         self.apps.entry(app.clone()).or_default().attempt = Some(attempt);
-        self.tell_voters(app, ballot, &BallotBody::Prepare { evidence });
+        self.tell_voters(&app.into(), ballot, &BallotBody::Prepare { evidence });
     }
 
     fn fresh_ballot(&mut self, app: &AppId) -> Ballot {
@@ -136,11 +137,10 @@ impl Node {
         self.ballots.fresh()
     }
 
-    pub(super) fn tell_voters(&mut self, app: &AppId, ballot: Ballot, body: &BallotBody) {
+    pub(super) fn tell_voters(&mut self, register: &RegisterId, ballot: Ballot, body: &BallotBody) {
         let voters: Vec<_> = self.config.voters.agents().into_iter().cloned().collect();
-        let register = RegisterId::from(app);
         for agent in voters {
-            let message = self.ballot_message(&register, ballot, body.clone());
+            let message = self.ballot_message(register, ballot, body.clone());
             self.say(&agent, message);
         }
     }
@@ -152,32 +152,19 @@ impl Node {
         body: BallotBody,
     ) -> Message {
         let (mesh, voters) = (self.config.voters.mesh, self.config.voters.version);
-        let register = register.clone();
-        Message::Ballot(BallotMessage { mesh, voters, register, ballot, changes: 0, body })
+        let (register, changes) = (register.clone(), self.out.changes());
+        Message::Ballot(BallotMessage { mesh, voters, register, ballot, changes, body })
     }
 
-    /// A voter answered an attempt of ours. Counts only the voter's own store.
+    /// A voter answered an attempt of ours, with its own store.
     pub(super) fn on_reply(
         &mut self,
-        from: &AgentId,
+        acceptor: AcceptorId,
         app: &AppId,
         ballot: Ballot,
         body: BallotBody,
         now: Moment,
     ) {
-        let known = |acceptor: AcceptorId| {
-            self.config.voters.by_acceptor(acceptor).is_some_and(|voter| voter.agent == *from)
-        };
-        let (BallotBody::Promise { acceptor, .. }
-        | BallotBody::Accepted { acceptor }
-        | BallotBody::Nack { acceptor, .. }
-        | BallotBody::Refuse { acceptor, .. }) = body
-        else {
-            return;
-        };
-        if !known(acceptor) {
-            return;
-        }
         let Some(attempt) = self.apps.get_mut(app).and_then(|it| it.attempt.as_mut()) else {
             return;
         };
@@ -237,7 +224,7 @@ impl Node {
         if attempt.began + ROUND <= now {
             return self.give_up(app, now);
         }
-        let voters = &self.config.voters;
+        let voters = &self.counting(attempt);
         // Voters that are not heard could still make a quorum; waiting for them would cost the whole round (0.1 k).
         let heard: Vec<_> = self
             .voters_heard(AWAITED_WITHIN, now)
@@ -260,6 +247,38 @@ impl Node {
                 Tally::Lost => self.give_up(app, now),
                 Tally::Pending => {}
             },
+        }
+    }
+
+    /// The voters that an attempt counts; only a mutant counts others than those in force.
+    fn counting(&self, attempt: &Attempt) -> Voters {
+        match attempt.intent {
+            Intent::Sweep { .. } => self.swept_by(),
+            _ => self.config.voters.clone(),
+        }
+    }
+
+    /// The voters are others by now: an attempt that was begun under the old ones is burnt, and what was asked and
+    /// stated for them is void.
+    pub(super) fn burn(&mut self, app: &AppId, now: Moment) {
+        let Some(it) = self.apps.get_mut(app) else { return };
+        it.asked.clear();
+        it.stated = None;
+        if let Some(work) = &mut it.work {
+            work.reading = None;
+        }
+        let Some(attempt) = it.attempt.take() else { return };
+        it.in_flux |= matches!(attempt.stage, Stage::Accepting { .. });
+        it.not_before = now;
+        let why = "the voters changed".to_owned();
+        self.out.note(Note::GivesUp { app: app.clone(), ballot: attempt.ballot(), why });
+    }
+
+    /// An agent that goes by older voters refused; it was told, and is to be asked again soon.
+    pub(super) fn ask_again(&mut self, app: &AppId, ballot: Ballot, now: Moment) {
+        let attempt = self.apps.get_mut(app).and_then(|it| it.attempt.as_mut());
+        if let Some(attempt) = attempt.filter(|attempt| attempt.ballot() == ballot) {
+            attempt.resend = attempt.resend.min(now + SOON);
         }
     }
 
@@ -289,18 +308,31 @@ impl Node {
         };
         let ballot_of = predecessor.as_ref().map_or(Ballot::ZERO, |it| it.ballot);
         let certainty = Current::certainty(&self.config.voters, &promises, ballot_of);
+        if matches!(attempt.intent, Intent::Sweep { .. })
+            && (predecessor.is_none() || certainty == Certainty::Chosen)
+        {
+            return self.found_swept(app, predecessor, now);
+        }
         let mut certificate = attempt.certificate();
         if let Some(state) = &state {
             // One voter that is behind, or confused, must not spoil what the others say.
             let voters = &self.config.voters;
             sift(&mut certificate, voters, preparing.ballot(), (app, state.revision));
         }
+        let hash = predecessor.as_ref().map_or([0; 32], |it| it.value.hash());
+        #[cfg(feature = "mutants")]
+        let (state, hash) = match it.chosen.as_ref() {
+            Some(known) if self.broken(Mutant::UnlinkedValue) => {
+                (Some((*known.state).clone()), known.value.hash())
+            }
+            _ => (state, hash),
+        };
         let found = Found {
             current: state.as_ref(),
-            hash: predecessor.as_ref().map_or([0; 32], |it| it.value.hash()),
+            hash,
             certainty: state
                 .as_ref()
-                .map_or(certainty, |state| chain::certainty_of_phase(state, ballot_of, certainty)),
+                .map_or(certainty, |state| self.certainty(state, ballot_of, certainty)),
             certificate,
             operation: attempt.operation,
             voters: &self.config.voters,
@@ -316,6 +348,17 @@ impl Node {
                 self.propose(app, predecessor, promises, value, now);
             }
             Composed::Reject(why) => self.reject(app, why, predecessor, certainty, now),
+        }
+    }
+
+    /// A quorum of both sets holds the value already, or none of them any: there is nothing to carry over.
+    fn found_swept(&mut self, app: &AppId, found: Option<Accepted>, now: Moment) {
+        let it = self.apps.get_mut(app).expect("it has an attempt");
+        it.attempt = None;
+        it.tries = 0;
+        self.on_swept(app);
+        if let Some(accepted) = found {
+            self.learn(app, accepted, now);
         }
     }
 
@@ -355,7 +398,7 @@ impl Node {
             prepared,
         };
         attempt.resend = now + RESEND.max(rtt * 2);
-        self.tell_voters(app, ballot, &body);
+        self.tell_voters(&app.into(), ballot, &body);
     }
 
     /// The value is chosen.
@@ -371,6 +414,7 @@ impl Node {
             self.out.send(&agent, message);
         }
         self.learn_at(app, accepted, sent, now);
+        self.on_swept(app);
         if let Some((_, state)) = self.apps[app].known() {
             let answer = Answer::Agreed { epoch: state.epoch, revision: state.revision };
             self.answer(app, attempt.operation, answer);
@@ -463,7 +507,7 @@ impl Node {
             ),
             Stage::Accepting { accepting, body, .. } => (accepting.ballot(), body.clone()),
         };
-        self.tell_voters(app, ballot, &body);
+        self.tell_voters(&app.into(), ballot, &body);
     }
 
     /// Answers a command whose operation this is.

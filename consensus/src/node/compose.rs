@@ -10,10 +10,10 @@ use super::attempt::{Composition, Found};
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
 use crate::evidence::{Choice, Panel, Path};
-use crate::failover::{chain, plan};
+use crate::failover::{chain, damping, plan};
 use crate::model::{
-    AppId, AppState, Certainty, Claim, Decision, DecisionKind, Definition, Epoch, FenceRecord,
-    OPERATION_MEMORY, Phase, StackId, TargetName,
+    AppId, AppState, Certainty, Claim, Damping, Decision, DecisionKind, Definition, Epoch,
+    FenceRecord, OPERATION_MEMORY, Phase, StackId, TargetName,
 };
 use crate::moment::Moment;
 
@@ -35,6 +35,11 @@ pub enum Intent {
     Advance { epoch: Epoch, phase: Phase, term: u32, next: Next },
     /// To carry out what nobody does.
     Claim,
+    /// To carry the register over into another set of voters, as it is.
+    Sweep {
+        /// Something is in progress, which only evidence may allow to complete.
+        evidence: bool,
+    },
 }
 
 /// What follows the phase this agent carried out.
@@ -55,6 +60,7 @@ impl Intent {
         match self {
             Self::Failover | Self::Operator { .. } | Self::Claim => true,
             Self::Advance { next, .. } => matches!(next, Next::Promote(_)),
+            Self::Sweep { evidence } => *evidence,
             Self::Apply { .. } => false,
         }
     }
@@ -74,6 +80,7 @@ impl fmt::Display for Intent {
                 Next::Abort(why) => write!(f, "abort while {phase}: {why}"),
             },
             Self::Claim => f.write_str("carry it out"),
+            Self::Sweep { .. } => f.write_str("carry it over to other voters"),
         }
     }
 }
@@ -95,7 +102,7 @@ impl Node {
         now: Moment,
     ) -> Composed {
         let result = match (found.current, intent) {
-            (Some(current), _) if current.operations.contains(&found.operation) => {
+            (Some(current), _) if self.holds_own(current, found) => {
                 return match chain::follows(Some((current, found.hash)), found.certainty, current) {
                     Ok(_) => Composed::Again,
                     // What only evidence allows is not completed unseen, not even our own.
@@ -110,6 +117,17 @@ impl Node {
             (None, _) => Err(format!("there is no app {app}")),
             (Some(current), Intent::Claim) => {
                 self.claim(current, found, now).map(|state| (*state).clone())
+            }
+            // The same value, accepted by both sets: what only evidence allows needs it here, too (PROTOCOL.md 0.1 e).
+            (Some(current), Intent::Sweep { .. }) => {
+                let before = Some((current, found.hash));
+                return match chain::follows(before, found.certainty, current) {
+                    Ok(_) => Composed::Again,
+                    Err(_) => match self.completed(current, found, now) {
+                        Ok(state) => Composed::Write(Arc::new(self.sealed(state, found))),
+                        Err(why) => Composed::Reject(why),
+                    },
+                };
             }
             (Some(current), Intent::Failover) => self.failover(current, found, now),
             (Some(current), Intent::Operator { kind, to, accept_loss, by }) => {
@@ -133,6 +151,15 @@ impl Node {
             Ok(state) => Composed::Write(Arc::new(self.sealed(state, found))),
             Err(why) => Composed::Reject(why),
         }
+    }
+
+    /// Is an earlier try of this very write part of the value found (rule R6)?
+    fn holds_own(&self, current: &AppState, found: &Found<'_>) -> bool {
+        #[cfg(feature = "mutants")]
+        if self.broken(Mutant::DuplicateOperation) {
+            return false;
+        }
+        current.operations.contains(&found.operation)
     }
 
     /// Links a value with the one it was derived from, and signs it with its operation.
@@ -176,7 +203,8 @@ impl Node {
                     now,
                 ),
                 active,
-                automatic: Epoch(0),
+                damping: Damping::default(),
+                freeze: None,
                 claim: None,
                 operations: Vec::new(),
                 previous: [0; 32],
@@ -219,11 +247,13 @@ impl Node {
         if current.phase != Phase::Idle {
             return Err(format!("epoch {} is in progress ({})", current.epoch, current.phase));
         }
-        let panel = self.panel_of(&found.certificate, current, found);
+        let panel = self.panel_of(&found.certificate, current, found, now);
         let choice = panel.failover(&current.active)?;
         let mut state = self.move_to(current, DecisionKind::Failover, &choice, &choice.reason, now);
         state.decision.first = Some(found.certificate.clone());
-        state.automatic = state.epoch;
+        let flapping = self.would_flap(&current.definition.name, current, now);
+        state.damping = damping::begun(&current.damping, state.epoch, flapping);
+        state.freeze = None;
         Ok(state)
     }
 
@@ -240,7 +270,7 @@ impl Node {
         if to == Some(&current.active) {
             return Err(Intent::UNCHANGED.into());
         }
-        let panel = self.panel_of(&found.certificate, current, found);
+        let panel = self.panel_of(&found.certificate, current, found, now);
         let others = current.definition.stacks.iter().map(|stack| &stack.name);
         let wanted: Vec<_> = others
             .filter(|stack| **stack != current.active && to.is_none_or(|to| to == *stack))
@@ -312,12 +342,12 @@ impl Node {
                 state.phase = Phase::Promoting;
                 state.decision.fence.clone_from(fence);
                 if state.decision.kind == DecisionKind::Switchover
-                    && let Err(why) = self.caught_up(&state, found)
+                    && let Err(why) = self.caught_up(&state, found, now)
                 {
                     return self.taken_back_after(current, CATCH_UP, &why, now);
                 }
                 if plan::is_automatic(state.decision.kind) && !self.skips_second_look() {
-                    match self.still_down(current, found) {
+                    match self.still_down(current, found, now) {
                         Ok(choice) => {
                             state.decision.candidates = choice.candidates;
                             // A primary that nobody has seen since was judged when the decision was made.
@@ -352,8 +382,13 @@ impl Node {
         false
     }
 
-    fn still_down(&self, current: &AppState, found: &Found<'_>) -> Result<Choice, String> {
-        let panel = self.panel_of(&found.certificate, current, found);
+    fn still_down(
+        &self,
+        current: &AppState,
+        found: &Found<'_>,
+        now: Moment,
+    ) -> Result<Choice, String> {
+        let panel = self.panel_of(&found.certificate, current, found, now);
         let panel = panel.recalling(&current.decision.candidates);
         panel.failover_to(&current.decision.from, &current.decision.to)
     }
@@ -365,6 +400,21 @@ impl Node {
         found: &Found<'_>,
         now: Moment,
     ) -> Result<Composition, String> {
+        let mut state = self.completed(current, found, now)?;
+        // Whoever cannot carry it out only completes it, and leaves the claim to whoever has it.
+        if current.phase != Phase::Idle && state.epoch == current.epoch && self.is_able(&state) {
+            state = self.claimed(state);
+        }
+        Ok(Arc::new(self.sealed(state, found)))
+    }
+
+    /// What was found, completed or taken back as the evidence allows; claims stay as they are.
+    fn completed(
+        &self,
+        current: &AppState,
+        found: &Found<'_>,
+        now: Moment,
+    ) -> Result<AppState, String> {
         let automatic = plan::is_automatic(current.decision.kind);
         let mut state = current.clone();
         let doubtful = match current.phase {
@@ -379,32 +429,25 @@ impl Node {
             Phase::Idle | Phase::Aborting | Phase::Verifying => false,
         };
         if doubtful {
-            match (self.still_down(current, found), current.phase) {
+            match (self.still_down(current, found, now), current.phase) {
                 (Ok(_), Phase::Promoting) => {
                     state.decision.second = Some(found.certificate.clone())
                 }
                 (Ok(_), _) => state.decision.first = Some(found.certificate.clone()),
                 // A fence that was surely never agreed has closed nothing: nothing is lost by taking it back.
                 (Err(why), Phase::Fencing) if found.certainty != Certainty::Unchosen => {
-                    let state = self.taken_back_if_up(current, found, &why, now)?;
-                    return Ok(Arc::new(self.sealed(state, found)));
+                    return self.taken_back_if_up(current, found, &why, now);
                 }
-                (Err(why), _) => {
-                    return Ok(Arc::new(self.sealed(self.taken_back(current, &why, now), found)));
-                }
+                (Err(why), _) => return Ok(self.taken_back(current, &why, now)),
             }
         }
-        // Whoever cannot carry it out only completes it, and leaves the claim to whoever has it.
-        if current.phase != Phase::Idle && self.is_able(&state) {
-            state = self.claimed(state);
-        }
-        Ok(Arc::new(self.sealed(state, found)))
+        Ok(state)
     }
 
     /// Has every database to be promoted received all that its fenced primary wrote? Asked before the point of no return,
     /// so that a planned move to a standby that lags is taken back instead of pausing writes for long.
-    fn caught_up(&self, state: &AppState, found: &Found<'_>) -> Result<(), String> {
-        let panel = self.panel_of(&found.certificate, state, found);
+    fn caught_up(&self, state: &AppState, found: &Found<'_>, now: Moment) -> Result<(), String> {
+        let panel = self.panel_of(&found.certificate, state, found, now);
         let behind = state.decision.fence.iter().find_map(|(name, fence)| {
             let last = fence.position?;
             let received = panel.received(&state.decision.to, name);
@@ -438,7 +481,7 @@ impl Node {
         why: &str,
         now: Moment,
     ) -> Result<AppState, String> {
-        let panel = self.panel_of(&found.certificate, current, found);
+        let panel = self.panel_of(&found.certificate, current, found, now);
         let up = panel.stands(&current.decision.from);
         let limit = if up { Duration::ZERO } else { DOUBT };
         self.taken_back_after(current, limit, &format!("no longer clear: {why}"), now)
@@ -456,7 +499,9 @@ impl Node {
             _ => Phase::Aborting,
         };
         let active = old.from.clone();
-        self.claimed(AppState { epoch, phase, decision, active, claim: None, ..current.clone() })
+        let damping = damping::taken_back(&current.damping, current.epoch);
+        let claim = None;
+        self.claimed(AppState { epoch, phase, decision, active, claim, damping, ..current.clone() })
     }
 
     fn decision(
@@ -485,11 +530,17 @@ impl Node {
     }
 
     fn panel_of<'a>(
-        &self,
+        &'a self,
         certificate: &'a crate::model::Certificate,
         state: &'a AppState,
         found: &'a Found<'_>,
+        now: Moment,
     ) -> Panel<'a> {
-        self.bent(Panel::of(certificate, &state.definition, found.voters))
+        let panel = Panel::of(certificate, &state.definition, found.voters);
+        let panel = panel.watched_by(self.hearsay(now));
+        self.bent(match state.phase {
+            Phase::Idle => panel,
+            _ => panel.behind_fence(&state.decision.from),
+        })
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Node;
 use super::compose::{Intent, Next};
 use crate::ballot::Tally;
+use crate::config::Config;
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
 use crate::evidence::Aspect;
@@ -115,6 +116,16 @@ impl Reading {
     }
 }
 
+/// What the requests of the current phase carry.
+#[cfg_attr(not(feature = "mutants"), allow(unused_variables))]
+fn token_of(config: &Config, state: &AppState) -> Token {
+    #[cfg(feature = "mutants")]
+    if config.broken(Mutant::SameTokenAbort) {
+        return plan::token_of_the_fence(state);
+    }
+    plan::token(state)
+}
+
 impl Node {
     /// The state changed: is its phase mine to carry out?
     pub(super) fn take_up(&mut self, app: &AppId, now: Moment) {
@@ -141,7 +152,7 @@ impl Node {
             tries: 0,
         });
         let work = Work {
-            token: plan::token(state),
+            token: token_of(&self.config, state),
             epoch: state.epoch,
             phase: state.phase,
             term: claim.term,
@@ -386,7 +397,7 @@ impl Node {
         let beat = peer
             .working
             .get(app)
-            .filter(|(token, _)| *token == plan::token(state))
+            .filter(|(token, _)| *token == token_of(&self.config, state))
             .map(|(_, at)| *at);
         Some(beat.map_or(learned, |beat| beat.max(learned)))
     }

@@ -49,6 +49,9 @@ impl Node {
                 let operation = self.operation();
                 return self.start(app, Intent::Claim, operation, now);
             }
+            if self.carry_over(app, now) {
+                return;
+            }
         }
         let it = &self.apps[app];
         match (it.known().map(|(_, state)| state.phase), it.work.is_some()) {
@@ -195,8 +198,8 @@ impl Node {
                 ));
             }
         }
-        self.cooled_down(app, state, now).map_err(|why| format!("{}, and {why}", choice.reason))?;
-        if let Some(abstention) = self.abstention(now, state.definition.probe.window) {
+        self.free(app, state, now).map_err(|why| format!("{}, and {why}", choice.reason))?;
+        if let Some(abstention) = self.abstention_of(state, now) {
             return Err(format!("{}; others will propose: this agent {abstention}", choice.reason));
         }
         let it = &self.apps[app];

@@ -4,21 +4,23 @@ use std::sync::Arc;
 
 use super::Node;
 use super::app::{App, Known};
+use super::damping::Ages;
 use crate::ballot::{REGISTERS_MOST, ROUND_LEAP, Tally};
 use crate::codec;
 use crate::message::{Accepted, BallotBody};
-use crate::model::{AcceptorId, AgentId, AppId, AppState, Ballot, Epoch, Phase, RegisterId};
+use crate::model::{AcceptorId, AppId, AppState, Ballot, Phase, RegisterId};
 use crate::moment::Moment;
 use crate::outbox::{Note, Output};
 use crate::saved::Entry;
 
 impl Node {
     /// What the store knows to be chosen, at the start.
-    pub(super) fn restore(&mut self, app: &AppId, accepted: &Accepted, now: Moment) {
+    pub(super) fn restore(&mut self, app: &AppId, accepted: &Accepted, ages: Ages, now: Moment) {
         let Some(known) = self.known(app, accepted, now, Moment::ZERO) else { return };
         let state = known.state.clone();
         let it = self.apps.entry(app.clone()).or_default();
-        it.automatic = (state.automatic != Epoch(0)).then_some((state.automatic, now));
+        it.ages = ages;
+        it.ages.on_learned(&state, now);
         it.chosen = Some(known);
         self.judge.on_definition(&state.definition, now, &mut self.rng);
         self.take_up(app, now);
@@ -68,11 +70,7 @@ impl Node {
         if elsewhere {
             it.suspicion_told = None;
         }
-        if it.automatic.is_none_or(|(epoch, _)| epoch != state.automatic)
-            && state.automatic != Epoch(0)
-        {
-            it.automatic = Some((state.automatic, now));
-        }
+        it.ages.on_learned(&state, now);
         it.chosen = Some(known);
         it.in_flux = false;
         it.called = None;
@@ -86,7 +84,7 @@ impl Node {
             self.judge.hasten(app, now);
         }
         self.take_up(app, now);
-        self.adopt(app, accepted);
+        self.adopt(app, accepted, now);
     }
 
     fn known(
@@ -129,16 +127,40 @@ impl Node {
 
     /// A voter that learns what was chosen accepts it, if no promise stands in the way: as if the proposer's message had
     /// come late. So all voters soon report the same, and what was chosen is seen to be.
-    fn adopt(&mut self, app: &AppId, accepted: Accepted) {
+    fn adopt(&mut self, app: &AppId, accepted: Accepted, now: Moment) {
         let register = RegisterId::from(app);
-        if let Some(acceptor) = &mut self.acceptor
-            && acceptor.accepted(&register).is_none_or(|held| held.ballot < accepted.ballot)
+        self.accept_chosen(&register, &accepted, now);
+        self.out.push(Output::Save(Entry::Chosen { register, accepted }));
+    }
+
+    /// Accepts what was chosen, unless nobody has said yet that the store is whole: until then it must not change.
+    pub(super) fn accept_chosen(
+        &mut self,
+        register: &RegisterId,
+        accepted: &Accepted,
+        now: Moment,
+    ) {
+        if self.store_trusted(now)
+            && let Some(acceptor) = &mut self.acceptor
+            && acceptor.accepted(register).is_none_or(|held| held.ballot < accepted.ballot)
             && let (Some(entry), _) =
-                acceptor.on_accept(&register, accepted.ballot, accepted.value.clone(), || Ok(()))
+                acceptor.on_accept(register, accepted.ballot, accepted.value.clone(), || Ok(()))
         {
             self.out.push(Output::Save(entry));
         }
-        self.out.push(Output::Save(Entry::Chosen { register, accepted }));
+    }
+
+    /// The store has just been found to be whole: it catches up with what was chosen meanwhile.
+    pub(super) fn catch_up(&mut self, now: Moment) {
+        let voters = self.voting.chosen.as_ref();
+        let voters = voters.map(|(accepted, _)| (RegisterId::Voters, accepted.clone()));
+        let apps = self
+            .apps
+            .iter()
+            .filter_map(|(app, it)| Some((RegisterId::from(app), it.chosen.as_ref()?.accepted())));
+        for (register, accepted) in apps.chain(voters).collect::<Vec<_>>() {
+            self.accept_chosen(&register, &accepted, now);
+        }
     }
 
     /// Asks the voters whether what is known is still the newest: without a fresh yes, nothing is asked of the outside
@@ -146,22 +168,19 @@ impl Node {
     pub(super) fn confirm(&mut self, app: &AppId, reading: u64) {
         // An observation is no ballot; its number only matches answers with this reading of this run.
         let ballot = Ballot { round: reading, instance: self.instance };
-        self.tell_voters(app, ballot, &BallotBody::Observe);
+        self.tell_voters(&app.into(), ballot, &BallotBody::Observe);
     }
 
     /// A voter says what it accepted last. A majority saying the same proves it chosen (rule R7).
     pub(super) fn on_observed(
         &mut self,
-        from: &AgentId,
+        acceptor: AcceptorId,
         app: &AppId,
         ballot: Ballot,
-        acceptor: AcceptorId,
         accepted: Option<Accepted>,
         now: Moment,
     ) {
-        let voter =
-            self.config.voters.by_acceptor(acceptor).is_some_and(|voter| voter.agent == *from);
-        if !voter || ballot.instance != self.instance {
+        if ballot.instance != self.instance {
             return;
         }
         let voters = &self.config.voters;

@@ -5,13 +5,17 @@
 
 mod app;
 mod attempt;
+mod change;
 mod compose;
+mod damping;
 mod execute;
 mod initiate;
 mod learn;
 mod panel;
+mod reform;
 mod view;
 mod vote;
+mod voters;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -21,6 +25,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use app::App;
+use voters::Voting;
 
 use crate::ballot::{Acceptor, Ballots};
 use crate::config::Config;
@@ -28,11 +33,14 @@ use crate::config::Config;
 use crate::config::Mutant;
 use crate::evidence::KeyPair;
 use crate::gossip::{Hearsay, Membership, Peers};
-use crate::judge::{Judge, SelfCheck};
+use crate::judge::{Canaries, Circumstances, HEARD_WITHIN, Judge, SelfCheck};
 use crate::message::{Beliefs, Identity, Message, Pulse};
-use crate::model::{Abstention, AgentId, AppId, AppState, Ballot, OperationId, RegisterId};
+use crate::model::{
+    Abstention, AgentId, AppId, AppState, Ballot, Observation, OperationId, Outcome, RegisterId,
+    Watched,
+};
 use crate::moment::Moment;
-use crate::outbox::{Answer, Command, CommandId, Deadline, Input, Note, Outbox, Output};
+use crate::outbox::{Command, CommandId, Deadline, Input, Note, Outbox, Output};
 use crate::saved::{Entry, Saved};
 
 /// Between two pulses: three missed ones are the silence after which a step is taken over.
@@ -50,7 +58,6 @@ pub struct Node {
     out: Outbox,
     /// What this agent says to itself: it is one of the voters, too.
     loopback: VecDeque<Message>,
-    started: Moment,
     instance: u64,
     operations: u64,
     acceptor: Option<Acceptor>,
@@ -62,7 +69,9 @@ pub struct Node {
     peers: Peers,
     hearsay: Hearsay,
     apps: BTreeMap<AppId, App>,
+    voting: Voting,
     pulse_at: Moment,
+    ages_at: Moment,
     beliefs_at: Moment,
     beliefs_number: u64,
     /// What was last said of every target's state, to notice that it changed.
@@ -86,39 +95,37 @@ impl Node {
             address: config.address.clone(),
             incarnation: boot,
         };
-        let fixed = match (config.quarantined, &config.ballots) {
-            (true, _) => Some(Abstention::Quarantined),
-            (false, None) => Some(Abstention::Observer),
-            (false, Some(_)) => None,
-        };
+        // Whoever retired a store, or found it to be a copy, had it write that down.
+        let store = config.ballots.as_ref().filter(|_| saved.quarantined.is_none());
         let mut ballots = Ballots::new(instance);
         for register in saved.registers.values() {
             ballots.seen(register.promised);
         }
         #[allow(unused_mut)]
-        let mut acceptor =
-            config.ballots.as_ref().map(|store| Acceptor::new(store.acceptor, &saved));
+        let mut acceptor = store.map(|store| Acceptor::new(store.acceptor, &saved));
         #[cfg(feature = "mutants")]
         if let Some(acceptor) = &mut acceptor {
             acceptor.erases_promises = config.broken(Mutant::PromiseErased);
         }
+        let voting = Voting::new(&saved, now);
         let mut node = Self {
-            key: config.ballots.as_ref().map(|store| KeyPair::from_seed(&store.seed)),
+            key: store.map(|store| KeyPair::from_seed(&store.seed)),
             acceptor,
             ballots,
-            judge: Judge::new(),
-            selfcheck: SelfCheck::new(now, fixed),
+            judge: Judge::new(Canaries::new(&config.canaries, now), saved.reached),
+            selfcheck: SelfCheck::new(now, None),
             membership: Membership::new(me, StdRng::seed_from_u64(rng.random())),
             peers: Peers::new(),
             hearsay: Hearsay::new(),
             apps: BTreeMap::new(),
             rng,
-            out: Outbox::default(),
+            out: Outbox::new(saved.changes),
+            voting,
             loopback: VecDeque::new(),
-            started: now,
             instance,
             operations: 0,
             pulse_at: now,
+            ages_at: now,
             beliefs_at: now,
             beliefs_number: 0,
             beliefs_told: Vec::new(),
@@ -128,12 +135,24 @@ impl Node {
             wanted: (now, "the first pulse"),
             config,
         };
+        #[cfg(feature = "mutants")]
+        {
+            node.judge.stubborn = node.broken(Mutant::SuccessDoesNotClear);
+        }
         node.out.push(Output::Save(Entry::Started { boot }));
+        node.selfcheck.fix(node.standing());
+        if let Some(chosen) =
+            saved.registers.get(&RegisterId::Voters).and_then(|it| it.chosen.as_ref())
+        {
+            node.restore_voters(chosen, now);
+        }
+        let ages = saved.ages;
         for (register, saved) in saved.registers {
             let RegisterId::App(app) = register else { continue };
             node.apps.entry(app.clone()).or_default();
             if let Some(chosen) = saved.chosen {
-                node.restore(&app, &chosen, now);
+                let ages = node.restored_ages(ages.get(&app), now);
+                node.restore(&app, &chosen, ages, now);
             }
         }
         node
@@ -141,7 +160,7 @@ impl Node {
 
     /// One thing that happened.
     pub fn handle(&mut self, now: Moment, input: Input) {
-        if self.selfcheck.on_wake(now, self.wanted.0) {
+        if self.selfcheck.on_wake(now, self.wanted.0) && !self.forgets_pauses() {
             self.judge.on_pause(now);
         }
         // Most of what comes is small talk, after which no app needs to be looked at again.
@@ -161,12 +180,7 @@ impl Node {
             }
             // Silence tells: a link that went down comes up again, or its agent is missed.
             Input::Unlinked(_) => false,
-            Input::Observation(observation) => {
-                let app = observation.target.app.clone();
-                let changed = self.judge.on_observation(observation, now, &mut self.out);
-                self.answer_evidence(&app, now);
-                changed || !self.loopback.is_empty()
-            }
+            Input::Observation(observation) => self.on_observation(observation, now),
             Input::Report(report) => {
                 self.on_report(report, now);
                 true
@@ -216,7 +230,10 @@ impl Node {
                 }
             }
             Message::Pulse(pulse) => self.on_pulse(from, &pulse, now),
-            Message::Echo { sent, .. } => self.peers.on_echo(from, sent, now),
+            Message::Echo { sent, instance, seen } => {
+                self.peers.on_echo(from, sent, now);
+                self.on_seen(from, instance, seen);
+            }
             Message::Beliefs(beliefs) => {
                 if self.hearsay.on_beliefs(from, beliefs, now) {
                     self.share_doubts(now);
@@ -227,8 +244,9 @@ impl Node {
             Message::Chosen { register: RegisterId::App(app), accepted } => {
                 self.learn(&app, accepted, now)
             }
-            // Nobody changes voters yet.
-            Message::Chosen { register: RegisterId::Voters, .. } => {}
+            Message::Chosen { register: RegisterId::Voters, accepted } => {
+                self.learn_voters(accepted, now);
+            }
         }
     }
 
@@ -240,7 +258,9 @@ impl Node {
 
     fn on_pulse(&mut self, from: &AgentId, pulse: &Pulse, now: Moment) {
         self.peers.on_pulse(from, pulse, now);
-        self.out.send(from, Message::Echo { sent: pulse.sent, instance: pulse.instance, seen: 0 });
+        let seen = self.on_pulse_of_store(from, pulse, now);
+        let (sent, instance) = (pulse.sent, pulse.instance);
+        self.out.send(from, Message::Echo { sent, instance, seen });
         // Whoever knows less is told: this is how a joiner and a healed partition catch up.
         let mut told = 0;
         for (app, it) in &self.apps {
@@ -257,19 +277,49 @@ impl Node {
         }
     }
 
+    /// A look ended. Does anything follow from it for an app?
+    fn on_observation(&mut self, observation: Observation, now: Moment) -> bool {
+        let watched = observation.watched.clone();
+        if let Watched::Target(_) = watched {
+            let own_trouble = matches!(observation.outcome, Outcome::Invalid(_));
+            self.selfcheck.wellness.on_look(own_trouble);
+        }
+        let changed = self.judge.on_observation(observation, now, &mut self.out);
+        if let Watched::Target(target) = watched {
+            self.answer_evidence(&target.app, now);
+        }
+        changed || !self.loopback.is_empty()
+    }
+
     /// The time has come for something. Does anything follow from it for an app?
     fn on_wake(&mut self, now: Moment) -> bool {
         self.membership.on_wake(now, &mut self.out);
         let changed = self.judge.on_wake(now, &mut self.rng, &mut self.out);
-        for agent in self.peers.fell_silent(now, crate::judge::HEARD_WITHIN) {
+        for agent in self.peers.fell_silent(now, HEARD_WITHIN) {
             self.out.note(Note::Misses(agent));
         }
         let beat = self.pulse_at <= now;
         if beat {
             self.pulse_at = now + PULSE;
+            self.feel(now);
             self.pulse(now);
+            self.trust_store(now);
+            self.save_ages(now);
         }
         changed || beat
+    }
+
+    /// How well this agent is by what happened since the last pulse: whoever is heard should answer.
+    fn feel(&mut self, now: Moment) {
+        if self.membership.refuted() {
+            self.selfcheck.wellness.on_refuted();
+        }
+        let within = |at: Moment| now.since(at) <= HEARD_WITHIN;
+        let heard: Vec<_> = self.peers.iter().filter(|(_, it)| within(it.heard)).collect();
+        let answered = heard.iter().filter(|(_, it)| within(it.echoed)).count();
+        if self.selfcheck.wellness.on_beat(answered, heard.len()) {
+            self.judge.on_stretch(self.selfcheck.wellness.stretch(), now);
+        }
     }
 
     /// Whatever follows from what just happened, until nothing does.
@@ -284,6 +334,7 @@ impl Node {
                 let me = self.config.agent.clone();
                 self.on_message(&me, message, now);
             }
+            self.consider_voters(now);
             for app in self.apps.keys().cloned().collect::<Vec<_>>() {
                 self.consider(&app, now);
             }
@@ -297,9 +348,9 @@ impl Node {
         let app = match &command {
             Command::Apply { definition, .. } => definition.name.clone(),
             Command::Switchover { app, .. } | Command::Failover { app, .. } => app.clone(),
-            Command::Voters { .. } => {
-                let answer = Answer::Refused("voters cannot be changed yet".into());
-                return self.out.push(Output::Answer(id, answer));
+            Command::Voters { change, by } => {
+                let (change, by) = (change.clone(), by.clone());
+                return self.want_voters(id, change, by, now);
             }
         };
         self.want(&app, id, command, now);
@@ -323,8 +374,8 @@ impl Node {
             chosen: self.apps.iter().filter_map(chosen).collect(),
             working: self.apps.iter().filter_map(working).collect(),
             voters: self.config.voters.version,
-            changing: false,
-            store: None,
+            changing: self.voting.sweep.is_some() || self.voting.attempt.is_some(),
+            store: self.store_hello(),
             credentials: self.config.credentials.clone(),
         };
         for agent in self.everybody() {
@@ -344,7 +395,7 @@ impl Node {
         self.beliefs_told = state;
         self.beliefs_at = now;
         self.beliefs_number += 1;
-        let abstention = self.abstention(now, self.longest_window());
+        let abstention = self.abstention(now);
         let message =
             Beliefs { instance: self.instance, number: self.beliefs_number, abstention, beliefs };
         for agent in self.everybody() {
@@ -362,7 +413,7 @@ impl Node {
     }
 
     fn tell_abstention(&mut self, now: Moment) {
-        let abstention = self.abstention(now, self.longest_window());
+        let abstention = self.abstention(now);
         if self.abstention_told.replace(abstention) != Some(abstention) {
             self.out.note(Note::Abstains(abstention));
         }
@@ -376,20 +427,57 @@ impl Node {
         windows.max().unwrap_or_default()
     }
 
-    fn abstention(&self, now: Moment, window: Duration) -> Option<Abstention> {
-        self.selfcheck.abstention(now, window, self.hears_majority(now))
+    /// Why this agent's word does not count at all, by the most demanding of its apps.
+    fn abstention(&self, now: Moment) -> Option<Abstention> {
+        self.abstains(None, self.longest_window(), now)
+    }
+
+    /// Why its word on this app does not count.
+    fn abstention_of(&self, state: &AppState, now: Moment) -> Option<Abstention> {
+        self.abstains(Some(&state.definition.name), state.definition.probe.window, now)
+    }
+
+    fn abstains(&self, app: Option<&AppId>, window: Duration, now: Moment) -> Option<Abstention> {
+        let around = Circumstances {
+            window,
+            hears: self.hears_majority(now),
+            reaches: self.judge.reaches(app, now),
+            blackout: self.judge.blackout(now),
+        };
+        self.selfcheck.abstention(now, around).filter(|why| !self.overlooks(*why))
+    }
+
+    /// Does a mutant vote all the same?
+    fn overlooks(&self, why: Abstention) -> bool {
+        let _ = why;
+        #[cfg(feature = "mutants")]
+        return match why {
+            Abstention::Isolated => self.broken(Mutant::VotesWhileIsolated),
+            Abstention::CutOff => self.broken(Mutant::CanariesIgnored),
+            Abstention::MassFailure => self.broken(Mutant::MassFailureVotes),
+            Abstention::Stalled => self.broken(Mutant::PauseForgotten),
+            _ => false,
+        };
+        #[cfg(not(feature = "mutants"))]
+        false
+    }
+
+    fn forgets_pauses(&self) -> bool {
+        #[cfg(feature = "mutants")]
+        return self.broken(Mutant::PauseForgotten);
+        #[cfg(not(feature = "mutants"))]
+        false
     }
 
     /// Voters heard directly just now, this agent included.
     fn voters_heard(&self, within: Duration, now: Moment) -> BTreeSet<AgentId> {
-        let heard = |agent: &&AgentId| {
-            **agent == self.config.agent || self.peers.heard_within(agent, within, now)
-        };
-        self.config.voters.agents().into_iter().filter(heard).cloned().collect()
+        let voters = self.config.voters.all();
+        let heard = voters.filter(|voter| self.store_heard(voter, within, now));
+        heard.map(|voter| voter.agent.clone()).collect()
     }
 
     fn hears_majority(&self, now: Moment) -> bool {
-        self.config.voters.majority_of(&self.voters_heard(crate::judge::HEARD_WITHIN, now))
+        self.config.voters.majority_where(|voter| self.store_heard(voter, HEARD_WITHIN, now))
     }
 
     fn rtt(&self) -> Duration {
@@ -416,6 +504,7 @@ impl Node {
     fn next_wake(&mut self, now: Moment) -> Deadline {
         let pulse = (self.pulse_at, "the next pulse is due");
         let mut wake = pulse.min(self.judge.wake()).min(self.membership.wake());
+        wake = wake.min(self.wake_for_voters(now));
         for app in self.apps.values_mut() {
             let deadline = app.wake(now);
             app.due = deadline.0;

@@ -1,9 +1,8 @@
 //! The panel of what is gossiped: a hint for when to ask, and what people are shown.
 
 use super::Node;
-#[cfg(feature = "mutants")]
-use crate::config::Mutant;
 use crate::evidence::{Panel, Witness};
+use crate::judge::HEARD_WITHIN;
 use crate::model::{AppState, Belief};
 use crate::moment::Moment;
 
@@ -18,14 +17,26 @@ impl Node {
         let me = Witness {
             agent: &self.config.agent,
             region: &self.config.region,
-            abstention: self.abstention(now, state.definition.probe.window),
+            abstention: self.abstention_of(state, now),
             beliefs: own,
         };
-        let others = self.hearsay.words(now).filter_map(|(agent, word)| {
-            let region = &self.config.voters.by_agent(agent)?.region;
+        let others = self.hearsay(now).chain([me]);
+        self.bent(Panel::new(&state.definition, &self.config.voters, others))
+    }
+
+    /// Every other agent's last word. One that is no voter is listened to only while it is heard: its word is a veto, and
+    /// vetoes must not outlive what they go by.
+    pub(super) fn hearsay(&self, now: Moment) -> impl Iterator<Item = Witness<'_>> {
+        self.hearsay.words(now).filter_map(move |(agent, word)| {
+            let region = match self.config.voters.by_agent(agent) {
+                Some(voter) => &voter.region,
+                None => {
+                    let peer = self.peers.peer(agent)?;
+                    (now.since(peer.heard) <= HEARD_WITHIN).then_some(peer.region.as_ref()?)?
+                }
+            };
             Some(Witness { agent, region, abstention: word.abstention, beliefs: &word.beliefs })
-        });
-        self.bent(Panel::new(&state.definition, &self.config.voters, others.chain([me])))
+        })
     }
 
     /// The panel as a mutant counts it; unchanged in a build without mutants.
@@ -33,12 +44,7 @@ impl Node {
     pub(super) fn bent<'a>(&self, mut panel: Panel<'a>) -> Panel<'a> {
         #[cfg(feature = "mutants")]
         {
-            if self.broken(Mutant::MajorityOfReporting) {
-                panel.count_only_reporting();
-            }
-            if self.broken(Mutant::OneRegion) {
-                panel.forget_regions();
-            }
+            panel.bend(self.config.mutant);
         }
         panel
     }

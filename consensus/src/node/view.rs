@@ -7,10 +7,13 @@ use super::Node;
 use super::app::Known;
 use crate::evidence::{Aspect, Panel, Path};
 use crate::judge::HEARD_WITHIN;
-use crate::model::{AgentId, AppState, Belief, Health, Stack, Target, TargetId};
+use crate::model::{
+    AcceptorId, AgentId, AppState, Belief, Health, Stack, Target, TargetId, Voter, Voters, advice,
+};
 use crate::moment::Moment;
 use crate::view::{
-    AppView, BeliefView, DecisionView, MemberView, QuorumView, StackView, TargetView, View,
+    AppView, BeliefView, DecisionView, MemberView, Moving, QuorumView, StackView, TargetView, View,
+    VoterView, VotersView,
 };
 
 fn millis(span: Duration) -> u64 {
@@ -29,12 +32,9 @@ impl Node {
             region: self.config.region.clone(),
             mesh: self.config.voters.mesh.to_string(),
             voter: self.config.voters.by_agent(&self.config.agent).is_some(),
-            abstention: self.abstention(now, self.longest_window()),
+            abstention: self.abstention(now),
             quorum: self.quorum_view(now),
-            voters: crate::view::VotersView {
-                version: self.config.voters.version,
-                ..Default::default()
-            },
+            voters: self.voters_view(now),
             members: self.members(now),
             apps: self
                 .apps
@@ -53,6 +53,48 @@ impl Node {
             why: (!quorum)
                 .then(|| format!("no quorum: {}; nothing will be decided", self.quorum_words(now))),
             silent_ms: if quorum { 0 } else { millis(now.since(self.quorum_heard)) },
+        }
+    }
+
+    fn voters_view(&self, now: Moment) -> VotersView {
+        let voters = self.agreed_voters();
+        let reason = self.voting.chosen.as_ref().map(|(_, state)| state.reason.clone());
+        let known = |acceptor| voters.by_acceptor(acceptor).is_some();
+        let mut members: Vec<VoterView> = voters
+            .all()
+            .map(|voter| {
+                let held = self.voting.sightings.store_of(&voter.agent).map(|(held, _)| held);
+                let silent = self.voting.sightings.heard(voter.acceptor);
+                VoterView {
+                    agent: voter.agent.clone(),
+                    region: voter.region.clone(),
+                    acceptor: voter.acceptor.to_string(),
+                    moving: moving(&voters, voter.acceptor),
+                    heard: self.store_heard(voter, HEARD_WITHIN, now),
+                    silent_ms: silent.map(|heard| millis(now.since(heard))),
+                    standby_store: held
+                        .filter(|held| *held != voter.acceptor && !known(*held))
+                        .map(|held| held.to_string()),
+                }
+            })
+            .collect();
+        members.sort_by(|one, other| {
+            (&one.agent, &one.acceptor).cmp(&(&other.agent, &other.acceptor))
+        });
+        let own = self.store_hello().map(|hello| (&self.config.agent, hello.acceptor));
+        let holders = self.voting.sightings.holders();
+        let holders: BTreeMap<_, _> = holders.into_iter().chain(own).collect();
+        let standing_by = holders.into_iter().filter(|(agent, held)| {
+            let heard =
+                **agent == self.config.agent || self.peers.heard_within(agent, HEARD_WITHIN, now);
+            heard && !known(*held)
+        });
+        VotersView {
+            version: voters.version,
+            changing: reason.filter(|_| voters.joint()),
+            members,
+            standing_by: standing_by.map(|(agent, _)| agent.clone()).collect(),
+            advice: advice(&voters),
         }
     }
 
@@ -82,7 +124,7 @@ impl Node {
                 false => identity.map(|identity| identity.address.clone()),
             },
             abstention: match me {
-                true => self.abstention(now, self.longest_window()),
+                true => self.abstention(now),
                 false => self.hearsay.word(agent).and_then(|word| word.abstention),
             },
         }
@@ -164,9 +206,8 @@ impl Node {
         now: Moment,
     ) -> TargetView {
         let mut beliefs = BTreeMap::new();
-        let window = self.longest_window();
         if let Some(belief) = own.iter().find(|belief| belief.target == *target) {
-            let counts = self.abstention(now, window).is_none();
+            let counts = self.abstention(now).is_none();
             beliefs.insert(self.config.agent.clone(), belief_view(belief, counts));
         }
         for (agent, word) in self.hearsay.words(now) {
@@ -183,6 +224,18 @@ impl Node {
             Target::Database(it) => (true, format!("{}:{}", it.address, it.port)),
         };
         TargetView { target: target.name.clone(), database, address, beliefs }
+    }
+}
+
+/// A store's way, while two sets are in force.
+fn moving(voters: &Voters, acceptor: AcceptorId) -> Option<Moving> {
+    let among = |mut stores: Box<dyn Iterator<Item = &Voter> + '_>| {
+        stores.any(|voter| voter.acceptor == acceptor)
+    };
+    match (among(Box::new(voters.arriving())), among(Box::new(voters.leaving()))) {
+        (true, _) => Some(Moving::Joining),
+        (false, true) => Some(Moving::Leaving),
+        (false, false) => None,
     }
 }
 

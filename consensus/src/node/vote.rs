@@ -13,7 +13,8 @@ use crate::evidence::{Panel, Path, certified};
 use crate::failover::chain;
 use crate::message::{Accepted, BallotBody, BallotMessage, Message, Refusal, Value};
 use crate::model::{
-    AcceptorId, AgentId, AppId, AppState, Ballot, Certificate, Epoch, Phase, RegisterId, Statement,
+    AcceptorId, AgentId, AppId, AppState, Ballot, Certainty, Certificate, Phase, RegisterId,
+    Statement,
 };
 use crate::moment::Moment;
 use crate::outbox::{Note, Output};
@@ -27,63 +28,101 @@ const ASKED_LIMIT: usize = 32;
 impl Node {
     /// A message of the register protocol.
     pub(super) fn on_ballot(&mut self, from: &AgentId, message: BallotMessage, now: Moment) {
-        let BallotMessage { mesh, voters, register, ballot, body, .. } = message;
-        if mesh != self.config.voters.mesh {
+        if message.mesh != self.config.voters.mesh {
             return;
         }
-        let app = match register {
-            RegisterId::App(app) => app,
-            // Nobody changes voters yet.
-            RegisterId::Voters => return,
-        };
-        match body {
-            BallotBody::Prepare { evidence } => {
-                self.on_prepare(from, &app, voters, ballot, evidence, now);
-            }
-            BallotBody::Accept { predecessor, promises, value } => {
-                self.on_accept(from, &app, voters, (ballot, predecessor, promises, value), now);
-            }
-            BallotBody::Observe => {
-                if let Some(acceptor) = &self.acceptor {
-                    let body = acceptor.on_observe(&(&app).into());
-                    self.reply(from, &(&app).into(), ballot, None, body);
+        match message.body {
+            BallotBody::Prepare { .. }
+            | BallotBody::Accept { .. }
+            | BallotBody::Observe
+            | BallotBody::List => {
+                let BallotMessage { voters, register, ballot, body, .. } = message;
+                if self.same_voters(from, &register, voters, ballot) && self.votes(now) {
+                    self.on_request(from, register, ballot, body, now);
                 }
             }
-            BallotBody::Observed { acceptor, accepted } => {
-                self.on_observed(from, &app, ballot, acceptor, accepted, now)
-            }
-            reply => self.on_reply(from, &app, ballot, reply, now),
+            _ => self.on_response(from, message, now),
         }
     }
 
-    fn on_prepare(
+    /// Somebody who goes by the same voters asks this agent as one of them.
+    fn on_request(
         &mut self,
         from: &AgentId,
-        app: &AppId,
-        voters: u64,
+        register: RegisterId,
         ballot: Ballot,
-        evidence: bool,
+        body: BallotBody,
         now: Moment,
     ) {
         let Some(acceptor) = &mut self.acceptor else { return };
-        if voters != self.config.voters.version {
-            let why = Refusal::Voters(self.config.voters.version);
-            let body = BallotBody::Refuse { acceptor: acceptor.id(), why };
-            return self.reply(from, &app.into(), ballot, None, body);
+        match body {
+            BallotBody::Prepare { evidence } => {
+                let (entry, body) = acceptor.on_prepare(&register, ballot);
+                let promised = matches!(body, BallotBody::Promise { .. });
+                self.reply(from, &register, ballot, entry, body);
+                if let (true, true, RegisterId::App(app)) = (promised, evidence, register) {
+                    self.on_asked(from, &app, ballot, now);
+                }
+            }
+            BallotBody::Accept { predecessor, promises, value } => {
+                self.on_accept(from, &register, (ballot, predecessor, promises, value), now);
+            }
+            BallotBody::Observe => {
+                let body = acceptor.on_observe(&register);
+                self.reply(from, &register, ballot, None, body);
+            }
+            BallotBody::List => {
+                let body = acceptor.on_list();
+                self.reply(from, &register, ballot, None, body);
+            }
+            _ => {}
         }
-        let (entry, body) = acceptor.on_prepare(&app.into(), ballot);
-        let promised = matches!(body, BallotBody::Promise { .. });
-        self.reply(from, &app.into(), ballot, entry, body);
-        if promised && evidence {
-            self.on_asked(from, app, ballot, now);
+    }
+
+    /// Somebody answers, with its own store.
+    fn on_response(&mut self, from: &AgentId, message: BallotMessage, now: Moment) {
+        let BallotMessage { voters, register, ballot, changes, body, .. } = message;
+        let (BallotBody::Promise { acceptor, .. }
+        | BallotBody::Accepted { acceptor }
+        | BallotBody::Nack { acceptor, .. }
+        | BallotBody::Refuse { acceptor, .. }
+        | BallotBody::Observed { acceptor, .. }
+        | BallotBody::Listed { acceptor, .. }) = body
+        else {
+            return;
+        };
+        self.voting.sightings.on_changes(acceptor, changes);
+        let refused = matches!(body, BallotBody::Refuse { why: Refusal::Voters(_), .. });
+        if refused && voters < self.config.voters.version {
+            self.teach_voters(from);
+            return match &register {
+                RegisterId::Voters => self.ask_change_again(ballot, now),
+                RegisterId::App(app) => self.ask_again(app, ballot, now),
+            };
+        }
+        let voter = self.config.voters.by_acceptor(acceptor);
+        if voter.is_none_or(|voter| voter.agent != *from) {
+            return;
+        }
+        match (register, body) {
+            (RegisterId::App(app), BallotBody::Observed { accepted, .. }) => {
+                self.on_observed(acceptor, &app, ballot, accepted, now);
+            }
+            (RegisterId::App(app), body) => self.on_reply(acceptor, &app, ballot, body, now),
+            (RegisterId::Voters, BallotBody::Listed { registers, .. }) => {
+                // A list belongs to no ballot, only to the voters it was asked for under.
+                if voters == self.config.voters.version {
+                    self.on_listed(acceptor, &registers, now);
+                }
+            }
+            (RegisterId::Voters, body) => self.on_change_reply(acceptor, ballot, body, now),
         }
     }
 
     fn on_accept(
         &mut self,
         from: &AgentId,
-        app: &AppId,
-        voters: u64,
+        register: &RegisterId,
         (ballot, predecessor, promises, value): (
             Ballot,
             Option<Accepted>,
@@ -93,35 +132,37 @@ impl Node {
         now: Moment,
     ) {
         let Some(mut acceptor) = self.acceptor.take() else { return };
-        let register = RegisterId::from(app);
-        let (entry, body) = match voters == self.config.voters.version {
-            false => {
-                let why = Refusal::Voters(self.config.voters.version);
-                (None, BallotBody::Refuse { acceptor: acceptor.id(), why })
+        let held = acceptor.accepted(register).cloned();
+        let (entry, body) = acceptor.on_accept(register, ballot, value.clone(), || {
+            let derived = (held, predecessor, &promises[..]);
+            match register {
+                RegisterId::App(app) => self.permit(app, ballot, derived, &value, now),
+                RegisterId::Voters => self.permit_voters(derived, &value, now),
             }
-            true => {
-                let held = acceptor.accepted(&register).cloned();
-                acceptor.on_accept(&register, ballot, value.clone(), || {
-                    self.permit(app, ballot, (held, predecessor, &promises), &value, now)
-                })
-            }
-        };
+        });
         self.acceptor = Some(acceptor);
-        if entry.is_some() {
+        if let (Some(_), RegisterId::App(app)) = (&entry, register) {
             // An app that is new here: somebody has to notice if its first value lingers.
             self.apps.entry(app.clone()).or_default();
         }
         if let BallotBody::Refuse { why, .. } = &body {
-            self.out.note(Note::Refuses { app: app.clone(), ballot, why: why.clone() });
-            if *why == Refusal::TwoValues {
-                self.out.note(Note::Alarm(format!("two values for {app} at {ballot}")));
-            }
+            self.tell_refusal(register, ballot, why);
         }
-        self.reply(from, &register, ballot, entry, body);
+        self.reply(from, register, ballot, entry, body);
+    }
+
+    fn tell_refusal(&mut self, register: &RegisterId, ballot: Ballot, why: &Refusal) {
+        self.out.note(match register {
+            RegisterId::App(app) => Note::Refuses { app: app.clone(), ballot, why: why.clone() },
+            RegisterId::Voters => Note::Changing(format!("refuses {ballot}: {why}")),
+        });
+        if *why == Refusal::TwoValues {
+            self.out.note(Note::Alarm(format!("two values for {register} at {ballot}")));
+        }
     }
 
     /// Saves what the reply rests on, then replies.
-    fn reply(
+    pub(super) fn reply(
         &mut self,
         to: &AgentId,
         register: &RegisterId,
@@ -142,6 +183,29 @@ impl Node {
         self.say(to, message);
     }
 
+    /// Do the promises bear the predecessor out? If so, the ballot it was accepted at.
+    pub(super) fn borne_out(
+        &self,
+        held: Option<&Accepted>,
+        predecessor: Option<&Accepted>,
+        promises: &[(AcceptorId, Ballot)],
+    ) -> Result<Ballot, Refusal> {
+        let promised = promises.iter().map(|(acceptor, _)| *acceptor).collect();
+        let newest = promises.iter().map(|(_, ballot)| *ballot).max().unwrap_or(Ballot::ZERO);
+        let base = predecessor.map_or(Ballot::ZERO, |it| it.ballot);
+        if !self.swept_by().quorum(&promised) || newest != base {
+            return Err(Refusal::Malformed("its promises do not bear it out".into()));
+        }
+        match (held, predecessor) {
+            (Some(held), Some(predecessor))
+                if held.ballot == predecessor.ballot && held.value != predecessor.value =>
+            {
+                Err(Refusal::TwoValues)
+            }
+            _ => Ok(base),
+        }
+    }
+
     /// May this value be accepted? Everything an acceptor checks besides ballots.
     fn permit(
         &self,
@@ -157,18 +221,7 @@ impl Node {
     ) -> Result<(), Refusal> {
         let malformed = |why: String| Refusal::Malformed(why);
         let voters = &self.config.voters;
-        let promised = promises.iter().map(|(acceptor, _)| *acceptor).collect();
-        let newest = promises.iter().map(|(_, ballot)| *ballot).max().unwrap_or(Ballot::ZERO);
-        let base = predecessor.as_ref().map_or(Ballot::ZERO, |it| it.ballot);
-        if !voters.quorum(&promised) || newest != base {
-            return Err(malformed("its promises do not bear it out".into()));
-        }
-        if let (Some(held), Some(predecessor)) = (&held, &predecessor)
-            && held.ballot == predecessor.ballot
-            && held.value != predecessor.value
-        {
-            return Err(Refusal::TwoValues);
-        }
+        let base = self.borne_out(held.as_ref(), predecessor.as_ref(), promises)?;
         let decode = |value: &Value| {
             codec::decode::<AppState>(value.bytes()).map_err(|error| malformed(error.to_string()))
         };
@@ -177,15 +230,21 @@ impl Node {
         if next.definition.name != *app {
             return Err(malformed(format!("it is the state of {}", next.definition.name)));
         }
+        #[cfg(feature = "mutants")]
+        if self.broken(Mutant::UnlinkedValue) {
+            return Ok(());
+        }
         let found = Current::certainty(voters, promises, base);
-        let certainty =
-            before.as_ref().map_or(found, |before| chain::certainty_of_phase(before, base, found));
+        let certainty = before.as_ref().map_or(found, |before| self.certainty(before, base, found));
         let hash = predecessor.as_ref().map_or([0; 32], |it| it.value.hash());
         let demand = chain::follows(before.as_ref().map(|it| (it, hash)), certainty, &next)
             .map_err(malformed)?;
         let Some(before) = &before else { return Ok(()) };
-        if demand.cooldown {
-            self.cooled_down(app, before, now)?;
+        if demand.damping {
+            self.free(app, before, now)?;
+            if self.would_flap(app, before, now) && !next.damping.flapping {
+                return Err(malformed("it is the third within a day, and does not say so".into()));
+            }
         }
         match demand.evidence {
             Some(_) if self.forgoes(next.phase) => Ok(()),
@@ -194,24 +253,13 @@ impl Node {
         }
     }
 
-    /// Enough time since the last automatic decision, on this voter's own clock: a clock jump elsewhere changes nothing.
-    pub(super) fn cooled_down(
-        &self,
-        app: &AppId,
-        state: &AppState,
-        now: Moment,
-    ) -> Result<(), Refusal> {
-        if state.automatic == Epoch(0) {
-            return Ok(());
+    /// How sure it is that the phase found was chosen.
+    pub(super) fn certainty(&self, state: &AppState, at: Ballot, found: Certainty) -> Certainty {
+        #[cfg(feature = "mutants")]
+        if self.broken(Mutant::CompletedUnseen) {
+            return Certainty::Chosen;
         }
-        let learned = self
-            .apps
-            .get(app)
-            .and_then(|it| it.automatic)
-            .filter(|(epoch, _)| *epoch == state.automatic);
-        let since = learned.map_or(self.started, |(_, learned)| learned);
-        let left = state.definition.cooldown.saturating_sub(now.since(since));
-        if left.is_zero() { Ok(()) } else { Err(Refusal::Cooldown(left)) }
+        chain::certainty_of_phase(state, at, found)
     }
 
     /// Is the evidence what it claims, does it show what the value needs, and is it fresh by this voter's own clock?
@@ -230,9 +278,11 @@ impl Node {
         let panel = self.bent(Panel::of(certificate, &before.definition, &self.config.voters));
         let panel = match before.phase {
             Phase::Idle => panel,
-            _ => panel.recalling(&before.decision.candidates),
+            _ => panel.recalling(&before.decision.candidates).behind_fence(&decision.from),
         };
         let choice = panel.failover_to(&decision.from, &decision.to).map_err(Refusal::Evidence)?;
+        let watched = self.bent(panel.watched_by(self.hearsay(now)));
+        watched.failover_to(&decision.from, &decision.to).map_err(Refusal::Contested)?;
         let decided = if next.phase == Phase::Publishing { Path::Web } else { Path::Data };
         if choice.path != decided {
             return Err(Refusal::Evidence("it calls for another sort of move".into()));
@@ -326,7 +376,7 @@ impl Node {
             acceptor: acceptor.id(),
             agent: self.config.agent.clone(),
             region: self.config.region.clone(),
-            abstention: self.abstention(now, state.definition.probe.window),
+            abstention: self.abstention_of(state, now),
             beliefs,
         };
         let evidence = key.sign(statement);

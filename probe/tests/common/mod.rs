@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use consensus::model::{Database, Endpoint, Engine, Expect, Fault, Outcome, Scheme, TargetId};
+use consensus::model::{
+    Database, Endpoint, Engine, Expect, Fault, Outcome, Scheme, TargetId, Watched,
+};
 use consensus::outbox::{Look, Subject};
 use probe::{Login, Means, Names, Sighted, Trust, look};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
@@ -48,7 +50,7 @@ pub fn at(subject: Subject, limit: Duration) -> Look {
         stack: "a".parse().expect("a name"),
         name: "web-1".parse().expect("a name"),
     };
-    Look { target, subject, limit }
+    Look { watched: Watched::Target(target), subject, limit }
 }
 
 pub async fn look_at(endpoint: Endpoint, limit: Duration) -> Sighted {

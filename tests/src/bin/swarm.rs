@@ -3,6 +3,8 @@
 //! Runs seeds of the simulator on every core and says what they broke. The last line is for machines:
 //! `N seeds, F failovers, V violations`; the exit status is 1 if there was a violation.
 //!
+//! `--regime NAME --days N` lets meshes live under one kind of bad weather in which all stacks are well, a day a seed.
+//!
 //! `cells` goes straight for every crash cell of PROTOCOL.md D.2 and ends with how many it hit; `cells --cell N --seed S`
 //! tells one such run.
 //!
@@ -19,6 +21,7 @@ use consensus::mutant::Mutant;
 use tests::models;
 use tests::sim::aimed;
 use tests::sim::cells::{self, Cell};
+use tests::sim::regime::{self, Regime};
 use tests::sim::swarm::{Verdict, run};
 
 /// What was asked for.
@@ -26,6 +29,8 @@ use tests::sim::swarm::{Verdict, run};
 struct Asked {
     mutants: bool,
     cells: bool,
+    regime: Option<Regime>,
+    days: Option<u64>,
     cell: Option<u64>,
     seeds: Option<u64>,
     first: u64,
@@ -36,6 +41,8 @@ struct Asked {
 
 /// A mutant that survives this many seeds is not caught.
 const MUTANT_SEEDS: u64 = 2_000;
+/// How long a mesh lives under a regime.
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 fn main() -> ExitCode {
     let asked = match asked(std::env::args().skip(1)) {
@@ -48,7 +55,7 @@ fn main() -> ExitCode {
     match (asked.mutants, asked.cells, asked.seed) {
         (true, _, _) => hunt(&asked),
         (false, true, _) => visit(&asked),
-        (false, false, Some(seed)) => replay(seed, asked.mutant),
+        (false, false, Some(seed)) => replay(seed, &asked),
         (false, false, None) => swarm(&asked),
     }
 }
@@ -63,6 +70,13 @@ fn asked(mut words: impl Iterator<Item = String>) -> Result<Asked, String> {
         match word.as_str() {
             "mutants" => asked.mutants = true,
             "cells" => asked.cells = true,
+            "--days" => asked.days = Some(number("--days")?),
+            "--regime" => {
+                let name = words.next().ok_or("--regime expects a name")?;
+                let found = Regime::ALL.iter().find(|(known, _)| *known == name);
+                let known: Vec<_> = Regime::ALL.iter().map(|(known, _)| *known).collect();
+                asked.regime = Some(found.ok_or(format!("no regime `{name}`: {known:?}"))?.1);
+            }
             "--cell" => asked.cell = Some(number("--cell")?),
             "--seeds" => asked.seeds = Some(number("--seeds")?),
             "--first" => asked.first = number("--first")?,
@@ -82,7 +96,7 @@ fn asked(mut words: impl Iterator<Item = String>) -> Result<Asked, String> {
 
 /// Runs seeds and says what they broke.
 fn swarm(asked: &Asked) -> ExitCode {
-    let seeds = asked.seeds.unwrap_or(100);
+    let seeds = asked.seeds.or(asked.days).unwrap_or(if asked.regime.is_some() { 1 } else { 100 });
     let began = Instant::now();
     let verdicts = spread(asked, seeds, false);
     let mut tally: BTreeMap<&str, u64> = BTreeMap::new();
@@ -146,8 +160,11 @@ fn visit(asked: &Asked) -> ExitCode {
 }
 
 /// Runs one seed and says everything.
-fn replay(seed: u64, mutant: Option<Mutant>) -> ExitCode {
-    let verdict = run(seed, mutant, true);
+fn replay(seed: u64, asked: &Asked) -> ExitCode {
+    let verdict = match asked.regime {
+        Some(regime) => regime::run(regime, seed, DAY, true),
+        None => run(seed, asked.mutant, true),
+    };
     for line in &verdict.lines {
         println!("{line}");
     }
@@ -176,7 +193,7 @@ fn hunt(asked: &Asked) -> ExitCode {
 }
 
 fn in_models(mutant: Mutant) -> Option<String> {
-    models::ALL.iter().filter(|sheet| sheet.knows.contains(&mutant)).find_map(|sheet| {
+    models::sheets().filter(|sheet| sheet.knows.contains(&mutant)).find_map(|sheet| {
         let broken = (sheet.explore)(Some(mutant)).broken?;
         Some(format!("{}, in {} steps: {}", sheet.name, broken.steps.len(), broken.property))
     })
@@ -211,7 +228,11 @@ fn spread(asked: &Asked, seeds: u64, one_is_enough: bool) -> Vec<Verdict> {
                     if number >= seeds {
                         return;
                     }
-                    let verdict = run(asked.first + number, asked.mutant, false);
+                    let seed = asked.first + number;
+                    let verdict = match asked.regime {
+                        Some(regime) => regime::run(regime, seed, DAY, false),
+                        None => run(seed, asked.mutant, false),
+                    };
                     if one_is_enough && !verdict.violations.is_empty() {
                         enough.store(true, Ordering::Relaxed);
                     }

@@ -233,6 +233,11 @@ impl<'a> Agent<'a> {
         self.process = None;
     }
 
+    /// Takes note that it ended by itself.
+    pub fn forget(&mut self) {
+        self.process = None;
+    }
+
     /// Where it keeps its data.
     pub fn data(&self) -> &Path {
         &self.setup.data

@@ -6,8 +6,11 @@
 //! was ever sent may arrive at any time, again, or never. What each model holds is true of its size and says nothing of
 //! time to answer; the simulator knows larger meshes.
 
+pub mod app;
 pub mod pool;
 pub mod register;
+pub mod saga;
+pub mod zombie;
 
 use std::fmt::Debug;
 use std::hash::Hash;
@@ -67,8 +70,13 @@ pub struct Broken {
     pub steps: Vec<String>,
 }
 
-/// Every model, the small ones first.
-pub const ALL: &[Sheet] = register::SHEETS;
+/// Every model at its sizes, the cheap ones first.
+pub const ALL: &[&[Sheet]] = &[saga::SHEETS, zombie::SHEETS, register::SHEETS];
+
+/// Every sheet.
+pub fn sheets() -> impl Iterator<Item = &'static Sheet> {
+    ALL.iter().copied().flatten()
+}
 
 /// Goes to every state of a model, or to the first that should not be.
 pub fn explore<M>(model: M) -> Explored

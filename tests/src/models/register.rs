@@ -8,7 +8,7 @@ use consensus::ballot::{Acceptor, Ballots, Current, Preparing, Tally};
 use consensus::message::{Accepted, BallotBody, Value};
 use consensus::model::{AcceptorId, Ballot, Certainty, MeshId, RegisterId, Voter, Voters};
 use consensus::mutant::Mutant;
-use consensus::saved::Saved;
+use consensus::saved::{Entry, Saved};
 use stateright::{Model, Property};
 
 use super::pool::{Number, Pool};
@@ -78,6 +78,14 @@ struct Store {
     saved: Saved,
 }
 
+impl Store {
+    fn save(&mut self, entry: Option<Entry>) {
+        entry.into_iter().for_each(|entry| self.saved.apply(entry));
+        // How often it changed tells an old copy of a disk from a new one; no model has copies.
+        self.saved.changes = 0;
+    }
+}
+
 /// Everything that is so at one time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct State {
@@ -119,21 +127,33 @@ pub enum Action {
 
 /// A store, by its place in the order of the state before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct At(usize);
+pub struct At(pub usize);
 
 fn bit(ballot: usize, value: usize) -> u8 {
     1 << (ballot * VALUES + value)
 }
 
+/// A set of voters that is not changing.
+pub fn voters(stores: usize) -> Voters {
+    let voter = |number| Voter {
+        acceptor: AcceptorId(number),
+        agent: format!("a{number}").parse().expect("a name"),
+        region: "r".parse().expect("a name"),
+        key: [0; 32],
+    };
+    Voters::stable(MeshId(1), 1, (0..stores as u128).map(voter).collect())
+}
+
+/// Of the stores that answered, the sets (bits) that are more than half of all.
+pub fn quorums(answered: impl ExactSizeIterator<Item = bool>) -> impl Iterator<Item = u8> {
+    let stores = answered.len();
+    let answered = answered.enumerate().fold(0u8, |bits, (at, yes)| bits | u8::from(yes) << at);
+    let enough = move |bits: &u8| 2 * bits.count_ones() as usize > stores;
+    (0..1u8 << stores).filter(move |bits| bits & !answered == 0).filter(enough)
+}
+
 impl Register {
     fn new(stores: usize, ballots: usize, reads: bool, mutant: Option<Mutant>) -> Self {
-        let voter = |number| Voter {
-            acceptor: AcceptorId(number),
-            agent: format!("a{number}").parse().expect("a name"),
-            region: "r".parse().expect("a name"),
-            key: [0; 32],
-        };
-        let members = (0..stores as u128).map(voter).collect();
         // Two proposers by turns: every ballot is one that production makes, and all are told apart.
         let mut proposers = [Ballots::new(1), Ballots::new(2)];
         let ballots = (0..ballots).map(|number| proposers[number % 2].fresh()).collect();
@@ -142,7 +162,7 @@ impl Register {
         acceptor.erases_promises = mutant == Some(Mutant::PromiseErased);
         Self {
             register: RegisterId::App("shop".parse().expect("a name")),
-            voters: Voters::stable(MeshId(1), 1, members),
+            voters: voters(stores),
             ballots,
             reads,
             mutant,
@@ -150,15 +170,6 @@ impl Register {
             promises: Pool::new(None),
             values: Pool::new(Value::new(vec![])),
         }
-    }
-
-    /// The sets of stores that promised a ballot (bits), as far as there are enough of them.
-    fn quorums(&self, state: &State, ballot: usize) -> impl Iterator<Item = u8> {
-        let promised = state.columns.iter().map(|column| column.promised[ballot].is_some());
-        let promised = promised.enumerate().fold(0u8, |bits, (at, yes)| bits | u8::from(yes) << at);
-        let most = 1u8 << state.columns.len();
-        let least = self.voters.members.len() as u32 / 2;
-        (0..most).filter(move |bits| bits & !promised == 0 && bits.count_ones() > least)
     }
 
     /// A proposer that heard these stores.
@@ -191,7 +202,7 @@ impl Register {
         let mut held = (*self.stores.get(column.store)).clone();
         let (entry, body) = held.acceptor.on_prepare(&self.register, self.ballots[ballot]);
         let BallotBody::Promise { accepted, .. } = body else { return None };
-        entry.into_iter().for_each(|entry| held.saved.apply(entry));
+        held.save(entry);
         column.promised[ballot] = Some(self.promises.put(accepted));
         column.store = self.stores.put(held);
         Some(())
@@ -240,7 +251,7 @@ impl Register {
             || Ok(()),
         );
         let BallotBody::Accepted { .. } = body else { return None };
-        entry.into_iter().for_each(|entry| held.saved.apply(entry));
+        held.save(entry);
         column.store = self.stores.put(held);
         column.accepted |= bit(ballot, value);
         let mut accepting = Preparing::new(self.ballots[ballot]).choose((*proposed).clone());
@@ -314,7 +325,8 @@ impl Model for Register {
             for value in 0..proposed {
                 actions.extend(stores().map(|store| Action::Accept(ballot, value, store)));
             }
-            for heard in self.quorums(state, ballot) {
+            let promised = state.columns.iter().map(|column| column.promised[ballot].is_some());
+            for heard in quorums(promised) {
                 actions.extend((proposed < values).then_some(Action::Propose(ballot, heard)));
                 actions.extend(self.reads.then_some(Action::Read(ballot, heard)));
             }

@@ -5,15 +5,18 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use consensus::config::Config;
-use consensus::model::AgentId;
+use consensus::codec;
+use consensus::config::{Config, Mutant};
+use consensus::message::Accepted;
+use consensus::model::{AgentId, RegisterId, VotersState};
 use consensus::moment::Moment;
 use consensus::node::Node;
 use consensus::outbox::Input;
-use consensus::saved::Birth;
+use consensus::saved::{Birth, Saved};
 
 use super::chance::Chance;
 use super::disk::Disk;
+use super::scene::store;
 
 /// The most that waits for a stopped process: what its sockets would hold.
 pub const INBOX_LIMIT: usize = 4_096;
@@ -26,6 +29,10 @@ pub struct Agent {
     pub config: Config,
     /// Its store.
     pub disk: Disk,
+    /// A copy of its store from before.
+    pub copy: Option<Disk>,
+    /// The version of the voters it goes by, as its disk says.
+    pub version: u64,
     /// Its clocks.
     pub clock: Clock,
     /// The process; `None` while it does not run.
@@ -47,15 +54,12 @@ pub struct Agent {
 impl Agent {
     /// An agent that has not been started yet.
     pub fn new(config: Config, chance: &mut Chance) -> Self {
-        let birth = Birth {
-            mesh: config.voters.mesh,
-            agent: config.agent.clone(),
-            acceptor: config.ballots.as_ref().map(|store| store.acceptor),
-        };
         Self {
             id: config.agent.clone(),
+            copy: None,
+            version: config.voters.version,
+            disk: Disk::new(birth(&config)),
             config,
-            disk: Disk::new(birth),
             clock: Clock::new(chance),
             node: None,
             run: 0,
@@ -65,6 +69,34 @@ impl Agent {
             wake: Moment::NEVER,
             wakes: (0, Moment::ZERO),
         }
+    }
+
+    /// It starts from what its disk holds.
+    pub fn begins_with(&mut self, saved: &Saved) {
+        self.version = self.config.voters.version;
+        let voters = saved.registers.get(&RegisterId::Voters);
+        if let Some(chosen) = voters.and_then(|register| register.chosen.as_ref()) {
+            self.goes_by(chosen);
+        }
+    }
+
+    /// It has learned who votes.
+    pub fn goes_by(&mut self, chosen: &Accepted) {
+        if let Ok(state) = codec::decode::<VotersState>(chosen.value.bytes()) {
+            self.version = self.version.max(state.voters.version);
+        }
+    }
+
+    /// Its store is gone, or must not be used again: as `quorate agent` does at its start, it makes another, under a new id.
+    pub fn renew_store(&mut self, chance: &mut Chance) {
+        if self.config.ballots.is_none() {
+            return;
+        }
+        let kept = self.config.mutant == Some(Mutant::Amnesia);
+        if !kept {
+            self.config.ballots = Some(store(chance));
+        }
+        self.disk = Disk::new(birth(&self.config));
     }
 
     /// Does it run, stopped or not?
@@ -80,6 +112,14 @@ impl Agent {
     /// Do its connections live?
     pub fn connects(&self) -> bool {
         self.running() && (!self.stopped || self.busy)
+    }
+}
+
+fn birth(config: &Config) -> Birth {
+    Birth {
+        mesh: config.voters.mesh,
+        agent: config.agent.clone(),
+        acceptor: config.ballots.as_ref().map(|store| store.acceptor),
     }
 }
 

@@ -21,5 +21,6 @@ pub mod simulation;
 pub mod weather;
 
 pub mod aimed;
+pub mod regime;
 pub mod story;
 pub mod swarm;

@@ -33,8 +33,12 @@ pub const DNS_SERVER: &str = "192.0.2.53:53";
 pub struct MeshShape {
     /// The region of every voter.
     pub voters: Vec<u64>,
+    /// The region of every agent whose store stands by.
+    pub standbys: Vec<u64>,
     /// The region of every observer.
     pub observers: Vec<u64>,
+    /// How many canaries every agent has.
+    pub canaries: usize,
     /// One safety rule to break.
     pub mutant: Option<Mutant>,
 }
@@ -44,14 +48,17 @@ impl MeshShape {
     pub fn spread(voters: u64, regions: u64) -> Self {
         Self {
             voters: (0..voters).map(|v| v % regions + 1).collect(),
+            standbys: vec![],
             observers: vec![],
+            canaries: 0,
             mutant: None,
         }
     }
 
-    /// The configuration of every agent, voters first. Their keys come from chance.
+    /// The configuration of every agent: voters, then those who stand by, then observers. Their keys come from chance.
     pub fn configs(&self, chance: &mut Chance) -> Vec<Config> {
-        let stores: Vec<BallotStore> = self.voters.iter().map(|_| store(chance)).collect();
+        let with_stores = self.voters.iter().chain(&self.standbys);
+        let stores: Vec<BallotStore> = with_stores.map(|_| store(chance)).collect();
         let members =
             self.voters.iter().zip(&stores).enumerate().map(|(index, (region, store))| {
                 let key =
@@ -64,7 +71,7 @@ impl MeshShape {
                 }
             });
         let voters = Voters::stable(MeshId(1), 1, members.collect());
-        let everybody = self.voters.iter().chain(&self.observers);
+        let everybody = self.voters.iter().chain(&self.standbys).chain(&self.observers);
         let config = |(index, region): (usize, &u64)| Config {
             agent: agent_name(index),
             region: region_name(*region),
@@ -73,9 +80,24 @@ impl MeshShape {
             ballots: stores.get(index).cloned(),
             quarantined: false,
             credentials: vec![name(DATABASE_CREDENTIAL), name(DNS_CREDENTIAL)],
+            canaries: (1..=self.canaries).map(canary).collect(),
             mutant: self.mutant,
         };
         everybody.enumerate().map(config).collect()
+    }
+}
+
+/// Something far away that everybody reaches who reaches anything.
+fn canary(number: usize) -> Endpoint {
+    Endpoint {
+        name: name(&format!("canary-{number}")),
+        scheme: Scheme::Tcp,
+        address: format!("203.0.113.{number}"),
+        port: 443,
+        path: "/".into(),
+        host: None,
+        expect: Expect::default(),
+        authority: None,
     }
 }
 
@@ -88,7 +110,8 @@ fn region_name(number: u64) -> Region {
     name(&format!("r{number}"))
 }
 
-fn store(chance: &mut Chance) -> BallotStore {
+/// A new store of ballots.
+pub fn store(chance: &mut Chance) -> BallotStore {
     let mut seed = [0; 32];
     for bytes in seed.chunks_mut(8) {
         bytes.copy_from_slice(&chance.bits().to_le_bytes());

@@ -15,15 +15,20 @@ use std::time::Duration;
 
 use consensus::config::Mutant;
 use consensus::message::Message;
-use consensus::model::{AgentId, AppId, AppState, CredentialId, Definition, Report, TargetId};
+use consensus::model::{
+    AgentId, AppId, AppState, CredentialId, Definition, Report, TargetId, Voter,
+};
 use consensus::moment::Moment;
 use consensus::outbox::{Answer, Command, CommandId, Input};
 
 use super::agent::Agent;
 use super::cells::Chronicle;
 use super::chance::Chance;
+use super::check::damping::Acts;
 use super::check::effect::Reach;
+use super::check::electorate::Electorate;
 use super::check::evidence::Truth;
+use super::check::history::{Call, History};
 use super::check::register::Registers;
 use super::check::store::Words;
 use super::check::{Found, Violation};
@@ -112,6 +117,8 @@ pub struct Simulation {
     pub chance: Chance,
     /// What was said.
     pub transcript: Transcript,
+    /// Who truly votes.
+    pub electorate: Electorate,
     /// The registers as they truly are.
     pub registers: Registers,
     /// What was broken.
@@ -120,9 +127,11 @@ pub struct Simulation {
     pub answers: BTreeMap<u64, Answer>,
     /// What happened how often, for the swarm's table.
     pub tally: BTreeMap<&'static str, u64>,
+    history: History,
     words: Words,
     truth: Truth,
     reach: Reach,
+    acts: Acts,
     heap: BTreeMap<(Moment, u64), Event>,
     number: u64,
     commands: u64,
@@ -140,6 +149,7 @@ impl Simulation {
         let credentials = configs[0].credentials.clone();
         let mut world = World::default();
         world.token_ignored = mesh.mutant == Some(Mutant::TokenIgnored);
+        world.blind_publish = mesh.mutant == Some(Mutant::BlindPublish);
         for app in apps {
             world.build(&app.definition(), app.synchronous);
         }
@@ -158,13 +168,16 @@ impl Simulation {
             credentials,
             chance,
             transcript: Transcript::new(kept),
-            registers: Registers::new(voters),
+            registers: Registers::default(),
+            electorate: Electorate::new(voters),
             violations: Vec::new(),
             answers: BTreeMap::new(),
             tally: BTreeMap::new(),
+            history: History::default(),
             words: Words::default(),
             truth: Truth::default(),
             reach: Reach::default(),
+            acts: Acts::default(),
             heap: BTreeMap::new(),
             number: 0,
             commands: 0,
@@ -252,10 +265,19 @@ impl Simulation {
         self.agents.iter().position(|other| other.id == *agent)
     }
 
+    /// Is a voter's store still what its agent holds?
+    pub fn holds(&self, voter: &Voter) -> bool {
+        let held = self.place(&voter.agent).map(|place| &self.agents[place].config.ballots);
+        held.is_some_and(|held| held.as_ref().is_some_and(|it| it.acceptor == voter.acceptor))
+    }
+
     /// Asks an agent for something; its answer will be found under the number.
     pub fn command(&mut self, place: Place, command: Command) -> u64 {
         self.commands += 1;
         let number = self.commands;
+        let agent = self.agents[place].id.clone();
+        let call = Call { agent, command: command.clone(), at: self.now };
+        self.history.on_call(number, call);
         self.input(place, Input::Command(CommandId(number), command));
         number
     }
@@ -306,11 +328,11 @@ impl Simulation {
         let breaches = std::mem::take(&mut self.world.breaches);
         found.extend(breaches.into_iter().map(|text| ("what the outside refuses", text)));
         self.report(found);
-        let voters = self.agents[0].config.voters.clone();
+        let voters = self.electorate.latest();
         let states: Vec<Arc<AppState>> =
             self.apps.keys().filter_map(|app| self.agreed(app)).collect();
         let states = states.iter().map(AsRef::as_ref);
-        self.truth.refresh(self.now, &self.world, &voters, states);
+        self.truth.refresh(self.now, &self.world, voters, states);
     }
 
     /// What is truly agreed about an app.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use consensus::config::Mutant;
-use consensus::model::{AppId, ProbePolicy};
+use consensus::model::{AppId, ProbePolicy, Voter};
 use consensus::moment::Moment;
 use consensus::outbox::Answer;
 
@@ -55,6 +55,11 @@ pub fn run(seed: u64, mutant: Option<Mutant>, kept: bool) -> Verdict {
     let apps = draw_apps(&mut chance);
     let mut simulation = Simulation::new(&mesh, &apps, chance.bits(), kept);
     live(&mut simulation, &apps, &mut chance);
+    verdict(simulation, seed)
+}
+
+/// What became of a run.
+pub(super) fn verdict(simulation: Simulation, seed: u64) -> Verdict {
     let cells = simulation.chronicle.cells(&simulation.registers);
     let Simulation { violations, tally, now, transcript, .. } = simulation;
     Verdict {
@@ -101,7 +106,8 @@ fn draw_apps(chance: &mut Chance) -> Vec<AppShape> {
     shapes
 }
 
-fn live(simulation: &mut Simulation, apps: &[AppShape], chance: &mut Chance) {
+/// Everybody starts, and every app is defined.
+pub(super) fn begin(simulation: &mut Simulation, apps: &[AppShape]) {
     for place in 0..simulation.agents.len() {
         simulation.start(place);
     }
@@ -109,6 +115,10 @@ fn live(simulation: &mut Simulation, apps: &[AppShape], chance: &mut Chance) {
     for app in apps {
         define(simulation, app);
     }
+}
+
+fn live(simulation: &mut Simulation, apps: &[AppShape], chance: &mut Chance) {
+    begin(simulation, apps);
     let warm_up = chance.between(Duration::from_secs(5), Duration::from_secs(70));
     simulation.run_for(warm_up);
     if !simulation.violations.is_empty() {
@@ -118,6 +128,11 @@ fn live(simulation: &mut Simulation, apps: &[AppShape], chance: &mut Chance) {
     simulation.run_for(chance.between(Duration::from_secs(60), Duration::from_secs(300)));
     let core = draw_core(simulation, chance);
     simulation.heal(&core);
+    finish(simulation, apps, chance);
+}
+
+/// What was healed comes to rest, and leaves a stack that then dies.
+pub(super) fn finish(simulation: &mut Simulation, apps: &[AppShape], chance: &mut Chance) {
     settle(simulation, apps, REST, "a healed core settles");
     if simulation.violations.is_empty() {
         fail_over_cleanly(simulation, apps, chance);
@@ -146,14 +161,19 @@ fn define(simulation: &mut Simulation, app: &AppShape) {
 
 /// Who stays away for good: never so many that what is left has no majority, or lives in too few regions to decide.
 fn draw_core(simulation: &Simulation, chance: &mut Chance) -> BTreeSet<Place> {
-    let voters = &simulation.agents[0].config.voters;
-    let count = voters.members.len();
-    let spare = (count - voters.needed()) as u64;
-    let away = if chance.happens(0.4) { chance.below(spare + 1) } else { 0 };
-    let away: BTreeSet<Place> = (0..away).map(|_| chance.below(count as u64) as Place).collect();
-    let left = voters.members.iter().enumerate().filter(|(place, _)| !away.contains(place));
-    let regions: BTreeSet<_> = left.map(|(_, voter)| &voter.region).collect();
-    if regions.len() < REGIONS { BTreeSet::new() } else { away }
+    let count = simulation.agents.len() as u64;
+    let voters = simulation.electorate.latest();
+    let away =
+        if chance.happens(0.4) { chance.below(1 + voters.members.len() as u64 / 2) } else { 0 };
+    let away: BTreeSet<Place> = (0..away).map(|_| chance.below(count) as Place).collect();
+    let left: Vec<&Voter> = voters
+        .all()
+        .filter(|voter| simulation.place(&voter.agent).is_some_and(|it| !away.contains(&it)))
+        .filter(|voter| simulation.holds(voter))
+        .collect();
+    let regions: BTreeSet<_> = left.iter().map(|voter| &voter.region).collect();
+    let quorum = voters.quorum(&left.iter().map(|voter| voter.acceptor).collect());
+    if quorum && REGIONS <= regions.len() { away } else { BTreeSet::new() }
 }
 
 /// Waits until every app has come to rest, with people looking after replicas.

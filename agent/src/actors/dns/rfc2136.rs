@@ -1,17 +1,15 @@
 //! Publishes by dynamic update (RFC 2136), signed (RFC 8945): read the marker, compare, set, read back.
 
-use std::net::IpAddr;
-
-use consensus::model::{ActionFault, ActionFaultKind, Done, RecordData, RecordKind, RecordSet};
+use consensus::model::{ActionFault, ActionFaultKind, Done, RecordSet};
 use hickory_proto::op::ResponseCode;
-use hickory_proto::rr::rdata::{A, AAAA, CNAME, TXT};
 use hickory_proto::rr::{Name, RData, Record, RecordType, TSigner};
 
+use super::Order;
 use super::link::Link;
 use super::marker::Marker;
 use super::update::{Update, owned};
-use super::{Order, absolute};
 use crate::actors::attempt::{Attempt, fault};
+use crate::records::{absolute, rdata};
 
 /// How often a marker that moved between reading and setting is read again: another executor may hold the same token.
 const TRIES: usize = 3;
@@ -196,18 +194,6 @@ fn records_of(name: &Name, set: &RecordSet) -> Option<Vec<Record>> {
         .iter()
         .map(|data| Some(Record::from_rdata(name.clone(), set.ttl, rdata(set.kind, data)?)))
         .collect()
-}
-
-fn rdata(kind: RecordKind, data: &RecordData) -> Option<RData> {
-    Some(match (kind, data) {
-        (RecordKind::A, RecordData::Address(IpAddr::V4(address))) => RData::A(A(*address)),
-        (RecordKind::Aaaa, RecordData::Address(IpAddr::V6(address))) => RData::AAAA(AAAA(*address)),
-        (RecordKind::Cname, RecordData::Name(name)) => RData::CNAME(CNAME(absolute(name)?)),
-        (RecordKind::Txt, RecordData::Text(text)) if text.len() <= 255 => {
-            RData::TXT(TXT::new(vec![text.clone()]))
-        }
-        _ => return None,
-    })
 }
 
 /// The records of one type as they compare: by lifetime and data, in no particular order, each once.

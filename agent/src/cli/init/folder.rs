@@ -1,5 +1,6 @@
 //! Specs → a folder with the authority, and one folder an agent with all it needs.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -7,7 +8,9 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use consensus::config::BallotStore;
-use consensus::model::{MeshId, Voter, Voters};
+use consensus::message::Accepted;
+use consensus::model::{MeshId, RegisterId, Voter, Voters};
+use consensus::saved::SavedRegister;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::spec::Spec;
@@ -54,14 +57,17 @@ struct Newborn<'s> {
     ballots: Option<BallotStore>,
 }
 
+/// What is known from the start: of a new mesh nothing, of a recovered one what its voters are to take for chosen.
+pub type Known = BTreeMap<RegisterId, Accepted>;
+
 /// Makes `out` with everything in it, or leaves nothing behind.
-pub fn make(out: &Path, data_dir: &Path, specs: &[Spec]) -> Result<(), InitError> {
+pub fn make(out: &Path, data_dir: &Path, specs: &[Spec], known: &Known) -> Result<(), InitError> {
     if fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some()) || out.is_file() {
         return Err(InitError::Exists(out.to_owned()));
     }
     let name = out.file_name().map_or_else(|| "mesh".into(), |name| name.to_string_lossy());
     let partial = out.with_file_name(format!(".{name}.{}", std::process::id()));
-    let made = fill(&partial, data_dir, specs)
+    let made = fill(&partial, data_dir, specs, known)
         .and_then(|()| fs::rename(&partial, out).map_err(failed("make", out)));
     if made.is_err() {
         let _ = fs::remove_dir_all(&partial);
@@ -69,7 +75,7 @@ pub fn make(out: &Path, data_dir: &Path, specs: &[Spec]) -> Result<(), InitError
     made
 }
 
-fn fill(folder: &Path, data_dir: &Path, specs: &[Spec]) -> Result<(), InitError> {
+fn fill(folder: &Path, data_dir: &Path, specs: &[Spec], known: &Known) -> Result<(), InitError> {
     make_folder(folder)?;
     let mesh = MeshId(u128::from_be_bytes(random()?));
     let authority = Authority::create(mesh)?;
@@ -85,6 +91,11 @@ fn fill(folder: &Path, data_dir: &Path, specs: &[Spec]) -> Result<(), InitError>
     for newborn in &newborns {
         let home = folder.join(newborn.spec.name.as_str());
         fill_home(&home, data_dir, newborn, (&authority, &voters), specs)?;
+        let ballots = newborn.ballots.as_ref();
+        let mut saved = store::newborn(mesh, &newborn.spec.name, ballots);
+        saved.registers = known.iter().map(|(id, it)| (id.clone(), held(it, ballots))).collect();
+        // Always made here, and moved by hand where `data_dir` lies elsewhere: this may not be the agent's host.
+        store::create(&home.join("data"), &saved, ballots)?;
     }
     Ok(())
 }
@@ -122,11 +133,20 @@ fn fill_home(
     write_secret(&key, issued.key_pem.as_bytes()).map_err(failed("write", &key))?;
     write(&home.join("mesh.crt"), authority.certificate_pem())?;
     write(&home.join("voters.toml"), voters)?;
-    write(&home.join("agent.toml"), &agent_file(spec, data_dir, specs))?;
-    let ballots = newborn.ballots.as_ref();
-    let saved = store::newborn(authority.mesh(), &spec.name, ballots);
-    // Always made here, and moved by hand where `data_dir` lies elsewhere: this may not be the agent's host.
-    Ok(store::create(&home.join("data"), &saved, ballots)?)
+    write(&home.join("agent.toml"), &agent_file(spec, data_dir, specs))
+}
+
+/// A register as an agent holds it of which everybody knows what was chosen: a voter has accepted that, too.
+fn held(chosen: &Accepted, ballots: Option<&BallotStore>) -> SavedRegister {
+    let chosen = Some(chosen.clone());
+    match ballots {
+        None => SavedRegister { chosen, ..SavedRegister::default() },
+        Some(_) => SavedRegister {
+            promised: chosen.as_ref().map(|it| it.ballot).unwrap_or_default(),
+            accepted: chosen.clone(),
+            chosen,
+        },
+    }
 }
 
 fn agent_file(spec: &Spec, data_dir: &Path, specs: &[Spec]) -> String {
@@ -190,7 +210,7 @@ mod tests {
         let out = scratch.path().join("mesh");
         let mut specs = super::super::spec::on_this_machine();
         specs.push("w,east,observer,h.example:4790".parse().expect("good"));
-        make(&out, Path::new("data"), &specs).expect("made");
+        make(&out, Path::new("data"), &specs, &Known::new()).expect("made");
         assert_eq!(
             fs::read_dir(scratch.path()).expect("own").count(),
             1,
@@ -227,9 +247,12 @@ mod tests {
         let specs = super::super::spec::on_this_machine();
         let out = scratch.path().join("mesh");
         fs::create_dir(&out).expect("own");
-        make(&out, Path::new("data"), &specs).expect("an empty folder is taken");
+        make(&out, Path::new("data"), &specs, &Known::new()).expect("an empty folder is taken");
         let key = fs::read(out.join("authority.key")).expect("made");
-        assert!(matches!(make(&out, Path::new("data"), &specs), Err(InitError::Exists(_))));
+        assert!(matches!(
+            make(&out, Path::new("data"), &specs, &Known::new()),
+            Err(InitError::Exists(_))
+        ));
         assert_eq!(fs::read(out.join("authority.key")).expect("kept"), key);
     }
 }

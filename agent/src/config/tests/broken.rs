@@ -196,13 +196,15 @@ pub const CASES: &[Case] = &[
     (
         "type = \"A\"",
         "type = \"a\"",
-        &["f:19:8: `type`: expected `A`, `AAAA`, `CNAME` or `TXT`, found `a`; did you mean `A`?"],
+        &[
+            "f:19:8: `type`: expected `A`, `AAAA`, `CNAME`, `TXT`, `SRV`, `CAA` or `HTTPS`, found `a`; did you mean `A`?",
+        ],
     ),
     (
         "type = \"A\"",
-        "type = \"SRV\"",
+        "type = \"MX\"",
         &[
-            "f:19:8: `type`: `SRV` is not supported yet: this version publishes A, AAAA, CNAME and TXT",
+            "f:19:8: `type`: `MX` is not supported yet: this version publishes A, AAAA, CNAME, TXT, SRV, CAA and HTTPS",
         ],
     ),
     (

@@ -83,6 +83,7 @@ impl Files {
             status: None,
             socket: path("socket"),
             dns: None,
+            canaries: Vec::new(),
             credentials: BTreeMap::new(),
         }
     }

@@ -74,6 +74,14 @@ function findings() {
   const { quorum } = status;
   if (quorum.heard < quorum.needed) found.push(["critical", `no quorum, nothing will be moved: ${quorum.why || quorumWords(quorum)}`]);
   if (status.voter && status.abstention) found.push(["warning", `${status.agent} does not vote: ${words(status.abstention)}`]);
+  const voters = status.voters || {};
+  if (!status.voter && status.abstention === "standing-by") {
+    found.push(["warning", `${status.agent} stands by: \`quorate voters add ${status.agent}\` lets it vote`]);
+  }
+  if (voters.changing) found.push(["warning", `the voters are being changed: ${voters.changing}`]);
+  for (const voter of list(voters.members).filter(voter => voter.standby_store)) {
+    found.push(["warning", `${voter.agent} does not vote: its store was lost; \`quorate voters replace ${voter.agent}\` takes in its fresh one`]);
+  }
   const lost = list(status.members).filter(member => member.voter && !member.heard && member.agent !== status.agent);
   if (lost.length && quorum.needed <= quorum.heard) {
     found.push(["warning", `not heard: ${lost.map(member => member.agent).join(", ")}; ${quorum.heard - quorum.needed} more may fail`]);
@@ -99,7 +107,7 @@ function findings() {
 
 const ABSTAINS = {
   young: "started too recently", isolated: "hears no majority of voters", stalled: "was not scheduled in time",
-  "clock-jump": "its clock jumped", quarantined: "its store is damaged", observer: "is an observer",
+  "clock-jump": "its clock jumped", quarantined: "its store must not vote again", "standing-by": "stands by to become a voter", observer: "is an observer",
 };
 const words = why => ABSTAINS[why] || why;
 
@@ -125,9 +133,9 @@ function drawMesh() {
       const state = own ? ["good", "itself"] : member.heard ? ["good", member.rtt_ms == null ? "heard" : `${member.rtt_ms.toFixed(1)} ms`]
         : [member.alive ? "wary" : "bad", member.silent_ms == null ? "never heard" : `silent ${span(member.silent_ms)}`];
       return el("li", {},
-        el("span", {}, member.agent, el("span", { class: "faint" }, member.voter ? "" : " observer")),
+        el("span", {}, member.agent, el("span", { class: "faint" }, member.voter ? "" : member.abstention === "standing-by" ? " standby" : " observer")),
         el("span", { class: state[0] }, state[1]),
-        member.abstention && el("small", { class: "wary" }, `does not count: ${words(member.abstention)}`));
+        member.voter && member.abstention && el("small", { class: "wary" }, `does not count: ${words(member.abstention)}`));
     }))));
   fill("mesh", el("div", { class: "card" },
     el("h2", { id: "mesh-title" }, "Mesh"),
@@ -135,6 +143,7 @@ function drawMesh() {
       el("span", { class: "pips" + (well ? "" : " lost"), "aria-hidden": "true" }, pips),
       el("span", { class: well ? "good" : "bad" }, well ? "Quorum: " : "No quorum: ", quorumWords(quorum))),
     quorum.why && el("p", { class: "bad" }, quorum.why),
+    status.voters && el("p", { class: "faint" }, `voters version ${status.voters.version}`),
     el("div", { class: "regions" }, cards)));
 }
 

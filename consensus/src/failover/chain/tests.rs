@@ -69,7 +69,11 @@ fn state(phase: Phase, epoch: u32, kind: DecisionKind) -> AppState {
             first: certificate(5),
             second: promotes.then(|| certificate(10)).flatten(),
         },
-        automatic: if plan::is_automatic(kind) { Epoch(epoch) } else { Epoch(0) },
+        damping: match plan::is_automatic(kind) {
+            true => damping::begun(&Damping::default(), Epoch(epoch), false),
+            false => Damping::default(),
+        },
+        freeze: None,
         claim: Some(Claim { agent: "a1".parse().unwrap(), instance: 1, term: 1 }),
         operations: Vec::new(),
         previous: [0; 32],
@@ -119,6 +123,7 @@ fn a_promotion_that_may_have_been_asked_for_only_goes_forward() {
         next.decision.epoch = Epoch(3);
         next.decision.kind = DecisionKind::Abort;
         std::mem::swap(&mut next.decision.from, &mut next.decision.to);
+        next.damping.history[0].aborted = true;
     };
     assert_eq!(step(&promoting, Certainty::Chosen, claims), Ok(false));
     assert_eq!(step(&promoting, Certainty::Possible, claims), Ok(false));
@@ -155,7 +160,7 @@ fn a_decision_stays_what_it_is_within_its_epoch() {
         |next| next.decision.candidates.clear(),
         |next| next.decision.fence.clear(),
         |next| next.decision.loss_bytes = Some(9),
-        |next| next.automatic = Epoch(1),
+        |next| next.damping = Damping::default(),
         |next| next.claim.as_mut().unwrap().agent = "a3".parse().unwrap(),
     ];
     for (row, edit) in edits.into_iter().enumerate() {
@@ -226,4 +231,103 @@ fn the_mesh_moves_by_itself_only_what_it_may() {
         };
     });
     assert!(by_itself.unwrap_err().contains("by itself"));
+}
+
+#[test]
+fn the_mesh_remembers_what_it_did_by_itself() {
+    let idle = state(Phase::Idle, 1, DecisionKind::Apply);
+    let moves = |kind: DecisionKind, edit: fn(&mut AppState)| {
+        step(&idle, Certainty::Chosen, |next| {
+            *next = AppState { previous: HASH, ..state(Phase::Fencing, 2, kind) };
+            next.definition = idle.definition.clone();
+            edit(next);
+        })
+    };
+    assert!(moves(DecisionKind::Failover, |_| {}).is_ok());
+    assert!(moves(DecisionKind::Failover, |next| next.damping.flapping = true).is_ok());
+    assert!(moves(DecisionKind::Failover, |next| next.damping = Damping::default()).is_err());
+    assert!(moves(DecisionKind::Forced, |_| {}).is_ok());
+    let invents = |next: &mut AppState| next.damping.flapping = true;
+    assert!(moves(DecisionKind::Forced, invents).is_err());
+}
+
+#[test]
+fn flapping_is_a_matter_for_people() {
+    let mut idle = state(Phase::Idle, 1, DecisionKind::Apply);
+    idle.damping.flapping = true;
+    let moves = |idle: &AppState, kind: DecisionKind| {
+        step(idle, Certainty::Chosen, |next| {
+            *next = AppState { previous: HASH, ..state(Phase::Fencing, 2, kind) };
+            next.definition = idle.definition.clone();
+            next.damping.flapping = true;
+        })
+    };
+    assert!(moves(&idle, DecisionKind::Failover).is_ok(), "without a cooldown nothing is damped");
+    idle.definition = Arc::new(Definition { cooldown: Duration::from_secs(900), ..definition() });
+    assert!(moves(&idle, DecisionKind::Failover).unwrap_err().contains("flapping"));
+    assert!(moves(&idle, DecisionKind::Forced).is_ok());
+}
+
+fn freeze(reason: &str) -> Option<Freeze> {
+    Some(Freeze {
+        id: crate::model::OperationId { instance: 1, number: 7 },
+        by: "ann".into(),
+        reason: reason.into(),
+        lasts: Duration::from_secs(3600),
+    })
+}
+
+/// A freeze and an acknowledgement come and go while nothing is in progress, and bring nothing else with them.
+#[test]
+fn a_persons_word_changes_nothing_else() {
+    let idle = state(Phase::Idle, 2, DecisionKind::Failover);
+    type Edit = fn(&mut AppState);
+    let rows: [(Edit, bool); 8] = [
+        (|next| next.freeze = freeze("release"), true),
+        (|next| next.damping = damping::cleared("ann"), true),
+        (|next| next.freeze = freeze(&"x".repeat(400)), false),
+        (|next| next.damping = Damping::default(), false),
+        (|next| next.damping.flapping = true, false),
+        (|next| next.damping.history[0].epoch = Epoch(1), false),
+        (
+            |next| {
+                next.freeze = freeze("release");
+                next.active = "b".parse().unwrap();
+            },
+            false,
+        ),
+        (
+            |next| {
+                next.freeze = freeze("release");
+                next.decision.reason = "whim".into();
+            },
+            false,
+        ),
+    ];
+    for (row, (edit, lawful)) in rows.into_iter().enumerate() {
+        assert_eq!(step(&idle, Certainty::Chosen, edit).is_ok(), lawful, "row {row}");
+    }
+    let verifying = state(Phase::Verifying, 2, DecisionKind::Failover);
+    let refused = step(&verifying, Certainty::Chosen, |next| next.freeze = freeze("release"));
+    assert!(refused.unwrap_err().contains("epoch 2 is in progress"));
+}
+
+/// Whether a freeze has run out is for the acceptors' clocks; the mesh's own decision takes it off, a person's leaves it.
+#[test]
+fn an_automatic_move_takes_a_freeze_off() {
+    let mut idle = state(Phase::Idle, 1, DecisionKind::Apply);
+    idle.freeze = freeze("release");
+    for (kind, left, lawful) in [
+        (DecisionKind::Failover, None, true),
+        (DecisionKind::Failover, freeze("release"), false),
+        (DecisionKind::Forced, None, false),
+        (DecisionKind::Forced, freeze("release"), true),
+    ] {
+        let found = step(&idle, Certainty::Chosen, |next| {
+            *next = AppState { previous: HASH, ..state(Phase::Fencing, 2, kind) };
+            next.definition = idle.definition.clone();
+            next.freeze = left;
+        });
+        assert_eq!(found.is_ok(), lawful, "{kind}: {found:?}");
+    }
 }

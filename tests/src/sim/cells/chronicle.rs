@@ -144,7 +144,13 @@ impl Chronicle {
     }
 
     /// An agent asks something of the outside. Returns a number for what becomes of it.
-    pub fn on_request(&mut self, now: Moment, app: &AppId, by: (Place, u64), token: Token) -> usize {
+    pub fn on_request(
+        &mut self,
+        now: Moment,
+        app: &AppId,
+        by: (Place, u64),
+        token: Token,
+    ) -> usize {
         self.tries.entry((app.clone(), by.0)).or_default().push(now);
         let requests = self.requests.entry(app.clone()).or_default();
         requests.push(Sent { by, token, at: now, lost: false, unheard: false, arrivals: vec![] });
@@ -181,7 +187,8 @@ impl Chronicle {
             return;
         }
         let Some(latest) = latest else { return };
-        let attempt = self.attempts.get(&(app.clone(), by.0)).filter(|it| now.since(it.at) < ATTEMPT);
+        let attempt =
+            self.attempts.get(&(app.clone(), by.0)).filter(|it| now.since(it.at) < ATTEMPT);
         let stage = attempt.and_then(|attempt| {
             let base = attempt.base.clone();
             match (attempt.seen, base) {
@@ -223,9 +230,9 @@ impl Chronicle {
         let Some(next) = chosen.iter().find(after) else { return vec![] };
         let ends = chosen.iter().filter(after).find(|later| later.state.epoch > it.base.epoch);
         // Where its own write ended the saga, nobody has to go on.
-        let ended = chosen.iter().any(|chosen| {
-            Some(chosen.ballot) == it.own && chosen.state.phase == Phase::Idle
-        });
+        let ended = chosen
+            .iter()
+            .any(|chosen| Some(chosen.ballot) == it.own && chosen.state.phase == Phase::Idle);
         let heir = match self.owner(next.ballot) {
             _ if ended => Heir::Same,
             Some(place) if place == it.by.0 => Heir::Same,

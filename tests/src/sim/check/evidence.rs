@@ -14,6 +14,7 @@ use consensus::moment::Moment;
 use ring::signature::{ED25519, UnparsedPublicKey};
 
 use super::Found;
+use super::electorate::Electorate;
 use super::register::Link;
 use crate::sim::world::World;
 
@@ -23,7 +24,7 @@ const CONTEXT: &[u8] = b"quorate evidence 1\0";
 const FALSE: &str = "no false failover";
 
 /// Certificates of one step of the agreed history.
-pub fn certified(voters: &Voters, link: &Link, found: &mut Found) {
+pub fn certified(electorate: &Electorate, link: &Link, found: &mut Found) {
     let (Some(before), after) = (&link.before, &link.after) else { return };
     if after.decision.kind != DecisionKind::Failover {
         return;
@@ -35,7 +36,7 @@ pub fn certified(voters: &Voters, link: &Link, found: &mut Found) {
         match &after.decision.first {
             None => broken("decided without".into()),
             Some(first) => {
-                if let Err(why) = holds(voters, link, before, first, &after.decision.from) {
+                if let Err(why) = holds(electorate, link, before, first, &after.decision.from) {
                     broken(format!("decided with evidence that {why}"));
                 }
             }
@@ -45,7 +46,7 @@ pub fn certified(voters: &Voters, link: &Link, found: &mut Found) {
         match &after.decision.second {
             None => broken("promotes without a second look".into()),
             Some(second) => {
-                if let Err(why) = holds(voters, link, before, second, &after.decision.from) {
+                if let Err(why) = holds(electorate, link, before, second, &after.decision.from) {
                     broken(format!("promotes with evidence that {why}"));
                 }
             }
@@ -55,7 +56,7 @@ pub fn certified(voters: &Voters, link: &Link, found: &mut Found) {
 
 /// Is this a quorum's word, given for this ballot, that something of the stack is down?
 fn holds(
-    voters: &Voters,
+    electorate: &Electorate,
     link: &Link,
     before: &AppState,
     certificate: &Certificate,
@@ -64,6 +65,9 @@ fn holds(
     if certificate.ballot != link.ballot {
         return Err(format!("is for {}, not for {}", certificate.ballot, link.ballot));
     }
+    // The voters that the evidence was given under, all of it the same.
+    let version = certificate.evidence.first().map_or(0, |evidence| evidence.statement.voters);
+    let voters = electorate.at(version).ok_or("is of voters that never were")?;
     let mut speakers = BTreeSet::new();
     let (mut down, mut up) = (BTreeMap::new(), BTreeSet::new());
     for evidence in &certificate.evidence {
@@ -81,6 +85,7 @@ fn holds(
             || statement.ballot != certificate.ballot
             || statement.agent != voter.agent
             || statement.region != voter.region
+            || statement.voters != version
         {
             return Err(format!("{} gave for something else", voter.agent));
         }

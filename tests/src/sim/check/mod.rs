@@ -3,8 +3,11 @@
 //! They see every record that becomes durable, every message and action that leaves, and the world as it truly is. They
 //! share no code with the rules they check: what they know of PROTOCOL.md they say in their own words.
 
+pub mod damping;
 pub mod effect;
+pub mod electorate;
 pub mod evidence;
+pub mod history;
 pub mod outcome;
 pub mod register;
 pub mod store;

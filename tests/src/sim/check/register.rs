@@ -1,6 +1,6 @@
 //! Is every register one register? (PROTOCOL.md S1, S2, S4; C1)
 //!
-//! Learns from disks alone what is truly chosen: a value that a majority of all voters has made durable at one ballot.
+//! Learns from disks alone what is truly chosen: a value that a quorum of the voters in force has made durable at one ballot.
 //! What agents believe to be chosen is held against that.
 
 use std::collections::btree_map::Entry;
@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use consensus::codec;
 use consensus::message::Value;
-use consensus::model::{AcceptorId, AppId, AppState, Ballot, DecisionKind, Phase, Token, Voters};
+use consensus::model::{AcceptorId, AppId, AppState, Ballot, DecisionKind, Phase, Token};
 use consensus::moment::Moment;
 
 use super::Found;
+use super::electorate::Electorate;
 
 type Hash = [u8; 32];
 
@@ -45,21 +46,20 @@ pub struct Link {
 }
 
 /// Every register, as it truly is.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Registers {
-    voters: Voters,
     values: BTreeMap<Hash, (Ballot, Arc<AppState>)>,
     ballots: BTreeMap<(AppId, Ballot), Hash>,
-    holders: BTreeMap<(AppId, Ballot), BTreeSet<AcceptorId>>,
+    /// Who holds what, by the version of the voters it went by when it accepted.
+    holders: BTreeMap<(AppId, Ballot, u64), BTreeSet<AcceptorId>>,
     chosen: BTreeMap<AppId, BTreeMap<Ballot, Chosen>>,
     linked: BTreeSet<Hash>,
 }
 
 impl Registers {
-    /// Empty registers of these voters.
-    pub fn new(voters: Voters) -> Self {
+    /// Empty registers.
+    pub fn new() -> Self {
         Self {
-            voters,
             values: BTreeMap::new(),
             ballots: BTreeMap::new(),
             holders: BTreeMap::new(),
@@ -80,7 +80,8 @@ impl Registers {
 
     /// How many voters hold what was proposed at a ballot.
     pub fn held_by(&self, app: &AppId, ballot: Ballot) -> usize {
-        self.holders.get(&(app.clone(), ballot)).map_or(0, BTreeSet::len)
+        let versions = (app.clone(), ballot, 0)..=(app.clone(), ballot, u64::MAX);
+        self.holders.range(versions).map(|(_, holders)| holders.len()).max().unwrap_or(0)
     }
 
     /// Does a majority?
@@ -124,16 +125,18 @@ impl Registers {
     pub fn on_accepted(
         &mut self,
         now: Moment,
-        voter: AcceptorId,
+        (voter, version): (AcceptorId, u64),
+        electorate: &Electorate,
         (app, ballot, value): (&AppId, Ballot, &Value),
         found: &mut Found,
     ) -> Vec<Link> {
         let hash = self.on_value(app, ballot, value, found);
-        let holders = self.holders.entry((app.clone(), ballot)).or_default();
+        let holders = self.holders.entry((app.clone(), ballot, version)).or_default();
         holders.insert(voter);
         let chosen = self.chosen.entry(app.clone()).or_default();
         let Some((_, state)) = self.values.get(&hash) else { return vec![] };
-        if chosen.contains_key(&ballot) || !self.voters.quorum(holders) {
+        let quorum = electorate.at(version).is_some_and(|voters| voters.quorum(holders));
+        if chosen.contains_key(&ballot) || !quorum {
             return vec![];
         }
         let fresh = Chosen { ballot, at: now, state: state.clone(), hash };
@@ -241,6 +244,11 @@ pub fn follows(link: &Link, found: &mut Found) {
             }
         }
         return;
+    }
+    // An operation that was tried again is one operation.
+    let fresh = after.operations.iter().any(|operation| !before.operations.contains(operation));
+    if after.decision.kind != DecisionKind::Abort && !fresh {
+        broken("an operation took effect twice".into());
     }
     if after.epoch != before.epoch.next() {
         broken(format!("follows epoch {}", before.epoch));

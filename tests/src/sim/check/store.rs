@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use consensus::message::{BallotBody, BallotMessage};
-use consensus::model::{AgentId, Ballot, RegisterId};
+use consensus::model::{AcceptorId, AgentId, Ballot, RegisterId};
 use consensus::saved::{Entry, Saved, SavedRegister};
 
 use super::Found;
@@ -13,7 +13,7 @@ use super::Found;
 /// What voters have said so far.
 #[derive(Debug, Default)]
 pub struct Words {
-    promised: BTreeMap<(AgentId, RegisterId), Ballot>,
+    promised: BTreeMap<(AcceptorId, RegisterId), Ballot>,
 }
 
 impl Words {
@@ -37,7 +37,12 @@ impl Words {
                 }
                 return;
             }
-            Entry::Counted { .. } | Entry::Sighted { .. } | Entry::Quarantined(_) => return,
+            // Ages and ways hold nobody to anything but this agent itself.
+            Entry::Aged { .. }
+            | Entry::Reached { .. }
+            | Entry::Counted { .. }
+            | Entry::Sighted { .. }
+            | Entry::Quarantined(_) => return,
             Entry::Born(_) => {
                 found.push(("promises only grow", format!("{agent} was born again")));
                 return;
@@ -81,8 +86,10 @@ impl Words {
             let text = format!("{agent} {app} at {}: its disk does not say so", message.ballot);
             found.push(("saved before sent", text));
         }
-        if let BallotBody::Promise { .. } | BallotBody::Accepted { .. } = message.body {
-            let said = self.promised.entry((agent.clone(), app.clone())).or_default();
+        if let BallotBody::Promise { acceptor, .. } | BallotBody::Accepted { acceptor } =
+            message.body
+        {
+            let said = self.promised.entry((acceptor, app.clone())).or_default();
             if message.ballot < *said {
                 let text = format!("{agent} {app}: {} after {said}", message.ballot);
                 found.push(("promises only grow", text));

@@ -53,7 +53,8 @@ pub const AFTER_NEXT_EPOCH: Duration = Duration::from_secs(150);
 /// Silence after which others take over.
 const LONG_SILENCE: (Duration, Duration) = (Duration::from_secs(7), Duration::from_secs(20));
 /// And one after which nobody does.
-const SHORT_SILENCE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(1500));
+const SHORT_SILENCE: (Duration, Duration) =
+    (Duration::from_millis(100), Duration::from_millis(1500));
 
 impl Aim {
     /// At this cell.
@@ -284,9 +285,7 @@ impl Simulation {
     /// Does the running process of this agent know that this ballot was chosen?
     fn held_by_run(&self, place: Place, app: &AppId, ballot: Ballot) -> bool {
         let saved = self.agents[place].disk.durable().registers.iter();
-        let of_app = |id: &consensus::model::RegisterId| {
-            matches!(id, consensus::model::RegisterId::App(name) if name == app)
-        };
+        let of_app = |id: &consensus::model::RegisterId| matches!(id, consensus::model::RegisterId::App(name) if name == app);
         saved
             .filter(|(id, _)| of_app(id))
             .any(|(_, it)| it.chosen.as_ref().is_some_and(|chosen| chosen.ballot == ballot))

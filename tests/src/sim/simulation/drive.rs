@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use consensus::message::{BallotBody, Message};
-use consensus::model::{Fault, FaultKind, Observation, Outcome, Phases, RegisterId};
+use consensus::message::{Accepted, BallotBody, Message};
+use consensus::model::{Fault, FaultKind, Observation, Outcome, Phases, RegisterId, Voter};
 use consensus::moment::Moment;
 use consensus::node::Node;
 use consensus::outbox::{Input, Look, Note, Output};
@@ -41,6 +41,7 @@ impl Simulation {
             }
         };
         Words::on_restart(&agent.id, &saved, agent.disk.durable(), &mut found);
+        agent.begins_with(&saved);
         agent.run += 1;
         (agent.stopped, agent.busy) = (false, false);
         agent.inbox.clear();
@@ -165,6 +166,18 @@ impl Simulation {
         self.input(place, Input::Wake);
     }
 
+    /// Somebody reads what an agent shows.
+    fn look_at_view(&mut self, place: Place) {
+        let agent = &self.agents[place];
+        let shows = agent.node.as_ref().map(Node::states).unwrap_or_default();
+        let by = (agent.id.clone(), agent.run);
+        let mut found: Found = Vec::new();
+        for state in shows {
+            self.history.on_shown((&by.0, by.1), &state, &self.registers, &mut found);
+        }
+        self.report(found);
+    }
+
     /// Reads an agent's clocks for it.
     pub(super) fn read_clocks(&mut self, place: Place) {
         let agent = &self.agents[place];
@@ -173,6 +186,7 @@ impl Simulation {
         }
         let wall_ms = agent.clock.wall_ms(self.now);
         let monotonic = agent.clock.monotonic(self.now);
+        self.look_at_view(place);
         self.input(place, Input::Clocks { wall_ms, monotonic });
     }
 
@@ -205,11 +219,14 @@ impl Simulation {
             Output::Answer(id, answer) => {
                 let agent = self.agents[place].id.clone();
                 self.transcript.say(self.now, Some(&agent), || format!("answers: {answer:?}"));
+                let mut found: Found = Vec::new();
+                self.history.on_answer(self.now, id.0, &answer, &self.registers, &mut found);
                 self.answers.insert(id.0, answer);
+                self.report(found);
             }
             // Everybody is linked with everybody who can be reached; how addresses are learnt is the mesh's business.
             Output::Address(..) => {}
-            Output::Quarantine(_) => {}
+            Output::Quarantine(_) => self.lose_store(place),
         }
     }
 
@@ -223,6 +240,9 @@ impl Simulation {
         }
         if self.chance.happens(self.rates.sync_fails) {
             self.count("failed syncs");
+            if self.agents[place].config.mutant == Some(Mutant::SyncFailureIgnored) {
+                return;
+            }
             self.agents[place].disk.doubtful = Some(entry);
             return self.crash_for_a_while(place);
         }
@@ -230,6 +250,37 @@ impl Simulation {
         if self.chance.happens(self.rates.crash_after_save) {
             self.crash_for_a_while(place);
         }
+    }
+
+    /// A store must not be used again: the process ends, and its next start makes a fresh one.
+    fn lose_store(&mut self, place: Place) {
+        self.count("quarantined stores");
+        self.crash(place);
+        self.agents[place].renew_store(&mut self.chance);
+        let span = self.chance.between(Duration::from_millis(500), Duration::from_secs(5));
+        self.after(span, Event::Start(place));
+    }
+
+    /// A set of voters is in force, perhaps a new one.
+    fn elected(&mut self, new: bool) {
+        if !new {
+            return;
+        }
+        let voters = self.electorate.latest().clone();
+        self.count(if voters.joint() { "changes of voters begun" } else { "changes of voters" });
+        self.look_at_links();
+        self.outside_changed();
+        let name = |how: &str, it: &Voter| format!("{how}{} ({})", it.agent, it.acceptor);
+        self.say(|| {
+            let moves: Vec<String> = match voters.joint() {
+                true => (voters.leaving().map(|it| name("without ", it)))
+                    .chain(voters.arriving().map(|it| name("with ", it)))
+                    .collect(),
+                false => voters.members.iter().map(|it| it.agent.to_string()).collect(),
+            };
+            let set = if voters.joint() { "two sets" } else { "one set" };
+            format!("voters version {}, {set}: {}", voters.version, moves.join(" "))
+        });
     }
 
     /// A store writes what it reads anew at every start, so a record whose sync failed is there for good then, or gone.
@@ -248,18 +299,34 @@ impl Simulation {
         self.words.on_save(&agent.id, &entry, agent.disk.durable(), &mut found);
         agent.disk.save(entry.clone());
         let store = agent.config.ballots.as_ref().map(|store| store.acceptor);
+        let version = agent.version;
         match (entry, store) {
-            (Entry::Accepted { register: RegisterId::App(app), accepted }, Some(acceptor)) => {
+            (Entry::Accepted { register: RegisterId::App(app), accepted }, Some(store)) => {
                 let value = (&app, accepted.ballot, &accepted.value);
-                let links = self.registers.on_accepted(self.now, acceptor, value, &mut found);
+                let links = self.registers.on_accepted(
+                    self.now,
+                    (store, version),
+                    &self.electorate,
+                    value,
+                    &mut found,
+                );
                 self.aim_at_accepted(&app, accepted.ballot);
                 for link in links {
-                    let voters = self.agents[place].config.voters.clone();
                     register::follows(&link, &mut found);
-                    evidence::certified(&voters, &link, &mut found);
-                    self.truth.on_decided(self.now, &voters, &link, &mut found);
+                    evidence::certified(&self.electorate, &link, &mut found);
+                    let voters = self.electorate.latest();
+                    self.truth.on_decided(self.now, voters, &link, &mut found);
+                    self.acts.on_agreed(self.now, &link, &mut found);
                     self.decided(&link);
                 }
+            }
+            (Entry::Accepted { register: RegisterId::Voters, accepted }, Some(store)) => {
+                let new = self.electorate.on_accepted((store, version), &accepted, &mut found);
+                self.elected(new);
+            }
+            (Entry::Chosen { register: RegisterId::Voters, accepted }, _) => {
+                self.electorate.on_learned(&accepted, &mut found);
+                self.agents[place].goes_by(&accepted);
             }
             (Entry::Chosen { register: RegisterId::App(app), accepted }, _) => {
                 self.registers.on_learned(&app, accepted.ballot, &accepted.value, &mut found);
@@ -278,10 +345,16 @@ impl Simulation {
         let mut found: Found = Vec::new();
         let agent = &self.agents[place];
         self.words.on_send(&agent.id, ballot, agent.disk.durable(), &mut found);
-        if let (BallotBody::Accept { value, .. }, RegisterId::App(app)) =
-            (&ballot.body, &ballot.register)
-        {
-            self.registers.on_value(app, ballot.ballot, value, &mut found);
+        if let BallotBody::Accept { value, .. } = &ballot.body {
+            let (at, value) = (ballot.ballot, value.clone());
+            match &ballot.register {
+                RegisterId::App(app) => {
+                    self.registers.on_value(app, at, &value, &mut found);
+                }
+                RegisterId::Voters => {
+                    self.electorate.on_value(&Accepted { ballot: at, value }, &mut found);
+                }
+            }
         }
         self.report(found);
         if let RegisterId::App(app) = &ballot.register {
@@ -294,13 +367,13 @@ impl Simulation {
         let (run, began) = (agent.run, agent.clock.boot(self.now));
         let id = agent.id.clone();
         let (took, outcome) =
-            self.world.look(self.now, &id, &look.target, look.limit, &mut self.chance);
+            self.world.look(self.now, &id, &look.watched, look.limit, &mut self.chance);
         let outcome = match self.chance.happens(self.rates.own_trouble) {
             true => Outcome::Invalid(Fault::new(FaultKind::Local, "too many open files")),
             false => outcome,
         };
-        let target = look.target;
-        let observation = Observation { target, began, took, phases: Phases::default(), outcome };
+        let watched = look.watched;
+        let observation = Observation { watched, began, took, phases: Phases::default(), outcome };
         self.after(took, Event::Input { to: place, run, input: Input::Observation(observation) });
     }
 

@@ -128,8 +128,7 @@ impl Simulation {
         };
         let token = errand.action.token;
         let asked = &self.agents[errand.place];
-        let heard =
-            errand.awaited && !errand.mute && asked.run == errand.run && asked.answers();
+        let heard = errand.awaited && !errand.mute && asked.run == errand.run && asked.answers();
         if let Arrival::Answered(_) = arrival {
             self.chronicle.on_arrival(self.now, &errand.action.app, errand.number, heard);
         }

@@ -59,7 +59,7 @@ impl Simulation {
                 .filter(|other| *other == place || self.able(place, *other))
                 .map(|other| self.agents[other].id.clone())
                 .collect();
-            let majority = self.agents[place].config.voters.majority_of(&reached);
+            let majority = self.electorate.latest().majority_of(&reached);
             self.reach.refresh(self.now, &self.agents[place].id, majority);
         }
     }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use consensus::model::{AppId, Phase, StackId};
+use consensus::model::{AppId, Phase, StackId, VotersChange};
 use consensus::outbox::Command;
 
 use super::{fold, truth};
@@ -136,6 +136,31 @@ impl Stage {
 fn perform(simulation: &mut Simulation, verb: &str, words: &[&str]) -> Result<(), String> {
     match (verb, words) {
         ("run", [span]) => simulation.run_for(seconds(span)?),
+        ("voters", [agent, change @ ..]) => {
+            let agent_of = |word: &&str| parse(word);
+            let change = match change {
+                ["add", agent] => VotersChange::Add { agent: agent_of(agent)? },
+                ["remove", agent] => VotersChange::Remove { agent: agent_of(agent)? },
+                ["replace", old, new] => {
+                    VotersChange::Replace { old: agent_of(old)?, new: agent_of(new)? }
+                }
+                _ => return Err("expected add, remove or replace".into()),
+            };
+            let place = place(simulation, agent)?;
+            simulation.command(place, Command::Voters { change, by: "operator".into() });
+        }
+        ("wipe", agents) => each(simulation, agents, Simulation::wipe)?,
+        ("copy", agents) => each(simulation, agents, Simulation::copy_disk)?,
+        ("restore", agents) => each(simulation, agents, Simulation::restore_disk)?,
+        ("until", ["voters", version, "within", span]) => {
+            let (version, end) = (parse(version)?, simulation.now + seconds(span)?);
+            while simulation.electorate.latest().version < version {
+                if end <= simulation.now || !simulation.step() {
+                    simulation.say(|| format!("the voters did not get to {version} in time"));
+                    break;
+                }
+            }
+        }
         ("until", [app, "settled", "within", span]) => {
             until(simulation, &parse(app)?, seconds(span)?, None)?;
         }
@@ -279,10 +304,16 @@ fn place(simulation: &Simulation, agent: &str) -> Result<Place, String> {
 }
 
 fn mesh(words: &[&str]) -> Result<MeshShape, String> {
-    let [voters, "voters", regions, "regions"] = words else {
-        return Err("expected: mesh N voters N regions".into());
+    let (voters, regions, standbys) = match words {
+        [voters, "voters", regions, "regions"] => (voters, regions, 0),
+        [voters, "voters", regions, "regions", standbys, "standing-by"] => {
+            (voters, regions, parse(standbys)?)
+        }
+        _ => return Err("expected: mesh N voters N regions [N standing-by]".into()),
     };
-    Ok(MeshShape::spread(parse(voters)?, parse(regions)?))
+    let (voters, regions) = (parse(voters)?, parse(regions)?);
+    let standbys = (voters..voters + standbys).map(|index| index % regions + 1).collect();
+    Ok(MeshShape { standbys, ..MeshShape::spread(voters, regions) })
 }
 
 /// `app NAME [database] [synchronous] [outside] [cooldown=…] [window=…] [stacks=a,b,c]`

@@ -93,7 +93,7 @@ impl World {
         }
         let held = server.names.entry(name.to_owned()).or_default();
         let before = held.marker.as_ref().map(|(token, _)| *token);
-        let ignored = self.token_ignored;
+        let ignored = self.token_ignored || self.blind_publish;
         match before {
             Some(before) if before > token && !ignored => {
                 return fault(ActionFaultKind::Superseded, format!("marker holds {before}"));

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use consensus::model::{AgentId, DatabaseSight, Fault, FaultKind, Outcome, TargetId};
+use consensus::model::{AgentId, DatabaseSight, Fault, FaultKind, Outcome, TargetId, Watched};
 use consensus::moment::Moment;
 
-use super::{Host, Role, Web, World};
+use super::{Host, Path, Role, Web, World};
 use crate::sim::chance::Chance;
 
 /// How long a look at something that answers takes, at most.
@@ -17,13 +17,17 @@ impl World {
         &mut self,
         now: Moment,
         agent: &AgentId,
-        target: &TargetId,
+        watched: &Watched,
         limit: Duration,
         chance: &mut Chance,
     ) -> (Duration, Outcome) {
         self.hear(now);
         let takes = chance.between(Duration::from_millis(1), ANSWERS_WITHIN);
-        let path = self.path(agent, target);
+        let path = match watched {
+            Watched::Target(target) => self.path(agent, target),
+            Watched::Canary(_) if self.silent.contains(agent) => Path { cut: true, loss: 0.0 },
+            Watched::Canary(_) => self.outward.get(agent).copied().unwrap_or_default(),
+        };
         let timeout = || {
             let text = format!("no answer within {} ms", limit.as_millis());
             (limit, Outcome::Failed(Fault::new(FaultKind::Timeout, text)))
@@ -31,6 +35,7 @@ impl World {
         if path.cut || chance.happens(path.loss) {
             return timeout();
         }
+        let Watched::Target(target) = watched else { return (takes, Outcome::Up(None)) };
         let failed = |kind, text: &str| (takes, Outcome::Failed(Fault::new(kind, text)));
         if let Some(web) = self.webs.get(target) {
             return match *web {

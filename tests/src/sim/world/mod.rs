@@ -64,6 +64,10 @@ pub struct World {
     pub servers: BTreeMap<String, Server>,
     /// Ways that are not free.
     pub paths: BTreeMap<(AgentId, AppId, StackId), Path>,
+    /// The way out of agents for which that is not free: everything they look at lies behind it, canaries first.
+    pub outward: BTreeMap<AgentId, Path>,
+    /// Agents whose canaries alone do not answer.
+    pub silent: BTreeSet<AgentId>,
     /// Replicas that cannot reach their primary.
     pub severed: BTreeSet<TargetId>,
     /// Replicas that say they stream and receive nothing.
@@ -74,6 +78,8 @@ pub struct World {
     waiting: Vec<(TargetId, Write)>,
     /// Does whoever could compare a token not do so?
     pub token_ignored: bool,
+    /// Does DNS change without comparing its marker?
+    pub blind_publish: bool,
     /// What the world itself saw go wrong.
     pub breaches: Vec<String>,
     writes: u64,
@@ -112,7 +118,9 @@ impl World {
     /// The way from an agent to a stack.
     pub fn path(&self, agent: &AgentId, target: &TargetId) -> Path {
         let key = (agent.clone(), target.app.clone(), target.stack.clone());
-        self.paths.get(&key).copied().unwrap_or_default()
+        let path = self.paths.get(&key).copied().unwrap_or_default();
+        let out = self.outward.get(agent).copied().unwrap_or_default();
+        Path { cut: path.cut || out.cut, loss: path.loss.max(out.loss) }
     }
 
     /// Would a look by this agent, now, find the target well? The truth that false failovers are measured by.

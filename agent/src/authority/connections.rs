@@ -1,8 +1,7 @@
-//! Takes queries from sockets and sends what [`super::packet`] makes of them.
+//! Answers what is asked over connections, at most [`CONNECTIONS`] of them and [`CONNECTIONS_EACH`] from one address.
 //!
-//! hickory-server's own loops are left out: they spawn a task for every datagram, queue replies without bound, let one
-//! datagram claim 65,535 questions, and cap no connections. Here one task serves a socket's datagrams in turn, and a
-//! connection costs one task of at most [`CONNECTIONS`], of at most [`CONNECTIONS_EACH`] from one address.
+//! Queries may be sent without waiting for answers; those that came together are answered together, in their order
+//! (RFC 7766 section 6.2.1).
 
 use std::collections::HashMap;
 use std::io;
@@ -10,53 +9,31 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use super::Shared;
 use super::counters::Transport;
-use super::packet::respond;
+use super::desk::{Desk, Outcome};
 
 /// The most connections at once.
-pub(super) const CONNECTIONS: usize = 256;
+const CONNECTIONS: usize = 256;
 /// The most connections at once from one address, or from one /64 of IPv6, which one host can fill alone.
-pub(super) const CONNECTIONS_EACH: usize = 16;
-/// How long a connection may say nothing, dawdle within a query, or not take its answer (RFC 7766 section 6.2.3).
-pub(super) const IDLE: Duration = Duration::from_secs(5);
+const CONNECTIONS_EACH: usize = 16;
+/// How long a connection may say nothing, dawdle within a query, or not take its answers (RFC 7766 section 6.2.3).
+const IDLE: Duration = Duration::from_secs(5);
 /// Between two tries when a socket fails: out of file descriptors, mostly; without it the loop would spin.
 const BREATH: Duration = Duration::from_millis(100);
-
-/// Answers datagrams until dropped.
-pub(super) async fn serve_udp(socket: UdpSocket, shared: Arc<Shared>) {
-    let mut packet = vec![0; usize::from(u16::MAX)];
-    loop {
-        let (length, from) = match socket.recv_from(&mut packet).await {
-            Ok(received) => received,
-            Err(error) => {
-                warn!(%error, "cannot receive DNS queries over UDP");
-                sleep(BREATH).await;
-                continue;
-            }
-        };
-        let answer = match from.port() {
-            0 => None,
-            _ => respond(&shared, &packet[..length], from, Transport::Udp),
-        };
-        let sent = match answer {
-            Some(answer) => socket.try_send_to(&answer, from).is_ok(),
-            None => false,
-        };
-        if !sent {
-            shared.counters.drop_one(Transport::Udp);
-        }
-    }
-}
+/// What is read at once: some fifty queries.
+const READ: usize = 2048;
+/// Answers that are collected before they are sent.
+const COLLECTED: usize = 32 * 1024;
 
 /// Accepts connections and answers what they ask until dropped.
-pub(super) async fn serve_tcp(listener: TcpListener, shared: Arc<Shared>) {
+pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     let mut connections = JoinSet::new();
     let places = Arc::new(Places::default());
     loop {
@@ -70,12 +47,13 @@ pub(super) async fn serve_tcp(listener: TcpListener, shared: Arc<Shared>) {
             }
         };
         match Place::take(&places, from.ip()) {
-            None => shared.counters.turn_away(),
+            None => shared.tcp.turn_away(),
             Some(place) => {
                 let shared = shared.clone();
                 connections.spawn(async move {
                     let _place = place;
-                    if let Err(error) = converse(stream, from, &shared).await {
+                    let mut desk = shared.desk(shared.tcp.clone(), Transport::Tcp);
+                    if let Err(error) = converse(stream, from, &mut desk, &shared).await {
                         debug!(%from, %error, "DNS connection ended");
                     }
                 });
@@ -84,10 +62,16 @@ pub(super) async fn serve_tcp(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-/// Answers one connection's queries, one after the other, until it ends or idles.
-async fn converse(mut stream: TcpStream, from: SocketAddr, shared: &Shared) -> io::Result<()> {
+/// Answers one connection's queries until it ends or idles.
+async fn converse(
+    stream: TcpStream,
+    from: SocketAddr,
+    desk: &mut Desk,
+    shared: &Shared,
+) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let mut packet = Vec::new();
+    let mut stream = BufReader::with_capacity(READ, stream);
+    let (mut packet, mut out) = (Vec::new(), Vec::new());
     loop {
         timeout(IDLE, async {
             let length = stream.read_u16().await?;
@@ -95,14 +79,40 @@ async fn converse(mut stream: TcpStream, from: SocketAddr, shared: &Shared) -> i
             stream.read_exact(&mut packet).await
         })
         .await??;
-        let Some(answer) = respond(shared, &packet, from, Transport::Tcp) else {
-            shared.counters.drop_one(Transport::Tcp);
-            return Ok(());
-        };
-        let length = u16::try_from(answer.len()).expect("an answer is encoded within 65,535 bytes");
-        let framed = [length.to_be_bytes().as_slice(), &answer].concat();
-        timeout(IDLE, stream.write_all(&framed)).await??;
+        shared.refresh(desk);
+        let start = out.len();
+        out.extend([0; 2]);
+        match desk.answer(&packet, from.ip(), &mut out) {
+            Outcome::Answered => {
+                let length = u16::try_from(out.len() - start - 2).map_err(io::Error::other)?;
+                out[start..start + 2].copy_from_slice(&length.to_be_bytes());
+            }
+            Outcome::Dropped => {
+                out.truncate(start);
+                return timeout(IDLE, stream.write_all(&out)).await?;
+            }
+            Outcome::Special(query) => {
+                out.truncate(start);
+                for message in shared.respond(&packet, &query) {
+                    let length = u16::try_from(message.len()).map_err(io::Error::other)?;
+                    out.extend(length.to_be_bytes());
+                    out.extend(message);
+                }
+            }
+        }
+        if out.len() < COLLECTED && holds_query(stream.buffer()) {
+            continue;
+        }
+        timeout(IDLE, stream.write_all(&out)).await??;
+        out.clear();
     }
+}
+
+/// Is the next query there already?
+fn holds_query(bytes: &[u8]) -> bool {
+    bytes
+        .split_first_chunk::<2>()
+        .is_some_and(|(length, rest)| usize::from(u16::from_be_bytes(*length)) <= rest.len())
 }
 
 /// How many connections there are, by where they come from.

@@ -1,0 +1,245 @@
+//! Turns the bytes of one query into the bytes of its answer.
+//!
+//! Nothing is allocated for a query: its answer is found in the [`Table`] and copied behind its question. An answer never
+//! exceeds what its asker can take; one that would is sent empty, marked as truncated (RFC 2181 section 9). Knows nothing
+//! of sockets.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use consensus::moment::Moment;
+
+use super::body::{Body, Part};
+use super::cookie::Baker;
+use super::counters::{Code, Tally, Transport};
+use super::limit::Limits;
+use super::query::{Cookie, HEADER, Header, Packet, Query, flag, kind, read};
+use super::table::{Existence, Found, Table};
+
+/// The most a datagram carries: fits every path without fragments (DNS flag day 2020).
+pub(super) const DATAGRAM: u16 = 1232;
+/// What an asker without EDNS can take (RFC 1035 section 4.2.1).
+const CLASSIC: u16 = 512;
+/// The Internet's class.
+const IN: u16 = 1;
+/// An OPT record without options, and a cookie of both halves within it.
+const OPT_LENGTH: usize = 11;
+const COOKIE_LENGTH: usize = 4 + 8 + 16;
+/// Of the answers above the limit each second one goes out empty, so that an honest asker comes back over TCP.
+const SLIP: u32 = 2;
+/// Told apart from bodies by their address when answers are counted for the limit.
+const REFUSALS: usize = 0;
+const ERRORS: usize = 1;
+
+/// One thread's place to answer from; looks up once a batch what is the same for all of it.
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub(super) table: Arc<Table>,
+    /// Has nobody confirmed the agreed state for too long?
+    pub(super) stale: bool,
+    pub(super) now: Moment,
+    pub(super) baker: Baker,
+    pub(super) limits: Option<Arc<Limits>>,
+    pub(super) tally: Arc<Tally>,
+    pub(super) transport: Transport,
+    slipped: u32,
+}
+
+/// What became of a packet.
+#[derive(Debug)]
+pub(super) enum Outcome<'a> {
+    /// The answer stands in the buffer.
+    Answered,
+    /// It deserves none.
+    Dropped,
+    /// It is for somebody who may take longer.
+    Special(Box<Query<'a>>),
+}
+
+/// What is said.
+enum Say<'a> {
+    Code(Code),
+    Body(&'a Body, Code),
+}
+
+impl Desk {
+    pub(super) fn new(
+        table: Arc<Table>,
+        baker: Baker,
+        limits: Option<Arc<Limits>>,
+        (tally, transport): (Arc<Tally>, Transport),
+    ) -> Self {
+        let (stale, now) = (false, Moment::ZERO);
+        Self { table, stale, now, baker, limits, tally, transport, slipped: 0 }
+    }
+
+    /// Appends the answer to `out`, if there is one.
+    pub(super) fn answer<'a>(
+        &mut self,
+        packet: &'a [u8],
+        from: IpAddr,
+        out: &mut Vec<u8>,
+    ) -> Outcome<'a> {
+        let (header, code) = match read(packet) {
+            Packet::Plain(query) => return self.plain(&query, from, out),
+            Packet::Special(query) => return Outcome::Special(Box::new(query)),
+            Packet::Noise => {
+                self.tally.drop_one();
+                return Outcome::Dropped;
+            }
+            Packet::Broken(header) => (header, Code::FormErr),
+            Packet::Foreign(header) => (header, Code::NotImp),
+        };
+        if self.limited(from, ERRORS) {
+            return Outcome::Dropped;
+        }
+        head(out, header, code.wire(), [0; 4]);
+        self.tally.answer(code);
+        Outcome::Answered
+    }
+
+    /// Appends a refusal.
+    pub(super) fn refuse(&self, query: &Query<'_>, out: &mut Vec<u8>) {
+        let code = self.write(query, &Say::Code(Code::Refused), false, None, out);
+        self.tally.answer(code);
+    }
+
+    fn plain<'a>(&mut self, query: &Query<'_>, from: IpAddr, out: &mut Vec<u8>) -> Outcome<'a> {
+        let cookie = query.edns.as_ref().and_then(|edns| edns.cookie);
+        let judged = cookie.map(|cookie| self.baker.judge(&cookie, from));
+        let table = self.table.clone();
+        let say = self.say(&table, query);
+        let place = match &say {
+            Say::Code(_) => REFUSALS,
+            Say::Body(body, _) => std::ptr::from_ref(*body).addr(),
+        };
+        // Who sends our own cookie back has the address it claims.
+        let limited = !judged.is_some_and(|judged| judged.known) && self.limited(from, place);
+        if limited {
+            self.slipped = self.slipped.wrapping_add(1);
+            if !self.slipped.is_multiple_of(SLIP) {
+                return Outcome::Dropped;
+            }
+        }
+        let code = self.write(query, &say, limited, judged.map(|judged| judged.answer), out);
+        self.tally.answer(code);
+        Outcome::Answered
+    }
+
+    fn say<'a>(&self, table: &'a Table, query: &Query<'_>) -> Say<'a> {
+        if query.edns.is_some_and(|edns| edns.version > 0) {
+            return Say::Code(Code::BadVers);
+        }
+        if query.class != IN {
+            return Say::Code(Code::Refused);
+        }
+        match table.find(&query.name, query.kind) {
+            Found::Outside => Say::Code(Code::Refused),
+            Found::Body(..) if self.stale => Say::Code(Code::ServFail),
+            Found::Body(body, Existence::Missing) => Say::Body(body, Code::NxDomain),
+            Found::Body(body, Existence::Exists) if body.missing => Say::Body(body, Code::NxDomain),
+            Found::Body(body, Existence::Exists) => Say::Body(body, Code::NoError),
+        }
+    }
+
+    /// Counts an answer of this sort; is it one too many?
+    fn limited(&self, from: IpAddr, place: usize) -> bool {
+        let limited = match (&self.limits, self.transport) {
+            (Some(limits), Transport::Udp) => !limits.pass(self.now, from, place),
+            (None, _) | (_, Transport::Tcp) => false,
+        };
+        if limited {
+            self.tally.limit();
+        }
+        limited
+    }
+
+    fn write(
+        &self,
+        query: &Query<'_>,
+        say: &Say<'_>,
+        limited: bool,
+        cookie: Option<[u8; 16]>,
+        out: &mut Vec<u8>,
+    ) -> Code {
+        let room = match (self.transport, &query.edns) {
+            (Transport::Tcp, _) => u16::MAX,
+            (Transport::Udp, None) => CLASSIC,
+            (Transport::Udp, Some(edns)) => edns.size.clamp(CLASSIC, DATAGRAM),
+        };
+        let opt = match (&query.edns, cookie) {
+            (None, _) => 0,
+            (Some(_), None) => OPT_LENGTH,
+            (Some(_), Some(_)) => OPT_LENGTH + COOKIE_LENGTH,
+        };
+        let room = usize::from(room) - HEADER - query.question.len() - opt;
+        let (code, body) = match say {
+            Say::Code(code) => (*code, None),
+            Say::Body(body, code) => (*code, Some(*body)),
+        };
+        let said = body.map(|body| {
+            let part = match () {
+                () if limited => None,
+                () if body.len(Part::Whole) <= room => Some(Part::Whole),
+                () if body.len(Part::Core) <= room => Some(Part::Core),
+                () => None,
+            };
+            part.map(|part| (body, part)).ok_or(())
+        });
+        let cut = matches!(said, Some(Err(()))) || limited;
+        let said = said.and_then(Result::ok);
+
+        let mut flags = code.wire() & 0xf;
+        if body.is_some() {
+            flags |= flag::AUTHORITATIVE;
+        }
+        if cut {
+            flags |= flag::TRUNCATED;
+            self.tally.cut();
+        }
+        let [answers, authorities, additionals] =
+            said.map_or([0; 3], |(body, part)| body.counts(part));
+        let additionals = additionals + u16::from(query.edns.is_some());
+        head(out, query.header, flags, [1, answers, authorities, additionals]);
+        out.extend_from_slice(query.question);
+        if let Some((body, part)) = said {
+            body.write(part, query.name.bytes().len(), out);
+        }
+        if let Some(edns) = &query.edns {
+            let extended = (code.wire() >> 4) as u8;
+            let flags = u8::from(edns.dnssec) << 7;
+            let [o1, o2] = kind::OPT.to_be_bytes();
+            let [s1, s2] = DATAGRAM.to_be_bytes();
+            let length = (opt - OPT_LENGTH) as u8;
+            out.extend_from_slice(&[0, o1, o2, s1, s2, extended, 0, flags, 0, 0, length]);
+            if let (Some(asked), Some(server)) = (edns.cookie, cookie) {
+                out.extend_from_slice(&Cookie::OPTION.to_be_bytes());
+                out.extend_from_slice(&24_u16.to_be_bytes());
+                out.extend_from_slice(&asked.client);
+                out.extend_from_slice(&server);
+            }
+        }
+        code
+    }
+}
+
+/// An answer that holds nothing but this code.
+pub(super) fn bare(query: &Query<'_>, code: u16) -> Vec<u8> {
+    let mut out = Vec::new();
+    head(&mut out, query.header, code, [1, 0, 0, 0]);
+    out.extend_from_slice(query.question);
+    out
+}
+
+/// Appends an answer's header.
+pub(super) fn head(out: &mut Vec<u8>, asked: Header, flags: u16, counts: [u16; 4]) {
+    let kept = flag::OPCODE | flag::RECURSION_DESIRED | flag::CHECKING_DISABLED;
+    let flags = flag::RESPONSE | asked.flags & kept | flags;
+    let [questions, answers, authorities, additionals] = counts;
+    let words = [asked.id, flags, questions, answers, authorities, additionals];
+    let mut bytes = [0; HEADER];
+    for (place, word) in bytes.chunks_exact_mut(2).zip(words) {
+        place.copy_from_slice(&word.to_be_bytes());
+    }
+    out.extend_from_slice(&bytes);
+}

@@ -1,0 +1,102 @@
+//! Hands whole zones, or what changed in them, to secondaries that sign with their key (RFC 5936, RFC 1995).
+
+use hickory_proto::op::Message;
+use hickory_proto::rr::{LowerName, RData, Record, TSigner};
+
+use super::body::{Anchor, Writer};
+use super::counters::Code;
+use super::desk::{bare, head};
+use super::journal::{Journal, records, serial};
+use super::query::{Query, flag, kind};
+use super::tsig::{NOT_AUTHORIZED, Signed, check};
+
+/// Records of one message: compression reaches no further.
+const PAGE: usize = 16 * 1024;
+/// The messages that answer a request over a connection.
+pub(super) fn respond(
+    (keys, journal): (&[TSigner], &Journal),
+    packet: &[u8],
+    query: &Query<'_>,
+    now: u64,
+) -> (Vec<Vec<u8>>, Code) {
+    let mut signing = match check(keys, packet, query, now) {
+        Signed::Not => return (vec![bare(query, Code::Refused.wire())], Code::Refused),
+        Signed::Badly(record) => {
+            let mut message = Vec::new();
+            let additionals = u16::from(!record.is_empty());
+            head(&mut message, query.header, NOT_AUTHORIZED, [1, 0, 0, additionals]);
+            message.extend(query.question);
+            message.extend(record);
+            return (vec![message], Code::Refused);
+        }
+        Signed::By(signing) => signing,
+    };
+    let told = told(journal, packet, query);
+    let code = if told.is_some() { Code::NoError } else { Code::Refused };
+    let pages = told.and_then(|records| pages(query, &records));
+    let mut messages = pages.unwrap_or_else(|| vec![bare(query, Code::Refused.wire())]);
+    for message in &mut messages {
+        signing.sign(message, now);
+    }
+    (messages, code)
+}
+
+/// The records of the answer, in their order.
+fn told(journal: &Journal, packet: &[u8], query: &Query<'_>) -> Option<Vec<Record>> {
+    let message = Message::from_vec(packet).ok()?;
+    let name = LowerName::new(message.queries.first()?.name());
+    let zone = journal.zones.zone_at(&name)?;
+    let start = zone.soa.clone();
+    let whole = || {
+        let mut all = vec![start.clone()];
+        all.extend(records(&journal.zones, zone));
+        all.push(start.clone());
+        all
+    };
+    match query.kind {
+        kind::AXFR => Some(whole()),
+        kind::IXFR => {
+            let held = message.authorities.iter().find_map(|record| match &record.data {
+                RData::SOA(held) => Some(held.serial),
+                _ => None,
+            })?;
+            // Serial arithmetic (RFC 1982): what is not older than ours needs nothing.
+            if serial(&start).wrapping_sub(held).cast_signed() <= 0 {
+                return Some(vec![start]);
+            }
+            let Some(changes) = journal.since(zone, held) else { return Some(whole()) };
+            let mut all = vec![start.clone()];
+            for change in changes {
+                all.push(change.old.clone());
+                all.extend(change.removed.iter().cloned());
+                all.push(change.new.clone());
+                all.extend(change.added.iter().cloned());
+            }
+            all.push(start);
+            Some(all)
+        }
+        _ => None,
+    }
+}
+
+/// The records in as many messages as they need.
+fn pages(query: &Query<'_>, records: &[Record]) -> Option<Vec<Vec<u8>>> {
+    // The first is the start of authority, whose name was asked for.
+    let name = &records.first()?.name;
+    let mut messages = Vec::new();
+    let mut rest = records;
+    while !rest.is_empty() {
+        let mut writer = Writer::new(name, Anchor::Same)?;
+        let mut count: u16 = 0;
+        while let Some((record, after)) = rest.split_first().filter(|_| writer.len() < PAGE) {
+            writer.record(record)?;
+            (count, rest) = (count.checked_add(1)?, after);
+        }
+        let mut message = Vec::new();
+        head(&mut message, query.header, flag::AUTHORITATIVE, [1, count, 0, 0]);
+        message.extend(query.question);
+        message.extend(writer.into_bytes());
+        messages.push(message);
+    }
+    Some(messages)
+}

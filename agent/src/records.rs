@@ -1,0 +1,105 @@
+//! Record data and keys, turned into what the DNS library knows; `None` for what no file that was read can hold.
+
+use std::net::IpAddr;
+
+use consensus::model::{RecordData, RecordKind};
+use hickory_proto::rr::rdata::tsig::TsigAlgorithm;
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, SRV, TXT};
+use hickory_proto::rr::{Name, RData, Record, RecordType, TSigner};
+use hickory_proto::serialize::binary::{BinDecodable, BinDecoder, BinEncodable};
+
+use crate::config::Credential;
+
+/// How far the clocks of signer and server may differ, in seconds (RFC 8945 section 10 recommends 300).
+const FUDGE: u16 = 300;
+/// The most octets of one string in a TXT record (RFC 1035 section 3.3.14).
+const STRING_LIMIT: usize = 255;
+/// The most octets of a TXT record.
+pub(crate) const TEXT_LIMIT: usize = 2048;
+
+/// The type's number.
+pub(crate) fn record_type(kind: RecordKind) -> RecordType {
+    match kind {
+        RecordKind::A => RecordType::A,
+        RecordKind::Aaaa => RecordType::AAAA,
+        RecordKind::Cname => RecordType::CNAME,
+        RecordKind::Txt => RecordType::TXT,
+        RecordKind::Srv => RecordType::SRV,
+        RecordKind::Caa => RecordType::CAA,
+        RecordKind::Https => RecordType::HTTPS,
+    }
+}
+
+/// A name in text, lower case and absolute; the root where it is empty.
+pub(crate) fn absolute(name: &str) -> Option<Name> {
+    let name = Name::from_ascii(format!("{}.", name.trim_end_matches('.'))).ok()?;
+    Some(name.to_lowercase())
+}
+
+/// A TSIG key ready to sign with, or why it is none.
+pub(crate) fn signer(credential: &Credential) -> Result<TSigner, String> {
+    let (key, algorithm, secret) = match credential {
+        Credential::Key { name, algorithm, secret } => (name, algorithm, secret),
+        Credential::Login { .. } => {
+            return Err("is a user and password, expected a TSIG key".to_owned());
+        }
+    };
+    let algorithm = match algorithm.trim_end_matches('.') {
+        "hmac-sha256" => TsigAlgorithm::HmacSha256,
+        "hmac-sha384" => TsigAlgorithm::HmacSha384,
+        "hmac-sha512" => TsigAlgorithm::HmacSha512,
+        other => {
+            return Err(format!(
+                "has no usable algorithm: expected hmac-sha256, hmac-sha384 or hmac-sha512, \
+                 found `{other}`"
+            ));
+        }
+    };
+    let name = absolute(key).ok_or_else(|| format!("names key `{key}`, which is no key name"))?;
+    TSigner::new(secret.clone(), algorithm, name, FUDGE)
+        .map_err(|error| format!("cannot sign: {error}"))
+}
+
+/// One record's data.
+pub(crate) fn rdata(kind: RecordKind, data: &RecordData) -> Option<RData> {
+    Some(match (kind, data) {
+        (RecordKind::A, RecordData::Address(IpAddr::V4(address))) => RData::A(A(*address)),
+        (RecordKind::Aaaa, RecordData::Address(IpAddr::V6(address))) => RData::AAAA(AAAA(*address)),
+        (RecordKind::Cname, RecordData::Name(name)) => RData::CNAME(CNAME(absolute(name)?)),
+        (RecordKind::Txt, RecordData::Text(text)) if text.len() <= TEXT_LIMIT => {
+            let strings: Vec<_> = text.as_bytes().chunks(STRING_LIMIT).collect();
+            RData::TXT(TXT::from_bytes(if strings.is_empty() { vec![&[]] } else { strings }))
+        }
+        (RecordKind::Srv, RecordData::Service { priority, weight, port, target }) => {
+            RData::SRV(SRV::new(*priority, *weight, *port, absolute(target)?))
+        }
+        (RecordKind::Caa, RecordData::Authorization { flags, tag, value }) => {
+            let mut wire = vec![*flags, u8::try_from(tag.len()).ok()?];
+            wire.extend(tag.as_bytes());
+            wire.extend(value.as_bytes());
+            parsed(RecordType::CAA, &wire)?
+        }
+        (RecordKind::Https, RecordData::Binding { priority, target, parameters }) => {
+            let mut wire = priority.to_be_bytes().to_vec();
+            wire.extend(absolute(target)?.to_bytes().ok()?);
+            for (key, value) in parameters {
+                wire.extend(key.to_be_bytes());
+                wire.extend(u16::try_from(value.len()).ok()?.to_be_bytes());
+                wire.extend(value);
+            }
+            parsed(RecordType::HTTPS, &wire)?
+        }
+        _ => return None,
+    })
+}
+
+/// The library keeps the fields of these to itself; it reads them as it would from another server.
+fn parsed(kind: RecordType, wire: &[u8]) -> Option<RData> {
+    // The root's record, of class IN, kept for no time.
+    let mut record = vec![0];
+    record.extend(u16::from(kind).to_be_bytes());
+    record.extend([0, 1, 0, 0, 0, 0]);
+    record.extend(u16::try_from(wire.len()).ok()?.to_be_bytes());
+    record.extend(wire);
+    Record::read(&mut BinDecoder::new(&record)).ok().map(|record| record.data)
+}

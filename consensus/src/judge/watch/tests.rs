@@ -1,0 +1,208 @@
+//! What is believed of one target, look by look.
+
+use super::*;
+use crate::model::{Endpoint, Expect, Phases, Scheme};
+use std::sync::Arc;
+
+fn policy() -> ProbePolicy {
+    let secs = Duration::from_secs;
+    ProbePolicy { interval: secs(5), timeout: secs(4), window: secs(8) }
+}
+
+fn target() -> TargetId {
+    TargetId {
+        app: "shop".parse().unwrap(),
+        stack: "a".parse().unwrap(),
+        name: "web-1".parse().unwrap(),
+    }
+}
+
+fn watch() -> Watch {
+    let endpoint = Endpoint {
+        name: "web-1".parse().unwrap(),
+        scheme: Scheme::Http,
+        address: "192.0.2.1".into(),
+        port: 80,
+        path: "/".into(),
+        host: None,
+        expect: Expect::default(),
+        authority: None,
+    };
+    Watch::new(Subject::Endpoint(Arc::new(endpoint)), Scale::of(policy()), at(0), at(0))
+}
+
+fn at(ms: u64) -> Moment {
+    Moment::from_micros(1_000_000_000 + ms * 1000)
+}
+
+fn look(watch: &mut Watch, ms: u64, up: bool) {
+    let outcome = match up {
+        true => Outcome::Up(None),
+        false => Outcome::Failed(Fault::new(FaultKind::Refused, "refused")),
+    };
+    let took = Duration::from_millis(1);
+    let observation = Observation {
+        watched: Watched::Target(target()),
+        began: at(ms),
+        took,
+        phases: Phases::default(),
+        outcome,
+    };
+    watch.on_observation(observation, at(ms));
+}
+
+#[test]
+fn the_scale_follows_the_window() {
+    let scale = Scale::of(policy());
+    assert_eq!((scale.failures, scale.fast.as_millis()), (8, 500));
+    let quick = ProbePolicy {
+        interval: Duration::from_millis(500),
+        window: Duration::from_secs(2),
+        ..policy()
+    };
+    let scale = Scale::of(quick);
+    assert_eq!((scale.failures, scale.fast.as_millis(), scale.limit.as_millis()), (2, 500, 1000));
+    assert_eq!(scale.qualify.as_secs(), 15);
+}
+
+#[test]
+fn down_needs_a_whole_window_of_failures_and_one_success_clears_it() {
+    let mut watch = watch();
+    look(&mut watch, 0, true);
+    for ms in (500..8000).step_by(500) {
+        look(&mut watch, ms, false);
+        assert_eq!(watch.health(at(ms)), Health::Degraded, "after {ms} ms");
+    }
+    assert_eq!(watch.health(at(8000)), Health::Down);
+    look(&mut watch, 8100, true);
+    assert_eq!(watch.health(at(8100)), Health::Up);
+}
+
+#[test]
+fn few_failures_are_no_vote_however_long_the_silence() {
+    let mut watch = watch();
+    look(&mut watch, 0, true);
+    for ms in [2000, 4000, 6000, 8000] {
+        look(&mut watch, ms, false);
+    }
+    assert_eq!(watch.health(at(9000)), Health::Degraded);
+}
+
+#[test]
+fn our_own_trouble_counts_neither_way() {
+    let mut watch = watch();
+    look(&mut watch, 0, true);
+    for ms in (500..9000).step_by(500) {
+        let outcome = Outcome::Invalid(Fault::new(FaultKind::Local, "out of sockets"));
+        let (took, phases) = (Duration::ZERO, Phases::default());
+        watch.on_observation(
+            Observation {
+                watched: Watched::Target(target()),
+                began: at(ms),
+                took,
+                phases,
+                outcome,
+            },
+            at(ms),
+        );
+    }
+    assert_ne!(watch.health(at(9000)), Health::Down);
+}
+
+#[test]
+fn whoever_answers_is_not_dead() {
+    let mut watch = watch();
+    look(&mut watch, 0, true);
+    for ms in (500..20_000).step_by(500) {
+        let fault = Fault::new(FaultKind::Credential, "password refused");
+        let (took, phases, outcome) = (Duration::ZERO, Phases::default(), Outcome::Failed(fault));
+        let seen = Observation {
+            watched: Watched::Target(target()),
+            began: at(ms),
+            took,
+            phases,
+            outcome,
+        };
+        watch.on_observation(seen, at(ms));
+        assert_eq!(watch.health(at(ms)), Health::Degraded);
+    }
+}
+
+#[test]
+fn failures_from_before_a_pause_are_no_evidence() {
+    let mut watch = watch();
+    for ms in (0..9000).step_by(500) {
+        look(&mut watch, ms, false);
+    }
+    assert_eq!(watch.health(at(9000)), Health::Down);
+    watch.on_pause(at(60_000));
+    assert_ne!(watch.health(at(60_000)), Health::Down);
+    look(&mut watch, 60_500, false);
+    assert_ne!(watch.health(at(60_500)), Health::Down);
+}
+
+#[test]
+fn a_standby_qualifies_slowly_and_a_streak_of_failures_spoils_it() {
+    let mut watch = watch();
+    for ms in (0..59_000).step_by(5000) {
+        look(&mut watch, ms, true);
+    }
+    assert!(!watch.qualified(at(59_000)));
+    look(&mut watch, 60_000, true);
+    assert!(watch.qualified(at(60_000)));
+    for ms in [61_000, 61_500, 62_000] {
+        look(&mut watch, ms, false);
+    }
+    look(&mut watch, 62_500, true);
+    assert!(!watch.qualified(at(80_000)));
+}
+
+#[test]
+fn an_older_look_that_ends_late_says_nothing_new() {
+    let mut watch = watch();
+    look(&mut watch, 5000, true);
+    look(&mut watch, 4000, false);
+    assert_eq!(watch.health(at(5001)), Health::Up);
+}
+
+#[test]
+fn an_agent_that_is_unwell_gives_everything_longer() {
+    let mut watch = watch();
+    watch.on_stretch(3);
+    look(&mut watch, 0, true);
+    for ms in (500..24_000).step_by(500) {
+        look(&mut watch, ms, false);
+        assert_eq!(watch.health(at(ms)), Health::Degraded, "after {ms} ms");
+    }
+    look(&mut watch, 24_000, false);
+    assert_eq!(watch.health(at(24_000)), Health::Down);
+    assert_eq!(watch.look(&target(), at(24_000)).unwrap().limit.as_secs(), 12);
+}
+
+#[test]
+fn a_standby_that_comes_and_goes_is_none() {
+    let mut watch = watch();
+    let turn = |watch: &mut Watch, ms: u64, up: bool| {
+        look(watch, ms, up);
+        watch.turned(at(ms));
+    };
+    for ms in (0..40_000).step_by(10_000) {
+        turn(&mut watch, ms, true);
+        turn(&mut watch, ms + 5000, false);
+    }
+    for ms in (40_000..400_000).step_by(5000) {
+        turn(&mut watch, ms, true);
+    }
+    assert!(!watch.qualified(at(395_000)), "it turned four times within ten minutes");
+    for ms in (400_000..640_000).step_by(5000) {
+        turn(&mut watch, ms, true);
+    }
+    assert!(watch.qualified(at(635_000)));
+}
+
+#[test]
+fn looks_do_not_pile_up() {
+    let mut watch = watch();
+    let asked = (0..100).filter(|_| watch.look(&target(), at(0)).is_some()).count();
+    assert_eq!(asked, IN_FLIGHT);
+}

@@ -1,0 +1,162 @@
+//! Ages on this agent's own clock, and what they say: may the mesh act by itself on an app?
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Node;
+#[cfg(feature = "mutants")]
+use crate::config::Mutant;
+use crate::failover::damping::{self, Hold, Past};
+use crate::message::Refusal;
+use crate::model::{AppId, AppState, Epoch, FREEZE_MOST, OperationId};
+use crate::moment::Moment;
+use crate::outbox::Output;
+use crate::saved::{Entry, SavedAges};
+
+/// How often ages are made durable, so that a restart does not begin to count anew (PROTOCOL.md 0.1 n).
+const AGES_EVERY: Duration = Duration::from_secs(60);
+/// What is older than this holds nothing back any more, whatever its level: it is not written down any further.
+const AGED: Duration = Duration::from_secs(8 * 24 * 3600);
+
+/// How long ago something was learned: what earlier runs of this process counted, and since when this one has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Age {
+    before: Duration,
+    since: Moment,
+}
+
+impl Age {
+    fn at(self, now: Moment) -> Duration {
+        self.before.saturating_add(now.since(self.since))
+    }
+}
+
+/// How long ago this agent learned of what damps one app.
+#[derive(Debug, Default)]
+pub struct Ages {
+    epochs: BTreeMap<Epoch, Age>,
+    freeze: Option<(OperationId, Age)>,
+}
+
+impl Ages {
+    /// As they were when they were last written down; the time since then is not counted, for nobody knows it.
+    pub fn restored(saved: &SavedAges, now: Moment) -> Self {
+        let age = |before: &Duration| Age { before: *before, since: now };
+        Self {
+            epochs: saved.epochs.iter().map(|(epoch, before)| (*epoch, age(before))).collect(),
+            freeze: saved.freeze.as_ref().map(|(id, before)| (*id, age(before))),
+        }
+    }
+
+    /// A state is known: what it holds that was not known before is new from now on.
+    pub fn on_learned(&mut self, state: &AppState, now: Moment) {
+        let history = &state.damping.history;
+        self.epochs.retain(|epoch, _| history.iter().any(|damped| damped.epoch == *epoch));
+        let fresh = Age { before: Duration::ZERO, since: now };
+        for damped in history {
+            self.epochs.entry(damped.epoch).or_insert(fresh);
+        }
+        let known = self.freeze.take();
+        self.freeze = state.freeze.as_ref().map(|freeze| match known {
+            Some((id, age)) if id == freeze.id => (id, age),
+            _ => (freeze.id, fresh),
+        });
+    }
+
+    fn of_epoch(&self, epoch: Epoch, now: Moment) -> Duration {
+        self.epochs.get(&epoch).map_or(Duration::ZERO, |age| age.at(now))
+    }
+
+    /// How long a freeze still holds; `None` once it has run out, or if there is none.
+    pub fn frozen_for(&self, state: &AppState, now: Moment) -> Option<Duration> {
+        let freeze = state.freeze.as_ref()?;
+        let known = self.freeze.filter(|(id, _)| *id == freeze.id);
+        let age = known.map_or(Duration::ZERO, |(_, age)| age.at(now));
+        Some(freeze.lasts.saturating_sub(age)).filter(|left| !left.is_zero())
+    }
+
+    /// What the mesh did by itself, oldest first, and how long ago.
+    pub fn past(&self, state: &AppState, now: Moment) -> Vec<Past> {
+        let of = |damped: &crate::model::Damped| Past {
+            aborted: damped.aborted,
+            age: self.of_epoch(damped.epoch, now),
+        };
+        state.damping.history.iter().map(of).collect()
+    }
+
+    /// What is to be written down; `None` if nothing of it is young enough to matter.
+    fn saved(&self, now: Moment) -> Option<SavedAges> {
+        let young = self.epochs.values().any(|age| age.at(now) < AGED)
+            || self.freeze.is_some_and(|(_, age)| age.at(now) < FREEZE_MOST);
+        young.then(|| SavedAges {
+            epochs: self.epochs.iter().map(|(epoch, age)| (*epoch, age.at(now))).collect(),
+            freeze: self.freeze.map(|(id, age)| (id, age.at(now))),
+        })
+    }
+}
+
+impl Node {
+    /// May the mesh act by itself on this app, as far as this agent's own clock tells?
+    pub(super) fn free(&self, app: &AppId, state: &AppState, now: Moment) -> Result<(), Refusal> {
+        let unknown = Ages::default();
+        let ages = self.apps.get(app).map_or(&unknown, |it| &it.ages);
+        if let (Some(freeze), Some(left)) = (&state.freeze, ages.frozen_for(state, now))
+            && !self.ignores_freezes()
+        {
+            return Err(Refusal::Frozen { by: freeze.by.clone(), left });
+        }
+        let (base, past) = (state.definition.cooldown, ages.past(state, now));
+        match damping::hold(base, state.damping.flapping, &past) {
+            Some(_) if self.ignores_cooldowns() => Ok(()),
+            Some(Hold::Cooling(left)) => Err(Refusal::Cooldown(left)),
+            Some(Hold::Flapping) => Err(Refusal::Flapping),
+            None => Ok(()),
+        }
+    }
+
+    /// Would another automatic decision be the third within a day, by this agent's clock?
+    pub(super) fn would_flap(&self, app: &AppId, state: &AppState, now: Moment) -> bool {
+        let unknown = Ages::default();
+        let ages = self.apps.get(app).map_or(&unknown, |it| &it.ages);
+        damping::would_flap(state.definition.cooldown, &ages.past(state, now))
+            && !self.ignores_cooldowns()
+    }
+
+    /// Writes down how old everything is by now, once a minute.
+    pub(super) fn save_ages(&mut self, now: Moment) {
+        if now < self.ages_at {
+            return;
+        }
+        self.ages_at = now + AGES_EVERY;
+        for (app, it) in &self.apps {
+            if let Some(ages) = it.ages.saved(now) {
+                self.out.push(Output::Save(Entry::Aged { app: app.clone(), ages }));
+            }
+        }
+    }
+
+    /// The ages of an app as this run begins.
+    pub(super) fn restored_ages(&self, saved: Option<&SavedAges>, now: Moment) -> Ages {
+        #[cfg(feature = "mutants")]
+        if self.broken(Mutant::CooldownForgottenAtRestart) {
+            let long_ago = |epoch| (epoch, AGED);
+            let epochs = (0..1000).map(|number| long_ago(Epoch(number))).collect();
+            return Ages::restored(&SavedAges { epochs, freeze: None }, now);
+        }
+        saved.map_or_else(Ages::default, |saved| Ages::restored(saved, now))
+    }
+
+    fn ignores_cooldowns(&self) -> bool {
+        #[cfg(feature = "mutants")]
+        return self.broken(Mutant::CooldownIgnored);
+        #[cfg(not(feature = "mutants"))]
+        false
+    }
+
+    fn ignores_freezes(&self) -> bool {
+        #[cfg(feature = "mutants")]
+        return self.broken(Mutant::FreezeIgnored);
+        #[cfg(not(feature = "mutants"))]
+        false
+    }
+}
