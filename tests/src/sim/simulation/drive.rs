@@ -5,6 +5,7 @@ use std::time::Duration;
 use consensus::message::{Accepted, BallotBody, Message};
 use consensus::model::{Fault, FaultKind, Observation, Outcome, Phases, RegisterId, Voter};
 use consensus::moment::Moment;
+use consensus::mutant::Mutant;
 use consensus::node::Node;
 use consensus::outbox::{Input, Look, Note, Output};
 use consensus::saved::Entry;
