@@ -28,6 +28,12 @@ mutants! {
     SentBeforeSaved,
     /// What a quorum's newest report says is taken for chosen, though it may not be (rule R7).
     ReadNewest,
+    /// A write tried twice takes effect twice: its own operation is not recognised (rule R6).
+    DuplicateOperation,
+    /// A value is derived from what the proposer knows, not from what the promises report, and accepted (0.1 d).
+    UnlinkedValue,
+    /// A process goes on after a failed sync as if it had worked (A.6).
+    SyncFailureIgnored,
 
     // Who votes (A.4).
     /// The old set of voters is left before every register is carried over.

@@ -345,9 +345,17 @@ impl Node {
             let trust = self.trust();
             sift(&mut certificate, voters, preparing.ballot(), (app, state.revision), trust);
         }
+        let hash = predecessor.as_ref().map_or([0; 32], |it| it.value.hash());
+        #[cfg(feature = "mutants")]
+        let (state, hash) = match it.chosen.as_ref() {
+            Some(known) if self.broken(Mutant::UnlinkedValue) => {
+                (Some((*known.state).clone()), known.value.hash())
+            }
+            _ => (state, hash),
+        };
         let found = Found {
             current: state.as_ref(),
-            hash: predecessor.as_ref().map_or([0; 32], |it| it.value.hash()),
+            hash,
             certainty: state
                 .as_ref()
                 .map_or(certainty, |state| self.certainty(state, ballot_of, certainty)),

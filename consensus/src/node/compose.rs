@@ -112,7 +112,7 @@ impl Node {
         now: Moment,
     ) -> Composed {
         let result = match (found.current, intent) {
-            (Some(current), _) if current.operations.contains(&found.operation) => {
+            (Some(current), _) if self.holds_own(current, found) => {
                 return match chain::follows(Some((current, found.hash)), found.certainty, current) {
                     Ok(_) => Composed::Again,
                     // What only evidence allows is not completed unseen, not even our own.
@@ -166,6 +166,15 @@ impl Node {
             Ok(state) => Composed::Write(Arc::new(self.sealed(state, found))),
             Err(why) => Composed::Reject(why),
         }
+    }
+
+    /// Is an earlier try of this very write part of the value found (rule R6)?
+    fn holds_own(&self, current: &AppState, found: &Found<'_>) -> bool {
+        #[cfg(feature = "mutants")]
+        if self.broken(Mutant::DuplicateOperation) {
+            return false;
+        }
+        current.operations.contains(&found.operation)
     }
 
     /// Links a value with the one it was derived from, and signs it with its operation.

@@ -525,7 +525,7 @@ impl Node {
     }
 
     fn hears_majority(&self, now: Moment) -> bool {
-        self.config.voters.majority_of(&self.voters_heard(HEARD_WITHIN, now))
+        self.config.voters.majority_where(|voter| self.store_heard(voter, HEARD_WITHIN, now))
     }
 
     fn rtt(&self) -> Duration {

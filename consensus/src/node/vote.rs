@@ -231,6 +231,10 @@ impl Node {
         if next.definition.name != *app {
             return Err(malformed(format!("it is the state of {}", next.definition.name)));
         }
+        #[cfg(feature = "mutants")]
+        if self.broken(Mutant::UnlinkedValue) {
+            return Ok(());
+        }
         let found = Current::certainty(voters, promises, base);
         let certainty = before.as_ref().map_or(found, |before| self.certainty(before, base, found));
         let hash = predecessor.as_ref().map_or([0; 32], |it| it.value.hash());

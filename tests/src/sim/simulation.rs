@@ -3,6 +3,7 @@
 //! Drives each node exactly as production does: one input, then all outputs in order, then wait. A record is durable
 //! before anything behind it in the queue is performed, and a crash at a record performs nothing behind it.
 
+mod aim;
 mod drive;
 mod errand;
 mod mesh;
@@ -21,6 +22,7 @@ use consensus::moment::Moment;
 use consensus::outbox::{Answer, Command, CommandId, Input};
 
 use super::agent::Agent;
+use super::cells::Chronicle;
 use super::chance::Chance;
 use super::check::damping::Acts;
 use super::check::effect::Reach;
@@ -28,6 +30,7 @@ use super::check::electorate::Electorate;
 use super::check::evidence::Truth;
 use super::check::fleet::Fleet;
 use super::check::lease::Calm;
+use super::check::history::{Call, History};
 use super::check::register::Registers;
 use super::check::store::Words;
 use super::check::witness::Witnesses;
@@ -37,6 +40,7 @@ use super::scene::{AppShape, MeshShape};
 use super::transcript::Transcript;
 use super::weather::{Climate, Rates};
 use super::world::World;
+pub use aim::Aim;
 pub use errand::Errand;
 pub use trade::Trade;
 
@@ -106,6 +110,10 @@ pub struct Simulation {
     pub rates: Rates,
     /// Which faults strike.
     pub climate: Climate,
+    /// An interruption that is waited for.
+    pub aim: Option<Aim>,
+    /// Who was interrupted in what.
+    pub chronicle: Chronicle,
     /// Every credential that an agent may hold.
     pub credentials: Vec<CredentialId>,
     /// All that is random from here on.
@@ -122,6 +130,7 @@ pub struct Simulation {
     pub answers: BTreeMap<u64, Answer>,
     /// What happened how often, for the swarm's table.
     pub tally: BTreeMap<&'static str, u64>,
+    history: History,
     words: Words,
     calm: Calm,
     truth: Truth,
@@ -167,6 +176,8 @@ impl Simulation {
             apps: apps.iter().map(|app| (app.name.clone(), Trade::new(app))).collect(),
             rates: Rates::default(),
             climate: Climate::default(),
+            aim: None,
+            chronicle: Chronicle::default(),
             credentials,
             chance,
             transcript: Transcript::new(kept),
@@ -175,6 +186,7 @@ impl Simulation {
             violations: Vec::new(),
             answers: BTreeMap::new(),
             tally: BTreeMap::new(),
+            history: History::default(),
             words: Words::default(),
             calm: Calm::default(),
             truth: Truth::default(),
@@ -281,6 +293,9 @@ impl Simulation {
     pub fn command(&mut self, place: Place, command: Command) -> u64 {
         self.commands += 1;
         let number = self.commands;
+        let agent = self.agents[place].id.clone();
+        let call = Call { agent, command: command.clone(), at: self.now };
+        self.history.on_call(number, call);
         self.input(place, Input::Command(CommandId(number), command));
         number
     }

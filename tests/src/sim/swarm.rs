@@ -11,6 +11,7 @@ use consensus::model::{AppId, ProbePolicy, Voter};
 use consensus::moment::Moment;
 use consensus::outbox::{Answer, Command};
 
+use super::cells::Cell;
 use super::chance::Chance;
 use super::check::Violation;
 use super::check::outcome;
@@ -29,6 +30,8 @@ pub struct Verdict {
     pub violations: Vec<Violation>,
     /// What happened how often.
     pub tally: BTreeMap<&'static str, u64>,
+    /// Which crash cells it went through.
+    pub cells: BTreeSet<Cell>,
     /// How much time passed in the run.
     pub simulated: Duration,
     /// What was said, if it was kept.
@@ -60,11 +63,18 @@ pub fn run(seed: u64, mutant: Option<Mutant>, kept: bool) -> Verdict {
         simulation.lose_key(chance.below(mesh.voters.len() as u64) as Place);
     }
     live(&mut simulation, &apps, &mut chance);
+    verdict(simulation, seed)
+}
+
+/// What became of a run.
+pub(super) fn verdict(simulation: Simulation, seed: u64) -> Verdict {
+    let cells = simulation.chronicle.cells(&simulation.registers);
     let Simulation { violations, tally, now, transcript, .. } = simulation;
     Verdict {
         seed,
         violations,
         tally,
+        cells,
         simulated: now.since(Moment::ZERO),
         lines: transcript.lines().to_vec(),
     }
@@ -131,7 +141,8 @@ fn draw_guards(mesh: &mut MeshShape, apps: &mut [AppShape], chance: &mut Chance)
     mesh.rate_error = *chance.pick(&[200, 10_000, 10_000]);
 }
 
-fn live(simulation: &mut Simulation, apps: &[AppShape], chance: &mut Chance) {
+/// Everybody starts, and every app is defined.
+pub(super) fn begin(simulation: &mut Simulation, apps: &[AppShape]) {
     for place in 0..simulation.agents.len() {
         simulation.start(place);
     }
@@ -139,6 +150,10 @@ fn live(simulation: &mut Simulation, apps: &[AppShape], chance: &mut Chance) {
     for app in apps {
         define(simulation, app);
     }
+}
+
+fn live(simulation: &mut Simulation, apps: &[AppShape], chance: &mut Chance) {
+    begin(simulation, apps);
     let warm_up = chance.between(Duration::from_secs(5), Duration::from_secs(70));
     simulation.run_for(warm_up);
     if !simulation.violations.is_empty() {
@@ -148,6 +163,11 @@ fn live(simulation: &mut Simulation, apps: &[AppShape], chance: &mut Chance) {
     simulation.run_for(chance.between(Duration::from_secs(60), Duration::from_secs(300)));
     let core = draw_core(simulation, chance);
     simulation.heal(&core);
+    finish(simulation, apps, chance);
+}
+
+/// What was healed comes to rest, and leaves a stack that then dies.
+pub(super) fn finish(simulation: &mut Simulation, apps: &[AppShape], chance: &mut Chance) {
     settle(simulation, apps, REST, "a healed core settles");
     if simulation.violations.is_empty() {
         if chance.happens(DAYS) {

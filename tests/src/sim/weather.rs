@@ -24,7 +24,7 @@ use consensus::model::AppId;
 
 use super::chance::Chance;
 use super::network::Place;
-use super::simulation::{Event, Simulation};
+use super::simulation::{Aim, Event, Simulation};
 pub use rates::{Moments, Rates};
 
 /// Something that strikes now and then.
@@ -131,6 +131,7 @@ impl Simulation {
             self.climate.spare_links();
             self.rates.own_trouble = 0.0;
         }
+        self.aim = self.chance.happens(0.5).then(|| Aim::draw(&mut self.chance));
         for trade in self.apps.values_mut() {
             trade.stubborn = self.chance.happens(0.3);
         }

@@ -9,6 +9,7 @@ pub mod electorate;
 pub mod evidence;
 pub mod fleet;
 pub mod lease;
+pub mod history;
 pub mod outcome;
 pub mod register;
 pub mod store;

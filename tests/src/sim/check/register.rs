@@ -80,6 +80,23 @@ impl Registers {
         self.chosen.get(app).into_iter().flat_map(BTreeMap::values)
     }
 
+    /// How many voters hold what was proposed at a ballot.
+    pub fn held_by(&self, app: &AppId, ballot: Ballot) -> usize {
+        let versions = (app.clone(), ballot, 0)..=(app.clone(), ballot, u64::MAX);
+        self.holders.range(versions).map(|(_, holders)| holders.len()).max().unwrap_or(0)
+    }
+
+    /// Does a majority?
+    pub fn is_chosen(&self, app: &AppId, ballot: Ballot) -> bool {
+        self.chosen.get(app).is_some_and(|chosen| chosen.contains_key(&ballot))
+    }
+
+    /// What was proposed at a ballot.
+    pub fn proposed(&self, app: &AppId, ballot: Ballot) -> Option<Arc<AppState>> {
+        let hash = self.ballots.get(&(app.clone(), ballot))?;
+        Some(self.values.get(hash)?.1.clone())
+    }
+
     /// S2: one ballot carries at most one value, ever. Called for every proposal that leaves and every record of one.
     pub fn on_value(
         &mut self,
@@ -230,6 +247,11 @@ pub fn follows(link: &Link, found: &mut Found) {
             }
         }
         return;
+    }
+    // An operation that was tried again is one operation.
+    let fresh = after.operations.iter().any(|operation| !before.operations.contains(operation));
+    if after.decision.kind != DecisionKind::Abort && !fresh {
+        broken("an operation took effect twice".into());
     }
     if after.epoch != before.epoch.next() {
         broken(format!("follows epoch {}", before.epoch));

@@ -67,6 +67,7 @@ impl Simulation {
 
     /// Kills an agent: what it had not made durable is gone.
     pub fn crash(&mut self, place: Place) {
+        self.interrupted(place);
         let agent = &mut self.agents[place];
         if agent.node.take().is_none() {
             return;
@@ -87,6 +88,8 @@ impl Simulation {
         if !agent.answers() {
             return;
         }
+        self.interrupted(place);
+        let agent = &mut self.agents[place];
         agent.stopped = true;
         let id = agent.id.clone();
         if agent.config.broken(Mutant::TimerStopsWhilePaused) {
@@ -104,6 +107,8 @@ impl Simulation {
         if !agent.answers() {
             return;
         }
+        self.interrupted(place);
+        let agent = &mut self.agents[place];
         (agent.stopped, agent.busy) = (true, true);
         let id = agent.id.clone();
         self.witnesses.on_stop(&id, agent.clock.boot(self.now));
@@ -181,6 +186,18 @@ impl Simulation {
         self.input(place, Input::Wake);
     }
 
+    /// Somebody reads what an agent shows.
+    fn look_at_view(&mut self, place: Place) {
+        let agent = &self.agents[place];
+        let shows = agent.node.as_ref().map(Node::states).unwrap_or_default();
+        let by = (agent.id.clone(), agent.run);
+        let mut found: Found = Vec::new();
+        for state in shows {
+            self.history.on_shown((&by.0, by.1), &state, &self.registers, &mut found);
+        }
+        self.report(found);
+    }
+
     /// Reads an agent's clocks for it.
     pub(super) fn read_clocks(&mut self, place: Place) {
         let agent = &self.agents[place];
@@ -189,6 +206,7 @@ impl Simulation {
         }
         let wall_ms = agent.clock.wall_ms(self.now);
         let monotonic = agent.clock.monotonic(self.now);
+        self.look_at_view(place);
         self.input(place, Input::Clocks { wall_ms, monotonic });
     }
 
@@ -222,7 +240,10 @@ impl Simulation {
             Output::Answer(id, answer) => {
                 let agent = self.agents[place].id.clone();
                 self.transcript.say(self.now, Some(&agent), || format!("answers: {answer:?}"));
+                let mut found: Found = Vec::new();
+                self.history.on_answer(self.now, id.0, &answer, &self.registers, &mut found);
                 self.answers.insert(id.0, answer);
+                self.report(found);
             }
             // Everybody is linked with everybody who can be reached; how addresses are learnt is the mesh's business.
             Output::Address(..) => {}
@@ -240,6 +261,9 @@ impl Simulation {
         }
         if self.chance.happens(self.rates.sync_fails) {
             self.count("failed syncs");
+            if self.agents[place].config.mutant == Some(Mutant::SyncFailureIgnored) {
+                return;
+            }
             self.agents[place].disk.doubtful = Some(entry);
             return self.crash_for_a_while(place);
         }
@@ -308,6 +332,7 @@ impl Simulation {
                     value,
                     &mut found,
                 );
+                self.aim_at_accepted(&app, accepted.ballot);
                 for link in links {
                     register::follows(&link, &mut found);
                     evidence::certified(&self.electorate, &link, &mut found);
@@ -333,6 +358,7 @@ impl Simulation {
             }
             (Entry::Chosen { register: RegisterId::App(app), accepted }, _) => {
                 self.registers.on_learned(&app, accepted.ballot, &accepted.value, &mut found);
+                self.aim_at_learned(place, &app, accepted.ballot);
             }
             _ => {}
         }
@@ -387,6 +413,9 @@ impl Simulation {
         {
             return self.check_message(place, &relayed.letter.clone().open());
         }
+        if let Message::Chosen { register: RegisterId::App(app), accepted } = message {
+            self.aim_at_learned(place, app, accepted.ballot);
+        }
         let Message::Ballot(ballot) = message else { return };
         let mut found: Found = Vec::new();
         let agent = &self.agents[place];
@@ -403,6 +432,9 @@ impl Simulation {
             }
         }
         self.report(found);
+        if let RegisterId::App(app) = &ballot.register {
+            self.aim_at_message(place, app, ballot);
+        }
     }
 
     fn look(&mut self, place: Place, look: Look) {
