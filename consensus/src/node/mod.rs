@@ -195,7 +195,8 @@ impl Node {
             }
             Input::Wake => self.on_wake(now),
         };
-        if stirs || self.apps.values().any(|app| app.due <= now) {
+        let due = self.voting.due <= now || self.apps.values().any(|app| app.due <= now);
+        if stirs || due {
             self.settle(now);
         }
         self.wanted = self.next_wake(now);
@@ -504,7 +505,9 @@ impl Node {
     fn next_wake(&mut self, now: Moment) -> Deadline {
         let pulse = (self.pulse_at, "the next pulse is due");
         let mut wake = pulse.min(self.judge.wake()).min(self.membership.wake());
-        wake = wake.min(self.wake_for_voters(now));
+        let voters = self.wake_for_voters(now);
+        self.voting.due = voters.0;
+        wake = wake.min(voters);
         for app in self.apps.values_mut() {
             let deadline = app.wake(now);
             app.due = deadline.0;
