@@ -375,7 +375,7 @@ impl Node {
             chosen: self.apps.iter().filter_map(chosen).collect(),
             working: self.apps.iter().filter_map(working).collect(),
             voters: self.config.voters.version,
-            changing: self.voting.sweep.is_some() || self.voting.attempt.is_some(),
+            changing: self.changes_voters(now),
             store: self.store_hello(),
             credentials: self.config.credentials.clone(),
         };
