@@ -222,6 +222,7 @@ impl Node {
         };
         if stir != Stir::Nothing
             || !self.loopback.is_empty()
+            || self.voting.due <= now
             || self.apps.values().any(|app| app.due <= now)
         {
             self.settle(&stir, now);
@@ -415,7 +416,7 @@ impl Node {
             chosen: self.apps.iter().filter_map(chosen).collect(),
             working: self.apps.iter().filter_map(working).collect(),
             voters: self.config.voters.version,
-            changing: self.voting.sweep.is_some() || self.voting.attempt.is_some(),
+            changing: self.changes_voters(now),
             store: self.store_hello(),
             credentials: self.config.credentials.clone(),
             hears: voters.filter(|agent| self.answers(agent, now)).cloned().collect(),
@@ -553,7 +554,9 @@ impl Node {
     fn next_wake(&mut self, now: Moment) -> Deadline {
         let pulse = (self.pulse_at, "the next pulse is due");
         let mut wake = pulse.min(self.judge.wake()).min(self.membership.wake());
-        wake = wake.min(self.wake_for_voters(now));
+        let voters = self.wake_for_voters(now);
+        self.voting.due = voters.0;
+        wake = wake.min(voters);
         for app in self.apps.values_mut() {
             let deadline = app.wake(now);
             app.due = deadline.0;

@@ -106,6 +106,8 @@ pub struct Simulation {
     pub world: World,
     /// The clients of every app, and what it was defined as.
     pub apps: BTreeMap<AppId, Trade>,
+    /// When a store was last lost.
+    pub lost: Moment,
     /// How likely what is.
     pub rates: Rates,
     /// Which faults strike.
@@ -174,6 +176,7 @@ impl Simulation {
             network,
             world,
             apps: apps.iter().map(|app| (app.name.clone(), Trade::new(app))).collect(),
+            lost: Moment::ZERO,
             rates: Rates::default(),
             climate: Climate::default(),
             aim: None,

@@ -83,6 +83,9 @@ pub(super) fn verdict(simulation: Simulation, seed: u64) -> Verdict {
 fn draw_mesh(chance: &mut Chance, mutant: Option<Mutant>) -> MeshShape {
     let (voters, regions) = *chance.pick(&[(5, 3), (5, 3), (5, 5), (3, 3), (5, 2), (7, 3)]);
     let mut mesh = MeshShape::spread(voters, regions);
+    if chance.happens(0.6) {
+        mesh.standbys = (0..1 + chance.below(2)).map(|_| chance.below(regions) + 1).collect();
+    }
     if chance.happens(0.2) {
         mesh.observers = vec![chance.below(regions) + 1];
     }
@@ -224,7 +227,9 @@ fn settle(simulation: &mut Simulation, apps: &[AppShape], span: Duration, checke
     while simulation.now < end && simulation.violations.is_empty() {
         simulation.run_for(GLANCE);
         simulation.rebuild_replicas();
-        let rests = apps.iter().all(|app| outcome::unsettled(simulation, &app.name).is_none());
+        simulation.replace_lost_stores();
+        let rests = outcome::voters_unsettled(simulation).is_none()
+            && apps.iter().all(|app| outcome::unsettled(simulation, &app.name).is_none());
         calm = if rests { calm + 1 } else { 0 };
         if calm == 3 {
             return;
@@ -232,6 +237,9 @@ fn settle(simulation: &mut Simulation, apps: &[AppShape], span: Duration, checke
     }
     if !simulation.violations.is_empty() {
         return;
+    }
+    if let Some(why) = outcome::voters_unsettled(simulation) {
+        simulation.report(vec![(checker, why)]);
     }
     for app in apps {
         if let Some(why) = outcome::unsettled(simulation, &app.name) {

@@ -16,6 +16,7 @@ mod outside;
 mod people;
 mod rates;
 mod world;
+mod stores;
 
 use std::fmt;
 use std::time::Duration;
@@ -48,6 +49,9 @@ pub const FAULTS: &[Fault] = &[
     Fault { name: "strike: a clock does not count it", weight: 1, strike: clocks::freeze },
     Fault { name: "strike: a wall clock is set", weight: 2, strike: clocks::jump },
     Fault { name: "strike: a disk is full", weight: 1, strike: disks::fill },
+    Fault { name: "strike: a disk is lost", weight: 1, strike: stores::wipe_one },
+    Fault { name: "strike: a disk is copied", weight: 1, strike: stores::roll_one_back },
+    Fault { name: "strike: somebody changes who votes", weight: 3, strike: stores::change_voters },
     Fault { name: "strike: a partition", weight: 6, strike: links::partition },
     Fault { name: "strike: links go one by one", weight: 2, strike: links::swizzle },
     Fault { name: "strike: packets are lost", weight: 2, strike: links::lose_packets },

@@ -289,6 +289,11 @@ impl Simulation {
             return;
         }
         let voters = self.electorate.latest().clone();
+        if !voters.joint() {
+            let mut found: Found = Vec::new();
+            self.registers.on_elected(&voters, &mut found);
+            self.report(found);
+        }
         self.count(if voters.joint() { "changes of voters begun" } else { "changes of voters" });
         self.look_at_links();
         self.outside_changed();
