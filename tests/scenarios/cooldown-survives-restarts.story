@@ -63,8 +63,8 @@ state
   321.369 a5    leaves blog alone: east is not fit: web long enough up for 2 of 5 voters, 3 are needed (and a2 a1 a4 a3)
   321.390 a3    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for 2 min more (and a4 a2 a5 a1)
   321.394 a1    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for 3 min more
-  370.366 a2    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for 1 min more (and a5 a4 a3 a1)
-  371.366 a2    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for less than a minute more (and a5 a4 a3 a1)
+  370.366 a2    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for 1 min more (and a4 a5 a3 a1)
+  371.366 a2    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for less than a minute more (and a4 a5 a3 a1)
   431.452 a1    refuses 8.c76c for blog: cooling down for less than a minute more
 a1 on blog: web of west down for 5 of 5 voters in 3 regions, and cooling down for 3 min more
 blog: epoch 3 failover publishing, active east
