@@ -506,7 +506,8 @@ impl Node {
         let it = self.apps.get_mut(app).expect("it had an attempt");
         it.tries = it.tries.saturating_add(1);
         let most = least.saturating_mul(1 << it.tries.min(6)).min(BACKOFF_MOST);
-        it.not_before = now + most.mul_f64(self.rng.random_range(0.0..1.0));
+        let pause = most.mul_f64(self.rng.random_range(0.0..1.0));
+        it.not_before = it.not_before.max(now + pause);
     }
 
     /// Time passed for an attempt.

@@ -37,9 +37,8 @@ impl Node {
         let others = voters.iter().filter(|agent| ***agent != self.config.agent);
         let silent = others.filter(|agent| !self.answers(agent, now));
         let relay = |agent: &&&AgentId| {
-            let passes = |other: &&&AgentId| {
-                self.answers(other, now) && self.passes_on(other, agent, now)
-            };
+            let passes =
+                |other: &&&AgentId| self.answers(other, now) && self.passes_on(other, agent, now);
             let other = voters.iter().find(passes)?;
             Some(((**agent).clone(), (**other).clone()))
         };
@@ -49,9 +48,9 @@ impl Node {
 
     /// Did an agent say just now that it hears another, and is answered by it?
     pub(super) fn passes_on(&self, relay: &AgentId, agent: &AgentId, now: Moment) -> bool {
-        self.peers.peer(relay).is_some_and(|it| {
-            it.hears.contains(agent) && now.since(it.pulsed) <= HEARD_WITHIN
-        })
+        self.peers
+            .peer(relay)
+            .is_some_and(|it| it.hears.contains(agent) && now.since(it.pulsed) <= HEARD_WITHIN)
     }
 
     /// Is an agent heard, and does it hear us?

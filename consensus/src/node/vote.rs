@@ -22,6 +22,9 @@ use crate::saved::Entry;
 
 /// Looks older than this are taken again before evidence is given (PROTOCOL.md B.4).
 const RECENT: Duration = Duration::from_secs(2);
+/// How long another's ballot is given to come through: two round trips, and as many for evidence (PROTOCOL.md A.5).
+const YIELD_LEAST: Duration = Duration::from_millis(50);
+const YIELD_MOST: Duration = Duration::from_secs(1);
 /// Agents that may wait for evidence of one app at once.
 const ASKED_LIMIT: usize = 32;
 
@@ -60,7 +63,9 @@ impl Node {
                 let (entry, body) = acceptor.on_prepare(&register, ballot);
                 let promised = matches!(body, BallotBody::Promise { .. });
                 self.reply(from, &register, ballot, entry, body);
-                if let (true, true, RegisterId::App(app)) = (promised, evidence, register) {
+                let (true, RegisterId::App(app)) = (promised, register) else { return };
+                self.yield_to(from, &app, now);
+                if evidence {
                     self.on_asked(from, &app, ballot, now);
                 }
             }
@@ -76,6 +81,15 @@ impl Node {
                 self.reply(from, &register, ballot, None, body);
             }
             _ => {}
+        }
+    }
+
+    /// Whoever promised another's ballot lets it come through before it begins one of its own: two that duel take longer
+    /// than one after the other (PROTOCOL.md A.5).
+    fn yield_to(&mut self, proposer: &AgentId, app: &AppId, now: Moment) {
+        let span = (self.rtt() * 4).clamp(YIELD_LEAST, YIELD_MOST);
+        if let Some(it) = self.apps.get_mut(app).filter(|_| *proposer != self.config.agent) {
+            it.not_before = it.not_before.max(now + span);
         }
     }
 

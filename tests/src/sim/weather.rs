@@ -15,8 +15,8 @@ mod links;
 mod outside;
 mod people;
 mod rates;
-mod world;
 mod stores;
+mod world;
 
 use std::fmt;
 use std::time::Duration;
