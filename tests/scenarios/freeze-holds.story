@@ -43,21 +43,21 @@ unfreeze a4 blog
 until blog publishing within 30s
 state
 ----
-  161.097 *     blog/east: web is Up
-  161.114 a1    learns that blog is no longer frozen (and a4 a3 a2 a5)
-  161.114 a1    learns blog epoch 2 publishing at 7.41cd: failover, active west, carried out by a1 (web of east down for 5 of 5 voters in 3 regions) (and a4 a3 a2 a5)
-  161.182 a1    learns blog epoch 2 verifying at 8.41cd: failover, active west, carried out by a1 (web of east down for 5 of 5 voters in 3 regions) (and a4 a3 a2 a5)
-  161.250 a1    learns blog epoch 2 idle at 9.41cd: failover, active west (web of east down for 5 of 5 voters in 3 regions) (and a4 a3 a2 a5)
-  231.357 a3    learns that operator froze blog for 2 h: a migration of the disks (and a1 a4 a2 a5)
-  232.288 *     blog/west: web is Dark
-  241.129 a1    holds blog/west for standing: 1 of 5 voters see it down (and a4 a3 a2 a5)
-  241.129 a1    leaves blog alone: west stands: 1 of 5 voters see it down, 3 are needed (and a4 a3 a2 a5)
-  241.628 a5    holds blog/west for standing: 2 of 5 voters see it down (and a2 a3 a1 a4)
-  241.628 a5    leaves blog alone: west stands: 2 of 5 voters see it down, 3 are needed (and a2 a3 a1 a4)
-  244.381 a2    holds blog/west for down: 3 of 5 voters see it down (and a5 a3 a1 a4)
-  244.381 a2    leaves blog alone: web of west down for 3 of 5 voters in 2 regions, and frozen by operator for 120 min more (and a5 a3 a1 a4)
-  244.454 a3    holds blog/west for down: 4 of 5 voters see it down (and a1 a4 a2 a5)
-  244.454 a3    leaves blog alone: web of west down for 4 of 5 voters in 3 regions, and frozen by operator for 120 min more (and a1 a4 a2 a5)
-  244.507 a4    holds blog/west for down: 5 of 5 voters see it down (and a1 a3 a2 a5)
-  244.507 a4    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and frozen by operator for 120 min more (and a1 a3 a2 a5)
+  161.123 *     blog/east: web is Up
+  161.140 a1    learns that blog is no longer frozen (and a4 a3 a2 a5)
+  161.140 a1    learns blog epoch 2 publishing at 7.41cd: failover, active west, carried out by a1 (web of east down for 5 of 5 voters in 3 regions) (and a4 a3 a2 a5)
+  161.596 a1    learns blog epoch 2 verifying at 11.41cd: failover, active west, carried out by a1 (web of east down for 5 of 5 voters in 3 regions) (and a4 a3 a2 a5)
+  161.664 a1    learns blog epoch 2 idle at 12.41cd: failover, active west (web of east down for 5 of 5 voters in 3 regions) (and a4 a3 a2 a5)
+  231.770 a3    learns that operator froze blog for 2 h: a migration of the disks (and a1 a4 a2 a5)
+  232.702 *     blog/west: web is Dark
+  241.628 a5    holds blog/west for standing: 1 of 5 voters see it down (and a2 a3 a1 a4)
+  241.628 a5    leaves blog alone: west stands: 1 of 5 voters see it down, 3 are needed (and a2 a3 a1 a4)
+  241.968 a1    holds blog/west for standing: 2 of 5 voters see it down (and a4 a3 a2 a5)
+  241.968 a1    leaves blog alone: west stands: 2 of 5 voters see it down, 3 are needed (and a4 a3 a2 a5)
+  244.517 a4    holds blog/west for down: 3 of 5 voters see it down (and a1 a3 a2 a5)
+  244.517 a4    leaves blog alone: web of west down for 3 of 5 voters in 2 regions, and frozen by operator for 120 min more (and a1 a3 a2 a5)
+  244.544 a3    holds blog/west for down: 4 of 5 voters see it down (and a1 a4 a2 a5)
+  244.544 a3    leaves blog alone: web of west down for 4 of 5 voters in 3 regions, and frozen by operator for 120 min more (and a1 a4 a2 a5)
+  244.596 a2    holds blog/west for down: 5 of 5 voters see it down (and a5 a3 a1 a4)
+  244.596 a2    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and frozen by operator for 120 min more (and a5 a3 a1 a4)
 blog: epoch 3 failover publishing, active east

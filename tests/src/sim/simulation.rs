@@ -320,7 +320,7 @@ impl Simulation {
         let states: Vec<Arc<AppState>> =
             self.apps.keys().filter_map(|app| self.agreed(app)).collect();
         let known = states.iter().map(AsRef::as_ref);
-        self.fleet.refresh(self.now, &self.world, &voters, known);
+        self.fleet.refresh(self.now, &self.world, voters, known);
         let states = states.iter().map(AsRef::as_ref);
         self.truth.refresh(self.now, &self.world, voters, states);
     }
