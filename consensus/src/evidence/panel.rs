@@ -336,7 +336,9 @@ impl<'a> Panel<'a> {
             .filter(|(_, targets)| !targets.is_empty())
             .collect();
         let mut regions: BTreeMap<&Region, (usize, usize)> = BTreeMap::new();
-        for witness in witnesses {
+        // Whoever sits on its host has no way to it that says anything of others'.
+        let guards = self.definition.guards(&stack.name);
+        for witness in witnesses.filter(|witness| !guards.contains(witness.agent)) {
             let mut words =
                 aspects.iter().map(|(it, targets)| self.word(witness, stack, targets, *it));
             let up = words.all(|word| word == Health::Up);
