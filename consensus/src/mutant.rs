@@ -80,10 +80,42 @@ mutants! {
     UnfitStandby,
     /// A stack is moved to that no more of the world reaches than the active one (B.5).
     WorseStandby,
+    /// What is gossiped counts like evidence (rule 1).
+    HearsayCounts,
+    /// Evidence given for another ballot is taken for this one (rule 1).
+    EvidenceReplayed,
+    /// Evidence is taken whether it is signed or not (B.4).
+    EvidenceUnsigned,
+    /// Accepts though it sees the stack up itself (A.3).
+    OwnViewIgnored,
+    /// Accepts though its own evidence is old (A.3).
+    StaleEvidenceAccepted,
     /// Votes on what it believed before it was stopped (S4).
     PauseForgotten,
 
     // Leases (C.1, C.2).
+    /// Only one of two clocks is allowed to be wrong, and a door has no margin of its own.
+    MarginShort,
+    /// No clock is allowed to be wrong.
+    NoMargin,
+    /// The timer that shuts a door is the guard's own, and stands still with its process.
+    TimerStopsWhilePaused,
+    /// A voter that starts anew has forgotten what it granted.
+    GrantForgottenAtRestart,
+    /// A lease counts from when its grant arrives.
+    LeaseFromArrival,
+    /// A voter goes on granting to a stack that is being fenced, or left.
+    GrantsWhileFencing,
+    /// A voter accepts a promotion while a lease may still run.
+    PromotesDespiteLease,
+    /// The failsafe is content with most of the candidates.
+    FailsafeByMajority,
+    /// A guard opens though it gave another its word.
+    FailsafeBarForgotten,
+    /// A database is promoted that the old primary's guard need not know of.
+    CandidateUnacknowledged,
+    /// A voter grants to a second stack while the first one's lease may still run.
+    TwoOutstanding,
 
     // The outside (D).
     /// Whoever can compare a token does not (rule 11).
@@ -100,6 +132,12 @@ mutants! {
     CooldownIgnored,
     /// After a restart nothing is known to have been done lately.
     CooldownForgottenAtRestart,
+    /// Any number of apps is moved at once.
+    BudgetIgnored,
+    /// A stack that comes and goes is moved to as if it stood.
+    FlappingIgnored,
     /// A freeze holds nobody back.
     FreezeIgnored,
+    /// A decision takes the number of the one before it (invariant S4).
+    EpochReused,
 }

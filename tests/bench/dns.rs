@@ -309,6 +309,7 @@ fn agreed(epoch: u32, net: u8) -> Arc<Agreed> {
     let state = AppState {
         damping: Damping::default(),
         freeze: None,
+        guards_since: 1,
         definition: Arc::new(definition),
         revision: 1,
         epoch: Epoch(epoch),

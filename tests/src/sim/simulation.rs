@@ -16,7 +16,7 @@ use std::time::Duration;
 use consensus::config::Mutant;
 use consensus::message::Message;
 use consensus::model::{
-    AgentId, AppId, AppState, CredentialId, Definition, Report, TargetId, Voter,
+    AgentId, AppId, AppState, CredentialId, Definition, Region, Report, TargetId, Voter,
 };
 use consensus::moment::Moment;
 use consensus::outbox::{Answer, Command, CommandId, Input};
@@ -28,9 +28,12 @@ use super::check::damping::Acts;
 use super::check::effect::Reach;
 use super::check::electorate::Electorate;
 use super::check::evidence::Truth;
+use super::check::fleet::Fleet;
 use super::check::history::{Call, History};
+use super::check::lease::Calm;
 use super::check::register::Registers;
 use super::check::store::Words;
+use super::check::witness::Witnesses;
 use super::check::{Found, Violation};
 use super::network::{Network, Place, Way};
 use super::scene::{AppShape, MeshShape};
@@ -103,6 +106,8 @@ pub struct Simulation {
     pub world: World,
     /// The clients of every app, and what it was defined as.
     pub apps: BTreeMap<AppId, Trade>,
+    /// When a store was last lost.
+    pub lost: Moment,
     /// How likely what is.
     pub rates: Rates,
     /// Which faults strike.
@@ -129,9 +134,16 @@ pub struct Simulation {
     pub tally: BTreeMap<&'static str, u64>,
     history: History,
     words: Words,
+    calm: Calm,
     truth: Truth,
+    witnesses: Witnesses,
+    /// The evidence keys of agents that hold another than the voters know.
+    pub(super) lost_keys: BTreeMap<Place, [u8; 32]>,
+    /// Since when everything has passed between all agents.
+    calm_since: Moment,
     reach: Reach,
     acts: Acts,
+    fleet: Fleet,
     heap: BTreeMap<(Moment, u64), Event>,
     number: u64,
     commands: u64,
@@ -154,13 +166,17 @@ impl Simulation {
             world.build(&app.definition(), app.synchronous);
         }
         let mut clocks = chance.fork();
-        let agents = configs.into_iter().map(|config| Agent::new(config, &mut clocks)).collect();
+        let agents = configs
+            .into_iter()
+            .map(|config| Agent::new(config, mesh.rate_error, &mut clocks))
+            .collect();
         let mut simulation = Self {
             now: Moment::ZERO,
             agents,
             network,
             world,
             apps: apps.iter().map(|app| (app.name.clone(), Trade::new(app))).collect(),
+            lost: Moment::ZERO,
             rates: Rates::default(),
             climate: Climate::default(),
             aim: None,
@@ -175,9 +191,14 @@ impl Simulation {
             tally: BTreeMap::new(),
             history: History::default(),
             words: Words::default(),
+            calm: Calm::default(),
             truth: Truth::default(),
+            witnesses: Witnesses::default(),
+            lost_keys: BTreeMap::new(),
+            calm_since: Moment::ZERO,
             reach: Reach::default(),
             acts: Acts::default(),
+            fleet: Fleet::default(),
             heap: BTreeMap::new(),
             number: 0,
             commands: 0,
@@ -313,6 +334,31 @@ impl Simulation {
         *self.tally.entry(what).or_default() += 1;
     }
 
+    /// The evidence key of an agent is another than the voters know: all it signs is worthless.
+    pub fn lose_key(&mut self, place: Place) {
+        if let Some(store) = &mut self.agents[place].config.ballots {
+            self.lost_keys.insert(place, store.seed);
+            store.seed = [7; 32];
+        }
+    }
+
+    /// The observers that nothing ails and that everybody has heard for a while, if that can be told.
+    pub(super) fn heard_observers(&self) -> Vec<(AgentId, Region)> {
+        const LONG: Duration = Duration::from_secs(45);
+        if self.now.since(self.calm_since) < LONG || self.rates.own_trouble > 0.0 {
+            return Vec::new();
+        }
+        let voters = self.electorate.latest();
+        let sound = self.agents.iter().filter(|agent| {
+            voters.by_agent(&agent.id).is_none()
+                && agent.answers()
+                && self.witnesses.steady(&agent.id, agent.clock.boot(self.now), LONG)
+                && !self.world.outward.contains_key(&agent.id)
+                && !self.world.silent.contains(&agent.id)
+        });
+        sound.map(|agent| (agent.id.clone(), agent.config.region.clone())).collect()
+    }
+
     /// Something is wrong.
     pub fn report(&mut self, found: Found) {
         for (checker, text) in found {
@@ -328,11 +374,14 @@ impl Simulation {
         let breaches = std::mem::take(&mut self.world.breaches);
         found.extend(breaches.into_iter().map(|text| ("what the outside refuses", text)));
         self.report(found);
-        let voters = self.electorate.latest();
         let states: Vec<Arc<AppState>> =
             self.apps.keys().filter_map(|app| self.agreed(app)).collect();
+        let known = states.iter().map(AsRef::as_ref);
+        let voters = self.electorate.latest();
+        self.fleet.refresh(self.now, &self.world, voters, known);
         let states = states.iter().map(AsRef::as_ref);
-        self.truth.refresh(self.now, &self.world, voters, states);
+        let agents = self.agents.iter().map(|agent| &agent.id);
+        self.truth.refresh(self.now, &self.world, agents, states);
     }
 
     /// What is truly agreed about an app.

@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use consensus::codec;
 use consensus::message::Value;
-use consensus::model::{AcceptorId, AppId, AppState, Ballot, DecisionKind, Phase, Token};
+use consensus::model::{
+    AcceptorId, AppId, AppState, Ballot, DecisionKind, Phase, Token, Voter, Voters,
+};
 use consensus::moment::Moment;
 
 use super::Found;
@@ -42,6 +44,8 @@ pub struct Link {
     pub taken_back: bool,
     /// Did a majority hold the value before? If not, it was found on the way and proven never to have been chosen.
     pub held_before: bool,
+    /// Does a majority hold this very value?
+    pub held: bool,
     hash: Hash,
 }
 
@@ -53,6 +57,8 @@ pub struct Registers {
     /// Who holds what, by the version of the voters it went by when it accepted.
     holders: BTreeMap<(AppId, Ballot, u64), BTreeSet<AcceptorId>>,
     chosen: BTreeMap<AppId, BTreeMap<Ballot, Chosen>>,
+    /// The newest ballot that a store ever accepted at.
+    newest: BTreeMap<(AppId, AcceptorId), Ballot>,
     linked: BTreeSet<Hash>,
 }
 
@@ -64,6 +70,7 @@ impl Registers {
             ballots: BTreeMap::new(),
             holders: BTreeMap::new(),
             chosen: BTreeMap::new(),
+            newest: BTreeMap::new(),
             linked: BTreeSet::new(),
         }
     }
@@ -133,6 +140,8 @@ impl Registers {
         let hash = self.on_value(app, ballot, value, found);
         let holders = self.holders.entry((app.clone(), ballot, version)).or_default();
         holders.insert(voter);
+        let newest = self.newest.entry((app.clone(), voter)).or_insert(ballot);
+        *newest = ballot.max(*newest);
         let chosen = self.chosen.entry(app.clone()).or_default();
         let Some((_, state)) = self.values.get(&hash) else { return vec![] };
         let quorum = electorate.at(version).is_some_and(|voters| voters.quorum(holders));
@@ -142,6 +151,21 @@ impl Registers {
         let fresh = Chosen { ballot, at: now, state: state.clone(), hash };
         chosen.insert(ballot, fresh);
         self.link(app, ballot, found)
+    }
+
+    /// A set of voters is alone in force now: whatever was chosen before, a quorum of it must have accepted since.
+    pub fn on_elected(&self, voters: &Voters, found: &mut Found) {
+        for (app, chosen) in &self.chosen {
+            let Some(latest) = chosen.keys().next_back() else { continue };
+            let has = |voter: &&Voter| {
+                self.newest.get(&(app.clone(), voter.acceptor)).is_some_and(|it| it >= latest)
+            };
+            let holders = voters.all().filter(has).map(|voter| voter.acceptor).collect();
+            if !voters.quorum(&holders) {
+                let text = format!("{app}: version {} has no quorum at {latest}", voters.version);
+                found.push(("nothing is left behind", text));
+            }
+        }
     }
 
     /// No agent holds for chosen what a majority does not hold.
@@ -191,8 +215,9 @@ impl Registers {
                 next.after.decision.kind == DecisionKind::Abort && next.after.epoch > after.epoch
             });
             let (taken_back, held_before) = (!held(at) && aborted, held(previous));
+            let held = held(at);
             let (after, ballot) = (after.clone(), *ballot);
-            links.push(Link { before, after, ballot, taken_back, held_before, hash: at });
+            links.push(Link { before, after, ballot, taken_back, held_before, held, hash: at });
             if first && from.is_none() {
                 links.reverse();
                 return links;

@@ -2,20 +2,26 @@
 
 use std::time::Duration;
 
+use consensus::codec;
+use consensus::config::Mutant;
 use consensus::message::{Accepted, BallotBody, Message};
-use consensus::model::{Fault, FaultKind, Observation, Outcome, Phases, RegisterId, Voter};
+use consensus::model::{
+    AppState, DecisionKind, Evidence, Fault, FaultKind, Observation, Outcome, Phase, Phases,
+    RegisterId, TargetId, Voter,
+};
 use consensus::moment::Moment;
-use consensus::mutant::Mutant;
 use consensus::node::Node;
-use consensus::outbox::{Input, Look, Note, Output};
+use consensus::outbox::{Hold, Input, Look, Note, Output};
 use consensus::saved::Entry;
 
 use super::{Event, Simulation};
 use crate::sim::agent::INBOX_LIMIT;
 use crate::sim::check::Found;
 use crate::sim::check::evidence;
+use crate::sim::check::lease;
 use crate::sim::check::register;
 use crate::sim::check::store::Words;
+use crate::sim::check::witness::Speaker;
 use crate::sim::network::Place;
 
 /// More wakes than this within [`SPIN_WITHIN`], and the node spins.
@@ -48,7 +54,9 @@ impl Simulation {
         agent.inbox.clear();
         let now = agent.clock.boot(self.now);
         agent.node = Some(Node::new(agent.config.clone(), saved, now, seed));
+        self.witnesses.on_start(&agent.id, now);
         let (run, id) = (agent.run, agent.id.clone());
+        self.fleet.on_start(&id);
         self.transcript.say(self.now, Some(&id), || format!("starts, run {run}"));
         self.report(found);
         self.drain(place);
@@ -68,6 +76,7 @@ impl Simulation {
         agent.wake = Moment::NEVER;
         (agent.stopped, agent.busy) = (false, false);
         let id = agent.id.clone();
+        self.witnesses.on_resume(&id, agent.clock.boot(self.now));
         self.transcript.say(self.now, Some(&id), || "is killed".into());
         self.count("crashes");
         self.look_at_links();
@@ -83,6 +92,10 @@ impl Simulation {
         let agent = &mut self.agents[place];
         agent.stopped = true;
         let id = agent.id.clone();
+        if agent.config.broken(Mutant::TimerStopsWhilePaused) {
+            self.world.timers_stop(self.now, &id);
+        }
+        self.witnesses.on_stop(&id, agent.clock.boot(self.now));
         self.transcript.say(self.now, Some(&id), || "is stopped".into());
         self.count("stops");
         self.look_at_links();
@@ -98,6 +111,7 @@ impl Simulation {
         let agent = &mut self.agents[place];
         (agent.stopped, agent.busy) = (true, true);
         let id = agent.id.clone();
+        self.witnesses.on_stop(&id, agent.clock.boot(self.now));
         self.transcript.say(self.now, Some(&id), || "has too much to do".into());
     }
 
@@ -142,6 +156,11 @@ impl Simulation {
             }
             other => other,
         };
+        match &input {
+            Input::Message(from, what) => self.witnesses.on_heard(&agent.id, from, what, now),
+            Input::Observation(seen) => self.witnesses.on_look(&agent.id, seen, now),
+            _ => {}
+        }
         node.handle(now, input);
         self.drain(place);
     }
@@ -217,6 +236,7 @@ impl Simulation {
             Output::Probe(look) => self.look(place, look),
             Output::Act(action) => self.act(place, &action),
             Output::Note(note) => self.note(place, &note),
+            Output::Lease(database, until) => self.keep_open(place, &database, until),
             Output::Answer(id, answer) => {
                 let agent = self.agents[place].id.clone();
                 self.transcript.say(self.now, Some(&agent), || format!("answers: {answer:?}"));
@@ -247,6 +267,7 @@ impl Simulation {
             self.agents[place].disk.doubtful = Some(entry);
             return self.crash_for_a_while(place);
         }
+        self.check_acceptance(place, &entry);
         self.made_durable(place, entry);
         if self.chance.happens(self.rates.crash_after_save) {
             self.crash_for_a_while(place);
@@ -268,6 +289,11 @@ impl Simulation {
             return;
         }
         let voters = self.electorate.latest().clone();
+        if !voters.joint() {
+            let mut found: Found = Vec::new();
+            self.registers.on_elected(&voters, &mut found);
+            self.report(found);
+        }
         self.count(if voters.joint() { "changes of voters begun" } else { "changes of voters" });
         self.look_at_links();
         self.outside_changed();
@@ -317,7 +343,13 @@ impl Simulation {
                     evidence::certified(&self.electorate, &link, &mut found);
                     let voters = self.electorate.latest();
                     self.truth.on_decided(self.now, voters, &link, &mut found);
+                    let observers = self.heard_observers();
+                    self.truth.on_contested(self.now, &observers, &link, &mut found);
                     self.acts.on_agreed(self.now, &link, &mut found);
+                    lease::decided(self.now, &self.world, &link, &mut found);
+                    let states: Vec<_> =
+                        self.apps.keys().filter_map(|app| self.agreed(app)).collect();
+                    self.fleet.on_agreed(self.now, &voters, &link, &states, &mut found);
                     self.decided(&link);
                 }
             }
@@ -338,7 +370,54 @@ impl Simulation {
         self.report(found);
     }
 
+    /// A store is about to accept a decision that evidence was given for; the proposer's own word never left it.
+    fn check_acceptance(&mut self, place: Place, entry: &Entry) {
+        let Entry::Accepted { register: RegisterId::App(app), accepted } = entry else { return };
+        let chosen = self.registers.latest(app).is_some_and(|it| it.ballot >= accepted.ballot);
+        let Ok(state) = codec::decode::<AppState>(accepted.value.bytes()) else { return };
+        let agent = &self.agents[place];
+        let decision = &state.decision;
+        let certificate = match state.phase {
+            Phase::Fencing | Phase::Publishing => &decision.first,
+            Phase::Promoting => &decision.second,
+            _ => &None,
+        };
+        let claims = state.claim.as_ref().is_some_and(|claim| claim.agent == agent.id);
+        let own = decision.by == agent.id || claims;
+        let fresh = certificate.as_ref().is_some_and(|it| it.ballot == accepted.ballot);
+        if chosen || own || !fresh || decision.kind != DecisionKind::Failover {
+            return;
+        }
+        let mut found: Found = Vec::new();
+        let who = (&agent.id, agent.clock.boot(self.now));
+        self.witnesses.on_accept(who, (app, accepted.ballot), &state, &mut found);
+        self.report(found);
+    }
+
+    fn check_evidence(&mut self, place: Place, evidence: &Evidence) {
+        let agent = &self.agents[place];
+        let speaker = Speaker {
+            agent: &agent.id,
+            at: agent.clock.boot(self.now),
+            voters: self.electorate.at(agent.version).unwrap_or(&agent.config.voters),
+            canaries: agent.config.canaries.len(),
+        };
+        let state = self.held(place, &evidence.statement.app);
+        let definition = state.as_ref().map(|state| &*state.definition);
+        let mut found: Found = Vec::new();
+        self.witnesses.on_statement(&speaker, evidence, definition, &mut found);
+        self.report(found);
+    }
+
     fn check_message(&mut self, place: Place, message: &Message) {
+        if let Message::Evidence(evidence) = message {
+            return self.check_evidence(place, evidence);
+        }
+        if let Message::Relayed(relayed) = message
+            && relayed.from == self.agents[place].id
+        {
+            return self.check_message(place, &relayed.letter.clone().open());
+        }
         if let Message::Chosen { register: RegisterId::App(app), accepted } = message {
             self.aim_at_learned(place, app, accepted.ballot);
         }
@@ -378,9 +457,40 @@ impl Simulation {
         self.after(took, Event::Input { to: place, run, input: Input::Observation(observation) });
     }
 
+    /// A guard tells its door until when to stay open; the timer is the machine's, and counts by its boot-time clock.
+    fn keep_open(&mut self, place: Place, database: &TargetId, until: Moment) {
+        let agent = &self.agents[place];
+        let until = agent.clock.truly(until);
+        self.world.keep_open(&agent.id, database.clone(), until);
+        let mut found: Found = Vec::new();
+        lease::opened(self.now, &self.world, database, &mut found);
+        self.report(found);
+    }
+
     fn note(&mut self, place: Place, note: &Note) {
+        if let Note::Guards { app, stack, how } = note {
+            self.count(match how {
+                Hold::Leased => "leases begun",
+                Hold::Failsafe => "leases kept by the candidates' word",
+                Hold::Lapsed => "leases lapsed",
+                Hold::Released => "leases given back",
+            });
+            let agent = self.agents[place].id.clone();
+            for id in self.world.doors.of.iter().filter(|id| id.app == *app && id.stack == *stack) {
+                let key = (agent.clone(), id.clone());
+                match how {
+                    Hold::Failsafe => self.world.doors.failsafe.insert(key),
+                    Hold::Leased | Hold::Lapsed | Hold::Released => {
+                        self.world.doors.failsafe.remove(&key)
+                    }
+                };
+            }
+        }
         let agent = &self.agents[place].id;
         self.transcript.say(self.now, Some(agent), || note.to_string());
+        if let Note::Judges { target, health, .. } = note {
+            self.fleet.on_judged(self.now, agent, target, *health);
+        }
         if let Note::Alarm(what) = note {
             let text = format!("{agent}: {what}");
             self.report(vec![("no alarm", text)]);

@@ -7,7 +7,7 @@ use consensus::moment::Moment;
 
 use super::aim::Fate;
 use super::{Event, Simulation};
-use crate::sim::check::Found;
+use crate::sim::check::{Found, lease};
 use crate::sim::network::Place;
 use crate::sim::weather::Moments;
 use crate::sim::world::{Arrival, Host, Web};
@@ -118,6 +118,8 @@ impl Simulation {
     pub(super) fn arrive(&mut self, errand: Errand) {
         let agent = self.agents[errand.place].id.clone();
         let fails = self.chance.happens(self.rates.request_fails);
+        let app = errand.action.app.clone();
+        let before = self.world.primaries(&app);
         let arrival = match fails && self.chance.happens(0.5) {
             true => failed(),
             false => self.world.arrive(self.now, &agent, &errand.action),
@@ -126,6 +128,11 @@ impl Simulation {
             Arrival::Answered(Ok(_)) if fails => failed(),
             other => other,
         };
+        let mut found = Found::new();
+        for promoted in self.world.primaries(&app).difference(&before) {
+            lease::promoted(self.now, &self.world, promoted, &mut found);
+        }
+        self.report(found);
         let token = errand.action.token;
         let asked = &self.agents[errand.place];
         let heard = errand.awaited && !errand.mute && asked.run == errand.run && asked.answers();

@@ -66,6 +66,7 @@ pub(super) fn lose_packets(simulation: &mut Simulation) {
         }
     }
     simulation.say(|| format!("{:.0} % of packets are lost", share * 100.0));
+    simulation.look_at_links();
 }
 
 impl Simulation {
