@@ -42,13 +42,21 @@ impl Node {
         self.notice_undecided(app, now);
         let Some(it) = self.apps.get_mut(app) else { return };
         if it.not_before <= now {
-            if let Some(Wanted { intent, operation, .. }) = it.wanted.clone() {
-                return self.start(app, intent, operation, now);
-            }
+            // What was decided comes before what is asked for: a person who asks again and again must not keep it from being
+            // found out and carried out.
             if it.in_flux {
                 it.in_flux = false;
                 let operation = self.operation();
                 return self.start(app, Intent::Claim, operation, now);
+            }
+            if it.work.is_some() {
+                self.drive(app, now);
+                if self.apps[app].attempt.is_some() {
+                    return self.say_work(app);
+                }
+            }
+            if let Some(Wanted { intent, operation, .. }) = self.apps[app].wanted.clone() {
+                return self.start(app, intent, operation, now);
             }
             if self.carry_over(app, now) {
                 return;
