@@ -110,6 +110,8 @@ pub enum Message {
     },
     /// One message about who may write.
     Lease(LeaseMessage),
+    /// A letter of one voter to another, by way of a third that hears both.
+    Relayed(Box<Relayed>),
 }
 
 /// One message about who may write (PROTOCOL.md C.1).
@@ -152,6 +154,64 @@ pub enum LeaseBody {
     Vouched,
 }
 
+/// A letter that goes through one other agent, because the direct way is cut (PROTOCOL.md A.5). Signed by its writer, so
+/// that who carries it can lose or repeat it, as any network can, and nothing else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Relayed {
+    /// The voter that wrote it.
+    pub from: AgentId,
+    /// The voter it is for.
+    pub to: AgentId,
+    /// What it says.
+    pub letter: Letter,
+    /// ed25519 by the writer's evidence key.
+    pub signature: Vec<u8>,
+}
+
+/// What may be relayed: what agreement needs. Never a relayed letter again, so that there is one hop and no more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Letter {
+    /// One message of the register protocol.
+    Ballot(BallotMessage),
+    /// Evidence for a ballot.
+    Evidence(Box<Evidence>),
+    /// What was chosen.
+    Chosen {
+        /// In which register.
+        register: RegisterId,
+        /// Ballot and value.
+        accepted: Accepted,
+    },
+}
+
+impl Letter {
+    /// The message to be relayed, if it is of a sort that may be.
+    pub fn of(message: &Message) -> Option<Self> {
+        match message {
+            Message::Ballot(message) => Some(Self::Ballot(message.clone())),
+            Message::Evidence(evidence) => Some(Self::Evidence(evidence.clone())),
+            Message::Chosen { register, accepted } => {
+                Some(Self::Chosen { register: register.clone(), accepted: accepted.clone() })
+            }
+            Message::Gossip(_)
+            | Message::Pulse(_)
+            | Message::Echo { .. }
+            | Message::Beliefs(_)
+            | Message::Lease(_)
+            | Message::Relayed(_) => None,
+        }
+    }
+
+    /// The message it was.
+    pub fn open(self) -> Message {
+        match self {
+            Self::Ballot(message) => Message::Ballot(message),
+            Self::Evidence(evidence) => Message::Evidence(evidence),
+            Self::Chosen { register, accepted } => Message::Chosen { register, accepted },
+        }
+    }
+}
+
 /// Sent to every known agent once a second.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pulse {
@@ -177,6 +237,8 @@ pub struct Pulse {
     pub granted: Vec<LeaseSaid>,
     /// Of a guard: what it holds open.
     pub open: Vec<LeaseSaid>,
+    /// The voters it hears and that answer it: to them it can pass letters on.
+    pub hears: Vec<AgentId>,
 }
 
 /// A lease, as whoever granted it or holds it says.
@@ -314,6 +376,15 @@ pub enum Refusal {
     Cooldown(Duration),
     /// There were three automatic decisions within a day, and nobody has acknowledged them.
     Flapping,
+    /// Too many other apps are being moved, or were just now.
+    Budget {
+        /// How many.
+        moving: usize,
+        /// How many may be at once.
+        most: usize,
+    },
+    /// Another app has just begun to be moved: not before so long.
+    Pace(Duration),
     /// A person asked to leave it alone.
     Frozen {
         /// Who.
@@ -345,6 +416,13 @@ impl fmt::Display for Refusal {
             Self::Flapping => f.write_str(
                 "held as flapping after three failovers within a day, until `quorate ack`",
             ),
+            Self::Budget { moving, most } => write!(
+                f,
+                "{moving} other apps are being moved, or were just now, and {most} at once are enough"
+            ),
+            Self::Pace(left) => {
+                write!(f, "another app was begun just now, {} ms too soon", left.as_millis())
+            }
             Self::Frozen { by, left } => write!(f, "frozen by {by} for {} more", roughly(*left)),
             Self::TwoValues => f.write_str("two values at one ballot"),
             Self::Voters(version) => write!(f, "voters are at version {version}"),

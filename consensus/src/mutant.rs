@@ -28,6 +28,12 @@ mutants! {
     SentBeforeSaved,
     /// What a quorum's newest report says is taken for chosen, though it may not be (rule R7).
     ReadNewest,
+    /// A write tried twice takes effect twice: its own operation is not recognised (rule R6).
+    DuplicateOperation,
+    /// A value is derived from what the proposer knows, not from what the promises report, and accepted (0.1 d).
+    UnlinkedValue,
+    /// A process goes on after a failed sync as if it had worked (A.6).
+    SyncFailureIgnored,
 
     // Who votes (A.4).
     /// The old set of voters is left before every register is carried over.
@@ -74,6 +80,16 @@ mutants! {
     UnfitStandby,
     /// A stack is moved to that no more of the world reaches than the active one (B.5).
     WorseStandby,
+    /// What is gossiped counts like evidence (rule 1).
+    HearsayCounts,
+    /// Evidence given for another ballot is taken for this one (rule 1).
+    EvidenceReplayed,
+    /// Evidence is taken whether it is signed or not (B.4).
+    EvidenceUnsigned,
+    /// Accepts though it sees the stack up itself (A.3).
+    OwnViewIgnored,
+    /// Accepts though its own evidence is old (A.3).
+    StaleEvidenceAccepted,
     /// Votes on what it believed before it was stopped (S4).
     PauseForgotten,
 
@@ -116,6 +132,12 @@ mutants! {
     CooldownIgnored,
     /// After a restart nothing is known to have been done lately.
     CooldownForgottenAtRestart,
+    /// Any number of apps is moved at once.
+    BudgetIgnored,
+    /// A stack that comes and goes is moved to as if it stood.
+    FlappingIgnored,
     /// A freeze holds nobody back.
     FreezeIgnored,
+    /// A decision takes the number of the one before it (invariant S4).
+    EpochReused,
 }

@@ -127,6 +127,45 @@ pub enum Command {
         /// Who asks, for the record.
         by: String,
     },
+    /// Of an app in mode `approve`: let the failover go ahead that waits for a person.
+    Approve {
+        /// The app.
+        app: AppId,
+        /// Who asks, for the record.
+        by: String,
+    },
+    /// Take back what is in progress, if nothing was promoted or published yet.
+    Abort {
+        /// The app.
+        app: AppId,
+        /// Who asks, for the record.
+        by: String,
+    },
+    /// Leave the app alone for a while, whatever the voters see; takes the place of an earlier freeze.
+    Freeze {
+        /// The app.
+        app: AppId,
+        /// For how long, by every voter's own clock.
+        lasts: Duration,
+        /// Why, for people.
+        reason: String,
+        /// Who asks, for the record.
+        by: String,
+    },
+    /// Take a freeze off.
+    Unfreeze {
+        /// The app.
+        app: AppId,
+        /// Who asks, for the record.
+        by: String,
+    },
+    /// Acknowledge what the mesh did by itself: nothing of it damps the app any more.
+    Ack {
+        /// The app.
+        app: AppId,
+        /// Who asks, for the record.
+        by: String,
+    },
     /// Change who votes; answered once the new set alone is in force, its version as the revision.
     Voters {
         /// What.
@@ -229,6 +268,29 @@ pub enum Note {
         executor: Option<AgentId>,
         /// The decision's reason.
         reason: String,
+    },
+    /// An app was frozen.
+    Frozen {
+        /// The app.
+        app: AppId,
+        /// By whom.
+        by: String,
+        /// For how long.
+        lasts: Duration,
+        /// Why.
+        reason: String,
+    },
+    /// A freeze was taken off.
+    Thawed {
+        /// Of which app.
+        app: AppId,
+    },
+    /// A person has acknowledged what the mesh did to an app.
+    Acknowledged {
+        /// Which app.
+        app: AppId,
+        /// Who.
+        by: String,
     },
     /// An action is asked of the outside.
     Acts {
@@ -335,6 +397,13 @@ impl fmt::Display for Note {
                 }
                 write!(f, " ({reason})")
             }
+            Self::Frozen { app, by, lasts, reason } => {
+                write!(f, "learns that {by} froze {app} for {}: {reason}", in_words(*lasts))
+            }
+            Self::Thawed { app } => write!(f, "learns that {app} is no longer frozen"),
+            Self::Acknowledged { app, by } => {
+                write!(f, "learns that {by} acknowledged what was done for {app}")
+            }
             Self::Acts { app, token, what } => write!(f, "acts for {app} with {token}: {what}"),
             Self::Reports { app, token, what: Ok(what), .. } => {
                 write!(f, "is done for {app} with {token}: {what}")
@@ -357,6 +426,17 @@ impl fmt::Display for Note {
             Self::Quarantined(why) => write!(f, "does not vote again with this store: {why}"),
             Self::Alarm(what) => write!(f, "raises the alarm: {what}"),
         }
+    }
+}
+
+/// A span as people say it: in the largest unit that divides it.
+pub fn in_words(span: Duration) -> String {
+    match span.as_secs() {
+        0 => "no time".into(),
+        seconds if seconds.is_multiple_of(86_400) => format!("{} d", seconds / 86_400),
+        seconds if seconds.is_multiple_of(3_600) => format!("{} h", seconds / 3_600),
+        seconds if seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
+        seconds => format!("{seconds} s"),
     }
 }
 

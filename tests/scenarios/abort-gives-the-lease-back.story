@@ -15,26 +15,23 @@ state
 ----
   100.000 *     shop/east: web is Dark
   100.000 *     shop/east/db is Dark
-  108.899 a3    holds shop/east for standing: 1 of 5 voters see it down (and a1 a4 a6 a2 a5 a7)
-  108.899 a3    leaves shop alone: east stands: 1 of 5 voters see it down, 3 are needed (and a1 a4 a6 a2 a5 a7)
-  109.569 a1    holds shop/east for standing: 2 of 5 voters see it down (and a4 a6 a3 a2 a5 a7)
-  109.569 a1    leaves shop alone: east stands: 2 of 5 voters see it down, 3 are needed (and a4 a6 a3 a2 a5 a7)
-  109.981 a1    holds shop/east for down: 3 of 5 voters see it down (and a4 a6 a2 a3 a5 a7)
-  110.003 a1    holds shop/east for down: 4 of 5 voters see it down (and a5 a7 a3 a4 a6)
-  110.003 a6    leaves shop alone: database of east down for 3 of 5 voters in 3 regions; others will propose: this agent is an observer
-  110.035 a7    leaves shop alone: database of east down for 3 of 5 voters in 2 regions; others will propose: this agent is an observer
-  110.040 a7    leaves shop alone: database of east down for 4 of 5 voters in 3 regions; others will propose: this agent is an observer (and a6)
-  110.073 a1    holds shop/east for down: 5 of 5 voters see it down
-  110.116 *     shop/east: web is Up
-  110.150 a2    learns shop epoch 2 fencing at 6.bfcd: failover, active east, carried out by a2 (database of east down for 5 of 5 voters in 3 regions) (and a5 a7 a3 a1 a4 a6)
-  110.188 a6    has shut shop/east
-  110.200 *     fence with 2.1.1 of a2: read-only, sessions ended
-  110.373 a2    learns shop epoch 2 promoting at 8.bfcd: failover, active east, carried out by a2 (database of east down for 5 of 5 voters in 3 regions) (and a5 a7 a3 a1 a4 a6)
-  110.443 a7    holds open shop/west
-  110.475 *     promote with 2.1.3 of a2: promoted to timeline 2
-  110.645 a2    learns shop epoch 2 publishing at 9.bfcd: failover, active west, carried out by a2 (database of east down for 5 of 5 voters in 3 regions) (and a5 a7 a3 a1 a4 a6)
-  110.784 a2    learns shop epoch 2 verifying at 10.bfcd: failover, active west, carried out by a2 (database of east down for 5 of 5 voters in 3 regions) (and a5 a7 a3 a1 a4 a6)
-  111.134 a2    learns shop epoch 2 idle at 11.bfcd: failover, active west (database of east down for 5 of 5 voters in 3 regions) (and a5 a7 a3 a1 a4 a6)
-shop: epoch 2 failover idle, active west
-  shop/east/db: Up, primary, timeline 1, closed, its door is shut
-  shop/west/db: Up, primary, timeline 2, its door is open
+  109.563 a3    holds shop/east for standing: 1 of 5 voters see it down (and a1 a4 a6 a2 a5 a7)
+  109.563 a3    leaves shop alone: east stands: 1 of 5 voters see it down, 3 are needed (and a1 a4 a6 a2 a5 a7)
+  109.718 a5    holds shop/east for standing: 2 of 5 voters see it down (and a2 a7 a3 a1 a4 a6)
+  109.718 a5    leaves shop alone: east stands: 2 of 5 voters see it down, 3 are needed (and a2 a7 a3 a1 a4 a6)
+  109.826 a2    holds shop/east for down: 3 of 5 voters see it down (and a5 a7 a3 a1 a4 a6)
+  109.826 a2    leaves shop alone: the web of east is down, and its database is neither down nor up for a majority: 2 down, 0 up of 5 (and a5 a7 a3 a1 a4 a6)
+  110.100 a3    holds shop/east for down: 4 of 5 voters see it down (and a1 a4 a6 a2 a5 a7)
+  110.233 a7    leaves shop alone: database of east down for 3 of 5 voters in 2 regions; others will propose: this agent is an observer (and a6)
+  110.344 *     shop/east: web is Up
+  110.379 a2    learns shop epoch 2 fencing at 5.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a7 a3 a1 a4 a6)
+  110.417 a6    has shut shop/east
+  110.433 *     fence with 2.1.1 of a2: read-only, sessions ended
+  111.029 a2    learns shop epoch 3 aborting at 8.bfcd: abort, active east, carried out by a2 (no longer clear: east stands: nobody whose word counts sees it down) (and a5 a7 a3 a1 a4 a6)
+  111.036 *     unfence with 3.1.2 of a2: writable again
+  111.102 a6    holds open shop/east
+  111.200 a2    learns shop epoch 3 idle at 9.bfcd: abort, active east (no longer clear: east stands: nobody whose word counts sees it down) (and a5 a7 a3 a1 a4 a6)
+  111.200 a2    holds shop/east for standing: 0 of 5 voters see it down (and a5 a7 a3 a1 a4 a6)
+shop: epoch 3 abort idle, active east
+  shop/east/db: Up, primary, timeline 1, its door is open
+  shop/west/db: Up, replica, timeline 1, streams, its door is shut

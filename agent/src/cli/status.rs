@@ -5,7 +5,10 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use consensus::model::{Abstention, Health, Mode, Phase, Verdict};
-use consensus::view::{AppView, BeliefView, LeaseView, MemberView, StackView, TargetView, View};
+use consensus::view::{
+    AppView, BeliefView, DampingView, FreezeView, LeaseView, MemberView, StackView, TargetView,
+    View,
+};
 use serde_json::Value;
 
 use super::client::{AgentArgs, ClientError};
@@ -275,6 +278,7 @@ fn app_lines(sheet: &mut Sheet, app: &AppView) {
         let (ink, words) = lease_words(lease);
         sheet.labelled(2, "lease", ink, &words);
     }
+    restraints(sheet, 2, app.freeze.as_ref(), &app.damping);
     for why in &app.unready {
         sheet.labelled(2, "unready", Ink::Wary, why);
     }
@@ -299,6 +303,40 @@ fn lease_words(lease: &LeaseView) -> (Ink, String) {
     let shut = held.is_empty() || held.iter().any(|words| words.ends_with("none"));
     let ink = if shut { Ink::Bad } else { Ink::Good };
     (ink, format!("{writer}: {}; granted by {voters} voters", held.join(", ")))
+}
+
+/// What holds the mesh back from acting by itself.
+pub fn restraints(
+    sheet: &mut Sheet,
+    indent: usize,
+    freeze: Option<&FreezeView>,
+    damping: &DampingView,
+) {
+    if let Some(FreezeView { by, reason, until_wall_ms, .. }) = freeze {
+        let until = clock(*until_wall_ms);
+        let until = &until[..until.len().min(19)];
+        sheet.labelled(
+            indent,
+            "frozen",
+            Ink::Wary,
+            &format!("by {by} until {until} UTC: {reason}"),
+        );
+    }
+    let count = damping.history.len();
+    if count == 0 {
+        return;
+    }
+    let times = if count == 1 { "once".to_owned() } else { format!("{count} times") };
+    let aborted = damping.history.iter().filter(|damped| damped.aborted).count();
+    let back = if aborted == 0 { String::new() } else { format!(" ({aborted} taken back)") };
+    let waits = match (damping.flapping, damping.cooling_ms) {
+        (true, _) => "held as flapping until `quorate ack`".to_owned(),
+        (false, 0) => "cooled down".to_owned(),
+        (false, left) => format!("cooling down for {} s", left.div_ceil(1_000)),
+    };
+    let ink = if damping.flapping { Ink::Bad } else { Ink::Faint };
+    let words = format!("the mesh acted by itself {times}{back}: {waits}");
+    sheet.labelled(indent, "damping", ink, &words);
 }
 
 /// The width of `down 4, up 1, degraded 1`.

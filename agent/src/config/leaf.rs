@@ -299,7 +299,7 @@ impl<const LEAST: u64, const MOST: u64> Leaf for Time<LEAST, MOST> {
 }
 
 /// `500ms`, `8s`, `5m`, `1h`.
-fn duration(text: &str) -> Option<Duration> {
+pub fn duration(text: &str) -> Option<Duration> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let number: u64 = text[..digits].parse().ok()?;
     let unit = match &text[digits..] {

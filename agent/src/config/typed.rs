@@ -49,7 +49,7 @@ pub(crate) mod app {
             name: At<AppId>,
             /// Whether the mesh acts by itself, asks for approval, or only says what it would do.
             mode: At<Mode> = "automatic",
-            /// How long after an automatic failover the next one must wait; `0s` for no wait.
+            /// How long the mesh waits after an automatic failover, doubling each time; `0s` for no damping.
             cooldown: At<Time<0, { 30 * DAY }>> = "15m",
         }
 

@@ -214,6 +214,9 @@ fn log(agent: &AgentId, note: &Note) {
         | Note::Changing(_)
         | Note::Proposes { .. }
         | Note::Learns { .. }
+        | Note::Frozen { .. }
+        | Note::Thawed { .. }
+        | Note::Acknowledged { .. }
         | Note::Acts { .. }
         | Note::Guards { .. }
         | Note::Reports { .. } => tracing::info!(agent = %agent, "{note}"),

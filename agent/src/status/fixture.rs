@@ -65,6 +65,13 @@ fn shop() -> AppView {
         executor: Some(name("fra-1")),
         decision: decision_view(&shop_state(Phase::Promoting).decision),
         stacks: shop_stacks(),
+        freeze: None,
+        damping: DampingView {
+            flapping: false,
+            cooling_ms: 840_000,
+            history: vec![DampedView { epoch: Epoch(4), aborted: false, age_ms: 60_000 }],
+            acknowledged: None,
+        },
         next: "fra-1 promotes orders on do-west, then moves shop.example.com there".into(),
         lease: None,
         unready: vec!["a failover is in progress".into()],
@@ -121,6 +128,7 @@ fn slow() -> BTreeMap<AgentId, BeliefView> {
         "nyc-1" => BeliefView {
             health: Health::Degraded,
             qualified: false,
+            flapping: false,
             failures: 1,
             quiet_ms: Some(5_300),
             fault: Some(Fault::new(FaultKind::Status, "status 503, expected 200")),
@@ -158,6 +166,13 @@ fn blog() -> AppView {
                 )],
             })
             .into(),
+        freeze: Some(FreezeView {
+            by: "ann".into(),
+            reason: "release 2.4".into(),
+            left_ms: 7_080_000,
+            until_wall_ms: 1_767_232_305_000,
+        }),
+        damping: DampingView::default(),
         next: "nothing: hetzner-falkenstein is up".into(),
         lease: None,
         unready: Vec::new(),
@@ -185,6 +200,7 @@ fn up(took_ms: f64, database: Option<DatabaseSight>) -> BeliefView {
     BeliefView {
         health: Health::Up,
         qualified: true,
+        flapping: false,
         failures: 0,
         quiet_ms: Some(1_200),
         fault: None,
@@ -198,6 +214,7 @@ fn down(text: &str, kind: FaultKind) -> BeliefView {
     BeliefView {
         health: Health::Down,
         qualified: false,
+        flapping: false,
         failures: 17,
         quiet_ms: Some(11_900),
         fault: Some(Fault::new(kind, text)),
@@ -344,6 +361,7 @@ fn stated() -> Vec<Belief> {
                     },
                     health: belief.health,
                     qualified: belief.qualified,
+                    flapping: false,
                     failures: belief.failures,
                     quiet: belief.quiet_ms.map(Duration::from_millis),
                     fault: belief.fault.clone(),

@@ -7,8 +7,8 @@ use super::panel::{Aspect, Panel, Witness};
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
 use crate::model::{
-    AgentId, Candidate, Database, DatabaseSight, Fencing, GuardSight, Health, Stack, StackId,
-    TargetId, TargetName, Verdict,
+    AgentId, Belief, Candidate, Database, DatabaseSight, Fencing, GuardSight, Health, Stack,
+    StackId, TargetId, TargetName, Verdict,
 };
 
 /// A standby is better only if nearly everybody reaches it, and far more than reach the active stack.
@@ -167,6 +167,9 @@ impl Panel<'_> {
     /// Why a count does not suffice, in words.
     fn standing(&self, stack: &StackId, count: &super::Count) -> String {
         let ((n, needed), down, up) = (self.numbers(), count.down.len(), count.up.len());
+        if let (false, Some(why)) = (self.majority(&count.down), self.out_of_sight(stack).first()) {
+            return format!("{stack} is never judged down: {why}");
+        }
         if down == 0 {
             return format!("{stack} stands: nobody whose word counts sees it down");
         }
@@ -253,32 +256,36 @@ impl Panel<'_> {
             return Vec::new();
         }
         let mut reasons = Vec::new();
-        let sees = |names: &mut dyn Iterator<Item = &TargetName>| {
-            let targets: Vec<_> = names.map(|name| self.target(to, name)).collect();
-            let qualified = |witness: &&Witness<'_>| {
-                targets.iter().any(|target| {
-                    witness.beliefs.iter().any(|belief| {
-                        belief.target == *target && belief.qualified && belief.health == Health::Up
-                    })
-                })
+        let believed = |targets: &[TargetId], what: &dyn Fn(&Belief) -> bool| {
+            let does = |witness: &&Witness<'_>| {
+                let mut beliefs = witness.beliefs.iter();
+                beliefs.any(|belief| targets.contains(&belief.target) && what(belief))
             };
-            self.healthy().filter(qualified).map(|it| it.agent.clone()).collect::<BTreeSet<_>>()
+            self.healthy().filter(does).map(|it| it.agent.clone()).collect::<BTreeSet<_>>()
         };
         let (n, needed) = self.numbers();
-        let mut require = |what: String, seen: BTreeSet<AgentId>| {
-            if !self.majority(&seen) {
-                let seen = seen.len();
-                reasons.push(format!(
-                    "{what} long enough up for {seen} of {n} voters, {needed} are needed"
-                ));
+        let mut require = |what: String, targets: Vec<TargetId>| {
+            let qualified = |it: &Belief| it.qualified && it.health == Health::Up;
+            let seen = believed(&targets, &qualified);
+            if self.majority(&seen) {
+                return;
             }
+            let flaps = match believed(&targets, &|it| it.flapping).len() {
+                0 => String::new(),
+                flapping => format!(", it comes and goes for {flapping}"),
+            };
+            reasons.push(format!(
+                "{what} long enough up for {} of {n} voters, {needed} are needed{flaps}",
+                seen.len()
+            ));
         };
         if !stack.endpoints.is_empty() {
-            require("web".into(), sees(&mut stack.endpoints.iter().map(|endpoint| &endpoint.name)));
+            let endpoints = stack.endpoints.iter();
+            require("web".into(), endpoints.map(|it| self.target(to, &it.name)).collect());
         }
         if path == Path::Data {
             for database in &stack.databases {
-                require(database.name.to_string(), sees(&mut [&database.name].into_iter()));
+                require(database.name.to_string(), vec![self.target(to, &database.name)]);
             }
             reasons.extend(self.unfit_data(stack, active, within_budget));
         }

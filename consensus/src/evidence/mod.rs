@@ -12,4 +12,4 @@ mod tests;
 
 pub use choice::{Choice, Path};
 pub use panel::{Aspect, Count, Panel, Witness};
-pub use signed::{KeyPair, certified, sift};
+pub use signed::{KeyPair, Trust, certified, genuine, sift};

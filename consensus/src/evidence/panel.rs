@@ -145,6 +145,16 @@ impl<'a> Panel<'a> {
         }
     }
 
+    /// Breaks rule 1: voters' words count without having been asked for and signed.
+    #[cfg(feature = "mutants")]
+    pub fn taking_for_evidence(mut self, others: impl IntoIterator<Item = Witness<'a>>) -> Self {
+        let voting = others.into_iter().filter(|it| self.voters.by_agent(it.agent).is_some());
+        for witness in voting {
+            self.witnesses.entry(witness.agent).or_insert(witness);
+        }
+        self
+    }
+
     #[cfg(feature = "mutants")]
     pub(super) fn broken(&self, mutant: Mutant) -> bool {
         self.mutant == Some(mutant)
@@ -308,7 +318,8 @@ impl<'a> Panel<'a> {
         }
     }
 
-    /// The region-weighted share of voters, of those whose word counts, that see all of a stack up.
+    /// The region-weighted share of voters, of those whose word counts, that see all of a stack up. A stack's own guards
+    /// look at it from its own hosts, and do not tell whether others reach it.
     pub fn reach(&self, stack: &StackId) -> f64 {
         self.share(stack, self.healthy())
     }
@@ -335,9 +346,9 @@ impl<'a> Panel<'a> {
             .map(|aspect| (aspect, names(stack, aspect).collect::<Vec<_>>()))
             .filter(|(_, targets)| !targets.is_empty())
             .collect();
+        let guards: BTreeSet<_> =
+            stack.databases.iter().filter_map(|it| it.guard.as_ref()).collect();
         let mut regions: BTreeMap<&Region, (usize, usize)> = BTreeMap::new();
-        // Whoever sits on its host has no way to it that says anything of others'.
-        let guards = self.definition.guards(&stack.name);
         for witness in witnesses.filter(|witness| !guards.contains(witness.agent)) {
             let mut words =
                 aspects.iter().map(|(it, targets)| self.word(witness, stack, targets, *it));
@@ -348,6 +359,50 @@ impl<'a> Panel<'a> {
         }
         let shares = regions.values().map(|&(seen, of)| seen as f64 / of as f64);
         shares.sum::<f64>() / regions.len().max(1) as f64
+    }
+
+    /// The targets of a stack that fewer than a majority have a way to, in words: nobody can judge those down (0.1 l). Who
+    /// was not heard is taken to have one.
+    pub fn out_of_sight(&self, stack: &StackId) -> Vec<String> {
+        let Some(stack) = self.definition.stack(stack) else { return Vec::new() };
+        let (n, needed) = self.numbers();
+        let names = self.aspects(stack).flat_map(|aspect| names(stack, aspect));
+        let judged = names.filter_map(|name| {
+            let blind = |witness: &&Witness<'a>| {
+                belief(witness, self.definition, &stack.name, name).is_some_and(|it| !it.reached)
+            };
+            let blind: BTreeSet<&AgentId> =
+                self.witnesses.values().filter(blind).map(|witness| witness.agent).collect();
+            let others = self.voters.agents().into_iter().filter(|agent| !blind.contains(agent));
+            let others: BTreeSet<AgentId> = others.cloned().collect();
+            let why = format!(
+                "only {} of {n} voters ever reached {name}, {needed} are needed",
+                others.len()
+            );
+            (!self.voters.majority_of(&others)).then_some(why)
+        });
+        judged.collect()
+    }
+
+    /// What is not well about a stack that stands, in words: some see it neither up nor down, or not all reach it.
+    pub fn condition(&self, stack: &StackId) -> Option<String> {
+        let (n, _) = self.numbers();
+        let counts = self.deciding(stack).into_iter().flatten();
+        let halves = [Aspect::Web, Aspect::Data];
+        let words = counts.zip(halves).filter_map(|(count, aspect)| {
+            let what = if aspect == Aspect::Web { "web" } else { "data" };
+            let (up, down) = (count.up.len(), count.down.len());
+            let doubtful = self.healthy().count().saturating_sub(up + down);
+            match (count.verdict, down, doubtful) {
+                (Verdict::Down, ..) | (_, 0, 0) => None,
+                (_, 0, _) => Some(format!("{what} is degraded for {doubtful} of {n} voters")),
+                _ => Some(format!(
+                    "{what} is reached in part: {up} of {n} voters see it up, {down} down"
+                )),
+            }
+        });
+        let words: Vec<_> = words.collect();
+        (!words.is_empty()).then(|| words.join("; "))
     }
 
     /// Does a majority see all of a stack up?

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+mod golden;
+
 use super::*;
 use crate::model::{
     Abstention, AcceptorId, AgentId, Ballot, Belief, Candidate, Certificate, DataPolicy, Database,
@@ -90,6 +92,7 @@ fn belief(stack: &str, name: &str, letter: char) -> Belief {
         },
         health,
         qualified: health == Health::Up,
+        flapping: false,
         failures: 0,
         quiet: None,
         fault: None,
@@ -337,7 +340,7 @@ fn evidence_is_what_it_claims_or_nothing() {
     };
     let app = "shop".parse().unwrap();
     let check = |evidence: Vec<crate::model::Evidence>| {
-        certified(&Certificate { ballot, evidence }, &voters, ballot, (&app, 2))
+        certified(&Certificate { ballot, evidence }, &voters, ballot, (&app, 2), Trust::default())
     };
     let good = || vec![key(1).sign(state(1)), key(2).sign(state(2))];
     assert_eq!(check(good()), Ok(()));
@@ -365,7 +368,7 @@ fn evidence_is_what_it_claims_or_nothing() {
     assert!(check([good(), good()].concat()).unwrap_err().contains("twice"));
     let other = Ballot { round: 4, instance: 9 };
     let replayed = Certificate { ballot: other, evidence: good() };
-    assert!(certified(&replayed, &voters, other, (&app, 2)).is_err());
+    assert!(certified(&replayed, &voters, other, (&app, 2), Trust::default()).is_err());
 }
 
 #[test]

@@ -256,7 +256,7 @@ fn carries_on<'a>(
 fn keeps(before: &AppState, next: &AppState) -> Result<(), String> {
     let (old, new) = (&before.decision, &next.decision);
     let promotes = (before.phase, next.phase) == (Phase::Fencing, Phase::Promoting);
-    let looks_again = promotes && plan::is_automatic(old.kind);
+    let looks_again = promotes && plan::rests_on_evidence(old.kind);
     if old.attempt != new.attempt || (!promotes && old.fence != new.fence) {
         return Err(format!("epoch {} knows other fences", before.epoch));
     }
@@ -280,7 +280,10 @@ fn decides<'a>(
     match (before.phase, decision.kind, next.phase) {
         (
             Phase::Idle,
-            DecisionKind::Failover | DecisionKind::Switchover | DecisionKind::Forced,
+            DecisionKind::Failover
+            | DecisionKind::Approved
+            | DecisionKind::Switchover
+            | DecisionKind::Forced,
             phase,
         ) => {
             begins(before, next, phase)?;
@@ -310,8 +313,14 @@ fn decides<'a>(
 
 fn begins(before: &AppState, next: &AppState, phase: Phase) -> Result<(), String> {
     let decision = &next.decision;
-    if plan::is_automatic(decision.kind) && before.definition.mode != Mode::Automatic {
-        return Err("the mesh may not move it by itself".into());
+    match (decision.kind, before.definition.mode) {
+        (DecisionKind::Failover, Mode::Approve | Mode::Shadow) => {
+            return Err("the mesh may not move it by itself".into());
+        }
+        (DecisionKind::Approved, Mode::Automatic | Mode::Shadow) => {
+            return Err("nothing waits to be approved".into());
+        }
+        _ => {}
     }
     if decision.from != before.active || decision.to == decision.from {
         return Err("it does not move away from the active stack".into());
@@ -359,7 +368,7 @@ fn behind<'a>(
     decision: &Decision,
     certificate: Option<&'a Certificate>,
 ) -> Result<Demand<'a>, String> {
-    match (plan::is_automatic(decision.kind), certificate) {
+    match (plan::rests_on_evidence(decision.kind), certificate) {
         (false, _) => Ok(Demand::default()),
         (true, Some(_)) => Ok(Demand { evidence: certificate, ..Demand::default() }),
         (true, None) => Err("it has no evidence".into()),
@@ -395,7 +404,7 @@ fn fenced(next: &AppState) -> Result<(), String> {
 /// Was the DNS move itself what the evidence decided, with nothing promoted before it?
 pub fn needs_evidence_first(state: &AppState) -> bool {
     state.phase == Phase::Publishing
-        && plan::is_automatic(state.decision.kind)
+        && plan::rests_on_evidence(state.decision.kind)
         && state.decision.candidates.is_empty()
         && state.decision.second.is_none()
 }

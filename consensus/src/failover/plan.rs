@@ -147,7 +147,12 @@ pub fn describe(effect: &Effect) -> String {
     }
 }
 
-/// Did the mesh decide this by itself, so that evidence must stand behind it?
+/// Did the mesh decide this by itself, so that it counts for damping?
 pub fn is_automatic(kind: DecisionKind) -> bool {
     kind == DecisionKind::Failover
+}
+
+/// Must evidence stand behind it? Of what the mesh decided by itself, and of what a person only let go ahead.
+pub fn rests_on_evidence(kind: DecisionKind) -> bool {
+    matches!(kind, DecisionKind::Failover | DecisionKind::Approved)
 }

@@ -32,6 +32,10 @@ pub struct Peer {
     pub granted: BTreeMap<AppId, (StackId, Moment)>,
     /// Of a guard: what it holds open, and until when by its last word.
     pub open: BTreeMap<(AppId, StackId), Moment>,
+    /// The voters that it hears and that answer it, as it last said.
+    pub hears: Vec<AgentId>,
+    /// When it said so.
+    pub pulsed: Moment,
 }
 
 /// Every agent that was ever heard.
@@ -41,6 +45,8 @@ pub struct Peers {
 }
 
 const RTT_MOST: Duration = Duration::from_secs(2);
+/// Voters that one agent may say it hears.
+const HEARS_LIMIT: usize = 64;
 /// Agents a mesh may have: beyond it, strangers with valid certificates are not remembered.
 const PEER_LIMIT: usize = 1024;
 
@@ -67,6 +73,8 @@ impl Peers {
             since: now,
             granted: BTreeMap::new(),
             open: BTreeMap::new(),
+            hears: Vec::new(),
+            pulsed: now,
         });
         peer.heard = peer.heard.max(now);
         !std::mem::replace(&mut peer.told, true)
@@ -82,6 +90,9 @@ impl Peers {
         peer.instance = pulse.instance;
         peer.region = Some(pulse.region.clone());
         peer.credentials.clone_from(&pulse.credentials);
+        peer.hears.clone_from(&pulse.hears);
+        peer.hears.truncate(HEARS_LIMIT);
+        peer.pulsed = now;
         peer.working.retain(|app, _| pulse.working.iter().any(|(it, _)| it == app));
         for (app, token) in &pulse.working {
             peer.working.insert(app.clone(), (*token, now));

@@ -215,6 +215,8 @@ pub enum DecisionKind {
     Apply,
     /// A quorum saw the active stack down.
     Failover,
+    /// A quorum saw the active stack down, and an operator let it go ahead.
+    Approved,
     /// An operator moved it, without loss.
     Switchover,
     /// An operator moved it, whatever the voters see.
@@ -228,6 +230,7 @@ impl fmt::Display for DecisionKind {
         f.pad(match self {
             Self::Apply => "apply",
             Self::Failover => "failover",
+            Self::Approved => "approved failover",
             Self::Switchover => "switchover",
             Self::Forced => "forced failover",
             Self::Abort => "abort",

@@ -165,6 +165,8 @@ pub struct Belief {
     pub health: Health,
     /// The state that qualifies a standby: slow to rise.
     pub qualified: bool,
+    /// Did it turn from up to down and back so often lately that it does not qualify, however well it looks?
+    pub flapping: bool,
     /// Valid failures since the last success.
     pub failures: u16,
     /// How long since the last success, if there was one.

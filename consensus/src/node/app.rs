@@ -8,6 +8,7 @@ use super::attempt::Attempt;
 use super::compose::Intent;
 use super::damping::Ages;
 use super::execute::Work;
+use super::fleet::Place;
 use super::guard::Guarding;
 use crate::message::{Accepted, Value};
 use crate::model::{AgentId, AppState, Ballot, OperationId, StackId, Verdict};
@@ -56,6 +57,8 @@ pub struct App {
     pub chosen: Option<Known>,
     /// How long ago this agent learned of what damps the app.
     pub ages: Ages,
+    /// The last automatic decision that this agent holds: what the fleet's budget counts.
+    pub place: Option<Place>,
     pub attempt: Option<Attempt>,
     pub wanted: Option<Wanted>,
     /// No attempt before this.

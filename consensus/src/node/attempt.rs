@@ -226,11 +226,12 @@ impl Node {
     /// A voter stated what it believes, for a ballot of ours.
     pub(super) fn on_evidence(&mut self, from: &AgentId, evidence: Evidence, now: Moment) {
         let app = evidence.statement.app.clone();
+        let replayed = self.trust().ballot;
         let Some(attempt) = self.apps.get_mut(&app).and_then(|it| it.attempt.as_mut()) else {
             return;
         };
         let acceptor = evidence.statement.acceptor;
-        if attempt.ballot() == evidence.statement.ballot
+        if (attempt.ballot() == evidence.statement.ballot || replayed)
             && self.config.voters.by_acceptor(acceptor).is_some_and(|voter| voter.agent == *from)
         {
             attempt.evidence.insert(acceptor, evidence);
@@ -341,11 +342,20 @@ impl Node {
         if let Some(state) = &state {
             // One voter that is behind, or confused, must not spoil what the others say.
             let voters = &self.config.voters;
-            sift(&mut certificate, voters, preparing.ballot(), (app, state.revision));
+            let trust = self.trust();
+            sift(&mut certificate, voters, preparing.ballot(), (app, state.revision), trust);
         }
+        let hash = predecessor.as_ref().map_or([0; 32], |it| it.value.hash());
+        #[cfg(feature = "mutants")]
+        let (state, hash) = match it.chosen.as_ref() {
+            Some(known) if self.broken(Mutant::UnlinkedValue) => {
+                (Some((*known.state).clone()), known.value.hash())
+            }
+            _ => (state, hash),
+        };
         let found = Found {
             current: state.as_ref(),
-            hash: predecessor.as_ref().map_or([0; 32], |it| it.value.hash()),
+            hash,
             certainty: state
                 .as_ref()
                 .map_or(certainty, |state| self.certainty(state, ballot_of, certainty)),
@@ -496,7 +506,8 @@ impl Node {
         let it = self.apps.get_mut(app).expect("it had an attempt");
         it.tries = it.tries.saturating_add(1);
         let most = least.saturating_mul(1 << it.tries.min(6)).min(BACKOFF_MOST);
-        it.not_before = now + most.mul_f64(self.rng.random_range(0.0..1.0));
+        let pause = most.mul_f64(self.rng.random_range(0.0..1.0));
+        it.not_before = it.not_before.max(now + pause);
     }
 
     /// Time passed for an attempt.

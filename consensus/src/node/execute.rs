@@ -256,7 +256,7 @@ impl Node {
         };
         let items = work.items.iter().enumerate();
         items
-            .filter(|(_, item)| self.held_back(state, &item.effect, now))
+            .filter(|(_, item)| self.waits_for_lease(state, &item.effect, now))
             .map(|(number, _)| number)
             .collect()
     }

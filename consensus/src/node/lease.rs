@@ -221,7 +221,7 @@ impl Node {
 
     /// Must a request wait for a lease? The last position of a planned move is asked for once nothing more is written; what
     /// a guard keeps shut is not promoted yet.
-    pub(super) fn held_back(&self, state: &AppState, effect: &Effect, now: Moment) -> bool {
+    pub(super) fn waits_for_lease(&self, state: &AppState, effect: &Effect, now: Moment) -> bool {
         let app = &state.definition.name;
         match effect {
             Effect::Fence(database) if database.guard.is_some() => {

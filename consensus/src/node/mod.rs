@@ -9,12 +9,15 @@ mod change;
 mod compose;
 mod damping;
 mod execute;
+mod fleet;
 mod guard;
 mod initiate;
 mod learn;
 mod lease;
 mod panel;
+mod people;
 mod reform;
+mod relay;
 mod stir;
 mod view;
 mod vote;
@@ -28,6 +31,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use app::App;
+use relay::Relays;
 use stir::Stir;
 use voters::Voting;
 
@@ -42,7 +46,7 @@ use crate::lease::Grants;
 use crate::message::{Beliefs, Identity, Message, Pulse};
 use crate::model::{
     Abstention, AgentId, AppId, AppState, Ballot, Observation, OperationId, Outcome, RegisterId,
-    StackId, Watched,
+    Site, StackId, Watched,
 };
 use crate::moment::Moment;
 use crate::outbox::{Command, CommandId, Deadline, Input, Note, Outbox, Output};
@@ -78,8 +82,12 @@ pub struct Node {
     vouching: BTreeSet<(AppId, StackId)>,
     apps: BTreeMap<AppId, App>,
     voting: Voting,
+    relays: Relays,
     pulse_at: Moment,
     ages_at: Moment,
+    /// Sites of which something is down.
+    sites: BTreeMap<Site, fleet::Cut>,
+    sites_at: Moment,
     beliefs_at: Moment,
     beliefs_number: u64,
     /// What was last said of every target's state, to notice that it changed.
@@ -134,8 +142,11 @@ impl Node {
             loopback: VecDeque::new(),
             instance,
             operations: 0,
+            relays: Relays::default(),
             pulse_at: now,
             ages_at: now,
+            sites: BTreeMap::new(),
+            sites_at: now,
             beliefs_at: now,
             beliefs_number: 0,
             beliefs_told: Vec::new(),
@@ -152,6 +163,7 @@ impl Node {
                 node.grants.forget();
             }
             node.judge.stubborn = node.broken(Mutant::SuccessDoesNotClear);
+            node.judge.forgiving = node.broken(Mutant::FlappingIgnored);
         }
         node.out.push(Output::Save(Entry::Started { boot }));
         node.selfcheck.fix(node.standing());
@@ -167,6 +179,9 @@ impl Node {
             if let Some(chosen) = saved.chosen {
                 let ages = node.restored_ages(ages.get(&app), now);
                 node.restore(&app, &chosen, ages, now);
+            }
+            if let Some(accepted) = saved.accepted {
+                node.on_held(&app, &accepted.value, now);
             }
         }
         node
@@ -207,6 +222,7 @@ impl Node {
         };
         if stir != Stir::Nothing
             || !self.loopback.is_empty()
+            || self.voting.due <= now
             || self.apps.values().any(|app| app.due <= now)
         {
             self.settle(&stir, now);
@@ -257,6 +273,7 @@ impl Node {
             }
             Message::Ballot(message) => self.on_ballot(from, message, now),
             Message::Evidence(evidence) => self.on_evidence(from, *evidence, now),
+            Message::Relayed(relayed) => return self.on_relayed(from, *relayed, now),
             Message::Chosen { register: RegisterId::App(app), accepted } => {
                 self.learn(&app, accepted, now)
             }
@@ -324,6 +341,7 @@ impl Node {
         if beat {
             self.pulse_at = now + PULSE;
             self.feel(now);
+            self.find_relays(now);
             self.pulse(now);
             self.trust_store(now);
             self.save_ages(now);
@@ -351,6 +369,7 @@ impl Node {
         }
         self.tell_abstention(now);
         self.tell_beliefs(now);
+        self.look_at_sites(now);
         let mut stirred = self.stirred(stir, now);
         loop {
             while let Some(message) = self.loopback.pop_front() {
@@ -369,15 +388,10 @@ impl Node {
     }
 
     fn on_command(&mut self, id: CommandId, command: Command, now: Moment) {
-        let app = match &command {
-            Command::Apply { definition, .. } => definition.name.clone(),
-            Command::Switchover { app, .. } | Command::Failover { app, .. } => app.clone(),
-            Command::Voters { change, by } => {
-                let (change, by) = (change.clone(), by.clone());
-                return self.want_voters(id, change, by, now);
-            }
-        };
-        self.want(&app, id, command, now);
+        match command {
+            Command::Voters { change, by } => self.want_voters(id, change, by, now),
+            about_an_app => self.want(id, about_an_app, now),
+        }
     }
 
     /// Everything but itself that this agent may have to speak to.
@@ -392,6 +406,7 @@ impl Node {
         let chosen = |(app, it): (&AppId, &App)| Some((app.into(), it.chosen.as_ref()?.ballot));
         let working = |(app, it): (&AppId, &App)| Some((app.clone(), it.work.as_ref()?.token));
         let (granted, open) = self.leases_said(now);
+        let voters = self.config.voters.agents().into_iter();
         let pulse = Pulse {
             granted,
             open,
@@ -401,9 +416,10 @@ impl Node {
             chosen: self.apps.iter().filter_map(chosen).collect(),
             working: self.apps.iter().filter_map(working).collect(),
             voters: self.config.voters.version,
-            changing: self.voting.sweep.is_some() || self.voting.attempt.is_some(),
+            changing: self.changes_voters(now),
             store: self.store_hello(),
             credentials: self.config.credentials.clone(),
+            hears: voters.filter(|agent| self.answers(agent, now)).cloned().collect(),
         };
         for agent in self.everybody() {
             self.out.send(&agent, Message::Pulse(pulse.clone()));
@@ -497,15 +513,20 @@ impl Node {
         false
     }
 
-    /// Voters heard directly just now, this agent included.
+    /// Voters heard just now, directly or through one other that hears them; this agent included.
     fn voters_heard(&self, within: Duration, now: Moment) -> BTreeSet<AgentId> {
         let voters = self.config.voters.all();
-        let heard = voters.filter(|voter| self.store_heard(voter, within, now));
+        let through = |agent: &AgentId| {
+            let relay = self.relays.through(agent);
+            let relay = relay.filter(|relay| self.peers.heard_within(relay, within, now));
+            relay.is_some_and(|relay| self.passes_on(relay, agent, now))
+        };
+        let heard = voters.filter(|it| self.store_heard(it, within, now) || through(&it.agent));
         heard.map(|voter| voter.agent.clone()).collect()
     }
 
     fn hears_majority(&self, now: Moment) -> bool {
-        self.config.voters.majority_of(&self.voters_heard(HEARD_WITHIN, now))
+        self.config.voters.majority_where(|voter| self.store_heard(voter, HEARD_WITHIN, now))
     }
 
     fn rtt(&self) -> Duration {
@@ -523,16 +544,19 @@ impl Node {
     }
 
     fn say(&mut self, to: &AgentId, message: Message) {
-        match *to == self.config.agent {
-            true => self.loopback.push_back(message),
-            false => self.out.send(to, message),
+        if *to == self.config.agent {
+            return self.loopback.push_back(message);
         }
+        self.send_around(to, &message);
+        self.out.send(to, message);
     }
 
     fn next_wake(&mut self, now: Moment) -> Deadline {
         let pulse = (self.pulse_at, "the next pulse is due");
         let mut wake = pulse.min(self.judge.wake()).min(self.membership.wake());
-        wake = wake.min(self.wake_for_voters(now));
+        let voters = self.wake_for_voters(now);
+        self.voting.due = voters.0;
+        wake = wake.min(voters);
         for app in self.apps.values_mut() {
             let deadline = app.wake(now);
             app.due = deadline.0;

@@ -3,7 +3,7 @@
 use super::Node;
 use crate::evidence::{Panel, Witness};
 use crate::judge::HEARD_WITHIN;
-use crate::model::{AppState, Belief};
+use crate::model::{AppId, AppState, Belief};
 use crate::moment::Moment;
 
 impl Node {
@@ -20,7 +20,11 @@ impl Node {
             abstention: self.abstention_of(state, now),
             beliefs: own,
         };
-        let others = self.hearsay(now).chain([me]);
+        let app = &state.definition.name;
+        let others = self
+            .hearsay(now)
+            .map(|witness| Witness { beliefs: of_app(witness.beliefs, app), ..witness });
+        let others = others.chain([me]);
         self.bent(Panel::new(&state.definition, &self.config.voters, others))
     }
 
@@ -39,6 +43,16 @@ impl Node {
         })
     }
 
+    /// What a mutant makes of gossip: as good as evidence. Nothing, in a build without mutants.
+    pub(super) fn heeding_hearsay<'a>(&'a self, panel: Panel<'a>, now: Moment) -> Panel<'a> {
+        let _ = now;
+        #[cfg(feature = "mutants")]
+        if self.broken(crate::config::Mutant::HearsayCounts) {
+            return panel.taking_for_evidence(self.hearsay(now));
+        }
+        panel
+    }
+
     /// The panel as a mutant counts it; unchanged in a build without mutants.
     #[cfg_attr(not(feature = "mutants"), allow(unused_mut))]
     pub(super) fn bent<'a>(&self, mut panel: Panel<'a>) -> Panel<'a> {
@@ -48,4 +62,11 @@ impl Node {
         }
         panel
     }
+}
+
+/// The beliefs about one app, of beliefs in the order of their targets.
+fn of_app<'a>(beliefs: &'a [Belief], app: &AppId) -> &'a [Belief] {
+    let from = beliefs.partition_point(|belief| belief.target.app < *app);
+    let to = beliefs.partition_point(|belief| belief.target.app <= *app);
+    &beliefs[from..to]
 }

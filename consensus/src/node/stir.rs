@@ -22,13 +22,16 @@ impl Stir {
     /// Whatever this message may be about. Beliefs stir only when they are news, which is not seen here.
     pub fn by(message: &Message) -> Self {
         match message {
-            Message::Gossip(_) | Message::Pulse(_) | Message::Echo { .. } | Message::Beliefs(_) => {
-                Self::Nothing
-            }
+            // What is relayed stirs what it is about, once it is opened.
+            Message::Gossip(_)
+            | Message::Pulse(_)
+            | Message::Echo { .. }
+            | Message::Beliefs(_)
+            | Message::Relayed(_) => Self::Nothing,
             Message::Ballot(message) => Self::in_register(&message.register),
             Message::Evidence(evidence) => Self::One(evidence.statement.app.clone()),
-            Message::Chosen { register, .. } => Self::in_register(register),
             Message::Lease(message) => Self::One(message.app.clone()),
+            Message::Chosen { register, .. } => Self::in_register(register),
         }
     }
 

@@ -154,6 +154,7 @@ impl Node {
         if !self.hears_majority(now) {
             unready.push(format!("no quorum: {}", self.quorum_words(now)));
         }
+        unready.extend(self.held_back(state, now));
         if stacks.len() < 2 {
             unready.push("there is no other stack".into());
         }
@@ -171,6 +172,8 @@ impl Node {
             executor: state.claim.as_ref().map(|claim| claim.agent.clone()),
             decision: decision_view(state),
             stacks,
+            freeze: self.freeze_view(state, now),
+            damping: self.damping_view(state, now),
             next: next.to_owned(),
             unready,
         }
@@ -318,6 +321,7 @@ fn belief_view(belief: &Belief, counts: bool) -> BeliefView {
     BeliefView {
         health: belief.health,
         qualified: belief.qualified,
+        flapping: belief.flapping,
         failures: belief.failures,
         quiet_ms: belief.quiet.map(millis),
         fault: belief.fault.clone().filter(|_| belief.health != Health::Up),

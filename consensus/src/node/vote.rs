@@ -9,7 +9,7 @@ use crate::ballot::Current;
 use crate::codec;
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
-use crate::evidence::{Panel, Path, certified};
+use crate::evidence::{Panel, Path, Trust, certified};
 use crate::failover::chain;
 use crate::message::{Accepted, BallotBody, BallotMessage, Message, Refusal, Value};
 use crate::model::{
@@ -22,6 +22,9 @@ use crate::saved::Entry;
 
 /// Looks older than this are taken again before evidence is given (PROTOCOL.md B.4).
 const RECENT: Duration = Duration::from_secs(2);
+/// How long another's ballot is given to come through: two round trips, and as many for evidence (PROTOCOL.md A.5).
+const YIELD_LEAST: Duration = Duration::from_millis(50);
+const YIELD_MOST: Duration = Duration::from_secs(1);
 /// Agents that may wait for evidence of one app at once.
 const ASKED_LIMIT: usize = 32;
 
@@ -60,7 +63,9 @@ impl Node {
                 let (entry, body) = acceptor.on_prepare(&register, ballot);
                 let promised = matches!(body, BallotBody::Promise { .. });
                 self.reply(from, &register, ballot, entry, body);
-                if let (true, true, RegisterId::App(app)) = (promised, evidence, register) {
+                let (true, RegisterId::App(app)) = (promised, register) else { return };
+                self.yield_to(from, &app, now);
+                if evidence {
                     self.on_asked(from, &app, ballot, now);
                 }
             }
@@ -76,6 +81,15 @@ impl Node {
                 self.reply(from, &register, ballot, None, body);
             }
             _ => {}
+        }
+    }
+
+    /// Whoever promised another's ballot lets it come through before it begins one of its own: two that duel take longer
+    /// than one after the other (PROTOCOL.md A.5).
+    fn yield_to(&mut self, proposer: &AgentId, app: &AppId, now: Moment) {
+        let span = (self.rtt() * 4).clamp(YIELD_LEAST, YIELD_MOST);
+        if let Some(it) = self.apps.get_mut(app).filter(|_| *proposer != self.config.agent) {
+            it.not_before = it.not_before.max(now + span);
         }
     }
 
@@ -144,6 +158,7 @@ impl Node {
         if let (Some(_), RegisterId::App(app)) = (&entry, register) {
             // An app that is new here: somebody has to notice if its first value lingers.
             self.apps.entry(app.clone()).or_default();
+            self.on_held(app, &value, now);
         }
         if let BallotBody::Refuse { why, .. } = &body {
             self.tell_refusal(register, ballot, why);
@@ -230,14 +245,24 @@ impl Node {
         if next.definition.name != *app {
             return Err(malformed(format!("it is the state of {}", next.definition.name)));
         }
+        #[cfg(feature = "mutants")]
+        if self.broken(Mutant::UnlinkedValue) {
+            return Ok(());
+        }
         let found = Current::certainty(voters, promises, base);
         let certainty = before.as_ref().map_or(found, |before| self.certainty(before, base, found));
         let hash = predecessor.as_ref().map_or([0; 32], |it| it.value.hash());
-        let demand = chain::follows(before.as_ref().map(|it| (it, hash)), certainty, &next)
-            .map_err(malformed)?;
+        let follows = chain::follows(before.as_ref().map(|it| (it, hash)), certainty, &next);
+        #[cfg(feature = "mutants")]
+        let follows = match before.as_ref().is_some_and(|before| before.epoch == next.epoch) {
+            true if self.broken(Mutant::EpochReused) => Ok(follows.unwrap_or_default()),
+            _ => follows,
+        };
+        let demand = follows.map_err(malformed)?;
         let Some(before) = &before else { return Ok(()) };
         if demand.damping {
             self.free(app, before, now)?;
+            self.affordable(app, before, now)?;
             if self.would_flap(app, before, now) && !next.damping.flapping {
                 return Err(malformed("it is the third within a day, and does not say so".into()));
             }
@@ -276,9 +301,10 @@ impl Node {
         now: Moment,
     ) -> Result<(), Refusal> {
         let decision = &next.decision;
-        certified(certificate, &self.config.voters, ballot, (app, before.revision))
+        certified(certificate, &self.config.voters, ballot, (app, before.revision), self.trust())
             .map_err(Refusal::Evidence)?;
-        let panel = self.bent(Panel::of(certificate, &before.definition, &self.config.voters));
+        let panel = Panel::of(certificate, &before.definition, &self.config.voters);
+        let panel = self.bent(self.heeding_hearsay(panel, now));
         let panel = match before.phase {
             Phase::Idle => panel,
             _ => panel.recalling(&before.decision.candidates).behind_fence(&decision.from),
@@ -300,11 +326,11 @@ impl Node {
         }
         let stated = self.apps.get(app).and_then(|it| it.stated);
         let fresh = stated.is_some_and(|(of, at)| of == ballot && now.since(at) <= ROUND);
-        if !fresh {
+        if !fresh && !self.forgives(&Refusal::StaleEvidence) {
             return Err(Refusal::StaleEvidence);
         }
         let own = self.beliefs_of(app, now);
-        match self.sees_up(before, &own, &decision.from, now) {
+        match self.sees_up(before, &own, &decision.from, now) && !self.forgives(&Refusal::SeenUp) {
             true => Err(Refusal::SeenUp),
             false => Ok(()),
         }
@@ -324,6 +350,30 @@ impl Node {
             .into_iter()
             .flatten()
             .all(|count| count.up.contains(&self.config.agent))
+    }
+
+    /// Does a mutant accept all the same?
+    fn forgives(&self, why: &Refusal) -> bool {
+        let _ = why;
+        #[cfg(feature = "mutants")]
+        return match why {
+            Refusal::StaleEvidence => self.broken(Mutant::StaleEvidenceAccepted),
+            Refusal::SeenUp => self.broken(Mutant::OwnViewIgnored),
+            _ => false,
+        };
+        #[cfg(not(feature = "mutants"))]
+        false
+    }
+
+    /// What is taken on trust about evidence: nothing, but by a mutant.
+    pub(super) fn trust(&self) -> Trust {
+        #[cfg(feature = "mutants")]
+        return Trust {
+            ballot: self.broken(Mutant::EvidenceReplayed),
+            signature: self.broken(Mutant::EvidenceUnsigned),
+        };
+        #[cfg(not(feature = "mutants"))]
+        Trust::default()
     }
 
     fn forgoes(&self, phase: Phase) -> bool {

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use consensus::codec;
-use consensus::config::{Config, Mutant};
+use consensus::config::{BallotStore, Config, Mutant};
 use consensus::message::Accepted;
 use consensus::model::{AgentId, RegisterId, VotersState};
 use consensus::moment::Moment;
@@ -30,7 +30,7 @@ pub struct Agent {
     /// Its store.
     pub disk: Disk,
     /// A copy of its store from before.
-    pub copy: Option<Disk>,
+    pub copy: Option<(Disk, Option<BallotStore>)>,
     /// The version of the voters it goes by, as its disk says.
     pub version: u64,
     /// Its clocks.

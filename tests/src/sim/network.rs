@@ -120,6 +120,13 @@ impl Network {
         }
     }
 
+    /// Does everything pass everywhere, at once and in order?
+    pub fn calm(&self) -> bool {
+        self.edges.values().all(|edge| {
+            !edge.cut && edge.loss == 0.0 && edge.repeat == 0.0 && edge.jitter.is_zero()
+        })
+    }
+
     /// Do packets pass both ways?
     pub fn open(&self, one: Place, other: Place) -> bool {
         !self.edge(one, other).cut && !self.edge(other, one).cut

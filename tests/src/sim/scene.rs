@@ -140,6 +140,8 @@ pub struct AppShape {
     pub outside: bool,
     /// The guard of every stack's database, if they have any: then nothing is promoted without proof of a fence.
     pub guards: Vec<AgentId>,
+    /// May the mesh act by itself?
+    pub mode: Mode,
     /// After an automatic failover.
     pub cooldown: Duration,
     /// How targets are looked at.
@@ -159,6 +161,7 @@ impl AppShape {
             synchronous: false,
             outside: false,
             guards: vec![],
+            mode: Mode::Automatic,
             cooldown: Duration::ZERO,
             probe: ProbePolicy {
                 interval: Duration::from_secs(5),
@@ -178,7 +181,7 @@ impl AppShape {
     pub fn definition(&self) -> Definition {
         Definition {
             name: self.name.clone(),
-            mode: Mode::Automatic,
+            mode: self.mode,
             cooldown: self.cooldown,
             regions: self.regions,
             probe: self.probe,

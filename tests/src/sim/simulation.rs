@@ -3,6 +3,7 @@
 //! Drives each node exactly as production does: one input, then all outputs in order, then wait. A record is durable
 //! before anything behind it in the queue is performed, and a crash at a record performs nothing behind it.
 
+mod aim;
 mod drive;
 mod errand;
 mod mesh;
@@ -15,26 +16,31 @@ use std::time::Duration;
 use consensus::config::Mutant;
 use consensus::message::Message;
 use consensus::model::{
-    AgentId, AppId, AppState, CredentialId, Definition, Report, TargetId, Voter,
+    AgentId, AppId, AppState, CredentialId, Definition, Region, Report, TargetId, Voter,
 };
 use consensus::moment::Moment;
 use consensus::outbox::{Answer, Command, CommandId, Input};
 
 use super::agent::Agent;
+use super::cells::Chronicle;
 use super::chance::Chance;
 use super::check::damping::Acts;
 use super::check::effect::Reach;
 use super::check::electorate::Electorate;
 use super::check::evidence::Truth;
+use super::check::fleet::Fleet;
+use super::check::history::{Call, History};
 use super::check::lease::Calm;
 use super::check::register::Registers;
 use super::check::store::Words;
+use super::check::witness::Witnesses;
 use super::check::{Found, Violation};
 use super::network::{Network, Place, Way};
 use super::scene::{AppShape, MeshShape};
 use super::transcript::Transcript;
 use super::weather::{Climate, Rates};
 use super::world::World;
+pub use aim::Aim;
 pub use errand::Errand;
 pub use trade::Trade;
 
@@ -100,10 +106,16 @@ pub struct Simulation {
     pub world: World,
     /// The clients of every app, and what it was defined as.
     pub apps: BTreeMap<AppId, Trade>,
+    /// When a store was last lost.
+    pub lost: Moment,
     /// How likely what is.
     pub rates: Rates,
     /// Which faults strike.
     pub climate: Climate,
+    /// An interruption that is waited for.
+    pub aim: Option<Aim>,
+    /// Who was interrupted in what.
+    pub chronicle: Chronicle,
     /// Every credential that an agent may hold.
     pub credentials: Vec<CredentialId>,
     /// All that is random from here on.
@@ -120,11 +132,18 @@ pub struct Simulation {
     pub answers: BTreeMap<u64, Answer>,
     /// What happened how often, for the swarm's table.
     pub tally: BTreeMap<&'static str, u64>,
+    history: History,
     words: Words,
     calm: Calm,
     truth: Truth,
+    witnesses: Witnesses,
+    /// The evidence keys of agents that hold another than the voters know.
+    pub(super) lost_keys: BTreeMap<Place, [u8; 32]>,
+    /// Since when everything has passed between all agents.
+    calm_since: Moment,
     reach: Reach,
     acts: Acts,
+    fleet: Fleet,
     heap: BTreeMap<(Moment, u64), Event>,
     number: u64,
     commands: u64,
@@ -157,8 +176,11 @@ impl Simulation {
             network,
             world,
             apps: apps.iter().map(|app| (app.name.clone(), Trade::new(app))).collect(),
+            lost: Moment::ZERO,
             rates: Rates::default(),
             climate: Climate::default(),
+            aim: None,
+            chronicle: Chronicle::default(),
             credentials,
             chance,
             transcript: Transcript::new(kept),
@@ -167,11 +189,16 @@ impl Simulation {
             violations: Vec::new(),
             answers: BTreeMap::new(),
             tally: BTreeMap::new(),
+            history: History::default(),
             words: Words::default(),
             calm: Calm::default(),
             truth: Truth::default(),
+            witnesses: Witnesses::default(),
+            lost_keys: BTreeMap::new(),
+            calm_since: Moment::ZERO,
             reach: Reach::default(),
             acts: Acts::default(),
+            fleet: Fleet::default(),
             heap: BTreeMap::new(),
             number: 0,
             commands: 0,
@@ -269,6 +296,9 @@ impl Simulation {
     pub fn command(&mut self, place: Place, command: Command) -> u64 {
         self.commands += 1;
         let number = self.commands;
+        let agent = self.agents[place].id.clone();
+        let call = Call { agent, command: command.clone(), at: self.now };
+        self.history.on_call(number, call);
         self.input(place, Input::Command(CommandId(number), command));
         number
     }
@@ -304,6 +334,31 @@ impl Simulation {
         *self.tally.entry(what).or_default() += 1;
     }
 
+    /// The evidence key of an agent is another than the voters know: all it signs is worthless.
+    pub fn lose_key(&mut self, place: Place) {
+        if let Some(store) = &mut self.agents[place].config.ballots {
+            self.lost_keys.insert(place, store.seed);
+            store.seed = [7; 32];
+        }
+    }
+
+    /// The observers that nothing ails and that everybody has heard for a while, if that can be told.
+    pub(super) fn heard_observers(&self) -> Vec<(AgentId, Region)> {
+        const LONG: Duration = Duration::from_secs(45);
+        if self.now.since(self.calm_since) < LONG || self.rates.own_trouble > 0.0 {
+            return Vec::new();
+        }
+        let voters = self.electorate.latest();
+        let sound = self.agents.iter().filter(|agent| {
+            voters.by_agent(&agent.id).is_none()
+                && agent.answers()
+                && self.witnesses.steady(&agent.id, agent.clock.boot(self.now), LONG)
+                && !self.world.outward.contains_key(&agent.id)
+                && !self.world.silent.contains(&agent.id)
+        });
+        sound.map(|agent| (agent.id.clone(), agent.config.region.clone())).collect()
+    }
+
     /// Something is wrong.
     pub fn report(&mut self, found: Found) {
         for (checker, text) in found {
@@ -319,11 +374,14 @@ impl Simulation {
         let breaches = std::mem::take(&mut self.world.breaches);
         found.extend(breaches.into_iter().map(|text| ("what the outside refuses", text)));
         self.report(found);
-        let voters = self.electorate.latest();
         let states: Vec<Arc<AppState>> =
             self.apps.keys().filter_map(|app| self.agreed(app)).collect();
+        let known = states.iter().map(AsRef::as_ref);
+        let voters = self.electorate.latest();
+        self.fleet.refresh(self.now, &self.world, voters, known);
         let states = states.iter().map(AsRef::as_ref);
-        self.truth.refresh(self.now, &self.world, voters, states);
+        let agents = self.agents.iter().map(|agent| &agent.id);
+        self.truth.refresh(self.now, &self.world, agents, states);
     }
 
     /// What is truly agreed about an app.

@@ -15,6 +15,8 @@ mod links;
 mod outside;
 mod people;
 mod rates;
+mod stores;
+mod world;
 
 use std::fmt;
 use std::time::Duration;
@@ -23,7 +25,7 @@ use consensus::model::AppId;
 
 use super::chance::Chance;
 use super::network::Place;
-use super::simulation::{Event, Simulation};
+use super::simulation::{Aim, Event, Simulation};
 pub use rates::{Moments, Rates};
 
 /// Something that strikes now and then.
@@ -47,11 +49,19 @@ pub const FAULTS: &[Fault] = &[
     Fault { name: "strike: a clock does not count it", weight: 1, strike: clocks::freeze },
     Fault { name: "strike: a wall clock is set", weight: 2, strike: clocks::jump },
     Fault { name: "strike: a disk is full", weight: 1, strike: disks::fill },
+    Fault { name: "strike: a disk is lost", weight: 1, strike: stores::wipe_one },
+    Fault { name: "strike: a disk is copied", weight: 1, strike: stores::roll_one_back },
+    Fault { name: "strike: somebody changes who votes", weight: 3, strike: stores::change_voters },
     Fault { name: "strike: a partition", weight: 6, strike: links::partition },
     Fault { name: "strike: links go one by one", weight: 2, strike: links::swizzle },
     Fault { name: "strike: packets are lost", weight: 2, strike: links::lose_packets },
     Fault { name: "strike: a stack breaks", weight: 8, strike: outside::break_some_stack },
+    Fault { name: "strike: a site breaks", weight: 2, strike: outside::break_site },
+    Fault { name: "strike: a stack comes and goes", weight: 1, strike: outside::flap_some_stack },
     Fault { name: "strike: paths to a stack break", weight: 2, strike: outside::blind_some },
+    Fault { name: "strike: agents lose the world", weight: 2, strike: world::lose_the_world },
+    Fault { name: "strike: canaries fall silent", weight: 1, strike: world::silence_canaries },
+    Fault { name: "strike: all voters are blind", weight: 1, strike: world::blind_voters },
     Fault {
         name: "strike: a DNS server is in trouble",
         weight: 2,
@@ -67,6 +77,9 @@ pub const FAULTS: &[Fault] = &[
     Fault { name: "strike: most voters are gone", weight: 2, strike: leases::lose_voters },
     Fault { name: "strike: another guard is named", weight: 2, strike: leases::name_another_guard },
     Fault { name: "strike: somebody applies", weight: 2, strike: people::apply },
+    Fault { name: "strike: somebody freezes an app", weight: 1, strike: people::freeze },
+    Fault { name: "strike: somebody lets an app go on", weight: 1, strike: people::let_go },
+    Fault { name: "strike: somebody calls a move off", weight: 3, strike: people::call_off },
 ];
 
 /// Which faults strike in this seed, and how often beside each other.
@@ -82,6 +95,15 @@ impl Climate {
             has.then_some((weight, *fault))
         });
         Self(drawn.collect())
+    }
+
+    /// Without what befalls links, and with blind voters: where there is a crowd of observers, it is to be heard.
+    fn spare_links(&mut self) {
+        let of_links =
+            ["strike: a partition", "strike: links go one by one", "strike: packets are lost"];
+        self.0.retain(|(_, fault)| !of_links.contains(&fault.name));
+        let blind = FAULTS.iter().find(|fault| fault.name == "strike: all voters are blind");
+        self.0.extend(blind.map(|fault| (8, *fault)));
     }
 
     fn pick(&self, chance: &mut Chance) -> Option<Fault> {
@@ -109,6 +131,11 @@ impl Simulation {
     pub fn unleash(&mut self) {
         self.rates = Rates::draw(&mut self.chance);
         self.climate = Climate::draw(&mut self.chance);
+        if self.crowded() && self.chance.happens(0.7) {
+            self.climate.spare_links();
+            self.rates.own_trouble = 0.0;
+        }
+        self.aim = self.chance.happens(0.5).then(|| Aim::draw(&mut self.chance));
         for trade in self.apps.values_mut() {
             trade.stubborn = self.chance.happens(0.3);
         }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use consensus::codec;
 use consensus::model::{
-    AgentId, AppState, Belief, Certificate, DecisionKind, Health, Phase, StackId, Target, TargetId,
-    Voters,
+    AgentId, AppState, Belief, Certificate, DecisionKind, Health, Phase, Region, StackId,
+    Statement, Target, TargetId, TargetName, Voters,
 };
 use consensus::moment::Moment;
 use ring::signature::{ED25519, UnparsedPublicKey};
@@ -27,7 +27,7 @@ const FALSE: &str = "no false failover";
 /// Certificates of one step of the agreed history.
 pub fn certified(electorate: &Electorate, link: &Link, found: &mut Found) {
     let (Some(before), after) = (&link.before, &link.after) else { return };
-    if after.decision.kind != DecisionKind::Failover {
+    if !matches!(after.decision.kind, DecisionKind::Failover | DecisionKind::Approved) {
         return;
     }
     let mut broken = |what: String| {
@@ -37,7 +37,8 @@ pub fn certified(electorate: &Electorate, link: &Link, found: &mut Found) {
         match &after.decision.first {
             None => broken("decided without".into()),
             Some(first) => {
-                if let Err(why) = holds(electorate, link, before, first, &after.decision.from) {
+                let held = holds(electorate, link, before, first, &after.decision.from);
+                if let Err(why) = held.and_then(|voters| allows(voters, before, after, first)) {
                     broken(format!("decided with evidence that {why}"));
                 }
             }
@@ -47,7 +48,8 @@ pub fn certified(electorate: &Electorate, link: &Link, found: &mut Found) {
         match &after.decision.second {
             None => broken("promotes without a second look".into()),
             Some(second) => {
-                if let Err(why) = holds(electorate, link, before, second, &after.decision.from) {
+                let held = holds(electorate, link, before, second, &after.decision.from);
+                if let Err(why) = held.and_then(|voters| allows(voters, before, after, second)) {
                     broken(format!("promotes with evidence that {why}"));
                 }
             }
@@ -55,14 +57,79 @@ pub fn certified(electorate: &Electorate, link: &Link, found: &mut Found) {
     }
 }
 
+/// Does the evidence speak for where it moves to, and does no replica speak against moving at all?
+fn allows(
+    voters: &Voters,
+    before: &AppState,
+    after: &AppState,
+    certificate: &Certificate,
+) -> Result<(), String> {
+    let (from, to) = (&after.decision.from, &after.decision.to);
+    let sound = certificate.evidence.iter().map(|it| &it.statement);
+    let sound: Vec<_> = sound.filter(|it| it.abstention.is_none()).collect();
+    let definition = &before.definition;
+    let stack = definition.stack(to).ok_or("moves to nowhere")?;
+    let of = |statement: &Statement, stack: &StackId, name: &TargetName| {
+        let named = |it: &&Belief| it.target.stack == *stack && it.target.name == *name;
+        statement.beliefs.iter().find(named).cloned()
+    };
+    let sees_up = |statement: &Statement| {
+        let up = |name| of(statement, to, name).is_some_and(|it| it.health == Health::Up);
+        let web = stack.endpoints.is_empty() || stack.endpoints.iter().any(|it| up(&it.name));
+        let data = !definition.has_databases() && !stack.endpoints.is_empty();
+        web && (data || stack.databases.iter().all(|it| up(&it.name)))
+    };
+    let mut regions: BTreeMap<_, (f64, f64)> = BTreeMap::new();
+    for statement in &sound {
+        let (up, all) = regions.entry(&statement.region).or_default();
+        (*up, *all) = (*up + f64::from(u8::from(sees_up(statement))), *all + 1.0);
+    }
+    let share = regions.values().map(|(up, all)| up / all).sum::<f64>() / regions.len() as f64;
+    if share < 0.899 {
+        return Err(format!("shows {to} up for {:.0} % of the world only", share * 100.0));
+    }
+    let long_up = |statement: &&&Statement| {
+        let long = |name| of(statement, to, name).is_some_and(|it| it.qualified);
+        stack.endpoints.is_empty() || stack.endpoints.iter().any(|it| long(&it.name))
+    };
+    let fit: BTreeSet<_> = sound.iter().filter(long_up).map(|it| it.agent.clone()).collect();
+    if !voters.majority_of(&fit) {
+        return Err(format!("shows {to} long enough up for {} voters", fit.len()));
+    }
+    for database in definition.stack(from).map(|it| &it.databases[..]).unwrap_or_default() {
+        let down = |it: &&&Statement| {
+            of(it, from, &database.name).is_some_and(|it| it.health == Health::Down)
+        };
+        let down: BTreeSet<_> = sound.iter().filter(down).map(|it| it.agent.clone()).collect();
+        let streams = |statement: &&Statement| {
+            statement
+                .beliefs
+                .iter()
+                .any(|it| it.target.stack != *from && it.advancing && it.health == Health::Up)
+        };
+        // A primary whose guard let go feeds whom it likes: it takes no writes (PROTOCOL.md 0.1 b).
+        let window = definition.probe.window;
+        let kept = |statement: &&Statement| {
+            let sight = of(statement, from, &database.name).and_then(|it| it.guard);
+            sight.is_some_and(|guard| guard.open || guard.heard <= window)
+        };
+        let writable = database.guard.is_none() || sound.iter().any(kept);
+        let fell = definition.has_databases() && voters.majority_of(&down);
+        if fell && writable && sound.iter().any(streams) {
+            return Err(format!("shows a replica that still streams from {from}"));
+        }
+    }
+    Ok(())
+}
+
 /// Is this a quorum's word, given for this ballot, that something of the stack is down?
-fn holds(
-    electorate: &Electorate,
+fn holds<'a>(
+    electorate: &'a Electorate,
     link: &Link,
     before: &AppState,
     certificate: &Certificate,
     stack: &StackId,
-) -> Result<(), String> {
+) -> Result<&'a Voters, String> {
     if certificate.ballot != link.ballot {
         return Err(format!("is for {}, not for {}", certificate.ballot, link.ballot));
     }
@@ -128,7 +195,7 @@ fn holds(
         }
         () if regions.len() < needed => Err(format!("has {} of {needed} regions", regions.len())),
         () if voters.blocked_by(&up) => Err(format!("{} voters contradict", up.len())),
-        () => Ok(()),
+        () => Ok(voters),
     }
 }
 
@@ -147,15 +214,15 @@ impl Truth {
         &mut self,
         now: Moment,
         world: &World,
-        voters: &Voters,
+        agents: impl Iterator<Item = &'a AgentId> + Clone,
         states: impl Iterator<Item = &'a AppState>,
     ) {
         for state in states {
             let limit = state.definition.probe.timeout.min(state.definition.probe.window / 2);
             for (target, _) in state.definition.targets() {
-                for voter in voters.all() {
-                    let key = (voter.agent.clone(), target.clone());
-                    match world.well(&voter.agent, &target, limit) {
+                for agent in agents.clone() {
+                    let key = (agent.clone(), target.clone());
+                    match world.well(agent, &target, limit) {
                         true => {
                             self.since.entry(key).or_insert(now);
                         }
@@ -168,10 +235,45 @@ impl Truth {
         }
     }
 
+    /// A failover away from a stack that more than a third of a crowd of observers reaches: the voters were in the wrong
+    /// place. `observers` are those that nothing ails and that everybody hears.
+    pub fn on_contested(
+        &self,
+        now: Moment,
+        observers: &[(AgentId, Region)],
+        link: &Link,
+        found: &mut Found,
+    ) {
+        let (Some(before), after) = (&link.before, &link.after) else { return };
+        let failover = after.decision.kind == DecisionKind::Failover;
+        if !failover || after.epoch == before.epoch || link.taken_back || observers.len() < 10 {
+            return;
+        }
+        let span = before.definition.probe.window + SLACK * 3;
+        let from = &after.decision.from;
+        let reaches = |agent: &AgentId| {
+            let targets = before.definition.targets().filter(|(id, _)| id.stack == *from);
+            targets
+                .map(|(id, _)| (agent.clone(), id))
+                .all(|key| self.since.get(&key).is_some_and(|since| *since + span <= now))
+        };
+        let reaching: Vec<_> = observers.iter().filter(|(agent, _)| reaches(agent)).collect();
+        let regions: BTreeSet<_> = reaching.iter().map(|(_, region)| region).collect();
+        if reaching.len() * 3 > observers.len() && regions.len() >= 2 {
+            let (some, all) = (reaching.len(), observers.len());
+            let name = &before.definition.name;
+            found.push((
+                FALSE,
+                format!("{name} left {from}, which {some} of {all} observers reach"),
+            ));
+        }
+    }
+
     /// A failover away from a stack that a majority of voters could see well, for all of the time that counts, is false.
     pub fn on_decided(&self, now: Moment, voters: &Voters, link: &Link, found: &mut Found) {
         let (Some(before), after) = (&link.before, &link.after) else { return };
-        let failover = after.decision.kind == DecisionKind::Failover;
+        let failover =
+            matches!(after.decision.kind, DecisionKind::Failover | DecisionKind::Approved);
         if !failover || after.epoch == before.epoch || link.taken_back {
             return;
         }

@@ -7,10 +7,13 @@ pub mod damping;
 pub mod effect;
 pub mod electorate;
 pub mod evidence;
+pub mod fleet;
+pub mod history;
 pub mod lease;
 pub mod outcome;
 pub mod register;
 pub mod store;
+pub mod witness;
 
 use std::fmt;
 

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use consensus::codec;
 use consensus::config::Mutant;
 use consensus::message::{Accepted, BallotBody, Message};
 use consensus::model::{
-    Fault, FaultKind, Observation, Outcome, Phases, RegisterId, TargetId, Voter,
+    AppState, DecisionKind, Evidence, Fault, FaultKind, Observation, Outcome, Phase, Phases,
+    RegisterId, TargetId, Voter,
 };
 use consensus::moment::Moment;
 use consensus::node::Node;
@@ -19,6 +21,7 @@ use crate::sim::check::evidence;
 use crate::sim::check::lease;
 use crate::sim::check::register;
 use crate::sim::check::store::Words;
+use crate::sim::check::witness::Speaker;
 use crate::sim::network::Place;
 
 /// More wakes than this within [`SPIN_WITHIN`], and the node spins.
@@ -51,7 +54,9 @@ impl Simulation {
         agent.inbox.clear();
         let now = agent.clock.boot(self.now);
         agent.node = Some(Node::new(agent.config.clone(), saved, now, seed));
+        self.witnesses.on_start(&agent.id, now);
         let (run, id) = (agent.run, agent.id.clone());
+        self.fleet.on_start(&id);
         self.transcript.say(self.now, Some(&id), || format!("starts, run {run}"));
         self.report(found);
         self.drain(place);
@@ -62,6 +67,7 @@ impl Simulation {
 
     /// Kills an agent: what it had not made durable is gone.
     pub fn crash(&mut self, place: Place) {
+        self.interrupted(place);
         let agent = &mut self.agents[place];
         if agent.node.take().is_none() {
             return;
@@ -70,6 +76,7 @@ impl Simulation {
         agent.wake = Moment::NEVER;
         (agent.stopped, agent.busy) = (false, false);
         let id = agent.id.clone();
+        self.witnesses.on_resume(&id, agent.clock.boot(self.now));
         self.transcript.say(self.now, Some(&id), || "is killed".into());
         self.count("crashes");
         self.look_at_links();
@@ -81,11 +88,14 @@ impl Simulation {
         if !agent.answers() {
             return;
         }
+        self.interrupted(place);
+        let agent = &mut self.agents[place];
         agent.stopped = true;
         let id = agent.id.clone();
         if agent.config.broken(Mutant::TimerStopsWhilePaused) {
             self.world.timers_stop(self.now, &id);
         }
+        self.witnesses.on_stop(&id, agent.clock.boot(self.now));
         self.transcript.say(self.now, Some(&id), || "is stopped".into());
         self.count("stops");
         self.look_at_links();
@@ -97,8 +107,11 @@ impl Simulation {
         if !agent.answers() {
             return;
         }
+        self.interrupted(place);
+        let agent = &mut self.agents[place];
         (agent.stopped, agent.busy) = (true, true);
         let id = agent.id.clone();
+        self.witnesses.on_stop(&id, agent.clock.boot(self.now));
         self.transcript.say(self.now, Some(&id), || "has too much to do".into());
     }
 
@@ -143,6 +156,11 @@ impl Simulation {
             }
             other => other,
         };
+        match &input {
+            Input::Message(from, what) => self.witnesses.on_heard(&agent.id, from, what, now),
+            Input::Observation(seen) => self.witnesses.on_look(&agent.id, seen, now),
+            _ => {}
+        }
         node.handle(now, input);
         self.drain(place);
     }
@@ -168,6 +186,18 @@ impl Simulation {
         self.input(place, Input::Wake);
     }
 
+    /// Somebody reads what an agent shows.
+    fn look_at_view(&mut self, place: Place) {
+        let agent = &self.agents[place];
+        let shows = agent.node.as_ref().map(Node::states).unwrap_or_default();
+        let by = (agent.id.clone(), agent.run);
+        let mut found: Found = Vec::new();
+        for state in shows {
+            self.history.on_shown((&by.0, by.1), &state, &self.registers, &mut found);
+        }
+        self.report(found);
+    }
+
     /// Reads an agent's clocks for it.
     pub(super) fn read_clocks(&mut self, place: Place) {
         let agent = &self.agents[place];
@@ -176,6 +206,7 @@ impl Simulation {
         }
         let wall_ms = agent.clock.wall_ms(self.now);
         let monotonic = agent.clock.monotonic(self.now);
+        self.look_at_view(place);
         self.input(place, Input::Clocks { wall_ms, monotonic });
     }
 
@@ -209,7 +240,10 @@ impl Simulation {
             Output::Answer(id, answer) => {
                 let agent = self.agents[place].id.clone();
                 self.transcript.say(self.now, Some(&agent), || format!("answers: {answer:?}"));
+                let mut found: Found = Vec::new();
+                self.history.on_answer(self.now, id.0, &answer, &self.registers, &mut found);
                 self.answers.insert(id.0, answer);
+                self.report(found);
             }
             // Everybody is linked with everybody who can be reached; how addresses are learnt is the mesh's business.
             Output::Address(..) => {}
@@ -227,9 +261,13 @@ impl Simulation {
         }
         if self.chance.happens(self.rates.sync_fails) {
             self.count("failed syncs");
+            if self.agents[place].config.mutant == Some(Mutant::SyncFailureIgnored) {
+                return;
+            }
             self.agents[place].disk.doubtful = Some(entry);
             return self.crash_for_a_while(place);
         }
+        self.check_acceptance(place, &entry);
         self.made_durable(place, entry);
         if self.chance.happens(self.rates.crash_after_save) {
             self.crash_for_a_while(place);
@@ -251,6 +289,11 @@ impl Simulation {
             return;
         }
         let voters = self.electorate.latest().clone();
+        if !voters.joint() {
+            let mut found: Found = Vec::new();
+            self.registers.on_elected(&voters, &mut found);
+            self.report(found);
+        }
         self.count(if voters.joint() { "changes of voters begun" } else { "changes of voters" });
         self.look_at_links();
         self.outside_changed();
@@ -294,13 +337,19 @@ impl Simulation {
                     value,
                     &mut found,
                 );
+                self.aim_at_accepted(&app, accepted.ballot);
                 for link in links {
                     register::follows(&link, &mut found);
                     evidence::certified(&self.electorate, &link, &mut found);
                     let voters = self.electorate.latest();
                     self.truth.on_decided(self.now, voters, &link, &mut found);
+                    let observers = self.heard_observers();
+                    self.truth.on_contested(self.now, &observers, &link, &mut found);
                     self.acts.on_agreed(self.now, &link, &mut found);
                     lease::decided(self.now, &self.world, &link, &mut found);
+                    let states: Vec<_> =
+                        self.apps.keys().filter_map(|app| self.agreed(app)).collect();
+                    self.fleet.on_agreed(self.now, &voters, &link, &states, &mut found);
                     self.decided(&link);
                 }
             }
@@ -314,13 +363,64 @@ impl Simulation {
             }
             (Entry::Chosen { register: RegisterId::App(app), accepted }, _) => {
                 self.registers.on_learned(&app, accepted.ballot, &accepted.value, &mut found);
+                self.aim_at_learned(place, &app, accepted.ballot);
             }
             _ => {}
         }
         self.report(found);
     }
 
+    /// A store is about to accept a decision that evidence was given for; the proposer's own word never left it.
+    fn check_acceptance(&mut self, place: Place, entry: &Entry) {
+        let Entry::Accepted { register: RegisterId::App(app), accepted } = entry else { return };
+        let chosen = self.registers.latest(app).is_some_and(|it| it.ballot >= accepted.ballot);
+        let Ok(state) = codec::decode::<AppState>(accepted.value.bytes()) else { return };
+        let agent = &self.agents[place];
+        let decision = &state.decision;
+        let certificate = match state.phase {
+            Phase::Fencing | Phase::Publishing => &decision.first,
+            Phase::Promoting => &decision.second,
+            _ => &None,
+        };
+        let claims = state.claim.as_ref().is_some_and(|claim| claim.agent == agent.id);
+        let own = decision.by == agent.id || claims;
+        let fresh = certificate.as_ref().is_some_and(|it| it.ballot == accepted.ballot);
+        if chosen || own || !fresh || decision.kind != DecisionKind::Failover {
+            return;
+        }
+        let mut found: Found = Vec::new();
+        let who = (&agent.id, agent.clock.boot(self.now));
+        self.witnesses.on_accept(who, (app, accepted.ballot), &state, &mut found);
+        self.report(found);
+    }
+
+    fn check_evidence(&mut self, place: Place, evidence: &Evidence) {
+        let agent = &self.agents[place];
+        let speaker = Speaker {
+            agent: &agent.id,
+            at: agent.clock.boot(self.now),
+            voters: self.electorate.at(agent.version).unwrap_or(&agent.config.voters),
+            canaries: agent.config.canaries.len(),
+        };
+        let state = self.held(place, &evidence.statement.app);
+        let definition = state.as_ref().map(|state| &*state.definition);
+        let mut found: Found = Vec::new();
+        self.witnesses.on_statement(&speaker, evidence, definition, &mut found);
+        self.report(found);
+    }
+
     fn check_message(&mut self, place: Place, message: &Message) {
+        if let Message::Evidence(evidence) = message {
+            return self.check_evidence(place, evidence);
+        }
+        if let Message::Relayed(relayed) = message
+            && relayed.from == self.agents[place].id
+        {
+            return self.check_message(place, &relayed.letter.clone().open());
+        }
+        if let Message::Chosen { register: RegisterId::App(app), accepted } = message {
+            self.aim_at_learned(place, app, accepted.ballot);
+        }
         let Message::Ballot(ballot) = message else { return };
         let mut found: Found = Vec::new();
         let agent = &self.agents[place];
@@ -337,6 +437,9 @@ impl Simulation {
             }
         }
         self.report(found);
+        if let RegisterId::App(app) = &ballot.register {
+            self.aim_at_message(place, app, ballot);
+        }
     }
 
     fn look(&mut self, place: Place, look: Look) {
@@ -385,6 +488,9 @@ impl Simulation {
         }
         let agent = &self.agents[place].id;
         self.transcript.say(self.now, Some(agent), || note.to_string());
+        if let Note::Judges { target, health, .. } = note {
+            self.fleet.on_judged(self.now, agent, target, *health);
+        }
         if let Note::Alarm(what) = note {
             let text = format!("{agent}: {what}");
             self.report(vec![("no alarm", text)]);

@@ -49,6 +49,9 @@ impl Simulation {
 
     /// Looks at every link. To be called whenever the network or the life of an agent has changed.
     pub fn look_at_links(&mut self) {
+        if !self.network.calm() {
+            self.calm_since = self.now;
+        }
         for one in 0..self.agents.len() {
             for other in one + 1..self.agents.len() {
                 self.look_at_link(one, other);

@@ -91,6 +91,7 @@ impl Simulation {
             self.count(match after.decision.kind {
                 consensus::model::DecisionKind::Apply => "applied",
                 consensus::model::DecisionKind::Failover => "failovers",
+                consensus::model::DecisionKind::Approved => "approved failovers",
                 consensus::model::DecisionKind::Switchover => "switchovers",
                 consensus::model::DecisionKind::Forced => "forced failovers",
                 consensus::model::DecisionKind::Abort => "aborts",

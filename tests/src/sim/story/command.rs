@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use consensus::model::{AppId, Phase, StackId, VotersChange};
+use consensus::model::{AppId, Mode, Phase, StackId, VotersChange};
 use consensus::outbox::Command;
 
 use super::{fold, truth};
@@ -243,6 +243,27 @@ fn perform(simulation: &mut Simulation, verb: &str, words: &[&str]) -> Result<()
             let (place, by) = (place(simulation, agent)?, "operator".into());
             simulation.command(place, Command::Failover { app, to, accept_loss: false, by });
         }
+        ("approve", [agent, app]) => {
+            let (app, place) = (parse(app)?, place(simulation, agent)?);
+            simulation.command(place, Command::Approve { app, by: "operator".into() });
+        }
+        ("abort", [agent, app]) => {
+            let (app, place) = (parse(app)?, place(simulation, agent)?);
+            simulation.command(place, Command::Abort { app, by: "operator".into() });
+        }
+        ("freeze", [agent, app, span, reason @ ..]) => {
+            let (app, place, lasts) = (parse(app)?, place(simulation, agent)?, seconds(span)?);
+            let (reason, by) = (reason.join(" "), "operator".into());
+            simulation.command(place, Command::Freeze { app, lasts, reason, by });
+        }
+        ("unfreeze", [agent, app]) => {
+            let (app, place) = (parse(app)?, place(simulation, agent)?);
+            simulation.command(place, Command::Unfreeze { app, by: "operator".into() });
+        }
+        ("ack", [agent, app]) => {
+            let (app, place) = (parse(app)?, place(simulation, agent)?);
+            simulation.command(place, Command::Ack { app, by: "operator".into() });
+        }
         _ => return Err("no such command".into()),
     }
     Ok(())
@@ -327,7 +348,7 @@ fn mesh(words: &[&str]) -> Result<MeshShape, String> {
     Ok(MeshShape { standbys, observers, ..MeshShape::spread(voters, regions) })
 }
 
-/// `app NAME [database] [synchronous] [outside] [cooldown=…] [window=…] [stacks=a,b,c]`
+/// `app NAME [database] [synchronous] [outside] [cooldown=…] [mode=…] [window=…] [stacks=a,b,c]`
 fn app(words: &[&str]) -> Result<AppShape, String> {
     let (name, options) = words.split_first().ok_or("an app has a name")?;
     let mut shape = AppShape::web(name);
@@ -340,6 +361,8 @@ fn app(words: &[&str]) -> Result<AppShape, String> {
                 shape.guards = names.split(',').map(parse).collect::<Result<_, _>>()?;
             }
             ("cooldown", span) => shape.cooldown = seconds(span)?,
+            ("mode", "approve") => shape.mode = Mode::Approve,
+            ("mode", "shadow") => shape.mode = Mode::Shadow,
             ("window", span) => {
                 shape.probe.window = seconds(span)?;
                 shape.probe.interval = shape.probe.window / 4;

@@ -17,10 +17,13 @@ impl Simulation {
         let replica_lag = self.rates.replica_lag.min(Duration::from_millis(200));
         self.rates = Rates { calm_for, replica_lag, ..Rates::default() };
         self.climate = Climate::default();
+        self.aim = None;
         self.forget_weather();
         self.network.heal();
         self.world.hear(self.now);
         self.world.paths.clear();
+        self.world.outward.clear();
+        self.world.silent.clear();
         self.world.severed.clear();
         self.world.stuck.clear();
         for server in self.world.servers.values_mut() {
@@ -46,6 +49,7 @@ impl Simulation {
     /// One agent is well again, or away for good.
     fn heal_agent(&mut self, place: Place, away: bool) {
         self.agents[place].disk.full = false;
+        self.find_key(place);
         let all = self.credentials.clone();
         let lacks =
             std::mem::replace(&mut self.agents[place].config.credentials, all.clone()) != all;

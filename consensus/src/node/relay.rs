@@ -1,0 +1,96 @@
+//! Letters to voters that are not heard directly, by way of a third that hears both (PROTOCOL.md A.5; Nifty, OSDI'20).
+//!
+//! Nothing is decided by it that could not be decided otherwise: a relay can lose a letter or repeat it, as the network
+//! can, and neither hurts the register. Whom an agent reaches is found out at every pulse.
+
+use std::collections::BTreeMap;
+
+use super::Node;
+use super::stir::Stir;
+use crate::evidence::genuine;
+use crate::judge::HEARD_WITHIN;
+use crate::message::{Letter, Message, Relayed};
+use crate::model::AgentId;
+use crate::moment::Moment;
+
+/// Letters that are passed on for one agent between two pulses: a few for each of its apps.
+const LETTERS: u32 = 256;
+
+/// Through whom others are reached, and what was passed on for whom.
+#[derive(Debug, Default)]
+pub(super) struct Relays {
+    through: BTreeMap<AgentId, AgentId>,
+    passed: BTreeMap<AgentId, u32>,
+}
+
+impl Relays {
+    /// Through whom an agent is reached that is not heard, or does not hear us.
+    pub(super) fn through(&self, agent: &AgentId) -> Option<&AgentId> {
+        self.through.get(agent)
+    }
+}
+
+impl Node {
+    /// Finds out through whom the voters are reached that do not answer directly.
+    pub(super) fn find_relays(&mut self, now: Moment) {
+        let voters = self.config.voters.agents();
+        let others = voters.iter().filter(|agent| ***agent != self.config.agent);
+        let silent = others.filter(|agent| !self.answers(agent, now));
+        let relay = |agent: &&&AgentId| {
+            let passes =
+                |other: &&&AgentId| self.answers(other, now) && self.passes_on(other, agent, now);
+            let other = voters.iter().find(passes)?;
+            Some(((**agent).clone(), (**other).clone()))
+        };
+        let through = silent.filter_map(|agent| relay(&agent)).collect();
+        self.relays = Relays { through, passed: BTreeMap::new() };
+    }
+
+    /// Did an agent say just now that it hears another, and is answered by it?
+    pub(super) fn passes_on(&self, relay: &AgentId, agent: &AgentId, now: Moment) -> bool {
+        self.peers
+            .peer(relay)
+            .is_some_and(|it| it.hears.contains(agent) && now.since(it.pulsed) <= HEARD_WITHIN)
+    }
+
+    /// Is an agent heard, and does it hear us?
+    pub(super) fn answers(&self, agent: &AgentId, now: Moment) -> bool {
+        self.peers.peer(agent).is_some_and(|it| {
+            now.since(it.heard) <= HEARD_WITHIN && now.since(it.echoed) <= HEARD_WITHIN
+        })
+    }
+
+    /// Sends a message by way of another as well, if it is for a voter that does not answer directly.
+    pub(super) fn send_around(&mut self, to: &AgentId, message: &Message) {
+        let Some(through) = self.relays.through(to).cloned() else { return };
+        if let (Some(key), Some(letter)) = (&self.key, Letter::of(message)) {
+            let letter = key.seal(self.config.voters.mesh, &self.config.agent, to, letter);
+            self.out.send(&through, Message::Relayed(Box::new(letter)));
+        }
+    }
+
+    /// A letter came by way of `by`: it is for us, or to be passed on.
+    pub(super) fn on_relayed(&mut self, by: &AgentId, relayed: Relayed, now: Moment) -> Stir {
+        let voters = &self.config.voters;
+        let known = voters.by_agent(&relayed.from).is_some() && relayed.from != self.config.agent;
+        if !known || voters.by_agent(&relayed.to).is_none() {
+            return Stir::Nothing;
+        }
+        if relayed.to == self.config.agent {
+            // Whoever did not write it, it is as if it had been lost.
+            if !genuine(&relayed, voters) {
+                return Stir::Nothing;
+            }
+            let from = relayed.from.clone();
+            return self.on_message(&from, relayed.letter.open(), now);
+        }
+        // One hop: only who wrote a letter may ask for it to be passed on.
+        let passed = self.relays.passed.entry(by.clone()).or_default();
+        *passed += 1;
+        if *by == relayed.from && *passed <= LETTERS {
+            let to = relayed.to.clone();
+            self.out.send(&to, Message::Relayed(Box::new(relayed)));
+        }
+        Stir::Nothing
+    }
+}

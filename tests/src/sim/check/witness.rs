@@ -1,0 +1,286 @@
+//! Is whoever says "down" fit to say so, and does nobody accept what it knows to be wrong? (PROTOCOL.md B.2 to B.4, S15)
+//!
+//! Keeps what every agent was told by its looks and by the others, by its own boot clock, and holds every statement that
+//! leaves it, and every decision that its store accepts, against that. The core's self-check said once more, in other
+//! words and with less detail: what fails here should have been an abstention, or a refusal.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use consensus::message::Message;
+use consensus::model::{
+    AgentId, AppId, AppState, Ballot, Definition, Evidence, FaultKind, Health, Observation,
+    Outcome, StackId, Target, TargetId, Voters, Watched,
+};
+use consensus::moment::Moment;
+
+use super::Found;
+
+const FIT: &str = "whoever states is fit to";
+const ACCEPTS: &str = "nobody accepts against its own sight";
+
+/// What rounding and the order of events within an instant may cost.
+const SLACK: Duration = Duration::from_millis(300);
+/// A majority that was not heard for longer is none (S1).
+const HEARD: Duration = Duration::from_secs(3);
+/// A canary that was silent for longer does not answer (S2).
+const CANARY: Duration = Duration::from_secs(5);
+/// Targets that fell within this fell at once (S3): less than the core's, which may see them fall a little apart.
+const AT_ONCE: Duration = Duration::from_secs(7);
+/// A pulse is due every second: whoever stood still for longer than this was surely late for one by a second (S4).
+const STILL: Duration = Duration::from_millis(2_300);
+/// Evidence is not accepted upon for longer (PROTOCOL.md B.4).
+const ROUND: Duration = Duration::from_secs(5);
+
+/// What one agent's looks found of one thing.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    began: Moment,
+    up: Option<Moment>,
+    last_is_up: bool,
+    failures: u32,
+    fell: Option<Moment>,
+}
+
+/// What one run of an agent was told.
+#[derive(Debug)]
+struct Told {
+    started: Moment,
+    went_on: Option<Moment>,
+    seen: BTreeMap<Watched, Seen>,
+    heard: BTreeMap<AgentId, Moment>,
+    /// Whom others say they hear, and when they said so.
+    hearing: BTreeMap<AgentId, (Vec<AgentId>, Moment)>,
+    stated: BTreeMap<AppId, (Ballot, Moment)>,
+}
+
+/// What every agent was told, by its own clock.
+#[derive(Debug, Default)]
+pub struct Witnesses {
+    agents: BTreeMap<AgentId, Told>,
+    stopped: BTreeMap<AgentId, Moment>,
+}
+
+/// One agent at one moment, as its checks need it.
+pub struct Speaker<'a> {
+    /// Who.
+    pub agent: &'a AgentId,
+    /// What its boot clock shows.
+    pub at: Moment,
+    /// Who votes, as it knows.
+    pub voters: &'a Voters,
+    /// How many canaries it has.
+    pub canaries: usize,
+}
+
+impl Witnesses {
+    /// An agent starts.
+    pub fn on_start(&mut self, agent: &AgentId, at: Moment) {
+        let told = Told {
+            started: at,
+            went_on: None,
+            seen: BTreeMap::new(),
+            heard: BTreeMap::new(),
+            hearing: BTreeMap::new(),
+            stated: BTreeMap::new(),
+        };
+        self.stopped.remove(agent);
+        self.agents.insert(agent.clone(), told);
+    }
+
+    /// An agent stands still.
+    pub fn on_stop(&mut self, agent: &AgentId, at: Moment) {
+        self.stopped.insert(agent.clone(), at);
+    }
+
+    /// An agent goes on. Whatever it saw before a pause is no evidence.
+    pub fn on_resume(&mut self, agent: &AgentId, at: Moment) {
+        let since = self.stopped.remove(agent);
+        let still = since.is_some_and(|since| at.since(since) >= STILL);
+        if let (true, Some(told)) = (still, self.agents.get_mut(agent)) {
+            told.went_on = Some(at);
+            let targets = told.seen.iter_mut().filter(|(it, _)| matches!(it, Watched::Target(_)));
+            for (_, seen) in targets {
+                *seen = Seen { began: seen.began, ..Seen::default() };
+            }
+        }
+    }
+
+    /// Has an agent run for so long without standing still?
+    pub fn steady(&self, agent: &AgentId, at: Moment, span: Duration) -> bool {
+        let runs = |told: &Told| told.started.max(told.went_on.unwrap_or(told.started));
+        !self.stopped.contains_key(agent)
+            && self.agents.get(agent).is_some_and(|told| at.since(runs(told)) >= span)
+    }
+
+    /// An agent is told something by another.
+    pub fn on_heard(&mut self, agent: &AgentId, from: &AgentId, message: &Message, at: Moment) {
+        let Some(told) = self.agents.get_mut(agent) else { return };
+        told.heard.insert(from.clone(), at);
+        if let Message::Pulse(pulse) = message {
+            told.hearing.insert(from.clone(), (pulse.hears.clone(), at));
+        }
+    }
+
+    /// An agent is told what a look found.
+    pub fn on_look(&mut self, agent: &AgentId, observation: &Observation, at: Moment) {
+        let Some(told) = self.agents.get_mut(agent) else { return };
+        let seen = told.seen.entry(observation.watched.clone()).or_default();
+        if observation.began < seen.began {
+            return;
+        }
+        match &observation.outcome {
+            Outcome::Invalid(_) => return,
+            Outcome::Up(_) => {
+                *seen = Seen { up: Some(at), last_is_up: true, ..Seen::default() };
+            }
+            // Whoever answers is not dead.
+            Outcome::Failed(fault)
+                if matches!(fault.kind, FaultKind::Credential | FaultKind::Unready) =>
+            {
+                (seen.failures, seen.last_is_up) = (1, false);
+            }
+            Outcome::Failed(_) => {
+                (seen.failures, seen.last_is_up) = (seen.failures + 1, false);
+                if seen.failures >= 3 {
+                    seen.fell.get_or_insert(at);
+                }
+            }
+        }
+        seen.began = observation.began;
+    }
+
+    /// An agent states what it believes of an app of this definition.
+    pub fn on_statement(
+        &mut self,
+        speaker: &Speaker<'_>,
+        evidence: &Evidence,
+        definition: Option<&Definition>,
+        found: &mut Found,
+    ) {
+        let statement = &evidence.statement;
+        let Some(told) = self.agents.get_mut(speaker.agent) else { return };
+        let stated = told.stated.entry(statement.app.clone()).or_insert((Ballot::ZERO, speaker.at));
+        if stated.0 != statement.ballot {
+            *stated = (statement.ballot, speaker.at);
+        }
+        let Some(definition) = definition.filter(|_| statement.abstention.is_none()) else {
+            return;
+        };
+        let told = &self.agents[speaker.agent];
+        let window = definition.probe.window;
+        let within = |since: Moment, span: Duration| speaker.at.since(since) + SLACK < span;
+        let mut broken = |what: String| {
+            found.push((FIT, format!("{} speaks of {}: {what}", speaker.agent, statement.app)));
+        };
+        if within(told.started, window * 4) {
+            broken("it started too recently".into());
+        }
+        if told.went_on.is_some_and(|since| within(since, window)) {
+            broken("it stood still just now".into());
+        }
+        if !told.hears_majority(speaker) {
+            broken("it hears no majority".into());
+        }
+        let answers = |watched: &Watched, seen: &Seen| {
+            matches!(watched, Watched::Canary(_))
+                && seen.up.is_some_and(|up| speaker.at.since(up) <= CANARY + SLACK)
+        };
+        let answering = told.seen.iter().filter(|(watched, seen)| answers(watched, seen)).count();
+        if speaker.canaries >= 3 && answering < 2 {
+            broken(format!("{answering} of its {} canaries answer", speaker.canaries));
+        }
+        let vouched = speaker.canaries > 0 && answering == speaker.canaries;
+        if let (false, Some(why)) = (vouched, told.fell_at_once()) {
+            broken(why);
+        }
+        for belief in statement.beliefs.iter().filter(|it| it.health == Health::Down) {
+            let seen = told.seen.get(&Watched::Target(belief.target.clone()));
+            if let Some(up) = seen.and_then(|seen| seen.up).filter(|up| within(*up, window)) {
+                let ago = speaker.at.since(up).as_millis();
+                broken(format!("{} is down though it was up {ago} ms ago", belief.target));
+            }
+        }
+    }
+
+    /// An agent's store accepts a decision of the mesh's own, made for this very ballot.
+    pub fn on_accept(
+        &self,
+        (agent, at): (&AgentId, Moment),
+        (app, ballot): (&AppId, Ballot),
+        state: &AppState,
+        found: &mut Found,
+    ) {
+        let Some(told) = self.agents.get(agent) else { return };
+        let mut broken = |what: String| {
+            found.push((ACCEPTS, format!("{agent} accepts {ballot} for {app}: {what}")));
+        };
+        match told.stated.get(app) {
+            Some((of, stated)) if *of == ballot => {
+                let age = at.since(*stated);
+                if age > ROUND + SLACK {
+                    broken(format!("its own evidence is {} ms old", age.as_millis()));
+                }
+            }
+            _ => broken("it gave no evidence for it".into()),
+        }
+        let stack: &StackId = &state.decision.from;
+        let just_up = |target: &TargetId| {
+            let seen = told.seen.get(&Watched::Target(target.clone()));
+            seen.filter(|seen| seen.last_is_up)
+                .and_then(|seen| seen.up)
+                .is_some_and(|up| at.since(up) <= Duration::from_secs(1))
+        };
+        let databases = state.definition.has_databases();
+        let mut of_stack = state.definition.targets().filter(|(target, subject)| {
+            target.stack == *stack && (databases || matches!(subject, Target::Endpoint(_)))
+        });
+        if of_stack.all(|(target, _)| just_up(&target)) {
+            broken(format!("it sees all of {stack} up"));
+        }
+    }
+}
+
+impl Told {
+    /// Voters it hears itself, and those that one of these says it hears.
+    fn hears_majority(&self, speaker: &Speaker<'_>) -> bool {
+        let within = |at: Moment, span: Duration| speaker.at.since(at) <= span + SLACK;
+        let direct = |agent: &&AgentId| {
+            **agent == *speaker.agent || self.heard.get(*agent).is_some_and(|at| within(*at, HEARD))
+        };
+        let voters = speaker.voters.agents();
+        let direct: BTreeSet<&AgentId> = voters.iter().copied().filter(direct).collect();
+        let relayed = |agent: &&AgentId| {
+            direct.iter().filter_map(|other| self.hearing.get(*other)).any(|(hears, said)| {
+                // Whom to reach through whom is found out once a second.
+                hears.contains(agent) && within(*said, HEARD + Duration::from_secs(1))
+            })
+        };
+        let relayed = voters.iter().copied().filter(relayed);
+        speaker.voters.majority_of(&direct.iter().copied().chain(relayed).cloned().collect())
+    }
+
+    /// Did more than half of all it watches, of three stacks or more, fall within a few seconds, and stay down?
+    fn fell_at_once(&self) -> Option<String> {
+        let targets: Vec<(&TargetId, Option<Moment>)> = self
+            .seen
+            .iter()
+            .filter_map(|(watched, seen)| match watched {
+                Watched::Target(target) => Some((target, seen.fell)),
+                Watched::Canary(_) => None,
+            })
+            .collect();
+        let fallen = |from: Moment| {
+            targets.iter().filter(move |(_, fell)| {
+                fell.is_some_and(|at| from <= at && at.since(from) <= AT_ONCE)
+            })
+        };
+        targets.iter().filter_map(|(_, fell)| *fell).find_map(|from| {
+            let stacks: BTreeSet<_> =
+                fallen(from).map(|(target, _)| (&target.app, &target.stack)).collect();
+            let count = fallen(from).count();
+            (count * 2 > targets.len() && stacks.len() >= 3)
+                .then(|| format!("{count} of {} targets fell at once", targets.len()))
+        })
+    }
+}
