@@ -48,6 +48,8 @@ pub fn at_rest(fencing: Fencing) -> AppState {
     let mut shape = AppShape::with_database("shop", true);
     shape.outside = true;
     shape.cooldown = Duration::ZERO;
+    // What proves a fence is a guard's word.
+    shape.guards = vec![agent_name(7), agent_name(8)];
     let mut definition = shape.definition();
     definition.data.fencing = fencing;
     let active = definition.stacks[0].name.clone();
