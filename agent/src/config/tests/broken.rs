@@ -179,10 +179,18 @@ pub const CASES: &[Case] = &[
         "[[record]]",
         "[[stack.database]]\nname = \"orders\"\nengine = \"mysql\"\naddress = \"192.0.2.9\"\nguard = \"db-1\"\nview = \"guard\"\n[[record]]",
         &[
+            "f:17:1: `[[stack.database]]` lacks `credential`: expected 1 to 63 of a-z, 0-9, `-` and `_`, starting with a letter or digit",
             "f:19:10: `engine`: `mysql` is not supported yet: this version speaks `postgres` only",
             "f:20:11: `address`: expected `host:port`, found `192.0.2.9`; the port is missing",
-            "f:21:9: `guard`: no agent of this version closes a door, so it proves nothing yet: `fencing = \"required\"` cannot rest on it",
             "f:22:8: `view`: `guard` is not supported yet: guards come with the data issue; every voter looks itself with `direct`",
+        ],
+    ),
+    (
+        "[[record]]",
+        "[[stack.database]]\nname = \"orders\"\nengine = \"postgres\"\naddress = \"192.0.2.9:5432\"\ncredential = \"orders\"\nguard = \"db-1\"\n[[record]]",
+        &[
+            "f:9:1: stack `a` lacks database `orders`, which stack `b` has: every stack needs a replica",
+            "f:22:9: `guard` goes with databases that are promoted, not with `fencing = \"dns-only\"`",
         ],
     ),
     (

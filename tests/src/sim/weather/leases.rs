@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use consensus::model::{AgentId, AppId, StackId};
+use consensus::model::{AgentId, AppId, StackId, TargetId};
 
 use super::Simulation;
 use crate::sim::network::Place;
@@ -127,6 +127,10 @@ impl Simulation {
                 self.network.edge_mut(other, guard).cut = true;
             }
         }
+        self.world.hear(self.now);
+        let elsewhere = |id: &&TargetId| id.app == *app && id.stack != *stack;
+        let severed: Vec<_> = self.world.databases.keys().filter(elsewhere).cloned().collect();
+        self.world.severed.extend(severed);
         self.count("sites cut off");
         self.look_at_links();
         self.outside_changed();
@@ -137,6 +141,7 @@ impl Simulation {
         let Some(guard) = self.guard_of(app, stack) else { return };
         self.say(|| format!("the site of {app}/{stack} is reached again"));
         self.world.paths.retain(|(_, of, at), _| (of, at) != (app, stack));
+        self.world.severed.retain(|id| id.app != *app);
         for other in (0..self.agents.len()).filter(|other| *other != guard) {
             self.network.edge_mut(guard, other).cut = false;
             self.network.edge_mut(other, guard).cut = false;
