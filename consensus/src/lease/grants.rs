@@ -19,7 +19,12 @@ pub struct Renewal {
     pub guard: AgentId,
     /// The revision of the definition that it goes by.
     pub revision: u64,
+    /// Which run of the guard's process asks, and the how manieth time.
+    pub count: Count,
 }
+
+/// A run of a guard's process, and the last renewal it had asked for.
+pub type Count = (u64, u64);
 
 /// One voter's grants.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -37,6 +42,8 @@ struct Granted {
     last: LastHolder,
     /// Until when each guard's lease may run.
     until: BTreeMap<AgentId, Moment>,
+    /// The newest renewal of each guard that was granted.
+    counts: BTreeMap<AgentId, Count>,
 }
 
 impl Granted {
@@ -55,6 +62,7 @@ impl Grants {
                 .map(|guard| (guard.clone(), now + terms.kept))
                 .collect(),
             last: last.clone(),
+            counts: BTreeMap::new(),
         };
         let apps = saved.iter().map(|(app, last)| (app.clone(), granted(last))).collect();
         Self {
@@ -84,7 +92,7 @@ impl Grants {
         writer: Option<&StackId>,
         now: Moment,
     ) -> Result<Option<Entry>, Duration> {
-        let Renewal { app, stack, guard, revision } = renewal;
+        let Renewal { app, stack, guard, revision, count } = renewal;
         if writer != Some(&stack) {
             return Err(Duration::ZERO);
         }
@@ -97,12 +105,15 @@ impl Grants {
         let fresh = || Granted {
             last: LastHolder { stack: stack.clone(), acknowledged: BTreeMap::new() },
             until: BTreeMap::new(),
+            counts: BTreeMap::new(),
         };
         let granted = self.apps.entry(app.clone()).or_insert_with(fresh);
         if granted.last.stack != stack {
             *granted = fresh();
         }
         granted.until.insert(guard.clone(), now + self.terms.kept);
+        let newest = granted.counts.entry(guard.clone()).or_insert(count);
+        *newest = if newest.0 == count.0 { count.max(*newest) } else { count };
         let known = granted.last.acknowledged.get(&guard).copied();
         // Who holds a lease, and what it knows, is durable before it does (PROTOCOL.md A.6, H).
         let newer = known.is_none_or(|known| known < revision);
@@ -112,9 +123,12 @@ impl Grants {
         Ok(newer.then(|| Entry::Holder { app, last: granted.last.clone() }))
     }
 
-    /// A guard has shut its door and asks for nothing any more.
-    pub fn on_release(&mut self, app: &AppId, stack: &StackId, guard: &AgentId) {
-        if let Some(granted) = self.apps.get_mut(app).filter(|it| it.last.stack == *stack) {
+    /// A guard had shut its door after this renewal, and asked for nothing any more. What was granted since stays: a word
+    /// that comes late says nothing of now.
+    pub fn on_release(&mut self, app: &AppId, stack: &StackId, guard: &AgentId, count: Count) {
+        if let Some(granted) = self.apps.get_mut(app).filter(|it| it.last.stack == *stack)
+            && granted.counts.get(guard).is_some_and(|it| it.0 == count.0 && it.1 <= count.1)
+        {
             granted.until.remove(guard);
         }
     }

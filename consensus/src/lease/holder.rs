@@ -198,6 +198,11 @@ impl Holder {
         self.barred = Moment::ZERO;
     }
 
+    /// The last renewal that left.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
     /// Until when the door was told to stay open.
     pub fn open(&self) -> Moment {
         self.open

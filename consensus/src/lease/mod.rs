@@ -11,7 +11,7 @@ mod tests;
 
 use std::time::Duration;
 
-pub use grants::{Grants, Renewal};
+pub use grants::{Count, Grants, Renewal};
 pub use holder::Holder;
 
 /// How long what lasts. Every duration is on the clock of whoever counts it.

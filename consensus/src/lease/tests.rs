@@ -14,7 +14,7 @@ fn at(millis: u64) -> Moment {
 }
 
 fn renewal(stack: &str, guard: &str, revision: u64) -> Renewal {
-    Renewal { app: name("shop"), stack: name(stack), guard: name(guard), revision }
+    Renewal { app: name("shop"), stack: name(stack), guard: name(guard), revision, count: (1, 1) }
 }
 
 fn voters(n: u128) -> Voters {
@@ -55,13 +55,27 @@ fn a_release_ends_one_guards_grant_at_once() {
     let (app, east, west): (AppId, StackId, StackId) = (name("shop"), name("east"), name("west"));
     grants.on_renew(renewal("east", "g1", 1), Some(&east), at(0)).unwrap();
     grants.on_renew(renewal("east", "g3", 1), Some(&east), at(0)).unwrap();
-    grants.on_release(&app, &east, &name("g1"));
+    grants.on_release(&app, &east, &name("g1"), (1, 1));
     assert!(!grants.left(&app, &west, at(1)).is_zero(), "g3's may still run");
-    grants.on_release(&app, &west, &name("g3"));
+    grants.on_release(&app, &west, &name("g3"), (1, 1));
     assert!(!grants.left(&app, &west, at(1)).is_zero(), "it holds nothing of west");
-    grants.on_release(&app, &east, &name("g3"));
+    grants.on_release(&app, &east, &name("g3"), (1, 1));
     assert!(grants.left(&app, &west, at(1)).is_zero());
     assert!(grants.left(&app, &east, at(1)).is_zero());
+}
+
+#[test]
+fn a_release_that_comes_late_ends_nothing_that_was_granted_since() {
+    let mut grants = Grants::new(Terms::DEFAULT, &BTreeMap::new(), at(0));
+    let (app, east, west): (AppId, StackId, StackId) = (name("shop"), name("east"), name("west"));
+    let again = Renewal { count: (1, 2), ..renewal("east", "g1", 1) };
+    grants.on_renew(again, Some(&east), at(0)).unwrap();
+    for late in [(1, 1), (7, 9)] {
+        grants.on_release(&app, &east, &name("g1"), late);
+        assert!(!grants.left(&app, &west, at(1)).is_zero(), "{late:?}");
+    }
+    grants.on_release(&app, &east, &name("g1"), (1, 2));
+    assert!(grants.left(&app, &west, at(1)).is_zero());
 }
 
 #[test]
@@ -80,7 +94,7 @@ fn a_voter_that_starts_anew_keeps_others_out_until_what_it_granted_has_ended() {
         "the same holder goes on at once"
     );
     assert!(again.on_renew(renewal("west", "g2", 1), Some(&west), at(5_002)).is_err());
-    again.on_release(&app, &east, &name("g1"));
+    again.on_release(&app, &east, &name("g1"), (1, 1));
     assert!(again.left(&app, &west, at(5_003)).is_zero(), "unless it says that it is shut");
 }
 

@@ -94,7 +94,7 @@ impl Node {
         }
         for (stack, mut guarding) in dismissed {
             self.shut(app, &stack, &mut guarding, now);
-            self.tell_released(app, &stack);
+            self.tell_released(app, &stack, guarding.holder.number());
         }
     }
 
@@ -175,7 +175,7 @@ impl Node {
         let (times, at) = guarding.releases;
         if times < TOLD_MOST && at <= now {
             guarding.releases = (times + 1, now + TOLD_EVERY);
-            self.tell_released(app, stack);
+            self.tell_released(app, stack, guarding.holder.number());
         }
     }
 
@@ -192,13 +192,13 @@ impl Node {
         }
     }
 
-    fn tell_released(&mut self, app: &AppId, stack: &StackId) {
+    fn tell_released(&mut self, app: &AppId, stack: &StackId, number: u64) {
         let message = Message::Lease(LeaseMessage {
             mesh: self.config.voters.mesh,
             app: app.clone(),
             stack: stack.clone(),
             instance: self.instance,
-            number: 0,
+            number,
             body: LeaseBody::Released,
         });
         let me = self.config.agent.clone();

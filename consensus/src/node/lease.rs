@@ -45,7 +45,7 @@ impl Node {
             LeaseBody::Granted { acceptor, voters } => {
                 self.granted(from, message, (acceptor, voters), now);
             }
-            LeaseBody::Released => self.on_released(from, &message.app, &message.stack),
+            LeaseBody::Released => self.on_released(from, &message),
             LeaseBody::Ask => self.vouch(from, message, now),
             LeaseBody::Vouched => self.vouched(from, message, now),
         }
@@ -66,8 +66,13 @@ impl Node {
             true => Some(stack),
             false => plan::writer(&state),
         };
-        let renewal =
-            Renewal { app: app.clone(), stack: stack.clone(), guard: from.clone(), revision };
+        let renewal = Renewal {
+            app: app.clone(),
+            stack: stack.clone(),
+            guard: from.clone(),
+            revision,
+            count: (message.instance, message.number),
+        };
         let Ok(entry) = self.grants.on_renew(renewal, writer, now) else { return };
         if let Some(entry) = entry {
             self.out.push(Output::Save(entry));
@@ -101,8 +106,9 @@ impl Node {
     }
 
     /// A guard says that it is shut.
-    fn on_released(&mut self, from: &AgentId, app: &AppId, stack: &StackId) {
-        self.grants.on_release(app, stack, from);
+    fn on_released(&mut self, from: &AgentId, message: &LeaseMessage) {
+        let LeaseMessage { app, stack, instance, number, .. } = message;
+        self.grants.on_release(app, stack, from, (*instance, *number));
         self.peers.on_released(from, app, stack);
         if let Some(it) = self.apps.get_mut(app)
             && it.known().is_some_and(|(_, state)| state.definition.guards(stack).contains(from))
