@@ -26,7 +26,7 @@ state
   110.379 a2    learns shop epoch 2 fencing at 5.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a7 a3 a1 a4)
 shop: epoch 2 failover promoting, active east
   shop/east/db: Up, primary, timeline 1, its door is shut
-  shop/west/db: Up, replica, timeline 1, streams, its door is shut
+  shop/west/db: Up, replica, timeline 1, its door is shut
 
 until shop settled within 60s
 site shop east reached

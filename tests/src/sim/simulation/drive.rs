@@ -349,7 +349,7 @@ impl Simulation {
                     lease::decided(self.now, &self.world, &link, &mut found);
                     let states: Vec<_> =
                         self.apps.keys().filter_map(|app| self.agreed(app)).collect();
-                    self.fleet.on_agreed(self.now, &voters, &link, &states, &mut found);
+                    self.fleet.on_agreed(self.now, voters, &link, &states, &mut found);
                     self.decided(&link);
                 }
             }
