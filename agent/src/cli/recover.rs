@@ -167,7 +167,7 @@ fn sheet(args: &Args, birth: &Birth, heirs: &[Heir], colour: bool) -> String {
         args.out.display(),
         names.join(", ")
     );
-    sheet.labelled(0, if args.dry_run { "would make" } else { "makes" }, Ink::Plain, &makes);
+    sheet.labelled(0, if args.dry_run { "would be" } else { "makes" }, Ink::Plain, &makes);
     sheet.finish()
 }
 

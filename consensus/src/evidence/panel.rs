@@ -346,9 +346,9 @@ impl<'a> Panel<'a> {
             .map(|aspect| (aspect, names(stack, aspect).collect::<Vec<_>>()))
             .filter(|(_, targets)| !targets.is_empty())
             .collect();
-        let guards: BTreeSet<_> =
-            stack.databases.iter().filter_map(|it| it.guard.as_ref()).collect();
         let mut regions: BTreeMap<&Region, (usize, usize)> = BTreeMap::new();
+        // Whoever sits on its host has no way to it that says anything of others'.
+        let guards = self.definition.guards(&stack.name);
         for witness in witnesses.filter(|witness| !guards.contains(witness.agent)) {
             let mut words =
                 aspects.iter().map(|(it, targets)| self.word(witness, stack, targets, *it));

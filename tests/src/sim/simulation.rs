@@ -381,7 +381,7 @@ impl Simulation {
         self.fleet.refresh(self.now, &self.world, voters, known);
         let states = states.iter().map(AsRef::as_ref);
         let agents = self.agents.iter().map(|agent| &agent.id);
-        self.truth.refresh(self.now, &self.world, agents, states);
+        self.truth.refresh(self.now, &self.world, &agents, states);
     }
 
     /// What is truly agreed about an app.

@@ -214,7 +214,7 @@ impl Truth {
         &mut self,
         now: Moment,
         world: &World,
-        agents: impl Iterator<Item = &'a AgentId> + Clone,
+        agents: &(impl Iterator<Item = &'a AgentId> + Clone),
         states: impl Iterator<Item = &'a AppState>,
     ) {
         for state in states {

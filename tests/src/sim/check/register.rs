@@ -211,8 +211,11 @@ impl Registers {
             let before = self.values.get(&after.previous).map(|(_, state)| state.clone());
             let (first, previous) = (after.previous == [0; 32], after.previous);
             let held = |hash| self.chosen[app].values().any(|chosen| chosen.hash == hash);
+            // Directly, or after claims that no majority held either (seed 19).
             let aborted = links.last().is_some_and(|next: &Link| {
-                next.after.decision.kind == DecisionKind::Abort && next.after.epoch > after.epoch
+                let by_abort = next.after.decision.kind == DecisionKind::Abort;
+                (by_abort && next.after.epoch > after.epoch)
+                    || (next.taken_back && next.after.epoch == after.epoch)
             });
             let (taken_back, held_before) = (!held(at) && aborted, held(previous));
             let held = held(at);

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use consensus::failover::plan;
-use consensus::message::{BallotBody, BallotMessage};
+use consensus::message::{BallotBody, BallotMessage, Message};
 use consensus::model::{Action, AppId, Ballot, Phase};
 
 use super::{Event, Simulation};
@@ -227,11 +227,15 @@ impl Simulation {
     fn spring(&mut self, place: Place) {
         let Some(aim) = &mut self.aim else { return };
         aim.sprung = true;
-        let Cell { phase, heir, .. } = aim.cell;
+        let Cell { phase, heir, write, .. } = aim.cell;
         // Whoever still waits for a lost request learns of its heir before it tries again, unless it is cut off so long.
         let deaf = (aim.cell.write, aim.cell.request) == (Write::Before, Request::Lost);
         aim.returns = (heir == Heir::Both && !deaf).then_some(place);
         self.count("interruptions aimed at");
+        // What is on its way would make a majority of it after all.
+        if write == Write::Minority && self.chance.happens(0.5) {
+            self.lose_proposals(place);
+        }
         let (least, most) = match (heir, phase) {
             // Whoever sees what it sees proposes the same, a round trip later.
             (Heir::Same, Phase::Idle) => (Duration::from_millis(1), Duration::from_millis(40)),
@@ -258,6 +262,18 @@ impl Simulation {
                 self.after(span, Event::Resume(place));
             }
         }
+    }
+
+    /// What an agent has proposed and nobody has received yet is lost.
+    fn lose_proposals(&mut self, place: Place) {
+        let proposes = |message: &Message| match message {
+            Message::Ballot(ballot) => matches!(ballot.body, BallotBody::Accept { .. }),
+            _ => false,
+        };
+        self.heap.retain(|_, event| match event {
+            Event::Deliver { from, message, .. } => *from != place || !proposes(message),
+            _ => true,
+        });
     }
 
     /// An agent dies, stands still or loses sight of everybody: in the middle of what?

@@ -58,8 +58,12 @@ impl Simulation {
             }
         }
         for place in 0..self.agents.len() {
+            // Directly, or by a letter that one other agent passes on.
+            let through = |other: Place| {
+                (0..self.agents.len()).any(|by| self.able(place, by) && self.able(by, other))
+            };
             let reached = (0..self.agents.len())
-                .filter(|other| *other == place || self.able(place, *other))
+                .filter(|other| *other == place || self.able(place, *other) || through(*other))
                 .map(|other| self.agents[other].id.clone())
                 .collect();
             let majority = self.electorate.latest().majority_of(&reached);
