@@ -72,18 +72,30 @@ pub fn decided(now: Moment, world: &World, link: &Link, found: &mut Found) {
 #[derive(Debug, Default)]
 pub struct Calm {
     since: BTreeMap<AppId, (Epoch, Moment)>,
+    /// Which run of every agent's process this is, and since when.
+    runs: BTreeMap<Place, (u64, Moment)>,
 }
 
 /// Renewals every two and a half seconds, a word given that binds for ten, and a value that a minority holds repaired in
 /// five: nothing keeps a lease away for longer.
 const CALM: Duration = Duration::from_secs(30);
 
+/// A voter that starts asks the others whether its store is whole, and grants nothing before they answered.
+const STARTS: Duration = Duration::from_secs(15);
+
 impl Calm {
     /// Looks at every app, once a second.
     pub fn look(&mut self, simulation: &Simulation, app: &AppId, found: &mut Found) {
         let now = simulation.now;
+        for (place, agent) in simulation.agents.iter().enumerate() {
+            let run = self.runs.entry(place).or_insert((agent.run, now));
+            if run.0 != agent.run {
+                *run = (agent.run, now);
+            }
+        }
+        let young = |place: Place| self.runs[&place].1 + STARTS > now;
         let Some(database) = simulation.writer(app) else { return };
-        if !is_calm(simulation, app, &database) {
+        if !is_calm(simulation, app, &database, young) {
             self.since.remove(app);
             return;
         }
@@ -103,7 +115,12 @@ impl Calm {
 
 /// Is its guard well, and linked with a majority of voters that are well and linked with one another? A minority may be
 /// away, or hold what was never chosen.
-fn is_calm(simulation: &Simulation, app: &AppId, database: &TargetId) -> bool {
+fn is_calm(
+    simulation: &Simulation,
+    app: &AppId,
+    database: &TargetId,
+    young: impl Fn(Place) -> bool,
+) -> bool {
     let Some(agreed) = simulation.agreed(app) else { return false };
     let guard = agreed.definition.guarded().find_map(|(stack, it)| {
         let named = *stack == database.stack && it.name == database.name;
@@ -131,7 +148,7 @@ fn is_calm(simulation: &Simulation, app: &AppId, database: &TargetId) -> bool {
     let well: Vec<Place> = voters
         .all()
         .filter_map(|voter| simulation.place(&voter.agent))
-        .filter(|place| settled(*place) && passes(guard, *place))
+        .filter(|place| settled(*place) && !young(*place) && passes(guard, *place))
         .collect();
     let whole: BTreeSet<_> = well
         .iter()
