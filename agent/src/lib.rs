@@ -13,6 +13,7 @@ pub mod store;
 pub mod run;
 
 mod records;
+pub mod zone_key;
 
 pub mod actors;
 pub mod authority;

@@ -2,26 +2,31 @@
 
 mod common;
 
+#[path = "authority/secondary.rs"]
+mod secondary;
 #[path = "authority/shop.rs"]
 mod shop;
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agent::authority::{self, Authority, StartError, Transport};
 use agent::clock;
-use agent::config::DnsConfig;
+use agent::config::{self, DnsConfig};
 use agent::run::Agreed;
 use common::named::dig;
 use common::{PATIENCE, eventually};
 use consensus::model::AppState;
 use consensus::moment::Moment;
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
-use hickory_proto::rr::{DNSClass, Name, Record as Answer, RecordType};
+use hickory_proto::rr::rdata::tsig::{TsigAlgorithm, TsigError};
+use hickory_proto::rr::{DNSClass, Name, RData, Record as Answer, RecordType, TSigner};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use secondary::Secondary;
 use shop::app;
 use tokio::sync::watch;
 
@@ -38,7 +43,27 @@ fn config(stale_after: Duration) -> DnsConfig {
         rate_limit: 0,
         status: true,
         secondaries: Vec::new(),
+        signing: Default::default(),
     }
+}
+
+/// A key that secondaries sign with.
+fn key(secret: &[u8]) -> TSigner {
+    let name = Name::from_ascii(format!("{}.", secondary::KEY)).expect("a name");
+    TSigner::new(secret.to_vec(), TsigAlgorithm::HmacSha256, name, 300).expect("a key")
+}
+
+/// Answers, and gives zones to those who hold the key.
+fn serve_secondaries(addresses: &[SocketAddr]) -> (Authority, SocketAddr, Sender) {
+    let (sender, receiver) = watch::channel(agreed(&[app(1, "east")]));
+    let mut config = config(Duration::from_secs(300));
+    config.secondaries = addresses
+        .iter()
+        .map(|&address| config::Secondary { address, key: key(secondary::SECRET) })
+        .collect();
+    let authority = authority::start(&config, receiver).expect("a free port");
+    let address = authority.addresses()[0];
+    (authority, address, sender)
 }
 
 fn serve(stale_after: Duration) -> (Authority, SocketAddr, Sender) {
@@ -376,4 +401,163 @@ async fn an_address_that_cannot_be_had_is_named() {
     assert!(taken.to_string().starts_with(&format!("cannot listen on `{server}` (udp): another")));
     let foreign = start("192.0.2.1:5353").expect_err("not ours");
     assert!(matches!(foreign, StartError::Foreign { .. }), "{foreign}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_of_others_read_every_kind_of_record() {
+    let (_authority, server, _sender) = serve(Duration::from_secs(300));
+    let port = server.port().to_string();
+    let tell = |program: &str, arguments: &[&str]| {
+        let mut command = Command::new(program);
+        let output = command.args(["@127.0.0.1", "-p", &port]).args(arguments).output();
+        let output = output.unwrap_or_else(|error| panic!("{program} is installed: {error}"));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    for (name, kind, data) in [
+        ("shop.example", "A", "192.0.2.1"),
+        ("www.shop.example", "A", "192.0.2.1"),
+        ("_sip._tcp.shop.example", "SRV", "10 5 5060 ns1.shop.example."),
+        ("shop.example", "CAA", "0 issue \"ca.example\""),
+        ("any.wild.shop.example", "TXT", "\"wild\""),
+        ("_status.shop.shop.example", "TXT", "\"app=shop active=east epoch=1 since=0\""),
+    ] {
+        assert!(tell("kdig", &["+short", name, kind]).contains(data), "kdig {name} {kind}");
+        assert!(tell("kdig", &["+tcp", "+short", name, kind]).contains(data), "{name} {kind}");
+        assert!(tell("drill", &[name, kind]).contains(data), "drill {name} {kind}");
+        assert!(tell("dig", &["+short", name, kind]).contains(data), "dig {name} {kind}");
+    }
+    let https = tell("kdig", &["+short", "web.shop.example", "HTTPS"]);
+    assert!(https.contains("1 . alpn=h2"), "{https}");
+    assert!(tell("dig", &["+cookie", "shop.example"]).contains("(good)"));
+    assert!(tell("kdig", &["+edns=1", "shop.example"]).contains("BADVERS"));
+    // More than fits one read of ours, on one connection.
+    let many = vec!["shop.example"; 100];
+    let told = tell("kdig", &[&["+tcp", "+keepopen", "+short"], many.as_slice()].concat());
+    assert_eq!(told.lines().filter(|line| *line == "192.0.2.1").count(), 100);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queries_sent_at_once_are_answered_in_their_order() {
+    let (_authority, server, _sender) = serve(Duration::from_secs(300));
+    let mut stream = TcpStream::connect(server).expect("accepted");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a limit");
+    let mut all = Vec::new();
+    for id in 0..500_u16 {
+        let mut message = question("many.shop.example.", RecordType::A);
+        message.metadata.id = id;
+        let packet = message.to_vec().expect("encodes");
+        all.extend((packet.len() as u16).to_be_bytes());
+        all.extend(packet);
+    }
+    let mut writer = stream.try_clone().expect("a second handle");
+    let writing = std::thread::spawn(move || writer.write_all(&all));
+    for id in 0..500_u16 {
+        let mut length = [0; 2];
+        stream.read_exact(&mut length).expect("an answer");
+        let mut answer = vec![0; usize::from(u16::from_be_bytes(length))];
+        stream.read_exact(&mut answer).expect("the whole answer");
+        assert_eq!(answer[..2], id.to_be_bytes());
+    }
+    writing.join().expect("no panic").expect("all was taken");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn zones_go_to_holders_of_the_key_only() {
+    let secondary = SocketAddr::from((Ipv4Addr::LOCALHOST, common::free_port()));
+    let (_authority, server, sender) = serve_secondaries(&[secondary]);
+    let now = clock::wall_ms() / 1000;
+    let transfer = |kind: RecordType, signer: Option<(&TSigner, u64)>, from: Option<u32>| {
+        let mut message = question("shop.example.", kind);
+        if let Some(serial) = from {
+            let mut held =
+                ask(server, &question("shop.example.", RecordType::SOA)).answers.remove(0);
+            if let RData::SOA(soa) = &mut held.data {
+                soa.serial = serial;
+            }
+            message.add_authority(held);
+        }
+        if let Some((signer, time)) = signer {
+            message.finalize(signer, time).expect("signs");
+        }
+        let mut stream = TcpStream::connect(server).expect("accepted");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a limit");
+        ask_tcp(&mut stream, &message).expect("an answer")
+    };
+    let refused = |answer: &Message| answer.metadata.response_code;
+    let error = |answer: &Message| answer.signature().and_then(|record| record.data.error);
+    use RecordType::{AXFR, IXFR};
+
+    let unsigned = transfer(AXFR, None, None);
+    assert_eq!((refused(&unsigned), unsigned.answers.len()), (ResponseCode::Refused, 0));
+    let stranger = transfer(AXFR, Some((&key(b"a wrong secret of 32 octets !!!!!"), now)), None);
+    assert_eq!(refused(&stranger), ResponseCode::NotAuth);
+    assert_eq!(error(&stranger), Some(TsigError::BadSig));
+    let late = transfer(AXFR, Some((&key(secondary::SECRET), now - 3600)), None);
+    assert_eq!((refused(&late), error(&late)), (ResponseCode::NotAuth, Some(TsigError::BadTime)));
+
+    let right = key(secondary::SECRET);
+    let whole = transfer(AXFR, Some((&right, now)), None);
+    assert_eq!(refused(&whole), ResponseCode::NoError);
+    let kinds: Vec<_> = whole.answers.iter().map(Answer::record_type).collect();
+    assert_eq!((kinds[0], kinds[kinds.len() - 1]), (RecordType::SOA, RecordType::SOA));
+    assert!(130 < kinds.len(), "{}", kinds.len());
+
+    let serial = |answer: &Answer| match &answer.data {
+        RData::SOA(soa) => soa.serial,
+        other => panic!("no start of authority: {other}"),
+    };
+    let old = serial(&whole.answers[0]);
+    let same = transfer(IXFR, Some((&right, now)), Some(old));
+    assert_eq!(same.answers.len(), 1, "nothing is newer");
+    sender.send_replace(agreed(&[app(2, "west")]));
+    let changed = || ask(server, &question("shop.example.", RecordType::SOA)).answers.remove(0);
+    eventually("the zone moves", async || (serial(&changed()) != old).then_some(())).await;
+    let changes = transfer(IXFR, Some((&right, now)), Some(old));
+    let starts: Vec<_> = changes
+        .answers
+        .iter()
+        .filter(|record| record.record_type() == RecordType::SOA)
+        .map(serial)
+        .collect();
+    let new = starts[0];
+    assert_eq!(starts, [new, old, new, new]);
+    assert!(changes.answers.len() < 30, "what changed, not all: {}", changes.answers.len());
+    let unknown = transfer(IXFR, Some((&right, now)), Some(old.wrapping_sub(1)));
+    assert!(130 < unknown.answers.len(), "who is too far behind gets all");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bind_knot_and_nsd_hold_copies_and_follow() {
+    let mut secondaries = ["bind", "knot", "nsd"].map(Secondary::new);
+    let addresses = secondaries.each_ref().map(|secondary| secondary.address);
+    let (_authority, server, sender) = serve_secondaries(&addresses);
+    for secondary in &mut secondaries {
+        secondary.start(server);
+    }
+    let asked: [&[&str]; 8] = [
+        &["shop.example", "SOA"],
+        &["shop.example", "NS"],
+        &["www.shop.example", "A"],
+        &["many.shop.example", "A"],
+        &["_sip._tcp.shop.example", "SRV"],
+        &["shop.example", "CAA"],
+        &["web.shop.example", "TYPE65"],
+        &["any.wild.shop.example", "TXT"],
+    ];
+    for state in [app(1, "east"), app(2, "west"), app(3, "east")] {
+        sender.send_replace(agreed(&[state]));
+        for secondary in &secondaries {
+            let same = async || {
+                let same = |question: &&[&str]| {
+                    let ours = dig(server, question);
+                    !ours.is_empty() && dig(secondary.address, question) == ours
+                };
+                asked.iter().all(same).then_some(())
+            };
+            let what = format!("{} has the zone, see {:?}", secondary.name, secondary.log());
+            eventually(&what, same).await;
+        }
+    }
+    let said = secondaries[0].said();
+    assert!(said.contains("IXFR") || said.contains("Transfer completed"), "{said}");
 }

@@ -131,6 +131,7 @@ fn start(port: u16) -> Running {
         rate_limit: 1_000_000,
         status: false,
         secondaries: Vec::new(),
+        signing: Default::default(),
     };
     let authority = authority::start(&config, receiver).expect("the port is free");
     drop(guard);

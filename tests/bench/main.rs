@@ -1,4 +1,5 @@
-//! `./tests/run bench NAME`: figures over real processes, each beside a peer's on the same machine.
+//! `./tests/run bench NAME`: figures over real processes, each beside a peer's on the same machine; `latency` alone is exact,
+//! over the simulator, and stands beside its aim.
 //!
 //! The last line of each is the ratio: below one where Quorate needs less. Results that are worth keeping go to
 //! RESULTS.md by hand, with the machine they were taken on.
@@ -7,6 +8,7 @@ mod dns;
 mod dns_peers;
 mod failover;
 mod idle;
+mod latency;
 mod sentinel;
 
 use std::process::ExitCode;
@@ -22,12 +24,13 @@ fn main() -> ExitCode {
         ["serve", "dns", port] => dns::serve(port.parse().expect("a port")),
         ["failover"] => failover::run(),
         ["idle"] => idle::run(),
+        ["latency"] => latency::run(),
         // Each of these runs in a world of its own, started by one of the two above.
         ["within", "sentinel"] => within("sentinel", sentinel::world),
         ["within", "idle"] => within("idle", idle::world),
         ["within", profile] => within(profile, |lab| failover::world(lab, profile)),
         _ => {
-            eprintln!("bench: expected `dns`, `failover` or `idle`");
+            eprintln!("bench: expected `dns`, `failover`, `idle` or `latency`");
             return ExitCode::from(2);
         }
     }

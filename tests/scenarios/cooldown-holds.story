@@ -41,16 +41,16 @@ state
   201.170 a1    leaves blog alone: web of west down for 4 of 5 voters in 3 regions, and cooling down for 4 min more (and a4 a3 a2 a5)
   201.314 a4    holds blog/west for down: 5 of 5 voters see it down (and a1 a3 a2 a5)
   201.314 a4    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for 4 min more (and a1 a3 a2 a5)
-  229.989 a2    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for 3 min more (and a5 a4 a1 a3)
+  229.989 a2    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for 3 min more (and a4 a5 a3 a1)
 a1 on blog: web of west down for 5 of 5 voters in 3 regions, and cooling down for 3 min more
 blog: epoch 2 failover idle, active west
 
 run 300s
 state
 ----
-  289.986 a2    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for 2 min more (and a5 a4 a1 a3)
-  349.983 a2    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for 1 min more (and a5 a4 a1 a3)
-  350.983 a2    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for less than a minute more (and a5 a4 a1 a3)
+  289.986 a2    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for 2 min more (and a4 a5 a3 a1)
+  349.983 a2    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for 1 min more (and a4 a5 a3 a1)
+  350.983 a2    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for less than a minute more (and a4 a5 a3 a1)
   411.120 a4    learns blog epoch 3 publishing at 9.89d0: failover, active east, carried out by a4 (web of west down for 5 of 5 voters in 3 regions) (and a1 a3 a2 a5)
   411.431 a2    learns blog epoch 3 verifying at 11.bfcd: failover, active east, carried out by a2 (web of west down for 5 of 5 voters in 3 regions) (and a5 a4 a3 a1)
   411.570 a2    learns blog epoch 3 idle at 12.bfcd: failover, active east (web of west down for 5 of 5 voters in 3 regions) (and a5 a3 a1 a4)

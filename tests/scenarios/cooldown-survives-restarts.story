@@ -60,12 +60,12 @@ state
   319.877 a2    leaves blog alone: east is not fit: web long enough up for 0 of 5 voters, 3 are needed (and a5 a3 a1 a4)
   320.369 a3    holds blog/west for down: 4 of 5 voters see it down (and a1 a4 a2 a5)
   320.905 a4    holds blog/west for down: 5 of 5 voters see it down (and a1 a3 a2 a5)
-  320.978 a3    leaves blog alone: east is not fit: web long enough up for 1 of 5 voters, 3 are needed (and a1 a4 a5)
-  321.013 a2    leaves blog alone: east is not fit: web long enough up for 2 of 5 voters, 3 are needed (and a5 a3 a1)
-  321.051 a4    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for 2 min more (and a3 a2 a5 a1)
-  321.051 a1    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for 3 min more
-  370.806 a2    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for 1 min more (and a5 a4 a3 a1)
-  371.806 a2    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for less than a minute more (and a5 a4 a3 a1)
+  321.808 a2    leaves blog alone: east is not fit: web long enough up for 1 of 5 voters, 3 are needed (and a4 a3)
+  321.808 a5    leaves blog alone: east is not fit: web long enough up for 2 of 5 voters, 3 are needed (and a2 a1 a4 a3)
+  321.830 a3    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for 2 min more (and a4 a2 a5 a1)
+  321.833 a1    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for 3 min more
+  370.806 a2    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for 1 min more (and a4 a5 a3 a1)
+  371.806 a2    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for less than a minute more (and a4 a5 a3 a1)
   431.891 a1    refuses 9.76c8 for blog: cooling down for less than a minute more
 a1 on blog: web of west down for 5 of 5 voters in 3 regions, and cooling down for 3 min more
 blog: epoch 3 failover publishing, active east

@@ -29,12 +29,14 @@ state
   116.232 a2    learns shop epoch 2 promoting at 7.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
   116.232 a2    is killed
   116.245 *     promote with 2.1.3 of a2: promoted to timeline 2
-  119.380 a4    learns shop epoch 2 promoting at 8.89d0: failover, active east, carried out by a4 (database of east down for 3 of 5 voters in 2 regions) (and a1 a3 a5)
-  119.409 *     promote with 2.1.3 of a4: was promoted already
-  119.511 a4    learns shop epoch 2 publishing at 9.89d0: failover, active west, carried out by a4 (database of east down for 3 of 5 voters in 2 regions) (and a1 a3 a5)
-  119.561 *     publish with 2.1.4 of a4: names west
-  119.647 a4    learns shop epoch 2 verifying at 10.89d0: failover, active west, carried out by a4 (database of east down for 3 of 5 voters in 2 regions) (and a1 a3 a5)
-  119.716 a4    learns shop epoch 2 idle at 11.89d0: failover, active west (database of east down for 3 of 5 voters in 2 regions) (and a1 a3 a5)
+  120.113 a1    learns shop epoch 2 promoting at 9.41cd: failover, active east, carried out by a1 (database of east down for 3 of 5 voters in 2 regions) (and a4 a3 a5)
+  120.150 *     promote with 2.1.3 of a1: was promoted already
+  120.452 a1    learns shop epoch 2 promoting at 12.41cd: failover, active east, carried out by a1 (database of east down for 3 of 5 voters in 2 regions) (and a4 a3 a5)
+  120.470 *     promote with 2.1.3 of a1: was promoted already
+  120.572 a1    learns shop epoch 2 publishing at 13.41cd: failover, active west, carried out by a1 (database of east down for 3 of 5 voters in 2 regions) (and a4 a3 a5)
+  120.631 *     publish with 2.1.4 of a1: names west
+  120.718 a1    learns shop epoch 2 verifying at 14.41cd: failover, active west, carried out by a1 (database of east down for 3 of 5 voters in 2 regions) (and a4 a3 a5)
+  120.786 a1    learns shop epoch 2 idle at 15.41cd: failover, active west (database of east down for 3 of 5 voters in 2 regions) (and a4 a3 a5)
 shop: epoch 2 failover idle, active west
   192.0.2.53:53: shop.example.com is 198.51.100.2, change 2
   shop/east/db: Dark, primary, timeline 1

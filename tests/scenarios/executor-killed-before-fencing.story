@@ -26,14 +26,14 @@ state
   110.738 a2    holds shop/east for down: 5 of 5 voters see it down (and a5 a3 a1 a4)
   111.086 a2    learns shop epoch 2 fencing at 6.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
   111.086 a2    is killed
-  114.235 a4    learns shop epoch 2 fencing at 7.89d0: failover, active east, carried out by a4 (database of east down for 3 of 5 voters in 2 regions) (and a1 a3 a5)
-  119.235 a4    failed for shop with 2.1.1: no answer within 5000 ms
-  119.345 a4    learns shop epoch 2 promoting at 8.89d0: failover, active east, carried out by a4 (database of east down for 3 of 5 voters in 2 regions) (and a1 a3 a5)
-  119.349 *     promote with 2.1.3 of a4: promoted to timeline 2
-  119.425 a4    learns shop epoch 2 publishing at 9.89d0: failover, active west, carried out by a4 (database of east down for 3 of 5 voters in 2 regions) (and a1 a3 a5)
-  119.440 *     publish with 2.1.4 of a4: names west
-  119.511 a4    learns shop epoch 2 verifying at 10.89d0: failover, active west, carried out by a4 (database of east down for 3 of 5 voters in 2 regions) (and a1 a3 a5)
-  120.095 a4    learns shop epoch 2 idle at 11.89d0: failover, active west (database of east down for 3 of 5 voters in 2 regions) (and a1 a3 a5)
+  114.735 a4    learns shop epoch 2 fencing at 7.89d0: failover, active east, carried out by a4 (database of east down for 3 of 5 voters in 2 regions) (and a1 a3 a5)
+  119.735 a4    failed for shop with 2.1.1: no answer within 5000 ms
+  119.845 a4    learns shop epoch 2 promoting at 8.89d0: failover, active east, carried out by a4 (database of east down for 3 of 5 voters in 2 regions) (and a1 a3 a5)
+  119.864 *     promote with 2.1.3 of a4: promoted to timeline 2
+  119.961 a4    learns shop epoch 2 publishing at 9.89d0: failover, active west, carried out by a4 (database of east down for 3 of 5 voters in 2 regions) (and a1 a3 a5)
+  120.010 *     publish with 2.1.4 of a4: names west
+  120.114 a4    learns shop epoch 2 verifying at 10.89d0: failover, active west, carried out by a4 (database of east down for 3 of 5 voters in 2 regions) (and a1 a3 a5)
+  120.182 a4    learns shop epoch 2 idle at 11.89d0: failover, active west (database of east down for 3 of 5 voters in 2 regions) (and a1 a3 a5)
 shop: epoch 2 failover idle, active west
   192.0.2.53:53: shop.example.com is 198.51.100.2, change 2
   shop/east/db: Dark, primary, timeline 1

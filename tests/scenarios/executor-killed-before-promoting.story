@@ -28,12 +28,12 @@ state
   116.086 a2    failed for shop with 2.1.1: no answer within 5000 ms
   116.232 a2    learns shop epoch 2 promoting at 7.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
   116.232 a2    is killed
-  120.114 a3    learns shop epoch 2 promoting at 8.35dd: failover, active east, carried out by a3 (database of east down for 3 of 5 voters in 2 regions) (and a1 a4 a5)
-  120.121 *     promote with 2.1.3 of a3: promoted to timeline 2
-  120.202 a3    learns shop epoch 2 publishing at 9.35dd: failover, active west, carried out by a3 (database of east down for 3 of 5 voters in 2 regions) (and a1 a4 a5)
-  120.256 *     publish with 2.1.4 of a3: names west
-  120.338 a3    learns shop epoch 2 verifying at 10.35dd: failover, active west, carried out by a3 (database of east down for 3 of 5 voters in 2 regions) (and a1 a4 a5)
-  120.542 a3    learns shop epoch 2 idle at 11.35dd: failover, active west (database of east down for 3 of 5 voters in 2 regions) (and a1 a4 a5)
+  119.881 a1    learns shop epoch 2 promoting at 8.41cd: failover, active east, carried out by a1 (database of east down for 3 of 5 voters in 2 regions) (and a4 a3 a5)
+  119.925 *     promote with 2.1.3 of a1: promoted to timeline 2
+  120.027 a1    learns shop epoch 2 publishing at 9.41cd: failover, active west, carried out by a1 (database of east down for 3 of 5 voters in 2 regions) (and a4 a3 a5)
+  120.079 *     publish with 2.1.4 of a1: names west
+  120.160 a1    learns shop epoch 2 verifying at 10.41cd: failover, active west, carried out by a1 (database of east down for 3 of 5 voters in 2 regions) (and a4 a3 a5)
+  120.228 a1    learns shop epoch 2 idle at 11.41cd: failover, active west (database of east down for 3 of 5 voters in 2 regions) (and a4 a3 a5)
 shop: epoch 2 failover idle, active west
   192.0.2.53:53: shop.example.com is 198.51.100.2, change 2
   shop/east/db: Dark, primary, timeline 1

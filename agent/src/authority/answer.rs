@@ -53,6 +53,17 @@ pub(super) fn answer(zones: &Zones, asked: &Name, kind: RecordType) -> Answer {
         return Answer::bare(ResponseCode::Refused);
     };
     let mut answer = Answer { authoritative: true, ..Answer::bare(ResponseCode::NoError) };
+    // Of a zone's keys the zone above speaks (RFC 4035 section 3.1.4.1).
+    if kind == RecordType::DS
+        && LowerName::new(&zone.soa.name) == name
+        && let Some(above) = zones.above(zone)
+    {
+        if zone.delegation.is_empty() || !zones.is_signed(above) {
+            return answer.negative(ResponseCode::NoError, above);
+        }
+        answer.answers.extend(zone.delegation.iter().map(|record| respelt(record, asked)));
+        return answer;
+    }
     let mut spelt = asked.clone();
     for _ in 0..=HOPS {
         let Some(sets) = zone.matching(&name) else {
@@ -94,6 +105,9 @@ pub(super) fn kinds(zones: &Zones, asked: &Name) -> Vec<RecordType> {
     let mut kinds = Vec::new();
     for _ in 0..=HOPS {
         let Some(sets) = zones.zone_of(&name).and_then(|zone| zone.matching(&name)) else { break };
+        if zones.zone_at(&name).is_some_and(|zone| zones.above(zone).is_some()) {
+            kinds.push(RecordType::DS);
+        }
         for kind in sets.keys() {
             if !kinds.contains(kind) {
                 kinds.push(*kind);

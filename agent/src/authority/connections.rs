@@ -93,7 +93,7 @@ async fn converse(
             }
             Outcome::Special(query) => {
                 out.truncate(start);
-                for message in shared.respond(&packet, &query) {
+                for message in shared.respond(desk, &packet, &query, from.ip()) {
                     let length = u16::try_from(message.len()).map_err(io::Error::other)?;
                     out.extend(length.to_be_bytes());
                     out.extend(message);

@@ -81,8 +81,13 @@ fn serve_family<P: Peer>(socket: &UdpSocket, mut desk: Desk, shared: &Arc<Shared
             match desk.answer(&packet[..*length], from.ip(), answer) {
                 Outcome::Answered => {}
                 Outcome::Dropped => continue,
-                // Over UDP there are no transfers.
-                Outcome::Special(query) => desk.refuse(&query, answer),
+                Outcome::Special(query) => {
+                    let packet = &packet[..*length];
+                    match shared.respond(&mut desk, packet, &query, from.ip()).pop() {
+                        Some(message) => *answer = message,
+                        None => continue,
+                    }
+                }
             }
             targets.push(from.into());
         }

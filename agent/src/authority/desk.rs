@@ -14,6 +14,7 @@ use super::cookie::Baker;
 use super::counters::{Code, Tally, Transport};
 use super::limit::Limits;
 use super::query::{Cookie, HEADER, Header, Packet, Query, flag, kind, read};
+use super::signing::{Signed, Signing};
 use super::table::{Existence, Found, Table};
 
 /// The most a datagram carries: fits every path without fragments (DNS flag day 2020).
@@ -38,6 +39,9 @@ pub(super) struct Desk {
     /// Has nobody confirmed the agreed state for too long?
     pub(super) stale: bool,
     pub(super) now: Moment,
+    /// The wall clock's seconds.
+    pub(super) wall: u32,
+    signed: Signed,
     pub(super) baker: Baker,
     pub(super) limits: Option<Arc<Limits>>,
     pub(super) tally: Arc<Tally>,
@@ -60,6 +64,24 @@ pub(super) enum Outcome<'a> {
 enum Say<'a> {
     Code(Code),
     Body(&'a Body, Code),
+    Signed(Arc<Body>),
+}
+
+impl Say<'_> {
+    fn body(&self) -> Option<&Body> {
+        match self {
+            Self::Code(_) => None,
+            Self::Body(body, _) => Some(body),
+            Self::Signed(body) => Some(body),
+        }
+    }
+
+    fn code(&self) -> Code {
+        match self {
+            Self::Code(code) | Self::Body(_, code) => *code,
+            Self::Signed(_) => Code::NoError,
+        }
+    }
 }
 
 impl Desk {
@@ -69,8 +91,24 @@ impl Desk {
         limits: Option<Arc<Limits>>,
         (tally, transport): (Arc<Tally>, Transport),
     ) -> Self {
-        let (stale, now) = (false, Moment::ZERO);
-        Self { table, stale, now, baker, limits, tally, transport, slipped: 0 }
+        Self {
+            table,
+            stale: false,
+            now: Moment::ZERO,
+            wall: 0,
+            signed: Signed::default(),
+            baker,
+            limits,
+            tally,
+            transport,
+            slipped: 0,
+        }
+    }
+
+    /// Answers from this table from now on.
+    pub(super) fn take(&mut self, table: Arc<Table>) {
+        self.table = table;
+        self.signed.clear();
     }
 
     /// Appends the answer to `out`, if there is one.
@@ -98,48 +136,47 @@ impl Desk {
         Outcome::Answered
     }
 
-    /// Appends a refusal.
-    pub(super) fn refuse(&self, query: &Query<'_>, out: &mut Vec<u8>) {
-        let code = self.write(query, &Say::Code(Code::Refused), false, None, out);
-        self.tally.answer(code);
+    /// A refusal.
+    pub(super) fn refuse(&self, query: &Query<'_>) -> Vec<u8> {
+        self.tally.answer(Code::Refused);
+        bare(query, Code::Refused.wire())
     }
 
-    fn plain<'a>(&mut self, query: &Query<'_>, from: IpAddr, out: &mut Vec<u8>) -> Outcome<'a> {
+    /// Appends the answer to an ordinary query.
+    pub(super) fn plain<'a>(
+        &mut self,
+        query: &Query<'_>,
+        from: IpAddr,
+        out: &mut Vec<u8>,
+    ) -> Outcome<'a> {
         let cookie = query.edns.as_ref().and_then(|edns| edns.cookie);
         let judged = cookie.map(|cookie| self.baker.judge(&cookie, from));
-        let table = self.table.clone();
-        let say = self.say(&table, query);
-        let place = match &say {
-            Say::Code(_) => REFUSALS,
-            Say::Body(body, _) => std::ptr::from_ref(*body).addr(),
+        let say = match said(&self.table, query) {
+            // The state is too old to be told.
+            Said::Body(..) | Said::Sign(..) if self.stale => Say::Code(Code::ServFail),
+            Said::Code(code) => Say::Code(code),
+            Said::Body(body, code) => Say::Body(body, code),
+            Said::Sign(signing, existence) => {
+                let exists = existence == Existence::Exists;
+                let asked = (&query.name, query.kind);
+                let signed = self.signed.find(signing, asked, exists, self.wall);
+                signed.map_or(Say::Code(Code::ServFail), Say::Signed)
+            }
         };
+        let place = say.body().map_or(REFUSALS, |body| std::ptr::from_ref(body).addr());
         // Who sends our own cookie back has the address it claims.
         let limited = !judged.is_some_and(|judged| judged.known) && self.limited(from, place);
-        if limited {
-            self.slipped = self.slipped.wrapping_add(1);
-            if !self.slipped.is_multiple_of(SLIP) {
-                return Outcome::Dropped;
+        let slipped = self.slipped.wrapping_add(u32::from(limited));
+        let code = match limited && !slipped.is_multiple_of(SLIP) {
+            true => None,
+            false => {
+                Some(self.write(query, &say, limited, judged.map(|judged| judged.answer), out))
             }
-        }
-        let code = self.write(query, &say, limited, judged.map(|judged| judged.answer), out);
+        };
+        self.slipped = slipped;
+        let Some(code) = code else { return Outcome::Dropped };
         self.tally.answer(code);
         Outcome::Answered
-    }
-
-    fn say<'a>(&self, table: &'a Table, query: &Query<'_>) -> Say<'a> {
-        if query.edns.is_some_and(|edns| edns.version > 0) {
-            return Say::Code(Code::BadVers);
-        }
-        if query.class != IN {
-            return Say::Code(Code::Refused);
-        }
-        match table.find(&query.name, query.kind) {
-            Found::Outside => Say::Code(Code::Refused),
-            Found::Body(..) if self.stale => Say::Code(Code::ServFail),
-            Found::Body(body, Existence::Missing) => Say::Body(body, Code::NxDomain),
-            Found::Body(body, Existence::Exists) if body.missing => Say::Body(body, Code::NxDomain),
-            Found::Body(body, Existence::Exists) => Say::Body(body, Code::NoError),
-        }
     }
 
     /// Counts an answer of this sort; is it one too many?
@@ -173,10 +210,7 @@ impl Desk {
             (Some(_), Some(_)) => OPT_LENGTH + COOKIE_LENGTH,
         };
         let room = usize::from(room) - HEADER - query.question.len() - opt;
-        let (code, body) = match say {
-            Say::Code(code) => (*code, None),
-            Say::Body(body, code) => (*code, Some(*body)),
-        };
+        let (code, body) = (say.code(), say.body());
         let said = body.map(|body| {
             let part = match () {
                 () if limited => None,
@@ -220,6 +254,35 @@ impl Desk {
             }
         }
         code
+    }
+}
+
+/// What a table says to a query.
+enum Said<'a> {
+    Code(Code),
+    Body(&'a Body, Code),
+    Sign(&'a Signing, Existence),
+}
+
+fn said<'a>(table: &'a Table, query: &Query<'_>) -> Said<'a> {
+    if query.edns.is_some_and(|edns| edns.version > 0) {
+        return Said::Code(Code::BadVers);
+    }
+    if query.class != IN {
+        return Said::Code(Code::Refused);
+    }
+    let wants_signatures = query.edns.is_some_and(|edns| edns.dnssec);
+    match (table.find(&query.name, query.kind), &table.signing) {
+        (Found::Outside, _) => Said::Code(Code::Refused),
+        (Found::Signed(_, existence), Some(signing)) if wants_signatures => {
+            Said::Sign(signing, existence)
+        }
+        (Found::Body(body, existence) | Found::Signed(body, existence), _) => {
+            match existence == Existence::Missing || body.missing {
+                true => Said::Body(body, Code::NxDomain),
+                false => Said::Body(body, Code::NoError),
+            }
+        }
     }
 }
 

@@ -37,12 +37,12 @@ pub(super) fn serial(start: &Record) -> u32 {
 }
 
 impl Journal {
-    pub(super) fn new(zones: Zones) -> Self {
-        Self { zones: Arc::new(zones), changes: VecDeque::new() }
+    pub(super) fn new(zones: Arc<Zones>) -> Self {
+        Self { zones, changes: VecDeque::new() }
     }
 
     /// The same with the zones that come next.
-    pub(super) fn advance(&self, zones: Zones) -> Self {
+    pub(super) fn advance(&self, zones: Arc<Zones>) -> Self {
         let mut changes = self.changes.clone();
         for new in zones.iter() {
             let Some(old) = self.zones.zone_at(&LowerName::new(&new.soa.name)) else { continue };
@@ -64,7 +64,7 @@ impl Journal {
         while CHANGES < changes.len() {
             changes.pop_front();
         }
-        Self { zones: Arc::new(zones), changes }
+        Self { zones, changes }
     }
 
     /// The changes that lead from this serial to what is served; `None` if they are not all known.

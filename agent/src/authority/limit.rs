@@ -3,7 +3,6 @@
 //! The table has one size, whoever asks: two networks whose buckets fall together share one. It is read and written
 //! without a lock; an update lost to a race lets one answer more pass.
 
-use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -29,7 +28,8 @@ pub(super) struct Limits {
     gap: u64,
     /// When each bucket will have been refilled: microseconds, as in [`Moment`].
     full: Box<[AtomicU64]>,
-    hasher: RandomState,
+    /// Nobody outside knows which buckets fall together.
+    secret: [u64; 2],
 }
 
 impl Limits {
@@ -37,13 +37,14 @@ impl Limits {
     pub(super) fn new(rate: u32) -> Option<Self> {
         let gap = 1_000_000_u64.checked_div(u64::from(rate))?.max(1);
         let full = (0..BUCKETS).map(|_| AtomicU64::new(0)).collect();
-        Some(Self { gap, full, hasher: RandomState::new() })
+        Some(Self { gap, full, secret: rand::random() })
     }
 
     /// May this network get this answer now?
     pub(super) fn pass(&self, now: Moment, from: IpAddr, answer: usize) -> bool {
-        let hash = self.hasher.hash_one((network(from), answer)) as usize;
-        let bucket = &self.full[hash % BUCKETS];
+        let [a, b] = self.secret;
+        let mixed = u128::from(network(from) ^ a) * u128::from(answer as u64 ^ b);
+        let bucket = &self.full[((mixed >> 64) as usize ^ mixed as usize) % BUCKETS];
         let (now, full) = (now.as_micros(), bucket.load(Ordering::Relaxed));
         if now + BURST < full + self.gap {
             return false;

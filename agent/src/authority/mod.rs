@@ -15,6 +15,7 @@ mod journal;
 mod limit;
 mod notify;
 mod query;
+mod signing;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -23,7 +24,7 @@ mod tsig;
 mod zones;
 
 use std::io;
-use std::net::{Shutdown, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Shutdown, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -40,14 +41,15 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tracing::{info, warn};
 
 use self::cookie::Baker;
-use self::counters::Tally;
+use self::counters::{Code, Tally};
 pub use self::counters::{Counters, Transport};
 use self::desk::Desk;
 use self::journal::Journal;
 use self::limit::Limits;
-use self::query::Query;
+use self::query::{Query, kind};
 use self::table::Table;
-use self::zones::{Status, Zones};
+use self::tsig::Signed;
+use self::zones::{Extra, Status, Zones};
 use crate::clock;
 use crate::config::DnsConfig;
 use crate::run::Agreed;
@@ -161,7 +163,7 @@ struct Shared {
     keys: Vec<TSigner>,
     /// What they are given; empty where nobody may.
     journal: watch::Sender<Arc<Journal>>,
-    status: Status,
+    extra: Extra,
 }
 
 impl Shared {
@@ -174,17 +176,46 @@ impl Shared {
         Desk::new(self.table.load_full(), baker, self.limits.clone(), (tally, transport))
     }
 
-    /// The messages that answer what takes more than a look; over a connection.
-    fn respond(&self, packet: &[u8], query: &Query<'_>) -> Vec<Vec<u8>> {
-        let journal = self.journal.borrow().clone();
+    /// The messages that answer a request that is signed, or that should have been; one where it came in a datagram.
+    fn respond(
+        &self,
+        desk: &mut Desk,
+        packet: &[u8],
+        query: &Query<'_>,
+        from: IpAddr,
+    ) -> Vec<Vec<u8>> {
         let now = clock::wall_ms() / 1000;
-        let (messages, code) = transfer::respond((&self.keys, &journal), packet, query, now);
-        self.tcp.answer(code);
+        let mut signing = match tsig::check(&self.keys, packet, query, now) {
+            Signed::By(signing) => signing,
+            Signed::Not => return vec![desk.refuse(query)],
+            Signed::Badly(answer) => {
+                desk.tally.answer(Code::Refused);
+                return vec![answer];
+            }
+        };
+        let journal = self.journal.borrow().clone();
+        let messages = match (query.kind, desk.transport) {
+            (kind::AXFR, Transport::Udp) => None,
+            (kind::IXFR, Transport::Udp) => transfer::start(&journal, packet, query),
+            (kind::AXFR | kind::IXFR, Transport::Tcp) => {
+                transfer::messages(&journal, packet, query)
+            }
+            _ => {
+                let mut answer = Vec::new();
+                desk.plain(query, from, &mut answer);
+                Some(vec![answer])
+            }
+        };
+        let mut messages = messages.unwrap_or_else(|| vec![desk.refuse(query)]);
+        messages.retain(|message| !message.is_empty());
+        for message in &mut messages {
+            signing.sign(message, now);
+        }
         messages
     }
 
     /// Serves these zones from now on.
-    fn publish(&self, zones: Zones) {
+    fn publish(&self, zones: Arc<Zones>) {
         self.table.store(Arc::new(Table::new(&zones)));
         if !self.keys.is_empty() {
             self.journal.send_modify(|journal| *journal = Arc::new(journal.advance(zones)));
@@ -195,12 +226,12 @@ impl Shared {
     fn refresh(&self, desk: &mut Desk) {
         let table = self.table.load();
         if !Arc::ptr_eq(&table, &desk.table) {
-            desk.table = table.clone();
+            desk.take(table.clone());
         }
         let confirmed = Moment::from_micros(self.confirmed.load(Ordering::Relaxed));
-        desk.now = clock::now();
+        (desk.now, desk.wall) = (clock::now(), wall());
         desk.stale = self.stale_after < desk.now.since(confirmed);
-        desk.baker.tell(wall());
+        desk.baker.tell(desk.wall);
     }
 }
 
@@ -220,9 +251,15 @@ pub fn start(
     let first = agreed.borrow_and_update().clone();
     let tcp = Arc::new(Tally::new(Transport::Tcp));
     let status = if config.status { Status::Told } else { Status::Untold };
-    let zones = Zones::new(&first.apps, status);
+    let extra = Extra { status, keys: config.signing.clone() };
+    for signed in config.signing.iter() {
+        for key in &signed.keys {
+            info!("the parent needs: {}", key.delegation_text(&signed.apex));
+        }
+    }
+    let zones = Arc::new(Zones::new(&first.apps, &extra));
     let table = Table::new(&zones);
-    let journal = if config.secondaries.is_empty() { Zones::default() } else { zones };
+    let journal = if config.secondaries.is_empty() { Arc::default() } else { zones };
     let shared = Arc::new(Shared {
         table: ArcSwap::from_pointee(table),
         confirmed: AtomicU64::new(first.confirmed.max(started).as_micros()),
@@ -233,7 +270,7 @@ pub fn start(
         tcp: tcp.clone(),
         keys: config.secondaries.iter().map(|secondary| secondary.key.clone()).collect(),
         journal: watch::Sender::new(Arc::new(Journal::new(journal))),
-        status,
+        extra,
     });
     say(&shared.table.load().notes);
 
@@ -289,7 +326,7 @@ async fn follow(
             let notes = shared.table.load().notes.clone();
             // Thousands of records take milliseconds, in which this thread has other work.
             let publishing = spawn_blocking(move || {
-                let zones = Zones::new(&apps, shared.status);
+                let zones = Arc::new(Zones::new(&apps, &shared.extra));
                 if zones.notes != notes {
                     say(&zones.notes);
                 }

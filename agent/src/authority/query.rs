@@ -8,13 +8,12 @@
 pub(super) const HEADER: usize = 12;
 /// The longest name, the root's zero included (RFC 1035 section 2.3.4).
 const NAME_LIMIT: usize = 255;
-/// A name of that length has no more labels than this.
-const LABEL_LIMIT: usize = 127;
 /// Records after the question that are looked through: OPT, TSIG and one to spare.
 const ADDITIONAL_LIMIT: u16 = 3;
 
 /// Types with a meaning to a server.
 pub(super) mod kind {
+    pub(in crate::authority) const CNAME: u16 = 5;
     pub(in crate::authority) const OPT: u16 = 41;
     pub(in crate::authority) const TSIG: u16 = 250;
     pub(in crate::authority) const IXFR: u16 = 251;
@@ -87,12 +86,11 @@ pub(super) struct Cookie<'a> {
     pub(super) server: &'a [u8],
 }
 
-/// A name in wire format and lower case, and where its labels begin.
+/// A name in wire format and lower case.
 #[derive(Clone, Debug)]
 pub(super) struct Name {
     bytes: [u8; NAME_LIMIT],
     length: u8,
-    starts: [u8; LABEL_LIMIT],
     labels: u8,
 }
 
@@ -107,18 +105,20 @@ impl Name {
         usize::from(self.labels)
     }
 
-    /// What is left without the first labels; the root without all of them.
-    pub(super) fn without(&self, labels: usize) -> &[u8] {
-        match self.starts[..self.labels()].get(labels) {
-            Some(start) => &self.bytes()[usize::from(*start)..],
-            None => &self.bytes()[usize::from(self.length) - 1..],
-        }
+    /// Itself, what is left without its first label, and so on to the root.
+    pub(super) fn suffixes(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = Some(self.bytes());
+        std::iter::from_fn(move || {
+            let suffix = rest?;
+            let label = usize::from(*suffix.first()?);
+            rest = suffix.get(1 + label..).filter(|_| label > 0);
+            Some(suffix)
+        })
     }
 
     /// A name from the beginning of `bytes`; compression has no place in a question.
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
-        let mut name =
-            Self { bytes: [0; NAME_LIMIT], length: 0, starts: [0; LABEL_LIMIT], labels: 0 };
+        let mut name = Self { bytes: [0; NAME_LIMIT], length: 0, labels: 0 };
         let mut at = 0;
         loop {
             let length = usize::from(*bytes.get(at)?);
@@ -130,8 +130,6 @@ impl Name {
                 name.length = u8::try_from(end).ok()?;
                 return Some(name);
             }
-            // The root must still fit, so there are never more than the limit.
-            *name.starts.get_mut(usize::from(name.labels))? = u8::try_from(at).ok()?;
             name.labels += 1;
             let label = bytes.get(at..end)?;
             name.bytes[at..end].copy_from_slice(label);

@@ -12,6 +12,7 @@ use rustc_hash::FxHashMap;
 use super::answer::{answer, kinds};
 use super::body::{Anchor, Body, wire};
 use super::query::{self, kind};
+use super::signing::Signing;
 use super::zones::Zones;
 
 /// A type that no name holds: its answer is that of all the others that a name does not hold.
@@ -22,11 +23,21 @@ const NO_TYPE: RecordType = RecordType::Unknown(0xff00);
 pub(super) struct Table {
     /// Every name that exists, in wire format and lower case.
     names: FxHashMap<Box<[u8]>, Node>,
-    zones: Vec<Body>,
+    zones: Vec<ServedZone>,
+    /// What every name that is no alias answers to ANY: its owner is the question's, whatever that is.
+    any: Option<Body>,
+    /// Makes the answers that are signed; none where no zone is.
+    pub(super) signing: Option<Signing>,
     /// The most labels of a name that exists.
     depth: usize,
     /// What could not be served as it was defined, for the log.
     pub(super) notes: Vec<String>,
+}
+
+#[derive(Debug)]
+struct ServedZone {
+    negative: Body,
+    signed: bool,
 }
 
 /// One name.
@@ -51,6 +62,8 @@ struct Sets {
 pub(super) enum Found<'a> {
     /// The body of the answer, and whether the name exists.
     Body(&'a Body, Existence),
+    /// The same, to whom wants no signatures; who does gets what [`Signing`] says.
+    Signed(&'a Body, Existence),
     /// The name lies in none of the zones.
     Outside,
 }
@@ -66,21 +79,29 @@ pub(super) enum Existence {
 
 impl Table {
     /// The answers from these zones.
-    pub(super) fn new(zones: &Zones) -> Self {
+    pub(super) fn new(zones: &Arc<Zones>) -> Self {
         let mut table = Self { notes: zones.notes.clone(), ..Self::default() };
+        let mut numbered = 0;
+        table.signing = (!zones.keys().is_empty()).then(|| Signing(zones.clone()));
         let empty = Arc::new(Sets::default());
-        for (number, zone) in (0..).zip(zones.iter()) {
+        for zone in zones.iter() {
             let apex = &zone.soa.name;
             let Some(negative) = Body::new(&answer(zones, apex, NO_TYPE), apex, Anchor::Suffix)
             else {
                 continue;
             };
-            table.zones.push(negative);
+            let number = numbered;
+            numbered += 1;
+            table.zones.push(ServedZone { negative, signed: zones.is_signed(zone) });
             for (name, sets) in zone.names() {
                 let sets = match sets.is_empty() {
                     true => empty.clone(),
                     false => Arc::new(table.sets(zones, name)),
                 };
+                if table.any.is_none() && sets.other.is_none() && !sets.by_kind.is_empty() {
+                    table.any =
+                        Body::new(&answer(zones, name, RecordType::ANY), name, Anchor::Same);
+                }
                 let Some(key) = wire(name) else { continue };
                 table.depth = table.depth.max(name.iter().len());
                 let node = Node { zone: number, sets, wildcard: None };
@@ -96,7 +117,7 @@ impl Table {
         let mut sets = Sets::default();
         let mut by_kind = Vec::new();
         let kinds = kinds(zones, name);
-        for kind in kinds.iter().copied().chain([RecordType::ANY]) {
+        for kind in kinds.iter().copied() {
             match Body::new(&answer(zones, name, kind), name, anchor) {
                 Some(body) => by_kind.push((u16::from(kind), body)),
                 None => self.notes.push(format!("{kind} `{name}` fits no DNS message")),
@@ -124,27 +145,32 @@ impl Table {
     /// What is known about this name and type.
     pub(super) fn find(&self, name: &query::Name, kind: u16) -> Found<'_> {
         let missing = name.labels().saturating_sub(self.depth);
-        for cut in missing..=name.labels() {
-            let Some(node) = self.names.get(name.without(cut)) else { continue };
-            let Some(negative) = self.zones.get(node.zone as usize) else { break };
-            let sets = match (cut, &node.wildcard) {
-                (0, _) => &node.sets,
-                (_, Some(wildcard)) => wildcard,
-                (_, None) => return Found::Body(negative, Existence::Missing),
+        for (cut, suffix) in name.suffixes().enumerate().skip(missing) {
+            let Some(node) = self.names.get(suffix) else { continue };
+            let Some(zone) = self.zones.get(node.zone as usize) else { break };
+            let (body, existence) = match (cut, &node.wildcard) {
+                (0, _) => (node.sets.get(kind, &self.any), Existence::Exists),
+                (_, Some(wildcard)) => (wildcard.get(kind, &self.any), Existence::Exists),
+                (_, None) => (None, Existence::Missing),
             };
-            let body = sets.get(kind).unwrap_or(negative);
-            return Found::Body(body, Existence::Exists);
+            let body = body.unwrap_or(&zone.negative);
+            return match zone.signed {
+                true => Found::Signed(body, existence),
+                false => Found::Body(body, existence),
+            };
         }
         Found::Outside
     }
 }
 
 impl Sets {
-    fn get(&self, kind: u16) -> Option<&Body> {
-        let own = self.by_kind.iter().find(|(own, _)| *own == kind).map(|(_, body)| body);
-        match kind {
-            kind::ANY => own,
-            _ => own.or(self.other.as_ref()),
+    fn get<'a>(&'a self, kind: u16, any: &'a Option<Body>) -> Option<&'a Body> {
+        let own = |kind| self.by_kind.iter().find(|(own, _)| *own == kind).map(|(_, body)| body);
+        match (kind, &self.other) {
+            (kind::ANY, Some(_)) => own(kind::CNAME),
+            (kind::ANY, None) if self.by_kind.is_empty() => None,
+            (kind::ANY, None) => any.as_ref(),
+            (kind, other) => own(kind).or(other.as_ref()),
         }
     }
 }

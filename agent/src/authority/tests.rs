@@ -18,7 +18,7 @@ use super::counters::{Tally, Transport};
 use super::desk::{DATAGRAM, Desk, Outcome};
 use super::limit::Limits;
 use super::table::Table;
-use super::zones::{Status, Zones};
+use super::zones::{Extra, Status, Zones};
 
 const FROM: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 77));
 
@@ -149,6 +149,10 @@ fn shop() -> Arc<AppState> {
     )
 }
 
+fn extra() -> Extra {
+    Extra { status: Status::Told, ..Extra::default() }
+}
+
 fn desk(table: Table, transport: Transport, rate: u32) -> Desk {
     let baker = Baker::new([1; 32], 1_800_000_000);
     let limits = Limits::new(rate).map(Arc::new);
@@ -159,7 +163,7 @@ fn desk(table: Table, transport: Transport, rate: u32) -> Desk {
 }
 
 fn shop_desk(transport: Transport) -> Desk {
-    desk(Table::new(&Zones::new(&[shop()], Status::Told)), transport, 0)
+    desk(Table::new(&Arc::new(Zones::new(&[shop()], &extra()))), transport, 0)
 }
 
 fn question(name: &str, kind: RecordType) -> Message {
@@ -234,7 +238,7 @@ proptest! {
     /// What is found and copied is what the zones mean, for every name and type.
     #[test]
     fn prepared_answers_are_those_worked_out_for_the_question(name in labels(), kind in kinds()) {
-        let zones = Zones::new(&[shop()], Status::Told);
+        let zones = Arc::new(Zones::new(&[shop()], &extra()));
         let mut desk = desk(Table::new(&zones), Transport::Tcp, 0);
         let asked = Name::from_ascii(&name).expect("a name");
         let meant = answer(&zones, &asked, kind);
@@ -353,7 +357,7 @@ fn a_wildcard_answers_for_what_does_not_exist() {
 
 #[test]
 fn a_cookie_is_answered_and_known_again() {
-    let mut desk = desk(Table::new(&Zones::new(&[shop()], Status::Told)), Transport::Udp, 1);
+    let mut desk = desk(Table::new(&Arc::new(Zones::new(&[shop()], &extra()))), Transport::Udp, 1);
     let server_half = |told: &[u8]| told[told.len() - 16..].to_vec();
     let first = with_edns(question("shop.example.", RecordType::A), 1232, Some(b"mycookie".into()));
     let told = ask(&mut desk, &bytes(&first)).expect("the first is within the limit");
@@ -376,7 +380,7 @@ fn a_cookie_is_answered_and_known_again() {
 
 #[test]
 fn a_flood_from_one_network_is_answered_rarely_and_shortly() {
-    let mut desk = desk(Table::new(&Zones::new(&[shop()], Status::Told)), Transport::Udp, 10);
+    let mut desk = desk(Table::new(&Arc::new(Zones::new(&[shop()], &extra()))), Transport::Udp, 10);
     let packet = bytes(&with_edns(question("many.shop.example.", RecordType::A), 4096, None));
     let (mut sent, mut whole, mut cut) = (0, 0, 0);
     for _ in 0..1_000 {

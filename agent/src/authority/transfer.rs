@@ -1,44 +1,29 @@
-//! Hands whole zones, or what changed in them, to secondaries that sign with their key (RFC 5936, RFC 1995).
+//! Writes down whole zones, or what changed in them, for secondaries (RFC 5936, RFC 1995).
 
 use hickory_proto::op::Message;
-use hickory_proto::rr::{LowerName, RData, Record, TSigner};
+use hickory_proto::rr::{LowerName, RData, Record};
 
 use super::body::{Anchor, Writer};
-use super::counters::Code;
-use super::desk::{bare, head};
+use super::desk::head;
 use super::journal::{Journal, records, serial};
 use super::query::{Query, flag, kind};
-use super::tsig::{NOT_AUTHORIZED, Signed, check};
 
 /// Records of one message: compression reaches no further.
 const PAGE: usize = 16 * 1024;
-/// The messages that answer a request over a connection.
-pub(super) fn respond(
-    (keys, journal): (&[TSigner], &Journal),
+/// The messages that answer a request over a connection; none if there is no such zone.
+pub(super) fn messages(
+    journal: &Journal,
     packet: &[u8],
     query: &Query<'_>,
-    now: u64,
-) -> (Vec<Vec<u8>>, Code) {
-    let mut signing = match check(keys, packet, query, now) {
-        Signed::Not => return (vec![bare(query, Code::Refused.wire())], Code::Refused),
-        Signed::Badly(record) => {
-            let mut message = Vec::new();
-            let additionals = u16::from(!record.is_empty());
-            head(&mut message, query.header, NOT_AUTHORIZED, [1, 0, 0, additionals]);
-            message.extend(query.question);
-            message.extend(record);
-            return (vec![message], Code::Refused);
-        }
-        Signed::By(signing) => signing,
-    };
-    let told = told(journal, packet, query);
-    let code = if told.is_some() { Code::NoError } else { Code::Refused };
-    let pages = told.and_then(|records| pages(query, &records));
-    let mut messages = pages.unwrap_or_else(|| vec![bare(query, Code::Refused.wire())]);
-    for message in &mut messages {
-        signing.sign(message, now);
-    }
-    (messages, code)
+) -> Option<Vec<Vec<u8>>> {
+    pages(query, &told(journal, packet, query)?)
+}
+
+/// What IXFR is answered in a datagram: which version there is to be had over a connection (RFC 1995 section 2).
+pub(super) fn start(journal: &Journal, packet: &[u8], query: &Query<'_>) -> Option<Vec<Vec<u8>>> {
+    let message = Message::from_vec(packet).ok()?;
+    let zone = journal.zones.zone_at(&LowerName::new(message.queries.first()?.name()))?;
+    pages(query, std::slice::from_ref(&zone.soa))
 }
 
 /// The records of the answer, in their order.

@@ -4,8 +4,8 @@
 //! where hickory asserts what a stranger sends. Knows nothing of what is asked.
 
 use hickory_proto::op::Message;
-use hickory_proto::rr::TSigner;
 use hickory_proto::rr::rdata::tsig::{TSIG, TsigError, make_tsig_record};
+use hickory_proto::rr::{Record, TSigner};
 use hickory_proto::serialize::binary::{BinEncodable, BinEncoder};
 
 use super::desk::bare;
@@ -20,7 +20,7 @@ pub(super) enum Signed {
     Not,
     /// It holds this key; answers are signed with it.
     By(Signing),
-    /// A signature that is not believed: NOTAUTH, with this record behind it.
+    /// It bears a signature that is not believed; this is the answer.
     Badly(Vec<u8>),
 }
 
@@ -53,7 +53,9 @@ pub(super) fn check(keys: &[TSigner], packet: &[u8], query: &Query<'_>, now: u64
             Vec::new(),
         );
         let record = make_tsig_record(record.name.clone(), unsigned);
-        Signed::Badly(record.to_bytes().unwrap_or_default())
+        let mut answer = bare(query, NOT_AUTHORIZED);
+        append(&mut answer, &record);
+        Signed::Badly(answer)
     };
     let Some(key) = key else { return refusal(TsigError::BadKey) };
     let Some(told) = unsigned(packet, at, tsig.oid) else { return refusal(TsigError::BadSig) };
@@ -75,7 +77,7 @@ pub(super) fn check(keys: &[TSigner], packet: &[u8], query: &Query<'_>, now: u64
     signing.error = Some((TsigError::BadTime, now.to_be_bytes()[2..].to_vec()));
     let mut answer = bare(query, NOT_AUTHORIZED);
     signing.sign(&mut answer, now);
-    Signed::Badly(answer.split_off(HEADER + query.question.len()))
+    Signed::Badly(answer)
 }
 
 /// The packet as it was before it was signed.
@@ -92,6 +94,14 @@ fn count(message: &mut [u8], change: impl Fn(u16) -> Option<u16>) -> Option<()> 
     let changed = change(u16::from_be_bytes([count[0], count[1]]))?;
     count.copy_from_slice(&changed.to_be_bytes());
     Some(())
+}
+
+/// Puts the signature behind a message.
+fn append(message: &mut Vec<u8>, record: &Record<TSIG>) {
+    let Ok(bytes) = record.to_bytes() else { return };
+    if count(message, |count| count.checked_add(1)).is_some() {
+        message.extend(bytes);
+    }
 }
 
 /// What a signature is made over, when it stands alone.
@@ -125,10 +135,7 @@ impl Signing {
         let Some(mac) = covered.and_then(|covered| self.signer.sign(&covered).ok()) else { return };
         let record =
             make_tsig_record(self.signer.signer_name().clone(), empty.set_mac(mac.clone()));
-        let Ok(bytes) = record.to_bytes() else { return };
-        if count(message, |count| count.checked_add(1)).is_some() {
-            message.extend(bytes);
-            (self.mac, self.first) = (mac, false);
-        }
+        append(message, &record);
+        (self.mac, self.first) = (mac, false);
     }
 }

@@ -13,6 +13,7 @@ use hickory_proto::rr::rdata::{NS, SOA};
 use hickory_proto::rr::{LowerName, Name, RData, Record, RecordType};
 
 use crate::records::{absolute, rdata, record_type};
+use crate::zone_key::{ZoneKey, ZoneKeys};
 
 /// How long a resolver may remember that something is not there, in seconds (PROTOCOL.md D.3: at most 60).
 const NEGATIVE_TTL: u32 = 60;
@@ -23,9 +24,17 @@ const STATUS_TTL: u32 = 5;
 /// What a secondary is told, in seconds (refresh, retry, expire): RIPE-203 with a quicker pace.
 const SECONDARY: (i32, i32, i32) = (300, 60, 604_800);
 
+/// What this agent adds to the zones.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Extra {
+    pub(super) status: Status,
+    pub(super) keys: Arc<Vec<ZoneKeys>>,
+}
+
 /// Every zone, ready to be answered from.
 #[derive(Debug, Default)]
 pub(super) struct Zones {
+    keys: Arc<Vec<ZoneKeys>>,
     by_apex: HashMap<LowerName, Zone>,
     /// What could not be served as it was defined, for the log.
     pub(super) notes: Vec<String>,
@@ -38,14 +47,17 @@ pub(super) struct Zone {
     defined: ZoneDefinition,
     /// The start of authority, for the authority section of negative answers.
     pub(super) soa: Record,
+    /// What the zone above says of its keys.
+    pub(super) delegation: Vec<Record>,
     /// Every name that exists, also those that hold nothing but names below them.
     names: HashMap<LowerName, Sets>,
 }
 
 /// Does `_status.<app>` in each zone of an app tell what is decided?
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Status {
     Told,
+    #[default]
     Untold,
 }
 
@@ -54,22 +66,27 @@ pub(super) type Sets = BTreeMap<RecordType, Vec<Record>>;
 
 impl Zones {
     /// The zones of these apps.
-    pub(super) fn new(apps: &[Arc<AppState>], status: Status) -> Self {
+    pub(super) fn new(apps: &[Arc<AppState>], extra: &Extra) -> Self {
         let mut apps: Vec<_> = apps.iter().collect();
         apps.sort_by(|a, b| a.definition.name.cmp(&b.definition.name));
         let serial = apps.iter().map(|app| stamp(app)).fold(0, u64::wrapping_add) as u32;
 
-        let mut zones = Self::default();
+        let mut zones = Self { keys: extra.keys.clone(), ..Self::default() };
         for app in &apps {
             for zone in &app.definition.zones {
                 zones.add_zone(app, zone, serial);
+            }
+        }
+        for signed in extra.keys.iter() {
+            if let Some(zone) = zones.by_apex.get_mut(&signed.apex) {
+                zone.publish(&signed.keys);
             }
         }
         for app in &apps {
             for (name, set) in built_in(app) {
                 zones.add_set(app, name, &set);
             }
-            if status == Status::Told {
+            if extra.status == Status::Told {
                 for (name, set) in status_of(app) {
                     zones.add_set(app, &name, &set);
                 }
@@ -97,6 +114,22 @@ impl Zones {
         let mut zones: Vec<_> = self.by_apex.iter().collect();
         zones.sort_by_key(|(apex, _)| *apex);
         zones.into_iter().map(|(_, zone)| zone)
+    }
+
+    /// The keys of those that are signed.
+    pub(super) fn keys(&self) -> &[ZoneKeys] {
+        &self.keys
+    }
+
+    /// Is what this zone holds signed?
+    pub(super) fn is_signed(&self, zone: &Zone) -> bool {
+        let apex = LowerName::new(&zone.soa.name);
+        self.keys.iter().any(|signed| signed.apex == apex)
+    }
+
+    /// The zone that this one is delegated from, if that is ours too.
+    pub(super) fn above(&self, zone: &Zone) -> Option<&Zone> {
+        self.zone_of(&LowerName::new(&zone.soa.name).base_name())
     }
 
     /// The zone of this very apex.
@@ -168,12 +201,25 @@ impl Zone {
             NEGATIVE_TTL,
         );
         let soa = Record::from_rdata(apex.clone(), NEGATIVE_TTL, RData::SOA(start));
-        let mut zone = Self { defined: defined.clone(), soa: soa.clone(), names: HashMap::new() };
+        let mut zone = Self {
+            defined: defined.clone(),
+            soa: soa.clone(),
+            delegation: Vec::new(),
+            names: HashMap::new(),
+        };
         zone.put(soa);
         for server in servers {
             zone.put(Record::from_rdata(apex.clone(), APEX_TTL, RData::NS(NS(server))));
         }
         Some(zone)
+    }
+
+    fn publish(&mut self, keys: &[ZoneKey]) {
+        let apex = self.soa.name.clone();
+        for key in keys {
+            self.put(key.record(&apex, APEX_TTL));
+            self.delegation.extend(key.delegation(&apex, APEX_TTL));
+        }
     }
 
     /// Every name that exists and what it holds, by type.
@@ -373,7 +419,7 @@ mod tests {
                 record("bad.shop.example", RecordKind::Aaaa, address(5)),
             ],
         );
-        let zones = Zones::new(&[Arc::new(second), Arc::new(first)], Status::Untold);
+        let zones = Zones::new(&[Arc::new(second), Arc::new(first)], &Extra::default());
         assert_eq!(holds(&zones, www, RecordType::A), ["192.0.2.1"]);
         assert_eq!(holds(&zones, "till.shop.example", RecordType::A), ["192.0.2.3"]);
         assert_eq!(holds(&zones, "shop.example", RecordType::NS), ["ns1.example.net."]);

@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 
 use consensus::model::{CredentialId, Endpoint, Expect};
 use data_encoding::BASE64;
+use hickory_proto::rr::LowerName;
 
 use super::address::EndpointUrl;
 use super::fault::{Findings, Span, alternatives};
 use super::tree::At;
 use super::typed::agent::{AgentFile, CredentialTable, DnsTable};
 use super::{AgentConfig, Credential, Credentials, DnsConfig, MeshConfig, Secondary};
+use crate::zone_key::{ZoneKey, ZoneKeys};
 
 /// No password and no key is longer.
 const SECRET_LIMIT: u64 = 64 * 1024;
@@ -71,7 +73,7 @@ pub(super) fn mean(
         },
         status: file.status.listen.as_ref().map(|listen| listen.value),
         socket,
-        dns: dns(file, &credentials, findings),
+        dns: dns(file, beside, &credentials, findings),
         canaries: canaries(file, findings),
         credentials,
         data_dir,
@@ -113,6 +115,7 @@ fn canaries(file: &AgentFile, findings: &mut Findings<'_>) -> Vec<Endpoint> {
 
 fn dns(
     file: &AgentFile,
+    beside: &Path,
     credentials: &Credentials,
     findings: &mut Findings<'_>,
 ) -> Option<DnsConfig> {
@@ -137,6 +140,7 @@ fn dns(
         rate_limit: table.rate_limit.value.0,
         status: table.status.value,
         secondaries: secondaries(table, credentials, findings),
+        signing: signing(table, beside, findings).into(),
     })
 }
 
@@ -165,6 +169,39 @@ fn secondaries(
         }
     }
     secondaries
+}
+
+fn signing(table: &DnsTable, beside: &Path, findings: &mut Findings<'_>) -> Vec<ZoneKeys> {
+    let mut signing: Vec<ZoneKeys> = Vec::new();
+    for signed in &table.signing {
+        let apex = crate::records::absolute(&signed.zone.value.0);
+        let Some(apex) = apex.map(|apex| LowerName::new(&apex)) else { continue };
+        if signing.iter().any(|other| other.apex == apex) {
+            findings
+                .error(&signed.zone.span, format!("zone `{}` is named twice", signed.zone.value));
+        }
+        if signed.keys.is_empty() {
+            findings
+                .error(&signed.at, "`[[dns.signing]]` lacks `keys`: expected the file of a key");
+        }
+        if !table.secondary.is_empty() {
+            let text = "signatures are made for each question, so a secondary cannot have them: leave \
+                        `[[dns.secondary]]` out, or `[[dns.signing]]`";
+            findings.error(&signed.at, text);
+        }
+        let mut keys = Vec::new();
+        for file in &signed.keys {
+            let path = beside.join(&file.value);
+            match read_secret(&path).and_then(|pem| ZoneKey::from_pem(&pem)) {
+                Ok(key) => keys.push(key),
+                Err(why) => findings.error(&file.span, format!("`{}`: {why}", path.display())),
+            }
+        }
+        if !keys.is_empty() {
+            signing.push(ZoneKeys { apex, keys });
+        }
+    }
+    signing
 }
 
 fn credentials(

@@ -22,6 +22,7 @@ use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use consensus::model::{CredentialId, Definition, Endpoint};
@@ -29,6 +30,7 @@ use hickory_proto::rr::TSigner;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::zone_key::ZoneKeys;
 use fault::{Findings, Span};
 use tree::Field;
 
@@ -292,6 +294,8 @@ pub struct DnsConfig {
     pub status: bool,
     /// Who holds copies of the zones.
     pub secondaries: Vec<Secondary>,
+    /// The keys of zones that are signed.
+    pub signing: Arc<Vec<ZoneKeys>>,
 }
 
 /// A server of others that holds copies of the zones.

@@ -239,6 +239,8 @@ pub(crate) mod agent {
             status: At<bool> = false,
             /// Servers of others that hold copies of the zones.
             secondary: Vec<SecondaryTable>,
+            /// Zones that are signed.
+            signing: Vec<SigningTable>,
         }
 
         /// A server that holds copies of the zones.
@@ -254,6 +256,14 @@ pub(crate) mod agent {
             /// Things of others, in networks of others, that it looks at to know whether it reaches the world at all:
             /// three or more. While too few of them answer, its word on the apps does not count.
             canaries: Vec<At<EndpointUrl>>,
+        }
+
+        /// A zone that is signed (DNSSEC).
+        pub struct SigningTable = "`[[dns.signing]]`" {
+            /// Its apex.
+            zone: At<DnsName>,
+            /// The files of its keys: the first signs, all are published; the same on every agent.
+            keys: Vec<At<PathBuf>>,
         }
 
         /// One secret: a log-in (`user`) or a TSIG key (`name`).

@@ -34,6 +34,23 @@ pub fn app(epoch: u32, active: &str) -> Arc<AppState> {
     let (east, west) = ([address("192.0.2.1")], [address("198.51.100.1")]);
     let glue = [address("203.0.113.53")];
     let alias = |target: &str| [name(target)];
+    let wild = [RecordData::Text("wild".to_owned())];
+    let service = [RecordData::Service {
+        priority: 10,
+        weight: 5,
+        port: 5060,
+        target: "ns1.shop.example".to_owned(),
+    }];
+    let authority = [RecordData::Authorization {
+        flags: 0,
+        tag: "issue".to_owned(),
+        value: "ca.example".to_owned(),
+    }];
+    let binding = [RecordData::Binding {
+        priority: 1,
+        target: String::new(),
+        parameters: [(1, b"\x02h2".to_vec())].into(),
+    }];
     let mut hidden = record("other.shop.example", RecordKind::A, &east, &west);
     hidden.driver = Driver::Rfc2136 {
         server: "192.0.2.53:53".to_owned(),
@@ -104,6 +121,10 @@ pub fn app(epoch: u32, active: &str) -> Arc<AppState> {
                 &alias("loop.shop.example"),
                 &alias("loop.shop.example"),
             ),
+            record("_sip._tcp.shop.example", RecordKind::Srv, &service, &service),
+            record("shop.example", RecordKind::Caa, &authority, &authority),
+            record("web.shop.example", RecordKind::Https, &binding, &binding),
+            record("*.wild.shop.example", RecordKind::Txt, &wild, &wild),
             record("deep.below.shop.example", RecordKind::A, &east, &west),
             record("many.shop.example", RecordKind::A, &many(), &many()),
             hidden,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::message::Beliefs;
-use crate::model::{AgentId, AppId};
+use crate::model::{AgentId, AppId, Belief};
 use crate::moment::Moment;
 
 /// A word older than this is no word; agents repeat theirs at least every five seconds.
@@ -20,23 +20,36 @@ pub struct Hearsay {
     words: BTreeMap<AgentId, (Beliefs, Moment)>,
 }
 
+/// What a report is to whoever heard the ones before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// An older one, overtaken by a newer.
+    Before,
+    /// Newer, and it means what the last one meant: no rule makes anything else of it.
+    Again,
+    /// Something else, or the first for long.
+    News,
+}
+
 impl Hearsay {
     /// Nothing was said yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// An agent reported. Is that news, rather than an older report overtaken by a newer?
-    pub fn on_beliefs(&mut self, agent: &AgentId, mut beliefs: Beliefs, now: Moment) -> bool {
+    /// An agent reported.
+    pub fn on_beliefs(&mut self, agent: &AgentId, mut beliefs: Beliefs, now: Moment) -> Heard {
         self.words.retain(|_, (_, at)| now.since(*at) <= FORGOTTEN_AFTER);
         beliefs.beliefs.truncate(BELIEF_LIMIT);
-        let newer = self.words.get(agent).is_none_or(|(known, _)| {
-            known.instance != beliefs.instance || known.number < beliefs.number
-        });
-        if newer {
-            self.words.insert(agent.clone(), (beliefs, now));
-        }
-        newer
+        let heard = match self.words.get(agent) {
+            Some((known, _)) if !newer(&beliefs, known) => return Heard::Before,
+            Some((known, at)) if now.since(*at) <= HOLDS_FOR && means(&beliefs, known) => {
+                Heard::Again
+            }
+            Some(_) | None => Heard::News,
+        };
+        self.words.insert(agent.clone(), (beliefs, now));
+        heard
     }
 
     /// The words that still hold.
@@ -58,4 +71,22 @@ impl Hearsay {
             word.beliefs.iter().any(|belief| belief.target.app == *app && belief.failures > 0)
         })
     }
+}
+
+fn newer(beliefs: &Beliefs, known: &Beliefs) -> bool {
+    known.instance != beliefs.instance || known.number < beliefs.number
+}
+
+/// Do two reports say the same, but for how long ago and how far? Those are looked up when evidence is asked for.
+fn means(beliefs: &Beliefs, known: &Beliefs) -> bool {
+    let word = |it: &Belief| {
+        let guard = it.guard.as_ref().map(|guard| (guard.health, guard.open));
+        let role = it.database.as_ref().map(|(sight, _)| (sight.replica, sight.streaming));
+        (it.health, it.qualified, it.failures > 0, it.advancing, it.reached, guard, role)
+    };
+    let same =
+        |(it, other): (&Belief, &Belief)| it.target == other.target && word(it) == word(other);
+    beliefs.abstention == known.abstention
+        && beliefs.beliefs.len() == known.beliefs.len()
+        && beliefs.beliefs.iter().zip(&known.beliefs).all(same)
 }

@@ -8,6 +8,6 @@ mod hearsay;
 mod membership;
 mod peers;
 
-pub use hearsay::Hearsay;
+pub use hearsay::{Heard, Hearsay};
 pub use membership::Membership;
 pub use peers::{Peer, Peers};

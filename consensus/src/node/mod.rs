@@ -14,6 +14,7 @@ mod learn;
 mod panel;
 mod reform;
 mod relay;
+mod stir;
 mod view;
 mod vote;
 mod voters;
@@ -27,6 +28,7 @@ use rand::{RngExt, SeedableRng};
 
 use app::App;
 use relay::Relays;
+use stir::Stir;
 use voters::Voting;
 
 use crate::ballot::{Acceptor, Ballots};
@@ -34,7 +36,7 @@ use crate::config::Config;
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
 use crate::evidence::KeyPair;
-use crate::gossip::{Hearsay, Membership, Peers};
+use crate::gossip::{Heard, Hearsay, Membership, Peers};
 use crate::judge::{Canaries, Circumstances, HEARD_WITHIN, Judge, SelfCheck};
 use crate::message::{Beliefs, Identity, Message, Pulse};
 use crate::model::{
@@ -168,39 +170,38 @@ impl Node {
             self.judge.on_pause(now);
         }
         // Most of what comes is small talk, after which no app needs to be looked at again.
-        let stirs = match input {
+        let stir = match input {
             Input::Message(from, message) => {
                 self.on_heard(&from, now);
-                let talk = matches!(
-                    message,
-                    Message::Gossip(_) | Message::Pulse(_) | Message::Echo { .. }
-                );
-                self.on_message(&from, message, now);
-                !talk
+                self.on_message(&from, message, now)
             }
             Input::Linked(agent, address) => {
                 self.membership.on_linked(&agent, &address, now, &mut self.out);
-                false
+                Stir::Nothing
             }
             // Silence tells: a link that went down comes up again, or its agent is missed.
-            Input::Unlinked(_) => false,
+            Input::Unlinked(_) => Stir::Nothing,
             Input::Observation(observation) => self.on_observation(observation, now),
             Input::Report(report) => {
+                let stir = Stir::One(report.app.clone());
                 self.on_report(report, now);
-                true
+                stir
             }
             Input::Command(id, command) => {
                 self.on_command(id, command, now);
-                true
+                Stir::All
             }
             Input::Clocks { wall_ms, monotonic } => {
                 self.wall = (wall_ms, now);
-                self.selfcheck.on_clocks(now, wall_ms, monotonic)
+                Stir::all_if(self.selfcheck.on_clocks(now, wall_ms, monotonic))
             }
-            Input::Wake => self.on_wake(now),
+            Input::Wake => Stir::all_if(self.on_wake(now)),
         };
-        if stirs || self.apps.values().any(|app| app.due <= now) {
-            self.settle(now);
+        if stir != Stir::Nothing
+            || !self.loopback.is_empty()
+            || self.apps.values().any(|app| app.due <= now)
+        {
+            self.settle(&stir, now);
         }
         self.wanted = self.next_wake(now);
     }
@@ -225,7 +226,8 @@ impl Node {
         self.quorum_heard
     }
 
-    fn on_message(&mut self, from: &AgentId, message: Message, now: Moment) {
+    fn on_message(&mut self, from: &AgentId, message: Message, now: Moment) -> Stir {
+        let stir = Stir::by(&message);
         match message {
             Message::Gossip(packet) => {
                 if let Err(why) = self.membership.on_packet(from, &packet, now, &mut self.out) {
@@ -239,13 +241,15 @@ impl Node {
                 self.on_seen(from, instance, seen);
             }
             Message::Beliefs(beliefs) => {
-                if self.hearsay.on_beliefs(from, beliefs, now) {
+                let heard = self.hearsay.on_beliefs(from, beliefs, now);
+                if heard != Heard::Before {
                     self.share_doubts(now);
                 }
+                return Stir::all_if(heard == Heard::News);
             }
             Message::Ballot(message) => self.on_ballot(from, message, now),
             Message::Evidence(evidence) => self.on_evidence(from, *evidence, now),
-            Message::Relayed(relayed) => self.on_relayed(from, *relayed, now),
+            Message::Relayed(relayed) => return self.on_relayed(from, *relayed, now),
             Message::Chosen { register: RegisterId::App(app), accepted } => {
                 self.learn(&app, accepted, now)
             }
@@ -253,6 +257,7 @@ impl Node {
                 self.learn_voters(accepted, now);
             }
         }
+        stir
     }
 
     fn on_heard(&mut self, agent: &AgentId, now: Moment) {
@@ -283,17 +288,20 @@ impl Node {
     }
 
     /// A look ended. Does anything follow from it for an app?
-    fn on_observation(&mut self, observation: Observation, now: Moment) -> bool {
+    fn on_observation(&mut self, observation: Observation, now: Moment) -> Stir {
         let watched = observation.watched.clone();
         if let Watched::Target(_) = watched {
             let own_trouble = matches!(observation.outcome, Outcome::Invalid(_));
             self.selfcheck.wellness.on_look(own_trouble);
         }
         let changed = self.judge.on_observation(observation, now, &mut self.out);
-        if let Watched::Target(target) = watched {
-            self.answer_evidence(&target.app, now);
+        match watched {
+            Watched::Target(target) => {
+                self.answer_evidence(&target.app, now);
+                Stir::one_if(changed, &target.app)
+            }
+            Watched::Canary(_) => Stir::all_if(changed),
         }
-        changed || !self.loopback.is_empty()
     }
 
     /// The time has come for something. Does anything follow from it for an app?
@@ -329,19 +337,21 @@ impl Node {
     }
 
     /// Whatever follows from what just happened, until nothing does.
-    fn settle(&mut self, now: Moment) {
+    fn settle(&mut self, stir: &Stir, now: Moment) {
         if self.hears_majority(now) {
             self.quorum_heard = now;
         }
         self.tell_abstention(now);
         self.tell_beliefs(now);
+        let mut stirred = self.stirred(stir, now);
         loop {
             while let Some(message) = self.loopback.pop_front() {
                 let me = self.config.agent.clone();
-                self.on_message(&me, message, now);
+                let stir = self.on_message(&me, message, now);
+                stirred.extend(self.stirred(&stir, now));
             }
             self.consider_voters(now);
-            for app in self.apps.keys().cloned().collect::<Vec<_>>() {
+            for app in std::mem::take(&mut stirred) {
                 self.consider(&app, now);
             }
             if self.loopback.is_empty() {
@@ -407,7 +417,7 @@ impl Node {
         let message =
             Beliefs { instance: self.instance, number: self.beliefs_number, abstention, beliefs };
         for agent in self.everybody() {
-            self.out.send(&agent, Message::Beliefs(message.clone()));
+            self.say(&agent, Message::Beliefs(message.clone()));
         }
     }
 
@@ -482,7 +492,8 @@ impl Node {
         let voters = self.config.voters.all();
         let through = |agent: &AgentId| {
             let relay = self.relays.through(agent);
-            relay.is_some_and(|relay| self.peers.heard_within(relay, within, now))
+            let relay = relay.filter(|relay| self.peers.heard_within(relay, within, now));
+            relay.is_some_and(|relay| self.passes_on(relay, agent, now))
         };
         let heard = voters.filter(|it| self.store_heard(it, within, now) || through(&it.agent));
         heard.map(|voter| voter.agent.clone()).collect()

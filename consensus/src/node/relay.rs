@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::Node;
+use super::stir::Stir;
 use crate::evidence::genuine;
 use crate::judge::HEARD_WITHIN;
 use crate::message::{Letter, Message, Relayed};
@@ -36,17 +37,20 @@ impl Node {
         let others = voters.iter().filter(|agent| ***agent != self.config.agent);
         let silent = others.filter(|agent| !self.answers(agent, now));
         let relay = |agent: &&&AgentId| {
-            let passes = |other: &&&AgentId| {
-                let hears = |it: &crate::gossip::Peer| {
-                    it.hears.contains(**agent) && now.since(it.pulsed) <= HEARD_WITHIN
-                };
-                self.answers(other, now) && self.peers.peer(other).is_some_and(hears)
-            };
+            let passes =
+                |other: &&&AgentId| self.answers(other, now) && self.passes_on(other, agent, now);
             let other = voters.iter().find(passes)?;
             Some(((**agent).clone(), (**other).clone()))
         };
         let through = silent.filter_map(|agent| relay(&agent)).collect();
         self.relays = Relays { through, passed: BTreeMap::new() };
+    }
+
+    /// Did an agent say just now that it hears another, and is answered by it?
+    pub(super) fn passes_on(&self, relay: &AgentId, agent: &AgentId, now: Moment) -> bool {
+        self.peers
+            .peer(relay)
+            .is_some_and(|it| it.hears.contains(agent) && now.since(it.pulsed) <= HEARD_WITHIN)
     }
 
     /// Is an agent heard, and does it hear us?
@@ -66,16 +70,16 @@ impl Node {
     }
 
     /// A letter came by way of `by`: it is for us, or to be passed on.
-    pub(super) fn on_relayed(&mut self, by: &AgentId, relayed: Relayed, now: Moment) {
+    pub(super) fn on_relayed(&mut self, by: &AgentId, relayed: Relayed, now: Moment) -> Stir {
         let voters = &self.config.voters;
         let known = voters.by_agent(&relayed.from).is_some() && relayed.from != self.config.agent;
         if !known || voters.by_agent(&relayed.to).is_none() {
-            return;
+            return Stir::Nothing;
         }
         if relayed.to == self.config.agent {
             // Whoever did not write it, it is as if it had been lost.
             if !genuine(&relayed, voters) {
-                return;
+                return Stir::Nothing;
             }
             let from = relayed.from.clone();
             return self.on_message(&from, relayed.letter.open(), now);
@@ -87,5 +91,6 @@ impl Node {
             let to = relayed.to.clone();
             self.out.send(&to, Message::Relayed(Box::new(relayed)));
         }
+        Stir::Nothing
     }
 }

@@ -294,11 +294,11 @@ impl Node {
         }
         let stated = self.apps.get(app).and_then(|it| it.stated);
         let fresh = stated.is_some_and(|(of, at)| of == ballot && now.since(at) <= ROUND);
-        if !fresh && !self.forgives(Refusal::StaleEvidence) {
+        if !fresh && !self.forgives(&Refusal::StaleEvidence) {
             return Err(Refusal::StaleEvidence);
         }
         let own = self.judge.beliefs_of(app, now);
-        match self.sees_up(before, &own, &decision.from, now) && !self.forgives(Refusal::SeenUp) {
+        match self.sees_up(before, &own, &decision.from, now) && !self.forgives(&Refusal::SeenUp) {
             true => Err(Refusal::SeenUp),
             false => Ok(()),
         }
@@ -321,7 +321,7 @@ impl Node {
     }
 
     /// Does a mutant accept all the same?
-    fn forgives(&self, why: Refusal) -> bool {
+    fn forgives(&self, why: &Refusal) -> bool {
         let _ = why;
         #[cfg(feature = "mutants")]
         return match why {

@@ -10,6 +10,7 @@ pub mod app;
 pub mod pool;
 pub mod register;
 pub mod saga;
+pub mod voters;
 pub mod zombie;
 
 use std::fmt::Debug;
@@ -71,7 +72,7 @@ pub struct Broken {
 }
 
 /// Every model at its sizes, the cheap ones first.
-pub const ALL: &[&[Sheet]] = &[saga::SHEETS, zombie::SHEETS, register::SHEETS];
+pub const ALL: &[&[Sheet]] = &[saga::SHEETS, zombie::SHEETS, register::SHEETS, voters::SHEETS];
 
 /// Every sheet.
 pub fn sheets() -> impl Iterator<Item = &'static Sheet> {

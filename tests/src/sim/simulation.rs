@@ -350,8 +350,8 @@ impl Simulation {
         let states: Vec<Arc<AppState>> =
             self.apps.keys().filter_map(|app| self.agreed(app)).collect();
         let states = states.iter().map(AsRef::as_ref);
-        let agents = self.agents.iter().map(|agent| &agent.id);
-        self.truth.refresh(self.now, &self.world, agents, states);
+        let agents: Vec<AgentId> = self.agents.iter().map(|agent| agent.id.clone()).collect();
+        self.truth.refresh(self.now, &self.world, &agents, states);
     }
 
     /// What is truly agreed about an app.

@@ -195,13 +195,13 @@ impl Truth {
         &mut self,
         now: Moment,
         world: &World,
-        agents: impl Iterator<Item = &'a AgentId> + Clone,
+        agents: &[AgentId],
         states: impl Iterator<Item = &'a AppState>,
     ) {
         for state in states {
             let limit = state.definition.probe.timeout.min(state.definition.probe.window / 2);
             for (target, _) in state.definition.targets() {
-                for agent in agents.clone() {
+                for agent in agents {
                     let key = (agent.clone(), target.clone());
                     match world.well(agent, &target, limit) {
                         true => {

@@ -1,0 +1,359 @@
+//! m2: one register while one of three stores is replaced by a fourth (PROTOCOL.md A.4).
+//!
+//! Ballots are made under the old set of voters, under both, or under the new one, as soon as each may be agreed, and for
+//! ever after. A store learns of a newer set with the first request under it: before, it would only refuse more, and that is
+//! the same as a lost message. Between both and the new one stands the sweep.
+
+use std::collections::BTreeSet;
+
+use consensus::ballot::{Acceptor, Ballots, Current, Preparing, Tally};
+use consensus::message::{Accepted, BallotBody, Value};
+use consensus::model::{AcceptorId, Ballot, Certainty, MeshId, RegisterId, Voters};
+use consensus::mutant::Mutant;
+use consensus::saved::Saved;
+use consensus::voters::Sweep;
+use stateright::{Model, Property};
+
+use super::pool::{Number, Pool};
+use super::register::{At, voters};
+use super::{Sheet, explore};
+
+/// The sizes explored.
+pub const SHEETS: &[Sheet] = &[Sheet {
+    name: "m2 voter change, 4 stores, 3 ballots",
+    states: 6_370_549,
+    knows: &[
+        Mutant::NoSweep,
+        Mutant::SweepWithOldQuorum,
+        Mutant::VotersUnfenced,
+        Mutant::DirectChange,
+        Mutant::OnlyNewMajority,
+    ],
+    explore: |mutant| explore(Change::new(3, mutant)),
+}];
+
+/// The most ballots a state has room for.
+const BALLOTS: usize = 3;
+const STORES: usize = 4;
+/// The sets by number: the old one is zero.
+const BOTH: u8 = 1;
+const NEW: u8 = 2;
+
+/// The model.
+pub struct Change {
+    register: RegisterId,
+    /// The set of each version, in order.
+    sets: Vec<Voters>,
+    /// The set by whose count a register is carried over.
+    swept_by: Voters,
+    ballots: Vec<Ballot>,
+    mutant: Option<Mutant>,
+    stores: Pool<Acceptor>,
+    promises: Pool<Option<Accepted>>,
+    values: Pool<Value>,
+}
+
+/// Everything that is so at one time.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct State {
+    columns: [Column; STORES],
+    attempts: [Attempt; BALLOTS],
+    carried: Carried,
+    /// Which ballots' values are chosen: bits.
+    chosen: u8,
+    contradicted: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Carried {
+    Unlisted,
+    Listed,
+    Over,
+}
+
+/// One store, and what the network holds of its replies.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Column {
+    store: Number,
+    /// The set of voters it goes by.
+    version: u8,
+    promised: [Option<Number>; BALLOTS],
+    accepted: u8,
+}
+
+/// One ballot: the set of voters it is made under, and what was asked to be accepted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+struct Attempt {
+    version: Option<u8>,
+    proposed: Option<Number>,
+    sweeps: bool,
+}
+
+/// One thing that happens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// A proposer goes by a set of voters, and a store hears of its ballot.
+    Prepare(usize, u8, At),
+    /// A proposer has heard these stores (bits) and asks for a new value.
+    Propose(usize, u8),
+    /// A proposer has heard these stores (bits) and carries over what it found.
+    Sweep(usize, u8),
+    /// A store hears that it should accept.
+    Accept(usize, At),
+    /// These stores (bits) list their registers.
+    List(u8),
+}
+
+fn id(store: usize) -> AcceptorId {
+    AcceptorId(store as u128)
+}
+
+impl Change {
+    fn new(ballots: usize, mutant: Option<Mutant>) -> Self {
+        let all = voters(STORES).members;
+        let (old, new) = (all[..STORES - 1].to_vec(), all[1..].to_vec());
+        let set = |version, members| Voters::stable(MeshId(1), version, members);
+        let both = match mutant {
+            Some(Mutant::OnlyNewMajority) => set(2, new.clone()),
+            _ => Voters { joining: new.clone(), ..set(2, old.clone()) },
+        };
+        let swept_by = match mutant {
+            Some(Mutant::SweepWithOldQuorum) => set(2, old.clone()),
+            _ => both.clone(),
+        };
+        let sets = match mutant {
+            Some(Mutant::DirectChange) => vec![set(1, old), set(2, new)],
+            _ => vec![set(1, old), both, set(3, new)],
+        };
+        let mut proposers = [Ballots::new(1), Ballots::new(2)];
+        Self {
+            register: RegisterId::App("shop".parse().expect("a name")),
+            sets,
+            swept_by,
+            ballots: (0..ballots).map(|number| proposers[number % 2].fresh()).collect(),
+            mutant,
+            stores: Pool::new(Acceptor::new(AcceptorId(0), &Saved::default())),
+            promises: Pool::new(None),
+            values: Pool::new(Value::new(vec![])),
+        }
+    }
+
+    fn broken(&self, mutant: Mutant) -> bool {
+        self.mutant == Some(mutant)
+    }
+
+    /// The voters that an attempt counts.
+    fn counting(&self, attempt: Attempt, sweeps: bool) -> Option<&Voters> {
+        let version = usize::from(attempt.version?);
+        Some(if sweeps && attempt.version == Some(BOTH) {
+            &self.swept_by
+        } else {
+            &self.sets[version]
+        })
+    }
+
+    fn listing(&self, state: &State, heard: u8) -> Sweep {
+        let mut sweep = Sweep::new();
+        for (at, column) in state.columns.iter().enumerate() {
+            if heard & 1 << at != 0
+                && column.version <= BOTH
+                && let BallotBody::Listed { registers, .. } =
+                    self.stores.get(column.store).on_list()
+            {
+                sweep.on_listed(id(at), &registers);
+            }
+        }
+        sweep
+    }
+
+    fn list(&self, state: &mut State, heard: u8) -> Option<()> {
+        let sweep = self.listing(state, heard);
+        // More than is needed would only know more, and refuse more.
+        let lists = |heard| self.listing(state, heard).listed(&self.swept_by);
+        let spare = |at: usize| heard & 1 << at != 0 && lists(heard & !(1 << at));
+        if !sweep.listed(&self.swept_by) || (0..STORES).any(spare) {
+            return None;
+        }
+        state.carried = match sweep.finished(&self.swept_by) {
+            true => Carried::Over,
+            false => Carried::Listed,
+        };
+        for (at, column) in state.columns.iter_mut().enumerate() {
+            if heard & 1 << at != 0 {
+                column.version = column.version.max(BOTH);
+            }
+        }
+        Some(())
+    }
+
+    /// Does a store answer whoever goes by this set of voters?
+    fn answers(&self, column: &mut Column, version: u8, at: usize) -> bool {
+        let asked = self.sets[usize::from(version)].by_acceptor(id(at)).is_some();
+        let fenced = version < column.version && !self.broken(Mutant::VotersUnfenced);
+        column.version = column.version.max(version);
+        asked && !fenced
+    }
+
+    fn prepare(&self, state: &mut State, (ballot, version): (usize, u8), At(at): At) -> Option<()> {
+        let column = &mut state.columns[at];
+        if !self.answers(column, version, at) {
+            return None;
+        }
+        let mut held = (*self.stores.get(column.store)).clone();
+        let (_, body) = held.on_prepare(&self.register, self.ballots[ballot]);
+        let BallotBody::Promise { accepted, .. } = body else { return None };
+        column.promised[ballot] = Some(self.promises.put(accepted));
+        column.store = self.stores.put(held);
+        state.attempts[ballot].version = Some(version);
+        Some(())
+    }
+
+    fn propose(&self, state: &mut State, (ballot, heard): (usize, u8), sweeps: bool) -> Option<()> {
+        let attempt = state.attempts[ballot];
+        let voters = self.counting(attempt, sweeps)?;
+        let mut preparing = Preparing::new(self.ballots[ballot]);
+        for (at, column) in state.columns.iter().enumerate().filter(|it| heard & 1 << it.0 != 0) {
+            preparing.on_promise(id(at), (*self.promises.get(column.promised[ballot]?)).clone());
+        }
+        if preparing.tally(voters) != Tally::Won {
+            return None;
+        }
+        let Current { accepted: found, promises } = preparing.current();
+        let at = found.as_ref().map_or(Ballot::ZERO, |it| it.ballot);
+        let certainty =
+            Current::certainty(&self.sets[usize::from(attempt.version?)], &promises, at);
+        if sweeps && (found.is_none() || certainty == Certainty::Chosen) {
+            state.carried = Carried::Over;
+            return Some(());
+        }
+        let mut value = found.map(|it| it.value.bytes().to_vec()).unwrap_or_default();
+        value.extend((!sweeps).then_some(ballot as u8));
+        let accepting = preparing.choose(Value::new(value));
+        let proposed = Some(self.values.put(accepting.accepted().value));
+        state.attempts[ballot] = Attempt { proposed, sweeps, ..attempt };
+        Some(())
+    }
+
+    fn accept(&self, state: &mut State, ballot: usize, At(at): At) -> Option<()> {
+        let attempt = state.attempts[ballot];
+        let value = self.values.get(attempt.proposed?);
+        let column = &mut state.columns[at];
+        if !self.answers(column, attempt.version?, at) {
+            return None;
+        }
+        let mut held = (*self.stores.get(column.store)).clone();
+        let (entry, _) =
+            held.on_accept(&self.register, self.ballots[ballot], (*value).clone(), || Ok(()));
+        entry?;
+        column.store = self.stores.put(held);
+        column.accepted |= 1 << ballot;
+        let mut accepting = Preparing::new(self.ballots[ballot]).choose((*value).clone());
+        for (at, column) in state.columns.iter().enumerate() {
+            if column.accepted & 1 << ballot != 0 {
+                accepting.on_accepted(id(at));
+            }
+        }
+        if accepting.tally(self.counting(attempt, attempt.sweeps)?) == Tally::Won {
+            state.contradicted |= !self.agrees(state, &value);
+            state.chosen |= 1 << ballot;
+            if attempt.sweeps && state.carried == Carried::Listed {
+                state.carried = Carried::Over;
+            }
+        }
+        Some(())
+    }
+
+    /// Is a value that is now chosen of one history with all that were chosen before?
+    fn agrees(&self, state: &State, value: &Value) -> bool {
+        let chosen = state.attempts.iter().enumerate().filter(|it| state.chosen & 1 << it.0 != 0);
+        chosen.filter_map(|(_, attempt)| attempt.proposed).all(|other| {
+            let other = self.values.get(other);
+            other.bytes().starts_with(value.bytes()) || value.bytes().starts_with(other.bytes())
+        })
+    }
+
+    /// How many sets of voters may have been agreed.
+    fn agreed(&self, state: &State) -> u8 {
+        let left = state.carried == Carried::Over || self.broken(Mutant::NoSweep);
+        let most = if left { NEW } else { BOTH };
+        most.min(self.sets.len() as u8 - 1) + 1
+    }
+
+    fn happen(&self, state: &mut State, action: &Action) -> Option<()> {
+        match *action {
+            Action::Prepare(ballot, version, at) => self.prepare(state, (ballot, version), at),
+            Action::Propose(ballot, heard) => self.propose(state, (ballot, heard), false),
+            Action::Sweep(ballot, heard) => self.propose(state, (ballot, heard), true),
+            Action::Accept(ballot, at) => self.accept(state, ballot, at),
+            Action::List(heard) => self.list(state, heard),
+        }
+    }
+}
+
+impl Model for Change {
+    type State = State;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<State> {
+        vec![State {
+            columns: std::array::from_fn(|_| Column::default()),
+            attempts: [Attempt::default(); BALLOTS],
+            carried: Carried::Unlisted,
+            chosen: 0,
+            contradicted: false,
+        }]
+    }
+
+    fn actions(&self, state: &State, actions: &mut Vec<Action>) {
+        if state.carried == Carried::Unlisted {
+            actions.extend((1..1 << STORES).map(Action::List));
+        }
+        for ballot in 0..self.ballots.len() {
+            let attempt = state.attempts[ballot];
+            let versions = match attempt.version {
+                Some(version) => version..version + 1,
+                None => 0..self.agreed(state),
+            };
+            for version in versions {
+                actions.extend((0..STORES).map(|at| Action::Prepare(ballot, version, At(at))));
+            }
+            if attempt.proposed.is_some() {
+                actions.extend((0..STORES).map(|at| Action::Accept(ballot, At(at))));
+                continue;
+            }
+            let promised: BTreeSet<usize> =
+                (0..STORES).filter(|at| state.columns[*at].promised[ballot].is_some()).collect();
+            for heard in 1..1u8 << STORES {
+                if (0..STORES).any(|at| heard & 1 << at != 0 && !promised.contains(&at)) {
+                    continue;
+                }
+                actions.push(Action::Propose(ballot, heard));
+                if attempt.version == Some(BOTH) && state.carried == Carried::Listed {
+                    actions.push(Action::Sweep(ballot, heard));
+                }
+            }
+        }
+    }
+
+    fn next_state(&self, before: &State, action: Action) -> Option<State> {
+        let mut state = before.clone();
+        self.happen(&mut state, &action)?;
+        // The two that stay are alike.
+        state.columns[1..STORES - 1].sort_unstable();
+        (state != *before).then_some(state)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        vec![
+            Property::always("what was chosen is one history", |_, it: &State| !it.contradicted),
+            Property::sometimes("chosen by the old, and then by the new", |_, state: &State| {
+                let chosen = |version| {
+                    let mut attempts = state.attempts.iter().enumerate();
+                    attempts
+                        .any(|(at, it)| state.chosen & 1 << at != 0 && it.version == Some(version))
+                };
+                chosen(0) && chosen(NEW)
+            }),
+        ]
+    }
+}
