@@ -191,6 +191,7 @@ mod tests {
             address: "127.0.0.1".to_owned(),
             port: 1,
             credential: credential.parse().expect("a name"),
+            guard: None,
         };
         Look { watched: watched(), subject: Subject::Database(Arc::new(database)), limit: LIMIT }
     }

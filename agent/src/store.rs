@@ -169,9 +169,9 @@ impl Store {
         // What is written below needs the room.
         give_up_reserve(folder)?;
         let (saved, ballots, quarantine) = match (found, owner.voter) {
-            (Found::Whole(saved), false) => (saved, None, None),
+            (Found::Whole(saved), false) => (*saved, None, None),
             (Found::Whole(saved), true) => match key_of(folder, &saved, owner)? {
-                Ok(ballots) => (saved, Some(ballots), quarantine::read(folder)?),
+                Ok(ballots) => (*saved, Some(ballots), quarantine::read(folder)?),
                 Err(why) => begin_anew(folder, owner, chosen_of(&saved), why)?,
             },
             // An observer keeps nothing that anybody relies on, and an agent that was enrolled later has no store yet.
@@ -266,7 +266,7 @@ impl Stopped {
             Found::Damaged(damage) => return Err(unfit(format!("the log is {damage}"))),
         };
         let birth = saved.birth.clone().ok_or_else(|| unfit("the log is nobody's".into()))?;
-        Ok(Self { folder: folder.to_owned(), _lock, saved, birth })
+        Ok(Self { folder: folder.to_owned(), _lock, saved: *saved, birth })
     }
 
     /// Keeps its log aside, because a new mesh was made of it in the folder `heir`. Says where the log is now.
@@ -282,7 +282,7 @@ impl Stopped {
 }
 
 enum Found {
-    Whole(Saved),
+    Whole(Box<Saved>),
     Missing,
     Damaged(Damage),
 }
@@ -295,7 +295,7 @@ fn read_log(folder: &Path) -> Result<Found, StoreError> {
         Err(error) => return Err(failed("read", &path)(error)),
     };
     Ok(match saved::replay(&bytes) {
-        Ok(replayed) if replayed.saved.birth.is_some() => Found::Whole(replayed.saved),
+        Ok(replayed) if replayed.saved.birth.is_some() => Found::Whole(Box::new(replayed.saved)),
         // A log appears under its name only once it is whole, so its first record cannot be torn.
         Ok(_) => Found::Damaged(Damage { at: 0, what: "its first record is missing".into() }),
         Err(damage) => Found::Damaged(damage),

@@ -22,6 +22,7 @@ pub mod evidence;
 pub mod failover;
 pub mod gossip;
 pub mod judge;
+pub mod lease;
 pub mod voters;
 
 pub mod node;

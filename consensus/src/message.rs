@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::model::{
     Abstention, AcceptorId, AgentId, AppId, Ballot, Belief, CredentialId, Evidence, MeshId, Region,
-    RegisterId, Token,
+    RegisterId, StackId, Token,
 };
 use crate::moment::Moment;
 
@@ -108,8 +108,50 @@ pub enum Message {
         /// Ballot and value.
         accepted: Accepted,
     },
+    /// One message about who may write.
+    Lease(LeaseMessage),
     /// A letter of one voter to another, by way of a third that hears both.
     Relayed(Box<Relayed>),
+}
+
+/// One message about who may write (PROTOCOL.md C.1).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseMessage {
+    /// In which mesh.
+    pub mesh: MeshId,
+    /// Whose databases.
+    pub app: AppId,
+    /// Of which stack.
+    pub stack: StackId,
+    /// The run of the guard's process: numbers are counted anew by every run.
+    pub instance: u64,
+    /// Which of its renewals this is, or answers.
+    pub number: u64,
+    /// What it says.
+    pub body: LeaseBody,
+}
+
+/// What a message about who may write says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LeaseBody {
+    /// A guard to every voter: let me hold this open.
+    Renew {
+        /// The revision of the definition whose candidates it is bound by.
+        revision: u64,
+    },
+    /// A voter to a guard: as far as I am concerned, from when you sent that.
+    Granted {
+        /// The store that grants.
+        acceptor: AcceptorId,
+        /// The set of voters it grants under.
+        voters: u64,
+    },
+    /// A guard to everybody: it is shut, and I ask for nothing any more.
+    Released,
+    /// A guard to every candidate's guard: no majority answers; will you stay shut meanwhile?
+    Ask,
+    /// A candidate's guard: I will, from now on, for as long as a voter would keep others out.
+    Vouched,
 }
 
 /// A letter that goes through one other agent, because the direct way is cut (PROTOCOL.md A.5). Signed by its writer, so
@@ -157,6 +199,7 @@ impl Letter {
             Message::Gossip(_)
             | Message::Pulse(_)
             | Message::Echo { .. }
+            | Message::Lease(_)
             | Message::Relayed(_) => None,
         }
     }
@@ -193,8 +236,25 @@ pub struct Pulse {
     pub store: Option<StoreHello>,
     /// The credentials it holds.
     pub credentials: Vec<CredentialId>,
+    /// Of a voter: the leases it granted that may still run.
+    pub granted: Vec<LeaseSaid>,
+    /// Of a guard: what it holds open.
+    pub open: Vec<LeaseSaid>,
     /// The voters it hears and that answer it: to them it can pass letters on.
     pub hears: Vec<AgentId>,
+}
+
+/// A lease, as whoever granted it or holds it says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseSaid {
+    /// The app.
+    pub app: AppId,
+    /// The stack.
+    pub stack: StackId,
+    /// The guard.
+    pub guard: AgentId,
+    /// How much longer it may run, by the speaker's clock.
+    pub left: Duration,
 }
 
 /// A store of ballots as its agent presents it: one that is no voter's stands by to become one.
@@ -319,6 +379,15 @@ pub enum Refusal {
     Cooldown(Duration),
     /// There were three automatic decisions within a day, and nobody has acknowledged them.
     Flapping,
+    /// Too many other apps are being moved, or were just now.
+    Budget {
+        /// How many.
+        moving: usize,
+        /// How many may be at once.
+        most: usize,
+    },
+    /// Another app has just begun to be moved: not before so long.
+    Pace(Duration),
     /// A person asked to leave it alone.
     Frozen {
         /// Who.
@@ -330,6 +399,10 @@ pub enum Refusal {
     TwoValues,
     /// I follow another set of voters.
     Voters(u64),
+    /// A lease of the old stack may still run for so long.
+    Lease(Duration),
+    /// This guard has not said that it knows who could be promoted.
+    Unacknowledged(AgentId),
     /// The joint set is too young to be left: leases given before it may still run (PROTOCOL.md 0.1 a).
     Young(Duration),
 }
@@ -346,9 +419,20 @@ impl fmt::Display for Refusal {
             Self::Flapping => f.write_str(
                 "held as flapping after three failovers within a day, until `quorate ack`",
             ),
+            Self::Budget { moving, most } => write!(
+                f,
+                "{moving} other apps are being moved, or were just now, and {most} at once are enough"
+            ),
+            Self::Pace(left) => {
+                write!(f, "another app was begun just now, {} ms too soon", left.as_millis())
+            }
             Self::Frozen { by, left } => write!(f, "frozen by {by} for {} more", roughly(*left)),
             Self::TwoValues => f.write_str("two values at one ballot"),
             Self::Voters(version) => write!(f, "voters are at version {version}"),
+            Self::Lease(_) => f.write_str("a lease of the old stack may still run"),
+            Self::Unacknowledged(guard) => {
+                write!(f, "{guard} has not said that it knows who could be promoted")
+            }
             Self::Young(left) => {
                 write!(f, "both sets of voters stay for {} s more", left.as_secs() + 1)
             }

@@ -28,6 +28,12 @@ mutants! {
     SentBeforeSaved,
     /// What a quorum's newest report says is taken for chosen, though it may not be (rule R7).
     ReadNewest,
+    /// A write tried twice takes effect twice: its own operation is not recognised (rule R6).
+    DuplicateOperation,
+    /// A value is derived from what the proposer knows, not from what the promises report, and accepted (0.1 d).
+    UnlinkedValue,
+    /// A process goes on after a failed sync as if it had worked (A.6).
+    SyncFailureIgnored,
 
     // Who votes (A.4).
     /// The old set of voters is left before every register is carried over.
@@ -88,6 +94,28 @@ mutants! {
     PauseForgotten,
 
     // Leases (C.1, C.2).
+    /// Only one of two clocks is allowed to be wrong, and a door has no margin of its own.
+    MarginShort,
+    /// No clock is allowed to be wrong.
+    NoMargin,
+    /// The timer that shuts a door is the guard's own, and stands still with its process.
+    TimerStopsWhilePaused,
+    /// A voter that starts anew has forgotten what it granted.
+    GrantForgottenAtRestart,
+    /// A lease counts from when its grant arrives.
+    LeaseFromArrival,
+    /// A voter goes on granting to a stack that is being fenced, or left.
+    GrantsWhileFencing,
+    /// A voter accepts a promotion while a lease may still run.
+    PromotesDespiteLease,
+    /// The failsafe is content with most of the candidates.
+    FailsafeByMajority,
+    /// A guard opens though it gave another its word.
+    FailsafeBarForgotten,
+    /// A database is promoted that the old primary's guard need not know of.
+    CandidateUnacknowledged,
+    /// A voter grants to a second stack while the first one's lease may still run.
+    TwoOutstanding,
 
     // The outside (D).
     /// Whoever can compare a token does not (rule 11).
@@ -104,6 +132,12 @@ mutants! {
     CooldownIgnored,
     /// After a restart nothing is known to have been done lately.
     CooldownForgottenAtRestart,
+    /// Any number of apps is moved at once.
+    BudgetIgnored,
+    /// A stack that comes and goes is moved to as if it stood.
+    FlappingIgnored,
     /// A freeze holds nobody back.
     FreezeIgnored,
+    /// A decision takes the number of the one before it (invariant S4).
+    EpochReused,
 }

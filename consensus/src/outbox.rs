@@ -56,6 +56,9 @@ pub enum Output {
     Probe(Look),
     /// Carry out an action.
     Act(Action),
+    /// Keep a database open to writes until then on this host's boot clock, whatever becomes of this process; shut it if that
+    /// has passed.
+    Lease(TargetId, Moment),
     /// Tell people.
     Note(Note),
     /// Answer a command.
@@ -121,6 +124,45 @@ pub enum Command {
         to: Option<StackId>,
         /// Promote though more than the budget would be lost.
         accept_loss: bool,
+        /// Who asks, for the record.
+        by: String,
+    },
+    /// Of an app in mode `approve`: let the failover go ahead that waits for a person.
+    Approve {
+        /// The app.
+        app: AppId,
+        /// Who asks, for the record.
+        by: String,
+    },
+    /// Take back what is in progress, if nothing was promoted or published yet.
+    Abort {
+        /// The app.
+        app: AppId,
+        /// Who asks, for the record.
+        by: String,
+    },
+    /// Leave the app alone for a while, whatever the voters see; takes the place of an earlier freeze.
+    Freeze {
+        /// The app.
+        app: AppId,
+        /// For how long, by every voter's own clock.
+        lasts: Duration,
+        /// Why, for people.
+        reason: String,
+        /// Who asks, for the record.
+        by: String,
+    },
+    /// Take a freeze off.
+    Unfreeze {
+        /// The app.
+        app: AppId,
+        /// Who asks, for the record.
+        by: String,
+    },
+    /// Acknowledge what the mesh did by itself: nothing of it damps the app any more.
+    Ack {
+        /// The app.
+        app: AppId,
         /// Who asks, for the record.
         by: String,
     },
@@ -227,6 +269,29 @@ pub enum Note {
         /// The decision's reason.
         reason: String,
     },
+    /// An app was frozen.
+    Frozen {
+        /// The app.
+        app: AppId,
+        /// By whom.
+        by: String,
+        /// For how long.
+        lasts: Duration,
+        /// Why.
+        reason: String,
+    },
+    /// A freeze was taken off.
+    Thawed {
+        /// Of which app.
+        app: AppId,
+    },
+    /// A person has acknowledged what the mesh did to an app.
+    Acknowledged {
+        /// Which app.
+        app: AppId,
+        /// Who.
+        by: String,
+    },
     /// An action is asked of the outside.
     Acts {
         /// The app.
@@ -256,6 +321,15 @@ pub enum Note {
         /// Why.
         why: Refusal,
     },
+    /// This guard began or ceased to hold a stack's databases open.
+    Guards {
+        /// The app.
+        app: AppId,
+        /// The stack.
+        stack: StackId,
+        /// By what, or why no more.
+        how: Hold,
+    },
     /// Another set of voters is in force.
     Voters {
         /// Its version.
@@ -269,6 +343,20 @@ pub enum Note {
     Quarantined(Quarantined),
     /// Something that cannot be, was.
     Alarm(String),
+}
+
+/// What a guard does with its databases' door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Hold {
+    /// It is open by a majority's lease.
+    Leased,
+    /// It is open by the word of every candidate's guard, no majority answering.
+    Failsafe,
+    /// Its lease ran out.
+    Lapsed,
+    /// It is shut because another stack may write, or none.
+    Released,
 }
 
 impl fmt::Display for Note {
@@ -309,6 +397,13 @@ impl fmt::Display for Note {
                 }
                 write!(f, " ({reason})")
             }
+            Self::Frozen { app, by, lasts, reason } => {
+                write!(f, "learns that {by} froze {app} for {}: {reason}", in_words(*lasts))
+            }
+            Self::Thawed { app } => write!(f, "learns that {app} is no longer frozen"),
+            Self::Acknowledged { app, by } => {
+                write!(f, "learns that {by} acknowledged what was done for {app}")
+            }
             Self::Acts { app, token, what } => write!(f, "acts for {app} with {token}: {what}"),
             Self::Reports { app, token, what: Ok(what), .. } => {
                 write!(f, "is done for {app} with {token}: {what}")
@@ -317,11 +412,31 @@ impl fmt::Display for Note {
                 write!(f, "failed for {app} with {token}: {what}")
             }
             Self::Refuses { app, ballot, why } => write!(f, "refuses {ballot} for {app}: {why}"),
+            Self::Guards { app, stack, how } => {
+                let how = match how {
+                    Hold::Leased => "holds open",
+                    Hold::Failsafe => "holds open by the candidates' word",
+                    Hold::Lapsed => "has no lease any more on",
+                    Hold::Released => "has shut",
+                };
+                write!(f, "{how} {app}/{stack}")
+            }
             Self::Voters { version, what } => write!(f, "goes by voters version {version}: {what}"),
             Self::Changing(what) => write!(f, "changes the voters: {what}"),
             Self::Quarantined(why) => write!(f, "does not vote again with this store: {why}"),
             Self::Alarm(what) => write!(f, "raises the alarm: {what}"),
         }
+    }
+}
+
+/// A span as people say it: in the largest unit that divides it.
+pub fn in_words(span: Duration) -> String {
+    match span.as_secs() {
+        0 => "no time".into(),
+        seconds if seconds.is_multiple_of(86_400) => format!("{} d", seconds / 86_400),
+        seconds if seconds.is_multiple_of(3_600) => format!("{} h", seconds / 3_600),
+        seconds if seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
+        seconds => format!("{seconds} s"),
     }
 }
 

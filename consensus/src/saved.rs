@@ -6,7 +6,7 @@
 //! so that a damaged length is not taken for a torn tail. Pure, so that the simulator tears the very bytes that production
 //! writes; the agent's store only writes them and syncs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::codec;
 use crate::message::Accepted;
 use crate::model::{
     AcceptorId, AgentId, AppId, Ballot, Epoch, MeshId, OperationId, Quarantined, RegisterId,
-    TargetId,
+    StackId, TargetId,
 };
 
 /// The most bytes one record may have.
@@ -57,6 +57,22 @@ pub enum Entry {
         /// Ballot and value.
         accepted: Accepted,
     },
+    /// To which stack's guards this voter grants leases: durable before the first of them does.
+    Holder {
+        /// The app.
+        app: AppId,
+        /// The stack and its guards.
+        last: LastHolder,
+    },
+    /// This guard gave its word that it opens nothing, or holds a lease of its own again.
+    Vouching {
+        /// The app.
+        app: AppId,
+        /// The stack it guards.
+        stack: StackId,
+        /// Did it give its word?
+        vouching: bool,
+    },
     /// How many changes were made before the log was written anew.
     Counted {
         /// In all.
@@ -96,11 +112,26 @@ pub struct SavedAges {
     pub freeze: Option<(OperationId, Duration)>,
 }
 
+/// The stack that a voter granted leases to last.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct LastHolder {
+    /// The stack.
+    pub stack: StackId,
+    /// Every guard of it that was granted one, and the newest revision of the definition that it said it knows.
+    pub acknowledged: BTreeMap<AgentId, u64>,
+}
+
 impl Entry {
     /// Does it count as a change of what the store gave its word for? What it only knows does not: it is learned again, and
     /// learning it again must not hide that promises are missing.
     pub(crate) fn counts(&self) -> bool {
-        matches!(self, Self::Started { .. } | Self::Promised { .. } | Self::Accepted { .. })
+        matches!(
+            self,
+            Self::Started { .. }
+                | Self::Promised { .. }
+                | Self::Accepted { .. }
+                | Self::Holder { .. }
+        )
     }
 }
 
@@ -135,6 +166,10 @@ pub struct Saved {
     pub boot: u64,
     /// The registers.
     pub registers: BTreeMap<RegisterId, SavedRegister>,
+    /// To which stacks this voter granted leases last.
+    pub holders: BTreeMap<AppId, LastHolder>,
+    /// The stacks that another's lease may rest on this guard's word for.
+    pub vouching: BTreeSet<(AppId, StackId)>,
     /// The ages of what damps every app.
     pub ages: BTreeMap<AppId, SavedAges>,
     /// How many durable changes this store ever made: a copy from before holds fewer than others have heard of.
@@ -166,6 +201,15 @@ impl Saved {
             Entry::Chosen { register, accepted } => {
                 self.registers.entry(register).or_default().chosen = Some(accepted);
             }
+            Entry::Holder { app, last } => {
+                self.holders.insert(app, last);
+            }
+            Entry::Vouching { app, stack, vouching: true } => {
+                self.vouching.insert((app, stack));
+            }
+            Entry::Vouching { app, stack, vouching: false } => {
+                self.vouching.remove(&(app, stack));
+            }
             Entry::Reached { target, at } => {
                 self.reached.insert(target, at);
             }
@@ -196,6 +240,14 @@ impl Saved {
             let promised = Entry::Promised { register: register.clone(), ballot: saved.promised };
             accepted.into_iter().chain(chosen).chain([promised])
         });
+        let holders = self.holders.iter();
+        let holders =
+            holders.map(|(app, last)| Entry::Holder { app: app.clone(), last: last.clone() });
+        let vouching = self.vouching.iter().map(|(app, stack)| Entry::Vouching {
+            app: app.clone(),
+            stack: stack.clone(),
+            vouching: true,
+        });
         let reached = self
             .reached
             .iter()
@@ -215,6 +267,8 @@ impl Saved {
             .chain(registers)
             .chain(aged)
             .chain(sightings)
+            .chain(holders)
+            .chain(vouching)
             .chain(reached)
             .chain(self.quarantined.clone().map(Entry::Quarantined))
             .chain(last)
@@ -338,6 +392,18 @@ mod tests {
             },
             Entry::Accepted { register: register.clone(), accepted: accepted.clone() },
             Entry::Chosen { register, accepted },
+            Entry::Holder {
+                app: "shop".parse().expect("a name"),
+                last: LastHolder {
+                    stack: "east".parse().expect("a name"),
+                    acknowledged: BTreeMap::from([("g1".parse().expect("a name"), 2)]),
+                },
+            },
+            Entry::Vouching {
+                app: "shop".parse().expect("a name"),
+                stack: "west".parse().expect("a name"),
+                vouching: true,
+            },
             Entry::Aged {
                 app,
                 ages: SavedAges {
@@ -362,7 +428,7 @@ mod tests {
         let (bytes, saved) = log();
         let replayed = replay(&bytes).expect("undamaged");
         assert_eq!((&replayed.saved, replayed.whole), (&saved, bytes.len()));
-        assert_eq!(saved.changes, 3, "only what the store gave its word for is a change");
+        assert_eq!(saved.changes, 4, "only what the store gave its word for is a change");
 
         let snapshot: Vec<u8> =
             (0..).zip(saved.entries()).flat_map(|(number, entry)| record(number, &entry)).collect();

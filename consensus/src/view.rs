@@ -162,10 +162,89 @@ pub struct AppView {
     pub decision: DecisionView,
     /// Its stacks, in order of preference.
     pub stacks: Vec<StackView>,
+    /// Until when people hold the mesh back, if they do.
+    pub freeze: Option<FreezeView>,
+    /// What the mesh did by itself, and how long it waits because of that.
+    pub damping: DampingView,
     /// What will happen next, or why nothing does: one line.
     pub next: String,
+    /// Who may write, of an app whose databases have guards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<LeaseView>,
     /// Would a failover succeed right now? Reasons why not; empty when it would.
     pub unready: Vec<String>,
+}
+
+/// Who may write.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseView {
+    /// The stack that may, by what is agreed; none while it is being fenced.
+    pub writer: Option<StackId>,
+    /// Every guard.
+    pub guards: Vec<GuardView>,
+    /// Every voter's grant that may still run, as far as it told.
+    pub granted: Vec<GrantView>,
+}
+
+/// One guard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuardView {
+    /// The stack whose databases it guards.
+    pub stack: StackId,
+    /// Its name.
+    pub guard: AgentId,
+    /// Is it heard directly?
+    pub heard: bool,
+    /// For how long it holds them open, by its last word.
+    pub open_ms: u64,
+}
+
+/// One voter's grant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantView {
+    /// The voter.
+    pub voter: AgentId,
+    /// To which stack.
+    pub stack: StackId,
+    /// For how much longer.
+    pub left_ms: u64,
+}
+
+/// A freeze that holds, for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FreezeView {
+    /// Who asked for it.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// How long it still holds, by this agent's clock.
+    pub left_ms: u64,
+    /// When it ends, by this agent's wall clock: milliseconds since 1970.
+    pub until_wall_ms: u64,
+}
+
+/// What the mesh did by itself lately, for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DampingView {
+    /// Is the app left alone until a person acknowledges what was done?
+    pub flapping: bool,
+    /// How long the mesh still waits, by this agent's clock.
+    pub cooling_ms: u64,
+    /// What it did since a person last acknowledged it, oldest first.
+    pub history: Vec<DampedView>,
+    /// Who last acknowledged.
+    pub acknowledged: Option<String>,
+}
+
+/// A decision that the mesh made by itself, for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DampedView {
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// Was it taken back?
+    pub aborted: bool,
+    /// How long ago this agent learned of it, by its clock.
+    pub age_ms: u64,
 }
 
 /// A decision, for people.
@@ -232,6 +311,8 @@ pub struct BeliefView {
     pub health: Health,
     /// Long enough up to move to.
     pub qualified: bool,
+    /// Comes and goes too often to be moved to.
+    pub flapping: bool,
     /// Failures since the last success.
     pub failures: u16,
     /// How long since the last success.

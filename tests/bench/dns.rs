@@ -31,7 +31,7 @@ const ASKED: u32 = 1_000;
 /// How often every server takes its turn.
 const ROUNDS: usize = 3;
 /// How long one turn lasts at full load, and again at a steady one.
-const TURN: Duration = Duration::from_secs(8);
+const TURN: Duration = Duration::from_secs(5);
 /// Queries a second while latency is measured: well below what any of them can do.
 const STEADY: u32 = 30_000;
 /// How often a change is timed.
@@ -309,6 +309,7 @@ fn agreed(epoch: u32, net: u8) -> Arc<Agreed> {
     let state = AppState {
         damping: Damping::default(),
         freeze: None,
+        guards_since: 1,
         definition: Arc::new(definition),
         revision: 1,
         epoch: Epoch(epoch),

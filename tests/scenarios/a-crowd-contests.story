@@ -22,11 +22,3 @@ state
   110.509 a1    leaves blog alone: east is contested: 5 of 5 voters see it down, and 12 of 12 observers, in 3 regions, reach it (and a12 a15 a4 a6 a9 a11 a14 a17 a3 a8 a10 a13 a16 a2 a5 a7)
 a1 on blog: east is contested: 5 of 5 voters see it down, and 12 of 12 observers, in 3 regions, reach it
 blog: epoch 1 apply idle, active east
-
-# When the observers lose it as well, it is down.
-stack blog east dark
-run 60s
-state
-----
-  160.000 *     blog/east: web is Dark
-blog: epoch 1 apply idle, active east

@@ -13,12 +13,12 @@ state
 ----
   100.000 *     blog/east: web is Dark
   100.000 *     blog/west: web is Dark
-  109.900 a4    holds blog/east for standing: 1 of 5 voters see it down (and a1 a3 a2 a5)
-  109.900 a4    leaves blog alone: east stands: 1 of 5 voters see it down, 3 are needed (and a1 a3 a2 a5)
-  110.073 a5    holds blog/east for standing: 2 of 5 voters see it down (and a2 a3 a1 a4)
-  110.073 a5    leaves blog alone: east stands: 2 of 5 voters see it down, 3 are needed (and a2 a3 a1 a4)
-  110.492 a1    holds blog/east for down: 3 of 5 voters see it down (and a4 a3 a2 a5)
-  110.492 a1    leaves blog alone: west is not fit: web long enough up for 0 of 5 voters, 3 are needed (and a4 a3 a2 a5)
+  109.132 a1    holds blog/east for standing: 1 of 5 voters see it down (and a4 a3 a2 a5)
+  109.132 a1    leaves blog alone: east stands: 1 of 5 voters see it down, 3 are needed (and a4 a3 a2 a5)
+  109.900 a4    holds blog/east for standing: 2 of 5 voters see it down (and a1 a3 a2 a5)
+  109.900 a4    leaves blog alone: east stands: 2 of 5 voters see it down, 3 are needed (and a1 a3 a2 a5)
+  110.073 a5    holds blog/east for down: 3 of 5 voters see it down (and a2 a3 a1 a4)
+  110.073 a5    leaves blog alone: west is not fit: web long enough up for 0 of 5 voters, 3 are needed (and a2 a3 a1 a4)
   110.590 a3    holds blog/east for down: 4 of 5 voters see it down (and a1 a4 a2 a5)
   110.759 a2    holds blog/east for down: 5 of 5 voters see it down (and a5 a3 a1 a4)
 a1 on blog: west is not fit: web long enough up for 0 of 5 voters, 3 are needed
@@ -31,14 +31,14 @@ why a1 blog
 state
 ----
   160.000 *     blog/east: web is Up
-  160.071 a2    holds blog/east for down: 4 of 5 voters see it down (and a5 a3 a1 a4)
-  160.087 a5    holds blog/east for contested: 3 of 5 voters see it down (and a2 a3 a1 a4)
-  160.087 a5    leaves blog alone: east is contested: 3 of 5 voters see it down, 2 see it up (and a2 a3 a1 a4)
-  160.151 a3    holds blog/east for standing: 2 of 5 voters see it down (and a1 a4 a2 a5)
-  160.151 a3    leaves blog alone: east stands: 2 of 5 voters see it down, 3 are needed (and a1 a4 a2 a5)
-  160.275 a1    holds blog/east for standing: 1 of 5 voters see it down (and a4 a3 a2 a5)
-  160.275 a1    leaves blog alone: east stands: 1 of 5 voters see it down, 3 are needed (and a4 a3 a2 a5)
-  160.415 a4    holds blog/east for standing: 0 of 5 voters see it down (and a1 a3 a2 a5)
+  160.029 a2    holds blog/east for down: 4 of 5 voters see it down (and a5 a3 a1 a4)
+  160.097 a5    holds blog/east for contested: 3 of 5 voters see it down (and a2 a3 a1 a4)
+  160.097 a5    leaves blog alone: east is contested: 3 of 5 voters see it down, 2 see it up (and a2 a3 a1 a4)
+  160.159 a3    holds blog/east for standing: 2 of 5 voters see it down (and a1 a4 a2 a5)
+  160.159 a3    leaves blog alone: east stands: 2 of 5 voters see it down, 3 are needed (and a1 a4 a2 a5)
+  160.399 a4    holds blog/east for standing: 1 of 5 voters see it down (and a1 a3 a2 a5)
+  160.399 a4    leaves blog alone: east stands: 1 of 5 voters see it down, 3 are needed (and a1 a3 a2 a5)
+  160.457 a1    holds blog/east for standing: 0 of 5 voters see it down (and a4 a3 a2 a5)
 a1 on blog: east stands: nobody whose word counts sees it down
   not ready: west: web long enough up for 0 of 5 voters, 3 are needed
 blog: epoch 1 apply idle, active east

@@ -31,19 +31,19 @@ run 50s
 why a1 blog
 ----
   100.000 *     blog/east: web is Dark
-  109.815 a4    holds blog/east for standing: 1 of 5 voters see it down (and a1 a3 a2 a5)
-  109.815 a4    leaves blog alone: east stands: 1 of 5 voters see it down, 3 are needed (and a1 a3 a2 a5)
-  110.053 a5    holds blog/east for standing: 2 of 5 voters see it down (and a2 a3 a1 a4)
-  110.053 a5    leaves blog alone: east stands: 2 of 5 voters see it down, 3 are needed (and a2 a3 a1 a4)
-  110.526 a1    holds blog/east for down: 3 of 5 voters see it down (and a4 a3 a2 a5)
-  110.543 a3    holds blog/east for down: 4 of 5 voters see it down (and a4 a2 a5)
-  110.636 a1    learns blog epoch 2 publishing at 6.41cd: failover, active west, carried out by a1 (web of east down for 4 of 5 voters in 3 regions) (and a4 a3 a2 a5)
-  110.704 a1    learns blog epoch 2 verifying at 7.41cd: failover, active west, carried out by a1 (web of east down for 4 of 5 voters in 3 regions) (and a4 a3 a2 a5)
-  110.773 a1    learns blog epoch 2 idle at 8.41cd: failover, active west (web of east down for 4 of 5 voters in 3 regions) (and a4 a3 a2 a5)
-  110.811 *     blog/east: web is Up
-  175.811 a1    is killed (and a2 a3 a4 a5)
+  109.084 a1    holds blog/east for standing: 1 of 5 voters see it down (and a4 a3 a2 a5)
+  109.084 a1    leaves blog alone: east stands: 1 of 5 voters see it down, 3 are needed (and a4 a3 a2 a5)
+  109.796 a4    holds blog/east for standing: 2 of 5 voters see it down (and a1 a3 a2 a5)
+  109.796 a4    leaves blog alone: east stands: 2 of 5 voters see it down, 3 are needed (and a1 a3 a2 a5)
+  110.049 a5    holds blog/east for down: 3 of 5 voters see it down (and a2 a3 a1 a4)
+  110.197 a1    learns blog epoch 2 publishing at 5.41cd: failover, active west, carried out by a1 (web of east down for 3 of 5 voters in 2 regions) (and a4 a3 a2 a5)
+  110.265 a1    learns blog epoch 2 verifying at 6.41cd: failover, active west, carried out by a1 (web of east down for 3 of 5 voters in 2 regions) (and a4 a3 a2 a5)
+  110.333 a1    learns blog epoch 2 idle at 7.41cd: failover, active west (web of east down for 3 of 5 voters in 2 regions) (and a4 a3 a2 a5)
+  110.371 *     blog/east: web is Up
+  175.371 a1    is killed (and a2 a3 a4 a5)
 a1 on blog: west stands: nobody whose word counts sees it down
   not ready: east: web long enough up for 0 of 5 voters, 3 are needed
+  not ready: cooling down for 3 min more
 
 stack blog west dark
 run 15s
@@ -51,21 +51,22 @@ why a1 blog
 until blog publishing within 150s
 state
 ----
-  310.811 *     blog/west: web is Dark
-  319.567 a1    holds blog/west for standing: 1 of 5 voters see it down (and a4 a3 a2 a5)
-  319.567 a1    leaves blog alone: west stands: 1 of 5 voters see it down, 3 are needed (and a4 a3 a2 a5)
-  319.664 a5    holds blog/west for standing: 2 of 5 voters see it down (and a2 a3 a1 a4)
-  319.664 a5    leaves blog alone: west stands: 2 of 5 voters see it down, 3 are needed (and a2 a3 a1 a4)
-  319.877 a2    holds blog/west for down: 3 of 5 voters see it down (and a5 a3 a1 a4)
-  319.877 a2    leaves blog alone: east is not fit: web long enough up for 0 of 5 voters, 3 are needed (and a5 a3 a1 a4)
-  320.369 a3    holds blog/west for down: 4 of 5 voters see it down (and a1 a4 a2 a5)
-  320.905 a4    holds blog/west for down: 5 of 5 voters see it down (and a1 a3 a2 a5)
-  321.808 a2    leaves blog alone: east is not fit: web long enough up for 1 of 5 voters, 3 are needed (and a4 a3)
-  321.808 a5    leaves blog alone: east is not fit: web long enough up for 2 of 5 voters, 3 are needed (and a2 a1 a4 a3)
-  321.830 a3    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for 2 min more (and a4 a2 a5 a1)
-  321.833 a1    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for 3 min more
-  370.806 a2    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for 1 min more (and a4 a5 a3 a1)
-  371.806 a2    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for less than a minute more (and a4 a5 a3 a1)
-  431.891 a1    refuses 9.76c8 for blog: cooling down for less than a minute more
+  310.371 *     blog/west: web is Dark
+  319.375 a1    holds blog/west for standing: 1 of 5 voters see it down (and a4 a3 a2 a5)
+  319.375 a1    leaves blog alone: west stands: 1 of 5 voters see it down, 3 are needed (and a4 a3 a2 a5)
+  319.692 a4    holds blog/west for standing: 2 of 5 voters see it down (and a1 a3 a2 a5)
+  319.692 a4    leaves blog alone: west stands: 2 of 5 voters see it down, 3 are needed (and a1 a3 a2 a5)
+  319.839 a5    holds blog/west for down: 3 of 5 voters see it down (and a2 a3 a1 a4)
+  319.839 a5    leaves blog alone: east is not fit: web long enough up for 0 of 5 voters, 3 are needed (and a2 a3 a1 a4)
+  319.994 a2    holds blog/west for down: 4 of 5 voters see it down (and a5 a3 a1 a4)
+  320.204 a3    holds blog/west for down: 5 of 5 voters see it down (and a1 a4 a2 a5)
+  321.368 a2    leaves blog alone: east is not fit: web long enough up for 1 of 5 voters, 3 are needed (and a4 a3)
+  321.369 a5    leaves blog alone: east is not fit: web long enough up for 2 of 5 voters, 3 are needed (and a2 a1 a4 a3)
+  321.390 a3    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for 2 min more (and a4 a2 a5 a1)
+  321.394 a1    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for 3 min more
+  370.366 a2    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for 1 min more (and a4 a5 a3 a1)
+  371.366 a2    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for less than a minute more (and a4 a5 a3 a1)
+  431.452 a1    refuses 8.c76c for blog: cooling down for less than a minute more
 a1 on blog: web of west down for 5 of 5 voters in 3 regions, and cooling down for 3 min more
+  not ready: cooling down for 3 min more
 blog: epoch 3 failover publishing, active east

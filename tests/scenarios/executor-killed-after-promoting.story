@@ -17,26 +17,20 @@ state
   100.000 *     shop/east/db is Dark
   109.563 a3    holds shop/east for standing: 1 of 5 voters see it down (and a1 a4 a2 a5)
   109.563 a3    leaves shop alone: east stands: 1 of 5 voters see it down, 3 are needed (and a1 a4 a2 a5)
-  110.072 a5    holds shop/east for standing: 2 of 5 voters see it down (and a2 a3 a1 a4)
-  110.072 a5    leaves shop alone: east stands: 2 of 5 voters see it down, 3 are needed (and a2 a3 a1 a4)
-  110.107 a3    holds shop/east for down: 3 of 5 voters see it down (and a1 a4 a2 a5)
-  110.107 a3    leaves shop alone: the web of east is down, and its database is neither down nor up for a majority: 1 down, 0 up of 5 (and a1 a4 a2 a5)
-  110.351 a2    leaves shop alone: the web of east is down, and its database is neither down nor up for a majority: 2 down, 0 up of 5 (and a5 a3 a1 a4)
-  110.602 a4    holds shop/east for down: 4 of 5 voters see it down (and a1 a3 a2 a5)
-  110.738 a2    holds shop/east for down: 5 of 5 voters see it down (and a5 a3 a1 a4)
-  111.086 a2    learns shop epoch 2 fencing at 6.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
-  116.086 a2    failed for shop with 2.1.1: no answer within 5000 ms
-  116.232 a2    learns shop epoch 2 promoting at 7.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
-  116.232 a2    is killed
-  116.245 *     promote with 2.1.3 of a2: promoted to timeline 2
-  120.113 a1    learns shop epoch 2 promoting at 9.41cd: failover, active east, carried out by a1 (database of east down for 3 of 5 voters in 2 regions) (and a4 a3 a5)
-  120.150 *     promote with 2.1.3 of a1: was promoted already
-  120.452 a1    learns shop epoch 2 promoting at 12.41cd: failover, active east, carried out by a1 (database of east down for 3 of 5 voters in 2 regions) (and a4 a3 a5)
-  120.470 *     promote with 2.1.3 of a1: was promoted already
-  120.572 a1    learns shop epoch 2 publishing at 13.41cd: failover, active west, carried out by a1 (database of east down for 3 of 5 voters in 2 regions) (and a4 a3 a5)
-  120.631 *     publish with 2.1.4 of a1: names west
-  120.718 a1    learns shop epoch 2 verifying at 14.41cd: failover, active west, carried out by a1 (database of east down for 3 of 5 voters in 2 regions) (and a4 a3 a5)
-  120.786 a1    learns shop epoch 2 idle at 15.41cd: failover, active west (database of east down for 3 of 5 voters in 2 regions) (and a4 a3 a5)
+  109.818 a2    holds shop/east for standing: 2 of 5 voters see it down (and a5 a4 a1 a3)
+  109.826 a2    leaves shop alone: east stands: 2 of 5 voters see it down, 3 are needed (and a5)
+  109.854 a3    holds shop/east for down: 3 of 5 voters see it down (and a1 a4 a2 a5)
+  110.021 a2    learns shop epoch 2 fencing at 5.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
+  115.021 a2    failed for shop with 2.1.1: no answer within 5000 ms
+  115.167 a2    learns shop epoch 2 promoting at 6.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
+  115.167 a2    is killed
+  115.181 *     promote with 2.1.3 of a2: promoted to timeline 2
+  118.315 a4    learns shop epoch 2 promoting at 7.89d0: failover, active east, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a1 a3 a5)
+  118.324 *     promote with 2.1.3 of a4: was promoted already
+  118.425 a4    learns shop epoch 2 publishing at 8.89d0: failover, active west, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a1 a3 a5)
+  118.435 *     publish with 2.1.4 of a4: names west
+  118.536 a4    learns shop epoch 2 verifying at 9.89d0: failover, active west, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a1 a3 a5)
+  118.604 a4    learns shop epoch 2 idle at 10.89d0: failover, active west (database of east down for 3 of 5 voters in 3 regions) (and a1 a3 a5)
 shop: epoch 2 failover idle, active west
   192.0.2.53:53: shop.example.com is 198.51.100.2, change 2
   shop/east/db: Dark, primary, timeline 1

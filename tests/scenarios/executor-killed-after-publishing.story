@@ -17,24 +17,20 @@ state
   100.000 *     shop/east/db is Dark
   109.563 a3    holds shop/east for standing: 1 of 5 voters see it down (and a1 a4 a2 a5)
   109.563 a3    leaves shop alone: east stands: 1 of 5 voters see it down, 3 are needed (and a1 a4 a2 a5)
-  110.072 a5    holds shop/east for standing: 2 of 5 voters see it down (and a2 a3 a1 a4)
-  110.072 a5    leaves shop alone: east stands: 2 of 5 voters see it down, 3 are needed (and a2 a3 a1 a4)
-  110.107 a3    holds shop/east for down: 3 of 5 voters see it down (and a1 a4 a2 a5)
-  110.107 a3    leaves shop alone: the web of east is down, and its database is neither down nor up for a majority: 1 down, 0 up of 5 (and a1 a4 a2 a5)
-  110.351 a2    leaves shop alone: the web of east is down, and its database is neither down nor up for a majority: 2 down, 0 up of 5 (and a5 a3 a1 a4)
-  110.602 a4    holds shop/east for down: 4 of 5 voters see it down (and a1 a3 a2 a5)
-  110.738 a2    holds shop/east for down: 5 of 5 voters see it down (and a5 a3 a1 a4)
-  111.086 a2    learns shop epoch 2 fencing at 6.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
-  116.086 a2    failed for shop with 2.1.1: no answer within 5000 ms
-  116.232 a2    learns shop epoch 2 promoting at 7.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
-  116.245 *     promote with 2.1.3 of a2: promoted to timeline 2
-  116.401 a2    learns shop epoch 2 publishing at 8.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
-  116.401 a2    is killed
-  116.457 *     publish with 2.1.4 of a2: names west
-  119.616 a3    learns shop epoch 2 publishing at 11.35dd: failover, active west, carried out by a3 (database of east down for 3 of 5 voters in 2 regions) (and a1 a4 a5)
-  119.670 *     publish with 2.1.4 of a3: was so already
-  119.763 a3    learns shop epoch 2 verifying at 12.35dd: failover, active west, carried out by a3 (database of east down for 3 of 5 voters in 2 regions) (and a1 a4 a5)
-  119.832 a3    learns shop epoch 2 idle at 13.35dd: failover, active west (database of east down for 3 of 5 voters in 2 regions) (and a1 a4 a5)
+  109.818 a2    holds shop/east for standing: 2 of 5 voters see it down (and a5 a4 a1 a3)
+  109.826 a2    leaves shop alone: east stands: 2 of 5 voters see it down, 3 are needed (and a5)
+  109.854 a3    holds shop/east for down: 3 of 5 voters see it down (and a1 a4 a2 a5)
+  110.021 a2    learns shop epoch 2 fencing at 5.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
+  115.021 a2    failed for shop with 2.1.1: no answer within 5000 ms
+  115.167 a2    learns shop epoch 2 promoting at 6.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
+  115.181 *     promote with 2.1.3 of a2: promoted to timeline 2
+  115.335 a2    learns shop epoch 2 publishing at 7.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
+  115.335 a2    is killed
+  115.360 *     publish with 2.1.4 of a2: names west
+  118.988 a5    learns shop epoch 2 publishing at 8.10df: failover, active west, carried out by a5 (database of east down for 3 of 5 voters in 3 regions) (and a3 a1 a4)
+  119.041 *     publish with 2.1.4 of a5: was so already
+  119.214 a5    learns shop epoch 2 verifying at 9.10df: failover, active west, carried out by a5 (database of east down for 3 of 5 voters in 3 regions) (and a3 a1 a4)
+  119.366 a5    learns shop epoch 2 idle at 10.10df: failover, active west (database of east down for 3 of 5 voters in 3 regions) (and a3 a1 a4)
 shop: epoch 2 failover idle, active west
   192.0.2.53:53: shop.example.com is 198.51.100.2, change 2
   shop/east/db: Dark, primary, timeline 1

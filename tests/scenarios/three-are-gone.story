@@ -28,13 +28,13 @@ until blog settled within 120s
 run 90s
 state
 ----
-  170.992 a2    holds blog/east for standing: 1 of 5 voters see it down (and a1 a3)
-  170.992 a2    leaves blog alone: east stands: 1 of 5 voters see it down, 3 are needed (and a1 a3)
+  170.242 a1    holds blog/east for standing: 1 of 5 voters see it down (and a2 a3)
+  170.242 a1    leaves blog alone: east stands: 1 of 5 voters see it down, 3 are needed (and a2 a3)
   171.030 a1    holds blog/east for standing: 2 of 5 voters see it down (and a3 a2)
   171.030 a1    leaves blog alone: east stands: 2 of 5 voters see it down, 3 are needed (and a3 a2)
   202.002 a3    holds blog/east for down: 3 of 5 voters see it down (and a1 a2)
   202.002 a3    leaves blog alone: west is not fit: web long enough up for 2 of 5 voters, 3 are needed (and a1 a2)
-  231.174 a1    learns blog epoch 2 publishing at 6.41cd: failover, active west, carried out by a1 (web of east down for 3 of 5 voters in 3 regions) (and a3 a2)
-  231.605 a1    learns blog epoch 2 verifying at 8.41cd: failover, active west, carried out by a1 (web of east down for 3 of 5 voters in 3 regions) (and a3 a2)
-  231.757 a1    learns blog epoch 2 idle at 9.41cd: failover, active west (web of east down for 3 of 5 voters in 3 regions) (and a3 a2)
+  231.174 a1    learns blog epoch 2 publishing at 5.41cd: failover, active west, carried out by a1 (web of east down for 3 of 5 voters in 3 regions) (and a3 a2)
+  231.326 a1    learns blog epoch 2 verifying at 6.41cd: failover, active west, carried out by a1 (web of east down for 3 of 5 voters in 3 regions) (and a3 a2)
+  231.479 a1    learns blog epoch 2 idle at 7.41cd: failover, active west (web of east down for 3 of 5 voters in 3 regions) (and a3 a2)
 blog: epoch 2 failover idle, active west

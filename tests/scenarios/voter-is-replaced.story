@@ -19,6 +19,9 @@ run 5s
   111.088 a1    goes by voters version 3: done: replace a2 by a6, for operator (and a4 a3 a6 a2 a5)
   111.126 a2    does not vote again with this store: its store was replaced or removed by voters version 3
   111.126 a2    is killed
+  112.340 a2    abstains: hears no majority of voters
+  113.340 a2    abstains: stands by to become a voter
+  113.341 a2    learns shop epoch 1 idle at 4.bfcd: apply, active east (its first definition)
 
 # The loss of two of the five is survived by the new set.
 kill a1 a3
@@ -29,26 +32,21 @@ state
   116.071 a1    is killed (and a3)
   116.071 *     shop/east: web is Dark
   116.071 *     shop/east/db is Dark
-  116.116 a2    abstains: hears no majority of voters
-  117.116 a2    abstains: stands by to become a voter
-  117.117 a2    goes by voters version 3: done: replace a2 by a6, for operator
-  117.117 a2    learns shop epoch 1 idle at 6.89d0: apply, active east (its first definition)
-  124.813 a5    holds shop/east for standing: 1 of 5 voters see it down (and a2 a6 a4)
-  124.813 a5    leaves shop alone: east stands: 1 of 5 voters see it down, 3 are needed (and a2 a6 a4)
+  124.779 a5    holds shop/east for standing: 1 of 5 voters see it down (and a2 a6 a4)
+  124.779 a5    leaves shop alone: east stands: 1 of 5 voters see it down, 3 are needed (and a2 a6 a4)
   124.963 a6    holds shop/east for standing: 2 of 5 voters see it down (and a4 a2 a5)
   124.963 a6    leaves shop alone: east stands: 2 of 5 voters see it down, 3 are needed (and a4 a2 a5)
-  125.723 a4    holds shop/east for contested: 3 of 5 voters see it down (and a6 a5)
-  125.723 a4    leaves shop alone: east is contested: 3 of 5 voters see it down, 2 see it up (and a6 a5)
-  125.761 a2    holds shop/east for down: 3 of 5 voters see it down (and a4 a6 a5)
-  125.761 a2    leaves shop alone: the web of east is down, and its database is neither down nor up for a majority: 2 down, 0 up of 5
-  125.944 a2    leaves shop alone: database of east down for 3 of 5 voters in 3 regions; others will propose: this agent started too recently
-  132.343 a6    learns shop epoch 2 fencing at 13.c3fd: failover, active east, carried out by a6 (database of east down for 3 of 5 voters in 3 regions) (and a4 a2 a5)
-  137.343 a6    failed for shop with 2.1.1: no answer within 5000 ms
-  137.483 a6    learns shop epoch 2 promoting at 15.c3fd: failover, active east, carried out by a6 (database of east down for 3 of 5 voters in 3 regions) (and a4 a2 a5)
-  137.522 *     promote with 2.1.3 of a6: promoted to timeline 2
-  137.669 a6    learns shop epoch 2 publishing at 16.c3fd: failover, active west, carried out by a6 (database of east down for 3 of 5 voters in 3 regions) (and a4 a2 a5)
-  137.808 a6    learns shop epoch 2 verifying at 17.c3fd: failover, active west, carried out by a6 (database of east down for 3 of 5 voters in 3 regions) (and a4 a2 a5)
-  138.048 a6    learns shop epoch 2 idle at 18.c3fd: failover, active west (database of east down for 3 of 5 voters in 3 regions) (and a4 a2 a5)
+  125.723 a4    holds shop/east for contested: 3 of 5 voters see it down (and a6 a2 a5)
+  125.723 a4    leaves shop alone: east is contested: 3 of 5 voters see it down, 2 see it up (and a6 a2 a5)
+  131.339 a2    holds shop/east for down: 3 of 5 voters see it down (and a4 a6 a5)
+  131.339 a2    leaves shop alone: database of east down for 3 of 5 voters in 3 regions; others will propose: this agent started too recently
+  132.155 a4    learns shop epoch 2 fencing at 8.89d0: failover, active east, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a6 a2 a5)
+  137.155 a4    failed for shop with 2.1.1: no answer within 5000 ms
+  137.307 a4    learns shop epoch 2 promoting at 10.89d0: failover, active east, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a6 a2 a5)
+  137.332 *     promote with 2.1.3 of a4: promoted to timeline 2
+  137.506 a4    learns shop epoch 2 publishing at 11.89d0: failover, active west, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a6 a2 a5)
+  137.658 a4    learns shop epoch 2 verifying at 12.89d0: failover, active west, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a6 a2 a5)
+  138.110 a4    learns shop epoch 2 idle at 13.89d0: failover, active west (database of east down for 3 of 5 voters in 3 regions) (and a6 a2 a5)
 shop: epoch 2 failover idle, active west
   shop/east/db: Dark, primary, timeline 1
   shop/west/db: Up, primary, timeline 2

@@ -1,10 +1,13 @@
 //! What befalls the disk under a voter: it never answers with what it did not keep, and nothing agreed is lost.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
-use tests::harness::agents::{Agent, Mesh};
+use tests::harness::agents::{Agent, Mesh, enrol};
 use tests::harness::app::{INSIDE, Shop};
 use tests::harness::fabric::address;
 use tests::harness::lab::{Lab, inside};
@@ -127,5 +130,248 @@ fn a_full_disk_stops_one_agent_and_loses_nothing() {
         alone.start();
         assert_eq!(alone.app("shop").expect("it knows shop").revision, agreed);
         assert_eq!(ask(alone.dns(), INSIDE), Answer::Addresses(vec![address("s1")]));
+    });
+}
+
+/// The same folder again, as it was then.
+fn restore(copy: &Path, data: &Path) {
+    fs::remove_dir_all(data).expect("own folder");
+    run(Command::new("cp").args(["-a", "-T"]).arg(copy).arg(data));
+}
+
+/// Waits until the agent sees that this store of another is lost and a fresh one stands by.
+fn lost(at: &Agent<'_>, name: &str, old: &str) {
+    eventually(SETTLE, &format!("{} sees that {name} lost its store {old}", at.name), || {
+        let voters = at.view()?.voters;
+        let voter = voters.members.iter().find(|voter| voter.agent.as_str() == name);
+        match voter {
+            Some(voter) if voter.acceptor == old && voter.standby_store.is_some() => Ok(()),
+            _ => Err(format!("{voters:?}")),
+        }
+    });
+}
+
+/// The store by which the voters know an agent.
+fn store(at: &Agent<'_>, name: &str) -> String {
+    let voters = at.view().expect("it answers").voters;
+    let voter = voters.members.into_iter().find(|voter| voter.agent.as_str() == name);
+    voter.unwrap_or_else(|| panic!("{name} is no voter")).acceptor
+}
+
+/// A2 votes with this store, and its vote is needed: two of the others are gone.
+fn votes_again(lab: &Lab, mesh: &mut Mesh<'_>, version: u64, n: u64) {
+    for name in ["a4", "a5"] {
+        mesh.agent(name).kill();
+    }
+    eventually(SETTLE, "all three go by the new voters", || {
+        mesh.running().try_for_each(|agent| {
+            let voters = agent.view()?.voters;
+            match (voters.version == version, &voters.changing) {
+                (true, None) => Ok(()),
+                _ => Err(format!("{}: {voters:?}", agent.name)),
+            }
+        })
+    });
+    applied(lab, &mesh.agents[0], n);
+    mesh.settle(SETTLE, "shop", "s1");
+}
+
+/// Spoils the store of a2 while it is stopped; it notices, says so, is no hindrance to the others, and is taken back by a
+/// word under another id.
+fn taken_back(lab: &Lab, spoil: impl FnOnce(&Lab, &mut Mesh<'_>), why: &str) {
+    let mut mesh = Mesh::new(lab);
+    mesh.start();
+    applied(lab, &mesh.agents[0], 1);
+    mesh.settle(SETTLE, "shop", "s1");
+    let old = store(&mesh.agents[0], "a2");
+    spoil(lab, &mut mesh);
+    let a2 = mesh.agent("a2");
+    if !a2.is_started() {
+        a2.launch();
+    }
+    lost(&mesh.agents[0], "a2", &old);
+    let said = mesh.agents[1].said();
+    assert!(said.contains(why), "{why}:\n{said}");
+    // The others decide without it, and the status tells what to do.
+    applied(lab, &mesh.agents[0], 2);
+    let status = mesh.agents[0].quorate(&["status"]).expect_done();
+    assert!(status.contains("`quorate voters replace a2`"), "{status}");
+    let list = mesh.agents[0].quorate(&["voters", "list"]).expect_done();
+    assert!(list.contains("a2") && list.contains("stands by"), "{list}");
+
+    let done = mesh.agents[0].quorate(&["voters", "replace", "a2", "--yes"]).expect_done();
+    assert!(done.contains("done: voters version 3"), "{done}");
+    votes_again(lab, &mut mesh, 3, 3);
+    assert_ne!(store(&mesh.agents[0], "a2"), old);
+}
+
+#[test]
+fn a_voter_whose_data_folder_was_deleted_is_taken_back() {
+    let spoil = |_: &Lab, mesh: &mut Mesh<'_>| {
+        mesh.agent("a2").kill();
+        fs::remove_dir_all(mesh.agent("a2").data()).expect("own folder");
+    };
+    inside(|lab: &Lab| taken_back(lab, spoil, "there was no log"));
+}
+
+#[test]
+fn a_voter_whose_log_has_a_flipped_bit_is_taken_back() {
+    let spoil = |_: &Lab, mesh: &mut Mesh<'_>| {
+        mesh.agent("a2").kill();
+        let log = mesh.agent("a2").data().join("log");
+        let mut bytes = fs::read(&log).expect("every voter has one");
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(&log, bytes).expect("own file");
+    };
+    inside(|lab: &Lab| taken_back(lab, spoil, "the log was damaged at byte"));
+}
+
+#[test]
+fn a_voter_whose_log_lacks_its_middle_is_taken_back() {
+    let spoil = |_: &Lab, mesh: &mut Mesh<'_>| {
+        mesh.agent("a2").kill();
+        let log = mesh.agent("a2").data().join("log");
+        let bytes = fs::read(&log).expect("every voter has one");
+        let third = bytes.len() / 3;
+        fs::write(&log, [&bytes[..third], &bytes[2 * third..]].concat()).expect("own file");
+    };
+    inside(|lab: &Lab| taken_back(lab, spoil, "the log was damaged at byte"));
+}
+
+#[test]
+fn a_voter_whose_data_is_yesterdays_ends_and_is_taken_back() {
+    let spoil = |lab: &Lab, mesh: &mut Mesh<'_>| {
+        mesh.agent("a2").kill();
+        let (yesterday, data) = (lab.folder("yesterday"), mesh.agent("a2").data().to_owned());
+        run(Command::new("cp").args(["-a", "-T"]).arg(&data).arg(&yesterday));
+        mesh.agent("a2").start();
+        applied(lab, &mesh.agents[0], 5);
+        mesh.settle(SETTLE, "shop", "s1");
+        mesh.agent("a2").kill();
+        restore(&yesterday, &data);
+        mesh.agent("a2").launch();
+        // As under systemd: it ends with a line, and is started again.
+        let status = mesh.agent("a2").process().wait(SETTLE);
+        assert!(!status.success(), "it ends, and is not to stay away: {status}");
+        mesh.agent("a2").forget();
+        let said = mesh.agent("a2").said();
+        let last = said.lines().last().unwrap_or_default();
+        assert!(last.starts_with("quorate: ") && last.contains("a copy from before"), "{last}");
+    };
+    inside(|lab: &Lab| taken_back(lab, spoil, "a copy from before"));
+}
+
+#[test]
+fn a_torn_tail_costs_no_vote() {
+    inside(|lab: &Lab| {
+        let mut mesh = Mesh::new(lab);
+        mesh.start();
+        applied(lab, &mesh.agents[0], 1);
+        mesh.settle(SETTLE, "shop", "s1");
+        mesh.agent("a2").kill();
+        // What a power cut leaves of a record that nobody was told of.
+        let log = mesh.agent("a2").data().join("log");
+        let mut bytes = fs::read(&log).expect("every voter has one");
+        bytes.extend([7; 9]);
+        fs::write(&log, bytes).expect("own file");
+        mesh.agent("a2").start();
+        votes_again(lab, &mut mesh, 1, 2);
+        assert!(!mesh.agent("a2").said().contains("fresh store"));
+    });
+}
+
+#[test]
+fn a_lost_store_is_replaced_by_the_mesh_itself_after_a_minute() {
+    inside(|lab: &Lab| {
+        let mut mesh = Mesh::new(lab);
+        mesh.start();
+        applied(lab, &mesh.agents[0], 1);
+        let old = store(&mesh.agents[0], "a2");
+        mesh.agent("a2").kill();
+        fs::remove_dir_all(mesh.agent("a2").data()).expect("own folder");
+        mesh.agent("a2").launch();
+        lost(&mesh.agents[0], "a2", &old);
+        // A minute of silence, and as long as a lease may run.
+        eventually(SETTLE * 2, "the mesh takes in its fresh store", || {
+            let voters = mesh.agents[0].view()?.voters;
+            if voters.version == 3 { Ok(()) } else { Err(format!("{voters:?}")) }
+        });
+        votes_again(lab, &mut mesh, 3, 2);
+        assert_ne!(store(&mesh.agents[0], "a2"), old);
+    });
+}
+
+#[test]
+fn a_voter_is_replaced_under_load_while_its_region_is_cut_off() {
+    inside(|lab: &Lab| {
+        let mut mesh = Mesh::new(lab);
+        mesh.start();
+        applied(lab, &mesh.agents[0], 1);
+        let home = enrol(&mesh.folder, "a6", "r6", true);
+        let mut a6 = Agent::new(lab, "a6", "client", &home);
+        a6.start();
+        eventually(SETTLE, "a1 sees that a6 stands by", || {
+            let voters = mesh.agents[0].view()?.voters;
+            let ready = voters.standing_by.iter().any(|agent| agent.as_str() == "a6");
+            if ready { Ok(()) } else { Err(format!("{voters:?}")) }
+        });
+        lab.fabric.isolate("r5");
+        eventually(SETTLE, "a1 misses a5", || match mesh.agents[0].view()?.quorum.heard {
+            4 => Ok(()),
+            heard => Err(format!("{heard} heard")),
+        });
+
+        let ending = AtomicBool::new(false);
+        let (loaded, other) = (&mesh.agents[0], &mesh.agents[1]);
+        let (taken, most) = thread::scope(|scope| {
+            let load = scope.spawn(|| {
+                let (mut taken, mut most) = (0, 0);
+                for n in 2.. {
+                    if ending.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    taken += u32::from(apply(lab, loaded, &version(n)).is_ok());
+                    let to = if n % 2 == 0 { "s2" } else { "s1" };
+                    let words = ["failover", "shop", "--to", to, "--yes", "--no-wait"];
+                    taken += u32::from(loaded.quorate(&words).status.success());
+                    // Whatever the voters do, epochs only grow.
+                    let epoch = loaded.app("shop").expect("it answers").epoch.0;
+                    assert!(most <= epoch, "epoch {epoch} after {most}");
+                    most = epoch;
+                }
+                (taken, most)
+            });
+            let said = other.quorate(&["voters", "replace", "a5", "a6", "--yes"]);
+            ending.store(true, Ordering::Relaxed);
+            let done = said.expect_done();
+            assert!(done.contains("done: voters version 3"), "{done}");
+            load.join().expect("the load ran")
+        });
+        println!("{taken} commands were agreed while the voters changed, up to epoch {most}");
+        assert!(10 <= taken, "{taken} commands were agreed while the voters changed");
+
+        // A5 comes back, learns that it is out, and begins anew.
+        lab.fabric.heal();
+        let a5 = mesh.agent("a5");
+        a5.process().wait(SETTLE);
+        let said = a5.said();
+        assert!(said.contains("was replaced or removed by voters version 3"), "{said}");
+        a5.forget();
+        // Three of the five that vote by now decide, and a6 is one of them.
+        mesh.agent("a3").kill();
+        mesh.agent("a4").kill();
+        mesh.agents.push(a6);
+        applied(lab, &mesh.agents[0], 999);
+        let epoch = mesh.agents[0].app("shop").expect("it answers").epoch.0;
+        assert!(most <= epoch, "epoch {epoch} after {most}");
+        eventually(SETTLE, "all go by one state", || {
+            let views: Result<Vec<_>, _> = mesh.running().map(|agent| agent.app("shop")).collect();
+            let views = views?;
+            let same = views
+                .iter()
+                .all(|view| (view.epoch, view.revision) == (views[0].epoch, views[0].revision));
+            if same { Ok(()) } else { Err(format!("{views:?}")) }
+        });
     });
 }

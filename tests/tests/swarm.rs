@@ -1,5 +1,7 @@
 //! A few seeds in every test run, and the promise that a seed is the same run every time. `./tests/run swarm` runs many.
 
+use tests::sim::aimed;
+use tests::sim::cells::Cell;
 use tests::sim::swarm::run;
 
 #[test]
@@ -19,4 +21,12 @@ fn a_seed_gives_the_same_run_every_time() {
         (lines, verdict.tally, verdict.simulated)
     };
     assert_eq!(tell(), tell());
+}
+
+#[test]
+fn every_crash_cell_is_hit_and_breaks_nothing() {
+    let tour = aimed::tour(0, aimed::ATTEMPTS);
+    let missed: Vec<_> = Cell::reachable().filter(|it| !tour.covered.contains_key(it)).collect();
+    assert!(missed.is_empty(), "not hit in {} runs: {missed:?}", tour.runs);
+    assert!(tour.violations.is_empty(), "{:?}", tour.violations);
 }

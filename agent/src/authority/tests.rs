@@ -63,6 +63,7 @@ fn app(zones: Vec<Zone>, records: Vec<Record>) -> Arc<AppState> {
     Arc::new(AppState {
         damping: Damping::default(),
         freeze: None,
+        guards_since: 1,
         definition: Arc::new(definition),
         revision: 1,
         epoch: Epoch(1),

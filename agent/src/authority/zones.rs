@@ -383,6 +383,7 @@ mod tests {
             second: None,
         };
         AppState {
+            guards_since: 1,
             damping: Damping::default(),
             freeze: None,
             definition: Arc::new(definition),

@@ -154,13 +154,16 @@ fn endpoint_rows(at: &str, endpoint: &Endpoint, rows: &mut Rows) {
 }
 
 fn database_rows(at: &str, database: &Database, rows: &mut Rows) {
-    let Database { name: _, engine, address, port, credential } = database;
+    let Database { name: _, engine, address, port, credential, guard } = database;
     let engine = match engine {
         Engine::Postgres => "postgres",
     };
     rows.push((format!("{at}.engine"), engine.to_owned()));
     rows.push((format!("{at}.address"), joined(address, *port)));
     rows.push((format!("{at}.credential"), credential.to_string()));
+    if let Some(guard) = guard {
+        rows.push((format!("{at}.guard"), guard.to_string()));
+    }
 }
 
 fn record_rows(at: &str, record: &Record, rows: &mut Rows) {

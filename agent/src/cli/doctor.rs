@@ -127,6 +127,7 @@ fn host(config: &AgentConfig, heard: Option<&Heard>) -> Vec<Check> {
     checks.extend(host::ports(config, heard.map(|heard| &heard.view)));
     if let Some(heard) = heard {
         checks.push(mesh::credentials(config, heard));
+        checks.push(mesh::canaries(config, heard));
     }
     checks
 }

@@ -6,7 +6,7 @@ use consensus::model::AppId;
 
 use super::client::{AgentArgs, Client, ClientError};
 use super::history;
-use super::status::{health_ink, verdict_word};
+use super::status::{health_ink, restraints, verdict_word};
 use super::table::{Ink, Out, Sheet, WIDTH, bytes, clock, fit, widest};
 use crate::status::explain::{Explanation, Sight, StackSight, Sum, Witness};
 use consensus::view::View;
@@ -107,6 +107,9 @@ pub fn sheet(found: &Explanation, colour: bool) -> String {
     sheet.end();
     if let Some(next) = &found.next {
         sheet.labelled(0, "next", Ink::Strong, next);
+    }
+    if let Some(damping) = &found.damping {
+        restraints(&mut sheet, 0, found.freeze.as_ref(), damping);
     }
     for why in &found.unready {
         sheet.labelled(0, "unready", Ink::Wary, why);

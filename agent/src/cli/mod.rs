@@ -12,22 +12,28 @@ pub mod table;
 pub mod voters;
 pub mod watch;
 
+mod abort;
+mod ack;
 mod agent;
 mod apply;
+mod approve;
 mod completion;
 mod doctor;
 mod failover;
+mod freeze;
 mod init;
 mod man;
 mod plan;
 mod recover;
 mod schema;
 mod switchover;
+mod unfreeze;
 mod validate;
 
 mod difference;
 mod moving;
 mod question;
+mod saying;
 
 #[cfg(test)]
 pub(crate) mod golden;
@@ -101,6 +107,16 @@ enum Verb {
     Switchover(switchover::Args),
     /// Move an app to another stack whatever the voters see
     Failover(failover::Args),
+    /// Let a failover go ahead that waits for a person (mode `approve`)
+    Approve(approve::Args),
+    /// Take back what is in progress, before databases are promoted
+    Abort(abort::Args),
+    /// Have the mesh do nothing by itself for a while
+    Freeze(freeze::Args),
+    /// Let the mesh act by itself again
+    Unfreeze(unfreeze::Args),
+    /// Acknowledge what the mesh did by itself, so that it damps the app no more
+    Ack(ack::Args),
     /// Check that the mesh would hold and that this host would do its part
     Doctor(doctor::Args),
     /// Make a new mesh of what one agent knew, when the majority of the voters is gone for good
@@ -136,6 +152,11 @@ pub fn main() -> ExitCode {
         Verb::History(args) => wait(history::run(args, out)),
         Verb::Switchover(args) => wait(switchover::run(args, out)),
         Verb::Failover(args) => wait(failover::run(args, out)),
+        Verb::Approve(args) => wait(approve::run(args, out)),
+        Verb::Abort(args) => wait(abort::run(args, out)),
+        Verb::Freeze(args) => wait(freeze::run(args, out)),
+        Verb::Unfreeze(args) => wait(unfreeze::run(args, out)),
+        Verb::Ack(args) => wait(ack::run(args, out)),
         Verb::Doctor(args) => wait(doctor::run(args, out)),
         Verb::Recover(args) => recover::run(args, out),
         Verb::Completion(args) => completion::run(args, out),
@@ -158,6 +179,11 @@ impl Verb {
             Self::Doctor(args) => Some(&mut args.agent),
             Self::Switchover(args) => Some(&mut args.moving.agent),
             Self::Failover(args) => Some(&mut args.moving.agent),
+            Self::Approve(args) => Some(&mut args.saying.agent),
+            Self::Abort(args) => Some(&mut args.saying.agent),
+            Self::Freeze(args) => Some(&mut args.saying.agent),
+            Self::Unfreeze(args) => Some(&mut args.saying.agent),
+            Self::Ack(args) => Some(&mut args.saying.agent),
             Self::Demo(_)
             | Self::Init(_)
             | Self::Agent(_)

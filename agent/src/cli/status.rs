@@ -5,7 +5,10 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use consensus::model::{Abstention, Health, Mode, Phase, Verdict};
-use consensus::view::{AppView, BeliefView, MemberView, StackView, TargetView, View};
+use consensus::view::{
+    AppView, BeliefView, DampingView, FreezeView, LeaseView, MemberView, StackView, TargetView,
+    View,
+};
 use serde_json::Value;
 
 use super::client::{AgentArgs, ClientError};
@@ -271,12 +274,69 @@ fn app_lines(sheet: &mut Sheet, app: &AppView) {
         sheet.labelled(2, "left", Ink::Wary, &format!("{} of log not taken over", bytes(loss)));
     }
     sheet.labelled(2, "next", if moving { Ink::Wary } else { Ink::Plain }, &app.next);
+    if let Some(lease) = &app.lease {
+        let (ink, words) = lease_words(lease);
+        sheet.labelled(2, "lease", ink, &words);
+    }
+    restraints(sheet, 2, app.freeze.as_ref(), &app.damping);
     for why in &app.unready {
         sheet.labelled(2, "unready", Ink::Wary, why);
     }
     for stack in &app.stacks {
         stack_lines(sheet, app, stack);
     }
+}
+
+/// Who may write, for how long, and by how many voters' leave.
+fn lease_words(lease: &LeaseView) -> (Ink, String) {
+    let Some(writer) = &lease.writer else {
+        return (Ink::Wary, "nobody may write while the old stack is being fenced".into());
+    };
+    let guards = lease.guards.iter().filter(|guard| guard.stack == *writer);
+    let held: Vec<String> = guards
+        .map(|guard| match guard.open_ms {
+            0 => format!("{} holds none", guard.guard),
+            left => format!("{} holds it for {} s more", guard.guard, left / 1000),
+        })
+        .collect();
+    let voters = lease.granted.iter().filter(|grant| grant.stack == *writer).count();
+    let shut = held.is_empty() || held.iter().any(|words| words.ends_with("none"));
+    let ink = if shut { Ink::Bad } else { Ink::Good };
+    (ink, format!("{writer}: {}; granted by {voters} voters", held.join(", ")))
+}
+
+/// What holds the mesh back from acting by itself.
+pub fn restraints(
+    sheet: &mut Sheet,
+    indent: usize,
+    freeze: Option<&FreezeView>,
+    damping: &DampingView,
+) {
+    if let Some(FreezeView { by, reason, until_wall_ms, .. }) = freeze {
+        let until = clock(*until_wall_ms);
+        let until = &until[..until.len().min(19)];
+        sheet.labelled(
+            indent,
+            "frozen",
+            Ink::Wary,
+            &format!("by {by} until {until} UTC: {reason}"),
+        );
+    }
+    let count = damping.history.len();
+    if count == 0 {
+        return;
+    }
+    let times = if count == 1 { "once".to_owned() } else { format!("{count} times") };
+    let aborted = damping.history.iter().filter(|damped| damped.aborted).count();
+    let back = if aborted == 0 { String::new() } else { format!(" ({aborted} taken back)") };
+    let waits = match (damping.flapping, damping.cooling_ms) {
+        (true, _) => "held as flapping until `quorate ack`".to_owned(),
+        (false, 0) => "cooled down".to_owned(),
+        (false, left) => format!("cooling down for {} s", left.div_ceil(1_000)),
+    };
+    let ink = if damping.flapping { Ink::Bad } else { Ink::Faint };
+    let words = format!("the mesh acted by itself {times}{back}: {waits}");
+    sheet.labelled(indent, "damping", ink, &words);
 }
 
 /// The width of `down 4, up 1, degraded 1`.

@@ -122,6 +122,7 @@ fn check_databases(stacks: &[StackTable], findings: &mut Findings<'_>) {
 fn check_policy(file: &AppFile, findings: &mut Findings<'_>) {
     let databases = file.stack.iter().any(|stack| !stack.database.is_empty());
     let span = &file.data.fencing.span;
+    check_guards(file, findings);
     match file.data.fencing.value {
         Fencing::Required if databases => findings.warn(
             span,
@@ -142,6 +143,31 @@ fn check_policy(file: &AppFile, findings: &mut Findings<'_>) {
     if file.quorum.regions.value.0 == 1 {
         let text = "`regions = 1`: one region cut off from the app can move it";
         findings.warn(&file.quorum.regions.span, text);
+    }
+}
+
+/// Guards are agreed about, and shown; the door that each of them closes comes with the data issue. Until then a lease must
+/// not pass for a proof.
+fn check_guards(file: &AppFile, findings: &mut Findings<'_>) {
+    let databases = file.stack.iter().flat_map(|stack| &stack.database);
+    let guards = databases.filter_map(|database| database.guard.as_ref());
+    for guard in guards {
+        match file.data.fencing.value {
+            Fencing::Required => findings.error(
+                &guard.span,
+                "`guard`: no agent of this version closes a door, so it proves nothing yet: \
+                 `fencing = \"required\"` cannot rest on it",
+            ),
+            Fencing::BestEffort => findings.warn(
+                &guard.span,
+                "`guard`: its lease is kept and shown, and a promotion waits for its end; \
+                 that no write passes is not enforced in this version",
+            ),
+            Fencing::DnsOnly => findings.error(
+                &guard.span,
+                "`guard` goes with databases that are promoted, not with `fencing = \"dns-only\"`",
+            ),
+        }
     }
 }
 
@@ -214,6 +240,7 @@ fn mean_stack(
             address: database.address.value.host.clone(),
             port: database.address.value.port,
             credential: database.credential.value.clone(),
+            guard: database.guard.as_ref().map(|guard| guard.value.clone()),
         })
         .collect();
     let names = endpoints.iter().map(|(endpoint, span)| (&endpoint.name, span));

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use consensus::model::{
-    AppId, BadName, CredentialId, Engine, Fencing, Mode, NAME_LIMIT, RecordKind, Site, StackId,
-    TargetName,
+    AgentId, AppId, BadName, CredentialId, Engine, Fencing, Mode, NAME_LIMIT, RecordKind, Site,
+    StackId, TargetName,
 };
 use serde_json::{Value, json};
 
@@ -57,7 +57,7 @@ macro_rules! names {
     )*};
 }
 
-names! { AppId, StackId, Site, TargetName, CredentialId }
+names! { AgentId, AppId, StackId, Site, TargetName, CredentialId }
 
 /// Words of which one is chosen; `later` ones are known and not supported yet.
 macro_rules! words {
@@ -299,7 +299,7 @@ impl<const LEAST: u64, const MOST: u64> Leaf for Time<LEAST, MOST> {
 }
 
 /// `500ms`, `8s`, `5m`, `1h`.
-fn duration(text: &str) -> Option<Duration> {
+pub fn duration(text: &str) -> Option<Duration> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let number: u64 = text[..digits].parse().ok()?;
     let unit = match &text[digits..] {

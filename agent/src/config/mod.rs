@@ -36,7 +36,7 @@ use tree::Field;
 
 pub(crate) use address::HostPort;
 pub use fault::{Fault, Faults, Place, Weight};
-pub use leaf::{size, span};
+pub use leaf::{duration, size, span};
 
 /// The most bytes a file may have: twice what the largest definition needs, and what the API takes.
 pub const FILE_LIMIT: usize = 64 * 1024;

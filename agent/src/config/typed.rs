@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use consensus::model::{
-    AppId, CredentialId, Engine, Fencing, Mode, RecordKind, Site, StackId, TargetName,
+    AgentId, AppId, CredentialId, Engine, Fencing, Mode, RecordKind, Site, StackId, TargetName,
 };
 
 /// App files: what is applied to the mesh.
@@ -49,7 +49,7 @@ pub(crate) mod app {
             name: At<AppId>,
             /// Whether the mesh acts by itself, asks for approval, or only says what it would do.
             mode: At<Mode> = "automatic",
-            /// How long after an automatic failover the next one must wait; `0s` for no wait.
+            /// How long the mesh waits after an automatic failover, doubling each time; `0s` for no damping.
             cooldown: At<Time<0, { 30 * DAY }>> = "15m",
         }
 
@@ -137,8 +137,8 @@ pub(crate) mod app {
             credential: At<CredentialId>,
             /// How it is looked at.
             view: At<Sight> = "direct",
-        } later {
-                "guard" => "guards come with the data issue; leave it out",
+            /// The agent on its host that closes it to writes when its lease ends: an agent's name.
+            guard: Option<At<AgentId>>,
         }
 
         /// What clients look up.

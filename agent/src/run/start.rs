@@ -8,9 +8,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use consensus::codec;
 use consensus::config::Config;
-use consensus::model::{MeshId, Quarantined, Voter, Voters};
+use consensus::model::{MeshId, Quarantined, RegisterId, Voter, Voters, VotersState};
 use consensus::node::Node;
+use consensus::saved::Saved;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -46,7 +48,7 @@ pub struct Running {
     pub address: SocketAddr,
     /// What goes over its links.
     pub counters: Arc<Counters>,
-    /// Why it began a fresh store in the place of an earlier one, now or at an earlier start.
+    /// Why it began a fresh store in the place of an earlier one, until the voters count that.
     pub quarantine: Option<Quarantine>,
     stop: Option<oneshot::Sender<()>>,
     turning: JoinHandle<Option<Quarantined>>,
@@ -130,8 +132,9 @@ pub async fn start(config: &AgentConfig) -> Result<Running, StartError> {
         bootstrap: bootstrap(config, &identity, &voters)?,
     };
     let (store, opened) = Store::open(&config.data_dir, owner)?;
+    let agreed = agreed(&opened.saved, &voters);
     let counted =
-        opened.ballots.as_ref().is_some_and(|own| voters.by_acceptor(own.acceptor).is_some());
+        opened.ballots.as_ref().is_some_and(|own| agreed.by_acceptor(own.acceptor).is_some());
     tell(&member, &opened, counted);
 
     let (sender, inputs) = mpsc::channel(INPUTS);
@@ -148,8 +151,7 @@ pub async fn start(config: &AgentConfig) -> Result<Running, StartError> {
 
     let now = clock::now();
     let me = Config {
-        quarantined: member.voter && !counted,
-        ballots: opened.ballots.filter(|_| counted),
+        ballots: opened.ballots,
         credentials: config.credentials.keys().cloned().collect(),
         canaries: config.canaries.clone(),
         ..Config::observer(
@@ -184,7 +186,8 @@ pub async fn start(config: &AgentConfig) -> Result<Running, StartError> {
     };
     let (stop, stopped) = oneshot::channel();
     let turning = tokio::spawn(turn.run(stopped));
-    let (mesh, quarantine, stop) = (identity.mesh, opened.quarantine, Some(stop));
+    let quarantine = opened.quarantine.filter(|_| !counted);
+    let (mesh, stop) = (identity.mesh, Some(stop));
     Ok(Running { handle, member, mesh, address, counters, quarantine, stop, turning })
 }
 
@@ -207,6 +210,14 @@ fn bootstrap<'v>(
         }
         found => Ok(found),
     }
+}
+
+/// Who votes, as far as the log knows.
+fn agreed(saved: &Saved, bootstrap: &Voters) -> Voters {
+    let register = saved.registers.get(&RegisterId::Voters);
+    let chosen = register.and_then(|register| register.chosen.as_ref());
+    let state = chosen.and_then(|it| codec::decode::<VotersState>(it.value.bytes()).ok());
+    state.map_or_else(|| bootstrap.clone(), |state| state.voters)
 }
 
 /// Says what became of this agent's store, if anything did.

@@ -143,6 +143,8 @@ impl Turn {
             Output::Probe(look) => self.probes.perform(look),
             Output::Act(action) => self.actors.start(action),
             Output::Note(note) => self.tell(note),
+            // The door itself comes with the data issue; until then the status says what would be open.
+            Output::Lease(..) => {}
             Output::Quarantine(why) => self.quarantined = Some(why),
             Output::Answer(id, answer) => {
                 if let Some(asker) = self.commands.remove(&id) {
@@ -212,7 +214,11 @@ fn log(agent: &AgentId, note: &Note) {
         | Note::Changing(_)
         | Note::Proposes { .. }
         | Note::Learns { .. }
+        | Note::Frozen { .. }
+        | Note::Thawed { .. }
+        | Note::Acknowledged { .. }
         | Note::Acts { .. }
+        | Note::Guards { .. }
         | Note::Reports { .. } => tracing::info!(agent = %agent, "{note}"),
     }
 }

@@ -87,12 +87,22 @@ pub fn router(shared: Arc<Shared>, commands: bool) -> Router {
             .route("/api/v1/apply", post(command::apply))
             .route("/api/v1/voters", post(command::voters))
             .route("/api/v1/apps/{app}/switchover", post(command::switchover))
-            .route("/api/v1/apps/{app}/failover", post(command::failover)),
+            .route("/api/v1/apps/{app}/failover", post(command::failover))
+            .route("/api/v1/apps/{app}/freeze", post(command::freeze))
+            .route("/api/v1/apps/{app}/unfreeze", post(command::unfreeze))
+            .route("/api/v1/apps/{app}/ack", post(command::ack))
+            .route("/api/v1/apps/{app}/abort", post(command::abort))
+            .route("/api/v1/apps/{app}/approve", post(command::approve)),
         false => router
             .route("/api/v1/apply", post(command::forbidden))
             .route("/api/v1/voters", post(command::forbidden))
             .route("/api/v1/apps/{app}/switchover", post(command::forbidden))
-            .route("/api/v1/apps/{app}/failover", post(command::forbidden)),
+            .route("/api/v1/apps/{app}/failover", post(command::forbidden))
+            .route("/api/v1/apps/{app}/freeze", post(command::forbidden))
+            .route("/api/v1/apps/{app}/unfreeze", post(command::forbidden))
+            .route("/api/v1/apps/{app}/ack", post(command::forbidden))
+            .route("/api/v1/apps/{app}/abort", post(command::forbidden))
+            .route("/api/v1/apps/{app}/approve", post(command::forbidden)),
     };
     router
         .fallback(async || Failure::missing("no such path; the API is under `/api/v1/`"))

@@ -87,6 +87,87 @@ pub async fn failover(
     ask(&shared, Command::Failover { app, to, accept_loss, by: by(caller) }).await
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Freeze {
+    #[serde(rename = "for")]
+    lasts: String,
+    #[serde(default)]
+    reason: String,
+}
+
+impl Default for Freeze {
+    fn default() -> Self {
+        Self { lasts: "1h".into(), reason: String::new() }
+    }
+}
+
+/// `POST /api/v1/apps/{app}/freeze`: `{"for": "2h", "reason": …}`.
+pub async fn freeze(
+    State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
+    Path(app): Path<String>,
+    body: Body,
+) -> Result<Response, Failure> {
+    let app = app_id(&app)?;
+    let Freeze { lasts, reason } = parsed(body).await?;
+    let lasts = crate::config::duration(&lasts)
+        .ok_or_else(|| bad(format!("`for`: expected a time like `2h`, found `{lasts}`")))?;
+    ask(&shared, Command::Freeze { app, lasts, reason, by: by(caller) }).await
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Nothing {}
+
+/// `POST /api/v1/apps/{app}/unfreeze`: `{}`.
+pub async fn unfreeze(
+    State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
+    Path(app): Path<String>,
+    body: Body,
+) -> Result<Response, Failure> {
+    let app = app_id(&app)?;
+    let Nothing {} = parsed(body).await?;
+    ask(&shared, Command::Unfreeze { app, by: by(caller) }).await
+}
+
+/// `POST /api/v1/apps/{app}/ack`: `{}`.
+pub async fn ack(
+    State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
+    Path(app): Path<String>,
+    body: Body,
+) -> Result<Response, Failure> {
+    let app = app_id(&app)?;
+    let Nothing {} = parsed(body).await?;
+    ask(&shared, Command::Ack { app, by: by(caller) }).await
+}
+
+/// `POST /api/v1/apps/{app}/abort`: `{}`.
+pub async fn abort(
+    State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
+    Path(app): Path<String>,
+    body: Body,
+) -> Result<Response, Failure> {
+    let app = app_id(&app)?;
+    let Nothing {} = parsed(body).await?;
+    ask(&shared, Command::Abort { app, by: by(caller) }).await
+}
+
+/// `POST /api/v1/apps/{app}/approve`: `{}`.
+pub async fn approve(
+    State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
+    Path(app): Path<String>,
+    body: Body,
+) -> Result<Response, Failure> {
+    let app = app_id(&app)?;
+    let Nothing {} = parsed(body).await?;
+    ask(&shared, Command::Approve { app, by: by(caller) }).await
+}
+
 /// `POST /api/v1/voters`: `{"add": {"agent": …}}`, `{"remove": {"agent": …}}` or `{"replace": {"old": …, "new": …}}`.
 pub async fn voters(
     State(shared): State<Arc<Shared>>,

@@ -8,7 +8,7 @@ use consensus::model::{
     AgentId, AppId, AppState, Certificate, Decision, Epoch, Health, Mode, Phase, Region, StackId,
     TargetName, Verdict,
 };
-use consensus::view::{AppView, BeliefView, DecisionView, View};
+use consensus::view::{AppView, BeliefView, DampingView, DecisionView, FreezeView, View};
 use serde::{Deserialize, Serialize};
 
 use super::history::Entry;
@@ -34,6 +34,10 @@ pub struct Explanation {
     pub decision: DecisionView,
     /// Who sees what now, or saw what then: before the decision, and before the point of no return.
     pub sights: Vec<Sight>,
+    /// Until when people hold the mesh back, if they do; only of the present.
+    pub freeze: Option<FreezeView>,
+    /// What the mesh did by itself, and how long it waits because of that; only of the present.
+    pub damping: Option<DampingView>,
     /// What will happen next, or why nothing does; only of the present.
     pub next: Option<String>,
     /// Why a failover would not succeed; only of the present.
@@ -175,6 +179,8 @@ pub fn now(view: &View, app: &AppView, agreed: Option<&AppState>) -> Explanation
         executor: app.executor.clone(),
         decision: app.decision.clone(),
         sights: vec![Sight { title: "now".into(), stacks: stacks.collect(), witnesses }],
+        freeze: app.freeze.clone(),
+        damping: Some(app.damping.clone()),
         next: Some(app.next.clone()),
         unready: app.unready.clone(),
         entries: Vec::new(),
@@ -199,6 +205,8 @@ pub fn past(view: &View, state: &AppState, entries: Vec<Entry>) -> Explanation {
         executor: state.claim.as_ref().map(|claim| claim.agent.clone()),
         decision: decision_view(&state.decision),
         sights: sights.collect(),
+        freeze: None,
+        damping: None,
         next: None,
         unready: Vec::new(),
         entries,

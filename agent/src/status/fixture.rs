@@ -66,7 +66,15 @@ fn shop() -> AppView {
         executor: Some(name("fra-1")),
         decision: decision_view(&shop_state(Phase::Promoting).decision),
         stacks: shop_stacks(),
+        freeze: None,
+        damping: DampingView {
+            flapping: false,
+            cooling_ms: 840_000,
+            history: vec![DampedView { epoch: Epoch(4), aborted: false, age_ms: 60_000 }],
+            acknowledged: None,
+        },
         next: "fra-1 promotes orders on do-west, then moves shop.example.com there".into(),
+        lease: None,
         unready: vec!["a failover is in progress".into()],
     }
 }
@@ -123,6 +131,7 @@ fn slow() -> BTreeMap<AgentId, BeliefView> {
         "nyc-1" => BeliefView {
             health: Health::Degraded,
             qualified: false,
+            flapping: false,
             failures: 1,
             quiet_ms: Some(5_300),
             fault: Some(Fault::new(FaultKind::Status, "status 503, expected 200")),
@@ -161,7 +170,15 @@ fn blog() -> AppView {
                 )],
             })
             .into(),
+        freeze: Some(FreezeView {
+            by: "ann".into(),
+            reason: "release 2.4".into(),
+            left_ms: 7_080_000,
+            until_wall_ms: 1_767_232_305_000,
+        }),
+        damping: DampingView::default(),
         next: "nothing: hetzner-falkenstein is up".into(),
+        lease: None,
         unready: Vec::new(),
     }
 }
@@ -187,6 +204,7 @@ fn up(took_ms: f64, database: Option<DatabaseSight>) -> BeliefView {
     BeliefView {
         health: Health::Up,
         qualified: true,
+        flapping: false,
         failures: 0,
         quiet_ms: Some(1_200),
         fault: None,
@@ -200,6 +218,7 @@ fn down(text: &str, kind: FaultKind) -> BeliefView {
     BeliefView {
         health: Health::Down,
         qualified: false,
+        flapping: false,
         failures: 17,
         quiet_ms: Some(11_900),
         fault: Some(Fault::new(kind, text)),
@@ -237,6 +256,7 @@ pub fn agreed() -> Agreed {
 pub fn shop_state(phase: Phase) -> AppState {
     let second = (Phase::Promoting <= phase || phase == Phase::Idle).then(|| certificate(19));
     AppState {
+        guards_since: 1,
         damping: Damping::default(),
         freeze: None,
         definition: Arc::new(definition("shop", &["aws-east", "do-west"], true)),
@@ -281,6 +301,7 @@ pub fn shop_state(phase: Phase) -> AppState {
 pub fn blog_state() -> AppState {
     let stacks = ["hetzner-falkenstein", "ovh-gravelines"];
     AppState {
+        guards_since: 1,
         damping: Damping::default(),
         freeze: None,
         definition: Arc::new(definition("blog", &stacks, false)),
@@ -344,6 +365,7 @@ fn stated() -> Vec<Belief> {
                     },
                     health: belief.health,
                     qualified: belief.qualified,
+                    flapping: false,
                     failures: belief.failures,
                     quiet: belief.quiet_ms.map(Duration::from_millis),
                     fault: belief.fault.clone(),
@@ -381,6 +403,7 @@ fn definition(app: &str, stacks: &[&str], databases: bool) -> Definition {
                 address: "198.51.100.20".into(),
                 port: 5432,
                 credential: name("orders"),
+                guard: None,
             })
             .into_iter()
             .collect(),

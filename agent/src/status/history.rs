@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use consensus::model::{AppId, AppState, Epoch, Phase, Verdict};
-use consensus::outbox::Note;
+use consensus::outbox::{Note, in_words};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::{broadcast, watch};
@@ -311,6 +311,11 @@ fn words(note: &Note) -> String {
             Ok(done) => format!("done after {} ms: {done}", took.as_millis()),
             Err(why) => format!("failed after {} ms: {why}", took.as_millis()),
         },
+        Note::Frozen { by, lasts, reason, .. } => {
+            format!("frozen by {by} for {}: {reason}", in_words(*lasts))
+        }
+        Note::Thawed { .. } => "no longer frozen".into(),
+        Note::Acknowledged { by, .. } => format!("acknowledged by {by}: nothing damps it any more"),
         note => note.to_string(),
     }
 }
@@ -330,6 +335,10 @@ fn subject(note: &Note) -> Option<(Option<AppId>, Option<Epoch>)> {
         | Note::Holds { app, .. }
         | Note::Proposes { app, .. }
         | Note::GivesUp { app, .. }
+        | Note::Guards { app, .. }
+        | Note::Frozen { app, .. }
+        | Note::Thawed { app }
+        | Note::Acknowledged { app, .. }
         | Note::Refuses { app, .. } => Some((Some(app.clone()), None)),
         Note::Learns { app, epoch, .. } => Some((Some(app.clone()), Some(*epoch))),
         Note::Acts { app, token, .. } | Note::Reports { app, token, .. } => {

@@ -215,6 +215,13 @@ fn apps(registry: &mut Registry, view: &View) {
     gauges(registry, "app_revision", "The definition's revision", None, revisions);
     let ready = apps().map(|app| (label(app), flag(app.unready.is_empty())));
     gauges(registry, "app_ready", "Would a failover succeed right now", None, ready);
+    let frozen = apps().map(|app| (label(app), flag(app.freeze.is_some())));
+    gauges(registry, "app_frozen", "Do people hold the mesh back", None, frozen);
+    let flapping = apps().map(|app| (label(app), flag(app.damping.flapping)));
+    gauges(registry, "app_flapping", "Is it left alone until it is acknowledged", None, flapping);
+    let cooling = apps().map(|app| (label(app), app.damping.cooling_ms as f64 / 1_000.0));
+    let about = "How long the mesh still waits after what it did by itself";
+    gauges(registry, "app_cooldown", about, Some(Unit::Seconds), cooling);
     let phases = apps().flat_map(|app| {
         PHASES.map(|phase| {
             let labels = [("app", app.app.to_string()), ("phase", phase.to_string())];

@@ -181,12 +181,10 @@ async fn what_is_not_there_is_said_in_json() {
 #[tokio::test]
 async fn commands_are_for_the_socket_alone() {
     let agent = Agent::start().await;
-    for path in [
-        "/api/v1/apply",
-        "/api/v1/voters",
-        "/api/v1/apps/shop/switchover",
-        "/api/v1/apps/shop/failover",
-    ] {
+    let verbs = ["switchover", "failover", "freeze", "unfreeze", "ack", "abort", "approve"];
+    let paths = verbs.map(|verb| format!("/api/v1/apps/shop/{verb}"));
+    let others = ["/api/v1/apply", "/api/v1/voters"];
+    for path in paths.iter().map(String::as_str).chain(others) {
         let (status, answer) = agent.tcp().post(path, "", "").await.expect("an answer");
         assert_eq!(status, 403, "{path}");
         assert!(answer["error"].as_str().is_some_and(|why| why.contains("socket")), "{answer}");
@@ -214,6 +212,20 @@ async fn commands_are_for_the_socket_alone() {
             200,
             json!({"answer": "agreed", "epoch": 5, "revision": 2}),
         ),
+        (
+            "apps/shop/freeze",
+            r#"{"for": "2h", "reason": "release"}"#,
+            200,
+            json!({"answer": "agreed", "epoch": 4, "revision": 2}),
+        ),
+        (
+            "apps/shop/freeze",
+            r#"{"for": "a while"}"#,
+            400,
+            json!({"error": "`for`: expected a time like `2h`, found `a while`"}),
+        ),
+        ("apps/shop/ack", "{}", 200, json!({"answer": "agreed", "epoch": 4, "revision": 2})),
+        ("apps/shop/unfreeze", "", 200, json!({"answer": "agreed", "epoch": 4, "revision": 2})),
     ] {
         let answer = unix.post(&format!("/api/v1/{path}"), "", body).await.expect("an answer");
         assert_eq!(answer, (status, expected), "{path}");

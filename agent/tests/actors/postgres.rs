@@ -24,6 +24,7 @@ fn database(port: u16) -> Database {
         address: "127.0.0.1".to_owned(),
         port,
         credential: "orders".parse().expect("a name"),
+        guard: None,
     }
 }
 

@@ -132,6 +132,7 @@ pub fn app(epoch: u32, active: &str) -> Arc<AppState> {
     };
     let active: StackId = active.parse().expect("a name");
     Arc::new(AppState {
+        guards_since: 1,
         damping: Damping::default(),
         freeze: None,
         definition: Arc::new(definition),

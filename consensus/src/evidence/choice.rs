@@ -3,17 +3,19 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::panel::{Aspect, Panel};
+use super::panel::{Aspect, Panel, Witness};
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
 use crate::model::{
-    AgentId, Candidate, DatabaseSight, Fencing, GuardSight, Health, Stack, StackId, TargetId,
-    TargetName, Verdict,
+    AgentId, Belief, Candidate, Database, DatabaseSight, Fencing, GuardSight, Health, Stack,
+    StackId, TargetId, TargetName, Verdict,
 };
 
 /// A standby is better only if nearly everybody reaches it, and far more than reach the active stack.
 const REACH: f64 = 0.9;
 const REACH_AHEAD: f64 = 0.4;
+/// A guard that was last heard longer ago than this may be gone.
+const GUARD_HEARD_WITHIN: Duration = Duration::from_secs(5);
 /// A replica that heard from its primary no longer ago than this, before the primary fell silent, has a known loss.
 const STREAMED_WITHIN: Duration = Duration::from_secs(30);
 
@@ -254,32 +256,36 @@ impl Panel<'_> {
             return Vec::new();
         }
         let mut reasons = Vec::new();
-        let sees = |names: &mut dyn Iterator<Item = &TargetName>| {
-            let targets: Vec<_> = names.map(|name| self.target(to, name)).collect();
-            let qualified = |witness: &&super::Witness<'_>| {
-                targets.iter().any(|target| {
-                    witness.beliefs.iter().any(|belief| {
-                        belief.target == *target && belief.qualified && belief.health == Health::Up
-                    })
-                })
+        let believed = |targets: &[TargetId], what: &dyn Fn(&Belief) -> bool| {
+            let does = |witness: &&Witness<'_>| {
+                let mut beliefs = witness.beliefs.iter();
+                beliefs.any(|belief| targets.contains(&belief.target) && what(belief))
             };
-            self.healthy().filter(qualified).map(|it| it.agent.clone()).collect::<BTreeSet<_>>()
+            self.healthy().filter(does).map(|it| it.agent.clone()).collect::<BTreeSet<_>>()
         };
         let (n, needed) = self.numbers();
-        let mut require = |what: String, seen: BTreeSet<AgentId>| {
-            if !self.majority(&seen) {
-                let seen = seen.len();
-                reasons.push(format!(
-                    "{what} long enough up for {seen} of {n} voters, {needed} are needed"
-                ));
+        let mut require = |what: String, targets: Vec<TargetId>| {
+            let qualified = |it: &Belief| it.qualified && it.health == Health::Up;
+            let seen = believed(&targets, &qualified);
+            if self.majority(&seen) {
+                return;
             }
+            let flaps = match believed(&targets, &|it| it.flapping).len() {
+                0 => String::new(),
+                flapping => format!(", it comes and goes for {flapping}"),
+            };
+            reasons.push(format!(
+                "{what} long enough up for {} of {n} voters, {needed} are needed{flaps}",
+                seen.len()
+            ));
         };
         if !stack.endpoints.is_empty() {
-            require("web".into(), sees(&mut stack.endpoints.iter().map(|endpoint| &endpoint.name)));
+            let endpoints = stack.endpoints.iter();
+            require("web".into(), endpoints.map(|it| self.target(to, &it.name)).collect());
         }
         if path == Path::Data {
             for database in &stack.databases {
-                require(database.name.to_string(), sees(&mut [&database.name].into_iter()));
+                require(database.name.to_string(), vec![self.target(to, &database.name)]);
             }
             reasons.extend(self.unfit_data(stack, active, within_budget));
         }
@@ -287,7 +293,8 @@ impl Panel<'_> {
     }
 
     fn unfit_data(&self, stack: &Stack, active: &StackId, within_budget: bool) -> Vec<String> {
-        if self.definition.data.fencing == Fencing::Required {
+        if self.definition.data.fencing == Fencing::Required && !self.definition.is_guarded(active)
+        {
             return vec![
                 "no guard proves that the old primary is fenced, and `fencing` is `required`"
                     .into(),
@@ -304,7 +311,32 @@ impl Panel<'_> {
             self.follows(name, standby, primary)?;
             if within_budget { self.within_budget(name, standby, primary, age) } else { Ok(()) }
         };
-        stack.databases.iter().filter_map(|database| judge(&database.name).err()).collect()
+        let databases = stack.databases.iter();
+        databases
+            .flat_map(|database| [judge(&database.name), self.guard_heard(&stack.name, database)])
+            .filter_map(Result::err)
+            .collect()
+    }
+
+    /// A database whose guard is silent would take no writes.
+    fn guard_heard(&self, stack: &StackId, database: &Database) -> Result<(), String> {
+        let Some(guard) = &database.guard else { return Ok(()) };
+        let target = self.target(stack, &database.name);
+        let hears = |witness: &&Witness<'_>| {
+            let mut beliefs = witness.beliefs.iter().filter(|belief| belief.target == target);
+            beliefs.any(|it| it.guard.as_ref().is_some_and(|it| it.heard <= GUARD_HEARD_WITHIN))
+        };
+        let hearing: BTreeSet<AgentId> =
+            self.healthy().filter(hears).map(|witness| witness.agent.clone()).collect();
+        match self.voters.majority_of(&hearing) {
+            true => Ok(()),
+            false => Err(format!(
+                "the guard of {}, {guard}, is heard by {} of {} voters",
+                database.name,
+                hearing.len(),
+                self.voters.agents().len()
+            )),
+        }
     }
 
     fn recalled(&self, name: &TargetName) -> Option<&Candidate> {

@@ -271,8 +271,14 @@ impl<'a> Panel<'a> {
         targets: &[&TargetName],
         aspect: Aspect,
     ) -> Health {
+        // Whoever guards a database looks at it from its own host: that is no vote (PROTOCOL.md 0.1 h).
+        let own = |name: &TargetName| {
+            let mut databases = stack.databases.iter();
+            databases.any(|it| it.name == *name && it.guard.as_ref() == Some(witness.agent))
+        };
         let health = |name: &&TargetName| {
             belief(witness, self.definition, &stack.name, name)
+                .filter(|_| !own(name))
                 .map_or(Health::Unknown, |belief| self.health(belief))
         };
         let healths: Vec<_> = targets.iter().map(health).collect();
@@ -312,7 +318,8 @@ impl<'a> Panel<'a> {
         }
     }
 
-    /// The region-weighted share of voters, of those whose word counts, that see all of a stack up.
+    /// The region-weighted share of voters, of those whose word counts, that see all of a stack up. A stack's own guards
+    /// look at it from its own hosts, and do not tell whether others reach it.
     pub fn reach(&self, stack: &StackId) -> f64 {
         self.share(stack, self.healthy())
     }
@@ -339,8 +346,10 @@ impl<'a> Panel<'a> {
             .map(|aspect| (aspect, names(stack, aspect).collect::<Vec<_>>()))
             .filter(|(_, targets)| !targets.is_empty())
             .collect();
+        let guards: BTreeSet<_> =
+            stack.databases.iter().filter_map(|it| it.guard.as_ref()).collect();
         let mut regions: BTreeMap<&Region, (usize, usize)> = BTreeMap::new();
-        for witness in witnesses {
+        for witness in witnesses.filter(|witness| !guards.contains(witness.agent)) {
             let mut words =
                 aspects.iter().map(|(it, targets)| self.word(witness, stack, targets, *it));
             let up = words.all(|word| word == Health::Up);

@@ -46,6 +46,7 @@ fn database() -> Database {
         address: "192.0.2.2".into(),
         port: 5432,
         credential: "orders".parse().unwrap(),
+        guard: None,
     }
 }
 
@@ -91,6 +92,7 @@ fn belief(stack: &str, name: &str, letter: char) -> Belief {
         },
         health,
         qualified: health == Health::Up,
+        flapping: false,
         failures: 0,
         quiet: None,
         fault: None,

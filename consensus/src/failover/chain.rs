@@ -22,6 +22,10 @@ const SPAN_MOST: Duration = Duration::from_secs(24 * 3600);
 pub struct Demand<'a> {
     /// Evidence, fresh for this very ballot, that shows the active stack down and the destination fit.
     pub evidence: Option<&'a Certificate>,
+    /// That the old stack's guards know every database that could be promoted.
+    pub acknowledged: bool,
+    /// And that no lease may still run but of the stack that is promoted.
+    pub unleased: bool,
     /// That the mesh may act by itself just now: not frozen, cooled down, within the fleet's budget.
     pub damping: bool,
 }
@@ -63,6 +67,9 @@ pub fn follows<'a>(
     }
     if next.revision != before.revision || next.definition != before.definition {
         return applies(before, next);
+    }
+    if next.guards_since != before.guards_since {
+        return Err("its guards changed at another revision".into());
     }
     if next.epoch == before.epoch && restrains(next) != restrains(before) {
         return regulates(before, next);
@@ -131,6 +138,7 @@ fn first(next: &AppState) -> Result<Demand<'static>, String> {
         && next.revision == 1
         && next.phase == Phase::Publishing
         && next.decision.kind == DecisionKind::Apply
+        && next.guards_since == 1
         && restrains(next) == (&Damping::default(), &None)
         && next.previous == [0; 32];
     fits.then_some(Demand::default())
@@ -145,8 +153,9 @@ fn repeats(state: &AppState, certainty: Certainty) -> Result<Demand<'static>, St
         Phase::Publishing => !needs_evidence_first(state),
         Phase::Fencing | Phase::Promoting => false,
     };
+    let unleased = state.phase == Phase::Promoting;
     match harmless || certainty == Certainty::Chosen {
-        true => Ok(Demand::default()),
+        true => Ok(Demand { unleased, ..Demand::default() }),
         false => Err(format!("{} is not completed unseen", state.phase)),
     }
 }
@@ -156,7 +165,12 @@ fn applies(before: &AppState, next: &AppState) -> Result<Demand<'static>, String
     if before.phase != Phase::Idle {
         return Err(format!("epoch {} is in progress ({})", before.epoch, before.phase));
     }
+    let since = match next.definition.guarded_alike(&before.definition) {
+        true => before.guards_since,
+        false => next.revision,
+    };
     let fits = next.revision == before.revision.saturating_add(1)
+        && next.guards_since == since
         && next.epoch == before.epoch.next()
         && next.definition.name == before.definition.name
         && next.decision.kind == DecisionKind::Apply
@@ -233,7 +247,8 @@ fn carries_on<'a>(
             "the active stack cannot change between {} and {}",
             before.phase, next.phase
         )),
-        false => Ok(demand),
+        // The point of no return, and every later claim of it: on the acceptor's own clock, each time (PROTOCOL.md C.2).
+        false => Ok(Demand { unleased: next.phase == Phase::Promoting, ..demand }),
     }
 }
 
@@ -241,7 +256,7 @@ fn carries_on<'a>(
 fn keeps(before: &AppState, next: &AppState) -> Result<(), String> {
     let (old, new) = (&before.decision, &next.decision);
     let promotes = (before.phase, next.phase) == (Phase::Fencing, Phase::Promoting);
-    let looks_again = promotes && plan::is_automatic(old.kind);
+    let looks_again = promotes && plan::rests_on_evidence(old.kind);
     if old.attempt != new.attempt || (!promotes && old.fence != new.fence) {
         return Err(format!("epoch {} knows other fences", before.epoch));
     }
@@ -265,12 +280,16 @@ fn decides<'a>(
     match (before.phase, decision.kind, next.phase) {
         (
             Phase::Idle,
-            DecisionKind::Failover | DecisionKind::Switchover | DecisionKind::Forced,
+            DecisionKind::Failover
+            | DecisionKind::Approved
+            | DecisionKind::Switchover
+            | DecisionKind::Forced,
             phase,
         ) => {
             begins(before, next, phase)?;
             Ok(Demand {
                 damping: plan::is_automatic(decision.kind),
+                acknowledged: phase == Phase::Fencing,
                 ..behind(decision, decision.first.as_ref())?
             })
         }
@@ -294,8 +313,14 @@ fn decides<'a>(
 
 fn begins(before: &AppState, next: &AppState, phase: Phase) -> Result<(), String> {
     let decision = &next.decision;
-    if plan::is_automatic(decision.kind) && before.definition.mode != Mode::Automatic {
-        return Err("the mesh may not move it by itself".into());
+    match (decision.kind, before.definition.mode) {
+        (DecisionKind::Failover, Mode::Approve | Mode::Shadow) => {
+            return Err("the mesh may not move it by itself".into());
+        }
+        (DecisionKind::Approved, Mode::Automatic | Mode::Shadow) => {
+            return Err("nothing waits to be approved".into());
+        }
+        _ => {}
     }
     if decision.from != before.active || decision.to == decision.from {
         return Err("it does not move away from the active stack".into());
@@ -343,9 +368,9 @@ fn behind<'a>(
     decision: &Decision,
     certificate: Option<&'a Certificate>,
 ) -> Result<Demand<'a>, String> {
-    match (plan::is_automatic(decision.kind), certificate) {
+    match (plan::rests_on_evidence(decision.kind), certificate) {
         (false, _) => Ok(Demand::default()),
-        (true, Some(_)) => Ok(Demand { evidence: certificate, damping: false }),
+        (true, Some(_)) => Ok(Demand { evidence: certificate, ..Demand::default() }),
         (true, None) => Err("it has no evidence".into()),
     }
 }
@@ -358,6 +383,10 @@ fn fenced(next: &AppState) -> Result<(), String> {
     let names: BTreeSet<_> = old.iter().map(|database| &database.name).collect();
     if names != decision.fence.keys().collect() {
         return Err("it does not say what is known of every old primary".into());
+    }
+    let guess = old.iter().find(|it| it.guard.is_none() && decision.fence[&it.name].proven);
+    if let Some(database) = guess {
+        return Err(format!("nothing can prove {} fenced: it has no guard", database.name));
     }
     let proven = decision.fence.values().all(|fence| fence.proven);
     if next.definition.data.fencing == Fencing::Required && !proven {
@@ -375,7 +404,7 @@ fn fenced(next: &AppState) -> Result<(), String> {
 /// Was the DNS move itself what the evidence decided, with nothing promoted before it?
 pub fn needs_evidence_first(state: &AppState) -> bool {
     state.phase == Phase::Publishing
-        && plan::is_automatic(state.decision.kind)
+        && plan::rests_on_evidence(state.decision.kind)
         && state.decision.candidates.is_empty()
         && state.decision.second.is_none()
 }

@@ -117,6 +117,15 @@ pub fn all_credentials(definition: &Definition) -> BTreeSet<CredentialId> {
     databases.map(|database| database.credential.clone()).chain(drivers).collect()
 }
 
+/// The stack whose databases may take writes; nobody's while they are being closed.
+pub fn writer(state: &AppState) -> Option<&StackId> {
+    match state.phase {
+        Phase::Fencing => None,
+        Phase::Promoting => Some(&state.decision.to),
+        Phase::Idle | Phase::Aborting | Phase::Publishing | Phase::Verifying => Some(&state.active),
+    }
+}
+
 /// The phase that a decided move begins with.
 pub fn first_phase(promotes: bool) -> Phase {
     if promotes { Phase::Fencing } else { Phase::Publishing }
@@ -138,7 +147,12 @@ pub fn describe(effect: &Effect) -> String {
     }
 }
 
-/// Did the mesh decide this by itself, so that evidence must stand behind it?
+/// Did the mesh decide this by itself, so that it counts for damping?
 pub fn is_automatic(kind: DecisionKind) -> bool {
     kind == DecisionKind::Failover
+}
+
+/// Must evidence stand behind it? Of what the mesh decided by itself, and of what a person only let go ahead.
+pub fn rests_on_evidence(kind: DecisionKind) -> bool {
+    matches!(kind, DecisionKind::Failover | DecisionKind::Approved)
 }

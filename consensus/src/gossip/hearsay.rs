@@ -41,6 +41,8 @@ impl Hearsay {
     pub fn on_beliefs(&mut self, agent: &AgentId, mut beliefs: Beliefs, now: Moment) -> Heard {
         self.words.retain(|_, (_, at)| now.since(*at) <= FORGOTTEN_AFTER);
         beliefs.beliefs.truncate(BELIEF_LIMIT);
+        // In order, so that one app's are found without looking at all.
+        beliefs.beliefs.sort_by(|one, other| one.target.cmp(&other.target));
         let heard = match self.words.get(agent) {
             Some((known, _)) if !newer(&beliefs, known) => return Heard::Before,
             Some((known, at)) if now.since(*at) <= HOLDS_FOR && means(&beliefs, known) => {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::message::Pulse;
-use crate::model::{AgentId, AppId, CredentialId, Region, Token};
+use crate::model::{AgentId, AppId, CredentialId, Region, StackId, Token};
 use crate::moment::Moment;
 
 /// One agent that was heard.
@@ -26,6 +26,12 @@ pub struct Peer {
     pub working: BTreeMap<AppId, (Token, Moment)>,
     /// The credentials it holds.
     pub credentials: Vec<CredentialId>,
+    /// When this run of it was first heard.
+    pub since: Moment,
+    /// Of a voter: which stack it last said it granted leases to, and when the last of them ends.
+    pub granted: BTreeMap<AppId, (StackId, Moment)>,
+    /// Of a guard: what it holds open, and until when by its last word.
+    pub open: BTreeMap<(AppId, StackId), Moment>,
     /// The voters that it hears and that answer it, as it last said.
     pub hears: Vec<AgentId>,
     /// When it said so.
@@ -64,6 +70,9 @@ impl Peers {
             echoed: now,
             working: BTreeMap::new(),
             credentials: Vec::new(),
+            since: now,
+            granted: BTreeMap::new(),
+            open: BTreeMap::new(),
             hears: Vec::new(),
             pulsed: now,
         });
@@ -76,6 +85,7 @@ impl Peers {
         let Some(peer) = self.peers.get_mut(agent) else { return };
         if peer.instance != pulse.instance {
             peer.working.clear();
+            peer.since = now;
         }
         peer.instance = pulse.instance;
         peer.region = Some(pulse.region.clone());
@@ -87,6 +97,36 @@ impl Peers {
         for (app, token) in &pulse.working {
             peer.working.insert(app.clone(), (*token, now));
         }
+        peer.granted.clear();
+        for said in &pulse.granted {
+            let end = now + said.left;
+            let (_, until) =
+                peer.granted.entry(said.app.clone()).or_insert((said.stack.clone(), end));
+            *until = end.max(*until);
+        }
+        let mine = pulse.open.iter().filter(|said| said.guard == *agent);
+        peer.open = mine.map(|it| ((it.app.clone(), it.stack.clone()), now + it.left)).collect();
+    }
+
+    /// A guard said that it is shut.
+    pub fn on_released(&mut self, agent: &AgentId, app: &AppId, stack: &StackId) {
+        if let Some(peer) = self.peers.get_mut(agent) {
+            peer.open.remove(&(app.clone(), stack.clone()));
+        }
+    }
+
+    /// Until when a voter's grants to another stack than this may run, by its last word.
+    pub fn granted(&self, voter: &AgentId, app: &AppId, but: &StackId) -> Moment {
+        let granted = self.peers.get(voter).and_then(|peer| peer.granted.get(app));
+        granted.filter(|(stack, _)| stack != but).map_or(Moment::ZERO, |(_, until)| *until)
+    }
+
+    /// Until when a guard holds a stack open, by its last word.
+    pub fn open(&self, guard: &AgentId, app: &AppId, stack: &StackId) -> Moment {
+        let open = self.peers.get(guard).map(|peer| &peer.open);
+        open.and_then(|open| open.get(&(app.clone(), stack.clone())))
+            .copied()
+            .unwrap_or(Moment::ZERO)
     }
 
     /// An agent heard our pulse.

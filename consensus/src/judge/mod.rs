@@ -50,6 +50,9 @@ pub struct Judge {
     /// Breaks rule 8 in every watch: one success does not take the vote away.
     #[cfg(feature = "mutants")]
     pub stubborn: bool,
+    /// Lets a target qualify that comes and goes, to show that a test notices.
+    #[cfg(feature = "mutants")]
+    pub forgiving: bool,
 }
 
 impl Judge {
@@ -88,6 +91,7 @@ impl Judge {
                 #[cfg(feature = "mutants")]
                 {
                     watch.stubborn = self.stubborn;
+                    watch.forgiving = self.forgiving;
                 }
                 watch
             });

@@ -17,7 +17,8 @@ use crate::outbox::{Look, Subject};
 const IN_FLIGHT: usize = 16;
 /// Successes that qualify a standby (PROTOCOL.md B.2, R).
 const QUALIFYING: usize = 10;
-/// More turns of health than this within ten minutes (or 75 windows), and a standby is none: it would not stay up.
+/// More turns from up to down or back than this within ten minutes (or 75 windows), and a standby is none: it would not
+/// stay up. A look that is lost now and then turns nothing.
 const TURNS: usize = 4;
 const TURNS_WITHIN: u32 = 75;
 /// Failures in a row that end a standby's clean time; fewer are ordinary loss, which the window forgives, too.
@@ -98,12 +99,17 @@ pub struct Watch {
     fell: Option<Moment>,
     /// How much longer than usual this agent gives it, being unwell itself.
     stretch: u32,
-    /// When its health turned lately, between up and not up.
+    /// Was it last up or down, whatever lay between?
+    stood: Option<bool>,
+    /// When it turned from one to the other lately.
     turns: VecDeque<Moment>,
     told: Health,
     /// Breaks rule 8: one success does not take the vote away.
     #[cfg(feature = "mutants")]
     pub stubborn: bool,
+    /// Qualifies however often it came and went, to show that a test notices.
+    #[cfg(feature = "mutants")]
+    pub forgiving: bool,
 }
 
 impl Watch {
@@ -131,10 +137,13 @@ impl Watch {
             reached: false,
             fell: None,
             stretch: 1,
+            stood: None,
             turns: VecDeque::new(),
             told: Health::Unknown,
             #[cfg(feature = "mutants")]
             stubborn: false,
+            #[cfg(feature = "mutants")]
+            forgiving: false,
         }
     }
 
@@ -332,16 +341,21 @@ impl Watch {
     /// The health to tell people of, and why, if it is another than before.
     pub fn turned(&mut self, now: Moment) -> Option<(Health, Option<String>)> {
         let health = self.health(now);
-        let before = std::mem::replace(&mut self.told, health);
-        if before == health {
+        if std::mem::replace(&mut self.told, health) == health {
             return None;
         }
-        if health == Health::Up && before != Health::Unknown {
+        let stands = match health {
+            Health::Up => Some(true),
+            Health::Down => Some(false),
+            Health::Degraded | Health::Unknown => self.stood,
+        };
+        if self.stood.is_some() && self.stood != stands {
             self.turns.push_back(now);
-            if self.turns.len() > TURNS {
+            if self.turns.len() > TURNS + 1 {
                 self.turns.pop_front();
             }
         }
+        self.stood = stands;
         Some((health, self.fault.as_ref().map(|fault| fault.text.clone())))
     }
 
@@ -368,13 +382,17 @@ impl Watch {
     fn qualified(&self, now: Moment) -> bool {
         let long = self.clean_since.is_some_and(|since| now.since(since) >= self.scale.qualify);
         let clean = self.failed.is_none_or(|failed| now.since(failed) >= self.scale.clean);
-        long && clean && self.successes >= QUALIFYING && !self.flaps(now)
+        long && clean && self.successes >= QUALIFYING && !self.flapping(now)
     }
 
-    /// Did it come back too often lately?
-    fn flaps(&self, now: Moment) -> bool {
+    /// Does it come and go, so that nothing should be moved there?
+    fn flapping(&self, now: Moment) -> bool {
+        #[cfg(feature = "mutants")]
+        if self.forgiving {
+            return false;
+        }
         let lately = self.scale.window * TURNS_WITHIN;
-        self.turns.len() >= TURNS && self.turns.iter().all(|turned| now.since(*turned) <= lately)
+        self.turns.iter().filter(|turned| now.since(**turned) <= lately).count() > TURNS
     }
 
     /// What others would want to hear of at once if it changed.
@@ -394,6 +412,7 @@ impl Watch {
             target: target.clone(),
             health: self.health(now),
             qualified: self.qualified(now),
+            flapping: self.flapping(now),
             failures: u16::try_from(self.failures.len()).unwrap_or(u16::MAX),
             quiet: self.succeeded.map(|succeeded| now.since(succeeded)),
             fault: self.fault.clone(),

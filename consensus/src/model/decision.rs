@@ -116,6 +116,9 @@ pub struct AppState {
     pub phase: Phase,
     /// The last decision.
     pub decision: Decision,
+    /// The revision at which the guards of the app's databases last changed: nothing is promoted before the active stack's
+    /// guards know it (PROTOCOL.md 0.1 g).
+    pub guards_since: u64,
     /// What the mesh did by itself lately.
     pub damping: Damping,
     /// A person's word to leave it alone; may have run out by now.
@@ -212,6 +215,8 @@ pub enum DecisionKind {
     Apply,
     /// A quorum saw the active stack down.
     Failover,
+    /// A quorum saw the active stack down, and an operator let it go ahead.
+    Approved,
     /// An operator moved it, without loss.
     Switchover,
     /// An operator moved it, whatever the voters see.
@@ -225,6 +230,7 @@ impl fmt::Display for DecisionKind {
         f.pad(match self {
             Self::Apply => "apply",
             Self::Failover => "failover",
+            Self::Approved => "approved failover",
             Self::Switchover => "switchover",
             Self::Forced => "forced failover",
             Self::Abort => "abort",

@@ -1,13 +1,13 @@
 //! An app as its owner defined it: parsed, checked, and part of its register's value.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AppId, CredentialId, Site, StackId, TargetId, TargetName};
+use super::{AgentId, AppId, CredentialId, Site, StackId, TargetId, TargetName};
 
 /// The most bytes an encoded definition may have (PROTOCOL.md 0.1 f).
 pub const DEFINITION_LIMIT: usize = 32 * 1024;
@@ -65,6 +65,36 @@ impl Definition {
     pub fn has_databases(&self) -> bool {
         self.data.fencing != Fencing::DnsOnly
             && self.stacks.iter().any(|stack| !stack.databases.is_empty())
+    }
+
+    /// Every database that a failover could promote, with its guard: the list that a primary's guard has to know before
+    /// one of them may be promoted (PROTOCOL.md 0.1 g).
+    pub fn guarded(&self) -> impl Iterator<Item = (&StackId, &Database)> {
+        let stacks = self.stacks.iter().filter(|_| self.has_databases());
+        stacks.flat_map(|stack| stack.databases.iter().map(move |it| (&stack.name, it)))
+    }
+
+    /// The agents that guard a stack's databases.
+    pub fn guards(&self, stack: &StackId) -> BTreeSet<&AgentId> {
+        self.guarded()
+            .filter(|(of, _)| *of == stack)
+            .filter_map(|(_, database)| database.guard.as_ref())
+            .collect()
+    }
+
+    /// Does every database of a stack have a guard, so that it can be proven closed?
+    pub fn is_guarded(&self, stack: &StackId) -> bool {
+        let mut databases = self.guarded().filter(|(of, _)| *of == stack).peekable();
+        databases.peek().is_some() && databases.all(|(_, database)| database.guard.is_some())
+    }
+
+    /// Are the databases of another definition guarded by the same agents?
+    pub fn guarded_alike(&self, other: &Self) -> bool {
+        let list = |of: &Self| -> Vec<_> {
+            let all = of.guarded();
+            all.map(|(stack, it)| (stack.clone(), it.name.clone(), it.guard.clone())).collect()
+        };
+        list(self) == list(other)
     }
 }
 
@@ -212,6 +242,8 @@ pub struct Database {
     pub port: u16,
     /// The name of the credential to log in with.
     pub credential: CredentialId,
+    /// The agent on its host that closes it to writes when its lease ends; without one, nothing proves a fence.
+    pub guard: Option<AgentId>,
 }
 
 /// What a database speaks.

@@ -165,6 +165,8 @@ pub struct Belief {
     pub health: Health,
     /// The state that qualifies a standby: slow to rise.
     pub qualified: bool,
+    /// Did it turn from up to down and back so often lately that it does not qualify, however well it looks?
+    pub flapping: bool,
     /// Valid failures since the last success.
     pub failures: u16,
     /// How long since the last success, if there was one.
@@ -192,6 +194,11 @@ pub struct GuardSight {
     pub health: Health,
     /// May the database still take writes: does the guard say that its door is open, or may a lease of it still run?
     pub open: bool,
+}
+
+impl GuardSight {
+    /// What stands for a guard that was never heard.
+    pub const NEVER: Duration = Duration::from_secs(3600);
 }
 
 /// What an agent thinks of a target's health.

@@ -113,6 +113,13 @@ impl Voters {
         self.each_set(|voter| agents.contains(&voter.agent))
     }
 
+    /// Are the agents of the stores that this says yes to more than half of all voters? The same as
+    /// [`Voters::majority_of`], for what is asked all the time.
+    pub fn majority_where(&self, yes: impl Fn(&Voter) -> bool) -> bool {
+        let same = |voter: &Voter| self.all().any(|it| it.agent == voter.agent && yes(it));
+        self.each_set(|voter| yes(voter) || (self.joint() && same(voter)))
+    }
+
     /// Are these agents more than half of what could still outvote a majority? A few that see a target up block its fall
     /// (PROTOCOL.md B.5).
     pub fn blocked_by(&self, agents: &BTreeSet<AgentId>) -> bool {

@@ -1,5 +1,6 @@
 //! What a node keeps of one app.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,8 +8,10 @@ use super::attempt::Attempt;
 use super::compose::Intent;
 use super::damping::Ages;
 use super::execute::Work;
+use super::fleet::Place;
+use super::guard::Guarding;
 use crate::message::{Accepted, Value};
-use crate::model::{AgentId, AppState, Ballot, OperationId, Verdict};
+use crate::model::{AgentId, AppState, Ballot, OperationId, StackId, Verdict};
 use crate::moment::Moment;
 use crate::outbox::{CommandId, Deadline};
 
@@ -54,6 +57,8 @@ pub struct App {
     pub chosen: Option<Known>,
     /// How long ago this agent learned of what damps the app.
     pub ages: Ages,
+    /// The last automatic decision that this agent holds: what the fleet's budget counts.
+    pub place: Option<Place>,
     pub attempt: Option<Attempt>,
     pub wanted: Option<Wanted>,
     /// No attempt before this.
@@ -67,6 +72,10 @@ pub struct App {
     #[cfg(feature = "mutants")]
     pub burnt: Option<crate::ballot::Preparing>,
     pub work: Option<Work>,
+    /// The stacks whose databases this agent guards.
+    pub guarding: BTreeMap<StackId, Guarding>,
+    /// Guards that said they are shut, of a stack that may not write.
+    pub released: BTreeSet<(StackId, AgentId)>,
     pub asked: Vec<Asked>,
     /// The ballot this voter last gave evidence for, and when.
     pub stated: Option<(Ballot, Moment)>,
@@ -90,10 +99,11 @@ impl App {
     /// When to be woken for this app.
     pub fn wake(&self, now: Moment) -> Deadline {
         let asked = self.asked.iter().map(|asked| (asked.until, "evidence is waited for")).min();
+        let always = self.guarding.values().map(|it| it.wake(now)).chain(asked);
         let (at, why) = match &self.attempt {
             // While an attempt runs, everything else rests: its outcome is what is waited for.
-            Some(attempt) => Some(attempt.wake(now)).into_iter().chain(asked).min(),
-            None => self.rest().into_iter().flatten().chain(asked).min(),
+            Some(attempt) => Some(attempt.wake(now)).into_iter().chain(always).min(),
+            None => self.rest().into_iter().flatten().chain(always).min(),
         }
         .unwrap_or((Moment::NEVER, ""));
         (at.max(now + Duration::from_micros(1)), why)

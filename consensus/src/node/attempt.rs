@@ -7,13 +7,13 @@ use std::time::Duration;
 use rand::RngExt;
 
 use super::Node;
-use super::compose::{Composed, Intent};
+use super::compose::{Composed, Intent, Next};
 use crate::ballot::{Accepting, Current, Preparing, Tally};
 use crate::codec;
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
 use crate::evidence::sift;
-use crate::message::{Accepted, BallotBody, BallotMessage, Message, VALUE_LIMIT, Value};
+use crate::message::{Accepted, BallotBody, BallotMessage, Message, Refusal, VALUE_LIMIT, Value};
 use crate::model::{
     AcceptorId, AgentId, AppId, AppState, Ballot, Certainty, Certificate, Evidence, OperationId,
     RegisterId, Voters,
@@ -44,6 +44,8 @@ pub struct Attempt {
     refusals: BTreeSet<String>,
     began: Moment,
     evidence_by: Moment,
+    /// Not to be accepted before this, by what voters said of leases: they would only refuse.
+    not_before: Moment,
     resend: Moment,
 }
 
@@ -71,6 +73,7 @@ impl Attempt {
         let waits = match &self.stage {
             // Once that has passed, only an answer can change anything.
             Stage::Preparing(_) if now < self.evidence_by => self.resend.min(self.evidence_by),
+            Stage::Preparing(_) if now < self.not_before => self.resend.min(self.not_before),
             Stage::Preparing(_) | Stage::Accepting { .. } => self.resend,
         };
         (waits.min(self.began + ROUND), "an attempt waits for answers")
@@ -104,6 +107,7 @@ impl Node {
         let ballot = self.fresh_ballot(app);
         let rtt = self.rtt();
         let evidence = intent.asks_evidence();
+        let not_before = self.promotable_from(app, &intent, now);
         self.out.note(Note::Proposes { app: app.clone(), ballot, what: intent.to_string() });
         let attempt = Attempt {
             intent,
@@ -113,6 +117,7 @@ impl Node {
             refusals: BTreeSet::new(),
             began: now,
             evidence_by: if evidence { now + rtt * 2 + BURST } else { now },
+            not_before,
             resend: now + RESEND.max(rtt * 2),
         };
         #[allow(unused_mut)]
@@ -125,6 +130,16 @@ impl Node {
         let ballot = attempt.ballot();
         self.apps.entry(app.clone()).or_default().attempt = Some(attempt);
         self.tell_voters(&app.into(), ballot, &BallotBody::Prepare { evidence });
+    }
+
+    /// When a promotion may be accepted, as far as voters told; anything else at once.
+    fn promotable_from(&self, app: &AppId, intent: &Intent, now: Moment) -> Moment {
+        match (intent, self.apps.get(app).and_then(|it| it.known())) {
+            (Intent::Advance { next: Next::Promote(_), .. }, Some((_, state))) => {
+                self.lease_over(app, state, now).min(now + ROUND / 2)
+            }
+            _ => now,
+        }
     }
 
     fn fresh_ballot(&mut self, app: &AppId) -> Ballot {
@@ -189,6 +204,12 @@ impl Node {
                 attempt.refusals.insert(format!("{promised} was promised"));
                 accepting.on_refusal(acceptor);
             }
+            // The very same question again once the lease has ended: its evidence is fresh as long as the round lasts.
+            (Stage::Accepting { .. }, BallotBody::Refuse { why: Refusal::Lease(left), .. })
+                if now + left < attempt.began + ROUND =>
+            {
+                attempt.resend = attempt.resend.min(now + left);
+            }
             (Stage::Accepting { accepting, .. }, BallotBody::Refuse { why, .. }) => {
                 attempt.refusals.insert(why.to_string());
                 accepting.on_refusal(acceptor);
@@ -235,7 +256,10 @@ impl Node {
         let mut heard = heard.into_iter();
         match &attempt.stage {
             Stage::Preparing(preparing) => match preparing.tally(voters) {
-                Tally::Won if now >= attempt.evidence_by || self.everybody_spoke(attempt, now) => {
+                Tally::Won
+                    if now >= attempt.not_before
+                        && (now >= attempt.evidence_by || self.everybody_spoke(attempt, now)) =>
+                {
                     self.choose(app, now);
                 }
                 Tally::Pending if preparing.refused_by_all_of(&mut heard) => self.give_up(app, now),
@@ -321,9 +345,17 @@ impl Node {
             let trust = self.trust();
             sift(&mut certificate, voters, preparing.ballot(), (app, state.revision), trust);
         }
+        let hash = predecessor.as_ref().map_or([0; 32], |it| it.value.hash());
+        #[cfg(feature = "mutants")]
+        let (state, hash) = match it.chosen.as_ref() {
+            Some(known) if self.broken(Mutant::UnlinkedValue) => {
+                (Some((*known.state).clone()), known.value.hash())
+            }
+            _ => (state, hash),
+        };
         let found = Found {
             current: state.as_ref(),
-            hash: predecessor.as_ref().map_or([0; 32], |it| it.value.hash()),
+            hash,
             certainty: state
                 .as_ref()
                 .map_or(certainty, |state| self.certainty(state, ballot_of, certainty)),
@@ -474,7 +506,8 @@ impl Node {
         let it = self.apps.get_mut(app).expect("it had an attempt");
         it.tries = it.tries.saturating_add(1);
         let most = least.saturating_mul(1 << it.tries.min(6)).min(BACKOFF_MOST);
-        it.not_before = now + most.mul_f64(self.rng.random_range(0.0..1.0));
+        let pause = most.mul_f64(self.rng.random_range(0.0..1.0));
+        it.not_before = it.not_before.max(now + pause);
     }
 
     /// Time passed for an attempt.
@@ -483,7 +516,7 @@ impl Node {
         if now >= attempt.began + ROUND {
             return self.give_up(app, now);
         }
-        if now >= attempt.evidence_by {
+        if now >= attempt.evidence_by.min(attempt.not_before) {
             self.advance(app, now);
         }
         let rtt = self.rtt();

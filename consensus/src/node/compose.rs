@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::Node;
 use super::attempt::{Composition, Found};
+use super::people::{Word, at_rest};
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
 use crate::evidence::{Choice, Panel, Path};
@@ -31,6 +32,12 @@ pub enum Intent {
     Failover,
     /// What an operator calls for.
     Operator { kind: DecisionKind, to: Option<StackId>, accept_loss: bool, by: String },
+    /// The failover that waits for a person.
+    Approve { by: String },
+    /// To take back what is in progress, because a person says so.
+    TakeBack { by: String },
+    /// A person's word on what the mesh may do by itself.
+    Regulate { word: Word, by: String },
     /// The next phase of what this agent carries out.
     Advance { epoch: Epoch, phase: Phase, term: u32, next: Next },
     /// To carry out what nobody does.
@@ -58,10 +65,10 @@ impl Intent {
 
     pub fn asks_evidence(&self) -> bool {
         match self {
-            Self::Failover | Self::Operator { .. } | Self::Claim => true,
+            Self::Failover | Self::Operator { .. } | Self::Approve { .. } | Self::Claim => true,
             Self::Advance { next, .. } => matches!(next, Next::Promote(_)),
             Self::Sweep { evidence } => *evidence,
-            Self::Apply { .. } => false,
+            Self::Apply { .. } | Self::TakeBack { .. } | Self::Regulate { .. } => false,
         }
     }
 }
@@ -72,6 +79,9 @@ impl fmt::Display for Intent {
             Self::Apply { .. } => f.write_str("apply a definition"),
             Self::Failover => f.write_str("failover"),
             Self::Operator { kind, by, .. } => write!(f, "{kind}, for {by}"),
+            Self::Approve { by } => write!(f, "approved failover, for {by}"),
+            Self::TakeBack { by } => write!(f, "take it back, for {by}"),
+            Self::Regulate { word, by } => write!(f, "{word}, for {by}"),
             Self::Advance { phase, next, .. } => match next {
                 Next::Promote(_) => write!(f, "promote after {phase}"),
                 Next::Publish => write!(f, "publish after {phase}"),
@@ -102,7 +112,7 @@ impl Node {
         now: Moment,
     ) -> Composed {
         let result = match (found.current, intent) {
-            (Some(current), _) if current.operations.contains(&found.operation) => {
+            (Some(current), _) if self.holds_own(current, found) => {
                 return match chain::follows(Some((current, found.hash)), found.certainty, current) {
                     Ok(_) => Composed::Again,
                     // What only evidence allows is not completed unseen, not even our own.
@@ -133,6 +143,11 @@ impl Node {
             (Some(current), Intent::Operator { kind, to, accept_loss, by }) => {
                 self.operator(current, found, (*kind, to.as_ref(), *accept_loss, by), now)
             }
+            (Some(current), Intent::Approve { by }) => self.approved(current, found, by, now),
+            (Some(current), Intent::TakeBack { by }) => self.called_off(current, by, now),
+            (Some(current), Intent::Regulate { word, by }) => {
+                self.regulated(current, found, word, by)
+            }
             (Some(current), Intent::Advance { epoch, phase, term, next }) => {
                 let mine = current.claim.as_ref().is_some_and(|claim| {
                     claim.agent == self.config.agent
@@ -151,6 +166,15 @@ impl Node {
             Ok(state) => Composed::Write(Arc::new(self.sealed(state, found))),
             Err(why) => Composed::Reject(why),
         }
+    }
+
+    /// Is an earlier try of this very write part of the value found (rule R6)?
+    fn holds_own(&self, current: &AppState, found: &Found<'_>) -> bool {
+        #[cfg(feature = "mutants")]
+        if self.broken(Mutant::DuplicateOperation) {
+            return false;
+        }
+        current.operations.contains(&found.operation)
     }
 
     /// Links a value with the one it was derived from, and signs it with its operation.
@@ -194,6 +218,7 @@ impl Node {
                     now,
                 ),
                 active,
+                guards_since: 1,
                 damping: Damping::default(),
                 freeze: None,
                 claim: None,
@@ -207,9 +232,7 @@ impl Node {
         if replaces.is_some_and(|revision| revision != current.revision) {
             return Err(format!("revision {} is there by now: look again", current.revision));
         }
-        if current.phase != Phase::Idle {
-            return Err(format!("epoch {} is in progress ({})", current.epoch, current.phase));
-        }
+        at_rest(current)?;
         if definition.stack(&current.active).is_none() {
             return Err(format!("it lacks {}, which is the active stack", current.active));
         }
@@ -223,6 +246,10 @@ impl Node {
             epoch,
             phase: Phase::Publishing,
             decision: self.decision(DecisionKind::Apply, epoch, stacks, &reason, now),
+            guards_since: match definition.guarded_alike(&current.definition) {
+                true => current.guards_since,
+                false => revision,
+            },
             claim: None,
             ..current.clone()
         })
@@ -235,9 +262,7 @@ impl Node {
         found: &Found<'_>,
         now: Moment,
     ) -> Result<AppState, String> {
-        if current.phase != Phase::Idle {
-            return Err(format!("epoch {} is in progress ({})", current.epoch, current.phase));
-        }
+        at_rest(current)?;
         let panel = self.panel_of(&found.certificate, current, found, now);
         let choice = panel.failover(&current.active)?;
         let mut state = self.move_to(current, DecisionKind::Failover, &choice, &choice.reason, now);
@@ -248,46 +273,7 @@ impl Node {
         Ok(state)
     }
 
-    fn operator(
-        &self,
-        current: &AppState,
-        found: &Found<'_>,
-        (kind, to, accept_loss, by): (DecisionKind, Option<&StackId>, bool, &str),
-        now: Moment,
-    ) -> Result<AppState, String> {
-        if current.phase != Phase::Idle {
-            return Err(format!("epoch {} is in progress ({})", current.epoch, current.phase));
-        }
-        if to == Some(&current.active) {
-            return Err(Intent::UNCHANGED.into());
-        }
-        let panel = self.panel_of(&found.certificate, current, found, now);
-        let others = current.definition.stacks.iter().map(|stack| &stack.name);
-        let wanted: Vec<_> = others
-            .filter(|stack| **stack != current.active && to.is_none_or(|to| to == *stack))
-            .collect();
-        let mut reasons = Vec::new();
-        for stack in wanted {
-            match panel.operator(&current.active, stack, accept_loss) {
-                Ok(choice) => {
-                    return Ok(self.move_to(
-                        current,
-                        kind,
-                        &choice,
-                        &format!("{kind} asked for by {by}"),
-                        now,
-                    ));
-                }
-                Err(why) => reasons.push(why),
-            }
-        }
-        Err(match reasons.is_empty() {
-            true => "there is no such stack".to_owned(),
-            false => reasons.join("; "),
-        })
-    }
-
-    fn move_to(
+    pub(super) fn move_to(
         &self,
         current: &AppState,
         kind: DecisionKind,
@@ -295,7 +281,7 @@ impl Node {
         reason: &str,
         now: Moment,
     ) -> AppState {
-        let epoch = current.epoch.next();
+        let epoch = self.next_epoch(current);
         let mut decision = self.decision(kind, epoch, (&current.active, &choice.to), reason, now);
         decision.candidates.clone_from(&choice.candidates);
         decision.loss_bytes = choice.loss_bytes;
@@ -337,7 +323,7 @@ impl Node {
                 {
                     return self.taken_back_after(current, CATCH_UP, &why, now);
                 }
-                if plan::is_automatic(state.decision.kind) && !self.skips_second_look() {
+                if plan::rests_on_evidence(state.decision.kind) && !self.skips_second_look() {
                     match self.still_down(current, found, now) {
                         Ok(choice) => {
                             state.decision.candidates = choice.candidates;
@@ -349,7 +335,7 @@ impl Node {
                     }
                 }
                 state.decision.second =
-                    plan::is_automatic(state.decision.kind).then(|| found.certificate.clone());
+                    plan::rests_on_evidence(state.decision.kind).then(|| found.certificate.clone());
             }
             Next::Publish => {
                 state.phase = Phase::Publishing;
@@ -364,6 +350,14 @@ impl Node {
             Next::Abort(why) => return Ok(self.taken_back(current, why, now)),
         }
         Ok(self.claimed(state))
+    }
+
+    fn next_epoch(&self, current: &AppState) -> Epoch {
+        #[cfg(feature = "mutants")]
+        if self.broken(Mutant::EpochReused) {
+            return current.epoch;
+        }
+        current.epoch.next()
     }
 
     fn skips_second_look(&self) -> bool {
@@ -406,7 +400,7 @@ impl Node {
         found: &Found<'_>,
         now: Moment,
     ) -> Result<AppState, String> {
-        let automatic = plan::is_automatic(current.decision.kind);
+        let automatic = plan::rests_on_evidence(current.decision.kind);
         let mut state = current.clone();
         let doubtful = match current.phase {
             Phase::Fencing => automatic,
@@ -479,8 +473,8 @@ impl Node {
     }
 
     /// The taking back of a decision, under a new epoch and so a new token (PROTOCOL.md rule 10).
-    fn taken_back(&self, current: &AppState, why: &str, now: Moment) -> AppState {
-        let epoch = current.epoch.next();
+    pub(super) fn taken_back(&self, current: &AppState, why: &str, now: Moment) -> AppState {
+        let epoch = self.next_epoch(current);
         let old = &current.decision;
         let mut decision =
             self.decision(DecisionKind::Abort, epoch, (&old.to, &old.from), why, now);
@@ -520,7 +514,7 @@ impl Node {
         }
     }
 
-    fn panel_of<'a>(
+    pub(super) fn panel_of<'a>(
         &'a self,
         certificate: &'a crate::model::Certificate,
         state: &'a AppState,

@@ -12,6 +12,7 @@ use crate::model::{AppId, AppState, Epoch, FREEZE_MOST, OperationId};
 use crate::moment::Moment;
 use crate::outbox::Output;
 use crate::saved::{Entry, SavedAges};
+use crate::view::{DampedView, DampingView, FreezeView};
 
 /// How often ages are made durable, so that a restart does not begin to count anew (PROTOCOL.md 0.1 n).
 const AGES_EVERY: Duration = Duration::from_secs(60);
@@ -122,6 +123,45 @@ impl Node {
             && !self.ignores_cooldowns()
     }
 
+    /// The freeze that still holds, for people.
+    pub(super) fn freeze_view(&self, state: &AppState, now: Moment) -> Option<FreezeView> {
+        let ages = &self.apps.get(&state.definition.name)?.ages;
+        let (freeze, left) = (state.freeze.as_ref()?, ages.frozen_for(state, now)?);
+        let left_ms = millis(left);
+        Some(FreezeView {
+            by: freeze.by.clone(),
+            reason: freeze.reason.clone(),
+            left_ms,
+            until_wall_ms: self.wall_ms(now).saturating_add(left_ms),
+        })
+    }
+
+    /// What the mesh did by itself, for people.
+    pub(super) fn damping_view(&self, state: &AppState, now: Moment) -> DampingView {
+        let Some(it) = self.apps.get(&state.definition.name) else { return DampingView::default() };
+        let past = it.ages.past(state, now);
+        let hold = damping::hold(state.definition.cooldown, state.damping.flapping, &past);
+        let history = state.damping.history.iter().zip(&past).map(|(damped, past)| DampedView {
+            epoch: damped.epoch,
+            aborted: damped.aborted,
+            age_ms: millis(past.age),
+        });
+        DampingView {
+            flapping: hold == Some(Hold::Flapping),
+            cooling_ms: match hold {
+                Some(Hold::Cooling(left)) => millis(left),
+                Some(Hold::Flapping) | None => 0,
+            },
+            history: history.collect(),
+            acknowledged: state.damping.cleared.clone(),
+        }
+    }
+
+    /// Why the mesh would not act by itself, in words.
+    pub(super) fn held_back(&self, state: &AppState, now: Moment) -> Option<String> {
+        self.free(&state.definition.name, state, now).err().map(|why| why.to_string())
+    }
+
     /// Writes down how old everything is by now, once a minute.
     pub(super) fn save_ages(&mut self, now: Moment) {
         if now < self.ages_at {
@@ -159,4 +199,8 @@ impl Node {
         #[cfg(not(feature = "mutants"))]
         false
     }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }

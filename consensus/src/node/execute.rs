@@ -37,6 +37,8 @@ const UNFENCE_FOR: Duration = Duration::from_secs(600);
 const UNFENCE_DEAD_FOR: Duration = Duration::from_secs(30);
 /// After so many readings without a quorum of one mind, an executor confirms its claim by writing it anew.
 const UNREAD_MOST: u32 = 3;
+/// The second look is taken this long before the old stack's lease has ended, so that nothing waits for both in turn.
+const LEASE_LEAD: Duration = Duration::from_millis(1500);
 /// A new stack that is not seen up is left to people after this (PROTOCOL.md D.2, Verifying).
 const VERIFY_FOR: Duration = Duration::from_secs(600);
 
@@ -69,6 +71,12 @@ enum Stage {
     Waiting(Moment),
     Running(Moment),
     Ended(Result<Done, ActionFault>),
+}
+
+impl Item {
+    fn ended(&self) -> bool {
+        matches!(self.stage, Stage::Ended(_))
+    }
 }
 
 impl Work {
@@ -173,6 +181,7 @@ impl Node {
         let rtt = self.rtt();
         let trusts = self.trusts_old_claims();
         let number = self.operation().number;
+        let held = self.held_items(app, now);
         let Some(it) = self.apps.get_mut(app) else { return };
         let (Some(work), Some(known)) = (&mut it.work, &it.chosen) else { return };
         let mut acts = Vec::new();
@@ -185,6 +194,9 @@ impl Node {
                 item.stage = Stage::Waiting(now);
             }
             let Stage::Waiting(at) = item.stage else { continue };
+            if held.contains(&number) {
+                continue;
+            }
             match (at <= now, confirmed) {
                 (false, _) => {}
                 (true, false) => unconfirmed = true,
@@ -208,6 +220,11 @@ impl Node {
             Stage::Ended(_) => None,
         });
         work.again = waits.min().unwrap_or(now + RETRY_LEAST);
+        let guarded = |item: &Item| matches!(&item.effect, Effect::Fence(it) if it.guard.is_some());
+        if work.items.iter().any(guarded) {
+            // Leases end whether or not anybody answers.
+            work.again = now + RETRY_LEAST;
+        }
         let read = unconfirmed
             && work
                 .reading
@@ -229,6 +246,19 @@ impl Node {
         if read {
             self.confirm(app, number);
         }
+    }
+
+    /// Which requests wait for a lease.
+    fn held_items(&self, app: &AppId, now: Moment) -> BTreeSet<usize> {
+        let Some(it) = self.apps.get(app) else { return BTreeSet::new() };
+        let (Some(work), Some((_, state))) = (&it.work, it.known()) else {
+            return BTreeSet::new();
+        };
+        let items = work.items.iter().enumerate();
+        items
+            .filter(|(_, item)| self.waits_for_lease(state, &item.effect, now))
+            .map(|(number, _)| number)
+            .collect()
     }
 
     /// Does it act on a claim however long ago it was confirmed? Only as a mutant.
@@ -315,7 +345,17 @@ impl Node {
         let ended = work.items.iter().all(|item| matches!(item.stage, Stage::Ended(_)));
         match work.phase {
             Phase::Idle => None,
-            Phase::Fencing => ended.then(|| fenced(work, state)),
+            Phase::Fencing => {
+                let over = self.lease_over(&state.definition.name, state, now);
+                // A database that is surely shut need not answer; of a planned move its last position is needed.
+                let shut = |item: &Item| {
+                    over <= now
+                        && matches!(&item.effect, Effect::Fence(it) if it.guard.is_some())
+                        && state.decision.kind != DecisionKind::Switchover
+                };
+                let ended = work.items.iter().all(|item| item.ended() || shut(item));
+                (ended && over <= now + LEASE_LEAD).then(|| fenced(work, state))
+            }
             Phase::Aborting => {
                 let took = now.since(work.began);
                 let dead = took > UNFENCE_DEAD_FOR && self.sees_dead(state, now);
@@ -324,7 +364,7 @@ impl Node {
             Phase::Promoting => ended.then_some(Next::Publish),
             Phase::Publishing => ended.then_some(Next::Verify),
             Phase::Verifying => {
-                let own = self.judge.beliefs_of(&state.definition.name, now);
+                let own = self.beliefs_of(&state.definition.name, now);
                 let panel = self.panel(state, &own, now);
                 let seen = panel.serves(&state.active);
                 let applied =
@@ -336,7 +376,7 @@ impl Node {
 
     /// Do the voters see the active stack's databases down, as far as gossip tells?
     fn sees_dead(&self, state: &AppState, now: Moment) -> bool {
-        let own = self.judge.beliefs_of(&state.definition.name, now);
+        let own = self.beliefs_of(&state.definition.name, now);
         let panel = self.panel(state, &own, now);
         panel.count(&state.active, Aspect::Data).is_some_and(|count| count.verdict == Verdict::Down)
     }
@@ -426,7 +466,7 @@ impl Node {
             there.filter_map(|belief| belief.took).min()
         };
         let found = match *agent == self.config.agent {
-            true => took(&self.judge.beliefs_of(&state.definition.name, now)),
+            true => took(&self.beliefs_of(&state.definition.name, now)),
             false => self.hearsay.word(agent).and_then(|word| took(&word.beliefs)),
         };
         found.map_or(u32::MAX, |took| (took.as_millis() as u64).saturating_add(1).ilog2() / 2)
@@ -439,19 +479,20 @@ fn fenced(work: &Work, state: &AppState) -> Next {
         .items
         .iter()
         .filter_map(|item| {
-            let (Effect::Fence(database), Stage::Ended(result)) = (&item.effect, &item.stage)
-            else {
-                return None;
+            let Effect::Fence(database) = &item.effect else { return None };
+            let (text, position) = match &item.stage {
+                Stage::Ended(Ok(done)) => (done.text.clone(), done.position),
+                Stage::Ended(Err(fault)) => (fault.text.clone(), None),
+                Stage::Waiting(_) | Stage::Running(_) => ("has not answered".to_owned(), None),
             };
-            let record = match result {
-                Ok(done) => FenceRecord {
-                    proven: done.proven,
-                    text: done.text.clone(),
-                    position: done.position,
+            // Whoever accepts this as proven sees by its own clock that no lease runs.
+            let record = match &database.guard {
+                Some(guard) => FenceRecord {
+                    proven: true,
+                    text: format!("{guard} holds no lease any more; {text}"),
+                    position,
                 },
-                Err(fault) => {
-                    FenceRecord { proven: false, text: fault.text.clone(), position: None }
-                }
+                None => FenceRecord { proven: false, text, position },
             };
             Some((database.name.clone(), record))
         })

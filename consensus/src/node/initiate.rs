@@ -8,12 +8,10 @@ use super::compose::Intent;
 use super::execute::rendezvous;
 use crate::evidence::{Aspect, Panel};
 use crate::failover::plan;
-use crate::model::{AppId, AppState, Ballot, DecisionKind, Mode, Phase, Verdict};
+use crate::model::{AppId, AppState, Ballot, Mode, Phase, Verdict};
 use crate::moment::Moment;
-use crate::outbox::{Answer, Command, CommandId, Note, Output};
+use crate::outbox::{Answer, Note, Output};
 
-/// A command that is not agreed within this is answered as unknown.
-const COMMAND: Duration = Duration::from_secs(10);
 /// The least a proposer of a lower rank waits, so that two do not duel over a network without delay.
 const RANK_LEAST: Duration = Duration::from_millis(50);
 /// A value accepted and not known to be chosen is left to its proposer for this long (PROTOCOL.md A.5).
@@ -33,6 +31,7 @@ impl Node {
             self.out.push(Output::Answer(wanted.command, answer));
         }
         self.answer_evidence(app, now);
+        self.guard(app, now);
         self.attempt_due(app, now);
         let Some(it) = self.apps.get_mut(app) else { return };
         if it.attempt.is_some() {
@@ -41,13 +40,21 @@ impl Node {
         self.notice_undecided(app, now);
         let Some(it) = self.apps.get_mut(app) else { return };
         if it.not_before <= now {
-            if let Some(Wanted { intent, operation, .. }) = it.wanted.clone() {
-                return self.start(app, intent, operation, now);
-            }
+            // What was decided comes before what is asked for: a person who asks again and again must not keep it from being
+            // found out and carried out.
             if it.in_flux {
                 it.in_flux = false;
                 let operation = self.operation();
                 return self.start(app, Intent::Claim, operation, now);
+            }
+            if it.work.is_some() {
+                self.drive(app, now);
+                if self.apps[app].attempt.is_some() {
+                    return self.say_work(app);
+                }
+            }
+            if let Some(Wanted { intent, operation, .. }) = self.apps[app].wanted.clone() {
+                return self.start(app, intent, operation, now);
             }
             if self.carry_over(app, now) {
                 return;
@@ -96,40 +103,6 @@ impl Node {
         }
     }
 
-    /// Takes a person's command; one at a time for each app.
-    pub(super) fn want(&mut self, app: &AppId, id: CommandId, command: Command, now: Moment) {
-        let intent = match command {
-            Command::Apply { definition, replaces, active } => {
-                Intent::Apply { definition, replaces, active }
-            }
-            Command::Switchover { to, by, .. } => {
-                Intent::Operator { kind: DecisionKind::Switchover, to, accept_loss: false, by }
-            }
-            Command::Failover { to, accept_loss, by, .. } => {
-                Intent::Operator { kind: DecisionKind::Forced, to, accept_loss, by }
-            }
-            // Of no app, and taken before it comes here.
-            Command::Voters { .. } => return,
-        };
-        let known = self.apps.get(app).is_some_and(|it| it.chosen.is_some());
-        let refusal = match (&intent, known) {
-            (Intent::Operator { .. }, false) => Some(format!("there is no app {app}")),
-            _ if !self.hears_majority(now) => {
-                Some(format!("no quorum: {}", self.quorum_words(now)))
-            }
-            _ if self.apps.get(app).is_some_and(|it| it.wanted.is_some()) => {
-                Some("another command is in progress".into())
-            }
-            _ => None,
-        };
-        if let Some(why) = refusal {
-            return self.out.push(Output::Answer(id, Answer::Refused(why)));
-        }
-        let operation = self.operation();
-        let it = self.apps.entry(app.clone()).or_default();
-        it.wanted = Some(Wanted { command: id, intent, operation, until: now + COMMAND });
-    }
-
     /// How many voters are heard, in words.
     pub(super) fn quorum_words(&self, now: Moment) -> String {
         let heard = self.voters_heard(crate::judge::HEARD_WITHIN, now).len();
@@ -138,7 +111,7 @@ impl Node {
     }
 
     fn consider_failover(&mut self, app: &AppId, now: Moment) {
-        let own = self.judge.beliefs_of(app, now);
+        let own = self.beliefs_of(app, now);
         let Some((_, state)) = self.apps[app].known() else { return };
         let panel = self.panel(state, &own, now);
         let suspicion = suspicion(&panel, state);
@@ -148,6 +121,7 @@ impl Node {
         self.tell_suspicion(app, &active, suspicion);
         match called {
             Ok(at) if at <= now => {
+                self.apps.get_mut(app).expect("it is known").called.get_or_insert(now);
                 let operation = self.operation();
                 self.start(app, Intent::Failover, operation, now);
             }
@@ -187,7 +161,7 @@ impl Node {
             Mode::Automatic => {}
             Mode::Approve => {
                 return Err(format!(
-                    "would move to {} ({}), and waits for `quorate failover`",
+                    "would move to {} ({}), and waits for `quorate approve`",
                     choice.to, choice.reason
                 ));
             }
@@ -198,14 +172,16 @@ impl Node {
                 ));
             }
         }
-        self.free(app, state, now).map_err(|why| format!("{}, and {why}", choice.reason))?;
+        let held = |why| format!("{}, and {why}", choice.reason);
+        self.free(app, state, now).map_err(held)?;
+        let turn = self.turn(app, state, now).map_err(held)?;
         if let Some(abstention) = self.abstention_of(state, now) {
             return Err(format!("{}; others will propose: this agent {abstention}", choice.reason));
         }
         let it = &self.apps[app];
         let since = it.called.unwrap_or(now);
         let rank = self.rank(app, state, now);
-        Ok((since + (self.rtt() * 2).max(RANK_LEAST) * rank).max(it.not_before))
+        Ok((since + (self.rtt() * 2).max(RANK_LEAST) * rank).max(it.not_before).max(turn))
     }
 
     /// This agent's place among the voters that could propose: those that can carry it out first.

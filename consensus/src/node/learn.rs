@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Node;
 use super::app::{App, Known};
 use super::damping::Ages;
+use super::fleet::Place;
 use crate::ballot::{REGISTERS_MOST, ROUND_LEAP, Tally};
 use crate::codec;
 use crate::message::{Accepted, BallotBody};
@@ -21,8 +22,10 @@ impl Node {
         let it = self.apps.entry(app.clone()).or_default();
         it.ages = ages;
         it.ages.on_learned(&state, now);
+        it.place = Place::after(None, &state, now);
         it.chosen = Some(known);
         self.judge.on_definition(&state.definition, now, &mut self.rng);
+        self.take_guard(app, now);
         self.take_up(app, now);
     }
 
@@ -71,18 +74,22 @@ impl Node {
             it.suspicion_told = None;
         }
         it.ages.on_learned(&state, now);
+        it.place = Place::after(it.place, &state, now);
         it.chosen = Some(known);
         it.in_flux = false;
         it.called = None;
         if redefined {
             self.judge.on_definition(&state.definition, now, &mut self.rng);
         }
+        self.tell_regulated(before.as_ref().map(|known| &*known.state), &state);
         if moved {
             self.tell_learnt(app, accepted.ballot, &state);
         }
         if state.phase != Phase::Idle {
             self.judge.hasten(app, now);
         }
+        self.take_guard(app, now);
+        self.guard(app, now);
         self.take_up(app, now);
         self.adopt(app, accepted, now);
     }
@@ -109,6 +116,27 @@ impl Node {
                 )));
                 None
             }
+        }
+    }
+
+    /// Says what people said of an app.
+    fn tell_regulated(&mut self, before: Option<&AppState>, state: &AppState) {
+        let Some(before) = before else { return };
+        let app = state.definition.name.clone();
+        match (&before.freeze, &state.freeze) {
+            (old, Some(new)) if old.as_ref().is_none_or(|old| old.id != new.id) => {
+                let (by, reason) = (new.by.clone(), new.reason.clone());
+                self.out.note(Note::Frozen { app: app.clone(), by, lasts: new.lasts, reason });
+            }
+            (Some(_), None) => self.out.note(Note::Thawed { app: app.clone() }),
+            _ => {}
+        }
+        if let (false, true, Some(by)) = (
+            before.damping.history.is_empty(),
+            state.damping.history.is_empty(),
+            &state.damping.cleared,
+        ) {
+            self.out.note(Note::Acknowledged { app, by: by.clone() });
         }
     }
 

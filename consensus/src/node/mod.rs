@@ -9,9 +9,13 @@ mod change;
 mod compose;
 mod damping;
 mod execute;
+mod fleet;
+mod guard;
 mod initiate;
 mod learn;
+mod lease;
 mod panel;
+mod people;
 mod reform;
 mod relay;
 mod stir;
@@ -38,10 +42,11 @@ use crate::config::Mutant;
 use crate::evidence::KeyPair;
 use crate::gossip::{Heard, Hearsay, Membership, Peers};
 use crate::judge::{Canaries, Circumstances, HEARD_WITHIN, Judge, SelfCheck};
+use crate::lease::Grants;
 use crate::message::{Beliefs, Identity, Message, Pulse};
 use crate::model::{
     Abstention, AgentId, AppId, AppState, Ballot, Observation, OperationId, Outcome, RegisterId,
-    Watched,
+    Site, StackId, Watched,
 };
 use crate::moment::Moment;
 use crate::outbox::{Command, CommandId, Deadline, Input, Note, Outbox, Output};
@@ -72,11 +77,17 @@ pub struct Node {
     membership: Membership,
     peers: Peers,
     hearsay: Hearsay,
+    grants: Grants,
+    /// The stacks that another's lease may rest on this guard's word for.
+    vouching: BTreeSet<(AppId, StackId)>,
     apps: BTreeMap<AppId, App>,
     voting: Voting,
     relays: Relays,
     pulse_at: Moment,
     ages_at: Moment,
+    /// Sites of which something is down.
+    sites: BTreeMap<Site, fleet::Cut>,
+    sites_at: Moment,
     beliefs_at: Moment,
     beliefs_number: u64,
     /// What was last said of every target's state, to notice that it changed.
@@ -122,6 +133,8 @@ impl Node {
             membership: Membership::new(me, StdRng::seed_from_u64(rng.random())),
             peers: Peers::new(),
             hearsay: Hearsay::new(),
+            grants: Grants::new(Self::terms(&config), &saved.holders, now),
+            vouching: saved.vouching,
             apps: BTreeMap::new(),
             rng,
             out: Outbox::new(saved.changes),
@@ -132,6 +145,8 @@ impl Node {
             relays: Relays::default(),
             pulse_at: now,
             ages_at: now,
+            sites: BTreeMap::new(),
+            sites_at: now,
             beliefs_at: now,
             beliefs_number: 0,
             beliefs_told: Vec::new(),
@@ -143,7 +158,12 @@ impl Node {
         };
         #[cfg(feature = "mutants")]
         {
+            node.grants.keeps_no_account = node.broken(Mutant::TwoOutstanding);
+            if node.broken(Mutant::GrantForgottenAtRestart) {
+                node.grants.forget();
+            }
             node.judge.stubborn = node.broken(Mutant::SuccessDoesNotClear);
+            node.judge.forgiving = node.broken(Mutant::FlappingIgnored);
         }
         node.out.push(Output::Save(Entry::Started { boot }));
         node.selfcheck.fix(node.standing());
@@ -159,6 +179,9 @@ impl Node {
             if let Some(chosen) = saved.chosen {
                 let ages = node.restored_ages(ages.get(&app), now);
                 node.restore(&app, &chosen, ages, now);
+            }
+            if let Some(accepted) = saved.accepted {
+                node.on_held(&app, &accepted.value, now);
             }
         }
         node
@@ -199,6 +222,7 @@ impl Node {
         };
         if stir != Stir::Nothing
             || !self.loopback.is_empty()
+            || self.voting.due <= now
             || self.apps.values().any(|app| app.due <= now)
         {
             self.settle(&stir, now);
@@ -256,6 +280,7 @@ impl Node {
             Message::Chosen { register: RegisterId::Voters, accepted } => {
                 self.learn_voters(accepted, now);
             }
+            Message::Lease(message) => self.on_lease(from, &message, now),
         }
         stir
     }
@@ -268,6 +293,7 @@ impl Node {
 
     fn on_pulse(&mut self, from: &AgentId, pulse: &Pulse, now: Moment) {
         self.peers.on_pulse(from, pulse, now);
+        self.dismiss(from, pulse, now);
         let seen = self.on_pulse_of_store(from, pulse, now);
         let (sent, instance) = (pulse.sent, pulse.instance);
         self.out.send(from, Message::Echo { sent, instance, seen });
@@ -343,6 +369,7 @@ impl Node {
         }
         self.tell_abstention(now);
         self.tell_beliefs(now);
+        self.look_at_sites(now);
         let mut stirred = self.stirred(stir, now);
         loop {
             while let Some(message) = self.loopback.pop_front() {
@@ -361,15 +388,10 @@ impl Node {
     }
 
     fn on_command(&mut self, id: CommandId, command: Command, now: Moment) {
-        let app = match &command {
-            Command::Apply { definition, .. } => definition.name.clone(),
-            Command::Switchover { app, .. } | Command::Failover { app, .. } => app.clone(),
-            Command::Voters { change, by } => {
-                let (change, by) = (change.clone(), by.clone());
-                return self.want_voters(id, change, by, now);
-            }
-        };
-        self.want(&app, id, command, now);
+        match command {
+            Command::Voters { change, by } => self.want_voters(id, change, by, now),
+            about_an_app => self.want(id, about_an_app, now),
+        }
     }
 
     /// Everything but itself that this agent may have to speak to.
@@ -383,15 +405,18 @@ impl Node {
     fn pulse(&mut self, now: Moment) {
         let chosen = |(app, it): (&AppId, &App)| Some((app.into(), it.chosen.as_ref()?.ballot));
         let working = |(app, it): (&AppId, &App)| Some((app.clone(), it.work.as_ref()?.token));
+        let (granted, open) = self.leases_said(now);
         let voters = self.config.voters.agents().into_iter();
         let pulse = Pulse {
+            granted,
+            open,
             sent: now,
             instance: self.instance,
             region: self.config.region.clone(),
             chosen: self.apps.iter().filter_map(chosen).collect(),
             working: self.apps.iter().filter_map(working).collect(),
             voters: self.config.voters.version,
-            changing: self.voting.sweep.is_some() || self.voting.attempt.is_some(),
+            changing: self.changes_voters(now),
             store: self.store_hello(),
             credentials: self.config.credentials.clone(),
             hears: voters.filter(|agent| self.answers(agent, now)).cloned().collect(),
@@ -409,7 +434,8 @@ impl Node {
         if (state == self.beliefs_told && now < due) || state.is_empty() {
             return;
         }
-        let beliefs = self.judge.beliefs(now);
+        let mut beliefs = self.judge.beliefs(now);
+        self.sight_guards(&mut beliefs, now);
         self.beliefs_told = state;
         self.beliefs_at = now;
         self.beliefs_number += 1;
@@ -500,7 +526,7 @@ impl Node {
     }
 
     fn hears_majority(&self, now: Moment) -> bool {
-        self.config.voters.majority_of(&self.voters_heard(HEARD_WITHIN, now))
+        self.config.voters.majority_where(|voter| self.store_heard(voter, HEARD_WITHIN, now))
     }
 
     fn rtt(&self) -> Duration {
@@ -528,7 +554,9 @@ impl Node {
     fn next_wake(&mut self, now: Moment) -> Deadline {
         let pulse = (self.pulse_at, "the next pulse is due");
         let mut wake = pulse.min(self.judge.wake()).min(self.membership.wake());
-        wake = wake.min(self.wake_for_voters(now));
+        let voters = self.wake_for_voters(now);
+        self.voting.due = voters.0;
+        wake = wake.min(voters);
         for app in self.apps.values_mut() {
             let deadline = app.wake(now);
             app.due = deadline.0;

@@ -3,7 +3,7 @@
 use super::Node;
 use crate::evidence::{Panel, Witness};
 use crate::judge::HEARD_WITHIN;
-use crate::model::{AppState, Belief};
+use crate::model::{AppId, AppState, Belief};
 use crate::moment::Moment;
 
 impl Node {
@@ -20,7 +20,11 @@ impl Node {
             abstention: self.abstention_of(state, now),
             beliefs: own,
         };
-        let others = self.hearsay(now).chain([me]);
+        let app = &state.definition.name;
+        let others = self
+            .hearsay(now)
+            .map(|witness| Witness { beliefs: of_app(witness.beliefs, app), ..witness });
+        let others = others.chain([me]);
         self.bent(Panel::new(&state.definition, &self.config.voters, others))
     }
 
@@ -58,4 +62,11 @@ impl Node {
         }
         panel
     }
+}
+
+/// The beliefs about one app, of beliefs in the order of their targets.
+fn of_app<'a>(beliefs: &'a [Belief], app: &AppId) -> &'a [Belief] {
+    let from = beliefs.partition_point(|belief| belief.target.app < *app);
+    let to = beliefs.partition_point(|belief| belief.target.app <= *app);
+    &beliefs[from..to]
 }

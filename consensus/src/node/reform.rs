@@ -24,6 +24,8 @@ use crate::voters::Sweep;
 const COMMAND: Duration = Duration::from_secs(60);
 /// Nobody is heard to carry a change on for this long: another does, after its rank.
 const TAKE_OVER: Duration = Duration::from_secs(3);
+/// After this, everybody may carry it on at once: it is taking too long.
+const ALONE_FOR: Duration = Duration::from_secs(30);
 const RANK_STEP: Duration = Duration::from_millis(500);
 /// A value accepted and not known to be chosen is left to its proposer for this long (PROTOCOL.md A.5).
 const LINGERS: Duration = Duration::from_secs(2);
@@ -60,6 +62,12 @@ impl Node {
         let operation = self.operation();
         let until = now + COMMAND;
         self.voting.wanted = Some(Wanted { command, change, by, operation, until, begun: false });
+    }
+
+    /// Does this agent carry a change on, so that others need not? Not for ever: it may be the only one that cannot.
+    pub(super) fn changes_voters(&self, now: Moment) -> bool {
+        (self.voting.sweep.is_some() && now.since(self.voting.adopted) < ALONE_FOR)
+            || self.voting.attempt.is_some()
     }
 
     /// The set that a change leads to, if it can be reached from here.
@@ -160,7 +168,8 @@ impl Node {
         if std::mem::take(&mut self.voting.in_flux) {
             return self.start_change(Goal::FindOut, now);
         }
-        if self.config.voters.joint() || self.agreed_voters().joint() {
+        let agreed = self.voting.chosen.as_ref();
+        if self.config.voters.joint() || agreed.is_some_and(|(_, state)| state.voters.joint()) {
             return self.carry_on(now);
         }
         if let Some(wanted) = self.voting.wanted.clone() {
@@ -193,10 +202,11 @@ impl Node {
 
     /// Two sets are in force: sweeps, and leaves the old one, if it is this agent's turn.
     fn carry_on(&mut self, now: Moment) {
-        if !self.votes(now) {
-            return;
-        }
+        // Whoever began it need not be a voter to go on.
         if self.voting.sweep.is_none() {
+            if !self.votes(now) {
+                return;
+            }
             let since = self.voting.carried.max(self.voting.adopted);
             if now < since + TAKE_OVER + RANK_STEP * self.place(now) {
                 return;

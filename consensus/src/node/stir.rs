@@ -30,6 +30,7 @@ impl Stir {
             | Message::Relayed(_) => Self::Nothing,
             Message::Ballot(message) => Self::in_register(&message.register),
             Message::Evidence(evidence) => Self::One(evidence.statement.app.clone()),
+            Message::Lease(message) => Self::One(message.app.clone()),
             Message::Chosen { register, .. } => Self::in_register(register),
         }
     }

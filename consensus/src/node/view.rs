@@ -1,19 +1,21 @@
 //! What a node sees, thinks and knows, gathered for people.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::Node;
 use super::app::Known;
 use crate::evidence::{Aspect, Panel, Path};
+use crate::failover::plan;
 use crate::judge::HEARD_WITHIN;
 use crate::model::{
-    AcceptorId, AgentId, AppState, Belief, Health, Stack, Target, TargetId, Voter, Voters, advice,
+    AcceptorId, AgentId, AppState, Belief, Health, Stack, StackId, Target, TargetId, Voter, Voters,
+    advice,
 };
 use crate::moment::Moment;
 use crate::view::{
-    AppView, BeliefView, CanaryView, DecisionView, HealthView, MemberView, Moving, QuorumView,
-    StackView, TargetView, View, VoterView, VotersView,
+    AppView, BeliefView, CanaryView, DecisionView, GrantView, GuardView, HealthView, LeaseView,
+    MemberView, Moving, QuorumView, StackView, TargetView, View, VoterView, VotersView,
 };
 
 fn millis(span: Duration) -> u64 {
@@ -145,7 +147,7 @@ impl Node {
 
     fn app_view(&self, known: &Known, next: &str, now: Moment) -> AppView {
         let state = &*known.state;
-        let own = self.judge.beliefs_of(&state.definition.name, now);
+        let own = self.beliefs_of(&state.definition.name, now);
         let panel = self.panel(state, &own, now);
         let path = if state.definition.has_databases() { Path::Data } else { Path::Web };
         let stacks: Vec<_> = state
@@ -168,10 +170,14 @@ impl Node {
         if !self.hears_majority(now) {
             unready.push(format!("no quorum: {}", self.quorum_words(now)));
         }
+        unready.extend(self.held_back(state, now));
         if stacks.len() < 2 {
             unready.push("there is no other stack".into());
         }
+        let lease = self.lease_view(state, now);
+        unready.extend(lease.iter().flat_map(shut));
         AppView {
+            lease,
             app: state.definition.name.clone(),
             mode: state.definition.mode,
             revision: state.revision,
@@ -182,9 +188,54 @@ impl Node {
             executor: state.claim.as_ref().map(|claim| claim.agent.clone()),
             decision: decision_view(state),
             stacks,
+            freeze: self.freeze_view(state, now),
+            damping: self.damping_view(state, now),
             next: next.to_owned(),
             unready,
         }
+    }
+
+    /// Who may write, as far as guards and voters told.
+    fn lease_view(&self, state: &AppState, now: Moment) -> Option<LeaseView> {
+        let app = &state.definition.name;
+        let guards: BTreeSet<(&StackId, &AgentId)> = state
+            .definition
+            .guarded()
+            .filter_map(|(stack, database)| Some((stack, database.guard.as_ref()?)))
+            .collect();
+        if guards.is_empty() {
+            return None;
+        }
+        let guard = |(stack, guard): &(&StackId, &AgentId)| GuardView {
+            stack: (*stack).clone(),
+            guard: (*guard).clone(),
+            heard: **guard == self.config.agent
+                || self.peers.heard_within(guard, HEARD_WITHIN, now),
+            open_ms: millis(self.open_until(app, stack, guard).since(now)),
+        };
+        let mut granted: Vec<GrantView> = self
+            .peers
+            .iter()
+            .filter_map(|(voter, peer)| Some((voter, peer.granted.get(app)?)))
+            .filter(|(_, (_, until))| *until > now)
+            .map(|(voter, (stack, until))| GrantView {
+                voter: voter.clone(),
+                stack: stack.clone(),
+                left_ms: millis(until.since(now)),
+            })
+            .collect();
+        let own = self.grants.running(now).filter(|(of, ..)| *of == app).max_by_key(|it| it.3);
+        granted.extend(own.map(|(_, stack, _, left)| GrantView {
+            voter: self.config.agent.clone(),
+            stack: stack.clone(),
+            left_ms: millis(left),
+        }));
+        granted.sort_by(|one, other| one.voter.cmp(&other.voter));
+        Some(LeaseView {
+            writer: plan::writer(state).cloned(),
+            guards: guards.iter().map(guard).collect(),
+            granted,
+        })
     }
 
     fn stack_view(
@@ -244,6 +295,17 @@ impl Node {
     }
 }
 
+/// Guards that should hold their databases open, and do not.
+fn shut(lease: &LeaseView) -> Vec<String> {
+    let shut = |it: &&GuardView| Some(&it.stack) == lease.writer.as_ref() && it.open_ms == 0;
+    lease
+        .guards
+        .iter()
+        .filter(shut)
+        .map(|it| format!("{} takes no writes: its guard {} holds no lease", it.stack, it.guard))
+        .collect()
+}
+
 /// A store's way, while two sets are in force.
 fn moving(voters: &Voters, acceptor: AcceptorId) -> Option<Moving> {
     let among = |mut stores: Box<dyn Iterator<Item = &Voter> + '_>| {
@@ -276,6 +338,7 @@ fn belief_view(belief: &Belief, counts: bool) -> BeliefView {
     BeliefView {
         health: belief.health,
         qualified: belief.qualified,
+        flapping: belief.flapping,
         failures: belief.failures,
         quiet_ms: belief.quiet.map(millis),
         fault: belief.fault.clone().filter(|_| belief.health != Health::Up),

@@ -22,6 +22,9 @@ use crate::saved::Entry;
 
 /// Looks older than this are taken again before evidence is given (PROTOCOL.md B.4).
 const RECENT: Duration = Duration::from_secs(2);
+/// How long another's ballot is given to come through: two round trips, and as many for evidence (PROTOCOL.md A.5).
+const YIELD_LEAST: Duration = Duration::from_millis(50);
+const YIELD_MOST: Duration = Duration::from_secs(1);
 /// Agents that may wait for evidence of one app at once.
 const ASKED_LIMIT: usize = 32;
 
@@ -60,7 +63,9 @@ impl Node {
                 let (entry, body) = acceptor.on_prepare(&register, ballot);
                 let promised = matches!(body, BallotBody::Promise { .. });
                 self.reply(from, &register, ballot, entry, body);
-                if let (true, true, RegisterId::App(app)) = (promised, evidence, register) {
+                let (true, RegisterId::App(app)) = (promised, register) else { return };
+                self.yield_to(from, &app, now);
+                if evidence {
                     self.on_asked(from, &app, ballot, now);
                 }
             }
@@ -76,6 +81,15 @@ impl Node {
                 self.reply(from, &register, ballot, None, body);
             }
             _ => {}
+        }
+    }
+
+    /// Whoever promised another's ballot lets it come through before it begins one of its own: two that duel take longer
+    /// than one after the other (PROTOCOL.md A.5).
+    fn yield_to(&mut self, proposer: &AgentId, app: &AppId, now: Moment) {
+        let span = (self.rtt() * 4).clamp(YIELD_LEAST, YIELD_MOST);
+        if let Some(it) = self.apps.get_mut(app).filter(|_| *proposer != self.config.agent) {
+            it.not_before = it.not_before.max(now + span);
         }
     }
 
@@ -144,6 +158,7 @@ impl Node {
         if let (Some(_), RegisterId::App(app)) = (&entry, register) {
             // An app that is new here: somebody has to notice if its first value lingers.
             self.apps.entry(app.clone()).or_default();
+            self.on_held(app, &value, now);
         }
         if let BallotBody::Refuse { why, .. } = &body {
             self.tell_refusal(register, ballot, why);
@@ -230,17 +245,34 @@ impl Node {
         if next.definition.name != *app {
             return Err(malformed(format!("it is the state of {}", next.definition.name)));
         }
+        #[cfg(feature = "mutants")]
+        if self.broken(Mutant::UnlinkedValue) {
+            return Ok(());
+        }
         let found = Current::certainty(voters, promises, base);
         let certainty = before.as_ref().map_or(found, |before| self.certainty(before, base, found));
         let hash = predecessor.as_ref().map_or([0; 32], |it| it.value.hash());
-        let demand = chain::follows(before.as_ref().map(|it| (it, hash)), certainty, &next)
-            .map_err(malformed)?;
+        let follows = chain::follows(before.as_ref().map(|it| (it, hash)), certainty, &next);
+        #[cfg(feature = "mutants")]
+        let follows = match before.as_ref().is_some_and(|before| before.epoch == next.epoch) {
+            true if self.broken(Mutant::EpochReused) => Ok(follows.unwrap_or_default()),
+            _ => follows,
+        };
+        let demand = follows.map_err(malformed)?;
         let Some(before) = &before else { return Ok(()) };
         if demand.damping {
             self.free(app, before, now)?;
+            self.affordable(app, before, now)?;
             if self.would_flap(app, before, now) && !next.damping.flapping {
                 return Err(malformed("it is the third within a day, and does not say so".into()));
             }
+        }
+        let to = &next.decision.to;
+        if demand.acknowledged {
+            self.acknowledged(app, to, next.guards_since)?;
+        }
+        if demand.unleased {
+            self.unleased(app, to, next.guards_since, now)?;
         }
         match demand.evidence {
             Some(_) if self.forgoes(next.phase) => Ok(()),
@@ -297,7 +329,7 @@ impl Node {
         if !fresh && !self.forgives(&Refusal::StaleEvidence) {
             return Err(Refusal::StaleEvidence);
         }
-        let own = self.judge.beliefs_of(app, now);
+        let own = self.beliefs_of(app, now);
         match self.sees_up(before, &own, &decision.from, now) && !self.forgives(&Refusal::SeenUp) {
             true => Err(Refusal::SeenUp),
             false => Ok(()),
@@ -380,7 +412,7 @@ impl Node {
     fn state(&mut self, to: &AgentId, app: &AppId, ballot: Ballot, now: Moment) {
         let (Some(key), Some(acceptor)) = (&self.key, &self.acceptor) else { return };
         let Some((_, state)) = self.apps.get(app).and_then(|it| it.known()) else { return };
-        let mut beliefs = self.judge.beliefs_of(app, now);
+        let mut beliefs = self.beliefs_of(app, now);
         for belief in &mut beliefs {
             // Words are for people near by; the kind is evidence enough, and a certificate must stay small.
             if let Some(fault) = &mut belief.fault {

@@ -52,6 +52,8 @@ pub struct Voting {
     pub tries: u32,
     /// When an agent was last heard to carry out the change in progress.
     pub carried: Moment,
+    /// When the voters have to be looked at again, though nothing happens.
+    pub due: Moment,
     /// Since when a lost store could be replaced.
     pub replaceable: Option<(AcceptorId, Moment)>,
 }
@@ -76,6 +78,7 @@ impl Voting {
             not_before: now,
             tries: 0,
             carried: now,
+            due: now,
             replaceable: None,
         }
     }

@@ -41,6 +41,7 @@ pub fn database(port: u16) -> Database {
         address: "127.0.0.1".to_owned(),
         port,
         credential: "shop-db".parse().expect("a name"),
+        guard: None,
     }
 }
 

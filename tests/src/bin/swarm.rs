@@ -3,6 +3,11 @@
 //! Runs seeds of the simulator on every core and says what they broke. The last line is for machines:
 //! `N seeds, F failovers, V violations`; the exit status is 1 if there was a violation.
 //!
+//! `--regime NAME --days N` lets meshes live under one kind of bad weather in which all stacks are well, a day a seed.
+//!
+//! `cells` goes straight for every crash cell of PROTOCOL.md D.2 and ends with how many it hit; `cells --cell N --seed S`
+//! tells one such run.
+//!
 //! `mutants` breaks one rule after the other, in the models that know it and then in the simulator, until something
 //! notices; `--mutant NAME` asks for one. Its last line is `N of N caught`.
 
@@ -14,12 +19,19 @@ use std::time::{Duration, Instant};
 
 use consensus::mutant::Mutant;
 use tests::models;
+use tests::sim::aimed;
+use tests::sim::cells::{self, Cell};
+use tests::sim::regime::{self, Regime};
 use tests::sim::swarm::{Verdict, run};
 
 /// What was asked for.
 #[derive(Default)]
 struct Asked {
     mutants: bool,
+    cells: bool,
+    regime: Option<Regime>,
+    days: Option<u64>,
+    cell: Option<u64>,
     seeds: Option<u64>,
     first: u64,
     seed: Option<u64>,
@@ -29,6 +41,8 @@ struct Asked {
 
 /// A mutant that survives this many seeds is not caught.
 const MUTANT_SEEDS: u64 = 2_000;
+/// How long a mesh lives under a regime.
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 fn main() -> ExitCode {
     let asked = match asked(std::env::args().skip(1)) {
@@ -38,10 +52,11 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match (asked.mutants, asked.seed) {
-        (true, _) => hunt(&asked),
-        (false, Some(seed)) => replay(seed, asked.mutant),
-        (false, None) => swarm(&asked),
+    match (asked.mutants, asked.cells, asked.seed) {
+        (true, _, _) => hunt(&asked),
+        (false, true, _) => visit(&asked),
+        (false, false, Some(seed)) => replay(seed, &asked),
+        (false, false, None) => swarm(&asked),
     }
 }
 
@@ -54,6 +69,15 @@ fn asked(mut words: impl Iterator<Item = String>) -> Result<Asked, String> {
         };
         match word.as_str() {
             "mutants" => asked.mutants = true,
+            "cells" => asked.cells = true,
+            "--days" => asked.days = Some(number("--days")?),
+            "--regime" => {
+                let name = words.next().ok_or("--regime expects a name")?;
+                let found = Regime::ALL.iter().find(|(known, _)| *known == name);
+                let known: Vec<_> = Regime::ALL.iter().map(|(known, _)| *known).collect();
+                asked.regime = Some(found.ok_or(format!("no regime `{name}`: {known:?}"))?.1);
+            }
+            "--cell" => asked.cell = Some(number("--cell")?),
             "--seeds" => asked.seeds = Some(number("--seeds")?),
             "--first" => asked.first = number("--first")?,
             "--seed" => asked.seed = Some(number("--seed")?),
@@ -72,15 +96,19 @@ fn asked(mut words: impl Iterator<Item = String>) -> Result<Asked, String> {
 
 /// Runs seeds and says what they broke.
 fn swarm(asked: &Asked) -> ExitCode {
-    let seeds = asked.seeds.unwrap_or(100);
+    let seeds = asked.seeds.or(asked.days).unwrap_or(if asked.regime.is_some() { 1 } else { 100 });
     let began = Instant::now();
     let verdicts = spread(asked, seeds, false);
     let mut tally: BTreeMap<&str, u64> = BTreeMap::new();
     let (mut simulated, mut violations) = (Duration::ZERO, 0);
+    let mut covered: BTreeMap<Cell, u64> = BTreeMap::new();
     for verdict in &verdicts {
         simulated += verdict.simulated;
         for (what, count) in &verdict.tally {
             *tally.entry(what).or_default() += count;
+        }
+        for cell in &verdict.cells {
+            *covered.entry(*cell).or_default() += 1;
         }
         violations += verdict.violations.len();
         if let Some(first) = verdict.violations.first() {
@@ -90,6 +118,7 @@ fn swarm(asked: &Asked) -> ExitCode {
     for (what, count) in &tally {
         println!("{count:>9} {what}");
     }
+    println!("{}", cells::table(&covered));
     let took = began.elapsed().as_secs_f64();
     let rate = simulated.as_secs_f64() / took;
     println!("{:.0} simulated seconds in {took:.1} s: {rate:.0} a second", simulated.as_secs_f64());
@@ -98,9 +127,44 @@ fn swarm(asked: &Asked) -> ExitCode {
     if violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// Goes for every crash cell, and says which were hit.
+fn visit(asked: &Asked) -> ExitCode {
+    let all: Vec<Cell> = Cell::reachable().collect();
+    if let Some(cell) = asked.cell.and_then(|number| all.get(number as usize)) {
+        let simulation = aimed::play(*cell, asked.seed.unwrap_or(asked.first), true);
+        for line in simulation.transcript.lines() {
+            println!("{line}");
+        }
+        println!("for: {cell}");
+        for hit in simulation.chronicle.cells(&simulation.registers) {
+            println!("hit: {hit}");
+        }
+        return ExitCode::SUCCESS;
+    }
+    let began = Instant::now();
+    let tour = aimed::tour(asked.first, asked.seeds.unwrap_or(aimed::ATTEMPTS));
+    for (number, cell) in all.iter().enumerate().filter(|(_, it)| !tour.covered.contains_key(it)) {
+        println!("cell {number} not hit: {cell}");
+    }
+    for (cell, seed, violation) in &tour.violations {
+        let number = all.iter().position(|it| it == cell).unwrap_or_default();
+        println!("--cell {number} --seed {seed}: {violation}");
+    }
+    println!("{}", cells::table(&tour.covered));
+    println!("{} runs in {:.1} s", tour.runs, began.elapsed().as_secs_f64());
+    let whole = all.iter().all(|cell| tour.covered.contains_key(cell));
+    match whole && tour.violations.is_empty() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
+}
+
 /// Runs one seed and says everything.
-fn replay(seed: u64, mutant: Option<Mutant>) -> ExitCode {
-    let verdict = run(seed, mutant, true);
+fn replay(seed: u64, asked: &Asked) -> ExitCode {
+    let verdict = match asked.regime {
+        Some(regime) => regime::run(regime, seed, DAY, true),
+        None => run(seed, asked.mutant, true),
+    };
     for line in &verdict.lines {
         println!("{line}");
     }
@@ -164,7 +228,11 @@ fn spread(asked: &Asked, seeds: u64, one_is_enough: bool) -> Vec<Verdict> {
                     if number >= seeds {
                         return;
                     }
-                    let verdict = run(asked.first + number, asked.mutant, false);
+                    let seed = asked.first + number;
+                    let verdict = match asked.regime {
+                        Some(regime) => regime::run(regime, seed, DAY, false),
+                        None => run(seed, asked.mutant, false),
+                    };
                     if one_is_enough && !verdict.violations.is_empty() {
                         enough.store(true, Ordering::Relaxed);
                     }

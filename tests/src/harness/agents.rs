@@ -8,6 +8,7 @@ use std::process::{Command, ExitStatus};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use agent::identity::{Authority, Member};
 use consensus::model::Phase;
 use consensus::view::{AppView, View};
 
@@ -87,6 +88,24 @@ pub fn init(lab: &Lab, folder: &Path) {
         words.extend(["--agent", member]);
     }
     quorate(lab, "client", &words).expect_done();
+}
+
+/// Enrols one more agent with the authority that [`init`] made: its folder, as its host would have it. Nothing is in its
+/// data folder yet, and `voters.toml` is everybody's.
+pub fn enrol(mesh: &Path, name: &str, region: &str, voter: bool) -> PathBuf {
+    let read = |name: &str| fs::read_to_string(mesh.join(name)).expect("init wrote it");
+    let authority = Authority::load(&read("mesh.crt"), &read("authority.key")).expect("its own");
+    let (agent, region) = (name.parse().expect("a name"), region.parse().expect("a name"));
+    let member = Member { name: agent, region, voter };
+    let issued = authority.issue(&member).expect("chance");
+    let home = mesh.join(name);
+    fs::create_dir_all(&home).expect("scratch folder takes folders");
+    fs::write(home.join("agent.crt"), issued.certificate_pem).expect("own folder");
+    write_private(&home.join("agent.key"), &issued.key_pem);
+    for shared in ["mesh.crt", "voters.toml"] {
+        fs::copy(mesh.join("a1").join(shared), home.join(shared)).expect("init wrote it");
+    }
+    home
 }
 
 /// What a test may want different in one agent's file.

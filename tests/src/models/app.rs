@@ -59,6 +59,7 @@ pub fn at_rest(fencing: Fencing) -> AppState {
         active,
         damping: Damping::default(),
         freeze: None,
+        guards_since: 1,
         claim: None,
         operations: Vec::new(),
         previous: [0; 32],

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use consensus::codec;
-use consensus::config::{Config, Mutant};
+use consensus::config::{BallotStore, Config, Mutant};
 use consensus::message::Accepted;
 use consensus::model::{AgentId, RegisterId, VotersState};
 use consensus::moment::Moment;
@@ -30,7 +30,7 @@ pub struct Agent {
     /// Its store.
     pub disk: Disk,
     /// A copy of its store from before.
-    pub copy: Option<Disk>,
+    pub copy: Option<(Disk, Option<BallotStore>)>,
     /// The version of the voters it goes by, as its disk says.
     pub version: u64,
     /// Its clocks.
@@ -53,14 +53,14 @@ pub struct Agent {
 
 impl Agent {
     /// An agent that has not been started yet.
-    pub fn new(config: Config, chance: &mut Chance) -> Self {
+    pub fn new(config: Config, rate_error: u64, chance: &mut Chance) -> Self {
         Self {
             id: config.agent.clone(),
             copy: None,
             version: config.voters.version,
             disk: Disk::new(birth(&config)),
             config,
-            clock: Clock::new(chance),
+            clock: Clock::new(rate_error, chance),
             node: None,
             run: 0,
             stopped: false,
@@ -139,13 +139,20 @@ pub struct Clock {
 /// 2026-01-01, so that times for people look like times.
 const WALL_START_MS: i64 = 1_767_225_600_000;
 
+/// How far off a clock is whose rate nothing disturbs, in millionths.
+const CRYSTAL: u64 = 200;
+
 impl Clock {
-    /// A clock somewhere, and a little wrong: crystals are good for 200 millionths.
-    pub fn new(chance: &mut Chance) -> Self {
+    /// A clock somewhere, its rate wrong by at most so many millionths. Where that is much, many are wrong by as much: what
+    /// allows for it must do so at the very limit.
+    pub fn new(rate_error: u64, chance: &mut Chance) -> Self {
         let hour = 3_600_000_000;
+        let offset = hour + chance.below(1_000 * hour as u64) as i64;
+        let within = chance.below(2 * rate_error + 1) as i64 - rate_error as i64;
+        let extreme = rate_error > CRYSTAL && chance.happens(0.7);
         Self {
-            offset: (hour + chance.below(1_000 * hour as u64) as i64),
-            drift: chance.below(401) as i64 - 200,
+            offset,
+            drift: if extreme { within.signum() * rate_error as i64 } else { within },
             wall_off_ms: chance.below(200) as i64 - 100,
             slept: Duration::ZERO,
         }
@@ -163,7 +170,8 @@ impl Clock {
             return Moment::NEVER;
         }
         let span = (boot.as_micros() as i64).saturating_sub(self.offset).max(0);
-        let mut now = Moment::from_micros((span - span * self.drift / 1_000_000).max(0) as u64);
+        let exact = span * 1_000_000 / (1_000_000 + self.drift);
+        let mut now = Moment::from_micros((exact - 2).max(0) as u64);
         while self.boot(now) < boot {
             now = now + Duration::from_micros(1);
         }
@@ -195,10 +203,13 @@ mod tests {
     #[test]
     fn an_alarm_never_rings_early() {
         for seed in 0..50 {
-            let clock = Clock::new(&mut Chance::new(seed));
+            let error = if seed % 2 == 0 { CRYSTAL } else { 10_000 };
+            let clock = Clock::new(error, &mut Chance::new(seed));
             for now in [0, 17, 1_000_000, 3_600_000_001] {
                 let boot = clock.boot(Moment::from_micros(now)) + Duration::from_micros(1_234_567);
-                assert!(clock.boot(clock.truly(boot)) >= boot);
+                let rings = clock.truly(boot);
+                assert!(clock.boot(rings) >= boot);
+                assert!(clock.boot(rings - Duration::from_micros(2)) < boot, "nor much later");
             }
         }
     }

@@ -15,9 +15,12 @@ pub mod world;
 pub mod agent;
 pub mod transcript;
 
+pub mod cells;
 pub mod check;
 pub mod simulation;
 pub mod weather;
 
+pub mod aimed;
+pub mod regime;
 pub mod story;
 pub mod swarm;

@@ -37,6 +37,8 @@ pub struct MeshShape {
     pub standbys: Vec<u64>,
     /// The region of every observer.
     pub observers: Vec<u64>,
+    /// How far the rates of clocks may be off, in millionths: crystals are good for 200, leases allow for 10,000.
+    pub rate_error: u64,
     /// How many canaries every agent has.
     pub canaries: usize,
     /// One safety rule to break.
@@ -50,6 +52,7 @@ impl MeshShape {
             voters: (0..voters).map(|v| v % regions + 1).collect(),
             standbys: vec![],
             observers: vec![],
+            rate_error: 200,
             canaries: 0,
             mutant: None,
         }
@@ -135,7 +138,10 @@ pub struct AppShape {
     pub synchronous: bool,
     /// Are its records in an outside server, by RFC 2136?
     pub outside: bool,
-    /// May its web use the other stack's database?
+    /// The guard of every stack's database, if they have any: then nothing is promoted without proof of a fence.
+    pub guards: Vec<AgentId>,
+    /// May the mesh act by itself?
+    pub mode: Mode,
     /// After an automatic failover.
     pub cooldown: Duration,
     /// How targets are looked at.
@@ -154,6 +160,8 @@ impl AppShape {
             database: false,
             synchronous: false,
             outside: false,
+            guards: vec![],
+            mode: Mode::Automatic,
             cooldown: Duration::ZERO,
             probe: ProbePolicy {
                 interval: Duration::from_secs(5),
@@ -173,13 +181,16 @@ impl AppShape {
     pub fn definition(&self) -> Definition {
         Definition {
             name: self.name.clone(),
-            mode: Mode::Automatic,
+            mode: self.mode,
             cooldown: self.cooldown,
             regions: self.regions,
             probe: self.probe,
             data: DataPolicy {
                 max_loss_bytes: if self.synchronous { 0 } else { LOSS_BUDGET },
-                fencing: Fencing::BestEffort,
+                fencing: match self.guards.is_empty() {
+                    true => Fencing::BestEffort,
+                    false => Fencing::Required,
+                },
             },
             zones: vec![],
             stacks: self.stacks.iter().enumerate().map(|(i, s)| self.stack(i, s)).collect(),
@@ -204,6 +215,7 @@ impl AppShape {
             address: format!("198.51.100.{}", index + 1),
             port: 5432,
             credential: name(DATABASE_CREDENTIAL),
+            guard: self.guards.get(index).cloned(),
         };
         Stack {
             name: stack.clone(),

@@ -3,6 +3,7 @@
 //! Drives each node exactly as production does: one input, then all outputs in order, then wait. A record is durable
 //! before anything behind it in the queue is performed, and a crash at a record performs nothing behind it.
 
+mod aim;
 mod drive;
 mod errand;
 mod mesh;
@@ -21,11 +22,15 @@ use consensus::moment::Moment;
 use consensus::outbox::{Answer, Command, CommandId, Input};
 
 use super::agent::Agent;
+use super::cells::Chronicle;
 use super::chance::Chance;
 use super::check::damping::Acts;
 use super::check::effect::Reach;
 use super::check::electorate::Electorate;
 use super::check::evidence::Truth;
+use super::check::fleet::Fleet;
+use super::check::history::{Call, History};
+use super::check::lease::Calm;
 use super::check::register::Registers;
 use super::check::store::Words;
 use super::check::witness::Witnesses;
@@ -35,6 +40,7 @@ use super::scene::{AppShape, MeshShape};
 use super::transcript::Transcript;
 use super::weather::{Climate, Rates};
 use super::world::World;
+pub use aim::Aim;
 pub use errand::Errand;
 pub use trade::Trade;
 
@@ -100,10 +106,16 @@ pub struct Simulation {
     pub world: World,
     /// The clients of every app, and what it was defined as.
     pub apps: BTreeMap<AppId, Trade>,
+    /// When a store was last lost.
+    pub lost: Moment,
     /// How likely what is.
     pub rates: Rates,
     /// Which faults strike.
     pub climate: Climate,
+    /// An interruption that is waited for.
+    pub aim: Option<Aim>,
+    /// Who was interrupted in what.
+    pub chronicle: Chronicle,
     /// Every credential that an agent may hold.
     pub credentials: Vec<CredentialId>,
     /// All that is random from here on.
@@ -120,7 +132,9 @@ pub struct Simulation {
     pub answers: BTreeMap<u64, Answer>,
     /// What happened how often, for the swarm's table.
     pub tally: BTreeMap<&'static str, u64>,
+    history: History,
     words: Words,
+    calm: Calm,
     truth: Truth,
     witnesses: Witnesses,
     /// The evidence keys of agents that hold another than the voters know.
@@ -129,6 +143,7 @@ pub struct Simulation {
     calm_since: Moment,
     reach: Reach,
     acts: Acts,
+    fleet: Fleet,
     heap: BTreeMap<(Moment, u64), Event>,
     number: u64,
     commands: u64,
@@ -151,15 +166,21 @@ impl Simulation {
             world.build(&app.definition(), app.synchronous);
         }
         let mut clocks = chance.fork();
-        let agents = configs.into_iter().map(|config| Agent::new(config, &mut clocks)).collect();
+        let agents = configs
+            .into_iter()
+            .map(|config| Agent::new(config, mesh.rate_error, &mut clocks))
+            .collect();
         let mut simulation = Self {
             now: Moment::ZERO,
             agents,
             network,
             world,
             apps: apps.iter().map(|app| (app.name.clone(), Trade::new(app))).collect(),
+            lost: Moment::ZERO,
             rates: Rates::default(),
             climate: Climate::default(),
+            aim: None,
+            chronicle: Chronicle::default(),
             credentials,
             chance,
             transcript: Transcript::new(kept),
@@ -168,13 +189,16 @@ impl Simulation {
             violations: Vec::new(),
             answers: BTreeMap::new(),
             tally: BTreeMap::new(),
+            history: History::default(),
             words: Words::default(),
+            calm: Calm::default(),
             truth: Truth::default(),
             witnesses: Witnesses::default(),
             lost_keys: BTreeMap::new(),
             calm_since: Moment::ZERO,
             reach: Reach::default(),
             acts: Acts::default(),
+            fleet: Fleet::default(),
             heap: BTreeMap::new(),
             number: 0,
             commands: 0,
@@ -272,6 +296,9 @@ impl Simulation {
     pub fn command(&mut self, place: Place, command: Command) -> u64 {
         self.commands += 1;
         let number = self.commands;
+        let agent = self.agents[place].id.clone();
+        let call = Call { agent, command: command.clone(), at: self.now };
+        self.history.on_call(number, call);
         self.input(place, Input::Command(CommandId(number), command));
         number
     }
@@ -349,6 +376,9 @@ impl Simulation {
         self.report(found);
         let states: Vec<Arc<AppState>> =
             self.apps.keys().filter_map(|app| self.agreed(app)).collect();
+        let known = states.iter().map(AsRef::as_ref);
+        let voters = self.electorate.latest();
+        self.fleet.refresh(self.now, &self.world, voters, known);
         let states = states.iter().map(AsRef::as_ref);
         let agents: Vec<AgentId> = self.agents.iter().map(|agent| agent.id.clone()).collect();
         self.truth.refresh(self.now, &self.world, &agents, states);

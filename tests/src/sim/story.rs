@@ -108,10 +108,16 @@ pub(super) fn truth(simulation: &Simulation) -> String {
         }
         for (id, database) in simulation.world.databases.iter().filter(|(id, _)| id.app == *app) {
             let closed = if database.read_only { ", closed" } else { "" };
+            let guarded = simulation.world.doors.of.contains(id);
+            let open = match (guarded, simulation.world.open(simulation.now, id)) {
+                (false, _) => "",
+                (true, true) => ", its door is open",
+                (true, false) => ", its door is shut",
+            };
             let streams = if simulation.world.streams(id) { ", streams" } else { "" };
             let _ = writeln!(
                 told,
-                "  {id}: {:?}, {}, timeline {}{closed}{streams}",
+                "  {id}: {:?}, {}, timeline {}{closed}{streams}{open}",
                 database.host,
                 match database.role {
                     super::world::Role::Primary => "primary",

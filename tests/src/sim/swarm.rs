@@ -9,13 +9,14 @@ use std::time::Duration;
 use consensus::config::Mutant;
 use consensus::model::{AppId, ProbePolicy, Voter};
 use consensus::moment::Moment;
-use consensus::outbox::Answer;
+use consensus::outbox::{Answer, Command};
 
+use super::cells::Cell;
 use super::chance::Chance;
 use super::check::Violation;
 use super::check::outcome;
 use super::network::Place;
-use super::scene::{AppShape, MeshShape, name};
+use super::scene::{AppShape, MeshShape, agent_name, name};
 use super::simulation::Simulation;
 use super::transcript::Line;
 use super::world::{Host, Web};
@@ -29,6 +30,8 @@ pub struct Verdict {
     pub violations: Vec<Violation>,
     /// What happened how often.
     pub tally: BTreeMap<&'static str, u64>,
+    /// Which crash cells it went through.
+    pub cells: BTreeSet<Cell>,
     /// How much time passed in the run.
     pub simulated: Duration,
     /// What was said, if it was kept.
@@ -41,6 +44,10 @@ const REST: Duration = Duration::from_secs(240);
 const MOVE: Duration = Duration::from_secs(60);
 /// In how many regions every app of a swarm wants its stack to be seen down.
 const REGIONS: usize = 2;
+/// So many of all seeds have ten apps instead of two.
+const FLEETS: f64 = 0.04;
+/// And so many go on for days.
+const DAYS: f64 = 0.03;
 /// How often people and checkers look in while waiting.
 const GLANCE: Duration = Duration::from_secs(5);
 
@@ -48,18 +55,26 @@ const GLANCE: Duration = Duration::from_secs(5);
 pub fn run(seed: u64, mutant: Option<Mutant>, kept: bool) -> Verdict {
     // The shape is drawn apart from the run, so that a mutant meets the very run of its seed.
     let mut chance = Chance::new(seed.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1));
-    let mesh = draw_mesh(&mut chance, mutant);
-    let apps = draw_apps(&mut chance);
+    let mut mesh = draw_mesh(&mut chance, mutant);
+    let mut apps = draw_apps(&mut chance);
+    draw_guards(&mut mesh, &mut apps, &mut chance);
     let mut simulation = Simulation::new(&mesh, &apps, chance.bits(), kept);
     if mesh.voters.len() >= 5 && chance.happens(0.1) {
         simulation.lose_key(chance.below(mesh.voters.len() as u64) as Place);
     }
     live(&mut simulation, &apps, &mut chance);
+    verdict(simulation, seed)
+}
+
+/// What became of a run.
+pub(super) fn verdict(simulation: Simulation, seed: u64) -> Verdict {
+    let cells = simulation.chronicle.cells(&simulation.registers);
     let Simulation { violations, tally, now, transcript, .. } = simulation;
     Verdict {
         seed,
         violations,
         tally,
+        cells,
         simulated: now.since(Moment::ZERO),
         lines: transcript.lines().to_vec(),
     }
@@ -68,6 +83,9 @@ pub fn run(seed: u64, mutant: Option<Mutant>, kept: bool) -> Verdict {
 fn draw_mesh(chance: &mut Chance, mutant: Option<Mutant>) -> MeshShape {
     let (voters, regions) = *chance.pick(&[(5, 3), (5, 3), (5, 5), (3, 3), (5, 2), (7, 3)]);
     let mut mesh = MeshShape::spread(voters, regions);
+    if chance.happens(0.6) {
+        mesh.standbys = (0..1 + chance.below(2)).map(|_| chance.below(regions) + 1).collect();
+    }
     if chance.happens(0.2) {
         mesh.observers = vec![chance.below(regions) + 1];
     }
@@ -88,6 +106,9 @@ fn draw_apps(chance: &mut Chance) -> Vec<AppShape> {
     ]);
     let mut shapes =
         vec![AppShape::with_database("shop", chance.happens(0.6)), AppShape::web("blog")];
+    if chance.happens(FLEETS) {
+        shapes.extend((1..=8).map(|number| AppShape::web(&format!("app-{number}"))));
+    }
     for shape in &mut shapes {
         shape.outside = chance.happens(0.5);
         shape.cooldown = *chance.pick(&[Duration::ZERO, Duration::ZERO, seconds(30), seconds(900)]);
@@ -103,7 +124,28 @@ fn draw_apps(chance: &mut Chance) -> Vec<AppShape> {
     shapes
 }
 
-fn live(simulation: &mut Simulation, apps: &[AppShape], chance: &mut Chance) {
+/// Half of all databases have guards, and then nothing is promoted without proof. Guards are observers here: what a voter's
+/// own host looks at is another matter. One more may be named later. Clocks are as wrong as leases allow for.
+fn draw_guards(mesh: &mut MeshShape, apps: &mut [AppShape], chance: &mut Chance) {
+    if !chance.happens(0.5) {
+        return;
+    }
+    let regions = mesh.voters.iter().max().copied().unwrap_or(1);
+    let first = mesh.voters.len() + mesh.standbys.len() + mesh.observers.len();
+    let (mut count, north) = (0, chance.happens(0.4));
+    for shape in apps.iter_mut().filter(|shape| shape.database) {
+        if north && shape.stacks.len() == 2 {
+            shape.stacks.push(name("north"));
+        }
+        shape.guards = (0..shape.stacks.len()).map(|at| agent_name(first + count + at)).collect();
+        count += shape.guards.len();
+    }
+    mesh.observers.extend((0..=count as u64).map(|at| at % regions + 1));
+    mesh.rate_error = *chance.pick(&[200, 10_000, 10_000]);
+}
+
+/// Everybody starts, and every app is defined.
+pub(super) fn begin(simulation: &mut Simulation, apps: &[AppShape]) {
     for place in 0..simulation.agents.len() {
         simulation.start(place);
     }
@@ -111,6 +153,10 @@ fn live(simulation: &mut Simulation, apps: &[AppShape], chance: &mut Chance) {
     for app in apps {
         define(simulation, app);
     }
+}
+
+fn live(simulation: &mut Simulation, apps: &[AppShape], chance: &mut Chance) {
+    begin(simulation, apps);
     let warm_up = chance.between(Duration::from_secs(5), Duration::from_secs(70));
     simulation.run_for(warm_up);
     if !simulation.violations.is_empty() {
@@ -120,8 +166,16 @@ fn live(simulation: &mut Simulation, apps: &[AppShape], chance: &mut Chance) {
     simulation.run_for(chance.between(Duration::from_secs(60), Duration::from_secs(300)));
     let core = draw_core(simulation, chance);
     simulation.heal(&core);
+    finish(simulation, apps, chance);
+}
+
+/// What was healed comes to rest, and leaves a stack that then dies.
+pub(super) fn finish(simulation: &mut Simulation, apps: &[AppShape], chance: &mut Chance) {
     settle(simulation, apps, REST, "a healed core settles");
     if simulation.violations.is_empty() {
+        if chance.happens(DAYS) {
+            spend_days(simulation, apps, chance);
+        }
         fail_over_cleanly(simulation, apps, chance);
     }
     for app in apps {
@@ -153,6 +207,9 @@ fn draw_core(simulation: &Simulation, chance: &mut Chance) -> BTreeSet<Place> {
     let away =
         if chance.happens(0.4) { chance.below(1 + voters.members.len() as u64 / 2) } else { 0 };
     let away: BTreeSet<Place> = (0..away).map(|_| chance.below(count) as Place).collect();
+    // Without its guard a database takes no writes, and with that somebody has to deal.
+    let guards = simulation.guards();
+    let away: BTreeSet<Place> = away.difference(&guards).copied().collect();
     let left: Vec<&Voter> = voters
         .all()
         .filter(|voter| simulation.place(&voter.agent).is_some_and(|it| !away.contains(&it)))
@@ -170,7 +227,9 @@ fn settle(simulation: &mut Simulation, apps: &[AppShape], span: Duration, checke
     while simulation.now < end && simulation.violations.is_empty() {
         simulation.run_for(GLANCE);
         simulation.rebuild_replicas();
-        let rests = apps.iter().all(|app| outcome::unsettled(simulation, &app.name).is_none());
+        simulation.replace_lost_stores();
+        let rests = outcome::voters_unsettled(simulation).is_none()
+            && apps.iter().all(|app| outcome::unsettled(simulation, &app.name).is_none());
         calm = if rests { calm + 1 } else { 0 };
         if calm == 3 {
             return;
@@ -179,12 +238,55 @@ fn settle(simulation: &mut Simulation, apps: &[AppShape], span: Duration, checke
     if !simulation.violations.is_empty() {
         return;
     }
+    if let Some(why) = outcome::voters_unsettled(simulation) {
+        simulation.report(vec![(checker, why)]);
+    }
     for app in apps {
         if let Some(why) = outcome::unsettled(simulation, &app.name) {
             let words = outcome::words(simulation, &app.name);
             simulation.report(vec![(checker, format!("{}: {why}{words}", app.name))]);
         }
     }
+}
+
+/// Active stacks die now and then over days: cooldowns double, decay, and hold for good after three within one.
+fn spend_days(simulation: &mut Simulation, apps: &[AppShape], chance: &mut Chance) {
+    let hours = |count: u64| Duration::from_secs(count * 3_600);
+    for _ in 0..3 + chance.below(4) {
+        let app = chance.pick(apps);
+        let_go_of_freezes(simulation, &app.name);
+        let Some(state) = simulation.agreed(&app.name) else { return };
+        simulation.break_web(&app.name, &state.active, Web::Refusing);
+        simulation.run_for(app.probe.window * 2 + Duration::from_secs(20));
+        simulation.mend_stack(&app.name, &state.active);
+        simulation.run_for(app.probe.window * 10);
+        simulation.rebuild_replicas();
+        // Nothing happens for hours: the whole mesh may as well stand still, for its clocks do not.
+        let quiet = *chance.pick(&[hours(0), hours(1), hours(3), hours(13), hours(26), hours(60)]);
+        let awake: Vec<Place> = (0..simulation.agents.len())
+            .filter(|place| simulation.agents[*place].answers())
+            .collect();
+        for place in &awake {
+            simulation.stop(*place);
+        }
+        simulation.run_for(quiet);
+        for place in &awake {
+            simulation.resume(*place);
+        }
+        simulation.run_for(app.probe.window * 10 + Duration::from_secs(60));
+        if !simulation.violations.is_empty() {
+            return;
+        }
+    }
+    simulation.count("days spent");
+    settle(simulation, apps, REST, "a healed core settles");
+}
+
+/// People take off a freeze, and acknowledge nothing.
+fn let_go_of_freezes(simulation: &mut Simulation, app: &AppId) {
+    let by = "operator".to_owned();
+    simulation.command(0, Command::Unfreeze { app: app.clone(), by });
+    simulation.run_for(Duration::from_secs(2));
 }
 
 /// The active stack of an app dies for good while all else is well: another serves, in time.
@@ -195,8 +297,14 @@ fn fail_over_cleanly(simulation: &mut Simulation, apps: &[AppShape], chance: &mu
     if app.cooldown > Duration::from_secs(60) {
         return;
     }
+    let_go(simulation, &app.name);
     // The standby qualifies, and whatever cools down after an abort has done so.
     simulation.run_for(window * 8 + cooldown);
+    // And is trusted again, if it came and went.
+    let trusted = simulation.now + window * 80;
+    while simulation.now < trusted && comes_and_goes(simulation, &app.name) {
+        simulation.run_for(window);
+    }
     simulation.rebuild_replicas();
     simulation.run_for(window * 8);
     let Some(before) = simulation.agreed(&app.name) else { return };
@@ -205,7 +313,42 @@ fn fail_over_cleanly(simulation: &mut Simulation, apps: &[AppShape], chance: &mu
     let web = *chance.pick(&[Web::Refusing, Web::Dark]);
     simulation.break_web(&app.name, &stack, web);
     simulation.break_database(&app.name, &stack, Host::Dark);
+    if chance.happens(0.5) {
+        simulation.host_dies(&app.name, &stack);
+    }
     settle_elsewhere(simulation, &app.name, window + MOVE, before.epoch);
+}
+
+/// Does anybody hold something of this app for flapping?
+fn comes_and_goes(simulation: &Simulation, app: &AppId) -> bool {
+    let agents = simulation.agents.iter().filter(|agent| agent.answers());
+    let mut views = agents
+        .filter_map(|agent| Some(agent.node.as_ref()?.view(agent.clock.boot(simulation.now))));
+    views.any(|view| {
+        let of_app = view.apps.iter().filter(|it| it.app == *app);
+        let targets = of_app.flat_map(|it| &it.stacks).flat_map(|stack| &stack.targets);
+        targets.flat_map(|target| target.beliefs.values()).any(|belief| belief.flapping)
+    })
+}
+
+/// People take off whatever holds the mesh back: again until it is agreed.
+fn let_go(simulation: &mut Simulation, app: &AppId) {
+    for attempt in 0..20 {
+        let place = attempt % simulation.agents.len();
+        let by = "operator".to_owned();
+        let command = match attempt % 2 {
+            0 => Command::Unfreeze { app: app.clone(), by },
+            _ => Command::Ack { app: app.clone(), by },
+        };
+        simulation.command(place, command);
+        simulation.run_for(Duration::from_secs(3));
+        let held = simulation
+            .agreed(app)
+            .is_some_and(|state| state.freeze.is_some() || !state.damping.history.is_empty());
+        if !held {
+            return;
+        }
+    }
 }
 
 fn settle_elsewhere(

@@ -10,10 +10,12 @@ mod clocks;
 mod data;
 mod disks;
 mod heal;
+mod leases;
 mod links;
 mod outside;
 mod people;
 mod rates;
+mod stores;
 mod world;
 
 use std::fmt;
@@ -23,7 +25,7 @@ use consensus::model::AppId;
 
 use super::chance::Chance;
 use super::network::Place;
-use super::simulation::{Event, Simulation};
+use super::simulation::{Aim, Event, Simulation};
 pub use rates::{Moments, Rates};
 
 /// Something that strikes now and then.
@@ -47,10 +49,15 @@ pub const FAULTS: &[Fault] = &[
     Fault { name: "strike: a clock does not count it", weight: 1, strike: clocks::freeze },
     Fault { name: "strike: a wall clock is set", weight: 2, strike: clocks::jump },
     Fault { name: "strike: a disk is full", weight: 1, strike: disks::fill },
+    Fault { name: "strike: a disk is lost", weight: 1, strike: stores::wipe_one },
+    Fault { name: "strike: a disk is copied", weight: 1, strike: stores::roll_one_back },
+    Fault { name: "strike: somebody changes who votes", weight: 3, strike: stores::change_voters },
     Fault { name: "strike: a partition", weight: 6, strike: links::partition },
     Fault { name: "strike: links go one by one", weight: 2, strike: links::swizzle },
     Fault { name: "strike: packets are lost", weight: 2, strike: links::lose_packets },
     Fault { name: "strike: a stack breaks", weight: 8, strike: outside::break_some_stack },
+    Fault { name: "strike: a site breaks", weight: 2, strike: outside::break_site },
+    Fault { name: "strike: a stack comes and goes", weight: 1, strike: outside::flap_some_stack },
     Fault { name: "strike: paths to a stack break", weight: 2, strike: outside::blind_some },
     Fault { name: "strike: agents lose the world", weight: 2, strike: world::lose_the_world },
     Fault { name: "strike: canaries fall silent", weight: 1, strike: world::silence_canaries },
@@ -64,7 +71,15 @@ pub const FAULTS: &[Fault] = &[
     Fault { name: "strike: a replica is stuck", weight: 2, strike: data::stick_replica },
     Fault { name: "strike: replicas are rebuilt", weight: 2, strike: Simulation::rebuild_replicas },
     Fault { name: "strike: somebody asks for a move", weight: 4, strike: people::ask_for_a_move },
+    Fault { name: "strike: a host dies", weight: 4, strike: leases::host_dies },
+    Fault { name: "strike: a guard is stopped", weight: 3, strike: leases::stop_a_guard },
+    Fault { name: "strike: a site is cut off", weight: 5, strike: leases::cut_off_a_site },
+    Fault { name: "strike: most voters are gone", weight: 2, strike: leases::lose_voters },
+    Fault { name: "strike: another guard is named", weight: 2, strike: leases::name_another_guard },
     Fault { name: "strike: somebody applies", weight: 2, strike: people::apply },
+    Fault { name: "strike: somebody freezes an app", weight: 1, strike: people::freeze },
+    Fault { name: "strike: somebody lets an app go on", weight: 1, strike: people::let_go },
+    Fault { name: "strike: somebody calls a move off", weight: 3, strike: people::call_off },
 ];
 
 /// Which faults strike in this seed, and how often beside each other.
@@ -120,6 +135,7 @@ impl Simulation {
             self.climate.spare_links();
             self.rates.own_trouble = 0.0;
         }
+        self.aim = self.chance.happens(0.5).then(|| Aim::draw(&mut self.chance));
         for trade in self.apps.values_mut() {
             trade.stubborn = self.chance.happens(0.3);
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use consensus::model::{CredentialId, Driver, FaultKind, Phase};
+use consensus::model::{Abstention, CredentialId, Driver, FaultKind, Phase};
 use consensus::view::View;
 
 use super::{Check, Found, Heard};
@@ -159,6 +159,24 @@ pub fn credentials(config: &AgentConfig, heard: &Heard) -> Check {
                 lacking.join(", ")
             );
             Check::new("credentials", Found::Careful, words)
+        }
+    }
+}
+
+/// Can this agent tell that it is itself cut off?
+pub fn canaries(config: &AgentConfig, heard: &Heard) -> Check {
+    match (config.canaries.len(), heard.view.abstention) {
+        (0, _) => {
+            let words = "none are configured, so this agent cannot tell that it is itself cut off: name some in \
+                         `[health] canaries`";
+            Check::new("canaries", Found::Skipped, words)
+        }
+        (all, Some(why @ (Abstention::CutOff | Abstention::MassFailure))) => {
+            Check::new("canaries", Found::Wrong, format!("{all} are configured: this agent {why}"))
+        }
+        (all, _) => {
+            let words = format!("{all} are configured, and enough of them answer this agent");
+            Check::new("canaries", Found::Fine, words)
         }
     }
 }

@@ -181,7 +181,7 @@ pub const CASES: &[Case] = &[
         &[
             "f:19:10: `engine`: `mysql` is not supported yet: this version speaks `postgres` only",
             "f:20:11: `address`: expected `host:port`, found `192.0.2.9`; the port is missing",
-            "f:21:1: `guard` is not supported yet: guards come with the data issue; leave it out",
+            "f:21:9: `guard`: no agent of this version closes a door, so it proves nothing yet: `fencing = \"required\"` cannot rest on it",
             "f:22:8: `view`: `guard` is not supported yet: guards come with the data issue; every voter looks itself with `direct`",
         ],
     ),

@@ -19,6 +19,7 @@ fn definition() -> Definition {
             address: "192.0.2.1".into(),
             port: 5432,
             credential: "orders".parse().unwrap(),
+            guard: None,
         }],
     };
     let secs = Duration::from_secs;
@@ -69,6 +70,7 @@ fn state(phase: Phase, epoch: u32, kind: DecisionKind) -> AppState {
             first: certificate(5),
             second: promotes.then(|| certificate(10)).flatten(),
         },
+        guards_since: 1,
         damping: match plan::is_automatic(kind) {
             true => damping::begun(&Damping::default(), Epoch(epoch), false),
             false => Damping::default(),

@@ -179,6 +179,7 @@ fn an_agent_that_is_unwell_gives_everything_longer() {
     assert_eq!(watch.look(&target(), at(24_000)).unwrap().limit.as_secs(), 12);
 }
 
+/// Up for five seconds, down for eleven, three times; then well for long.
 #[test]
 fn a_standby_that_comes_and_goes_is_none() {
     let mut watch = watch();
@@ -186,18 +187,33 @@ fn a_standby_that_comes_and_goes_is_none() {
         look(watch, ms, up);
         watch.turned(at(ms));
     };
-    for ms in (0..40_000).step_by(10_000) {
-        turn(&mut watch, ms, true);
-        turn(&mut watch, ms + 5000, false);
+    for start in (0..48_000).step_by(16_000) {
+        for ms in (0..16_000).step_by(500) {
+            turn(&mut watch, start + ms, ms < 5_000);
+        }
     }
-    for ms in (40_000..400_000).step_by(5000) {
-        turn(&mut watch, ms, true);
-    }
-    assert!(!watch.qualified(at(395_000)), "it turned four times within ten minutes");
-    for ms in (400_000..640_000).step_by(5000) {
+    for ms in (48_000..500_000).step_by(5_000) {
         turn(&mut watch, ms, true);
     }
-    assert!(watch.qualified(at(635_000)));
+    let before = watch.belief(&target(), at(495_000));
+    assert!(before.flapping && !before.qualified, "it turned six times within ten minutes");
+    for ms in (500_000..700_000).step_by(5_000) {
+        turn(&mut watch, ms, true);
+    }
+    let after = watch.belief(&target(), at(695_000));
+    assert!(!after.flapping && after.qualified);
+}
+
+/// Loss on the way must not make every standby unfit.
+#[test]
+fn a_look_that_is_lost_now_and_then_turns_nothing() {
+    let mut watch = watch();
+    for ms in (0..600_000).step_by(5_000) {
+        look(&mut watch, ms, ms % 50_000 != 45_000);
+        watch.turned(at(ms));
+        watch.turned(at(ms + 1));
+    }
+    assert!(!watch.belief(&target(), at(596_000)).flapping);
 }
 
 #[test]

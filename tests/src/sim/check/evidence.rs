@@ -27,7 +27,7 @@ const FALSE: &str = "no false failover";
 /// Certificates of one step of the agreed history.
 pub fn certified(electorate: &Electorate, link: &Link, found: &mut Found) {
     let (Some(before), after) = (&link.before, &link.after) else { return };
-    if after.decision.kind != DecisionKind::Failover {
+    if !matches!(after.decision.kind, DecisionKind::Failover | DecisionKind::Approved) {
         return;
     }
     let mut broken = |what: String| {
@@ -107,7 +107,15 @@ fn allows(
                 .iter()
                 .any(|it| it.target.stack != *from && it.advancing && it.health == Health::Up)
         };
-        if definition.has_databases() && voters.majority_of(&down) && sound.iter().any(streams) {
+        // A primary whose guard let go feeds whom it likes: it takes no writes (PROTOCOL.md 0.1 b).
+        let window = definition.probe.window;
+        let kept = |statement: &&Statement| {
+            let sight = of(statement, from, &database.name).and_then(|it| it.guard);
+            sight.is_some_and(|guard| guard.open || guard.heard <= window)
+        };
+        let writable = database.guard.is_none() || sound.iter().any(kept);
+        let fell = definition.has_databases() && voters.majority_of(&down);
+        if fell && writable && sound.iter().any(streams) {
             return Err(format!("shows a replica that still streams from {from}"));
         }
     }
@@ -152,13 +160,24 @@ fn holds<'a>(
         if !speakers.insert(statement.acceptor) {
             return Err(format!("{} gave twice", voter.agent));
         }
+        // What a guard says of its database turns doubt into certainty; under our own fence, nobody but it can tell.
+        let fenced = before.phase != Phase::Idle;
+        let window = before.definition.probe.window;
+        let seen = |belief: &Belief| match &belief.guard {
+            Some(guard) if fenced && guard.heard > window => Health::Down,
+            Some(guard) if fenced => guard.health,
+            Some(guard) if (guard.health, belief.health) == (Health::Down, Health::Degraded) => {
+                Health::Down
+            }
+            _ => belief.health,
+        };
         let health = |wanted| {
             let of_stack = |target: &TargetId| target.stack == *stack;
             let mut of_stack = statement.beliefs.iter().filter(|b| of_stack(&b.target)).peekable();
             of_stack.peek().is_some()
                 && match wanted {
-                    Health::Down => of_stack.any(|belief| belief.health == Health::Down),
-                    _ => of_stack.all(|belief| belief.health == wanted),
+                    Health::Down => of_stack.any(|belief| seen(belief) == Health::Down),
+                    _ => of_stack.all(|belief| seen(belief) == wanted),
                 }
         };
         if statement.abstention.is_none() && health(Health::Down) {
@@ -253,7 +272,8 @@ impl Truth {
     /// A failover away from a stack that a majority of voters could see well, for all of the time that counts, is false.
     pub fn on_decided(&self, now: Moment, voters: &Voters, link: &Link, found: &mut Found) {
         let (Some(before), after) = (&link.before, &link.after) else { return };
-        let failover = after.decision.kind == DecisionKind::Failover;
+        let failover =
+            matches!(after.decision.kind, DecisionKind::Failover | DecisionKind::Approved);
         if !failover || after.epoch == before.epoch || link.taken_back {
             return;
         }

@@ -34,6 +34,24 @@ pub fn unsettled(simulation: &Simulation, app: &AppId) -> Option<String> {
     names_another(simulation, &agreed).or_else(|| takes_no_writes(simulation, &agreed))
 }
 
+/// Why the voters have not come to rest: two sets are in force, a store is lost, or somebody has not learned who votes
+/// (PROTOCOL.md L4, L5).
+pub fn voters_unsettled(simulation: &Simulation) -> Option<String> {
+    let voters = simulation.electorate.latest();
+    if voters.joint() {
+        return Some(format!("version {} of the voters has two sets", voters.version));
+    }
+    let mut running = simulation.agents.iter().filter(|agent| agent.answers());
+    let lost = voters.members.iter().find(|voter| {
+        !simulation.holds(voter) && running.clone().any(|agent| agent.id == voter.agent)
+    });
+    if let Some(voter) = lost {
+        return Some(format!("{} has lost the store it votes with", voter.agent));
+    }
+    let behind = running.find(|agent| agent.version != voters.version);
+    behind.map(|agent| format!("{} goes by version {}", agent.id, agent.version))
+}
+
 /// What an outside server says in place of what was agreed.
 fn names_another(simulation: &Simulation, agreed: &AppState) -> Option<String> {
     agreed.definition.records.iter().find_map(|record| {
@@ -50,6 +68,9 @@ fn names_another(simulation: &Simulation, agreed: &AppState) -> Option<String> {
 fn takes_no_writes(simulation: &Simulation, agreed: &AppState) -> Option<String> {
     let id = simulation.writer(&agreed.definition.name)?;
     let database = &simulation.world.databases[&id];
+    if !simulation.world.open(simulation.now, &id) {
+        return Some(format!("{id} is shut: its guard holds no lease"));
+    }
     match (&database.role, database.read_only, database.host) {
         (Role::Primary, false, Host::Up) => None,
         (Role::Primary, true, _) => Some(format!("{id} is still closed")),

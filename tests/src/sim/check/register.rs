@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use consensus::codec;
 use consensus::message::Value;
-use consensus::model::{AcceptorId, AppId, AppState, Ballot, DecisionKind, Phase, Token};
+use consensus::model::{
+    AcceptorId, AppId, AppState, Ballot, DecisionKind, Phase, Token, Voter, Voters,
+};
 use consensus::moment::Moment;
 
 use super::Found;
@@ -42,6 +44,8 @@ pub struct Link {
     pub taken_back: bool,
     /// Did a majority hold the value before? If not, it was found on the way and proven never to have been chosen.
     pub held_before: bool,
+    /// Does a majority hold this very value?
+    pub held: bool,
     hash: Hash,
 }
 
@@ -53,6 +57,8 @@ pub struct Registers {
     /// Who holds what, by the version of the voters it went by when it accepted.
     holders: BTreeMap<(AppId, Ballot, u64), BTreeSet<AcceptorId>>,
     chosen: BTreeMap<AppId, BTreeMap<Ballot, Chosen>>,
+    /// The newest ballot that a store ever accepted at.
+    newest: BTreeMap<(AppId, AcceptorId), Ballot>,
     linked: BTreeSet<Hash>,
 }
 
@@ -64,6 +70,7 @@ impl Registers {
             ballots: BTreeMap::new(),
             holders: BTreeMap::new(),
             chosen: BTreeMap::new(),
+            newest: BTreeMap::new(),
             linked: BTreeSet::new(),
         }
     }
@@ -76,6 +83,23 @@ impl Registers {
     /// Every chosen value, in the order of ballots.
     pub fn history(&self, app: &AppId) -> impl Iterator<Item = &Chosen> {
         self.chosen.get(app).into_iter().flat_map(BTreeMap::values)
+    }
+
+    /// How many voters hold what was proposed at a ballot.
+    pub fn held_by(&self, app: &AppId, ballot: Ballot) -> usize {
+        let versions = (app.clone(), ballot, 0)..=(app.clone(), ballot, u64::MAX);
+        self.holders.range(versions).map(|(_, holders)| holders.len()).max().unwrap_or(0)
+    }
+
+    /// Does a majority?
+    pub fn is_chosen(&self, app: &AppId, ballot: Ballot) -> bool {
+        self.chosen.get(app).is_some_and(|chosen| chosen.contains_key(&ballot))
+    }
+
+    /// What was proposed at a ballot.
+    pub fn proposed(&self, app: &AppId, ballot: Ballot) -> Option<Arc<AppState>> {
+        let hash = self.ballots.get(&(app.clone(), ballot))?;
+        Some(self.values.get(hash)?.1.clone())
     }
 
     /// S2: one ballot carries at most one value, ever. Called for every proposal that leaves and every record of one.
@@ -116,6 +140,8 @@ impl Registers {
         let hash = self.on_value(app, ballot, value, found);
         let holders = self.holders.entry((app.clone(), ballot, version)).or_default();
         holders.insert(voter);
+        let newest = self.newest.entry((app.clone(), voter)).or_insert(ballot);
+        *newest = ballot.max(*newest);
         let chosen = self.chosen.entry(app.clone()).or_default();
         let Some((_, state)) = self.values.get(&hash) else { return vec![] };
         let quorum = electorate.at(version).is_some_and(|voters| voters.quorum(holders));
@@ -125,6 +151,21 @@ impl Registers {
         let fresh = Chosen { ballot, at: now, state: state.clone(), hash };
         chosen.insert(ballot, fresh);
         self.link(app, ballot, found)
+    }
+
+    /// A set of voters is alone in force now: whatever was chosen before, a quorum of it must have accepted since.
+    pub fn on_elected(&self, voters: &Voters, found: &mut Found) {
+        for (app, chosen) in &self.chosen {
+            let Some(latest) = chosen.keys().next_back() else { continue };
+            let has = |voter: &&Voter| {
+                self.newest.get(&(app.clone(), voter.acceptor)).is_some_and(|it| it >= latest)
+            };
+            let holders = voters.all().filter(has).map(|voter| voter.acceptor).collect();
+            if !voters.quorum(&holders) {
+                let text = format!("{app}: version {} has no quorum at {latest}", voters.version);
+                found.push(("nothing is left behind", text));
+            }
+        }
     }
 
     /// No agent holds for chosen what a majority does not hold.
@@ -174,8 +215,9 @@ impl Registers {
                 next.after.decision.kind == DecisionKind::Abort && next.after.epoch > after.epoch
             });
             let (taken_back, held_before) = (!held(at) && aborted, held(previous));
+            let held = held(at);
             let (after, ballot) = (after.clone(), *ballot);
-            links.push(Link { before, after, ballot, taken_back, held_before, hash: at });
+            links.push(Link { before, after, ballot, taken_back, held_before, held, hash: at });
             if first && from.is_none() {
                 links.reverse();
                 return links;
@@ -227,6 +269,11 @@ pub fn follows(link: &Link, found: &mut Found) {
             }
         }
         return;
+    }
+    // An operation that was tried again is one operation.
+    let fresh = after.operations.iter().any(|operation| !before.operations.contains(operation));
+    if after.decision.kind != DecisionKind::Abort && !fresh {
+        broken("an operation took effect twice".into());
     }
     if after.epoch != before.epoch.next() {
         broken(format!("follows epoch {}", before.epoch));

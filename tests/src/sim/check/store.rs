@@ -40,6 +40,8 @@ impl Words {
             // Ages and ways hold nobody to anything but this agent itself.
             Entry::Aged { .. }
             | Entry::Reached { .. }
+            | Entry::Holder { .. }
+            | Entry::Vouching { .. }
             | Entry::Counted { .. }
             | Entry::Sighted { .. }
             | Entry::Quarantined(_) => return,

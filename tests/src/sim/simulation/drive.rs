@@ -3,20 +3,22 @@
 use std::time::Duration;
 
 use consensus::codec;
+use consensus::config::Mutant;
 use consensus::message::{Accepted, BallotBody, Message};
 use consensus::model::{
     AppState, DecisionKind, Evidence, Fault, FaultKind, Observation, Outcome, Phase, Phases,
-    RegisterId, Voter,
+    RegisterId, TargetId, Voter,
 };
 use consensus::moment::Moment;
 use consensus::node::Node;
-use consensus::outbox::{Input, Look, Note, Output};
+use consensus::outbox::{Hold, Input, Look, Note, Output};
 use consensus::saved::Entry;
 
 use super::{Event, Simulation};
 use crate::sim::agent::INBOX_LIMIT;
 use crate::sim::check::Found;
 use crate::sim::check::evidence;
+use crate::sim::check::lease;
 use crate::sim::check::register;
 use crate::sim::check::store::Words;
 use crate::sim::check::witness::Speaker;
@@ -54,6 +56,7 @@ impl Simulation {
         agent.node = Some(Node::new(agent.config.clone(), saved, now, seed));
         self.witnesses.on_start(&agent.id, now);
         let (run, id) = (agent.run, agent.id.clone());
+        self.fleet.on_start(&id);
         self.transcript.say(self.now, Some(&id), || format!("starts, run {run}"));
         self.report(found);
         self.drain(place);
@@ -64,6 +67,7 @@ impl Simulation {
 
     /// Kills an agent: what it had not made durable is gone.
     pub fn crash(&mut self, place: Place) {
+        self.interrupted(place);
         let agent = &mut self.agents[place];
         if agent.node.take().is_none() {
             return;
@@ -84,8 +88,13 @@ impl Simulation {
         if !agent.answers() {
             return;
         }
+        self.interrupted(place);
+        let agent = &mut self.agents[place];
         agent.stopped = true;
         let id = agent.id.clone();
+        if agent.config.broken(Mutant::TimerStopsWhilePaused) {
+            self.world.timers_stop(self.now, &id);
+        }
         self.witnesses.on_stop(&id, agent.clock.boot(self.now));
         self.transcript.say(self.now, Some(&id), || "is stopped".into());
         self.count("stops");
@@ -98,6 +107,8 @@ impl Simulation {
         if !agent.answers() {
             return;
         }
+        self.interrupted(place);
+        let agent = &mut self.agents[place];
         (agent.stopped, agent.busy) = (true, true);
         let id = agent.id.clone();
         self.witnesses.on_stop(&id, agent.clock.boot(self.now));
@@ -175,6 +186,18 @@ impl Simulation {
         self.input(place, Input::Wake);
     }
 
+    /// Somebody reads what an agent shows.
+    fn look_at_view(&mut self, place: Place) {
+        let agent = &self.agents[place];
+        let shows = agent.node.as_ref().map(Node::states).unwrap_or_default();
+        let by = (agent.id.clone(), agent.run);
+        let mut found: Found = Vec::new();
+        for state in shows {
+            self.history.on_shown((&by.0, by.1), &state, &self.registers, &mut found);
+        }
+        self.report(found);
+    }
+
     /// Reads an agent's clocks for it.
     pub(super) fn read_clocks(&mut self, place: Place) {
         let agent = &self.agents[place];
@@ -183,6 +206,7 @@ impl Simulation {
         }
         let wall_ms = agent.clock.wall_ms(self.now);
         let monotonic = agent.clock.monotonic(self.now);
+        self.look_at_view(place);
         self.input(place, Input::Clocks { wall_ms, monotonic });
     }
 
@@ -212,10 +236,14 @@ impl Simulation {
             Output::Probe(look) => self.look(place, look),
             Output::Act(action) => self.act(place, &action),
             Output::Note(note) => self.note(place, &note),
+            Output::Lease(database, until) => self.keep_open(place, &database, until),
             Output::Answer(id, answer) => {
                 let agent = self.agents[place].id.clone();
                 self.transcript.say(self.now, Some(&agent), || format!("answers: {answer:?}"));
+                let mut found: Found = Vec::new();
+                self.history.on_answer(self.now, id.0, &answer, &self.registers, &mut found);
                 self.answers.insert(id.0, answer);
+                self.report(found);
             }
             // Everybody is linked with everybody who can be reached; how addresses are learnt is the mesh's business.
             Output::Address(..) => {}
@@ -233,6 +261,9 @@ impl Simulation {
         }
         if self.chance.happens(self.rates.sync_fails) {
             self.count("failed syncs");
+            if self.agents[place].config.mutant == Some(Mutant::SyncFailureIgnored) {
+                return;
+            }
             self.agents[place].disk.doubtful = Some(entry);
             return self.crash_for_a_while(place);
         }
@@ -258,6 +289,11 @@ impl Simulation {
             return;
         }
         let voters = self.electorate.latest().clone();
+        if !voters.joint() {
+            let mut found: Found = Vec::new();
+            self.registers.on_elected(&voters, &mut found);
+            self.report(found);
+        }
         self.count(if voters.joint() { "changes of voters begun" } else { "changes of voters" });
         self.look_at_links();
         self.outside_changed();
@@ -301,6 +337,7 @@ impl Simulation {
                     value,
                     &mut found,
                 );
+                self.aim_at_accepted(&app, accepted.ballot);
                 for link in links {
                     register::follows(&link, &mut found);
                     evidence::certified(&self.electorate, &link, &mut found);
@@ -309,6 +346,10 @@ impl Simulation {
                     let observers = self.heard_observers();
                     self.truth.on_contested(self.now, &observers, &link, &mut found);
                     self.acts.on_agreed(self.now, &link, &mut found);
+                    lease::decided(self.now, &self.world, &link, &mut found);
+                    let states: Vec<_> =
+                        self.apps.keys().filter_map(|app| self.agreed(app)).collect();
+                    self.fleet.on_agreed(self.now, &voters, &link, &states, &mut found);
                     self.decided(&link);
                 }
             }
@@ -322,6 +363,7 @@ impl Simulation {
             }
             (Entry::Chosen { register: RegisterId::App(app), accepted }, _) => {
                 self.registers.on_learned(&app, accepted.ballot, &accepted.value, &mut found);
+                self.aim_at_learned(place, &app, accepted.ballot);
             }
             _ => {}
         }
@@ -376,6 +418,9 @@ impl Simulation {
         {
             return self.check_message(place, &relayed.letter.clone().open());
         }
+        if let Message::Chosen { register: RegisterId::App(app), accepted } = message {
+            self.aim_at_learned(place, app, accepted.ballot);
+        }
         let Message::Ballot(ballot) = message else { return };
         let mut found: Found = Vec::new();
         let agent = &self.agents[place];
@@ -392,6 +437,9 @@ impl Simulation {
             }
         }
         self.report(found);
+        if let RegisterId::App(app) = &ballot.register {
+            self.aim_at_message(place, app, ballot);
+        }
     }
 
     fn look(&mut self, place: Place, look: Look) {
@@ -409,9 +457,40 @@ impl Simulation {
         self.after(took, Event::Input { to: place, run, input: Input::Observation(observation) });
     }
 
+    /// A guard tells its door until when to stay open; the timer is the machine's, and counts by its boot-time clock.
+    fn keep_open(&mut self, place: Place, database: &TargetId, until: Moment) {
+        let agent = &self.agents[place];
+        let until = agent.clock.truly(until);
+        self.world.keep_open(&agent.id, database.clone(), until);
+        let mut found: Found = Vec::new();
+        lease::opened(self.now, &self.world, database, &mut found);
+        self.report(found);
+    }
+
     fn note(&mut self, place: Place, note: &Note) {
+        if let Note::Guards { app, stack, how } = note {
+            self.count(match how {
+                Hold::Leased => "leases begun",
+                Hold::Failsafe => "leases kept by the candidates' word",
+                Hold::Lapsed => "leases lapsed",
+                Hold::Released => "leases given back",
+            });
+            let agent = self.agents[place].id.clone();
+            for id in self.world.doors.of.iter().filter(|id| id.app == *app && id.stack == *stack) {
+                let key = (agent.clone(), id.clone());
+                match how {
+                    Hold::Failsafe => self.world.doors.failsafe.insert(key),
+                    Hold::Leased | Hold::Lapsed | Hold::Released => {
+                        self.world.doors.failsafe.remove(&key)
+                    }
+                };
+            }
+        }
         let agent = &self.agents[place].id;
         self.transcript.say(self.now, Some(agent), || note.to_string());
+        if let Note::Judges { target, health, .. } = note {
+            self.fleet.on_judged(self.now, agent, target, *health);
+        }
         if let Note::Alarm(what) = note {
             let text = format!("{agent}: {what}");
             self.report(vec![("no alarm", text)]);

@@ -5,8 +5,9 @@ use std::time::Duration;
 use consensus::model::{Action, ActionFault, ActionFaultKind, AppId, Effect, Phase, Report};
 use consensus::moment::Moment;
 
+use super::aim::Fate;
 use super::{Event, Simulation};
-use crate::sim::check::Found;
+use crate::sim::check::{Found, lease};
 use crate::sim::network::Place;
 use crate::sim::weather::Moments;
 use crate::sim::world::{Arrival, Host, Web};
@@ -22,6 +23,8 @@ pub struct Errand {
     awaited: bool,
     /// Does the answer get lost?
     mute: bool,
+    /// What the chronicle knows it by.
+    number: usize,
 }
 
 impl Errand {
@@ -31,6 +34,8 @@ impl Errand {
     }
 }
 
+/// Slow, and not so slow that the asker gives up.
+const SLOW: Duration = Duration::from_secs(3);
 /// How long a request that waits for the outside is kept waiting before it is tried again there.
 const PATIENCE: Duration = Duration::from_millis(100);
 
@@ -47,6 +52,7 @@ impl Simulation {
             let fault = ActionFault { kind: ActionFaultKind::Late, text: "too late".into() };
             return self.answer(place, run, Duration::ZERO, report(action, Duration::ZERO, fault));
         }
+        let Some(fate) = self.aim_at_request(place, action) else { return };
         let step = action.token.0 & 0xff;
         if self.killed_at(place, step, Moments::Before) {
             return;
@@ -60,32 +66,45 @@ impl Simulation {
         if strikes {
             self.cut_off_or_stop(place);
         }
-        self.dispatch(place, run, action);
+        self.dispatch(place, run, action, fate);
+        self.aim_at_sent(place, fate);
         self.killed_at(place, step, Moments::After);
     }
 
-    fn dispatch(&mut self, place: Place, run: u64, action: &Action) {
+    fn dispatch(&mut self, place: Place, run: u64, action: &Action, fate: Fate) {
         let rates = self.rates.clone();
+        let number = self.chronicle.on_request(self.now, &action.app, (place, run), action.token);
         let errand = Errand {
             place,
             run,
             action: action.clone(),
             began: self.now,
             awaited: true,
-            mute: self.chance.happens(rates.answer_lost),
+            mute: self.chance.happens(rates.answer_lost) || fate == Fate::Mute,
+            number,
         };
-        if self.chance.happens(rates.request_repeated) {
-            let span = self.chance.between(Duration::from_millis(10), rates.repeated_within);
+        let repeated = match fate {
+            Fate::Again(span) => Some(span),
+            _ if self.chance.happens(rates.request_repeated) => {
+                Some(self.chance.between(Duration::from_millis(10), rates.repeated_within))
+            }
+            _ => None,
+        };
+        if let Some(span) = repeated {
             let copy = Errand { awaited: false, ..errand.clone() };
             self.count("late duplicates");
             self.after(span, Event::Errand(Box::new(copy)));
         }
         let late = self.chance.happens(rates.request_late);
-        let lost = self.chance.happens(rates.request_lost);
+        let lost = self.chance.happens(rates.request_lost) || fate == Fate::Lost;
+        if lost {
+            self.chronicle.on_lost(&action.app, number);
+        }
         if late || lost {
             self.give_up(&errand);
         }
         let span = match late {
+            false if fate == Fate::Slow => SLOW,
             false => self.chance.between(Duration::from_millis(2), rates.outside_takes),
             true => self.chance.between(action.limit, Duration::from_secs(60)),
         };
@@ -99,6 +118,8 @@ impl Simulation {
     pub(super) fn arrive(&mut self, errand: Errand) {
         let agent = self.agents[errand.place].id.clone();
         let fails = self.chance.happens(self.rates.request_fails);
+        let app = errand.action.app.clone();
+        let before = self.world.primaries(&app);
         let arrival = match fails && self.chance.happens(0.5) {
             true => failed(),
             false => self.world.arrive(self.now, &agent, &errand.action),
@@ -107,7 +128,17 @@ impl Simulation {
             Arrival::Answered(Ok(_)) if fails => failed(),
             other => other,
         };
+        let mut found = Found::new();
+        for promoted in self.world.primaries(&app).difference(&before) {
+            lease::promoted(self.now, &self.world, promoted, &mut found);
+        }
+        self.report(found);
         let token = errand.action.token;
+        let asked = &self.agents[errand.place];
+        let heard = errand.awaited && !errand.mute && asked.run == errand.run && asked.answers();
+        if let Arrival::Answered(_) = arrival {
+            self.chronicle.on_arrival(self.now, &errand.action.app, errand.number, heard);
+        }
         self.outside_changed();
         match arrival {
             Arrival::Answered(result) => {

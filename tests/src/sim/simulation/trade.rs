@@ -42,6 +42,11 @@ impl Simulation {
     /// A second in the life of an app's clients.
     pub(super) fn trade(&mut self, app: &AppId) {
         self.after(Duration::from_secs(1), Event::Trade(app.clone()));
+        let mut found = Vec::new();
+        let mut calm = std::mem::take(&mut self.calm);
+        calm.look(self, app, &mut found);
+        self.calm = calm;
+        self.report(found);
         let answer = self.resolve(app);
         let forgets = self.chance.happens(0.02);
         let Some(trade) = self.apps.get_mut(app) else { return };
@@ -86,6 +91,7 @@ impl Simulation {
             self.count(match after.decision.kind {
                 consensus::model::DecisionKind::Apply => "applied",
                 consensus::model::DecisionKind::Failover => "failovers",
+                consensus::model::DecisionKind::Approved => "approved failovers",
                 consensus::model::DecisionKind::Switchover => "switchovers",
                 consensus::model::DecisionKind::Forced => "forced failovers",
                 consensus::model::DecisionKind::Abort => "aborts",

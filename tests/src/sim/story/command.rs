@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use consensus::model::{AppId, Phase, StackId, VotersChange};
+use consensus::model::{AppId, Mode, Phase, StackId, VotersChange};
 use consensus::outbox::Command;
 
 use super::{fold, truth};
@@ -189,6 +189,11 @@ fn perform(simulation: &mut Simulation, verb: &str, words: &[&str]) -> Result<()
             }
             simulation.outside_changed();
         }
+        ("host", [app, stack, "dies"]) => simulation.host_dies(&parse(app)?, &parse(stack)?),
+        ("site", [app, stack, "cut"]) => {
+            simulation.cut_off_site(&parse(app)?, &parse(stack)?, true);
+        }
+        ("site", [app, stack, "reached"]) => simulation.reach_site(&parse(app)?, &parse(stack)?),
         ("sever", [app, stack]) => {
             let id =
                 simulation.database(&parse(app)?, &parse(stack)?).ok_or("it has no database")?;
@@ -250,6 +255,27 @@ fn perform(simulation: &mut Simulation, verb: &str, words: &[&str]) -> Result<()
             let (app, to) = (parse(app)?, Some(parse::<StackId>(stack)?));
             let (place, by) = (place(simulation, agent)?, "operator".into());
             simulation.command(place, Command::Failover { app, to, accept_loss: false, by });
+        }
+        ("approve", [agent, app]) => {
+            let (app, place) = (parse(app)?, place(simulation, agent)?);
+            simulation.command(place, Command::Approve { app, by: "operator".into() });
+        }
+        ("abort", [agent, app]) => {
+            let (app, place) = (parse(app)?, place(simulation, agent)?);
+            simulation.command(place, Command::Abort { app, by: "operator".into() });
+        }
+        ("freeze", [agent, app, span, reason @ ..]) => {
+            let (app, place, lasts) = (parse(app)?, place(simulation, agent)?, seconds(span)?);
+            let (reason, by) = (reason.join(" "), "operator".into());
+            simulation.command(place, Command::Freeze { app, lasts, reason, by });
+        }
+        ("unfreeze", [agent, app]) => {
+            let (app, place) = (parse(app)?, place(simulation, agent)?);
+            simulation.command(place, Command::Unfreeze { app, by: "operator".into() });
+        }
+        ("ack", [agent, app]) => {
+            let (app, place) = (parse(app)?, place(simulation, agent)?);
+            simulation.command(place, Command::Ack { app, by: "operator".into() });
         }
         _ => return Err("no such command".into()),
     }
@@ -317,10 +343,13 @@ fn place(simulation: &Simulation, agent: &str) -> Result<Place, String> {
 }
 
 fn mesh(words: &[&str]) -> Result<MeshShape, String> {
-    let (voters, regions, standbys) = match words {
-        [voters, "voters", regions, "regions"] => (voters, regions, 0),
+    let (voters, regions, standbys, guards) = match words {
+        [voters, "voters", regions, "regions"] => (voters, regions, 0, 0),
         [voters, "voters", regions, "regions", standbys, "standing-by"] => {
-            (voters, regions, parse(standbys)?)
+            (voters, regions, parse(standbys)?, 0)
+        }
+        [voters, "voters", regions, "regions", guards, "guards"] => {
+            (voters, regions, 0, parse(guards)?)
         }
         [voters, "voters", regions, "regions", canaries, "canaries"] => {
             let shape = MeshShape::spread(parse(voters)?, parse(regions)?);
@@ -332,16 +361,17 @@ fn mesh(words: &[&str]) -> Result<MeshShape, String> {
             return Ok(MeshShape { observers, ..MeshShape::spread(parse(voters)?, regions) });
         }
         _ => {
-            let more = "[N standing-by | N canaries | N observers]";
+            let more = "[N standing-by | N guards | N canaries | N observers]";
             return Err(format!("expected: mesh N voters N regions {more}"));
         }
     };
-    let (voters, regions) = (parse(voters)?, parse(regions)?);
+    let (voters, regions): (u64, u64) = (parse(voters)?, parse(regions)?);
+    let observers = (0..guards).map(|index: u64| index % regions + 1).collect();
     let standbys = (voters..voters + standbys).map(|index| index % regions + 1).collect();
-    Ok(MeshShape { standbys, ..MeshShape::spread(voters, regions) })
+    Ok(MeshShape { standbys, observers, ..MeshShape::spread(voters, regions) })
 }
 
-/// `app NAME [database] [synchronous] [outside] [cooldown=…] [window=…] [stacks=a,b,c]`
+/// `app NAME [database] [synchronous] [outside] [cooldown=…] [mode=…] [window=…] [stacks=a,b,c]`
 fn app(words: &[&str]) -> Result<AppShape, String> {
     let (name, options) = words.split_first().ok_or("an app has a name")?;
     let mut shape = AppShape::web(name);
@@ -350,7 +380,12 @@ fn app(words: &[&str]) -> Result<AppShape, String> {
             ("database", _) => shape.database = true,
             ("synchronous", _) => (shape.database, shape.synchronous) = (true, true),
             ("outside", _) => shape.outside = true,
+            ("guards", names) => {
+                shape.guards = names.split(',').map(parse).collect::<Result<_, _>>()?;
+            }
             ("cooldown", span) => shape.cooldown = seconds(span)?,
+            ("mode", "approve") => shape.mode = Mode::Approve,
+            ("mode", "shadow") => shape.mode = Mode::Shadow,
             ("window", span) => {
                 shape.probe.window = seconds(span)?;
                 shape.probe.interval = shape.probe.window / 4;

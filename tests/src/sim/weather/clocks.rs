@@ -16,6 +16,10 @@ pub(super) fn suspend(simulation: &mut Simulation) {
 /// A virtual machine is paused and none of its clocks counts it. Whatever rests on time is off by that much afterwards.
 pub(super) fn freeze(simulation: &mut Simulation) {
     let place = simulation.some_place();
+    // Not of a guard: that its machine counts time is all that a door rests on, and claimed by nobody (PROTOCOL.md 1).
+    if simulation.may_guard(place) {
+        return;
+    }
     let span = simulation.some_span(&[1, 10, 60]);
     let (began, run) = (simulation.now, simulation.agents[place].run);
     simulation.stop(place);

@@ -17,6 +17,7 @@ impl Simulation {
         let replica_lag = self.rates.replica_lag.min(Duration::from_millis(200));
         self.rates = Rates { calm_for, replica_lag, ..Rates::default() };
         self.climate = Climate::default();
+        self.aim = None;
         self.forget_weather();
         self.network.heal();
         self.world.hear(self.now);

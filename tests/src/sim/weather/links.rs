@@ -76,8 +76,19 @@ impl Simulation {
         self.look_at_links();
     }
 
+    /// One agent is cut off from everybody.
+    pub(in crate::sim) fn cut_off(&mut self, place: Place) {
+        self.interrupted(place);
+        for other in (0..self.agents.len()).filter(|other| *other != place) {
+            self.network.edge_mut(place, other).cut = true;
+            self.network.edge_mut(other, place).cut = true;
+        }
+        let agent = self.agents[place].id.clone();
+        self.transcript.say(self.now, Some(&agent), || "is cut off from everybody".into());
+    }
+
     /// A partition has come: it ends after a while, unless another one has come by then.
-    fn partitioned(&mut self, span: Duration) {
+    pub(in crate::sim) fn partitioned(&mut self, span: Duration) {
         self.count("partitions");
         self.look_at_links();
         let partition = self.tally["partitions"];
@@ -100,12 +111,7 @@ impl Simulation {
             self.stop(place);
             return self.later(span, move |simulation| simulation.resume(place));
         }
-        for other in (0..self.agents.len()).filter(|other| *other != place) {
-            self.network.edge_mut(place, other).cut = true;
-            self.network.edge_mut(other, place).cut = true;
-        }
-        let agent = self.agents[place].id.clone();
-        self.transcript.say(self.now, Some(&agent), || "is cut off from everybody".into());
+        self.cut_off(place);
         self.partitioned(span);
         if self.chance.happens(0.5) {
             self.darken_server(span);

@@ -38,6 +38,56 @@ pub(super) fn break_some_stack(simulation: &mut Simulation) {
     simulation.later(span, move |simulation| simulation.mend_stack(&app, &stack));
 }
 
+/// Some or all stacks of a site break at once.
+pub(super) fn break_site(simulation: &mut Simulation) {
+    let app = simulation.some_app();
+    let Some(state) = simulation.agreed(&app) else { return };
+    let site = state.definition.stack(&state.active).map(|stack| stack.site.clone());
+    let share = *simulation.chance.pick(&[0.4, 0.6, 1.0, 1.0]);
+    let web = *simulation.chance.pick(&[Web::Refusing, Web::Dark]);
+    let apps: Vec<AppId> = simulation.apps.keys().cloned().collect();
+    let mut stacks: Vec<(AppId, StackId)> = Vec::new();
+    for app in apps {
+        let Some(state) = simulation.agreed(&app) else { continue };
+        let here =
+            state.definition.stacks.iter().filter(|stack| Some(&stack.site) == site.as_ref());
+        for stack in here {
+            if simulation.chance.happens(share) {
+                stacks.push((app.clone(), stack.name.clone()));
+            }
+        }
+    }
+    for (app, stack) in &stacks {
+        simulation.break_web(app, stack, web);
+        simulation.break_database(app, stack, Host::Dark);
+    }
+    let span = Duration::from_secs(1) + simulation.some_span(&[30, 150]);
+    simulation.later(span, move |simulation| {
+        for (app, stack) in &stacks {
+            simulation.mend_stack(app, stack);
+        }
+    });
+}
+
+/// A stack comes and goes: down for longer than its window, up for a little, several times.
+pub(super) fn flap_some_stack(simulation: &mut Simulation) {
+    let app = simulation.some_app();
+    let Some(state) = simulation.agreed(&app) else { return };
+    let stacks: Vec<StackId> = state.definition.stacks.iter().map(|s| s.name.clone()).collect();
+    let stack = simulation.chance.pick(&stacks).clone();
+    let window = state.definition.probe.window;
+    let (down, up) = (window.mul_f64(1.4), window.mul_f64(0.7));
+    for turn in 0..3 + simulation.chance.below(4) as u32 {
+        let (app, stack) = (app.clone(), stack.clone());
+        let begins = (down + up) * turn;
+        simulation.later(begins, move |simulation| {
+            simulation.break_web(&app, &stack, Web::Refusing);
+            simulation.break_database(&app, &stack, Host::Refusing);
+            simulation.later(down, move |simulation| simulation.mend_stack(&app, &stack));
+        });
+    }
+}
+
 /// A stack is not seen, or not well, by some agents: by a whole region's as often as by any.
 pub(super) fn blind_some(simulation: &mut Simulation) {
     let app = simulation.some_app();

@@ -1,6 +1,8 @@
 //! What people ask for while it burns.
 
-use consensus::model::StackId;
+use std::time::Duration;
+
+use consensus::model::{AppId, Phase, StackId};
 use consensus::outbox::Command;
 
 use super::Simulation;
@@ -32,4 +34,42 @@ pub(super) fn apply(simulation: &mut Simulation) {
     definition.records[0].ttl = 10 + simulation.chance.below(50) as u32;
     simulation.say(|| format!("applies {app}"));
     simulation.apply(place, definition);
+}
+
+/// Somebody freezes an app, for seconds or for hours.
+pub(super) fn freeze(simulation: &mut Simulation) {
+    let (place, app) = (simulation.some_place(), simulation.some_app());
+    let most = *simulation.chance.pick(&[20, 120, 7_200]);
+    let lasts = Duration::from_secs(1 + simulation.chance.below(most));
+    let (reason, by) = ("maintenance".to_owned(), "operator".to_owned());
+    simulation.say(|| format!("freezes {app} for {lasts:?}"));
+    simulation.command(place, Command::Freeze { app, lasts, reason, by });
+}
+
+/// Somebody takes a freeze off, or acknowledges what happened.
+pub(super) fn let_go(simulation: &mut Simulation) {
+    let (place, app) = (simulation.some_place(), simulation.some_app());
+    let by = "operator".to_owned();
+    match simulation.chance.happens(0.6) {
+        true => {
+            simulation.say(|| format!("unfreezes {app}"));
+            simulation.command(place, Command::Unfreeze { app, by });
+        }
+        false => {
+            simulation.say(|| format!("acknowledges {app}"));
+            simulation.command(place, Command::Ack { app, by });
+        }
+    }
+}
+
+/// Somebody calls off what is in progress, as soon as it is seen, or a moment too late.
+pub(super) fn call_off(simulation: &mut Simulation) {
+    let apps: Vec<AppId> = simulation.apps.keys().cloned().collect();
+    let busy = apps
+        .into_iter()
+        .find(|app| simulation.agreed(app).is_some_and(|state| state.phase != Phase::Idle));
+    let app = busy.unwrap_or_else(|| simulation.some_app());
+    let (place, by) = (simulation.some_place(), "operator".to_owned());
+    simulation.say(|| format!("calls off {app}"));
+    simulation.command(place, Command::Abort { app, by });
 }

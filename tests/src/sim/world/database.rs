@@ -243,8 +243,10 @@ impl World {
     pub fn write(&mut self, now: Moment, database: &TargetId, bytes: u64, stubborn: bool) {
         self.hear(now);
         let number = self.writes;
+        let open = self.open(now, database);
         let Some(postgres) = self.databases.get_mut(database) else { return };
-        let takes = postgres.host == Host::Up
+        let takes = open
+            && postgres.host == Host::Up
             && !postgres.unready
             && postgres.role == Role::Primary
             && (!postgres.read_only || stubborn);

@@ -6,6 +6,7 @@
 
 mod database;
 mod dns;
+mod door;
 mod look;
 mod web;
 
@@ -20,6 +21,7 @@ use consensus::moment::Moment;
 
 pub use database::{Postgres, Role, Write};
 pub use dns::{Name, Server, Trouble};
+pub use door::Doors;
 pub use web::Web;
 
 /// Whether something that listens can be reached, from where nothing is in the way.
@@ -72,6 +74,8 @@ pub struct World {
     pub severed: BTreeSet<TargetId>,
     /// Replicas that say they stream and receive nothing.
     pub stuck: BTreeSet<TargetId>,
+    /// What keeps writes from databases that have a guard.
+    pub doors: Doors,
     /// Writes that were acknowledged, by app.
     pub ledger: BTreeMap<AppId, Vec<Write>>,
     /// Writes that wait for a replica.
@@ -110,6 +114,13 @@ impl World {
                 if id.app == definition.name && Some(&id.stack) == primary.as_ref() {
                     database.synchronous = vec![second.name.clone()];
                 }
+            }
+        }
+        for (id, target) in definition.targets() {
+            if let Target::Database(it) = target
+                && it.guard.is_some()
+            {
+                self.doors.of.insert(id);
             }
         }
         self.ledger.entry(definition.name.clone()).or_default();

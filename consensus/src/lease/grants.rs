@@ -1,0 +1,170 @@
+//! One voter's grants: at most one stack of an app holds any that may still run.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Terms;
+use crate::model::{AgentId, AppId, StackId};
+use crate::moment::Moment;
+use crate::saved::{Entry, LastHolder};
+
+/// What a guard asks a voter for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Renewal {
+    /// The app.
+    pub app: AppId,
+    /// The stack whose databases it guards.
+    pub stack: StackId,
+    /// The guard, as its link's certificate names it.
+    pub guard: AgentId,
+    /// The revision of the definition that it goes by.
+    pub revision: u64,
+}
+
+/// One voter's grants.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Grants {
+    terms: Terms,
+    apps: BTreeMap<AppId, Granted>,
+    /// Keep nobody out, to show that a test notices.
+    #[cfg(feature = "mutants")]
+    pub keeps_no_account: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Granted {
+    /// What is on disk.
+    last: LastHolder,
+    /// Until when each guard's lease may run.
+    until: BTreeMap<AgentId, Moment>,
+}
+
+impl Granted {
+    fn left(&self, now: Moment) -> Duration {
+        self.until.values().max().map_or(Duration::ZERO, |until| until.since(now))
+    }
+}
+
+impl Grants {
+    /// As the store knows them. What was granted before this start may still run: until it cannot, it does.
+    pub fn new(terms: Terms, saved: &BTreeMap<AppId, LastHolder>, now: Moment) -> Self {
+        let granted = |last: &LastHolder| Granted {
+            until: last
+                .acknowledged
+                .keys()
+                .map(|guard| (guard.clone(), now + terms.kept))
+                .collect(),
+            last: last.clone(),
+        };
+        let apps = saved.iter().map(|(app, last)| (app.clone(), granted(last))).collect();
+        Self {
+            terms,
+            apps,
+            #[cfg(feature = "mutants")]
+            keeps_no_account: false,
+        }
+    }
+
+    /// Forgets what was granted before this start, as only a mutant does.
+    #[cfg(feature = "mutants")]
+    pub fn forget(&mut self) {
+        for granted in self.apps.values_mut() {
+            granted.until.clear();
+        }
+    }
+
+    /// A guard wants its lease renewed; `writer` is the stack that may write by what this voter has accepted. Granted, with
+    /// what must be durable first, if no other stack's grant may still run; otherwise how long one may.
+    ///
+    /// # Errors
+    /// How long to wait; zero if waiting alone does not help.
+    pub fn on_renew(
+        &mut self,
+        renewal: Renewal,
+        writer: Option<&StackId>,
+        now: Moment,
+    ) -> Result<Option<Entry>, Duration> {
+        let Renewal { app, stack, guard, revision } = renewal;
+        if writer != Some(&stack) {
+            return Err(Duration::ZERO);
+        }
+        let left = self.left(&app, &stack, now);
+        #[cfg(feature = "mutants")]
+        let left = if self.keeps_no_account { Duration::ZERO } else { left };
+        if !left.is_zero() {
+            return Err(left);
+        }
+        let fresh = || Granted {
+            last: LastHolder { stack: stack.clone(), acknowledged: BTreeMap::new() },
+            until: BTreeMap::new(),
+        };
+        let granted = self.apps.entry(app.clone()).or_insert_with(fresh);
+        if granted.last.stack != stack {
+            *granted = fresh();
+        }
+        granted.until.insert(guard.clone(), now + self.terms.kept);
+        let known = granted.last.acknowledged.get(&guard).copied();
+        // Who holds a lease, and what it knows, is durable before it does (PROTOCOL.md A.6, H).
+        let newer = known.is_none_or(|known| known < revision);
+        if newer {
+            granted.last.acknowledged.insert(guard, revision);
+        }
+        Ok(newer.then(|| Entry::Holder { app, last: granted.last.clone() }))
+    }
+
+    /// A guard has shut its door and asks for nothing any more.
+    pub fn on_release(&mut self, app: &AppId, stack: &StackId, guard: &AgentId) {
+        if let Some(granted) = self.apps.get_mut(app).filter(|it| it.last.stack == *stack) {
+            granted.until.remove(guard);
+        }
+    }
+
+    /// An agent knows that it guards nothing of the last holder any more, and what it held has ended: it is forgotten.
+    pub fn dismiss(&mut self, app: &AppId, guard: &AgentId, now: Moment) -> Option<Entry> {
+        let granted = self.apps.get_mut(app)?;
+        let ended = granted.until.get(guard).is_none_or(|until| *until <= now);
+        let forgotten = ended && granted.last.acknowledged.remove(guard).is_some();
+        forgotten.then(|| Entry::Holder { app: app.clone(), last: granted.last.clone() })
+    }
+
+    /// The stack that was granted to last, and the guards of it that were.
+    pub fn last(&self, app: &AppId) -> Option<&LastHolder> {
+        self.apps.get(app).map(|granted| &granted.last)
+    }
+
+    /// For how long a lease of any other stack than this may still run.
+    pub fn left(&self, app: &AppId, but: &StackId, now: Moment) -> Duration {
+        #[cfg(feature = "mutants")]
+        if self.keeps_no_account {
+            return Duration::ZERO;
+        }
+        match self.apps.get(app) {
+            Some(granted) if granted.last.stack != *but => granted.left(now),
+            Some(_) | None => Duration::ZERO,
+        }
+    }
+
+    /// Did every guard of any other stack than this that ever held a lease by this voter's grant say that it knows what was
+    /// defined at `revision`? Until then it may count on others than those that could be promoted (PROTOCOL.md 0.1 g).
+    ///
+    /// # Errors
+    /// Who did not.
+    pub fn acknowledged(&self, app: &AppId, but: &StackId, revision: u64) -> Result<(), AgentId> {
+        let Some(granted) = self.apps.get(app).filter(|it| it.last.stack != *but) else {
+            return Ok(());
+        };
+        let behind = granted.last.acknowledged.iter().find(|(_, known)| **known < revision);
+        behind.map_or(Ok(()), |(guard, _)| Err(guard.clone()))
+    }
+
+    /// What may still run, for people and for whoever has to wait: app, stack, guard, how much longer.
+    pub fn running(
+        &self,
+        now: Moment,
+    ) -> impl Iterator<Item = (&AppId, &StackId, &AgentId, Duration)> {
+        self.apps.iter().flat_map(move |(app, granted)| {
+            let running = granted.until.iter().filter(move |(_, until)| **until > now);
+            running.map(move |(guard, until)| (app, &granted.last.stack, guard, until.since(now)))
+        })
+    }
+}

@@ -1,0 +1,202 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::*;
+use crate::model::{AcceptorId, AgentId, AppId, MeshId, StackId, Voter, Voters};
+use crate::moment::Moment;
+use crate::saved::{Entry, LastHolder, Saved};
+
+fn name<T: std::str::FromStr>(text: &str) -> T {
+    text.parse().ok().unwrap()
+}
+
+fn at(millis: u64) -> Moment {
+    Moment::from_micros(3_600_000_000 + millis * 1_000)
+}
+
+fn renewal(stack: &str, guard: &str, revision: u64) -> Renewal {
+    Renewal { app: name("shop"), stack: name(stack), guard: name(guard), revision }
+}
+
+fn voters(n: u128) -> Voters {
+    let member = |id| Voter {
+        acceptor: AcceptorId(id),
+        agent: name(&format!("a{id}")),
+        region: name("r"),
+        key: [0; 32],
+    };
+    Voters::stable(MeshId(1), 1, (0..n).map(member).collect())
+}
+
+/// `at guard stack writer → granted?` one line each, on one voter.
+#[test]
+fn one_voter_grants_to_one_stack_at_a_time() {
+    let mut grants = Grants::new(Terms::DEFAULT, &BTreeMap::new(), at(0));
+    let table = [
+        (0, "g1", "east", Some("west"), Err(0), "west may write"),
+        (0, "g1", "east", None, Err(0), "nobody may write"),
+        (0, "g1", "east", Some("east"), Ok(true), "the first one is durable"),
+        (2_500, "g1", "east", Some("east"), Ok(false), "a renewal is not"),
+        (2_600, "g3", "east", Some("east"), Ok(true), "a second guard of the same stack"),
+        (3_000, "g2", "west", Some("west"), Err(9_803), "east's may run"),
+        (12_803, "g2", "west", Some("west"), Ok(true), "east's cannot run any more"),
+        (12_900, "g1", "east", Some("east"), Err(10_106), "and now west's may"),
+    ];
+    for (millis, guard, stack, writer, expected, why) in table {
+        let writer = writer.map(name::<StackId>);
+        let got = grants.on_renew(renewal(stack, guard, 1), writer.as_ref(), at(millis));
+        let expected = expected.map_err(Duration::from_millis);
+        assert_eq!(got.map(|entry| entry.is_some()), expected, "{why}");
+    }
+}
+
+#[test]
+fn a_release_ends_one_guards_grant_at_once() {
+    let mut grants = Grants::new(Terms::DEFAULT, &BTreeMap::new(), at(0));
+    let (app, east, west): (AppId, StackId, StackId) = (name("shop"), name("east"), name("west"));
+    grants.on_renew(renewal("east", "g1", 1), Some(&east), at(0)).unwrap();
+    grants.on_renew(renewal("east", "g3", 1), Some(&east), at(0)).unwrap();
+    grants.on_release(&app, &east, &name("g1"));
+    assert!(!grants.left(&app, &west, at(1)).is_zero(), "g3's may still run");
+    grants.on_release(&app, &west, &name("g3"));
+    assert!(!grants.left(&app, &west, at(1)).is_zero(), "it holds nothing of west");
+    grants.on_release(&app, &east, &name("g3"));
+    assert!(grants.left(&app, &west, at(1)).is_zero());
+    assert!(grants.left(&app, &east, at(1)).is_zero());
+}
+
+#[test]
+fn a_voter_that_starts_anew_keeps_others_out_until_what_it_granted_has_ended() {
+    let (app, east, west): (AppId, StackId, StackId) = (name("shop"), name("east"), name("west"));
+    let mut saved = Saved::default();
+    let mut grants = Grants::new(Terms::DEFAULT, &saved.holders, at(0));
+    let entry = grants.on_renew(renewal("east", "g1", 1), Some(&east), at(0)).unwrap();
+    saved.apply(entry.expect("a new holder is durable first"));
+
+    let mut again = Grants::new(Terms::DEFAULT, &saved.holders, at(5_000));
+    assert_eq!(again.left(&app, &west, at(5_000)), Terms::DEFAULT.kept);
+    assert_eq!(
+        again.on_renew(renewal("east", "g1", 1), Some(&east), at(5_001)),
+        Ok(None),
+        "the same holder goes on at once"
+    );
+    assert!(again.on_renew(renewal("west", "g2", 1), Some(&west), at(5_002)).is_err());
+    again.on_release(&app, &east, &name("g1"));
+    assert!(again.left(&app, &west, at(5_003)).is_zero(), "unless it says that it is shut");
+}
+
+#[test]
+fn every_guard_that_held_a_lease_must_know_the_candidates_or_be_dismissed() {
+    let (app, east, west): (AppId, StackId, StackId) = (name("shop"), name("east"), name("west"));
+    let mut grants = Grants::new(Terms::DEFAULT, &BTreeMap::new(), at(0));
+    assert_eq!(grants.acknowledged(&app, &west, 7), Ok(()), "nobody held one");
+    for (guard, revision) in [("g1", 3), ("g2", 5), ("g1", 4), ("g1", 2)] {
+        grants.on_renew(renewal("east", guard, revision), Some(&east), at(0)).unwrap();
+    }
+    assert_eq!(grants.acknowledged(&app, &west, 4), Ok(()));
+    assert_eq!(grants.acknowledged(&app, &west, 5), Err(name("g1")));
+    assert_eq!(grants.acknowledged(&app, &east, 5), Ok(()), "its own guards may be behind");
+    assert_eq!(grants.dismiss(&app, &name("g1"), at(10_202)), None, "its lease may still run");
+    let entry = grants.dismiss(&app, &name("g1"), at(10_203));
+    let last = LastHolder { stack: east.clone(), acknowledged: BTreeMap::from([(name("g2"), 5)]) };
+    assert_eq!(entry, Some(Entry::Holder { app: app.clone(), last }));
+    assert_eq!(grants.acknowledged(&app, &west, 5), Ok(()));
+}
+
+#[test]
+fn a_lease_counts_from_when_it_was_asked_for_by_a_majority_of_one_set_of_voters() {
+    let three = voters(3);
+    let mut holder = Holder::new(Terms::DEFAULT, false, at(0));
+    assert_eq!(holder.acknowledges(5, at(0)), 0, "what it held before its start may still run");
+    let first = holder.renew(at(0));
+    assert_eq!(holder.on_granted(first, AcceptorId(0), &three, at(900)), None);
+    assert_eq!(holder.on_granted(first, AcceptorId(0), &three, at(901)), None, "the same voter");
+    assert_eq!(holder.on_granted(first, AcceptorId(9), &three, at(902)), None, "a stranger");
+    let open = holder.on_granted(first, AcceptorId(1), &three, at(1_000));
+    assert_eq!(open, Some(at(9_750)), "ten seconds from the question, and the margin");
+    let second = holder.renew(at(2_500));
+    assert_eq!(holder.on_granted(second, AcceptorId(2), &three, at(2_600)), None);
+    assert_eq!(holder.on_granted(second, AcceptorId(1), &three, at(2_600)), Some(at(12_250)));
+    assert_eq!(holder.on_granted(77, AcceptorId(0), &three, at(2_600)), None, "never asked");
+
+    let third = holder.renew(at(5_000));
+    holder.on_granted(third, AcceptorId(0), &three, at(5_100));
+    let other = Voters { version: 2, ..three };
+    assert_eq!(holder.on_granted(third, AcceptorId(1), &other, at(5_100)), None, "of two sets");
+    assert_eq!(holder.on_granted(third, AcceptorId(0), &other, at(5_100)), Some(at(14_750)));
+}
+
+#[test]
+fn what_was_shut_is_not_opened_by_a_late_answer() {
+    let three = voters(3);
+    let mut holder = Holder::new(Terms::DEFAULT, false, at(0));
+    let number = holder.renew(at(0));
+    holder.on_granted(number, AcceptorId(0), &three, at(10));
+    assert!(!holder.shut(at(20)));
+    assert_eq!(holder.on_granted(number, AcceptorId(1), &three, at(30)), None);
+    assert_eq!(holder.left(at(30)), Duration::ZERO);
+}
+
+#[test]
+fn the_failsafe_takes_every_candidate_and_continues_what_runs() {
+    let three = voters(3);
+    let candidates: BTreeSet<AgentId> = [name("g2"), name("g3")].into();
+    let list = (&candidates, 1);
+    let mut holder = Holder::new(Terms::DEFAULT, false, Moment::ZERO);
+    let cold = holder.renew(at(0));
+    for guard in &candidates {
+        assert_eq!(holder.on_vouched(cold, guard, list, 2, at(1)), None, "nothing runs yet");
+    }
+    holder.on_granted(cold, AcceptorId(0), &three, at(10));
+    holder.on_granted(cold, AcceptorId(1), &three, at(10));
+    assert!(!holder.wants_vouchers(at(4_000)));
+    assert!(holder.wants_vouchers(at(6_000)));
+    let number = holder.renew(at(7_000));
+    assert!(!holder.failsafe(at(7_000)));
+    assert_eq!(holder.on_vouched(number, &name("g2"), list, 2, at(7_010)), None);
+    assert_eq!(holder.on_vouched(number, &name("g9"), list, 2, at(7_010)), None, "no candidate");
+    assert_eq!(holder.on_vouched(number, &name("g3"), list, 2, at(7_020)), Some(at(16_750)));
+    assert!(holder.failsafe(at(9_000)) && !holder.failsafe(at(16_750)));
+    assert_eq!(holder.acknowledges(5, at(9_900)), 1, "it lives on the word of the old list");
+
+    let longer: BTreeSet<AgentId> = [name("g2"), name("g3"), name("g4")].into();
+    let number = holder.renew(at(12_000));
+    for guard in ["g2", "g3"] {
+        assert_eq!(holder.on_vouched(number, &name(guard), (&longer, 5), 3, at(12_010)), None);
+    }
+    assert_eq!(
+        holder.on_vouched(number, &name("g4"), (&longer, 5), 3, at(12_010)),
+        Some(at(21_750))
+    );
+    assert_eq!(holder.acknowledges(5, at(12_020)), 5);
+    assert_eq!(holder.left(at(21_750)), Duration::ZERO);
+}
+
+#[test]
+fn whoever_gave_its_word_is_barred_for_as_long_even_if_it_starts_anew() {
+    let mut holder = Holder::new(Terms::DEFAULT, false, at(0));
+    assert_eq!(holder.due(), Moment::ZERO);
+    assert_eq!(holder.vouch(at(1_000)), Some(true), "to be made durable");
+    assert_eq!(holder.vouch(at(2_000)), Some(false));
+    assert_eq!(holder.due(), at(2_000) + Terms::DEFAULT.kept);
+    let again = Holder::new(Terms::DEFAULT, true, at(3_000));
+    assert_eq!(again.due(), at(3_000) + Terms::DEFAULT.kept);
+
+    let three = voters(3);
+    let mut open = Holder::new(Terms::DEFAULT, false, at(0));
+    let number = open.renew(at(0));
+    open.on_granted(number, AcceptorId(0), &three, at(1));
+    open.on_granted(number, AcceptorId(1), &three, at(1));
+    assert_eq!(open.vouch(at(2)), None, "it is open itself");
+}
+
+/// The claim behind it all: a door that voters' grants hold open is shut, in true time, before any of them grants to
+/// another, with every clock a hundredth off the worst way.
+#[test]
+fn clocks_may_be_a_hundredth_off() {
+    let Terms { lease, kept, margin, .. } = Terms::DEFAULT;
+    let shut_at_the_latest = (lease - margin).as_secs_f64() / 0.99;
+    let ended_at_the_latest = lease.as_secs_f64() / 0.99;
+    let granted_at_the_earliest = kept.as_secs_f64() / 1.01;
+    assert!(ended_at_the_latest <= granted_at_the_earliest);
+    assert!(shut_at_the_latest < granted_at_the_earliest);
+}

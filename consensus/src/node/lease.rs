@@ -1,0 +1,303 @@
+//! Who may write: this agent as a voter that grants, and as whoever has to wait for leases or tells of them.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::Node;
+use super::app::App;
+use crate::ballot::Acceptor;
+use crate::codec;
+#[cfg(feature = "mutants")]
+use crate::config::Mutant;
+use crate::failover::plan;
+use crate::lease::{Renewal, Terms};
+use crate::message::{LeaseBody, LeaseMessage, LeaseSaid, Message, Pulse, Refusal};
+use crate::model::{
+    AcceptorId, AgentId, AppId, AppState, Belief, DecisionKind, Effect, GuardSight, Health,
+    RegisterId, StackId, TargetId,
+};
+use crate::moment::Moment;
+use crate::outbox::Output;
+
+impl Node {
+    /// How long leases last; other times only as a mutant.
+    pub(super) fn terms(config: &crate::config::Config) -> Terms {
+        let terms = Terms::DEFAULT;
+        let _ = config;
+        #[cfg(feature = "mutants")]
+        let terms = match config.mutant {
+            Some(Mutant::NoMargin) => Terms { kept: terms.lease, margin: Duration::ZERO, ..terms },
+            Some(Mutant::MarginShort) => {
+                Terms { kept: terms.lease.mul_f64(1.01), margin: Duration::ZERO, ..terms }
+            }
+            _ => terms,
+        };
+        terms
+    }
+
+    /// A message about who may write.
+    pub(super) fn on_lease(&mut self, from: &AgentId, message: &LeaseMessage, now: Moment) {
+        if message.mesh != self.config.voters.mesh {
+            return;
+        }
+        match message.body {
+            LeaseBody::Renew { revision } => self.grant(from, message, revision, now),
+            LeaseBody::Granted { acceptor, voters } => {
+                self.granted(from, message, (acceptor, voters), now);
+            }
+            LeaseBody::Released => self.on_released(from, &message.app, &message.stack),
+            LeaseBody::Ask => self.vouch(from, message, now),
+            LeaseBody::Vouched => self.vouched(from, message, now),
+        }
+    }
+
+    /// A guard wants its lease renewed, of this voter.
+    fn grant(&mut self, from: &AgentId, message: &LeaseMessage, revision: u64, now: Moment) {
+        let LeaseMessage { app, stack, .. } = message;
+        // A store that may have lost something may have lost whom it granted to.
+        let voting = self.acceptor.as_ref().filter(|_| self.votes(now));
+        let Some(acceptor) = voting.map(Acceptor::id) else { return };
+        let Some(state) = self.newest(app) else { return };
+        // Who guards what is agreed; a certificate says who asks (PROTOCOL.md 0.1 h).
+        if !state.definition.guards(stack).contains(from) {
+            return;
+        }
+        let writer = match self.grants_to_the_old(&state, stack) {
+            true => Some(stack),
+            false => plan::writer(&state),
+        };
+        let renewal =
+            Renewal { app: app.clone(), stack: stack.clone(), guard: from.clone(), revision };
+        let Ok(entry) = self.grants.on_renew(renewal, writer, now) else { return };
+        if let Some(entry) = entry {
+            self.out.push(Output::Save(entry));
+        }
+        let voters = self.config.voters.version;
+        self.lease_reply(from, message, LeaseBody::Granted { acceptor, voters });
+    }
+
+    fn grants_to_the_old(&self, state: &AppState, stack: &StackId) -> bool {
+        let _ = (state, stack);
+        #[cfg(feature = "mutants")]
+        return self.broken(Mutant::GrantsWhileFencing) && state.decision.from == *stack;
+        #[cfg(not(feature = "mutants"))]
+        false
+    }
+
+    /// The newest state that this agent accepted, or knows to be chosen.
+    fn newest(&self, app: &AppId) -> Option<std::sync::Arc<AppState>> {
+        let known = self.apps.get(app).and_then(|it| it.chosen.as_ref());
+        let held = self.acceptor.as_ref().and_then(|acceptor| acceptor.accepted(&app.into()));
+        match (known, held) {
+            (Some(known), Some(held)) if known.ballot >= held.ballot => Some(known.state.clone()),
+            (_, Some(held)) => codec::decode(held.value.bytes()).ok(),
+            (known, None) => known.map(|known| known.state.clone()),
+        }
+    }
+
+    pub(super) fn lease_reply(&mut self, to: &AgentId, message: &LeaseMessage, body: LeaseBody) {
+        let reply = LeaseMessage { body, ..message.clone() };
+        self.say(to, Message::Lease(reply));
+    }
+
+    /// A guard says that it is shut.
+    fn on_released(&mut self, from: &AgentId, app: &AppId, stack: &StackId) {
+        self.grants.on_release(app, stack, from);
+        self.peers.on_released(from, app, stack);
+        if let Some(it) = self.apps.get_mut(app)
+            && it.known().is_some_and(|(_, state)| state.definition.guards(stack).contains(from))
+        {
+            it.released.insert((stack.clone(), from.clone()));
+        }
+    }
+
+    /// An agent that was a guard, and knows that it is none any more, need not acknowledge anything. What it held before its
+    /// start may still run: that long it must have been heard.
+    pub(super) fn dismiss(&mut self, from: &AgentId, pulse: &Pulse, now: Moment) {
+        let lasts = Self::terms(&self.config).kept;
+        let since = self.peers.peer(from).map_or(now, |peer| peer.since);
+        if now.since(since) < lasts {
+            return;
+        }
+        for (register, theirs) in &pulse.chosen {
+            let RegisterId::App(app) = register else { continue };
+            let Some((known, state)) = self.apps.get(app).and_then(|it| it.known()) else {
+                continue;
+            };
+            let Some(last) = self.grants.last(app) else { continue };
+            let named = state.definition.guards(&last.stack).contains(from);
+            if *theirs >= known.ballot
+                && !named
+                && let Some(entry) = self.grants.dismiss(app, from, now)
+            {
+                self.out.push(Output::Save(entry));
+            }
+        }
+    }
+
+    /// May the old stack's databases be taken for closed, on this voter's own clock?
+    pub(super) fn unleased(
+        &self,
+        app: &AppId,
+        to: &StackId,
+        since: u64,
+        now: Moment,
+    ) -> Result<(), Refusal> {
+        #[cfg(feature = "mutants")]
+        if self.broken(Mutant::PromotesDespiteLease) {
+            return Ok(());
+        }
+        self.acknowledged(app, to, since)?;
+        let left = self.grants.left(app, to, now);
+        if left.is_zero() { Ok(()) } else { Err(Refusal::Lease(left)) }
+    }
+
+    /// Do the old stack's guards know who could be promoted (PROTOCOL.md 0.1 g)?
+    pub(super) fn acknowledged(
+        &self,
+        app: &AppId,
+        to: &StackId,
+        since: u64,
+    ) -> Result<(), Refusal> {
+        #[cfg(feature = "mutants")]
+        if self.broken(Mutant::CandidateUnacknowledged) {
+            return Ok(());
+        }
+        self.grants.acknowledged(app, to, since).map_err(Refusal::Unacknowledged)
+    }
+
+    /// When a quorum's grants to another stack than `to` will have ended, as far as voters told: a proposer that came before
+    /// would only be refused. Nobody waits for a guard that said it is shut.
+    pub(super) fn lease_over(&self, app: &AppId, state: &AppState, now: Moment) -> Moment {
+        #[cfg(feature = "mutants")]
+        if self.broken(Mutant::PromotesDespiteLease) {
+            return now;
+        }
+        let Some(it) = self.apps.get(app) else { return now };
+        let (from, to) = (&state.decision.from, &state.decision.to);
+        let guards = state.definition.guards(from);
+        let shut = |guard: &&AgentId| it.released.contains(&(from.clone(), (*guard).clone()));
+        if guards.iter().all(shut) {
+            return now;
+        }
+        let voters = &self.config.voters;
+        let mut ends: Vec<(Moment, AcceptorId)> = voters
+            .all()
+            .map(|voter| {
+                let left = match voter.agent == self.config.agent {
+                    true => now + self.grants.left(app, to, now),
+                    false => self.peers.granted(&voter.agent, app, to),
+                };
+                (left, voter.acceptor)
+            })
+            .collect();
+        ends.sort_unstable();
+        let mut over = BTreeSet::new();
+        for (end, acceptor) in ends {
+            over.insert(acceptor);
+            if voters.quorum(&over) {
+                return end.max(now);
+            }
+        }
+        Moment::NEVER
+    }
+
+    /// Does the guard of this database hold its door open? A guarded database is promoted only then: its guard is there, it
+    /// is bound by nobody's failsafe, and writes will pass.
+    fn is_open(&self, app: &AppId, stack: &StackId, guard: &AgentId, now: Moment) -> bool {
+        self.open_until(app, stack, guard) > now
+    }
+
+    /// Until when a guard holds a stack's databases open, by its last word.
+    pub(super) fn open_until(&self, app: &AppId, stack: &StackId, guard: &AgentId) -> Moment {
+        match *guard == self.config.agent {
+            true => {
+                let guarding = self.apps.get(app).and_then(|it| it.guarding.get(stack));
+                guarding.map_or(Moment::ZERO, |it| it.holder.open())
+            }
+            false => self.peers.open(guard, app, stack),
+        }
+    }
+
+    /// Must a request wait for a lease? The last position of a planned move is asked for once nothing more is written; what
+    /// a guard keeps shut is not promoted yet.
+    pub(super) fn waits_for_lease(&self, state: &AppState, effect: &Effect, now: Moment) -> bool {
+        let app = &state.definition.name;
+        match effect {
+            Effect::Fence(database) if database.guard.is_some() => {
+                state.decision.kind == DecisionKind::Switchover
+                    && self.lease_over(app, state, now) > now
+            }
+            Effect::Promote { database, .. } => database
+                .guard
+                .as_ref()
+                .is_some_and(|guard| !self.is_open(app, &state.decision.to, guard, now)),
+            Effect::Fence(_) | Effect::Unfence(_) | Effect::Publish { .. } => false,
+        }
+    }
+
+    /// What this agent, as a voter and as a guard, says of leases in its pulse.
+    pub(super) fn leases_said(&self, now: Moment) -> (Vec<LeaseSaid>, Vec<LeaseSaid>) {
+        let granted = self.grants.running(now).map(|(app, stack, guard, left)| LeaseSaid {
+            app: app.clone(),
+            stack: stack.clone(),
+            guard: guard.clone(),
+            left,
+        });
+        let open = self.apps.iter().flat_map(|(app, it)| {
+            let open = it.guarding.iter().filter(|(_, it)| it.holder.open() > now);
+            open.map(|(stack, it)| LeaseSaid {
+                app: app.clone(),
+                stack: stack.clone(),
+                guard: self.config.agent.clone(),
+                left: it.holder.left(now),
+            })
+        });
+        (granted.collect(), open.collect())
+    }
+
+    /// What this agent believes of an app's targets, with what it knows of their guards.
+    pub(super) fn beliefs_of(&self, app: &AppId, now: Moment) -> Vec<Belief> {
+        let mut beliefs = self.judge.beliefs_of(app, now);
+        self.sight_guards(&mut beliefs, now);
+        beliefs
+    }
+
+    /// Adds what is known first hand of the guards of databases.
+    pub(super) fn sight_guards(&self, beliefs: &mut [Belief], now: Moment) {
+        for belief in beliefs {
+            let state = self.apps.get(&belief.target.app).and_then(App::known);
+            let database = state.and_then(|(_, state)| {
+                let mut guarded = state.definition.guarded();
+                let TargetId { stack, name, .. } = &belief.target;
+                guarded.find(|(of, it)| *of == stack && it.name == *name).map(|(_, it)| it)
+            });
+            let guard = database.and_then(|database| database.guard.as_ref());
+            belief.guard =
+                guard.map(|guard| self.guard_sight(guard, &belief.target, belief.health, now));
+        }
+    }
+
+    fn guard_sight(
+        &self,
+        guard: &AgentId,
+        target: &TargetId,
+        own: Health,
+        now: Moment,
+    ) -> GuardSight {
+        let TargetId { app, stack, .. } = target;
+        let me = *guard == self.config.agent;
+        let peer = self.peers.peer(guard);
+        let heard = peer.map_or(GuardSight::NEVER, |peer| now.since(peer.heard));
+        let said = self.hearsay.word(guard).and_then(|word| {
+            word.beliefs.iter().find(|belief| belief.target == *target).map(|belief| belief.health)
+        });
+        let mut running = self.grants.running(now);
+        let granted = running.any(|(of, to, by, _)| (of, to, by) == (app, stack, guard));
+        GuardSight {
+            heard: if me { Duration::ZERO } else { heard.min(GuardSight::NEVER) },
+            health: if me { own } else { said.unwrap_or(Health::Unknown) },
+            open: granted || self.is_open(app, stack, guard, now),
+        }
+    }
+}

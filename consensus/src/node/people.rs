@@ -1,0 +1,210 @@
+//! What people ask for: from a command to an intent, and from an intent to the next value.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::Node;
+use super::app::Wanted;
+use super::attempt::Found;
+use super::compose::Intent;
+use crate::failover::damping;
+use crate::model::{
+    AppId, AppState, BY_LIMIT, DecisionKind, FREEZE_MOST, Freeze, Mode, Phase, REASON_LIMIT,
+    StackId,
+};
+use crate::moment::Moment;
+use crate::outbox::{Answer, Command, CommandId, Output, in_words};
+
+/// A command that is not agreed within this is answered as unknown.
+const COMMAND: Duration = Duration::from_secs(10);
+
+/// A person's word on what the mesh may do by itself.
+#[derive(Clone, Debug)]
+pub enum Word {
+    /// Leave it alone for a while.
+    Freeze { lasts: Duration, reason: String },
+    /// Go on.
+    Unfreeze,
+    /// What happened is known.
+    Acknowledge,
+}
+
+impl fmt::Display for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Freeze { lasts, .. } => write!(f, "freeze for {}", in_words(*lasts)),
+            Self::Unfreeze => f.write_str("unfreeze"),
+            Self::Acknowledge => f.write_str("acknowledge"),
+        }
+    }
+}
+
+/// The app that a command is about, and what it asks for.
+fn intent(command: Command) -> Option<(AppId, Intent)> {
+    let moves = |kind, to, accept_loss, by| Intent::Operator { kind, to, accept_loss, by };
+    let says = |word, by| Intent::Regulate { word, by };
+    Some(match command {
+        Command::Apply { definition, replaces, active } => {
+            (definition.name.clone(), Intent::Apply { definition, replaces, active })
+        }
+        Command::Switchover { app, to, by } => {
+            (app, moves(DecisionKind::Switchover, to, false, by))
+        }
+        Command::Failover { app, to, accept_loss, by } => {
+            (app, moves(DecisionKind::Forced, to, accept_loss, by))
+        }
+        Command::Approve { app, by } => (app, Intent::Approve { by }),
+        Command::Abort { app, by } => (app, Intent::TakeBack { by }),
+        Command::Freeze { app, lasts, reason, by } => {
+            (app, says(Word::Freeze { lasts, reason }, by))
+        }
+        Command::Unfreeze { app, by } => (app, says(Word::Unfreeze, by)),
+        Command::Ack { app, by } => (app, says(Word::Acknowledge, by)),
+        Command::Voters { .. } => return None,
+    })
+}
+
+impl Node {
+    /// Takes a person's command about an app; one at a time for each app.
+    pub(super) fn want(&mut self, id: CommandId, command: Command, now: Moment) {
+        let Some((app, intent)) = intent(command) else { return };
+        let it = self.apps.get(&app);
+        let refusal = match (&intent, it.is_some_and(|it| it.chosen.is_some())) {
+            (Intent::Apply { .. }, _) | (_, true) if !self.hears_majority(now) => {
+                Some(format!("no quorum: {}", self.quorum_words(now)))
+            }
+            (Intent::Apply { .. }, _) | (_, true) => it
+                .is_some_and(|it| it.wanted.is_some())
+                .then(|| "another command is in progress".into()),
+            (_, false) => Some(format!("there is no app {app}")),
+        };
+        if let Some(why) = refusal {
+            return self.out.push(Output::Answer(id, Answer::Refused(why)));
+        }
+        let operation = self.operation();
+        let it = self.apps.entry(app).or_default();
+        it.wanted = Some(Wanted { command: id, intent, operation, until: now + COMMAND });
+    }
+
+    /// A move that an operator calls for.
+    pub(super) fn operator(
+        &self,
+        current: &AppState,
+        found: &Found<'_>,
+        (kind, to, accept_loss, by): (DecisionKind, Option<&StackId>, bool, &str),
+        now: Moment,
+    ) -> Result<AppState, String> {
+        at_rest(current)?;
+        if to == Some(&current.active) {
+            return Err(Intent::UNCHANGED.into());
+        }
+        let panel = self.panel_of(&found.certificate, current, found, now);
+        let others = current.definition.stacks.iter().map(|stack| &stack.name);
+        let wanted: Vec<_> = others
+            .filter(|stack| **stack != current.active && to.is_none_or(|to| to == *stack))
+            .collect();
+        let mut reasons = Vec::new();
+        for stack in wanted {
+            match panel.operator(&current.active, stack, accept_loss) {
+                Ok(choice) => {
+                    let reason = format!("{kind} asked for by {by}");
+                    return Ok(self.move_to(current, kind, &choice, &reason, now));
+                }
+                Err(why) => reasons.push(why),
+            }
+        }
+        Err(match reasons.is_empty() {
+            true => "there is no such stack".to_owned(),
+            false => reasons.join("; "),
+        })
+    }
+
+    /// The failover that the rule calls for and that waits for a person.
+    pub(super) fn approved(
+        &self,
+        current: &AppState,
+        found: &Found<'_>,
+        by: &str,
+        now: Moment,
+    ) -> Result<AppState, String> {
+        at_rest(current)?;
+        if current.definition.mode != Mode::Approve {
+            return Err("its mode is not `approve`, so nothing waits to be approved".into());
+        }
+        let panel = self.panel_of(&found.certificate, current, found, now);
+        let choice = panel
+            .failover(&current.active)
+            .map_err(|why| format!("nothing waits to be approved: {why}"))?;
+        let reason = format!("{}, approved by {by}", choice.reason);
+        let mut state = self.move_to(current, DecisionKind::Approved, &choice, &reason, now);
+        state.decision.first = Some(found.certificate.clone());
+        Ok(state)
+    }
+
+    /// What is in progress, taken back because a person says so.
+    pub(super) fn called_off(
+        &self,
+        current: &AppState,
+        by: &str,
+        now: Moment,
+    ) -> Result<AppState, String> {
+        match current.phase {
+            Phase::Fencing => Ok(self.taken_back(current, &format!("taken back by {by}"), now)),
+            Phase::Aborting => Err(Intent::UNCHANGED.into()),
+            Phase::Idle => Err("nothing is in progress".into()),
+            phase @ (Phase::Promoting | Phase::Publishing | Phase::Verifying) => Err(format!(
+                "epoch {} is {phase}, and there is no way back from that: let it end, then move it",
+                current.epoch
+            )),
+        }
+    }
+
+    /// What a person says of an app at rest.
+    pub(super) fn regulated(
+        &self,
+        current: &AppState,
+        found: &Found<'_>,
+        word: &Word,
+        by: &str,
+    ) -> Result<AppState, String> {
+        at_rest(current)?;
+        let (mut freeze, mut damping) = (current.freeze.clone(), current.damping.clone());
+        match word {
+            Word::Freeze { lasts, .. } if lasts.is_zero() || *lasts > FREEZE_MOST => {
+                return Err(format!(
+                    "a freeze lasts at least a second and at most {}",
+                    in_words(FREEZE_MOST)
+                ));
+            }
+            Word::Freeze { lasts, reason } => {
+                freeze = Some(Freeze {
+                    id: found.operation,
+                    by: shortened(by, BY_LIMIT),
+                    reason: shortened(reason, REASON_LIMIT),
+                    lasts: *lasts,
+                });
+            }
+            Word::Unfreeze => freeze = None,
+            Word::Acknowledge if damping.history.is_empty() && !damping.flapping => {}
+            Word::Acknowledge => damping = damping::cleared(&shortened(by, BY_LIMIT)),
+        }
+        match (&freeze, &damping) == (&current.freeze, &current.damping) {
+            true => Err(Intent::UNCHANGED.into()),
+            false => Ok(AppState { freeze, damping, ..current.clone() }),
+        }
+    }
+}
+
+/// Is nothing in progress?
+pub fn at_rest(state: &AppState) -> Result<(), String> {
+    match state.phase {
+        Phase::Idle => Ok(()),
+        phase => Err(format!("epoch {} is in progress ({phase})", state.epoch)),
+    }
+}
+
+/// A text cut at a character.
+fn shortened(text: &str, limit: usize) -> String {
+    let end = (0..=limit.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+    text[..end].to_owned()
+}

@@ -1,0 +1,138 @@
+//! Is the register linearizable, as its clients see it? (PROTOCOL.md C1, F.3)
+//!
+//! Holds what people were told, and what every agent showed as agreed, against the chain of what was truly chosen: a
+//! command that was agreed took effect between its call and its answer, one that found nothing to do found so at some
+//! instant of that time, and what an agent shows was chosen before and never goes back. A command that was not answered,
+//! or with "unknown", may have taken effect at any time after its call, or never; nothing follows from it.
+
+use std::collections::BTreeMap;
+
+use consensus::model::{AgentId, AppId, AppState, DecisionKind};
+use consensus::moment::Moment;
+use consensus::outbox::{Answer, Command};
+
+use super::Found;
+use super::register::{Chosen, Registers};
+
+const CHECKER: &str = "linearizable to its clients";
+
+/// One call of a client.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Of whom.
+    pub agent: AgentId,
+    /// What.
+    pub command: Command,
+    /// When.
+    pub at: Moment,
+}
+
+/// What clients asked, and what agents showed.
+#[derive(Debug, Default)]
+pub struct History {
+    calls: BTreeMap<u64, Call>,
+    /// By run of an agent: the moment at which what it showed last was chosen.
+    shown: BTreeMap<(AgentId, u64, AppId), Moment>,
+}
+
+impl History {
+    /// Somebody asks for something.
+    pub fn on_call(&mut self, number: u64, call: Call) {
+        self.calls.insert(number, call);
+    }
+
+    /// An answer, given now.
+    pub fn on_answer(
+        &mut self,
+        now: Moment,
+        number: u64,
+        answer: &Answer,
+        registers: &Registers,
+        found: &mut Found,
+    ) {
+        let Some(call) = self.calls.remove(&number) else { return };
+        let (app, kind) = match &call.command {
+            Command::Apply { definition, .. } => (&definition.name, DecisionKind::Apply),
+            Command::Switchover { app, .. } => (app, DecisionKind::Switchover),
+            Command::Failover { app, .. } => (app, DecisionKind::Forced),
+            _ => return,
+        };
+        let about =
+            || format!("{} told whoever asked at {} for {kind} of {app}", call.agent, call.at);
+        let during = |chosen: &&Chosen| call.at <= chosen.at && chosen.at <= now;
+        match answer {
+            Answer::Agreed { epoch, revision } => {
+                let is = |state: &AppState| {
+                    (state.epoch, state.revision, state.decision.kind) == (*epoch, *revision, kind)
+                };
+                let first = registers.history(app).find(|chosen| is(&chosen.state));
+                if !first.as_ref().is_some_and(during) {
+                    let at = first.map_or("never".into(), |first| format!("at {}", first.at));
+                    let what = format!("{}: agreed as epoch {epoch}, chosen {at}", about());
+                    found.push((CHECKER, what));
+                }
+            }
+            Answer::Unchanged => {
+                let so = |state: &AppState| match &call.command {
+                    Command::Apply { definition, .. } => state.definition == *definition,
+                    Command::Switchover { to, .. } | Command::Failover { to, .. } => {
+                        to.as_ref().is_none_or(|to| state.active == *to)
+                    }
+                    _ => true,
+                };
+                let before = registers.history(app).filter(|chosen| chosen.at < call.at).last();
+                let meanwhile = registers.history(app).filter(during);
+                if !before.into_iter().chain(meanwhile).any(|chosen| so(&chosen.state)) {
+                    found.push((
+                        CHECKER,
+                        format!("{}: it is so already, which it was not", about()),
+                    ));
+                }
+            }
+            Answer::Refused(_) | Answer::Unknown(_) => {}
+        }
+    }
+
+    /// An agent shows this as agreed, now.
+    pub fn on_shown(
+        &mut self,
+        (agent, run): (&AgentId, u64),
+        state: &AppState,
+        registers: &Registers,
+        found: &mut Found,
+    ) {
+        let app = &state.definition.name;
+        let is =
+            |chosen: &&Chosen| chosen.state.previous == state.previous && *chosen.state == *state;
+        let held = registers.history(app).filter(is).last();
+        let Some(held) = held else {
+            let what = format!("{agent} shows epoch {} {} of {app}", state.epoch, state.phase);
+            return found.push((CHECKER, format!("{what}, which no majority holds")));
+        };
+        let shown = self.shown.entry((agent.clone(), run, app.clone())).or_default();
+        if held.at < *shown {
+            let what = format!("{agent} shows what was chosen for {app} at {}", held.at);
+            found.push((CHECKER, format!("{what} after what was chosen at {shown}")));
+        }
+        *shown = (*shown).max(held.at);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_of_agreed_that_nothing_bears_out_is_found() {
+        let mut history = History::default();
+        let app: AppId = "shop".parse().expect("a name");
+        let command = Command::Switchover { app, to: None, by: "operator".into() };
+        let agent = "a1".parse().expect("a name");
+        history.on_call(1, Call { agent, command, at: Moment::ZERO });
+        let answer = Answer::Agreed { epoch: consensus::model::Epoch(2), revision: 1 };
+        let mut found = Found::new();
+        let now = Moment::from_micros(5);
+        history.on_answer(now, 1, &answer, &Registers::default(), &mut found);
+        assert_eq!(found.len(), 1);
+    }
+}
