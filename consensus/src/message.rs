@@ -168,13 +168,15 @@ pub struct Relayed {
     pub signature: Vec<u8>,
 }
 
-/// What may be relayed: what agreement needs. Never a relayed letter again, so that there is one hop and no more.
+/// What may be relayed: what agreement needs, and the beliefs that call for it. Never a relayed letter again, so that there is one hop and no more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Letter {
     /// One message of the register protocol.
     Ballot(BallotMessage),
     /// Evidence for a ballot.
     Evidence(Box<Evidence>),
+    /// What is believed.
+    Beliefs(Beliefs),
     /// What was chosen.
     Chosen {
         /// In which register.
@@ -193,10 +195,10 @@ impl Letter {
             Message::Chosen { register, accepted } => {
                 Some(Self::Chosen { register: register.clone(), accepted: accepted.clone() })
             }
+            Message::Beliefs(beliefs) => Some(Self::Beliefs(beliefs.clone())),
             Message::Gossip(_)
             | Message::Pulse(_)
             | Message::Echo { .. }
-            | Message::Beliefs(_)
             | Message::Lease(_)
             | Message::Relayed(_) => None,
         }
@@ -207,6 +209,7 @@ impl Letter {
         match self {
             Self::Ballot(message) => Message::Ballot(message),
             Self::Evidence(evidence) => Message::Evidence(evidence),
+            Self::Beliefs(beliefs) => Message::Beliefs(beliefs),
             Self::Chosen { register, accepted } => Message::Chosen { register, accepted },
         }
     }

@@ -25,6 +25,8 @@ pub struct View {
     pub voter: bool,
     /// Why its word does not count, if it does not.
     pub abstention: Option<Abstention>,
+    /// How well it is itself.
+    pub health: HealthView,
     /// Can the mesh decide, as far as this agent sees?
     pub quorum: QuorumView,
     /// Who votes, and who could.
@@ -33,6 +35,26 @@ pub struct View {
     pub members: Vec<MemberView>,
     /// Every app, by name.
     pub apps: Vec<AppView>,
+}
+
+/// How well an agent is itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthView {
+    /// From zero, well, to seven: late, not answered, unable to look. From four on its word does not count.
+    pub score: u8,
+    /// Its canaries; none, and it does not ask itself whether it reaches the world.
+    pub canaries: Vec<CanaryView>,
+}
+
+/// One thing that an agent looks at to know whether it reaches the world.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CanaryView {
+    /// Where it is.
+    pub address: String,
+    /// Did it answer within five seconds?
+    pub answers: bool,
+    /// What went wrong last, if it does not.
+    pub fault: Option<Fault>,
 }
 
 /// Can the mesh decide?
@@ -263,6 +285,8 @@ pub struct StackView {
     pub data: Option<Verdict>,
     /// Why it could not be moved to; empty if it could.
     pub unfit: Vec<String>,
+    /// What is not well about it though it stands: degraded, or reached in part.
+    pub condition: Option<String>,
     /// Its targets, in the order of the file.
     pub targets: Vec<TargetView>,
 }

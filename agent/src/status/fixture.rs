@@ -41,6 +41,7 @@ pub fn view() -> View {
         mesh: "7c1e5ab0936d4f2288a10f4c5de0b917".into(),
         voter: true,
         abstention: None,
+        health: HealthView::default(),
         quorum: QuorumView { voters: 5, heard: 4, needed: 3, why: None, silent_ms: 0 },
         voters: mesh::voters(),
         members: AGENTS
@@ -102,6 +103,7 @@ fn shop_stacks() -> Vec<StackView> {
             web: Some(Verdict::Down),
             data: Some(Verdict::Down),
             unfit: vec!["web-1 is down".into(), "orders is down".into()],
+            condition: None,
             targets: vec![
                 target("web-1", false, "https://198.51.100.10/healthz", timed_out.clone()),
                 target("web-2", false, "https://198.51.100.11/healthz", timed_out),
@@ -114,6 +116,7 @@ fn shop_stacks() -> Vec<StackView> {
             web: Some(Verdict::Standing),
             data: Some(Verdict::Standing),
             unfit: Vec::new(),
+            condition: None,
             targets: vec![
                 target("web-1", false, "https://203.0.113.10/healthz", well(24.0, None)),
                 target("web-2", false, "https://203.0.113.11/healthz", slow()),
@@ -158,6 +161,7 @@ fn blog() -> AppView {
                 web: Some(Verdict::Standing),
                 data: None,
                 unfit: Vec::new(),
+                condition: None,
                 targets: vec![target(
                     "web-1",
                     false,

@@ -443,7 +443,7 @@ impl Node {
         let message =
             Beliefs { instance: self.instance, number: self.beliefs_number, abstention, beliefs };
         for agent in self.everybody() {
-            self.out.send(&agent, Message::Beliefs(message.clone()));
+            self.say(&agent, Message::Beliefs(message.clone()));
         }
     }
 

@@ -14,8 +14,8 @@ use crate::model::{
 };
 use crate::moment::Moment;
 use crate::view::{
-    AppView, BeliefView, DecisionView, GrantView, GuardView, LeaseView, MemberView, Moving,
-    QuorumView, StackView, TargetView, View, VoterView, VotersView,
+    AppView, BeliefView, CanaryView, DecisionView, GrantView, GuardView, HealthView, LeaseView,
+    MemberView, Moving, QuorumView, StackView, TargetView, View, VoterView, VotersView,
 };
 
 fn millis(span: Duration) -> u64 {
@@ -35,6 +35,7 @@ impl Node {
             mesh: self.config.voters.mesh.to_string(),
             voter: self.config.voters.by_agent(&self.config.agent).is_some(),
             abstention: self.abstention(now),
+            health: self.health_view(now),
             quorum: self.quorum_view(now),
             voters: self.voters_view(now),
             members: self.members(now),
@@ -44,6 +45,18 @@ impl Node {
                 .filter_map(|app| Some(self.app_view(app.chosen.as_ref()?, &app.next, now)))
                 .collect(),
         }
+    }
+
+    fn health_view(&self, now: Moment) -> HealthView {
+        let canaries = self.judge.canaries.iter().map(|(_, canary)| {
+            let endpoint = canary.endpoint();
+            CanaryView {
+                address: format!("{}://{}:{}", endpoint.scheme, endpoint.address, endpoint.port),
+                answers: canary.answers(now),
+                fault: canary.fault(now).cloned(),
+            }
+        });
+        HealthView { score: self.selfcheck.wellness.score(), canaries: canaries.collect() }
     }
 
     fn quorum_view(&self, now: Moment) -> QuorumView {
@@ -151,6 +164,9 @@ impl Node {
                 .flat_map(|it| it.unfit.iter().map(|why| format!("{}: {why}", it.stack)))
                 .collect(),
         };
+        let active = &state.active;
+        let blind = panel.out_of_sight(active).into_iter();
+        unready.extend(blind.map(|why| format!("{active} is never judged down: {why}")));
         if !self.hears_majority(now) {
             unready.push(format!("no quorum: {}", self.quorum_words(now)));
         }
@@ -243,6 +259,7 @@ impl Node {
             } else {
                 panel.unfit(&stack.name, &state.active, path, true)
             },
+            condition: panel.condition(&stack.name),
             targets: targets
                 .map(|(target, subject)| self.target_view(&target, subject, own, now))
                 .collect(),

@@ -108,6 +108,7 @@ function findings() {
 const ABSTAINS = {
   young: "started too recently", isolated: "hears no majority of voters", stalled: "was not scheduled in time",
   "clock-jump": "its clock jumped", quarantined: "its store must not vote again", "standing-by": "stands by to become a voter", observer: "is an observer",
+  "cut-off": "reaches too few of its canaries", "mass-failure": "saw most of what it watches fail at once", unwell: "is unwell itself: late, or not answered",
 };
 const words = why => ABSTAINS[why] || why;
 

@@ -210,6 +210,19 @@ fn perform(simulation: &mut Simulation, verb: &str, words: &[&str]) -> Result<()
         ("stop", agents) => each(simulation, agents, Simulation::stop)?,
         ("continue", agents) => each(simulation, agents, Simulation::resume)?,
         ("cut", agents) => cut(simulation, agents)?,
+        ("part", [one, other]) => {
+            let (one, other) = (place(simulation, one)?, place(simulation, other)?);
+            simulation.cut(one, other, true);
+            simulation.cut(other, one, true);
+        }
+        ("lose-the-world", agents) => each(simulation, agents, |simulation, place| {
+            let agent = simulation.agents[place].id.clone();
+            simulation.world.outward.insert(agent, Path { cut: true, loss: 0.0 });
+            simulation.outside_changed();
+        })?,
+        ("silence-canaries", agents) => each(simulation, agents, |simulation, place| {
+            simulation.world.silent.insert(simulation.agents[place].id.clone());
+        })?,
         ("heal", []) => simulation.heal(&BTreeSet::new()),
         ("trap", [phase, when]) => {
             let when = match *when {
@@ -338,8 +351,18 @@ fn mesh(words: &[&str]) -> Result<MeshShape, String> {
         [voters, "voters", regions, "regions", guards, "guards"] => {
             (voters, regions, 0, parse(guards)?)
         }
+        [voters, "voters", regions, "regions", canaries, "canaries"] => {
+            let shape = MeshShape::spread(parse(voters)?, parse(regions)?);
+            return Ok(MeshShape { canaries: parse(canaries)?, ..shape });
+        }
+        [voters, "voters", regions, "regions", observers, "observers"] => {
+            let regions = parse(regions)?;
+            let observers = (0..parse(observers)?).map(|at: u64| at % regions + 1).collect();
+            return Ok(MeshShape { observers, ..MeshShape::spread(parse(voters)?, regions) });
+        }
         _ => {
-            return Err("expected: mesh N voters N regions [N standing-by | N guards]".into());
+            let more = "[N standing-by | N guards | N canaries | N observers]";
+            return Err(format!("expected: mesh N voters N regions {more}"));
         }
     };
     let (voters, regions): (u64, u64) = (parse(voters)?, parse(regions)?);
