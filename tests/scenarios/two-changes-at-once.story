@@ -23,7 +23,8 @@ run 2s
   111.185 a4    is killed
   112.492 a4    abstains: hears no majority of voters
 
-voters a5 replace a4 a7
+# Then it is the other one's turn.
+voters a1 replace a2 a6
 until voters 5 within 60s
 run 2s
 ----

@@ -32,7 +32,6 @@ until voters 3 within 90s
   186.804 a1    changes the voters: carries 1 registers over (and a2)
   194.087 *     voters version 3, one set: a1 a2 a3
 
-# The copy once more, though the store was replaced by now: it is retired.
 run 5s
 state
 ----

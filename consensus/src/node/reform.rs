@@ -133,14 +133,15 @@ impl Node {
     pub(super) fn answer_change(&mut self, now: Moment) {
         let Some((_, state)) = &self.voting.chosen else { return };
         let (joint, version) = (state.voters.joint(), state.voters.version);
-        let Some(wanted) = &mut self.voting.wanted else { return };
-        let mine = state.operations.contains(&wanted.operation);
-        if mine && !wanted.begun {
-            wanted.begun = true;
-            // Whoever asked carries it through: nobody else need wait for it to fall silent.
+        let began = state.operations.last().is_some_and(|it| it.instance == self.instance);
+        if joint && began && self.voting.sweep.is_none() {
+            // Whoever began it carries it through: nobody else need wait for it to fall silent.
             self.voting.sweep = Some(Sweep::new());
             self.voting.carried = now;
         }
+        let Some(wanted) = &mut self.voting.wanted else { return };
+        let mine = state.operations.contains(&wanted.operation);
+        wanted.begun |= mine;
         match (mine, joint) {
             (true, false) => {
                 let answer = Answer::Agreed { epoch: Epoch(0), revision: version };
