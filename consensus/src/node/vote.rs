@@ -9,12 +9,12 @@ use crate::ballot::Current;
 use crate::codec;
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
-use crate::evidence::{Panel, Path, Trust, certified};
+use crate::evidence::{Panel, Path, Trust, Witness, certified};
 use crate::failover::chain;
 use crate::message::{Accepted, BallotBody, BallotMessage, Message, Refusal, Value};
 use crate::model::{
-    AcceptorId, AgentId, AppId, AppState, Ballot, Certainty, Certificate, Phase, RegisterId,
-    Statement,
+    AcceptorId, AgentId, AppId, AppState, Ballot, Belief, Certainty, Certificate, Phase,
+    RegisterId, StackId, Statement,
 };
 use crate::moment::Moment;
 use crate::outbox::{Note, Output};
@@ -330,26 +330,18 @@ impl Node {
             return Err(Refusal::StaleEvidence);
         }
         let own = self.beliefs_of(app, now);
-        match self.sees_up(before, &own, &decision.from, now) && !self.forgives(&Refusal::SeenUp) {
+        match self.sees_up(before, &own, &decision.from) && !self.forgives(&Refusal::SeenUp) {
             true => Err(Refusal::SeenUp),
             false => Ok(()),
         }
     }
 
-    /// Does this very agent see all of a stack up?
-    fn sees_up(
-        &self,
-        state: &AppState,
-        own: &[crate::model::Belief],
-        stack: &crate::model::StackId,
-        now: Moment,
-    ) -> bool {
-        let panel = self.panel(state, own, now);
-        panel
-            .deciding(stack)
-            .into_iter()
-            .flatten()
-            .all(|count| count.up.contains(&self.config.agent))
+    /// Does this very agent see all of a stack up? What makes it unfit to say "down" does not make it blind to "up".
+    fn sees_up(&self, state: &AppState, own: &[Belief], stack: &StackId) -> bool {
+        let (agent, region) = (&self.config.agent, &self.config.region);
+        let me = Witness { agent, region, abstention: None, beliefs: own };
+        let counts = Panel::new(&state.definition, &self.config.voters, [me]).deciding(stack);
+        counts.into_iter().flatten().all(|count| count.up.contains(agent))
     }
 
     /// Does a mutant accept all the same?

@@ -220,7 +220,7 @@ impl Truth {
         for state in states {
             let limit = state.definition.probe.timeout.min(state.definition.probe.window / 2);
             for (target, _) in state.definition.targets() {
-                for agent in agents {
+                for agent in agents.clone() {
                     let key = (agent.clone(), target.clone());
                     match world.well(agent, &target, limit) {
                         true => {
