@@ -59,16 +59,16 @@ run 5s
 state
 ----
   138.254 a1    goes by voters version 5: done: replace a4 by a7, for operator (and a4)
-  138.961 a4    abstains: hears no majority of voters
-  139.961 a4    abstains: stands by to become a voter
-  139.962 a4    learns shop epoch 1 idle at 4.bfcd: apply, active east (its first definition)
+  139.009 a4    abstains: hears no majority of voters
+  140.009 a4    abstains: stands by to become a voter
+  140.010 a4    learns shop epoch 1 idle at 4.bfcd: apply, active east (its first definition)
   142.253 a1    changes the voters: add a2, for operator
   142.305 *     voters version 6, two sets: with a2 (91da2fef)
   142.322 a1    goes by voters version 6: add a2, for operator (and a4 a7 a3 a6 a2 a5)
   142.356 a1    changes the voters: carries 1 registers over
   153.308 *     voters version 7, one set: a1 a2 a3 a5 a6 a7
   153.308 a1    is killed
-  156.278 a2    goes by voters version 7: done: add a2, for operator (and a5 a4 a7 a6 a3)
+  156.278 a2    goes by voters version 7: done: add a2, for operator (and a5 a7 a6 a3 a4)
 shop: epoch 1 apply idle, active east
   shop/east/db: Up, primary, timeline 1
   shop/west/db: Up, replica, timeline 1, streams

@@ -25,10 +25,10 @@ state
   113.170 a4    learns shop epoch 2 fencing at 6.89d0: failover, active east, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a1 a3 a5)
   118.170 a4    failed for shop with 2.1.1: no answer within 5000 ms
   118.280 a4    learns shop epoch 2 promoting at 7.89d0: failover, active east, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a1 a3 a5)
-  118.290 *     promote with 2.1.3 of a4: promoted to timeline 2
-  118.393 a4    learns shop epoch 2 publishing at 8.89d0: failover, active west, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a1 a3 a5)
-  118.433 *     publish with 2.1.4 of a4: names west
-  118.520 a4    learns shop epoch 2 verifying at 9.89d0: failover, active west, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a1 a3 a5)
+  118.319 *     promote with 2.1.3 of a4: promoted to timeline 2
+  118.399 a4    learns shop epoch 2 publishing at 8.89d0: failover, active west, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a1 a3 a5)
+  118.457 *     publish with 2.1.4 of a4: names west
+  118.530 a4    learns shop epoch 2 verifying at 9.89d0: failover, active west, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a1 a3 a5)
   119.090 a4    learns shop epoch 2 idle at 10.89d0: failover, active west (database of east down for 3 of 5 voters in 3 regions) (and a1 a3 a5)
 shop: epoch 2 failover idle, active west
   192.0.2.53:53: shop.example.com is 198.51.100.2, change 2

@@ -29,8 +29,8 @@ state
   115.360 *     publish with 2.1.4 of a2: names west
   118.988 a5    learns shop epoch 2 publishing at 8.10df: failover, active west, carried out by a5 (database of east down for 3 of 5 voters in 3 regions) (and a3 a1 a4)
   119.041 *     publish with 2.1.4 of a5: was so already
-  119.214 a5    learns shop epoch 2 verifying at 9.10df: failover, active west, carried out by a5 (database of east down for 3 of 5 voters in 3 regions) (and a3 a1 a4)
-  119.366 a5    learns shop epoch 2 idle at 10.10df: failover, active west (database of east down for 3 of 5 voters in 3 regions) (and a3 a1 a4)
+  119.231 a5    learns shop epoch 2 verifying at 9.10df: failover, active west, carried out by a5 (database of east down for 3 of 5 voters in 3 regions) (and a3 a1 a4)
+  119.383 a5    learns shop epoch 2 idle at 10.10df: failover, active west (database of east down for 3 of 5 voters in 3 regions) (and a3 a1 a4)
 shop: epoch 2 failover idle, active west
   192.0.2.53:53: shop.example.com is 198.51.100.2, change 2
   shop/east/db: Dark, primary, timeline 1

@@ -25,10 +25,10 @@ state
   113.174 a5    learns shop epoch 2 fencing at 6.10df: failover, active east, carried out by a5 (database of east down for 3 of 5 voters in 3 regions) (and a3 a1 a4)
   118.174 a5    failed for shop with 2.1.1: no answer within 5000 ms
   118.326 a5    learns shop epoch 2 promoting at 7.10df: failover, active east, carried out by a5 (database of east down for 3 of 5 voters in 3 regions) (and a3 a1 a4)
-  118.336 *     promote with 2.1.3 of a5: promoted to timeline 2
-  118.507 a5    learns shop epoch 2 publishing at 8.10df: failover, active west, carried out by a5 (database of east down for 3 of 5 voters in 3 regions) (and a3 a1 a4)
-  118.563 *     publish with 2.1.4 of a5: names west
-  118.755 a5    learns shop epoch 2 verifying at 9.10df: failover, active west, carried out by a5 (database of east down for 3 of 5 voters in 3 regions) (and a3 a1 a4)
+  118.365 *     promote with 2.1.3 of a5: promoted to timeline 2
+  118.545 a5    learns shop epoch 2 publishing at 8.10df: failover, active west, carried out by a5 (database of east down for 3 of 5 voters in 3 regions) (and a3 a1 a4)
+  118.597 *     publish with 2.1.4 of a5: names west
+  118.767 a5    learns shop epoch 2 verifying at 9.10df: failover, active west, carried out by a5 (database of east down for 3 of 5 voters in 3 regions) (and a3 a1 a4)
   119.212 a5    learns shop epoch 2 idle at 10.10df: failover, active west (database of east down for 3 of 5 voters in 3 regions) (and a3 a1 a4)
 shop: epoch 2 failover idle, active west
   192.0.2.53:53: shop.example.com is 198.51.100.2, change 2

@@ -43,10 +43,10 @@ state
   132.155 a4    learns shop epoch 2 fencing at 8.89d0: failover, active east, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a6 a2 a5)
   137.155 a4    failed for shop with 2.1.1: no answer within 5000 ms
   137.307 a4    learns shop epoch 2 promoting at 10.89d0: failover, active east, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a6 a2 a5)
-  137.332 *     promote with 2.1.3 of a4: promoted to timeline 2
-  137.506 a4    learns shop epoch 2 publishing at 11.89d0: failover, active west, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a6 a2 a5)
-  137.658 a4    learns shop epoch 2 verifying at 12.89d0: failover, active west, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a6 a2 a5)
-  138.110 a4    learns shop epoch 2 idle at 13.89d0: failover, active west (database of east down for 3 of 5 voters in 3 regions) (and a6 a2 a5)
+  137.364 *     promote with 2.1.3 of a4: promoted to timeline 2
+  137.534 a4    learns shop epoch 2 publishing at 11.89d0: failover, active west, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a6 a2 a5)
+  137.686 a4    learns shop epoch 2 verifying at 12.89d0: failover, active west, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a6 a2 a5)
+  138.138 a4    learns shop epoch 2 idle at 13.89d0: failover, active west (database of east down for 3 of 5 voters in 3 regions) (and a6 a2 a5)
 shop: epoch 2 failover idle, active west
   shop/east/db: Dark, primary, timeline 1
   shop/west/db: Up, primary, timeline 2

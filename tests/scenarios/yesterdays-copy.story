@@ -28,12 +28,11 @@ until voters 3 within 90s
   183.016 a3    changes the voters: replace the store of a2, which is lost (and a1)
   183.084 *     voters version 2, two sets: without a2 (9d600a25) with a2 (7dffae78)
   183.101 a1    goes by voters version 2: replace the store of a2, for the mesh itself (and a3 a2)
-  186.732 a2    changes the voters: carries it on (and a1)
-  186.804 a1    changes the voters: carries 1 registers over (and a2)
-  194.087 *     voters version 3, one set: a1 a2 a3
+  183.152 a3    changes the voters: carries 1 registers over
+  194.068 *     voters version 3, one set: a1 a2 a3
 
 run 5s
 state
 ----
-  194.104 a1    goes by voters version 3: done: replace the store of a2, for the mesh itself (and a3 a2)
+  194.085 a3    goes by voters version 3: done: replace the store of a2, for the mesh itself (and a1 a2)
 blog: epoch 2 apply idle, active east
