@@ -6,6 +6,8 @@ mod common;
 mod dns;
 #[path = "actors/postgres.rs"]
 mod postgres;
+#[path = "actors/providers.rs"]
+mod providers;
 
 use std::sync::Arc;
 use std::time::Duration;
