@@ -6,6 +6,7 @@
 
 pub mod named;
 pub mod postgres;
+pub mod redis;
 
 use std::future::Future;
 use std::net::{TcpListener, UdpSocket};
