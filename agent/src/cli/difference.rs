@@ -157,6 +157,7 @@ fn database_rows(at: &str, database: &Database, rows: &mut Rows) {
     let Database { name: _, engine, address, port, credential, guard } = database;
     let engine = match engine {
         Engine::Postgres => "postgres",
+        Engine::Redis => "redis",
     };
     rows.push((format!("{at}.engine"), engine.to_owned()));
     rows.push((format!("{at}.address"), joined(address, *port)));

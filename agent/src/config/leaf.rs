@@ -100,8 +100,8 @@ words! { Fencing {
     "dns-only" => Self::DnsOnly,
 } }
 
-words! { Engine { "postgres" => Self::Postgres, }
-    later { "mysql" "redis" "mongodb" => "this version speaks `postgres` only" }
+words! { Engine { "postgres" => Self::Postgres, "redis" => Self::Redis, }
+    later { "mysql" "mongodb" => "this version speaks `postgres` and `redis`" }
 }
 
 words! { RecordKind {

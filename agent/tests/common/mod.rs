@@ -8,6 +8,7 @@ pub mod knot;
 pub mod named;
 pub mod pdns;
 pub mod postgres;
+pub mod redis;
 pub mod web;
 
 use std::future::Future;

@@ -252,6 +252,8 @@ pub struct Database {
 pub enum Engine {
     /// PostgreSQL 12 or newer.
     Postgres,
+    /// Redis 5 or newer, or Valkey.
+    Redis,
 }
 
 /// What clients look up.
