@@ -5,10 +5,13 @@
 //! again after a crash at any point. None proves a fence: that is a guard's (PROTOCOL.md C.4).
 
 mod postgres;
+mod redis;
 
 use consensus::model::{
     Action, ActionFault, ActionFaultKind, AppId, Candidate, Database, Done, Engine, Token,
 };
+
+use tokio::net::TcpStream;
 
 use super::attempt::{Attempt, fault};
 use crate::config::{Credential, Credentials};
@@ -38,7 +41,7 @@ impl<'a> Order<'a> {
                 user,
                 password: password.as_deref(),
             }),
-            Some(Credential::Key { .. }) => Err(fault(
+            Some(Credential::Key { .. } | Credential::Token { .. }) => Err(fault(
                 ActionFaultKind::Refused,
                 format!("credential `{name}` is a TSIG key, expected a user and password"),
             )),
@@ -48,12 +51,31 @@ impl<'a> Order<'a> {
             )),
         }
     }
+
+    /// Where the server is, for people.
+    fn place(&self) -> String {
+        let Database { address, port, .. } = self.database;
+        match address.contains(':') {
+            true => format!("[{address}]:{port}"),
+            false => format!("{address}:{port}"),
+        }
+    }
+
+    async fn connect(&self) -> Result<TcpStream, ActionFault> {
+        let Database { address, port, .. } = self.database;
+        let stream = TcpStream::connect((address.as_str(), *port)).await;
+        let stream = stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
+        stream.map_err(|error| {
+            fault(ActionFaultKind::Unknown, format!("cannot reach `{}`: {error}", self.place()))
+        })
+    }
 }
 
 /// Closes a primary to writes, as far as it can be asked to.
 pub(super) async fn fence(attempt: &mut Attempt, order: &Order<'_>) -> Result<Done, ActionFault> {
     match order.database.engine {
         Engine::Postgres => postgres::fence(attempt, order).await,
+        Engine::Redis => redis::fence(attempt, order).await,
     }
 }
 
@@ -61,6 +83,7 @@ pub(super) async fn fence(attempt: &mut Attempt, order: &Order<'_>) -> Result<Do
 pub(super) async fn unfence(attempt: &mut Attempt, order: &Order<'_>) -> Result<Done, ActionFault> {
     match order.database.engine {
         Engine::Postgres => postgres::unfence(attempt, order).await,
+        Engine::Redis => redis::unfence(attempt, order).await,
     }
 }
 
@@ -73,5 +96,6 @@ pub(super) async fn promote(
 ) -> Result<Done, ActionFault> {
     match order.database.engine {
         Engine::Postgres => postgres::promote(attempt, order, candidate, at_least).await,
+        Engine::Redis => redis::promote(attempt, order, candidate, at_least).await,
     }
 }
