@@ -17,6 +17,7 @@ pub mod zone_key;
 
 pub mod actors;
 pub mod authority;
+pub mod guard;
 pub mod mesh;
 pub mod probes;
 pub mod status;

@@ -1,6 +1,10 @@
 //! What a node is told once, at its start.
 
-use crate::model::{AcceptorId, AgentId, CredentialId, Endpoint, Region, Voters};
+use std::collections::BTreeSet;
+
+use crate::model::{
+    AcceptorId, AgentId, AppId, CredentialId, Endpoint, Region, TargetName, Voters,
+};
 #[cfg(feature = "mutants")]
 pub use crate::mutant::Mutant;
 
@@ -24,6 +28,9 @@ pub struct Config {
     pub credentials: Vec<CredentialId>,
     /// What it watches to know whether it reaches the world at all; none, and it does not ask itself (PROTOCOL.md 0.1 m).
     pub canaries: Vec<Endpoint>,
+    /// The databases on its host, by app and name, that it can close to writes whatever becomes of it: of others it is no
+    /// guard, whoever names it. `None`: it can close any.
+    pub doors: Option<BTreeSet<(AppId, TargetName)>>,
     /// One safety rule to break, in test builds.
     #[cfg(feature = "mutants")]
     pub mutant: Option<Mutant>,
@@ -56,9 +63,15 @@ impl Config {
             quarantined: false,
             credentials: Vec::new(),
             canaries: Vec::new(),
+            doors: Some(BTreeSet::new()),
             #[cfg(feature = "mutants")]
             mutant: None,
         }
+    }
+
+    /// Can it close this database?
+    pub fn has_door(&self, app: &AppId, database: &TargetName) -> bool {
+        self.doors.as_ref().is_none_or(|doors| doors.contains(&(app.clone(), database.clone())))
     }
 
     /// Is this safety rule broken on purpose? Never, in a build without mutants.

@@ -405,6 +405,8 @@ pub enum Refusal {
     Unacknowledged(AgentId),
     /// The joint set is too young to be left: leases given before it may still run (PROTOCOL.md 0.1 a).
     Young(Duration),
+    /// This guard was never granted a lease by me, so nothing proves that it has a door.
+    NeverHeld(AgentId),
 }
 
 impl fmt::Display for Refusal {
@@ -432,6 +434,9 @@ impl fmt::Display for Refusal {
             Self::Lease(_) => f.write_str("a lease of the old stack may still run"),
             Self::Unacknowledged(guard) => {
                 write!(f, "{guard} has not said that it knows who could be promoted")
+            }
+            Self::NeverHeld(guard) => {
+                write!(f, "{guard} never held a lease, so nothing proves that it has a door")
             }
             Self::Young(left) => {
                 write!(f, "both sets of voters stay for {} s more", left.as_secs() + 1)

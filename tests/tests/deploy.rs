@@ -40,6 +40,29 @@ fn systemd_takes_the_unit_without_a_word() {
     assert_eq!(said, "");
 }
 
+/// With what makes it a guard's, and the unit that shuts the doors before it.
+#[test]
+fn systemd_takes_a_guards_units_without_a_word() {
+    let (folder, file) = unit();
+    let beside = folder.path().join("quorate.service.d");
+    fs::create_dir(&beside).expect("own folder");
+    fs::copy(deploy("quorate-guard.conf"), beside.join("guard.conf")).expect("own folder");
+    let program = std::env::current_exe().expect("a running program has a path");
+    let doors = fs::read_to_string(deploy("quorate-doors.service")).expect("the unit is there");
+    let here = format!("ExecStart={} ", program.display());
+    fs::write(
+        folder.path().join("quorate-doors.service"),
+        doors.replace("ExecStart=/usr/bin/quorate ", &here),
+    )
+    .expect("own folder");
+    for unit in [file, folder.path().join("quorate-doors.service")] {
+        let output = analyze(&["verify", "--man=no", "--recursive-errors=no"], &unit);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{}: {said}", output.status);
+        assert_eq!(said, "");
+    }
+}
+
 #[test]
 fn an_unknown_key_would_be_noticed() {
     let (_folder, file) = unit();

@@ -10,6 +10,7 @@ use tracing_subscriber::prelude::*;
 
 use super::{INVALID, chain, failed};
 use crate::config::{self, AgentConfig};
+use crate::guard::Guard;
 use crate::{authority, run, status};
 
 /// What `quorate agent` takes.
@@ -18,6 +19,9 @@ pub struct Args {
     /// Its file
     #[arg(long, short, value_name = "FILE", default_value = "/etc/quorate/agent.toml")]
     config: PathBuf,
+    /// Only lay the rules by which its doors (`[[guard.door]]`) are shut, and end
+    #[arg(long)]
+    shut_doors: bool,
     /// How log lines are written, to standard error
     #[arg(long, value_enum, default_value_t = LogFormat::Text, env = "QUORATE_LOG_FORMAT")]
     log_format: LogFormat,
@@ -60,10 +64,20 @@ pub fn run(args: &Args) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(format!("cannot start: {error}")),
     };
-    match runtime.block_on(serve(&config)) {
+    let ended = match args.shut_doors {
+        true => runtime.block_on(lay(&config)),
+        false => runtime.block_on(serve(&config)),
+    };
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => failed(why),
     }
+}
+
+/// What a unit runs before the database's: whoever comes up first, no client is let in.
+async fn lay(config: &AgentConfig) -> Result<(), String> {
+    let laid = Guard::start(config.doors.clone()).await;
+    laid.map(drop).map_err(|error| chain(&error))
 }
 
 /// Starts everything that the file asks for, and runs it until a signal; an error is one line for people.

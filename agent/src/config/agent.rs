@@ -12,7 +12,7 @@ use super::address::EndpointUrl;
 use super::fault::{Findings, Span, alternatives};
 use super::tree::At;
 use super::typed::agent::{AgentFile, CredentialTable, DnsTable};
-use super::{AgentConfig, Credential, Credentials, DnsConfig, MeshConfig, Secondary};
+use super::{AgentConfig, Credential, Credentials, DnsConfig, DoorConfig, MeshConfig, Secondary};
 use crate::zone_key::{ZoneKey, ZoneKeys};
 
 /// No password and no key is longer.
@@ -21,6 +21,8 @@ const SECRET_LIMIT: u64 = 64 * 1024;
 const SEED_LIMIT: usize = 256;
 /// Each is looked at every two seconds.
 const CANARY_LIMIT: usize = 16;
+/// More agents and replicas than one database has.
+const ALLOW_LIMIT: usize = 256;
 /// Of fewer, one that fails by itself says too much.
 const CANARY_LEAST: usize = 3;
 
@@ -75,6 +77,7 @@ pub(super) fn mean(
         socket,
         dns: dns(file, beside, &credentials, findings),
         canaries: canaries(file, findings),
+        doors: doors(file, findings),
         credentials,
         data_dir,
     }
@@ -111,6 +114,44 @@ fn canaries(file: &AgentFile, findings: &mut Findings<'_>) -> Vec<Endpoint> {
         authority: None,
     };
     typed.iter().enumerate().map(endpoint).collect()
+}
+
+fn doors(file: &AgentFile, findings: &mut Findings<'_>) -> Vec<DoorConfig> {
+    let typed = &file.guard.door;
+    let mut doors: Vec<DoorConfig> = Vec::new();
+    for door in typed {
+        let (app, database) = (&door.app.value, &door.database.value);
+        if doors.iter().any(|other| (&other.app, &other.database) == (app, database)) {
+            findings.error(&door.database.span, format!("`{app}/{database}` has two doors"));
+        }
+        if door.ports.is_empty() {
+            let text =
+                "`[[guard.door]]` lacks `ports`: expected the database's port, such as `[5432]`";
+            findings.error(&door.at, text);
+        }
+        let mut ports = Vec::new();
+        for port in &door.ports {
+            let number = u16::try_from(port.value.0).expect("read as at most 65,535");
+            let taken = doors.iter().any(|other| other.ports.contains(&number));
+            if taken || ports.contains(&number) {
+                findings.error(&port.span, format!("`ports`: `{number}` is behind a door already"));
+            }
+            ports.push(number);
+        }
+        if door.allow.len() > ALLOW_LIMIT {
+            let text =
+                format!("`allow`: expected at most {ALLOW_LIMIT}, found {}", door.allow.len());
+            findings.error(&door.at, text);
+        }
+        if door.allow.is_empty() {
+            let text = "`allow` is empty: while this door is shut no other agent sees the database and no replica is fed, \
+                        so a standby behind it is never fit";
+            findings.warn(&door.at, text);
+        }
+        let allow = door.allow.iter().map(|address| address.value).collect();
+        doors.push(DoorConfig { app: app.clone(), database: database.clone(), ports, allow });
+    }
+    doors
 }
 
 fn dns(

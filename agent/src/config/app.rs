@@ -131,16 +131,16 @@ fn check_databases(stacks: &[StackTable], findings: &mut Findings<'_>) {
 
 /// What the file allows, and its author may not expect.
 fn check_policy(file: &AppFile, findings: &mut Findings<'_>) {
-    let databases = file.stack.iter().any(|stack| !stack.database.is_empty());
+    let mut databases = file.stack.iter().flat_map(|stack| &stack.database);
+    let unguarded = databases.any(|database| database.guard.is_none());
     let span = &file.data.fencing.span;
     check_guards(file, findings);
     match file.data.fencing.value {
-        Fencing::Required if databases => findings.warn(
+        Fencing::Required if unguarded => findings.warn(
             span,
-            "`fencing = \"required\"`: promotion will be refused, no guard: \
-             only `best-effort` and `dns-only` fail over in this version",
+            "`fencing = \"required\"`: promotion will be refused where a database of the active stack has no `guard`",
         ),
-        Fencing::BestEffort if databases => findings.warn(
+        Fencing::BestEffort if unguarded => findings.warn(
             span,
             "`fencing = \"best-effort\"`: without a guard nothing proves that the old primary takes no writes; \
              two may for a while",
@@ -170,27 +170,26 @@ fn check_budget(file: &AppFile, findings: &mut Findings<'_>) {
     }
 }
 
-/// Guards are agreed about, and shown; the door that each of them closes comes with the data issue. Until then a lease must
-/// not pass for a proof.
+/// A guard is on its database's own host, and closes one door there for each database name.
 fn check_guards(file: &AppFile, findings: &mut Findings<'_>) {
-    let databases = file.stack.iter().flat_map(|stack| &stack.database);
-    let guards = databases.filter_map(|database| database.guard.as_ref());
-    for guard in guards {
-        match file.data.fencing.value {
-            Fencing::Required => findings.error(
-                &guard.span,
-                "`guard`: no agent of this version closes a door, so it proves nothing yet: \
-                 `fencing = \"required\"` cannot rest on it",
-            ),
-            Fencing::BestEffort => findings.warn(
-                &guard.span,
-                "`guard`: its lease is kept and shown, and a promotion waits for its end; \
-                 that no write passes is not enforced in this version",
-            ),
-            Fencing::DnsOnly => findings.error(
+    let mut seen = BTreeMap::new();
+    for (stack, database) in
+        file.stack.iter().flat_map(|stack| stack.database.iter().map(move |it| (stack, it)))
+    {
+        let Some(guard) = &database.guard else { continue };
+        if file.data.fencing.value == Fencing::DnsOnly {
+            findings.error(
                 &guard.span,
                 "`guard` goes with databases that are promoted, not with `fencing = \"dns-only\"`",
-            ),
+            );
+        }
+        let other = seen.insert((&guard.value, &database.name.value), &stack.name.value);
+        if let Some(other) = other {
+            let text = format!(
+                "`guard`: `{}` guards `{}` of stack `{other}` already: a guard is on its database's own host",
+                guard.value, database.name.value
+            );
+            findings.error(&guard.span, text);
         }
     }
 }

@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use consensus::model::{CredentialId, Definition, Endpoint};
+use consensus::model::{AppId, CredentialId, Definition, Endpoint, TargetName};
 use hickory_proto::rr::TSigner;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -259,8 +259,23 @@ pub struct AgentConfig {
     pub dns: Option<DnsConfig>,
     /// What it looks at to know whether it reaches the world; none, and it does not ask itself.
     pub canaries: Vec<Endpoint>,
+    /// The doors it can close.
+    pub doors: Vec<DoorConfig>,
     /// The secrets this agent holds.
     pub credentials: Credentials,
+}
+
+/// A database on this host that takes writes only while this agent holds its lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DoorConfig {
+    /// The app.
+    pub app: AppId,
+    /// The database's name in the app file.
+    pub database: TargetName,
+    /// The TCP ports by which clients reach it; never none.
+    pub ports: Vec<u16>,
+    /// Who is let in while it is shut.
+    pub allow: Vec<IpAddr>,
 }
 
 /// How the mesh is reached.

@@ -115,6 +115,49 @@ fn relative_paths_start_from_the_file_and_defaults_from_their_neighbours() {
 }
 
 #[test]
+fn a_door_is_named_once_and_has_ports() {
+    let agent = "[agent]\ndata_dir = \"d\"\n[mesh]\nlisten = \"127.0.0.1:0\"\nadvertise = \"[::1]:9\"\n\
+                 certificate = \"a.crt\"\nkey = \"a.key\"\nauthority = \"mesh.crt\"\n";
+    let door = "[[guard.door]]\napp = \"shop\"\ndatabase = \"orders\"\nports = [5432]\nallow = [\"192.0.2.7\"]\n";
+    let parse = |doors: &str| {
+        parse_agent(&format!("{agent}{doors}"), "f", Path::new("/"), false).map_err(|faults| {
+            faults
+                .0
+                .iter()
+                .map(|fault| fault.to_string().lines().next().map(str::to_owned))
+                .collect::<Vec<_>>()
+        })
+    };
+    let (config, warnings) = parse(door).expect("good");
+    assert!(warnings.is_empty());
+    assert_eq!((&config.doors[0].ports, config.doors[0].allow.len()), (&vec![5432], 1));
+    let (_, warnings) = parse(&door.replace("allow = [\"192.0.2.7\"]\n", "")).expect("good");
+    assert!(warnings[0].to_string().contains("no other agent sees the database"));
+    for (doors, expected) in [
+        (
+            format!("{door}{door}"),
+            vec![
+                "f:16:12: `shop/orders` has two doors",
+                "f:17:10: `ports`: `5432` is behind a door already",
+            ],
+        ),
+        (
+            door.replace("[5432]", "[]"),
+            vec![
+                "f:9:1: `[[guard.door]]` lacks `ports`: expected the database's port, such as `[5432]`",
+            ],
+        ),
+        (
+            door.replace("[5432]", "[0]"),
+            vec!["f:12:10: `ports`: expected a whole number from 1 to 65535, found the number `0`"],
+        ),
+    ] {
+        let said: Vec<_> = parse(&doors).expect_err("broken").into_iter().flatten().collect();
+        assert_eq!(said, expected);
+    }
+}
+
+#[test]
 fn a_broken_file_is_told_all_its_faults_at_once() {
     let text = "[app]\nnme = \"Shop 1\"\nmode = \"automtic\"\n\n[probe]\ninterval = \"5\"\nwindow = 8\n\
                 fencing = \"required\"\n\n[health]\n\n[[stack]]\nname = 3\n[[stack.endpoint]]\nurl = \"htps://a/\"\n";
@@ -148,6 +191,23 @@ shop.toml:13:8: `name`: expected 1 to 63 of a-z, 0-9, `-` and `_`, starting with
 shop.toml:15:7: `url`: expected `http(s)://host[:port]/path` or `tcp://host:port`, found `htps://a/`; did you mean `https://`?
  15 | url = "htps://a/"
     |       ^^^^^^^^^^^"#
+    );
+}
+
+#[test]
+fn a_guard_is_on_one_host() {
+    let guarded = SHOP.replace("fencing = \"best-effort\"", "fencing = \"required\"");
+    assert!(said(&guarded)[0].contains("promotion will be refused"), "{:?}", said(&guarded));
+    let all = guarded.replace("# guard = \"db-east\"", "guard = \"db-east\"");
+    assert_eq!(all.matches("\nguard = ").count(), 1, "the example names one");
+    let lines = said(&all);
+    assert!(lines[0].contains("has no `guard`"), "the other stack's has none: {lines:?}");
+    let other = "credential = \"orders\"\nguard = \"db-east\"";
+    let twice = guarded.replace("credential = \"orders\"", other);
+    let lines = said(&twice);
+    assert!(
+        lines.iter().any(|line| line.contains("a guard is on its database's own host")),
+        "{lines:?}"
     );
 }
 

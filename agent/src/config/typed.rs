@@ -193,6 +193,8 @@ pub(crate) mod agent {
             dns: Option<DnsTable>,
             /// How this agent judges itself.
             health: HealthTable,
+            /// What it guards.
+            guard: GuardTable,
             /// The secrets this agent holds, by the names that app files use.
             credentials: Named<CredentialId, CredentialTable>,
         }
@@ -260,6 +262,25 @@ pub(crate) mod agent {
             /// Things of others, in networks of others, that it looks at to know whether it reaches the world at all:
             /// three or more. While too few of them answer, its word on the apps does not count.
             canaries: Vec<At<EndpointUrl>>,
+        }
+
+        /// What an agent on a database's host guards.
+        pub struct GuardTable = "`[guard]`" {
+            /// The databases on this host that app files name this agent the guard of.
+            door: Vec<DoorTable>,
+        }
+
+        /// A database that takes writes only while this agent holds its lease.
+        pub struct DoorTable = "`[[guard.door]]`" {
+            /// The app.
+            app: At<AppId>,
+            /// The database's name in the app file.
+            database: At<TargetName>,
+            /// The TCP ports by which clients reach it on this host: its own, and those of poolers before it.
+            ports: Vec<At<Whole<1, 65_535>>>,
+            /// Addresses that are let in while it is shut: of the agents, that look, and of its replicas. The database's own
+            /// rules must let them do no more (`pg_hba.conf`).
+            allow: Vec<At<IpAddr>>,
         }
 
         /// A zone that is signed (DNSSEC).

@@ -22,7 +22,8 @@ use super::turn::Turn;
 use super::{Agreed, Handle};
 use crate::actors::Actors;
 use crate::clock;
-use crate::config::AgentConfig;
+use crate::config::{AgentConfig, DoorConfig};
+use crate::guard::{DoorFault, Guard};
 use crate::identity::{Identity, IdentityError, Member, VotersError, read_voters};
 use crate::mesh::{Counters, Mesh, MeshError, Setup};
 use crate::probes::Probes;
@@ -66,6 +67,9 @@ pub enum StartError {
     /// It cannot keep anything.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// It cannot guard what it is to guard.
+    #[error("cannot close the doors of `[guard]`")]
+    Guard(#[from] DoorFault),
     /// It cannot listen.
     #[error(transparent)]
     Mesh(#[from] MeshError),
@@ -137,6 +141,10 @@ pub async fn start(config: &AgentConfig) -> Result<Running, StartError> {
         opened.ballots.as_ref().is_some_and(|own| agreed.by_acceptor(own.acceptor).is_some());
     tell(&member, &opened, counted);
 
+    // Before anybody can ask for anything: a door is shut until its lease is there.
+    let guard = Guard::start(config.doors.clone()).await?;
+    let door = |door: &DoorConfig| (door.app.clone(), door.database.clone());
+
     let (sender, inputs) = mpsc::channel(INPUTS);
     let mesh = Mesh::start(Setup {
         identity: &identity,
@@ -154,6 +162,7 @@ pub async fn start(config: &AgentConfig) -> Result<Running, StartError> {
         ballots: opened.ballots,
         credentials: config.credentials.keys().cloned().collect(),
         canaries: config.canaries.clone(),
+        doors: Some(config.doors.iter().map(door).collect()),
         ..Config::observer(
             member.name.clone(),
             member.region.clone(),
@@ -173,6 +182,7 @@ pub async fn start(config: &AgentConfig) -> Result<Running, StartError> {
         store: Some(store),
         mesh,
         probes: Probes::new(config.source, &config.credentials, sender.clone()),
+        guard,
         actors: Actors::new(Arc::new(config.credentials.clone()), sender),
         inputs,
         asks,

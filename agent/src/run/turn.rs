@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use consensus::model::{AgentId, Quarantined};
+use consensus::model::{AgentId, Quarantined, TargetId};
 use consensus::moment::Moment;
 use consensus::node::Node;
 use consensus::outbox::{Answer, CommandId, Input, Note, Output};
@@ -19,6 +19,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use super::{Agreed, Ask, Event};
 use crate::actors::Actors;
 use crate::clock;
+use crate::guard::{DoorFault, Guard};
 use crate::mesh::Mesh;
 use crate::probes::Probes;
 use crate::store::{Store, StoreError};
@@ -27,6 +28,8 @@ use crate::store::{Store, StoreError};
 const CLOCKS: Duration = Duration::from_secs(1);
 /// Commands whose asker may have gone away.
 const COMMANDS_LIMIT: usize = 256;
+/// The exit status when a door cannot be shut: `EX_OSERR`.
+const DOOR_FAILED: i32 = 71;
 /// The exit status when what must survive cannot be written: `EX_IOERR`.
 const STORE_FAILED: i32 = 74;
 
@@ -39,6 +42,7 @@ pub(super) struct Turn {
     pub mesh: Mesh,
     pub probes: Probes,
     pub actors: Actors,
+    pub guard: Guard,
     pub inputs: mpsc::Receiver<Input>,
     pub asks: mpsc::Receiver<Ask>,
     pub agreed: watch::Sender<Arc<Agreed>>,
@@ -117,6 +121,13 @@ impl Turn {
         while let Some(output) = self.node.poll() {
             match output {
                 Output::Save(entry) => saves.push(entry),
+                Output::Lease(target, until) => {
+                    self.save(&mut saves).await;
+                    // What is told behind it may be that the door is shut.
+                    if let Err(why) = self.guard.hold(&target, until).await {
+                        end_unshut(&self.agent, &target, &why);
+                    }
+                }
                 other => {
                     self.save(&mut saves).await;
                     self.perform(other);
@@ -137,14 +148,14 @@ impl Turn {
 
     fn perform(&mut self, output: Output) {
         match output {
-            Output::Save(_) => unreachable!("saves are performed before anything else"),
+            Output::Save(_) | Output::Lease(..) => {
+                unreachable!("performed by themselves, because they are waited for")
+            }
             Output::Send(to, message) => self.mesh.send(&to, &message),
             Output::Address(agent, address) => self.mesh.learn(agent, address),
             Output::Probe(look) => self.probes.perform(look),
             Output::Act(action) => self.actors.start(action),
             Output::Note(note) => self.tell(note),
-            // The door itself comes with the data issue; until then the status says what would be open.
-            Output::Lease(..) => {}
             Output::Quarantine(why) => self.quarantined = Some(why),
             Output::Answer(id, answer) => {
                 if let Some(asker) = self.commands.remove(&id) {
@@ -195,6 +206,13 @@ fn end_process(agent: &AgentId, error: &StoreError) -> ! {
     let line = super::start::one_line(error);
     tracing::error!(agent = %agent, "{line}: ends, because what it promised may not be on disk");
     std::process::exit(STORE_FAILED)
+}
+
+/// Ends the process rather than let it say that a door is shut which may not be: the kernel shuts it when its time is up.
+fn end_unshut(agent: &AgentId, target: &TargetId, why: &DoorFault) -> ! {
+    let line = super::start::one_line(why);
+    tracing::error!(agent = %agent, "cannot shut the door of {target}: {line}: ends, and says nothing of it");
+    std::process::exit(DOOR_FAILED)
 }
 
 fn log(agent: &AgentId, note: &Note) {

@@ -81,6 +81,7 @@ fn config(folder: &TempDir, listen: &str) -> AgentConfig {
         socket: folder.path().join("agent.sock"),
         dns: None,
         canaries: Vec::new(),
+        doors: Vec::new(),
         credentials: BTreeMap::new(),
     }
 }

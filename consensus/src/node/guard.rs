@@ -62,12 +62,17 @@ impl Node {
         let mine = |stack: &StackId| -> Vec<TargetId> {
             let guarded = state.definition.guarded();
             let mine = guarded.filter(|(of, it)| *of == stack && it.guard.as_ref() == Some(&me));
+            let mine: Vec<_> = mine.collect();
+            // A lease is the stack's, and one without a door would pass for a proof.
+            if !mine.iter().all(|(_, it)| self.config.has_door(app, &it.name)) {
+                return Vec::new();
+            }
             let target = |name: &TargetName| TargetId {
                 app: app.clone(),
                 stack: stack.clone(),
                 name: name.clone(),
             };
-            mine.map(|(_, database)| target(&database.name)).collect()
+            mine.into_iter().map(|(_, database)| target(&database.name)).collect()
         };
         let (kept, dismissed) = std::mem::take(&mut it.guarding)
             .into_iter()
@@ -76,6 +81,12 @@ impl Node {
         let dismissed: BTreeMap<StackId, Guarding> = dismissed;
         for stack in &state.definition.stacks {
             let targets = mine(&stack.name);
+            if targets.is_empty() && state.definition.guards(&stack.name).contains(&me) {
+                self.out.note(Note::Alarm(format!(
+                    "{app}/{} names this agent as a guard, and it has no door there: see `[[guard.door]]` in agent.toml",
+                    stack.name
+                )));
+            }
             if targets.is_empty() {
                 continue;
             }
@@ -164,6 +175,12 @@ impl Node {
             && let Some(how) = how
         {
             self.out.note(Note::Guards { app: app.clone(), stack: stack.clone(), how });
+            if how == Hold::Lapsed {
+                // Shut by itself long ago, unless the host slept and its timers with it.
+                for target in &guarding.targets {
+                    self.out.push(Output::Lease(target.clone(), now));
+                }
+            }
         }
         guarding.told = how;
     }

@@ -13,8 +13,8 @@ use crate::failover::plan;
 use crate::lease::{Renewal, Terms};
 use crate::message::{LeaseBody, LeaseMessage, LeaseSaid, Message, Pulse, Refusal};
 use crate::model::{
-    AcceptorId, AgentId, AppId, AppState, Belief, DecisionKind, Effect, GuardSight, Health,
-    RegisterId, StackId, TargetId,
+    AcceptorId, AgentId, AppId, AppState, Belief, DecisionKind, Effect, Fencing, GuardSight,
+    Health, RegisterId, StackId, TargetId,
 };
 use crate::moment::Moment;
 use crate::outbox::Output;
@@ -142,34 +142,40 @@ impl Node {
     }
 
     /// May the old stack's databases be taken for closed, on this voter's own clock?
-    pub(super) fn unleased(
-        &self,
-        app: &AppId,
-        to: &StackId,
-        since: u64,
-        now: Moment,
-    ) -> Result<(), Refusal> {
+    pub(super) fn unleased(&self, next: &AppState, now: Moment) -> Result<(), Refusal> {
         #[cfg(feature = "mutants")]
         if self.broken(Mutant::PromotesDespiteLease) {
             return Ok(());
         }
-        self.acknowledged(app, to, since)?;
+        self.acknowledged(next)?;
+        let (app, to) = (&next.definition.name, &next.decision.to);
         let left = self.grants.left(app, to, now);
         if left.is_zero() { Ok(()) } else { Err(Refusal::Lease(left)) }
     }
 
     /// Do the old stack's guards know who could be promoted (PROTOCOL.md 0.1 g)?
-    pub(super) fn acknowledged(
-        &self,
-        app: &AppId,
-        to: &StackId,
-        since: u64,
-    ) -> Result<(), Refusal> {
+    pub(super) fn acknowledged(&self, next: &AppState) -> Result<(), Refusal> {
         #[cfg(feature = "mutants")]
         if self.broken(Mutant::CandidateUnacknowledged) {
             return Ok(());
         }
-        self.grants.acknowledged(app, to, since).map_err(Refusal::Unacknowledged)
+        let (app, to) = (&next.definition.name, &next.decision.to);
+        self.grants.acknowledged(app, to, next.guards_since).map_err(Refusal::Unacknowledged)
+    }
+
+    /// Where a proof is required: did each of the old stack's guards ever hold a lease by this voter's grant? Of one that
+    /// never did nobody knows whether it has a door, and that no lease runs proves nothing.
+    pub(super) fn provable(&self, next: &AppState) -> Result<(), Refusal> {
+        let (definition, from) = (&next.definition, &next.decision.from);
+        if definition.data.fencing != Fencing::Required {
+            return Ok(());
+        }
+        let last = self.grants.last(&definition.name).filter(|last| last.stack == *from);
+        let held = |guard: &AgentId| last.is_some_and(|it| it.acknowledged.contains_key(guard));
+        match definition.guards(from).into_iter().find(|guard| !held(guard)) {
+            Some(guard) => Err(Refusal::NeverHeld(guard.clone())),
+            None => Ok(()),
+        }
     }
 
     /// When a quorum's grants to another stack than `to` will have ended, as far as voters told: a proposer that came before

@@ -267,12 +267,15 @@ impl Node {
                 return Err(malformed("it is the third within a day, and does not say so".into()));
             }
         }
-        let to = &next.decision.to;
         if demand.acknowledged {
-            self.acknowledged(app, to, next.guards_since)?;
+            self.acknowledged(&next)?;
+        }
+        // Not for later claims of a promotion: by then the new stack's guard may hold what the old one did.
+        if demand.acknowledged || demand.unleased && before.phase == Phase::Fencing {
+            self.provable(&next)?;
         }
         if demand.unleased {
-            self.unleased(app, to, next.guards_since, now)?;
+            self.unleased(&next, now)?;
         }
         match demand.evidence {
             Some(_) if self.forgoes(next.phase) => Ok(()),

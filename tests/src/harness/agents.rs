@@ -121,6 +121,8 @@ pub struct Setup {
     pub data: PathBuf,
     /// What it looks at to know whether it is the one that is cut off.
     pub canaries: Vec<String>,
+    /// What else its file says.
+    pub more: String,
 }
 
 /// One agent.
@@ -145,6 +147,7 @@ impl<'a> Agent<'a> {
             identity: home.to_owned(),
             data: home.join("data"),
             canaries: vec![],
+            more: String::new(),
         };
         let (name, host) = (name.to_owned(), host.to_owned());
         Self { lab, name, host, folder, setup, process: None }
@@ -177,7 +180,7 @@ impl<'a> Agent<'a> {
 
     fn write_file(&self) -> PathBuf {
         let own = address(&self.host);
-        let Setup { password, port, identity, data, canaries } = &self.setup;
+        let Setup { password, port, identity, data, canaries, more } = &self.setup;
         let seeds: Vec<_> =
             REGIONS.iter().map(|host| format!("\"{}:{MESH_PORT}\"", address(host))).collect();
         let (data, identity) = (data.display(), identity.display());
@@ -192,7 +195,7 @@ impl<'a> Agent<'a> {
              [credentials.orders]\nuser = \"{USER}\"\npassword = \"{password}\"\n\n\
              [credentials.dns-key]\nname = \"{KEY}\"\nalgorithm = \"hmac-sha256\"\n\
              secret = \"{SECRET}\"\n\n\
-             [health]\ncanaries = {canaries:?}\n",
+             [health]\ncanaries = {canaries:?}\n{more}",
             seeds.join(", "),
             self.socket().display(),
         );

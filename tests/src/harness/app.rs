@@ -21,29 +21,34 @@ pub struct Shop {
     pub databases: bool,
     /// Is it published at the outside name server too?
     pub outside: bool,
+    /// How much may be lost.
+    pub max_loss: &'static str,
+    /// Do `g1` and `g2` guard them, so that nothing is promoted without proof?
+    pub guarded: bool,
 }
 
 impl Default for Shop {
     /// The fast profile of the figures in tests/bench/RESULTS.md.
     fn default() -> Self {
         let (interval, window) = (Duration::from_millis(500), Duration::from_secs(2));
-        Self { interval, window, databases: true, outside: true }
+        Self { interval, window, databases: true, outside: true, max_loss: "0", guarded: false }
     }
 }
 
 impl Shop {
     /// The app file.
     pub fn text(&self) -> String {
-        let Self { interval, window, databases, outside } = self;
+        let Self { interval, window, databases, outside, max_loss, guarded } = self;
+        let fencing = if *guarded { "required" } else { "best-effort" };
         let mut text = format!(
             "[app]\nname = \"shop\"\ncooldown = \"0s\"\n\n[quorum]\nregions = 2\n\n\
-             [probe]\ninterval = \"{}ms\"\nwindow = \"{}ms\"\n\n[data]\nmax_loss = \"0\"\n\
-             fencing = \"best-effort\"\n\n[[zone]]\nname = \"edge.test\"\nns = [\"ns1.edge.test\"]\n\
+             [probe]\ninterval = \"{}ms\"\nwindow = \"{}ms\"\n\n[data]\nmax_loss = \"{max_loss}\"\n\
+             fencing = \"{fencing}\"\n\n[[zone]]\nname = \"edge.test\"\nns = [\"ns1.edge.test\"]\n\
              contact = \"hostmaster@edge.test\"\n",
             interval.as_millis(),
             window.as_millis(),
         );
-        for stack in ["s1", "s2"] {
+        for (stack, guard) in [("s1", "g1"), ("s2", "g2")] {
             let host = address(stack);
             text += &format!(
                 "\n[[stack]]\nname = \"{stack}\"\n\n[[stack.endpoint]]\n\
@@ -54,6 +59,9 @@ impl Shop {
                     "\n[[stack.database]]\nname = \"orders\"\nengine = \"postgres\"\n\
                      address = \"{host}:5432\"\ncredential = \"orders\"\n"
                 );
+                if *guarded {
+                    text += &format!("guard = \"{guard}\"\n");
+                }
             }
         }
         text += &format!("\n[[record]]\nname = \"{INSIDE}\"\ntype = \"A\"\nttl = 5\n");

@@ -22,4 +22,5 @@ pub mod writer;
 
 pub mod agents;
 pub mod app;
+pub mod guards;
 pub mod world;

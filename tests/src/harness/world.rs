@@ -40,9 +40,14 @@ impl<'a> World<'a> {
 
     /// Brings everything up except the app.
     pub fn unapplied(lab: &'a Lab, updates: Updates) -> Self {
+        Self::replicated(lab, updates, Replication::Synchronous)
+    }
+
+    /// The same, with this sort of replication.
+    pub fn replicated(lab: &'a Lab, updates: Updates, replication: Replication) -> Self {
         let webs = [Web::start(lab, "s1"), Web::start(lab, "s2")];
         let primary = Postgres::primary(lab, "s1");
-        let standby = Postgres::standby(&primary, "s2", Replication::Synchronous);
+        let standby = Postgres::standby(&primary, "s2", replication);
         let bind = Bind::start(lab, updates);
         let mut mesh = Mesh::new(lab);
         mesh.start();

@@ -70,6 +70,16 @@ impl Drop for Writer {
     }
 }
 
+/// The last row that one server took, and the first that the other did, of a ledger in which the second took over: how long
+/// after the one came the other. Panics if they overlap, or if either took none.
+pub fn gap(ledger: &[Acknowledged], from: SocketAddr, to: SocketAddr) -> Duration {
+    let of = |server| ledger.iter().filter(move |entry| entry.server == server);
+    let last = of(from).map(|entry| entry.at).max().expect("the first took rows");
+    let first = of(to).map(|entry| entry.at).min().expect("the second took rows");
+    assert!(last < first, "both took rows for {:?}", last.duration_since(first));
+    first.duration_since(last)
+}
+
 /// The acknowledged rows that this server does not hold.
 pub fn lost(ledger: &[Acknowledged], server: &Postgres<'_>) -> Vec<i64> {
     let rows = server.rows("select row from ledger").expect("the surviving server answers");

@@ -84,6 +84,7 @@ impl MeshShape {
             quarantined: false,
             credentials: vec![name(DATABASE_CREDENTIAL), name(DNS_CREDENTIAL)],
             canaries: (1..=self.canaries).map(canary).collect(),
+            doors: None,
             mutant: self.mutant,
         };
         everybody.enumerate().map(config).collect()

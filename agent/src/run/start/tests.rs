@@ -84,6 +84,7 @@ impl Files {
             socket: path("socket"),
             dns: None,
             canaries: Vec::new(),
+            doors: Vec::new(),
             credentials: BTreeMap::new(),
         }
     }

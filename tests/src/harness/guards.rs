@@ -1,0 +1,44 @@
+//! The agents on the databases' own hosts: `g1` on `s1`, `g2` on `s2`, observers that hold the doors.
+
+use std::time::Duration;
+
+use super::agents::{Agent, Mesh, enrol};
+use super::fabric::{REGIONS, address};
+use super::lab::Lab;
+use super::wait::eventually;
+
+/// The longest a door stays open that nobody holds: PROTOCOL.md C.1.
+pub const LEASE: Duration = Duration::from_secs(10);
+
+/// What a guard's file says beside the rest: one door, which the agents and the replicas pass.
+fn doors() -> String {
+    let known = REGIONS.iter().chain(&["s1", "s2"]);
+    let allow: Vec<_> = known.map(|host| format!("\"{}\"", address(host))).collect();
+    format!(
+        "\n[[guard.door]]\napp = \"shop\"\ndatabase = \"orders\"\nports = [5432]\nallow = [{}]\n",
+        allow.join(", ")
+    )
+}
+
+/// Enrols both guards and starts them: from here on no client reaches either database until the app is applied.
+pub fn start<'a>(lab: &'a Lab, mesh: &Mesh<'a>) -> [Agent<'a>; 2] {
+    [("g1", "s1"), ("g2", "s2")].map(|(name, host)| {
+        let home = enrol(&mesh.folder, name, host, false);
+        let mut guard = Agent::new(lab, name, host, &home);
+        guard.set_up(|setup| setup.more = doors());
+        guard.start();
+        guard
+    })
+}
+
+/// Waits until a guard holds its database open.
+pub fn holds(guard: &Agent<'_>, limit: Duration) {
+    eventually(limit, &format!("{} holds its door open", guard.name), || {
+        let lease = guard.app("shop")?.lease.ok_or("nothing is guarded")?;
+        let mut guards = lease.guards.iter();
+        match guards.any(|it| it.guard.as_str() == guard.name && it.open_ms > 0) {
+            true => Ok(()),
+            false => Err(format!("{:?}", lease.guards)),
+        }
+    });
+}
