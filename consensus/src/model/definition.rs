@@ -256,6 +256,17 @@ pub enum Engine {
     Redis,
 }
 
+impl Engine {
+    /// Does a replica follow whom it is told to by a command, so that the mesh tells it after a failover? PostgreSQL's
+    /// follows its configuration, and an old primary of it has to be rewound first.
+    pub fn is_led(self) -> bool {
+        match self {
+            Self::Postgres => false,
+            Self::Redis => true,
+        }
+    }
+}
+
 /// What clients look up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {

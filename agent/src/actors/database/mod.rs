@@ -99,3 +99,18 @@ pub(super) async fn promote(
         Engine::Redis => redis::promote(attempt, order, candidate, at_least).await,
     }
 }
+
+/// Makes a database a replica of another.
+pub(super) async fn follow(
+    attempt: &mut Attempt,
+    order: &Order<'_>,
+    upstream: &Order<'_>,
+) -> Result<Done, ActionFault> {
+    match order.database.engine {
+        Engine::Postgres => Err(fault(
+            ActionFaultKind::Refused,
+            "PostgreSQL follows its configuration: it is not told whom to follow",
+        )),
+        Engine::Redis => redis::follow(attempt, order, upstream).await,
+    }
+}
