@@ -246,7 +246,7 @@ fn follow(database_port: u16, primary_port: u16) -> Effect {
 
 #[tokio::test]
 async fn redis_follows_the_new_primary_and_nobody_that_would_wipe_it() {
-    let mut old = Redis::primary().await;
+    let old = Redis::primary().await;
     let (mut new, third) = (old.replica().await, old.replica().await);
     assert_eq!(set(&old, "a").await, ok());
     caught_up(&old, &new).await;

@@ -4,6 +4,7 @@
 // Each test crate uses some of it.
 #![allow(dead_code)]
 
+pub mod mariadb;
 pub mod named;
 pub mod postgres;
 pub mod redis;

@@ -254,6 +254,8 @@ pub enum Engine {
     Postgres,
     /// Redis 5 or newer, or Valkey.
     Redis,
+    /// MariaDB 10.5 or newer.
+    Mysql,
 }
 
 impl Engine {
@@ -262,7 +264,7 @@ impl Engine {
     pub fn is_led(self) -> bool {
         match self {
             Self::Postgres => false,
-            Self::Redis => true,
+            Self::Redis | Self::Mysql => true,
         }
     }
 }
