@@ -270,7 +270,7 @@ impl Node {
                 if heard != Heard::Before {
                     self.share_doubts(now);
                 }
-                return Stir::all_if(heard == Heard::News);
+                return Stir::by_beliefs(heard);
             }
             Message::Ballot(message) => self.on_ballot(from, message, now),
             Message::Evidence(evidence) => self.on_evidence(from, *evidence, now),
@@ -408,7 +408,7 @@ impl Node {
         let working = |(app, it): (&AppId, &App)| Some((app.clone(), it.work.as_ref()?.token));
         let (granted, open) = self.leases_said(now);
         let voters = self.config.voters.agents().into_iter();
-        let pulse = Pulse {
+        let pulse = Arc::new(Pulse {
             granted,
             open,
             sent: now,
@@ -421,7 +421,7 @@ impl Node {
             store: self.store_hello(),
             credentials: self.config.credentials.clone(),
             hears: voters.filter(|agent| self.answers(agent, now)).cloned().collect(),
-        };
+        });
         for agent in self.everybody() {
             self.out.send(&agent, Message::Pulse(pulse.clone()));
         }
@@ -441,8 +441,8 @@ impl Node {
         self.beliefs_at = now;
         self.beliefs_number += 1;
         let abstention = self.abstention(now);
-        let message =
-            Beliefs { instance: self.instance, number: self.beliefs_number, abstention, beliefs };
+        let (instance, number) = (self.instance, self.beliefs_number);
+        let message = Arc::new(Beliefs { instance, number, abstention, beliefs });
         for agent in self.everybody() {
             self.say(&agent, Message::Beliefs(message.clone()));
         }
@@ -450,8 +450,8 @@ impl Node {
 
     /// Somebody doubts a target: look at all of its app closely, too.
     fn share_doubts(&mut self, now: Moment) {
-        for app in self.apps.keys() {
-            if self.hearsay.doubts(app, now) {
+        for app in self.hearsay.doubted(now) {
+            if self.apps.contains_key(app) {
                 self.judge.hasten(app, now);
             }
         }
