@@ -65,15 +65,16 @@ async fn fault(port: u16, password: &str) -> (FaultKind, String) {
 
 /// A client that may do nothing but write.
 async fn client(server: &MariaDb) -> Conn {
-    try_client(server).await.expect("it logs in")
+    log_in(server, "app").await.expect("it logs in")
 }
 
-async fn try_client(server: &MariaDb) -> Option<Conn> {
+/// A session of a user whose password is its name, if there is room for one.
+async fn log_in(server: &MariaDb, user: &str) -> Option<Conn> {
     let options = OptsBuilder::default()
         .ip_or_hostname("127.0.0.1")
         .tcp_port(server.port)
-        .user(Some("app"))
-        .pass(Some("app"))
+        .user(Some(user))
+        .pass(Some(user))
         .prefer_socket(false);
     Conn::new(options).await.ok()
 }
@@ -114,7 +115,12 @@ async fn mariadb_says_who_it_is_and_is_told_apart_from_one_that_is_dead() {
     let (kind, text) = fault(primary.port, "wrong").await;
     assert_eq!(kind, FaultKind::Credential, "{text}");
     let mut held = Vec::new();
-    while let Some(client) = try_client(&primary).await {
+    while let Some(client) = log_in(&primary, "app").await {
+        held.push(client);
+    }
+    // One place is kept for whoever has `CONNECTION ADMIN`: a full server is still seen and fenced, until that is taken, too.
+    assert!(matches!(look(primary.port, ROLE).await, Outcome::Up(Some(_))));
+    while let Some(client) = log_in(&primary, ROLE).await {
         held.push(client);
     }
     let (kind, text) = fault(primary.port, ROLE).await;
