@@ -8,6 +8,8 @@ mod dns;
 mod mariadb;
 #[path = "actors/postgres.rs"]
 mod postgres;
+#[path = "actors/providers.rs"]
+mod providers;
 #[path = "actors/redis.rs"]
 mod redis;
 

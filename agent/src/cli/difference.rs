@@ -179,6 +179,14 @@ fn record_rows(at: &str, record: &Record, rows: &mut Rows) {
             rows.push((format!("{at}.zone"), zone.clone()));
             rows.push((format!("{at}.credential"), credential.to_string()));
         }
+        Driver::Provider { provider, url, zone, zone_id, credential } => {
+            rows.push((format!("{at}.driver"), provider.word().to_owned()));
+            rows.push((format!("{at}.zone"), zone.clone()));
+            for (key, value) in [("url", url), ("zone_id", zone_id)] {
+                rows.extend(value.clone().map(|value| (format!("{at}.{key}"), value)));
+            }
+            rows.push((format!("{at}.credential"), credential.to_string()));
+        }
     }
     for (stack, data) in values {
         let data: Vec<String> = data.iter().map(RecordData::to_string).collect();

@@ -4,10 +4,13 @@
 // Each test crate uses some of it.
 #![allow(dead_code)]
 
+pub mod knot;
 pub mod mariadb;
 pub mod named;
+pub mod pdns;
 pub mod postgres;
 pub mod redis;
+pub mod web;
 
 use std::future::Future;
 use std::net::{TcpListener, UdpSocket};

@@ -44,7 +44,7 @@ impl<'a> Order<'a> {
                 user,
                 password: password.as_deref(),
             }),
-            Some(Credential::Key { .. }) => Err(fault(
+            Some(Credential::Key { .. } | Credential::Token { .. }) => Err(fault(
                 ActionFaultKind::Refused,
                 format!("credential `{name}` is a TSIG key, expected a user and password"),
             )),
