@@ -4,6 +4,8 @@ mod common;
 
 #[path = "actors/dns.rs"]
 mod dns;
+#[path = "actors/mariadb.rs"]
+mod mariadb;
 #[path = "actors/postgres.rs"]
 mod postgres;
 #[path = "actors/providers.rs"]

@@ -93,6 +93,11 @@ async fn perform(actors: Actors, action: Action, stage: Stage) -> Result<Done, A
             let order = database::Order::new(&action, database, &actors.credentials)?;
             database::promote(&mut attempt, &order, candidate, *at_least).await
         }
+        Effect::Follow { database, primary } => {
+            let order = database::Order::new(&action, database, &actors.credentials)?;
+            let upstream = database::Order::new(&action, primary, &actors.credentials)?;
+            database::follow(&mut attempt, &order, &upstream).await
+        }
         Effect::Publish { name, driver, sets, stack } => {
             let order = dns::Order {
                 app: &action.app,

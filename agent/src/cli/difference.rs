@@ -158,6 +158,7 @@ fn database_rows(at: &str, database: &Database, rows: &mut Rows) {
     let engine = match engine {
         Engine::Postgres => "postgres",
         Engine::Redis => "redis",
+        Engine::Mysql => "mysql",
     };
     rows.push((format!("{at}.engine"), engine.to_owned()));
     rows.push((format!("{at}.address"), joined(address, *port)));

@@ -100,8 +100,8 @@ words! { Fencing {
     "dns-only" => Self::DnsOnly,
 } }
 
-words! { Engine { "postgres" => Self::Postgres, "redis" => Self::Redis, }
-    later { "mysql" "mongodb" => "this version speaks `postgres` and `redis`" }
+words! { Engine { "postgres" => Self::Postgres, "mysql" => Self::Mysql, "redis" => Self::Redis, }
+    later { "mongodb" => "this version speaks `postgres`, `mysql` (MariaDB) and `redis`" }
 }
 
 words! { RecordKind {

@@ -239,3 +239,54 @@ async fn a_redis_that_is_gone_refuses_nothing_and_may_be_asked_again() {
     let refused = act(&wrong, token(2, 1), Effect::Fence(database(redis.port))).await;
     assert_eq!(kind(&refused), Some(ActionFaultKind::Refused), "{refused:?}");
 }
+
+fn follow(database_port: u16, primary_port: u16) -> Effect {
+    Effect::Follow { database: database(database_port), primary: database(primary_port) }
+}
+
+#[tokio::test]
+async fn redis_follows_the_new_primary_and_nobody_that_would_wipe_it() {
+    let old = Redis::primary().await;
+    let (mut new, third) = (old.replica().await, old.replica().await);
+    assert_eq!(set(&old, "a").await, ok());
+    caught_up(&old, &new).await;
+    caught_up(&old, &third).await;
+
+    // The old primary goes on alone for a while: what it takes then nobody else has.
+    let candidate = candidate(&new).await;
+    let promoted = act(&anybody(), token(2, 3), promote(&new, &candidate, None)).await;
+    assert!(promoted.is_ok(), "{promoted:?}");
+    assert_eq!(set(&old, "b").await, ok());
+    assert_eq!(set(&new, "c").await, ok());
+    let told = act(&anybody(), token(2, 4), follow(third.port, new.port)).await;
+    assert_eq!(text(&told), format!("follows `127.0.0.1:{}`", new.port));
+    third.until("master_link_status", "up").await;
+    let told = act(&anybody(), token(2, 4), follow(old.port, new.port)).await;
+    assert!(text(&told).contains("gives up the last"), "{told:?}");
+    old.until("master_link_status", "up").await;
+    caught_up(&new, &old).await;
+    assert_eq!(old.ask(&["GET", "b"]).await, Reply::Nothing);
+    assert_eq!(old.ask(&["GET", "c"]).await, Reply::Text("x".to_owned()));
+    let told = act(&anybody(), token(2, 4), follow(old.port, new.port)).await;
+    assert!(text(&told).contains("already"), "{told:?}");
+
+    // An executor of before asks for the old order of things.
+    let late = act(&anybody(), token(1, 4), follow(third.port, old.port)).await;
+    assert_eq!(kind(&late), Some(ActionFaultKind::Superseded), "{late:?}");
+
+    // A server with data of its own is left alone, and one that came back empty is followed by nobody.
+    let stranger = Redis::primary().await;
+    assert_eq!(set(&stranger, "precious").await, ok());
+    let refused = act(&anybody(), token(2, 4), follow(stranger.port, new.port)).await;
+    assert_eq!(kind(&refused), Some(ActionFaultKind::Refused), "{refused:?}");
+    assert!(text(&refused).contains("by hand"), "{refused:?}");
+    old.ask(&["REPLICAOF", "NO", "ONE"]).await;
+    new.kill();
+    new.restart().await;
+    for (port, words) in [(old.port, "older"), (stranger.port, "wipe")] {
+        let refused = act(&anybody(), token(2, 4), follow(port, new.port)).await;
+        assert_eq!(kind(&refused), Some(ActionFaultKind::Refused), "{refused:?}");
+        assert!(text(&refused).contains(words), "{refused:?}");
+    }
+    assert_eq!(stranger.ask(&["GET", "precious"]).await, Reply::Text("x".to_owned()));
+}

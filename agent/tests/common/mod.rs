@@ -5,6 +5,7 @@
 #![allow(dead_code)]
 
 pub mod knot;
+pub mod mariadb;
 pub mod named;
 pub mod pdns;
 pub mod postgres;

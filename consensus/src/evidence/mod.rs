@@ -6,6 +6,7 @@
 
 mod choice;
 mod panel;
+mod replicas;
 mod signed;
 #[cfg(test)]
 mod tests;

@@ -54,7 +54,27 @@ pub fn effects(state: &AppState) -> Vec<Effect> {
         Phase::Fencing => databases(&decision.from).into_iter().map(Effect::Fence).collect(),
         Phase::Aborting => databases(&state.active).into_iter().map(Effect::Unfence).collect(),
         Phase::Promoting => promotions(state),
-        Phase::Publishing => publications(state),
+        Phase::Publishing => publications(state).into_iter().chain(followers(state)).collect(),
+    }
+}
+
+/// Every database of another stack, told to follow that of the active one where it is told such things.
+fn followers(state: &AppState) -> Vec<Effect> {
+    let Some(active) = state.definition.stack(&state.active) else { return Vec::new() };
+    let others = state.definition.guarded().filter(|(stack, _)| **stack != active.name);
+    let led = others.filter(|(_, database)| database.engine.is_led());
+    led.filter_map(|(_, database)| {
+        let primary = active.databases.iter().find(|primary| primary.name == database.name)?;
+        Some(Effect::Follow { database: database.clone(), primary: primary.clone() })
+    })
+    .collect()
+}
+
+/// May a request fail, and the decision be carried on all the same?
+pub fn is_only_tried(effect: &Effect) -> bool {
+    match effect {
+        Effect::Fence(_) | Effect::Follow { .. } => true,
+        Effect::Unfence(_) | Effect::Promote { .. } | Effect::Publish { .. } => false,
     }
 }
 
@@ -97,13 +117,24 @@ pub fn credentials(state: &AppState) -> BTreeSet<CredentialId> {
     effects(state)
         .into_iter()
         .filter_map(|effect| match effect {
-            Effect::Fence(_) => None,
+            Effect::Fence(_) | Effect::Follow { .. } => None,
             Effect::Unfence(database) | Effect::Promote { database, .. } => {
                 Some(database.credential)
             }
             Effect::Publish { driver, .. } => driver.credential().cloned(),
         })
         .collect()
+}
+
+/// The credentials that whoever carries out the current phase should hold besides: for what is only tried.
+pub fn wished(state: &AppState) -> BTreeSet<CredentialId> {
+    let followed = effects(state).into_iter().filter_map(|effect| match effect {
+        Effect::Follow { database, .. } => Some(database.credential),
+        Effect::Fence(_) | Effect::Unfence(_) | Effect::Promote { .. } | Effect::Publish { .. } => {
+            None
+        }
+    });
+    followed.collect()
 }
 
 /// Every credential that some step of a failover of this app needs: what an agent should hold to see it through.
@@ -139,6 +170,10 @@ pub fn describe(effect: &Effect) -> String {
         Effect::Promote { database, .. } => {
             format!("promote {} at {}:{}", database.name, database.address, database.port)
         }
+        Effect::Follow { database, primary } => format!(
+            "let {} at {}:{} follow {}:{}",
+            database.name, database.address, database.port, primary.address, primary.port
+        ),
         Effect::Publish { name, stack, .. } => format!("publish {name} for {stack}"),
     }
 }

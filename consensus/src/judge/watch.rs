@@ -219,7 +219,7 @@ impl Watch {
         self.fault = None;
         self.clean_since.get_or_insert(now);
         self.successes += 1;
-        let Some(sight) = sight else { return };
+        let Some(mut sight) = sight else { return };
         let before = self.sight.as_ref().map(|(before, _)| before.position);
         let heard = sight.heard.is_some_and(|heard| heard <= self.scale.window);
         if sight.streaming {
@@ -229,6 +229,8 @@ impl Watch {
             }
         } else {
             self.advanced = None;
+            // Who does not say when it last heard its primary was last seen to hear it then.
+            sight.heard = sight.heard.or(self.streamed.map(|at| now.since(at)));
         }
         self.sight = Some((sight, now));
     }

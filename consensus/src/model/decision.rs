@@ -365,6 +365,13 @@ pub enum Effect {
         /// The position to wait for before promoting, where a planned move knows it.
         at_least: Option<u64>,
     },
+    /// Make a database a replica of another. Only tried: what cannot be reached is told later.
+    Follow {
+        /// The replica to be.
+        database: Database,
+        /// The agreed primary.
+        primary: Database,
+    },
     /// Make the outside's DNS say this.
     Publish {
         /// The name whose records these are.

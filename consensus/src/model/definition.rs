@@ -254,6 +254,19 @@ pub enum Engine {
     Postgres,
     /// Redis 5 or newer, or Valkey.
     Redis,
+    /// MariaDB 10.5 or newer.
+    Mysql,
+}
+
+impl Engine {
+    /// Does a replica follow whom it is told to by a command, so that the mesh tells it after a failover? PostgreSQL's
+    /// follows its configuration, and an old primary of it has to be rewound first.
+    pub fn is_led(self) -> bool {
+        match self {
+            Self::Postgres => false,
+            Self::Redis | Self::Mysql => true,
+        }
+    }
 }
 
 /// What clients look up.

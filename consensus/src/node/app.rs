@@ -10,6 +10,7 @@ use super::damping::Ages;
 use super::execute::Work;
 use super::fleet::Place;
 use super::guard::Guarding;
+use super::tend::Astray;
 use crate::message::{Accepted, Value};
 use crate::model::{AgentId, AppState, Ballot, Epoch, OperationId, StackId, Verdict};
 use crate::moment::Moment;
@@ -83,6 +84,8 @@ pub struct App {
     pub stated: Option<(Ballot, Moment)>,
     /// Since when a failover has been called for.
     pub called: Option<Moment>,
+    /// A replica that follows another than it should.
+    pub astray: Option<Astray>,
     /// When to look at this app again though nothing happens.
     pub again: Option<Deadline>,
     /// When it was last found that this app would have to be looked at, though nothing happens.

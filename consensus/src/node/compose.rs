@@ -42,6 +42,8 @@ pub enum Intent {
     Regulate { word: Word, by: String },
     /// The next phase of what this agent carries out.
     Advance { epoch: Epoch, phase: Phase, term: u32, next: Next },
+    /// To tell replicas anew whom to follow.
+    Tend { reason: String },
     /// To carry out what nobody does.
     Claim,
     /// To carry the register over into another set of voters, as it is.
@@ -70,7 +72,10 @@ impl Intent {
             Self::Failover | Self::Operator { .. } | Self::Approve { .. } | Self::Claim => true,
             Self::Advance { next, .. } => matches!(next, Next::Promote(_)),
             Self::Sweep { evidence } => *evidence,
-            Self::Apply { .. } | Self::TakeBack { .. } | Self::Regulate { .. } => false,
+            Self::Apply { .. }
+            | Self::Tend { .. }
+            | Self::TakeBack { .. }
+            | Self::Regulate { .. } => false,
         }
     }
 }
@@ -83,6 +88,7 @@ impl fmt::Display for Intent {
             Self::Operator { kind, by, .. } => write!(f, "{kind}, for {by}"),
             Self::Approve { by } => write!(f, "approved failover, for {by}"),
             Self::TakeBack { by } => write!(f, "take it back, for {by}"),
+            Self::Tend { reason } => f.write_str(reason),
             Self::Regulate { word, by } => write!(f, "{word}, for {by}"),
             Self::Advance { phase, next, .. } => match next {
                 Next::Promote(_) => write!(f, "promote after {phase}"),
@@ -141,6 +147,7 @@ impl Node {
                     },
                 };
             }
+            (Some(current), Intent::Tend { reason }) => self.tended(current, reason, now),
             (Some(current), Intent::Failover) => self.failover(current, found, now),
             (Some(current), Intent::Operator { kind, to, accept_loss, by }) => {
                 self.operator(current, found, (*kind, to.as_ref(), *accept_loss, by), now)
@@ -495,7 +502,7 @@ impl Node {
         self.claimed(AppState { epoch, phase, decision, active, claim, damping, ..current.clone() })
     }
 
-    fn decision(
+    pub(super) fn decision(
         &self,
         kind: DecisionKind,
         epoch: Epoch,

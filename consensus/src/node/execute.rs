@@ -287,7 +287,6 @@ impl Node {
         if (work.token, work.term) != (token, term) {
             return;
         }
-        let phase = work.phase;
         let Some(item) = work.items.get_mut(usize::from(item)) else { return };
         item.tries = item.tries.saturating_add(1);
         let most = match &result {
@@ -304,13 +303,15 @@ impl Node {
             self.out.note(Note::Alarm(why));
         }
         work.trouble = result.as_ref().err().map(|fault| fault.text.clone());
-        item.stage = match (result, phase) {
-            (Ok(done), _) => Stage::Ended(Ok(done)),
-            // A request that was never sent says nothing about the fence.
-            (Err(fault), Phase::Fencing) if fault.kind != ActionFaultKind::Late => {
+        item.stage = match result {
+            Ok(done) => Stage::Ended(Ok(done)),
+            // A request that was never sent says nothing of what it asks for.
+            Err(fault)
+                if plan::is_only_tried(&item.effect) && fault.kind != ActionFaultKind::Late =>
+            {
                 Stage::Ended(Err(fault))
             }
-            (Err(_), _) => Stage::Waiting(now + pause),
+            Err(_) => Stage::Waiting(now + pause),
         };
         work.again = now;
         self.drive(&app, now);
@@ -390,8 +391,14 @@ impl Node {
             .iter()
             .filter(|agent| Some(*agent) != silent.as_ref() || **agent == self.config.agent)
             .collect();
+        let wished = plan::wished(state);
         ranked.sort_by_key(|agent| {
-            (self.distance(agent, state, now), rendezvous(app, state.epoch, agent))
+            let held = match **agent == self.config.agent {
+                true => Some(&self.config.credentials),
+                false => self.peers.peer(agent).map(|peer| &peer.credentials),
+            };
+            let lacks = !held.is_some_and(|held| wished.iter().all(|it| held.contains(it)));
+            (lacks, self.distance(agent, state, now), rendezvous(app, state.epoch, agent))
         });
         let rank = ranked.iter().position(|agent| **agent == self.config.agent);
         let Some(rank) = rank else {

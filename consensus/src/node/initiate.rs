@@ -140,6 +140,7 @@ impl Node {
                     self.out.note(Note::Holds { app: app.clone(), why });
                 } else if !doubted {
                     it.next_told.clear();
+                    self.consider_replicas(app, now);
                 }
             }
         }
@@ -185,7 +186,7 @@ impl Node {
     }
 
     /// This agent's place among the voters that could propose: those that can carry it out first.
-    fn rank(&self, app: &AppId, state: &AppState, now: Moment) -> u32 {
+    pub(super) fn rank(&self, app: &AppId, state: &AppState, now: Moment) -> u32 {
         let needed = plan::all_credentials(&state.definition);
         let order = |agent: &crate::model::AgentId| {
             let held = match *agent == self.config.agent {

@@ -244,7 +244,10 @@ impl Node {
                 .guard
                 .as_ref()
                 .is_some_and(|guard| !self.is_open(app, &state.decision.to, guard, now)),
-            Effect::Fence(_) | Effect::Unfence(_) | Effect::Publish { .. } => false,
+            Effect::Fence(_)
+            | Effect::Unfence(_)
+            | Effect::Follow { .. }
+            | Effect::Publish { .. } => false,
         }
     }
 

@@ -19,6 +19,7 @@ mod people;
 mod reform;
 mod relay;
 mod stir;
+mod tend;
 mod view;
 mod vote;
 mod voters;

@@ -16,6 +16,7 @@ pub mod wait;
 pub mod bind;
 pub mod nginx;
 pub mod postgres;
+pub mod redis;
 
 pub mod resolver;
 pub mod writer;

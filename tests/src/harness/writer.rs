@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use probe::redis::resp::{Link, Reply};
+use tokio::net::TcpStream;
 use tokio_postgres::{Client, NoTls};
 
 use super::postgres::{Postgres, runtime, superuser};
@@ -28,6 +30,15 @@ pub struct Acknowledged {
     pub at: Instant,
 }
 
+/// What a writer's servers speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// Rows of the table `ledger`.
+    Postgres,
+    /// Keys `row:N`.
+    Redis,
+}
+
 /// A thread that writes to whichever server takes writes, first come first.
 pub struct Writer {
     ledger: Arc<Mutex<Vec<Acknowledged>>>,
@@ -38,10 +49,16 @@ pub struct Writer {
 impl Writer {
     /// Begins to write to one of these servers, moving on to the next whenever one fails.
     pub fn start(servers: &[SocketAddr]) -> Self {
+        Self::of(Dialect::Postgres, servers)
+    }
+
+    /// The same for servers that speak something else.
+    pub fn of(dialect: Dialect, servers: &[SocketAddr]) -> Self {
         let ledger = Arc::new(Mutex::new(Vec::new()));
         let ending = Arc::new(AtomicBool::new(false));
         let (list, end, servers) = (Arc::clone(&ledger), Arc::clone(&ending), servers.to_vec());
-        let thread = thread::spawn(move || runtime().block_on(write(&servers, &list, &end)));
+        let thread =
+            thread::spawn(move || runtime().block_on(write(dialect, &servers, &list, &end)));
         Self { ledger, ending, thread: Some(thread) }
     }
 
@@ -88,36 +105,69 @@ pub fn lost(ledger: &[Acknowledged], server: &Postgres<'_>) -> Vec<i64> {
     ledger.iter().map(|entry| entry.row).filter(|row| !held.contains(row)).collect()
 }
 
-async fn write(servers: &[SocketAddr], ledger: &Mutex<Vec<Acknowledged>>, ending: &AtomicBool) {
+async fn write(
+    dialect: Dialect,
+    servers: &[SocketAddr],
+    ledger: &Mutex<Vec<Acknowledged>>,
+    ending: &AtomicBool,
+) {
     let mut row: i64 = 0;
     let mut turn = servers.iter().cycle();
     while !ending.load(Ordering::Relaxed) {
         let server = *turn.next().expect("a cycle never ends");
         pace(EVERY);
-        let Some(client) = connect(server).await else { continue };
+        let connected = tokio::time::timeout(LIMIT, Session::open(dialect, server)).await;
+        let Ok(Some(mut session)) = connected else { continue };
         while !ending.load(Ordering::Relaxed) {
             // A number is never used twice: whether an unanswered row was taken is not known.
             row += 1;
-            let insert = format!("insert into ledger values ({row})");
-            match tokio::time::timeout(LIMIT, client.batch_execute(&insert)).await {
-                Ok(Ok(_)) => {
+            match tokio::time::timeout(LIMIT, session.insert(row)).await {
+                Ok(true) => {
                     let entry = Acknowledged { row, server, at: Instant::now() };
                     ledger.lock().expect("nobody panics while holding it").push(entry);
                 }
-                Ok(Err(_)) | Err(_) => break,
+                Ok(false) | Err(_) => break,
             }
             pace(EVERY);
         }
     }
 }
 
-async fn connect(server: SocketAddr) -> Option<Client> {
-    let config = superuser(server);
-    let (client, connection) =
-        tokio::time::timeout(LIMIT, config.connect(NoTls)).await.ok()?.ok()?;
-    tokio::spawn(async move {
-        // Ends when the client is dropped; what went wrong shows in the client's own errors.
-        let _ = connection.await;
-    });
-    Some(client)
+/// One connection of a writer.
+enum Session {
+    Postgres(Client),
+    Redis(Link<TcpStream>),
+}
+
+impl Session {
+    async fn open(dialect: Dialect, server: SocketAddr) -> Option<Self> {
+        match dialect {
+            Dialect::Postgres => {
+                let (client, connection) = superuser(server).connect(NoTls).await.ok()?;
+                tokio::spawn(async move {
+                    // Ends when the client is dropped; what went wrong shows in the client's own errors.
+                    let _ = connection.await;
+                });
+                Some(Self::Postgres(client))
+            }
+            Dialect::Redis => {
+                let stream = TcpStream::connect(server).await.ok()?;
+                Some(Self::Redis(Link::over(stream)))
+            }
+        }
+    }
+
+    /// Was it acknowledged?
+    async fn insert(&mut self, row: i64) -> bool {
+        match self {
+            Self::Postgres(client) => {
+                let insert = format!("insert into ledger values ({row})");
+                client.batch_execute(&insert).await.is_ok()
+            }
+            Self::Redis(link) => {
+                let said = link.ask(&["SET", &format!("row:{row}"), "x"]).await;
+                said.is_ok_and(|reply| reply == Reply::Text("OK".to_owned()))
+            }
+        }
+    }
 }

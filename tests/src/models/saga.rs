@@ -296,10 +296,12 @@ impl Agreed {
                 Effect::Unfence(database) => (Kind::Unfence, of(database)),
                 Effect::Promote { database, .. } => (Kind::Promote, of(database)),
                 Effect::Publish { stack, .. } => (Kind::Publish, named(stack)),
+                // Of databases that are led: the modelled ones are not.
+                Effect::Follow { .. } => return None,
             };
-            Request { token, kind, stack }
+            Some(Request { token, kind, stack })
         };
-        let requests = plan::effects(&state).iter().map(request).collect();
+        let requests = plan::effects(&state).iter().filter_map(request).collect();
         let (active, standby) = (named(&state.active), named(standby(&state)));
         let bytes = Value::new(codec::encode(&state));
         Self { bytes, state, token, requests, active, standby }

@@ -4,8 +4,11 @@
 //! An engine keeps the token where its clients' data lives, refuses to go below it, and can be asked for the same thing
 //! again after a crash at any point. None proves a fence: that is a guard's (PROTOCOL.md C.4).
 
+mod mysql;
 mod postgres;
 mod redis;
+
+use std::net::SocketAddr;
 
 use consensus::model::{
     Action, ActionFault, ActionFaultKind, AppId, Candidate, Database, Done, Engine, Token,
@@ -61,6 +64,20 @@ impl<'a> Order<'a> {
         }
     }
 
+    /// Where its name leads to.
+    async fn addresses(&self) -> Result<Vec<SocketAddr>, ActionFault> {
+        let Database { address, port, .. } = self.database;
+        let found = tokio::net::lookup_host((address.as_str(), *port)).await;
+        let found = found.map(Iterator::collect::<Vec<_>>).unwrap_or_default();
+        match found.is_empty() {
+            false => Ok(found),
+            true => Err(fault(
+                ActionFaultKind::Unknown,
+                format!("cannot find the address of `{}`", self.place()),
+            )),
+        }
+    }
+
     async fn connect(&self) -> Result<TcpStream, ActionFault> {
         let Database { address, port, .. } = self.database;
         let stream = TcpStream::connect((address.as_str(), *port)).await;
@@ -75,6 +92,7 @@ impl<'a> Order<'a> {
 pub(super) async fn fence(attempt: &mut Attempt, order: &Order<'_>) -> Result<Done, ActionFault> {
     match order.database.engine {
         Engine::Postgres => postgres::fence(attempt, order).await,
+        Engine::Mysql => mysql::fence(attempt, order).await,
         Engine::Redis => redis::fence(attempt, order).await,
     }
 }
@@ -83,6 +101,7 @@ pub(super) async fn fence(attempt: &mut Attempt, order: &Order<'_>) -> Result<Do
 pub(super) async fn unfence(attempt: &mut Attempt, order: &Order<'_>) -> Result<Done, ActionFault> {
     match order.database.engine {
         Engine::Postgres => postgres::unfence(attempt, order).await,
+        Engine::Mysql => mysql::unfence(attempt, order).await,
         Engine::Redis => redis::unfence(attempt, order).await,
     }
 }
@@ -96,6 +115,23 @@ pub(super) async fn promote(
 ) -> Result<Done, ActionFault> {
     match order.database.engine {
         Engine::Postgres => postgres::promote(attempt, order, candidate, at_least).await,
+        Engine::Mysql => mysql::promote(attempt, order, candidate, at_least).await,
         Engine::Redis => redis::promote(attempt, order, candidate, at_least).await,
+    }
+}
+
+/// Makes a database a replica of another.
+pub(super) async fn follow(
+    attempt: &mut Attempt,
+    order: &Order<'_>,
+    upstream: &Order<'_>,
+) -> Result<Done, ActionFault> {
+    match order.database.engine {
+        Engine::Postgres => Err(fault(
+            ActionFaultKind::Refused,
+            "PostgreSQL follows its configuration: it is not told whom to follow",
+        )),
+        Engine::Mysql => mysql::follow(attempt, order, upstream).await,
+        Engine::Redis => redis::follow(attempt, order, upstream).await,
     }
 }

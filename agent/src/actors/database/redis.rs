@@ -14,6 +14,11 @@
 //! The key `quorate:epoch:APP` of database 0 holds the token under which this server was last promoted or opened; it
 //! travels to replicas like all data, so that a standby knows of newer tokens as far as it was told.
 //!
+//! # Who follows whom
+//!
+//! A replica logs in at its primary with `masteruser` and `masterauth`: where a password is asked for, every server is to
+//! be configured with them, for any of them may have to follow any other.
+//!
 //! # What a fence is
 //!
 //! A number of required replicas that nobody has (`min-replicas-to-write`): every write is refused with `NOREPLICAS`,
@@ -121,6 +126,59 @@ pub(super) async fn promote(
     Ok(Done { proven: false, position: seen.position(), text })
 }
 
+/// Makes a server a replica of the agreed primary.
+///
+/// A replica drops what it holds when it follows a primary of another history. So nothing is asked for that could wipe
+/// data: not to follow a server that is itself no primary, is empty, or knows an older token; and not of a primary that
+/// holds data of its own and is not the one that this primary was promoted from.
+pub(super) async fn follow(
+    attempt: &mut Attempt,
+    order: &Order<'_>,
+    upstream: &Order<'_>,
+) -> Result<Done, ActionFault> {
+    let mut session = Session::open(attempt, order).await?;
+    attempt.enter("looking at the database");
+    let seen = session.info().await?;
+    let (host, port) = (&upstream.database.address, upstream.database.port.to_string());
+    let place = upstream.place();
+    let at = (seen.info().text("master_host"), seen.info().text("master_port"));
+    if !seen.is_primary() && at == (Some(host), Some(&port)) {
+        let text = format!("follows `{place}` already");
+        return Ok(Done { proven: false, position: seen.position(), text });
+    }
+    let held = session.compare(order.app, order.token).await?;
+    let mut primary = Session::open(attempt, upstream).await?;
+    attempt.enter("looking at the primary that is to be followed");
+    let above = primary.info().await?;
+    let above_held = primary.compare(order.app, order.token).await?;
+    if !above.is_primary() || above_held < held {
+        return Err(primary.refused("is no primary that may be followed: its token is older"));
+    }
+    let (here, there) = (session.is_empty().await?, primary.is_empty().await?);
+    if there && !here {
+        return Err(primary.refused(format!(
+            "is empty, and `{}` is not: following it would wipe what is left",
+            session.place
+        )));
+    }
+    let fork = above.left_of(&seen);
+    if seen.is_primary() && !here && fork.is_none() {
+        return Err(session.refused(format!(
+            "is a primary with data that `{place}` never had: look at it, then make it a replica by hand \
+             (`REPLICAOF {host} {port}`), which drops that data"
+        )));
+    }
+    attempt.commit("telling it whom to follow")?;
+    session.ask("following", &["REPLICAOF", host, &port]).await?;
+    let mut text = format!("follows `{place}`");
+    let lost = fork.and_then(|fork| seen.position()?.checked_sub(fork)).filter(|lost| 0 < *lost);
+    if let (Some(lost), true) = (lost, seen.is_primary()) {
+        text +=
+            &format!("; gives up the last {lost} bytes of its log, which that one never received");
+    }
+    Ok(Done { proven: false, position: seen.position(), text })
+}
+
 /// What a server said of itself.
 struct Seen(String);
 
@@ -131,6 +189,18 @@ impl Seen {
 
     fn is_primary(&self) -> bool {
         self.info().text("role") == Some("master")
+    }
+
+    /// Where this primary left the history that another server is still in, if it came from there.
+    fn left_of(&self, other: &Self) -> Option<u64> {
+        let theirs = other.info().history("master_replid")?;
+        match self.info().history("master_replid") == Some(theirs) {
+            true => self.position(),
+            false if self.info().history("master_replid2") == Some(theirs) => {
+                self.info().number::<u64>("second_repl_offset")?.checked_sub(1)
+            }
+            false => None,
+        }
     }
 
     /// Of a primary: written. Of a replica: applied.
@@ -197,13 +267,19 @@ impl Session {
         }
     }
 
-    /// Fails if the server has been given a higher token.
-    async fn compare(&mut self, app: &AppId, ours: Token) -> Result<(), ActionFault> {
+    /// Does it hold nothing at all?
+    async fn is_empty(&mut self) -> Result<bool, ActionFault> {
+        let reply = self.ask("counting its keys", &["INFO", "keyspace"]).await?;
+        Ok(!reply.text().unwrap_or_default().lines().any(|line| line.starts_with("db")))
+    }
+
+    /// The token it holds, if any; fails if it has been given a higher one than ours.
+    async fn compare(&mut self, app: &AppId, ours: Token) -> Result<Option<Token>, ActionFault> {
         let key = key(app);
         let held = self.ask("reading its token", &["GET", &key]).await?;
         match held.text().and_then(|held| held.parse().ok()).map(Token) {
             Some(newer) if ours < newer => Err(self.superseded(newer)),
-            _ => Ok(()),
+            held => Ok(held),
         }
     }
 

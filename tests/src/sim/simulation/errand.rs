@@ -240,6 +240,7 @@ fn effect_name(effect: &Effect) -> &'static str {
         Effect::Fence(_) => "fence",
         Effect::Unfence(_) => "unfence",
         Effect::Promote { .. } => "promote",
+        Effect::Follow { .. } => "follow",
         Effect::Publish { .. } => "publish",
     }
 }

@@ -171,6 +171,8 @@ impl World {
                     None => Arrival::Nowhere,
                 }
             }
+            // Of databases that are led: the simulated ones are not.
+            Effect::Follow { .. } => fault(ActionFaultKind::Refused, "follows its configuration"),
             Effect::Promote { database, candidate, at_least } => {
                 let stack = self.stack_at(&action.app, &database.address);
                 match target(database, stack.as_ref()) {

@@ -1,0 +1,30 @@
+//! Which replicas do not follow the primary that the mesh agreed on: what people are warned of, and what is put right.
+
+use super::panel::Panel;
+use crate::model::{Database, StackId};
+
+impl Panel<'_> {
+    /// The first database of another stack that is told whom to follow, and follows something else or nothing, in words.
+    /// None while the active stack does not serve: then there is nothing to follow.
+    pub fn astray(&self, active: &StackId) -> Option<String> {
+        if !self.serves(active) {
+            return None;
+        }
+        let led = self
+            .definition
+            .guarded()
+            .filter(|(stack, it)| *stack != active && it.engine.is_led() && self.stands(stack));
+        led.filter_map(|(stack, database)| self.strays(stack, database, active)).next()
+    }
+
+    fn strays(&self, stack: &StackId, database: &Database, active: &StackId) -> Option<String> {
+        let name = &database.name;
+        let (replica, _) = self.latest(stack, name)?;
+        let (primary, _) = self.latest(active, name)?;
+        if !replica.replica {
+            return Some(format!("{name} of {stack} is a primary beside that of {active}"));
+        }
+        let kin = replica.system == primary.system;
+        (!kin).then(|| format!("{name} of {stack} follows another primary than that of {active}"))
+    }
+}

@@ -1,0 +1,94 @@
+//! Replicas that follow another than the agreed primary are told to follow it, in an epoch of its own.
+//!
+//! An old primary that comes back, or a replica that could not be reached during a failover, is found by looks like
+//! everything else. It is put right by applying the definition anew: the request carries a token and needs a claim like
+//! every other, so that an agent with an old view of things can do no harm (rule E1). What cannot be put right is asked
+//! for more and more seldom, and said in the status all the while.
+
+use std::time::Duration;
+
+use super::Node;
+use super::compose::Intent;
+use super::people::at_rest;
+use crate::model::{AppId, AppState, DecisionKind, Mode, Phase};
+use crate::moment::Moment;
+use crate::outbox::Note;
+
+/// A replica may be found astray for moments after a failover: links take a second or two to come up again.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The next in rank waits so much longer.
+const RANK_STEP: Duration = Duration::from_secs(2);
+/// The patience doubles with every try, up to three hours.
+const DOUBLINGS: u32 = 10;
+
+/// What this agent knows of an app's replicas that are not where they should be.
+#[derive(Debug)]
+pub struct Astray {
+    what: String,
+    since: Moment,
+    tries: u32,
+}
+
+impl Node {
+    /// Puts an app's replicas right, if they are not and nothing else is going on.
+    pub(super) fn consider_replicas(&mut self, app: &AppId, now: Moment) {
+        let own = self.beliefs_of(app, now);
+        let Some((known, state)) = self.apps.get(app).and_then(|it| it.known()) else { return };
+        let (learned, mode) = (known.learned, state.definition.mode);
+        let found = self.panel(state, &own, now).astray(&state.active);
+        let rank = self.rank(app, state, now);
+        let may = mode == Mode::Automatic
+            && self.apps[app].ages.frozen_for(state, now).is_none()
+            && self.abstention_of(state, now).is_none()
+            && self.hears_majority(now);
+        let it = self.apps.get_mut(app).expect("it is known");
+        let Some(what) = found else {
+            it.astray = None;
+            return;
+        };
+        let fresh = it.astray.as_ref().is_none_or(|before| before.what != what);
+        if fresh {
+            let why = format!("{app}: {what}");
+            it.astray = Some(Astray { what, since: now, tries: 0 });
+            self.out.note(Note::Alarm(why));
+        }
+        let it = self.apps.get_mut(app).expect("it is known");
+        let Some(astray) = &mut it.astray else { return };
+        it.next.clone_from(&astray.what);
+        let patience = PATIENCE * (1 << astray.tries.min(DOUBLINGS)) + RANK_STEP * rank;
+        let due = (astray.since.max(learned) + patience).max(it.not_before);
+        if !may {
+            return;
+        }
+        if now < due {
+            if it.again.is_none_or(|(at, _)| due < at) {
+                it.again = Some((due, "a replica may have to be told whom to follow"));
+            }
+            return;
+        }
+        astray.tries = astray.tries.saturating_add(1);
+        let reason = format!("{}: it is told to follow", astray.what);
+        let operation = self.operation();
+        self.start(app, Intent::Tend { reason }, operation, now);
+    }
+
+    /// The same definition once more, so that everything that follows from it is asked for again.
+    pub(super) fn tended(
+        &self,
+        current: &AppState,
+        reason: &str,
+        now: Moment,
+    ) -> Result<AppState, String> {
+        at_rest(current)?;
+        let epoch = current.epoch.next();
+        let stacks = (&current.active, &current.active);
+        Ok(AppState {
+            revision: current.revision.saturating_add(1),
+            epoch,
+            phase: Phase::Publishing,
+            decision: self.decision(DecisionKind::Apply, epoch, stacks, reason, now),
+            claim: None,
+            ..current.clone()
+        })
+    }
+}

@@ -1,0 +1,111 @@
+//! Redis on a host: a primary, or a replica of another host's.
+//!
+//! Nothing is kept on disk, so that a server that was killed comes back empty: the worst that Redis can do to a mesh.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use probe::redis::resp::{Info, Link, Reply};
+use tokio::net::TcpStream;
+
+use super::fabric::address;
+use super::lab::Lab;
+use super::postgres::{PASSWORD, USER, runtime};
+use super::process::Process;
+use super::wait::eventually;
+use super::writer::Acknowledged;
+
+const PORT: u16 = 6379;
+const START: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(2);
+
+/// Redis on port 6379 of a host. Quorate logs in as [`USER`], the tests as the user `default`.
+pub struct Redis<'a> {
+    lab: &'a Lab,
+    host: String,
+    /// Its process.
+    pub process: Process,
+}
+
+impl<'a> Redis<'a> {
+    /// Starts an empty server, and waits until it answers and, as a replica, has all of its primary.
+    pub fn start(lab: &'a Lab, host: &str, primary: Option<&str>) -> Self {
+        let process = launch(lab, host, primary);
+        let server = Self { lab, host: host.to_owned(), process };
+        eventually(START, &format!("Redis on {host} answers"), || server.ask(&["PING"]));
+        let password = format!(">{PASSWORD}");
+        let user = ["ACL", "SETUSER", USER, "on", &password, "allkeys", "allcommands"];
+        server.ask(&user).expect("it was up a moment ago");
+        if primary.is_some() {
+            eventually(START, &format!("{host} follows"), || {
+                match server.info("master_link_status")?.as_str() {
+                    "up" => Ok(()),
+                    other => Err(other.to_owned()),
+                }
+            });
+        }
+        server
+    }
+
+    /// Kills it and starts it again: empty, a primary, at the same address.
+    pub fn come_back_empty(&mut self) {
+        self.process.kill();
+        *self = Self::start(self.lab, &self.host, None);
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        (address(&self.host), PORT).into()
+    }
+
+    /// Asks one thing, as the router, from which nothing is cut.
+    pub fn ask(&self, command: &[&str]) -> Result<Reply, String> {
+        runtime().block_on(async {
+            let asked = async {
+                let stream = TcpStream::connect(self.address()).await?;
+                Link::over(stream).ask(command).await
+            };
+            let answered = tokio::time::timeout(LIMIT, asked).await;
+            answered.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+        })
+    }
+
+    /// One value of `INFO`.
+    pub fn info(&self, key: &str) -> Result<String, String> {
+        let reply = self.ask(&["INFO"])?;
+        let text = reply.text().ok_or("no text")?;
+        Ok(Info(text).text(key).unwrap_or_default().to_owned())
+    }
+
+    /// Does it follow another, connected?
+    pub fn follows(&self, other: &Self) -> Result<(), String> {
+        let found = ["role", "master_host", "master_link_status"].map(|key| self.info(key));
+        let expected = ["slave", &address(&other.host).to_string(), "up"];
+        match found.iter().zip(expected).all(|(it, word)| it.as_deref() == Ok(word)) {
+            true => Ok(()),
+            false => Err(format!("{found:?}")),
+        }
+    }
+
+    /// The acknowledged rows that it does not hold.
+    pub fn lost(&self, ledger: &[Acknowledged]) -> Vec<i64> {
+        let holds = |row: i64| {
+            let found = self.ask(&["GET", &format!("row:{row}")]).expect("the survivor answers");
+            found != Reply::Nothing
+        };
+        ledger.iter().map(|entry| entry.row).filter(|row| !holds(*row)).collect()
+    }
+}
+
+fn launch(lab: &Lab, host: &str, primary: Option<&str>) -> Process {
+    let folder = lab.folder(&format!("{host}-redis"));
+    let mut command = lab.fabric.command(host, "redis-server");
+    command.args(["--port", &PORT.to_string(), "--bind", "0.0.0.0", "--protected-mode", "no"]);
+    command.args(["--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0"]);
+    command.args(["--repl-ping-replica-period", "1", "--repl-timeout", "5", "--dir"]);
+    command.arg(folder);
+    if let Some(primary) = primary {
+        command.args(["--replicaof", &address(primary).to_string(), &PORT.to_string()]);
+    }
+    Process::start(lab, &format!("{host}-redis"), &mut command)
+}
