@@ -57,7 +57,7 @@ impl Probes {
                 Credential::Login { user, password } => {
                     Some(Arc::new(Login { user: user.clone(), password: password.clone() }))
                 }
-                Credential::Key { .. } => None,
+                Credential::Key { .. } | Credential::Token { .. } => None,
             };
             (name.clone(), login)
         });

@@ -43,6 +43,7 @@ pub(crate) fn signer(credential: &Credential) -> Result<TSigner, String> {
         Credential::Login { .. } => {
             return Err("is a user and password, expected a TSIG key".to_owned());
         }
+        Credential::Token { .. } => return Err("is a token, expected a TSIG key".to_owned()),
     };
     let algorithm = match algorithm.trim_end_matches('.') {
         "hmac-sha256" => TsigAlgorithm::HmacSha256,

@@ -1,4 +1,4 @@
-//! The actors against real servers: PostgreSQL with a streaming standby, BIND with signed updates.
+//! The actors against real servers: PostgreSQL with a streaming standby, Redis with a replica, BIND with signed updates.
 
 mod common;
 
@@ -6,6 +6,10 @@ mod common;
 mod dns;
 #[path = "actors/postgres.rs"]
 mod postgres;
+#[path = "actors/providers.rs"]
+mod providers;
+#[path = "actors/redis.rs"]
+mod redis;
 
 use std::sync::Arc;
 use std::time::Duration;

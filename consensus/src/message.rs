@@ -85,7 +85,7 @@ pub enum Message {
     /// foca's own bytes: who is a member. Lost without harm, so it may travel as a datagram.
     Gossip(Vec<u8>),
     /// I run, and this is how far I know. Lost without harm.
-    Pulse(Pulse),
+    Pulse(Arc<Pulse>),
     /// I heard your pulse.
     Echo {
         /// The pulse's own time, so that its sender learns the round trip.
@@ -96,7 +96,7 @@ pub enum Message {
         seen: u64,
     },
     /// What I believe of every target; replaces what I said before.
-    Beliefs(Beliefs),
+    Beliefs(Arc<Beliefs>),
     /// One message of the register protocol.
     Ballot(BallotMessage),
     /// What I state for your ballot.
@@ -176,7 +176,7 @@ pub enum Letter {
     /// Evidence for a ballot.
     Evidence(Box<Evidence>),
     /// What is believed.
-    Beliefs(Beliefs),
+    Beliefs(Arc<Beliefs>),
     /// What was chosen.
     Chosen {
         /// In which register.

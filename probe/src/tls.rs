@@ -57,6 +57,11 @@ impl Trust {
         }
     }
 
+    /// To speak to any host of the world by its name; `None` where nobody is believed.
+    pub fn system(&self) -> Option<Arc<ClientConfig>> {
+        self.system.clone()
+    }
+
     /// To encrypt with, without knowing to whom.
     pub(crate) fn in_anyone(&self) -> &Arc<ClientConfig> {
         &self.anyone

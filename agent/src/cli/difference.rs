@@ -157,6 +157,7 @@ fn database_rows(at: &str, database: &Database, rows: &mut Rows) {
     let Database { name: _, engine, address, port, credential, guard } = database;
     let engine = match engine {
         Engine::Postgres => "postgres",
+        Engine::Redis => "redis",
     };
     rows.push((format!("{at}.engine"), engine.to_owned()));
     rows.push((format!("{at}.address"), joined(address, *port)));
@@ -175,6 +176,14 @@ fn record_rows(at: &str, record: &Record, rows: &mut Rows) {
             rows.push((format!("{at}.driver"), "rfc2136".to_owned()));
             rows.push((format!("{at}.server"), server.clone()));
             rows.push((format!("{at}.zone"), zone.clone()));
+            rows.push((format!("{at}.credential"), credential.to_string()));
+        }
+        Driver::Provider { provider, url, zone, zone_id, credential } => {
+            rows.push((format!("{at}.driver"), provider.word().to_owned()));
+            rows.push((format!("{at}.zone"), zone.clone()));
+            for (key, value) in [("url", url), ("zone_id", zone_id)] {
+                rows.extend(value.clone().map(|value| (format!("{at}.{key}"), value)));
+            }
             rows.push((format!("{at}.credential"), credential.to_string()));
         }
     }

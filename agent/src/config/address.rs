@@ -228,6 +228,18 @@ pub(crate) struct EndpointUrl {
     pub path: String,
 }
 
+impl EndpointUrl {
+    /// As it is written for the web, without a final slash; `None` if it is a TCP address.
+    pub(crate) fn of_web(&self) -> Option<String> {
+        let scheme = match self.scheme {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+            Scheme::Tcp => return None,
+        };
+        Some(format!("{scheme}://{}{}", self.at.joined(), self.path.trim_end_matches('/')))
+    }
+}
+
 impl Leaf for EndpointUrl {
     fn expected() -> Cow<'static, str> {
         "`http(s)://host[:port]/path` or `tcp://host:port`".into()

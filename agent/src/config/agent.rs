@@ -212,7 +212,10 @@ fn credentials(
 ) -> Credentials {
     let mut credentials = Credentials::new();
     for (name, table) in &file.credentials.0 {
-        if exposed && let Some(inline) = table.password.as_ref().or(table.secret.as_ref()) {
+        if exposed
+            && let Some(inline) =
+                table.password.as_ref().or(table.secret.as_ref()).or(table.token.as_ref())
+        {
             let text = "the secret stands in a file that everybody on this computer may read: `chmod 640` it, or \
                         name a file of its own with `password_file` or `secret_file`";
             findings.error(&inline.span, text);
@@ -224,44 +227,73 @@ fn credentials(
     credentials
 }
 
+/// What a credential is for, told by its keys.
+#[derive(Clone, Copy)]
+enum Kind {
+    Login,
+    Key,
+    Token,
+}
+
+impl Kind {
+    fn named(self) -> &'static str {
+        match self {
+            Self::Login => "a log-in",
+            Self::Key => "a TSIG key",
+            Self::Token => "a provider's token",
+        }
+    }
+}
+
 fn credential(
     name: &CredentialId,
     table: &CredentialTable,
     beside: &Path,
     findings: &mut Findings<'_>,
 ) -> Option<Credential> {
+    let span = |key: Option<&Span>| key.cloned();
     let login = [
-        ("user", table.user.as_ref().map(|at| &at.span)),
-        ("password", table.password.as_ref().map(|at| &at.span)),
-        ("password_file", table.password_file.as_ref().map(|at| &at.span)),
+        ("user", span(table.user.as_ref().map(|at| &at.span))),
+        ("password", span(table.password.as_ref().map(|at| &at.span))),
+        ("password_file", span(table.password_file.as_ref().map(|at| &at.span))),
     ];
     let key = [
-        ("name", table.name.as_ref().map(|at| &at.span)),
-        ("algorithm", table.algorithm.as_ref().map(|at| &at.span)),
-        ("secret", table.secret.as_ref().map(|at| &at.span)),
-        ("secret_file", table.secret_file.as_ref().map(|at| &at.span)),
+        ("name", span(table.name.as_ref().map(|at| &at.span))),
+        ("algorithm", span(table.algorithm.as_ref().map(|at| &at.span))),
+        ("secret", span(table.secret.as_ref().map(|at| &at.span))),
+        ("secret_file", span(table.secret_file.as_ref().map(|at| &at.span))),
     ];
-    let typed = |keys: &[(&'static str, Option<&Span>)]| {
-        keys.iter().find_map(|(key, span)| Some((*key, (*span)?.clone())))
+    let token = [
+        ("access_key", span(table.access_key.as_ref().map(|at| &at.span))),
+        ("token", span(table.token.as_ref().map(|at| &at.span))),
+        ("token_file", span(table.token_file.as_ref().map(|at| &at.span))),
+    ];
+    let typed = |keys: &[(&'static str, Option<Span>)]| {
+        keys.iter().find_map(|(key, span)| Some((*key, span.clone()?)))
     };
-    match (typed(&login), typed(&key)) {
-        (Some(_), Some((stray, span))) => {
-            let text =
-                format!("`{stray}` belongs to a TSIG key, `{name}` is a log-in by its other keys");
-            findings.error(&span, text);
-            None
-        }
-        (None, None) => {
+    let kinds =
+        [(Kind::Login, typed(&login)), (Kind::Key, typed(&key)), (Kind::Token, typed(&token))];
+    let mut given = kinds.into_iter().filter_map(|(kind, typed)| Some((kind, typed?)));
+    match (given.next(), given.next()) {
+        (None, _) => {
             let text = format!(
-                "credential `{name}` is empty: expected `user` and {} for a database, or {} and {} for TSIG",
+                "credential `{name}` is empty: expected `user` and {} for a database, `name`, `algorithm` and {} \
+                 for TSIG, or {} for a provider",
                 alternatives(["password_file", "password"]),
-                "`name`, `algorithm`",
                 alternatives(["secret_file", "secret"]),
+                alternatives(["token_file", "token"]),
             );
             findings.error(&table.at, text);
             None
         }
-        (Some(_), None) => {
+        (Some((kind, _)), Some((other, (stray, span)))) => {
+            let (kind, other) = (kind.named(), other.named());
+            let text =
+                format!("`{stray}` belongs to {other}, `{name}` is {kind} by its other keys");
+            findings.error(&span, text);
+            None
+        }
+        (Some((Kind::Login, _)), None) => {
             let user = table.user.as_ref().map(|user| user.value.0.clone());
             if user.is_none() {
                 findings.error(&table.at, format!("credential `{name}` lacks `user`"));
@@ -270,7 +302,17 @@ fn credential(
             let password = secret(("password", "password_file"), given, beside, findings)?;
             Some(Credential::Login { user: user?, password: password.map(|(text, _)| text) })
         }
-        (None, Some(_)) => tsig(name, table, beside, findings),
+        (Some((Kind::Key, _)), None) => tsig(name, table, beside, findings),
+        (Some((Kind::Token, _)), None) => {
+            let given = (&table.token, &table.token_file);
+            let Some((token, _)) = secret(("token", "token_file"), given, beside, findings)? else {
+                let text = format!("credential `{name}` lacks `token_file` or `token`");
+                findings.error(&table.at, text);
+                return None;
+            };
+            let access_key = table.access_key.as_ref().map(|id| id.value.0.clone());
+            Some(Credential::Token { access_key, token })
+        }
     }
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use consensus::codec;
 use consensus::model::{
-    DEFINITION_LIMIT, DataPolicy, Database, Definition, Endpoint, Expect, Fencing, ProbePolicy,
-    STACK_LIMIT, Scheme, Stack, TARGET_LIMIT, TargetName, Zone,
+    DEFINITION_LIMIT, DataPolicy, Database, Definition, Endpoint, Engine, Expect, Fencing,
+    ProbePolicy, STACK_LIMIT, Scheme, Stack, TARGET_LIMIT, TargetName, Zone,
 };
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -105,6 +105,17 @@ fn check_databases(stacks: &[StackTable], findings: &mut Findings<'_>) {
     {
         seen.entry(&name.value).or_insert(stack);
     }
+    let mut engines = BTreeMap::new();
+    for database in stacks.iter().flat_map(|stack| &stack.database) {
+        let engine = *engines.entry(&database.name.value).or_insert(database.engine.value);
+        if engine != database.engine.value {
+            let name = &database.name.value;
+            let text = format!(
+                "database `{name}` speaks another `engine` in another stack: they could not be replicas of each other"
+            );
+            findings.error(&database.engine.span, text);
+        }
+    }
     for stack in stacks {
         for (name, other) in &seen {
             if !stack.database.iter().any(|database| database.name.value == **name) {
@@ -136,6 +147,7 @@ fn check_policy(file: &AppFile, findings: &mut Findings<'_>) {
         ),
         _ => {}
     }
+    check_budget(file, findings);
     if file.data.across.value {
         let text = "`across = true` is not supported yet: the mesh keeps an app's web and data at one stack";
         findings.error(&file.data.across.span, text);
@@ -143,6 +155,18 @@ fn check_policy(file: &AppFile, findings: &mut Findings<'_>) {
     if file.quorum.regions.value.0 == 1 {
         let text = "`regions = 1`: one region cut off from the app can move it";
         findings.warn(&file.quorum.regions.span, text);
+    }
+}
+
+/// What an engine cannot promise is not asked of it.
+fn check_budget(file: &AppFile, findings: &mut Findings<'_>) {
+    let mut databases = file.stack.iter().flat_map(|stack| &stack.database);
+    let redis = databases.any(|database| database.engine.value == Engine::Redis);
+    let moves = file.data.fencing.value != Fencing::DnsOnly;
+    if redis && moves && file.data.max_loss.value.0 == 0 {
+        let text = "`max_loss = \"0\"` cannot be kept by Redis, which acknowledges a write before its replicas have it: \
+                    give bytes, such as `16MiB`";
+        findings.error(&file.data.max_loss.span, text);
     }
 }
 

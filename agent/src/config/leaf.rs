@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use consensus::model::{
-    AgentId, AppId, BadName, CredentialId, Engine, Fencing, Mode, NAME_LIMIT, RecordKind, Site,
-    StackId, TargetName,
+    AgentId, AppId, BadName, CredentialId, Engine, Fencing, Mode, NAME_LIMIT, Provider, RecordKind,
+    Site, StackId, TargetName,
 };
 use serde_json::{Value, json};
 
@@ -100,8 +100,8 @@ words! { Fencing {
     "dns-only" => Self::DnsOnly,
 } }
 
-words! { Engine { "postgres" => Self::Postgres, }
-    later { "mysql" "redis" "mongodb" => "this version speaks `postgres` only" }
+words! { Engine { "postgres" => Self::Postgres, "redis" => Self::Redis, }
+    later { "mysql" "mongodb" => "this version speaks `postgres` and `redis`" }
 }
 
 words! { RecordKind {
@@ -130,12 +130,19 @@ words! { Sight { "direct" => Self::Direct, }
 pub(crate) enum DriverWord {
     BuiltIn,
     Rfc2136,
+    Provider(Provider),
 }
 
-words! { DriverWord { "built-in" => Self::BuiltIn, "rfc2136" => Self::Rfc2136, }
-    later { "route53" "powerdns" "cloudflare" "digitalocean" "google" "azure" "webhook"
-        => "delegate the name to the agents (`built-in`) or update your own server (`rfc2136`)" }
-}
+words! { DriverWord {
+    "built-in" => Self::BuiltIn,
+    "rfc2136" => Self::Rfc2136,
+    "route53" => Self::Provider(Provider::Route53),
+    "powerdns" => Self::Provider(Provider::PowerDns),
+    "cloudflare" => Self::Provider(Provider::Cloudflare),
+    "digitalocean" => Self::Provider(Provider::DigitalOcean),
+    "google" => Self::Provider(Provider::Google),
+    "webhook" => Self::Provider(Provider::Webhook),
+} later { "azure" => "delegate the name to the agents (`built-in`), or write a `webhook`" } }
 
 /// A TSIG algorithm; the three that RFC 8945 asks for and every server knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

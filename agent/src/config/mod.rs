@@ -8,6 +8,7 @@ mod address;
 mod agent;
 mod app;
 mod datum;
+mod drivers;
 mod fault;
 mod leaf;
 mod records;
@@ -334,6 +335,13 @@ pub enum Credential {
         /// The secret, decoded.
         secret: Vec<u8>,
     },
+    /// For a provider's HTTP interface.
+    Token {
+        /// The id of an access key; tokens have none.
+        access_key: Option<String>,
+        /// The token, or the secret of the access key.
+        token: String,
+    },
 }
 
 impl std::fmt::Debug for Credential {
@@ -341,6 +349,8 @@ impl std::fmt::Debug for Credential {
         match self {
             Self::Login { user, .. } => write!(f, "Login({user})"),
             Self::Key { name, .. } => write!(f, "Key({name})"),
+            Self::Token { access_key: Some(id), .. } => write!(f, "Token({id})"),
+            Self::Token { access_key: None, .. } => f.write_str("Token"),
         }
     }
 }

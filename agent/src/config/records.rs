@@ -3,17 +3,14 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use consensus::model::{Driver, RECORD_LIMIT, Record, RecordData, RecordKind, Stack, StackId};
+use consensus::model::{RECORD_LIMIT, Record, RecordData, RecordKind, Stack, StackId};
 
-use super::address::DNS_NAME_LIMIT;
 use super::datum::datum;
+use super::drivers::mean_driver;
 use super::fault::{Findings, nearest};
-use super::leaf::DriverWord;
 use super::tree::{At, excerpt};
 use super::typed::app::{AppFile, RecordTable};
 
-/// The marker record stands below the name it marks (PROTOCOL.md 0.1 o).
-const MARKER: &str = "_quorate.";
 /// The most values of one record for one stack: with the longest names they still fit one DNS message over TCP.
 const VALUE_LIMIT: usize = 64;
 
@@ -63,82 +60,6 @@ fn check_names(records: &[RecordTable], findings: &mut Findings<'_>) {
             _ => continue,
         };
         findings.error(&record.name.span, text);
-    }
-}
-
-fn mean_driver(file: &AppFile, table: &RecordTable, findings: &mut Findings<'_>) -> Option<Driver> {
-    let name = &table.name.value;
-    match table.driver.value {
-        DriverWord::BuiltIn => {
-            let strays = [
-                ("server", table.server.as_ref().map(|at| &at.span)),
-                ("zone", table.zone.as_ref().map(|at| &at.span)),
-                ("credential", table.credential.as_ref().map(|at| &at.span)),
-            ];
-            for (key, span) in strays.into_iter().filter_map(|(key, span)| Some((key, span?))) {
-                findings.error(span, format!("`{key}` goes with `driver = \"rfc2136\"`"));
-            }
-            let zone = file
-                .zone
-                .iter()
-                .filter(|zone| name.lies_in(&zone.name.value.0))
-                .max_by_key(|zone| zone.name.value.0.len());
-            match zone {
-                None => {
-                    let text = format!(
-                        "`{}` lies in no `[[zone]]` of this file: the built-in server would refuse it",
-                        name.0
-                    );
-                    findings.error(&table.name.span, text);
-                }
-                Some(zone)
-                    if zone.name.value.0 == name.0 && table.r#type.value == RecordKind::Cname =>
-                {
-                    let text = format!(
-                        "a CNAME cannot stand at the apex of zone `{}`: use A or AAAA",
-                        name.0
-                    );
-                    findings.error(&table.name.span, text);
-                }
-                Some(_) => {}
-            }
-            Some(Driver::BuiltIn)
-        }
-        DriverWord::Rfc2136 => {
-            let mut lacks = |key: &str, expected: &str| {
-                let text = format!("`driver = \"rfc2136\"` lacks `{key}`: expected {expected}");
-                findings.error(&table.at, text);
-            };
-            if table.server.is_none() {
-                lacks("server", "the zone's primary server, `host:port`");
-            }
-            if table.zone.is_none() {
-                lacks("zone", "the zone to update");
-            }
-            if table.credential.is_none() {
-                lacks("credential", "the name of a TSIG key");
-            }
-            if let Some(zone) = table.zone.as_ref().filter(|zone| !name.lies_in(&zone.value.0)) {
-                let text = format!("`{}` does not lie in zone `{}`", name.0, zone.value.0);
-                findings.error(&table.name.span, text);
-            }
-            if name.0.starts_with("*.") {
-                let text = "a wildcard is answered by the built-in server only: no marker could stand beside it";
-                findings.error(&table.name.span, text);
-            }
-            if name.0.len() + MARKER.len() > DNS_NAME_LIMIT {
-                let text = format!(
-                    "expected a name of at most {} octets: the marker `{MARKER}<name>` stands beside it",
-                    DNS_NAME_LIMIT - MARKER.len()
-                );
-                findings.error(&table.name.span, text);
-            }
-            Some(Driver::Rfc2136 {
-                server: table.server.as_ref()?.value.joined(),
-                zone: table.zone.as_ref()?.value.0.clone(),
-                credential: table.credential.as_ref()?.value.clone(),
-            })
-        }
     }
 }
 

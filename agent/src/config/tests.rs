@@ -228,7 +228,7 @@ fn what_is_wrong_with_an_agent_file_is_said_and_no_secret_is() {
             "[credentials.x]\n",
             &[
                 "f:9:1: credential `x` is empty: expected `user` and `password_file` or `password` for a database, \
-             or `name`, `algorithm` and `secret_file` or `secret` for TSIG",
+             `name`, `algorithm` and `secret_file` or `secret` for TSIG, or `token_file` or `token` for a provider",
             ],
         ),
         (

@@ -153,9 +153,13 @@ pub(crate) mod app {
             driver: At<DriverWord> = "built-in",
             /// Of `rfc2136`: the primary server.
             server: Option<At<HostPort>>,
-            /// Of `rfc2136`: the zone to update.
+            /// Of every driver but `built-in`: the zone to change.
             zone: Option<At<DnsName>>,
-            /// Of `rfc2136`: the name of the TSIG key.
+            /// Of `route53`, `cloudflare` and `google`: the zone as the provider numbers it (`google`: `project/zone`).
+            zone_id: Option<At<Text<255>>>,
+            /// Of `powerdns` and `webhook`: where it is spoken to.
+            url: Option<At<EndpointUrl>>,
+            /// Of every driver but `built-in`: the name of the key or token.
             credential: Option<At<CredentialId>>,
             /// What it holds while each stack is active; by default the addresses of that stack's endpoints.
             values: Named<StackId, Vec<At<String>>>,
@@ -282,6 +286,12 @@ pub(crate) mod agent {
             secret: Option<At<Secret>>,
             /// The file that holds the secret.
             secret_file: Option<At<PathBuf>>,
+            /// Of a provider's interface: its token, or all of its key file.
+            token: Option<At<Secret>>,
+            /// The file that holds the token.
+            token_file: Option<At<PathBuf>>,
+            /// Of `route53`: the access key's id, which goes with `token`.
+            access_key: Option<At<Text<128>>>,
         }
     }
 }

@@ -4,8 +4,12 @@
 // Each test crate uses some of it.
 #![allow(dead_code)]
 
+pub mod knot;
 pub mod named;
+pub mod pdns;
 pub mod postgres;
+pub mod redis;
+pub mod web;
 
 use std::future::Future;
 use std::net::{TcpListener, UdpSocket};

@@ -101,8 +101,7 @@ pub fn credentials(state: &AppState) -> BTreeSet<CredentialId> {
             Effect::Unfence(database) | Effect::Promote { database, .. } => {
                 Some(database.credential)
             }
-            Effect::Publish { driver: Driver::Rfc2136 { credential, .. }, .. } => Some(credential),
-            Effect::Publish { driver: Driver::BuiltIn, .. } => None,
+            Effect::Publish { driver, .. } => driver.credential().cloned(),
         })
         .collect()
 }
@@ -110,11 +109,8 @@ pub fn credentials(state: &AppState) -> BTreeSet<CredentialId> {
 /// Every credential that some step of a failover of this app needs: what an agent should hold to see it through.
 pub fn all_credentials(definition: &Definition) -> BTreeSet<CredentialId> {
     let databases = definition.stacks.iter().flat_map(|stack| &stack.databases);
-    let drivers = definition.records.iter().filter_map(|record| match &record.driver {
-        Driver::Rfc2136 { credential, .. } => Some(credential.clone()),
-        Driver::BuiltIn => None,
-    });
-    databases.map(|database| database.credential.clone()).chain(drivers).collect()
+    let drivers = definition.records.iter().filter_map(|record| record.driver.credential());
+    databases.map(|database| &database.credential).chain(drivers).cloned().collect()
 }
 
 /// The stack whose databases may take writes; nobody's while they are being closed.

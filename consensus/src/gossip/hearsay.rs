@@ -1,6 +1,7 @@
 //! What every other agent believes: the last word of each, and when it came.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::message::Beliefs;
@@ -14,20 +15,29 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(300);
 /// Beliefs one agent may report: sixty-four apps of the largest size.
 const BELIEF_LIMIT: usize = 2048;
 
+/// One agent's last word.
+#[derive(Debug)]
+struct Word {
+    beliefs: Arc<Beliefs>,
+    at: Moment,
+    /// The apps of which it doubts a target.
+    doubted: BTreeSet<AppId>,
+}
+
 /// The last word of every agent.
 #[derive(Debug, Default)]
 pub struct Hearsay {
-    words: BTreeMap<AgentId, (Beliefs, Moment)>,
+    words: BTreeMap<AgentId, Word>,
 }
 
 /// What a report is to whoever heard the ones before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Heard {
     /// An older one, overtaken by a newer.
     Before,
-    /// Newer, and it means what the last one meant: no rule makes anything else of it.
-    Again,
-    /// Something else, or the first for long.
+    /// Newer, and of every app but these it means what the last one meant: no rule makes anything else of it.
+    Of(BTreeSet<AppId>),
+    /// Something else altogether, or the first for long.
     News,
 }
 
@@ -38,57 +48,72 @@ impl Hearsay {
     }
 
     /// An agent reported.
-    pub fn on_beliefs(&mut self, agent: &AgentId, mut beliefs: Beliefs, now: Moment) -> Heard {
-        self.words.retain(|_, (_, at)| now.since(*at) <= FORGOTTEN_AFTER);
-        beliefs.beliefs.truncate(BELIEF_LIMIT);
-        // In order, so that one app's are found without looking at all.
-        beliefs.beliefs.sort_by(|one, other| one.target.cmp(&other.target));
+    pub fn on_beliefs(&mut self, agent: &AgentId, beliefs: Arc<Beliefs>, now: Moment) -> Heard {
+        self.words.retain(|_, word| now.since(word.at) <= FORGOTTEN_AFTER);
+        let beliefs = in_order(beliefs);
         let heard = match self.words.get(agent) {
-            Some((known, _)) if !newer(&beliefs, known) => return Heard::Before,
-            Some((known, at)) if now.since(*at) <= HOLDS_FOR && means(&beliefs, known) => {
-                Heard::Again
-            }
+            Some(known) if !newer(&beliefs, &known.beliefs) => return Heard::Before,
+            Some(known) if now.since(known.at) <= HOLDS_FOR => news(&beliefs, &known.beliefs),
             Some(_) | None => Heard::News,
         };
-        self.words.insert(agent.clone(), (beliefs, now));
+        let doubted = beliefs.beliefs.iter().filter(|belief| belief.failures > 0);
+        let doubted = doubted.map(|belief| belief.target.app.clone()).collect();
+        self.words.insert(agent.clone(), Word { beliefs, at: now, doubted });
         heard
+    }
+
+    fn holding(&self, now: Moment) -> impl Iterator<Item = (&AgentId, &Word)> {
+        self.words.iter().filter(move |(_, word)| now.since(word.at) <= HOLDS_FOR)
     }
 
     /// The words that still hold.
     pub fn words(&self, now: Moment) -> impl Iterator<Item = (&AgentId, &Beliefs)> {
-        self.words
-            .iter()
-            .filter(move |(_, (_, at))| now.since(*at) <= HOLDS_FOR)
-            .map(|(agent, (beliefs, _))| (agent, beliefs))
+        self.holding(now).map(|(agent, word)| (agent, &*word.beliefs))
     }
 
     /// An agent's last word, whether it still holds or not.
     pub fn word(&self, agent: &AgentId) -> Option<&Beliefs> {
-        self.words.get(agent).map(|(beliefs, _)| beliefs)
+        self.words.get(agent).map(|word| &*word.beliefs)
     }
 
-    /// Does anybody doubt a target of this app?
-    pub fn doubts(&self, app: &AppId, now: Moment) -> bool {
-        self.words(now).any(|(_, word)| {
-            word.beliefs.iter().any(|belief| belief.target.app == *app && belief.failures > 0)
-        })
+    /// The apps of which anybody doubts a target.
+    pub fn doubted(&self, now: Moment) -> BTreeSet<&AppId> {
+        self.holding(now).flat_map(|(_, word)| &word.doubted).collect()
     }
+}
+
+/// In the order of targets, so that one app's are found without looking at all; honest agents report them so.
+fn in_order(mut beliefs: Arc<Beliefs>) -> Arc<Beliefs> {
+    let few = beliefs.beliefs.len() <= BELIEF_LIMIT;
+    if !few || !beliefs.beliefs.is_sorted_by_key(|belief| &belief.target) {
+        let beliefs = &mut Arc::make_mut(&mut beliefs).beliefs;
+        beliefs.truncate(BELIEF_LIMIT);
+        beliefs.sort_by(|one, other| one.target.cmp(&other.target));
+    }
+    beliefs
 }
 
 fn newer(beliefs: &Beliefs, known: &Beliefs) -> bool {
     known.instance != beliefs.instance || known.number < beliefs.number
 }
 
-/// Do two reports say the same, but for how long ago and how far? Those are looked up when evidence is asked for.
-fn means(beliefs: &Beliefs, known: &Beliefs) -> bool {
+/// What a report says that the one before did not, but for how long ago and how far: those are looked up when evidence is
+/// asked for.
+fn news(beliefs: &Beliefs, known: &Beliefs) -> Heard {
     let word = |it: &Belief| {
         let guard = it.guard.as_ref().map(|guard| (guard.health, guard.open));
         let role = it.database.as_ref().map(|(sight, _)| (sight.replica, sight.streaming));
         (it.health, it.qualified, it.failures > 0, it.advancing, it.reached, guard, role)
     };
-    let same =
-        |(it, other): (&Belief, &Belief)| it.target == other.target && word(it) == word(other);
-    beliefs.abstention == known.abstention
+    let pairs = || beliefs.beliefs.iter().zip(&known.beliefs);
+    let same = beliefs.abstention == known.abstention
         && beliefs.beliefs.len() == known.beliefs.len()
-        && beliefs.beliefs.iter().zip(&known.beliefs).all(same)
+        && pairs().all(|(it, other)| it.target == other.target);
+    match same {
+        true => {
+            let other = pairs().filter(|(it, other)| word(it) != word(other));
+            Heard::Of(other.map(|(it, _)| it.target.app.clone()).collect())
+        }
+        false => Heard::News,
+    }
 }

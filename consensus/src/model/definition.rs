@@ -252,6 +252,8 @@ pub struct Database {
 pub enum Engine {
     /// PostgreSQL 12 or newer.
     Postgres,
+    /// Redis 5 or newer, or Valkey.
+    Redis,
 }
 
 /// What clients look up.
@@ -377,4 +379,66 @@ pub enum Driver {
         /// The name of the TSIG key.
         credential: CredentialId,
     },
+    /// Through the HTTP interface of whoever serves the zone.
+    Provider {
+        /// Which interface.
+        provider: Provider,
+        /// Where it is spoken, without a final slash; the provider's own address where there is none.
+        url: Option<String>,
+        /// The zone to change, lower case, without the final dot.
+        zone: String,
+        /// The zone as the provider numbers it, where it does.
+        zone_id: Option<String>,
+        /// The name of the secret.
+        credential: CredentialId,
+    },
+}
+
+impl Driver {
+    /// What an agent must hold to publish by it.
+    pub fn credential(&self) -> Option<&CredentialId> {
+        match self {
+            Self::BuiltIn => None,
+            Self::Rfc2136 { credential, .. } | Self::Provider { credential, .. } => {
+                Some(credential)
+            }
+        }
+    }
+}
+
+/// Whose HTTP interface a zone is changed through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Provider {
+    /// Amazon Route 53: compares and sets.
+    Route53,
+    /// PowerDNS's own interface: does not compare.
+    PowerDns,
+    /// Cloudflare: compares and sets by the marker's record number.
+    Cloudflare,
+    /// DigitalOcean: does not compare, and changes one record at a time.
+    DigitalOcean,
+    /// Google Cloud DNS: compares and sets.
+    Google,
+    /// A program of the user's own, which is sent the token and compares.
+    Webhook,
+}
+
+impl Provider {
+    /// Can it make a change depend on the marker that was read (PROTOCOL.md D.3)?
+    pub fn compares(self) -> bool {
+        !matches!(self, Self::PowerDns | Self::DigitalOcean)
+    }
+
+    /// As app files name it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Route53 => "route53",
+            Self::PowerDns => "powerdns",
+            Self::Cloudflare => "cloudflare",
+            Self::DigitalOcean => "digitalocean",
+            Self::Google => "google",
+            Self::Webhook => "webhook",
+        }
+    }
 }

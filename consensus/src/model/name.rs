@@ -1,10 +1,11 @@
 //! Names that people give to things: short, lower case, safe in a file name, a label and a log line.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A DNS label is at most 63 octets (RFC 1035 section 2.3.4); our names may become one.
 pub const NAME_LIMIT: usize = 63;
@@ -25,13 +26,85 @@ impl fmt::Display for BadName {
 
 impl std::error::Error for BadName {}
 
-fn parse(text: &str) -> Result<Arc<str>, BadName> {
-    let fits = (1..=NAME_LIMIT).contains(&text.len())
-        && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'))
-        && text.as_bytes()[0].is_ascii_alphanumeric();
-    match fits {
-        true => Ok(text.into()),
-        false => Err(BadName(text.chars().take(NAME_LIMIT + 1).collect())),
+/// So many bytes of a name lie in place: enough for nearly every name that people give.
+const IN_PLACE: usize = 16;
+
+/// The text of a name. Names are compared and copied all the time, and are the keys of nearly everything: short ones are
+/// two words, compared as numbers, and only what follows in a longer one lies elsewhere.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Text {
+    /// The first bytes, and zeros behind a shorter name: no name contains one, so the order is that of the text.
+    head: [u8; IN_PLACE],
+    /// The whole text of a name that does not fit.
+    long: Option<Arc<String>>,
+}
+
+impl Text {
+    fn as_str(&self) -> &str {
+        match &self.long {
+            Some(long) => long,
+            None => {
+                let zeros = u128::from_be_bytes(self.head).trailing_zeros() as usize / 8;
+                str::from_utf8(&self.head[..IN_PLACE - zeros]).expect("names are ASCII")
+            }
+        }
+    }
+}
+
+impl Ord for Text {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let heads = u128::from_be_bytes(self.head).cmp(&u128::from_be_bytes(other.head));
+        // Without more, it is the shorter.
+        heads.then_with(|| self.long.cmp(&other.long))
+    }
+}
+
+impl PartialOrd for Text {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl FromStr for Text {
+    type Err = BadName;
+
+    fn from_str(text: &str) -> Result<Self, BadName> {
+        let bytes = text.as_bytes();
+        let fits = (1..=NAME_LIMIT).contains(&bytes.len())
+            && bytes.iter().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'))
+            && bytes[0].is_ascii_alphanumeric();
+        if !fits {
+            return Err(BadName(text.chars().take(NAME_LIMIT + 1).collect()));
+        }
+        let mut head = [0; IN_PLACE];
+        let first = bytes.len().min(IN_PLACE);
+        head[..first].copy_from_slice(&bytes[..first]);
+        let long = (first < bytes.len()).then(|| Arc::new(text.to_owned()));
+        Ok(Self { head, long })
+    }
+}
+
+impl Serialize for Text {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Name;
+        impl serde::de::Visitor<'_> for Name {
+            type Value = Text;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Text, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_str(Name)
     }
 }
 
@@ -39,13 +112,13 @@ macro_rules! names {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
-        pub struct $name(Arc<str>);
+        #[serde(transparent)]
+        pub struct $name(Text);
 
         impl $name {
             /// The name as text.
             pub fn as_str(&self) -> &str {
-                &self.0
+                self.0.as_str()
             }
         }
 
@@ -53,7 +126,7 @@ macro_rules! names {
             type Err = BadName;
 
             fn from_str(text: &str) -> Result<Self, BadName> {
-                parse(text).map(Self)
+                text.parse().map(Self)
             }
         }
 
@@ -67,19 +140,19 @@ macro_rules! names {
 
         impl From<$name> for String {
             fn from(name: $name) -> Self {
-                name.0.as_ref().to_owned()
+                name.as_str().to_owned()
             }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(&self.0)
+                f.pad(self.as_str())
             }
         }
 
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
+                f.write_str(self.as_str())
             }
         }
     )*};
@@ -130,6 +203,24 @@ mod tests {
         }
         for bad in ["", "-a", "A", "a.b", "a b", "ä", &"x".repeat(64)] {
             assert!(bad.parse::<AppId>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_read_and_compare_as_their_text_whatever_their_length() {
+        let texts: Vec<String> = ["a", "a-b", "ab", "b", "a1", "0"]
+            .iter()
+            .flat_map(|text| {
+                [0, 13, 15, 16, 17, 40].map(|more| text.to_string() + &"x".repeat(more))
+            })
+            .collect();
+        for one in &texts {
+            let name: AppId = one.parse().expect("a name");
+            assert_eq!(name.as_str(), one);
+            for other in &texts {
+                let compared = name.cmp(&other.parse().expect("a name"));
+                assert_eq!(compared, one.cmp(other), "{one} and {other}");
+            }
         }
     }
 }

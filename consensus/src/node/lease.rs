@@ -39,7 +39,7 @@ impl Node {
             LeaseBody::Granted { acceptor, voters } => {
                 self.granted(from, message, (acceptor, voters), now);
             }
-            LeaseBody::Released => self.on_released(from, &message),
+            LeaseBody::Released => self.on_released(from, message),
             LeaseBody::Ask => self.vouch(from, message, now),
             LeaseBody::Vouched => self.vouched(from, message, now),
         }

@@ -269,7 +269,7 @@ impl Node {
                 if heard != Heard::Before {
                     self.share_doubts(now);
                 }
-                return Stir::all_if(heard == Heard::News);
+                return Stir::by_beliefs(heard);
             }
             Message::Ballot(message) => self.on_ballot(from, message, now),
             Message::Evidence(evidence) => self.on_evidence(from, *evidence, now),
@@ -407,7 +407,7 @@ impl Node {
         let working = |(app, it): (&AppId, &App)| Some((app.clone(), it.work.as_ref()?.token));
         let (granted, open) = self.leases_said(now);
         let voters = self.config.voters.agents().into_iter();
-        let pulse = Pulse {
+        let pulse = Arc::new(Pulse {
             granted,
             open,
             sent: now,
@@ -420,7 +420,7 @@ impl Node {
             store: self.store_hello(),
             credentials: self.config.credentials.clone(),
             hears: voters.filter(|agent| self.answers(agent, now)).cloned().collect(),
-        };
+        });
         for agent in self.everybody() {
             self.out.send(&agent, Message::Pulse(pulse.clone()));
         }
@@ -440,8 +440,8 @@ impl Node {
         self.beliefs_at = now;
         self.beliefs_number += 1;
         let abstention = self.abstention(now);
-        let message =
-            Beliefs { instance: self.instance, number: self.beliefs_number, abstention, beliefs };
+        let (instance, number) = (self.instance, self.beliefs_number);
+        let message = Arc::new(Beliefs { instance, number, abstention, beliefs });
         for agent in self.everybody() {
             self.say(&agent, Message::Beliefs(message.clone()));
         }
@@ -449,8 +449,8 @@ impl Node {
 
     /// Somebody doubts a target: look at all of its app closely, too.
     fn share_doubts(&mut self, now: Moment) {
-        for app in self.apps.keys() {
-            if self.hearsay.doubts(app, now) {
+        for app in self.hearsay.doubted(now) {
+            if self.apps.contains_key(app) {
                 self.judge.hasten(app, now);
             }
         }
@@ -516,13 +516,17 @@ impl Node {
     /// Voters heard just now, directly or through one other that hears them; this agent included.
     fn voters_heard(&self, within: Duration, now: Moment) -> BTreeSet<AgentId> {
         let voters = self.config.voters.all();
-        let through = |agent: &AgentId| {
-            let relay = self.relays.through(agent);
-            let relay = relay.filter(|relay| self.peers.heard_within(relay, within, now));
-            relay.is_some_and(|relay| self.passes_on(relay, agent, now))
-        };
-        let heard = voters.filter(|it| self.store_heard(it, within, now) || through(&it.agent));
+        let heard = voters.filter(|it| {
+            self.store_heard(it, within, now) || self.hears_through_another(&it.agent, within, now)
+        });
         heard.map(|voter| voter.agent.clone()).collect()
+    }
+
+    /// Does one that is heard hear this voter, and pass on what it says?
+    fn hears_through_another(&self, agent: &AgentId, within: Duration, now: Moment) -> bool {
+        let relay = self.relays.through(agent);
+        let relay = relay.filter(|relay| self.peers.heard_within(relay, within, now));
+        relay.is_some_and(|relay| self.passes_on(relay, agent, now))
     }
 
     fn hears_majority(&self, now: Moment) -> bool {

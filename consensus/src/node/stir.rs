@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Node;
+use crate::gossip::Heard;
 use crate::message::Message;
 use crate::model::{AppId, RegisterId};
 use crate::moment::Moment;
@@ -14,6 +15,8 @@ pub enum Stir {
     Nothing,
     /// One app.
     One(AppId),
+    /// These apps.
+    Some(BTreeSet<AppId>),
     /// Every app, and who votes.
     All,
 }
@@ -42,6 +45,16 @@ impl Stir {
         }
     }
 
+    /// What beliefs stir, by what was new in them.
+    pub fn by_beliefs(heard: Heard) -> Self {
+        match heard {
+            Heard::Before => Self::Nothing,
+            Heard::Of(apps) if apps.is_empty() => Self::Nothing,
+            Heard::Of(apps) => Self::Some(apps),
+            Heard::News => Self::All,
+        }
+    }
+
     /// All, if so.
     pub fn all_if(so: bool) -> Self {
         if so { Self::All } else { Self::Nothing }
@@ -59,6 +72,7 @@ impl Node {
         let stirs = |app: &AppId| match stir {
             Stir::Nothing => false,
             Stir::One(one) => one == app,
+            Stir::Some(some) => some.contains(app),
             Stir::All => true,
         };
         let apps = self.apps.iter().filter(|(app, it)| it.due <= now || stirs(app));

@@ -9,7 +9,8 @@ mod errand;
 mod mesh;
 mod trade;
 
-use std::collections::BTreeMap;
+use std::cmp::{Ordering, Reverse};
+use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -91,6 +92,32 @@ pub enum Event {
     Later(Later),
 }
 
+/// An event, the soonest first, and of two at once the one that was known first.
+struct Due {
+    due: Reverse<(Moment, u64)>,
+    event: Box<Event>,
+}
+
+impl PartialEq for Due {
+    fn eq(&self, other: &Self) -> bool {
+        self.due == other.due
+    }
+}
+
+impl Eq for Due {}
+
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Due {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.due.cmp(&other.due)
+    }
+}
+
 /// What is done later, unless everything has been healed by then.
 pub type Later = Box<dyn FnOnce(&mut Simulation)>;
 
@@ -149,7 +176,7 @@ pub struct Simulation {
     reach: Reach,
     acts: Acts,
     fleet: Fleet,
-    heap: BTreeMap<(Moment, u64), Event>,
+    heap: BinaryHeap<Due>,
     number: u64,
     commands: u64,
 }
@@ -205,7 +232,7 @@ impl Simulation {
             reach: Reach::default(),
             acts: Acts::default(),
             fleet: Fleet::default(),
-            heap: BTreeMap::new(),
+            heap: BinaryHeap::new(),
             number: 0,
             commands: 0,
         };
@@ -223,32 +250,36 @@ impl Simulation {
     /// Lets something happen then, or now if that has passed.
     pub fn at(&mut self, at: Moment, event: Event) {
         self.number += 1;
-        self.heap.insert((at.max(self.now), self.number), event);
+        let due = Reverse((at.max(self.now), self.number));
+        self.heap.push(Due { due, event: Box::new(event) });
     }
 
     /// The next thing that happens, and every check of it. False once nothing will ever happen again.
     pub fn step(&mut self) -> bool {
-        let event = self.heap.first_key_value().map_or(Moment::NEVER, |((at, _), _)| *at);
-        let wake = self.agents.iter().enumerate().map(|(place, agent)| (agent.wake, place)).min();
-        match wake {
-            Some((wake, place)) if wake < event => {
-                self.now = self.now.max(wake);
-                self.wake(place);
-            }
-            _ if event == Moment::NEVER => return false,
-            _ => {
-                let ((at, _), event) = self.heap.pop_first().expect("was just seen");
-                self.now = at;
-                self.happen(event);
-            }
-        }
-        true
+        self.step_by(Moment::NEVER)
     }
 
     /// Everything up to then.
     pub fn run_until(&mut self, end: Moment) {
-        while self.next() <= end && self.violations.len() < VIOLATIONS_KEPT && self.step() {}
+        while self.violations.len() < VIOLATIONS_KEPT && self.step_by(end) {}
         self.now = self.now.max(end);
+    }
+
+    /// The next thing that happens, unless it is later than that.
+    fn step_by(&mut self, end: Moment) -> bool {
+        let (next, whose) = self.next();
+        if end < next || next == Moment::NEVER {
+            return false;
+        }
+        self.now = self.now.max(next);
+        match whose {
+            Some(place) => self.wake(place),
+            None => {
+                let due = self.heap.pop().expect("it was just seen");
+                self.happen(*due.event);
+            }
+        }
+        true
     }
 
     /// Everything of the time to come.
@@ -256,10 +287,14 @@ impl Simulation {
         self.run_until(self.now + span);
     }
 
-    /// When the next thing happens.
-    fn next(&self) -> Moment {
-        let event = self.heap.first_key_value().map_or(Moment::NEVER, |((at, _), _)| *at);
-        self.agents.iter().map(|agent| agent.wake).fold(event, Moment::min)
+    /// When the next thing happens, and whose wake it is, if it is one.
+    fn next(&self) -> (Moment, Option<Place>) {
+        let event = self.heap.peek().map_or(Moment::NEVER, |next| next.due.0.0);
+        let wake = self.agents.iter().enumerate().map(|(place, agent)| (agent.wake, place)).min();
+        match wake {
+            Some((wake, place)) if wake < event => (wake, Some(place)),
+            _ => (event, None),
+        }
     }
 
     fn happen(&mut self, event: Event) {
@@ -323,7 +358,7 @@ impl Simulation {
     /// Forgets the weather to come. Requests that nobody waits for any more came, or never will, or come very late.
     pub fn forget_weather(&mut self) {
         let late = self.chance.happens(0.5);
-        self.heap.retain(|_, event| match event {
+        self.heap.retain(|due| match &*due.event {
             Event::Strike | Event::Later(_) => false,
             Event::Errand(errand) => late || errand.awaited(),
             _ => true,

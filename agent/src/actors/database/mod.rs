@@ -1,35 +1,17 @@
-//! What is done to databases: closed, opened again, promoted.
+//! What is done to databases: closed, opened again, promoted. One module for each thing they speak, and the same verbs in
+//! each; what they share, and all that a caller sees, is here.
 //!
-//! # PostgreSQL: the rights it takes
-//!
-//! A superuser has them all. Otherwise, on every server of the app (`ALTER SYSTEM` can be granted since 15):
-//!
-//! ```sql
-//! CREATE ROLE quorate LOGIN PASSWORD '…' IN ROLE pg_monitor, pg_signal_backend;
-//! GRANT ALTER SYSTEM ON PARAMETER default_transaction_read_only TO quorate;
-//! GRANT EXECUTE ON FUNCTION pg_reload_conf() TO quorate;
-//! GRANT EXECUTE ON FUNCTION pg_promote(boolean, integer) TO quorate;
-//! GRANT CREATE ON DATABASE postgres TO quorate;
-//! ```
-//!
-//! Sessions of superusers are then left open by a fence, and it says so. The log-in is to the database `postgres`,
-//! directly, without a pooler, and for now without TLS.
-//!
-//! # What the server compares
-//!
-//! `quorate.epoch (app, token)` holds the token under which this server was last promoted or opened. Every action
-//! refuses to go below it. A standby that was never reached by a newer token cannot know of it: a late promotion is
-//! refused at the row only after it has happened (PROTOCOL.md 0.1 i), and a fence is never proven (C.4).
+//! An engine keeps the token where its clients' data lives, refuses to go below it, and can be asked for the same thing
+//! again after a crash at any point. None proves a fence: that is a guard's (PROTOCOL.md C.4).
 
-mod epoch;
-mod fence;
 mod postgres;
-mod promote;
-mod unfence;
+mod redis;
 
 use consensus::model::{
     Action, ActionFault, ActionFaultKind, AppId, Candidate, Database, Done, Engine, Token,
 };
+
+use tokio::net::TcpStream;
 
 use super::attempt::{Attempt, fault};
 use crate::config::{Credential, Credentials};
@@ -59,7 +41,7 @@ impl<'a> Order<'a> {
                 user,
                 password: password.as_deref(),
             }),
-            Some(Credential::Key { .. }) => Err(fault(
+            Some(Credential::Key { .. } | Credential::Token { .. }) => Err(fault(
                 ActionFaultKind::Refused,
                 format!("credential `{name}` is a TSIG key, expected a user and password"),
             )),
@@ -69,19 +51,39 @@ impl<'a> Order<'a> {
             )),
         }
     }
+
+    /// Where the server is, for people.
+    fn place(&self) -> String {
+        let Database { address, port, .. } = self.database;
+        match address.contains(':') {
+            true => format!("[{address}]:{port}"),
+            false => format!("{address}:{port}"),
+        }
+    }
+
+    async fn connect(&self) -> Result<TcpStream, ActionFault> {
+        let Database { address, port, .. } = self.database;
+        let stream = TcpStream::connect((address.as_str(), *port)).await;
+        let stream = stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
+        stream.map_err(|error| {
+            fault(ActionFaultKind::Unknown, format!("cannot reach `{}`: {error}", self.place()))
+        })
+    }
 }
 
 /// Closes a primary to writes, as far as it can be asked to.
 pub(super) async fn fence(attempt: &mut Attempt, order: &Order<'_>) -> Result<Done, ActionFault> {
     match order.database.engine {
-        Engine::Postgres => fence::fence(attempt, order).await,
+        Engine::Postgres => postgres::fence(attempt, order).await,
+        Engine::Redis => redis::fence(attempt, order).await,
     }
 }
 
 /// Opens a primary again.
 pub(super) async fn unfence(attempt: &mut Attempt, order: &Order<'_>) -> Result<Done, ActionFault> {
     match order.database.engine {
-        Engine::Postgres => unfence::unfence(attempt, order).await,
+        Engine::Postgres => postgres::unfence(attempt, order).await,
+        Engine::Redis => redis::unfence(attempt, order).await,
     }
 }
 
@@ -93,6 +95,7 @@ pub(super) async fn promote(
     at_least: Option<u64>,
 ) -> Result<Done, ActionFault> {
     match order.database.engine {
-        Engine::Postgres => promote::promote(attempt, order, candidate, at_least).await,
+        Engine::Postgres => postgres::promote(attempt, order, candidate, at_least).await,
+        Engine::Redis => redis::promote(attempt, order, candidate, at_least).await,
     }
 }

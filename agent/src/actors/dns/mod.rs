@@ -1,20 +1,32 @@
 //! What is done to DNS that others serve.
 //!
-//! Every driver compares and sets: beside the records of a name stands a marker with the token that wrote them, and a
-//! change is made only if the marker still is what was read (PROTOCOL.md D.3). No driver ever sends an empty set.
+//! Beside the records of a name stands a marker with the token that wrote them. Whoever can make a change depend on the
+//! marker that was read does; where the provider cannot, the marker is compared before and after (PROTOCOL.md D.3). No
+//! driver ever sends an empty set.
 
+mod api;
+mod cloudflare;
+mod digitalocean;
+mod google;
 mod link;
 mod marker;
+mod plan;
+mod powerdns;
+mod provider;
 mod rfc2136;
+mod route53;
+mod sigv4;
 mod update;
+mod webhook;
 
 use consensus::model::{
     ActionFault, ActionFaultKind, AppId, CredentialId, Done, Driver, RecordSet, StackId, Token,
 };
 use hickory_proto::rr::TSigner;
 
+use self::provider::Account;
 use super::attempt::{Attempt, fault};
-use crate::config::Credentials;
+use crate::config::{Credential, Credentials};
 use crate::records;
 
 /// A name's records, as the decision has them.
@@ -43,16 +55,37 @@ pub(super) async fn publish(
             let signer = signer(order.credentials, credential)?;
             rfc2136::publish(attempt, order, server, zone, signer).await
         }
+        Driver::Provider { provider, url, zone, zone_id, credential } => {
+            let (access_key, token) = provider::secret(held(order.credentials, credential)?)
+                .map_err(|why| refused(format!("credential `{credential}` {why}")))?;
+            let account = Account {
+                provider: *provider,
+                url: url.as_deref(),
+                zone,
+                zone_id: zone_id.as_deref(),
+                access_key,
+                token,
+            };
+            provider::publish(attempt, order, &account).await
+        }
     }
 }
 
 /// Finds the key that a record names.
 fn signer(credentials: &Credentials, name: &CredentialId) -> Result<TSigner, ActionFault> {
-    let refused = |why: String| fault(ActionFaultKind::Refused, why);
-    let Some(credential) = credentials.get(name) else {
-        return Err(refused(format!(
-            "no credential `{name}` is held here; see `[credentials]` in agent.toml"
-        )));
-    };
-    records::signer(credential).map_err(|why| refused(format!("credential `{name}` {why}")))
+    records::signer(held(credentials, name)?)
+        .map_err(|why| refused(format!("credential `{name}` {why}")))
+}
+
+fn held<'a>(
+    credentials: &'a Credentials,
+    name: &CredentialId,
+) -> Result<&'a Credential, ActionFault> {
+    credentials.get(name).ok_or_else(|| {
+        refused(format!("no credential `{name}` is held here; see `[credentials]` in agent.toml"))
+    })
+}
+
+fn refused(why: String) -> ActionFault {
+    fault(ActionFaultKind::Refused, why)
 }

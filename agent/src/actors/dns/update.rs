@@ -67,13 +67,14 @@ impl Update<'_> {
         }
         message.add_authority(bare(self.marker_name, RecordType::TXT, DNSClass::ANY));
         message.add_authorities(self.records.iter().cloned());
-        message.add_authority(Record::from_rdata(
-            self.marker_name.clone(),
-            MARKER_TTL,
-            RData::TXT(TXT::new(vec![self.new.to_string()])),
-        ));
+        message.add_authority(marker_record(self.marker_name, self.new));
         message
     }
+}
+
+/// A marker, as it stands in the zone.
+pub(super) fn marker_record(name: &Name, marker: &Marker) -> Record {
+    Record::from_rdata(name.clone(), MARKER_TTL, RData::TXT(TXT::new(vec![marker.to_string()])))
 }
 
 /// The types that are replaced. Addresses and aliases are one matter: an AAAA left behind would keep half the clients on the
@@ -85,9 +86,8 @@ pub(super) fn owned(records: &[Record]) -> Vec<RecordType> {
     if ways.into_iter().any(publishes) {
         kinds.extend(ways);
     }
-    if publishes(RecordType::TXT) {
-        kinds.push(RecordType::TXT);
-    }
+    let others = [RecordType::TXT, RecordType::SRV, RecordType::CAA, RecordType::HTTPS];
+    kinds.extend(others.into_iter().filter(|kind| publishes(*kind)));
     kinds
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use consensus::model::{Abstention, CredentialId, Driver, FaultKind, Phase};
+use consensus::model::{Abstention, CredentialId, FaultKind, Phase};
 use consensus::view::View;
 
 use super::{Check, Found, Heard};
@@ -130,12 +130,9 @@ pub fn credentials(config: &AgentConfig, heard: &Heard) -> Check {
         .iter()
         .flat_map(|definition| {
             let databases = definition.stacks.iter().flat_map(|stack| &stack.databases);
-            let databases = databases.map(|database| database.credential.clone());
-            let records = definition.records.iter().filter_map(|record| match &record.driver {
-                Driver::Rfc2136 { credential, .. } => Some(credential.clone()),
-                Driver::BuiltIn => None,
-            });
-            databases.chain(records)
+            let databases = databases.map(|database| &database.credential);
+            let records = definition.records.iter().filter_map(|record| record.driver.credential());
+            databases.chain(records).cloned()
         })
         .collect();
     let refused = refused(&heard.view);

@@ -180,7 +180,7 @@ pub const CASES: &[Case] = &[
         "[[stack.database]]\nname = \"orders\"\nengine = \"mysql\"\naddress = \"192.0.2.9\"\nguard = \"db-1\"\nview = \"guard\"\n[[record]]",
         &[
             "f:17:1: `[[stack.database]]` lacks `credential`: expected 1 to 63 of a-z, 0-9, `-` and `_`, starting with a letter or digit",
-            "f:19:10: `engine`: `mysql` is not supported yet: this version speaks `postgres` only",
+            "f:19:10: `engine`: `mysql` is not supported yet: this version speaks `postgres` and `redis`",
             "f:20:11: `address`: expected `host:port`, found `192.0.2.9`; the port is missing",
             "f:22:8: `view`: `guard` is not supported yet: guards come with the data issue; every voter looks itself with `direct`",
         ],
@@ -259,7 +259,7 @@ pub const CASES: &[Case] = &[
         "type = \"A\"\ndriver = \"rfc2136\"",
         &[
             "f:17:1: `driver = \"rfc2136\"` lacks `server`: expected the zone's primary server, `host:port`",
-            "f:17:1: `driver = \"rfc2136\"` lacks `zone`: expected the zone to update",
+            "f:17:1: `driver = \"rfc2136\"` lacks `zone`: expected the zone to change",
             "f:17:1: `driver = \"rfc2136\"` lacks `credential`: expected the name of a TSIG key",
         ],
     ),
@@ -267,7 +267,29 @@ pub const CASES: &[Case] = &[
         "type = \"A\"",
         "type = \"A\"\ndriver = \"route53\"",
         &[
-            "f:20:10: `driver`: `route53` is not supported yet: delegate the name to the agents (`built-in`) or update your own server (`rfc2136`)",
+            "f:17:1: `driver = \"route53\"` lacks `zone`: expected the zone to change",
+            "f:17:1: `driver = \"route53\"` lacks `credential`: expected the name of an access key",
+            "f:17:1: `driver = \"route53\"` lacks `zone_id`: expected the hosted zone's id, such as `Z2FDTNDATAQYW2`",
+        ],
+    ),
+    (
+        "type = \"A\"",
+        "type = \"A\"\ndriver = \"azure\"",
+        &[
+            "f:20:10: `driver`: `azure` is not supported yet: delegate the name to the agents (`built-in`), or write a `webhook`",
+        ],
+    ),
+    (
+        "type = \"A\"",
+        "type = \"A\"\ndriver = \"powerdns\"\nzone = \"example\"\ncredential = \"dns\"\nurl = \"tcp://192.0.2.1:8081\"",
+        &["f:23:7: expected `http(s)://host[:port]/path`, found a TCP address"],
+    ),
+    (
+        "type = \"A\"",
+        "type = \"A\"\ndriver = \"google\"\nzone = \"example\"\ncredential = \"dns\"\nzone_id = \"a/../b\"\nserver = \"192.0.2.1:53\"",
+        &[
+            "f:23:11: expected `project/zone`, both as the console names them",
+            "f:24:10: `server` goes with `driver = \"rfc2136\"`",
         ],
     ),
     (

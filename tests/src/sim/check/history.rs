@@ -6,6 +6,7 @@
 //! or with "unknown", may have taken effect at any time after its call, or never; nothing follows from it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use consensus::model::{AgentId, AppId, AppState, DecisionKind};
 use consensus::moment::Moment;
@@ -31,8 +32,8 @@ pub struct Call {
 #[derive(Debug, Default)]
 pub struct History {
     calls: BTreeMap<u64, Call>,
-    /// By run of an agent: the moment at which what it showed last was chosen.
-    shown: BTreeMap<(AgentId, u64, AppId), Moment>,
+    /// By run of an agent: what it showed last, and the moment at which that was chosen.
+    shown: BTreeMap<(AgentId, u64, AppId), (Arc<AppState>, Moment)>,
 }
 
 impl History {
@@ -97,24 +98,29 @@ impl History {
     pub fn on_shown(
         &mut self,
         (agent, run): (&AgentId, u64),
-        state: &AppState,
+        state: &Arc<AppState>,
         registers: &Registers,
         found: &mut Found,
     ) {
         let app = &state.definition.name;
+        let key = (agent.clone(), run, app.clone());
+        let before = self.shown.get(&key);
+        if before.is_some_and(|(shown, _)| Arc::ptr_eq(shown, state)) {
+            return;
+        }
         let is =
-            |chosen: &&Chosen| chosen.state.previous == state.previous && *chosen.state == *state;
+            |chosen: &&Chosen| chosen.state.previous == state.previous && chosen.state == *state;
         let held = registers.history(app).filter(is).last();
         let Some(held) = held else {
             let what = format!("{agent} shows epoch {} {} of {app}", state.epoch, state.phase);
             return found.push((CHECKER, format!("{what}, which no majority holds")));
         };
-        let shown = self.shown.entry((agent.clone(), run, app.clone())).or_default();
-        if held.at < *shown {
+        let shown = before.map_or(Moment::ZERO, |(_, at)| *at);
+        if held.at < shown {
             let what = format!("{agent} shows what was chosen for {app} at {}", held.at);
             found.push((CHECKER, format!("{what} after what was chosen at {shown}")));
         }
-        *shown = (*shown).max(held.at);
+        self.shown.insert(key, (state.clone(), shown.max(held.at)));
     }
 }
 

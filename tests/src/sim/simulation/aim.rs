@@ -270,7 +270,7 @@ impl Simulation {
             Message::Ballot(ballot) => matches!(ballot.body, BallotBody::Accept { .. }),
             _ => false,
         };
-        self.heap.retain(|_, event| match event {
+        self.heap.retain(|due| match &*due.event {
             Event::Deliver { from, message, .. } => *from != place || !proposes(message),
             _ => true,
         });

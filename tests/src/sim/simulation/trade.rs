@@ -75,6 +75,8 @@ impl Simulation {
                 let place = self.chance.below(self.agents.len() as u64) as usize;
                 self.held(place, app).map(|state| state.active.clone())
             }
+            // No scene has one: providers are not of this world.
+            Driver::Provider { .. } => None,
             Driver::Rfc2136 { server, .. } => {
                 let name = self.world.servers.get(server)?.names.get(&record.name)?;
                 let data = name.sets.get(&record.kind)?;

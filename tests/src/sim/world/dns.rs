@@ -58,7 +58,7 @@ impl World {
     ) -> Arrival {
         let trouble = match driver {
             Driver::Rfc2136 { server, .. } => self.servers.get(server).map(|it| it.trouble),
-            Driver::BuiltIn => None,
+            Driver::BuiltIn | Driver::Provider { .. } => None,
         };
         let failed = || fault(ActionFaultKind::Unknown, "SERVFAIL");
         match trouble.unwrap_or_default() {
@@ -83,7 +83,7 @@ impl World {
         (token, stack): (Token, &StackId),
     ) -> Arrival {
         let Driver::Rfc2136 { server: address, .. } = driver else {
-            self.breaches.push(format!("{name}: the built-in server was asked for an update"));
+            self.breaches.push(format!("{name}: no server of this world was asked for an update"));
             return fault(ActionFaultKind::Refused, "no server");
         };
         let server = self.servers.entry(address.clone()).or_default();

@@ -7,7 +7,7 @@ use consensus::model::{ActionFault, Done};
 use super::Order;
 use super::epoch;
 use super::fence::settled;
-use super::postgres::Session;
+use super::session::Session;
 use crate::actors::attempt::Attempt;
 
 /// How long the reload may take to show.
@@ -16,7 +16,10 @@ const RELOAD: Duration = Duration::from_secs(1);
 const LOOK: &str = "SELECT pg_is_in_recovery() AS recovery, \
                     to_regclass('quorate.epoch') IS NOT NULL AS has_table";
 
-pub(super) async fn unfence(attempt: &mut Attempt, order: &Order<'_>) -> Result<Done, ActionFault> {
+pub(in crate::actors::database) async fn unfence(
+    attempt: &mut Attempt,
+    order: &Order<'_>,
+) -> Result<Done, ActionFault> {
     let session = Session::open(attempt, order).await?;
     attempt.enter("looking at the database");
     let seen = session.row("looking", LOOK).await?;

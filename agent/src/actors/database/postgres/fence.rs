@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use super::Order;
 use super::epoch;
-use super::postgres::Session;
+use super::session::Session;
 use crate::actors::attempt::Attempt;
 
 /// How long sessions are waited for; they end within milliseconds unless they hang in the disk.
@@ -33,7 +33,10 @@ const END: &str = "
         WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
     ) sessions";
 
-pub(super) async fn fence(attempt: &mut Attempt, order: &Order<'_>) -> Result<Done, ActionFault> {
+pub(in crate::actors::database) async fn fence(
+    attempt: &mut Attempt,
+    order: &Order<'_>,
+) -> Result<Done, ActionFault> {
     let session = Session::open(attempt, order).await?;
     attempt.enter("looking at the database");
     let seen = session.row("looking", LOOK).await?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use consensus::model::{ActionFault, ActionFaultKind, Candidate, Done};
 use tokio::time::sleep;
 
-use super::postgres::{Row, Session};
+use super::session::{Row, Session};
 use super::unfence::open;
 use super::{Order, epoch};
 use crate::actors::attempt::{Attempt, fault};
@@ -42,7 +42,7 @@ const LOOK: &str = "
 const FACTS: &str = "pg_walfile_name(pg_current_wal_insert_lsn()) AS segment, \
                      pg_current_wal_flush_lsn() - '0/0' AS position";
 
-pub(super) async fn promote(
+pub(in crate::actors::database) async fn promote(
     attempt: &mut Attempt,
     order: &Order<'_>,
     candidate: &Candidate,

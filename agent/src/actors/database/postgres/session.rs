@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use consensus::model::{ActionFault, ActionFaultKind};
-use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Config, Error, NoTls, SimpleQueryMessage, SimpleQueryRow};
 
@@ -29,17 +28,9 @@ impl Drop for Session {
 impl Session {
     /// Connects and logs in.
     pub(super) async fn open(attempt: &Attempt, order: &Order<'_>) -> Result<Self, ActionFault> {
-        let database = order.database;
-        let place = match database.address.contains(':') {
-            true => format!("[{}]:{}", database.address, database.port),
-            false => format!("{}:{}", database.address, database.port),
-        };
+        let place = order.place();
         attempt.begin("connecting to the database")?;
-        let stream = TcpStream::connect((database.address.as_str(), database.port)).await;
-        let stream = stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
-        let stream = stream.map_err(|error| {
-            fault(ActionFaultKind::Unknown, format!("cannot reach `{place}`: {error}"))
-        })?;
+        let stream = order.connect().await?;
 
         attempt.enter("logging in to the database");
         let mut config = Config::new();

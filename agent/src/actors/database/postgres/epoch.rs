@@ -2,7 +2,7 @@
 
 use consensus::model::{ActionFault, ActionFaultKind, AppId, Token};
 
-use super::postgres::{Row, Session};
+use super::session::{Row, Session};
 use crate::actors::attempt::fault;
 
 /// The token this server holds for the app, if it was ever given one.

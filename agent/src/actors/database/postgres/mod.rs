@@ -1,0 +1,34 @@
+//! PostgreSQL: closed, opened again, promoted.
+//!
+//! # The rights it takes
+//!
+//! A superuser has them all. Otherwise, on every server of the app (`ALTER SYSTEM` can be granted since 15):
+//!
+//! ```sql
+//! CREATE ROLE quorate LOGIN PASSWORD '…' IN ROLE pg_monitor, pg_signal_backend;
+//! GRANT ALTER SYSTEM ON PARAMETER default_transaction_read_only TO quorate;
+//! GRANT EXECUTE ON FUNCTION pg_reload_conf() TO quorate;
+//! GRANT EXECUTE ON FUNCTION pg_promote(boolean, integer) TO quorate;
+//! GRANT CREATE ON DATABASE postgres TO quorate;
+//! ```
+//!
+//! Sessions of superusers are then left open by a fence, and it says so. The log-in is to the database `postgres`,
+//! directly, without a pooler, and for now without TLS.
+//!
+//! # What the server compares
+//!
+//! `quorate.epoch (app, token)` holds the token under which this server was last promoted or opened. Every action
+//! refuses to go below it. A standby that was never reached by a newer token cannot know of it: a late promotion is
+//! refused at the row only after it has happened (PROTOCOL.md 0.1 i), and a fence is never proven (C.4).
+
+mod epoch;
+mod fence;
+mod promote;
+mod session;
+mod unfence;
+
+use super::Order;
+
+pub(super) use fence::fence;
+pub(super) use promote::promote;
+pub(super) use unfence::unfence;

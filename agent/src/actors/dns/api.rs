@@ -1,0 +1,217 @@
+//! One conversation over HTTP with whoever serves a zone: a request, its answer in full, or a fault worded for people.
+//!
+//! Nothing is sent twice: whether a broken request took effect is not known, and the driver reads before it tries again.
+
+use std::io;
+use std::sync::{Arc, LazyLock};
+
+use bytes::Bytes;
+use consensus::model::ActionFault;
+use http::{HeaderMap, Method, Request, StatusCode, Uri, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use probe::Trust;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
+use tokio_rustls::TlsConnector;
+
+use super::plan::Plan;
+
+/// The most bytes of an answer: a whole zone, where an interface gives nothing less.
+const ANSWER_LIMIT: usize = 8 << 20;
+/// The most characters of somebody else's words that are passed on.
+const QUOTE_LIMIT: usize = 200;
+
+const USER_AGENT: &str = concat!("quorate/", env!("CARGO_PKG_VERSION"));
+
+/// The certificate authorities of this host, read when a provider is first spoken to.
+static TRUST: LazyLock<Trust> = LazyLock::new(Trust::of_host);
+
+/// Where an interface is spoken, and the connection to it.
+pub(super) struct Api {
+    base: Uri,
+    sender: Option<(SendRequest<Full<Bytes>>, AbortHandle)>,
+}
+
+/// An answer in full.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) body: Bytes,
+}
+
+/// A request, without what every request has.
+pub(super) struct Ask<'a> {
+    pub(super) method: Method,
+    /// Path and query below the base.
+    pub(super) path: &'a str,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+}
+
+impl Api {
+    /// Nothing is sent yet.
+    pub(super) fn new(plan: &Plan, base: &str) -> Result<Self, ActionFault> {
+        let base: Uri =
+            base.parse().map_err(|_| plan.refused(format!("has no usable address: `{base}`")))?;
+        match base.host() {
+            Some(_) => Ok(Self { base, sender: None }),
+            None => Err(plan.refused(format!("has no usable address: `{base}`"))),
+        }
+    }
+
+    /// Host and port, as they stand in a Host header.
+    pub(super) fn host(&self) -> &str {
+        self.base.authority().map_or("", |authority| authority.as_str())
+    }
+
+    /// The path of a request as it is sent; with nothing below it, the base's own with its query.
+    pub(super) fn full_path(&self, path: &str) -> String {
+        match path {
+            "" => self.base.path_and_query().map_or("/", |whole| whole.as_str()).to_owned(),
+            below => format!("{}{below}", self.base.path().trim_end_matches('/')),
+        }
+    }
+
+    /// Sends a request and reads its answer.
+    pub(super) async fn ask(&mut self, plan: &Plan, ask: Ask<'_>) -> Result<Answer, ActionFault> {
+        let mut request = Request::new(Full::new(Bytes::from(ask.body)));
+        *request.method_mut() = ask.method;
+        *request.uri_mut() = self
+            .full_path(ask.path)
+            .parse()
+            .map_err(|_| plan.refused(format!("cannot be asked for `{}`", ask.path)))?;
+        let headers = request.headers_mut();
+        *headers = ask.headers;
+        if let Ok(host) = self.host().parse() {
+            headers.insert(header::HOST, host);
+        }
+        headers.insert(header::USER_AGENT, header::HeaderValue::from_static(USER_AGENT));
+
+        let broke = |error: hyper::Error| plan.unclear(format!("broke the connection: {error}"));
+        let sender = self.connected(plan).await?;
+        let response = sender.send_request(request).await.map_err(broke)?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), ANSWER_LIMIT).collect().await;
+        let body = body.map_err(|error| plan.unclear(format!("broke off its answer: {error}")))?;
+        Ok(Answer { status, body: body.to_bytes() })
+    }
+
+    async fn connected(
+        &mut self,
+        plan: &Plan,
+    ) -> Result<&mut SendRequest<Full<Bytes>>, ActionFault> {
+        if let Some((sender, _)) = &mut self.sender
+            && sender.ready().await.is_err()
+        {
+            self.end();
+        }
+        let kept = match self.sender.take() {
+            Some(kept) => kept,
+            None => connect(&self.base).await.map_err(|error| {
+                plan.unclear(format!("is not reached at {}: {error}", self.base))
+            })?,
+        };
+        Ok(&mut self.sender.insert(kept).0)
+    }
+
+    fn end(&mut self) {
+        if let Some((_, connection)) = self.sender.take() {
+            connection.abort();
+        }
+    }
+}
+
+impl Drop for Api {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+async fn connect(base: &Uri) -> io::Result<(SendRequest<Full<Bytes>>, AbortHandle)> {
+    let host = base.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+    let tls = base.scheme_str() == Some("https");
+    let port = base.port_u16().unwrap_or(if tls { 443 } else { 80 });
+    let stream = TcpStream::connect((host.as_str(), port)).await?;
+    stream.set_nodelay(true)?;
+    if !tls {
+        return handshake(stream).await;
+    }
+    // The first time this reads the host's certificates.
+    let trust = tokio::task::spawn_blocking(|| TRUST.system()).await.map_err(io::Error::other)?;
+    let config = trust.ok_or_else(|| {
+        io::Error::other("this host knows no certificate authorities: install `ca-certificates`")
+    })?;
+    let name = ServerName::try_from(host).map_err(io::Error::other)?;
+    handshake(TlsConnector::from(Arc::clone(&config)).connect(name, stream).await?).await
+}
+
+async fn handshake<S>(stream: S) -> io::Result<(SendRequest<Full<Bytes>>, AbortHandle)>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (sender, connection) =
+        http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+    let driver = tokio::spawn(async move {
+        // Whoever asks next is told how it ended.
+        let _ = connection.await;
+    });
+    Ok((sender, driver.abort_handle()))
+}
+
+impl Answer {
+    /// Its body, if all is well; else what the status means, whoever answered.
+    pub(super) fn well(&self, plan: &Plan) -> Result<&[u8], ActionFault> {
+        let status = self.status.as_u16();
+        let said = self.quoted();
+        match status {
+            200..=299 => Ok(&self.body),
+            401 | 403 => Err(plan.refused(format!("refuses the credential ({status}){said}"))),
+            404 => Err(plan.refused(format!("knows no such zone (404){said}"))),
+            408 | 409 | 425 | 429 => {
+                Err(plan.unclear(format!("asks to come again later ({status}){said}")))
+            }
+            400..=499 => Err(plan.refused(format!("refuses the request ({status}){said}"))),
+            _ => Err(plan.unclear(format!("answers {status}{said}"))),
+        }
+    }
+
+    /// The same, read as JSON.
+    pub(super) fn json<T: serde::de::DeserializeOwned>(
+        &self,
+        plan: &Plan,
+    ) -> Result<T, ActionFault> {
+        serde_json::from_slice(self.well(plan)?)
+            .map_err(|error| plan.unclear(format!("answers with what is not expected: {error}")))
+    }
+
+    /// What it says, shortened, without anything that would disturb a line.
+    pub(super) fn quoted(&self) -> String {
+        let text = String::from_utf8_lossy(&self.body);
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let shown: String =
+            words.join(" ").chars().filter(|c| !c.is_control()).take(QUOTE_LIMIT).collect();
+        match shown.as_str() {
+            "" => String::new(),
+            shown => format!(": {shown}"),
+        }
+    }
+}
+
+/// Headers that say who asks and what is sent.
+pub(super) fn headers<const N: usize>(
+    plan: &Plan,
+    pairs: [(&'static str, String); N],
+) -> Result<HeaderMap, ActionFault> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in pairs {
+        let mut value: header::HeaderValue = value.parse().map_err(|_| {
+            plan.refused(format!("cannot be sent the secret as `{name}`: it holds no plain text"))
+        })?;
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
+    Ok(headers)
+}

@@ -1,0 +1,112 @@
+//! Cloudflare: one batch is one transaction. It deletes the marker by its number, which fails once another was written.
+
+use consensus::model::ActionFault;
+use http::Method;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::api::{Answer, Api, Ask, headers};
+use super::plan::Plan;
+use super::provider::{Change, Changed, Held, Zone, bare_text, read_data, read_kind, written};
+
+pub(super) struct Cloudflare {
+    pub(super) api: Api,
+    /// The zone's id.
+    pub(super) id: String,
+    pub(super) token: String,
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    result: Vec<Listing>,
+}
+
+#[derive(Deserialize)]
+struct Listing {
+    id: String,
+    r#type: String,
+    content: String,
+    ttl: u32,
+    #[serde(default)]
+    proxied: bool,
+}
+
+/// The code of "Record does not exist".
+const NO_SUCH_RECORD: &str = "81044";
+/// The code of "An identical record already exists".
+const IDENTICAL: &str = "81058";
+
+impl Zone for Cloudflare {
+    async fn read(&mut self, plan: &Plan) -> Result<Vec<Held>, ActionFault> {
+        let mut held = Vec::new();
+        for name in [&plan.name, &plan.marker_name] {
+            let path = format!(
+                "/client/v4/zones/{}/dns_records?name={}&per_page=100",
+                self.id,
+                bare_text(name)
+            );
+            let answer = self.ask(plan, Method::GET, &path, Vec::new()).await?;
+            let listed: Listed = answer.json(plan)?;
+            for record in listed.result {
+                let Some(kind) = read_kind(&record.r#type) else { continue };
+                if record.proxied {
+                    return Err(plan.refused(format!(
+                        "proxies `{}`: clients never see its records; switch the proxy off for it",
+                        bare_text(name)
+                    )));
+                }
+                held.push(Held {
+                    name: name.clone(),
+                    kind,
+                    ttl: record.ttl,
+                    data: read_data(kind, &record.content),
+                    text: record.content,
+                    id: record.id,
+                });
+            }
+        }
+        Ok(held)
+    }
+
+    async fn change(&mut self, plan: &Plan, change: &Change<'_>) -> Result<Changed, ActionFault> {
+        let gone: Vec<_> = change.gone.iter().map(|held| json!({ "id": held.id })).collect();
+        let come: Vec<_> = change
+            .come
+            .iter()
+            .map(|record| {
+                let text = written(&record.data);
+                // Names go without their final dot here.
+                let text =
+                    if text.ends_with('"') { text.as_str() } else { text.trim_end_matches('.') };
+                json!({
+                    "name": bare_text(&record.name), "type": record.record_type().to_string(),
+                    "ttl": record.ttl, "content": text, "proxied": false,
+                })
+            })
+            .collect();
+        let path = format!("/client/v4/zones/{}/dns_records/batch", self.id);
+        let body = json!({ "deletes": gone, "posts": come }).to_string().into_bytes();
+        let answer = self.ask(plan, Method::POST, &path, body).await?;
+        let said = answer.quoted();
+        match answer.status.is_client_error() {
+            true if said.contains(NO_SUCH_RECORD) || said.contains(IDENTICAL) => Ok(Changed::Moved),
+            _ => answer.well(plan).map(|_| Changed::Taken),
+        }
+    }
+}
+
+impl Cloudflare {
+    async fn ask(
+        &mut self,
+        plan: &Plan,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<Answer, ActionFault> {
+        let pairs = [
+            ("authorization", format!("Bearer {}", self.token)),
+            ("content-type", "application/json".to_owned()),
+        ];
+        self.api.ask(plan, Ask { method, path, headers: headers(plan, pairs)?, body }).await
+    }
+}

@@ -1,0 +1,164 @@
+//! Google Cloud DNS: one change names the sets that go exactly as they were read, or it fails as a whole.
+
+use consensus::model::ActionFault;
+use data_encoding::BASE64URL_NOPAD as BASE64URL;
+use http::Method;
+use ring::rand::SystemRandom;
+use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::pki_types::pem::PemObject;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::api::{Answer, Api, Ask, headers};
+use super::plan::Plan;
+use super::provider::{Change, Changed, Held, Zone, absolute_text, read_data, read_kind};
+
+pub(super) struct Google {
+    api: Api,
+    project: String,
+    zone: String,
+    token: String,
+}
+
+/// What matters of a service account's key file.
+#[derive(Deserialize)]
+struct KeyFile {
+    client_email: String,
+    private_key: String,
+    token_uri: String,
+}
+
+#[derive(Deserialize)]
+struct Pass {
+    access_token: String,
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    #[serde(default)]
+    rrsets: Vec<Set>,
+}
+
+#[derive(Deserialize)]
+struct Set {
+    r#type: String,
+    ttl: u32,
+    #[serde(default)]
+    rrdatas: Vec<String>,
+}
+
+impl Google {
+    /// Trades the key for a pass of some minutes (RFC 7523).
+    pub(super) async fn enter(
+        plan: &Plan,
+        api: Api,
+        id: &str,
+        key_file: &str,
+        wall_ms: fn() -> u64,
+    ) -> Result<Self, ActionFault> {
+        let bad = |what: &str| plan.refused(format!("wants a service account's key file: {what}"));
+        let key: KeyFile =
+            serde_json::from_str(key_file).map_err(|error| bad(&error.to_string()))?;
+        let (project, zone) = id.split_once('/').ok_or_else(|| bad("no zone is named"))?;
+        let pair = PrivatePkcs8KeyDer::from_pem_slice(key.private_key.as_bytes())
+            .ok()
+            .and_then(|der| RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()).ok())
+            .ok_or_else(|| bad("its `private_key` cannot be read"))?;
+        let now = wall_ms() / 1000;
+        let claims = json!({
+            "iss": key.client_email, "aud": key.token_uri, "iat": now, "exp": now + 600,
+            "scope": "https://www.googleapis.com/auth/ndev.clouddns.readwrite",
+        });
+        let head = json!({ "alg": "RS256", "typ": "JWT" });
+        let encode = |value: &serde_json::Value| BASE64URL.encode(value.to_string().as_bytes());
+        let signed = format!("{}.{}", encode(&head), encode(&claims));
+        let mut signature = vec![0; pair.public().modulus_len()];
+        pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), signed.as_bytes(), &mut signature)
+            .map_err(|_| bad("its `private_key` cannot sign"))?;
+        let body = format!(
+            "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion={signed}.{}",
+            BASE64URL.encode(&signature)
+        );
+        let mut door = Api::new(plan, &key.token_uri)?;
+        let pairs = [("content-type", "application/x-www-form-urlencoded".to_owned())];
+        let ask = Ask {
+            method: Method::POST,
+            path: "",
+            headers: headers(plan, pairs)?,
+            body: body.into_bytes(),
+        };
+        let pass: Pass = door.ask(plan, ask).await?.json(plan)?;
+        Ok(Self {
+            api,
+            project: project.to_owned(),
+            zone: zone.to_owned(),
+            token: pass.access_token,
+        })
+    }
+
+    fn path(&self) -> String {
+        format!("/dns/v1/projects/{}/managedZones/{}", self.project, self.zone)
+    }
+
+    async fn ask(
+        &mut self,
+        plan: &Plan,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<Answer, ActionFault> {
+        let pairs = [
+            ("authorization", format!("Bearer {}", self.token)),
+            ("content-type", "application/json".to_owned()),
+        ];
+        self.api.ask(plan, Ask { method, path, headers: headers(plan, pairs)?, body }).await
+    }
+}
+
+impl Zone for Google {
+    async fn read(&mut self, plan: &Plan) -> Result<Vec<Held>, ActionFault> {
+        let mut held = Vec::new();
+        for name in [&plan.name, &plan.marker_name] {
+            let path = format!("{}/rrsets?name={}", self.path(), absolute_text(name));
+            let answer = self.ask(plan, Method::GET, &path, Vec::new()).await?;
+            let listed: Listed = answer.json(plan)?;
+            for set in listed.rrsets {
+                let Some(kind) = read_kind(&set.r#type) else { continue };
+                if set.rrdatas.is_empty() {
+                    return Err(plan.refused(format!(
+                        "holds a routing policy at `{name}` {kind}: quorate replaces plain records only"
+                    )));
+                }
+                held.extend(set.rrdatas.into_iter().map(|text| Held {
+                    name: name.clone(),
+                    kind,
+                    ttl: set.ttl,
+                    data: read_data(kind, &text),
+                    text,
+                    id: String::new(),
+                }));
+            }
+        }
+        Ok(held)
+    }
+
+    async fn change(&mut self, plan: &Plan, change: &Change<'_>) -> Result<Changed, ActionFault> {
+        let of = |sets: Vec<(hickory_proto::rr::Name, _, u32, Vec<String>)>| -> Vec<_> {
+            let set = |(name, kind, ttl, data): (_, hickory_proto::rr::RecordType, _, _)| {
+                json!({
+                    "name": absolute_text(&name), "type": kind.to_string(), "ttl": ttl, "rrdatas": data,
+                })
+            };
+            sets.into_iter().map(set).collect()
+        };
+        let body = json!({ "deletions": of(change.gone_sets()), "additions": of(change.sets()) });
+        let path = format!("{}/changes", self.path());
+        let answer = self.ask(plan, Method::POST, &path, body.to_string().into_bytes()).await?;
+        match answer.status.as_u16() {
+            // What was to go is not as it was read, or what was to come is there (documented for changes.create).
+            404 | 409 | 412 => Ok(Changed::Moved),
+            _ => answer.well(plan).map(|_| Changed::Taken),
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! What a name is to hold, and whether what it holds may be written over.
+//!
+//! Pure: every driver reads, asks here, and only then writes.
+
+use consensus::model::{ActionFault, ActionFaultKind, Done, RecordSet};
+use hickory_proto::rr::{Name, RData, Record, RecordType};
+
+use super::Order;
+use super::marker::Marker;
+use super::update::owned;
+use crate::actors::attempt::fault;
+use crate::records::{absolute, rdata};
+
+/// The names and records of an order, parsed.
+pub(super) struct Plan {
+    /// Who holds the zone, as people are told: "DNS server `192.0.2.53:53`".
+    pub(super) holder: String,
+    pub(super) zone: Name,
+    pub(super) name: Name,
+    pub(super) marker_name: Name,
+    pub(super) marker: Marker,
+    pub(super) records: Vec<Record>,
+}
+
+impl Plan {
+    pub(super) fn new(order: &Order<'_>, zone: &str, holder: String) -> Result<Self, ActionFault> {
+        let refused = |why: String| fault(ActionFaultKind::Refused, why);
+        let no_name = |name: &str| refused(format!("`{name}` is no DNS name"));
+        let name = absolute(order.name).ok_or_else(|| no_name(order.name))?;
+        let zone_name = absolute(zone).ok_or_else(|| no_name(zone))?;
+        if !zone_name.zone_of(&name) {
+            return Err(refused(format!("`{}` does not lie in zone `{zone}`", order.name)));
+        }
+        let marker_name = name
+            .prepend_label("_quorate")
+            .map_err(|_| refused(format!("`{}` is too long for a marker below it", order.name)))?;
+        let mut records = Vec::new();
+        for set in order.sets {
+            let found = records_of(&name, set).filter(|found| !found.is_empty());
+            records.extend(found.ok_or_else(|| {
+                refused(format!("the {} set of `{}` is empty or mistyped", set.kind, order.name))
+            })?);
+        }
+        if records.is_empty() {
+            return Err(refused(format!("no records for `{}`; none are never sent", order.name)));
+        }
+        let marker =
+            Marker { app: order.app.clone(), token: order.token, stack: order.stack.clone() };
+        Ok(Self { holder, zone: zone_name, name, marker_name, marker, records })
+    }
+
+    pub(super) fn is_alias(&self) -> bool {
+        self.records.iter().any(|record| record.record_type() == RecordType::CNAME)
+    }
+
+    /// May we write over what is there? Gives the marker found.
+    pub(super) fn compare(&self, old: &[Record]) -> Result<Option<Marker>, ActionFault> {
+        let (text, more) = match old {
+            [] => return Ok(None),
+            [only] => (text_of(&only.data), false),
+            [first, ..] => (text_of(&first.data), true),
+        };
+        match Marker::parse(&text).filter(|_| !more) {
+            None => Err(self.refused(format!(
+                "holds `{text}` at `{}`, which no quorate agent wrote",
+                self.marker_name
+            ))),
+            Some(held) if held.app != self.marker.app => Err(self.refused(format!(
+                "holds `{}` for app {}; remove `{}` if that is over",
+                self.name, held.app, self.marker_name
+            ))),
+            Some(held) if self.marker.token < held.token => Err(fault(
+                ActionFaultKind::Superseded,
+                format!(
+                    "`{}` carries the newer token {}, of stack {}",
+                    self.marker_name, held.token, held.stack
+                ),
+            )),
+            Some(held) => Ok(Some(held)),
+        }
+    }
+
+    /// Are these exactly our records, of every type that is ours to replace?
+    pub(super) fn matches(&self, held: &[Record]) -> bool {
+        owned(&self.records)
+            .into_iter()
+            .all(|kind| sorted(held, kind) == sorted(&self.records, kind))
+    }
+
+    pub(super) fn done(&self, what: &str) -> Done {
+        let records: Vec<_> = self.records.iter().map(|record| record.data.to_string()).collect();
+        let text = format!("{what}: {} {}", self.name, records.join(" "));
+        Done { proven: true, position: None, text }
+    }
+
+    /// The holder will say the same again.
+    pub(super) fn refused(&self, what: impl std::fmt::Display) -> ActionFault {
+        fault(ActionFaultKind::Refused, format!("{} {what}", self.holder))
+    }
+
+    /// Another try may end differently, or this one may have had its effect.
+    pub(super) fn unclear(&self, what: impl std::fmt::Display) -> ActionFault {
+        fault(ActionFaultKind::Unknown, format!("{} {what}", self.holder))
+    }
+}
+
+fn records_of(name: &Name, set: &RecordSet) -> Option<Vec<Record>> {
+    set.data
+        .iter()
+        .map(|data| Some(Record::from_rdata(name.clone(), set.ttl, rdata(set.kind, data)?)))
+        .collect()
+}
+
+/// The records of one type as they compare: by lifetime and data, in no particular order, each once.
+pub(super) fn sorted(records: &[Record], kind: RecordType) -> Vec<(u32, String)> {
+    let data = |data: &RData| match data {
+        RData::CNAME(alias) => alias.0.to_lowercase().to_ascii(),
+        other => other.to_string(),
+    };
+    let ours = records.iter().filter(|record| record.record_type() == kind);
+    let mut found: Vec<_> = ours.map(|record| (record.ttl, data(&record.data))).collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// All strings of a text record as one.
+pub(super) fn text_of(data: &RData) -> String {
+    match data {
+        RData::TXT(text) => {
+            text.txt_data.iter().map(|part| String::from_utf8_lossy(part)).collect()
+        }
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,267 @@
+//! Publishes through a provider's HTTP interface: read all, compare the marker, change, read back.
+//!
+//! Where the provider can, the change itself depends on the marker that was read ([`Provider::compares`]). Where it cannot,
+//! a stale writer is caught by reading before and after, and by rule E1 alone (PROTOCOL.md D.3): the interface is then
+//! asked once more to hold what the newest decision says, until it does.
+
+use consensus::model::{ActionFault, Done, Provider};
+use hickory_proto::rr::{Name, RData, Record, RecordType};
+
+use super::Order;
+use super::api::Api;
+use super::cloudflare::Cloudflare;
+use super::digitalocean::DigitalOcean;
+use super::google::Google;
+use super::plan::Plan;
+use super::powerdns::PowerDns;
+use super::route53::Route53;
+use super::update::{marker_record, owned};
+use super::webhook;
+use crate::actors::attempt::Attempt;
+use crate::config::Credential;
+
+/// How often a marker that moved between reading and changing is read again.
+const TRIES: usize = 3;
+
+/// A record as the provider holds it.
+pub(super) struct Held {
+    pub(super) name: Name,
+    pub(super) kind: RecordType,
+    pub(super) ttl: u32,
+    /// Its data as the provider writes it.
+    pub(super) text: String,
+    /// The provider's number for it; empty where it numbers none.
+    pub(super) id: String,
+    /// What it means; `None` for what we do not understand.
+    pub(super) data: Option<RData>,
+}
+
+/// What is to be done in one step, where the provider can.
+pub(super) struct Change<'a> {
+    /// What goes: the marker as it was read, and all that is ours to replace.
+    pub(super) gone: Vec<&'a Held>,
+    /// What comes, the marker last.
+    pub(super) come: Vec<Record>,
+}
+
+/// How a change ended, if not badly.
+pub(super) enum Changed {
+    /// The provider took it.
+    Taken,
+    /// What was read is not there any more.
+    Moved,
+}
+
+/// What an interface can do.
+pub(super) trait Zone {
+    /// All records at the name and at its marker.
+    async fn read(&mut self, plan: &Plan) -> Result<Vec<Held>, ActionFault>;
+
+    /// Makes a change.
+    async fn change(&mut self, plan: &Plan, change: &Change<'_>) -> Result<Changed, ActionFault>;
+}
+
+/// Which zone, at which provider, by which secret.
+pub(super) struct Account<'a> {
+    pub(super) provider: Provider,
+    pub(super) url: Option<&'a str>,
+    pub(super) zone: &'a str,
+    pub(super) zone_id: Option<&'a str>,
+    pub(super) access_key: Option<&'a str>,
+    pub(super) token: &'a str,
+}
+
+/// Makes the provider's zone say what the order says.
+pub(super) async fn publish(
+    attempt: &mut Attempt,
+    order: &Order<'_>,
+    account: &Account<'_>,
+) -> Result<Done, ActionFault> {
+    let (who, own) = match account.provider {
+        Provider::Route53 => ("Route 53", Some("https://route53.amazonaws.com")),
+        Provider::Cloudflare => ("Cloudflare", Some("https://api.cloudflare.com")),
+        Provider::DigitalOcean => ("DigitalOcean", Some("https://api.digitalocean.com")),
+        Provider::Google => ("Google Cloud DNS", Some("https://dns.googleapis.com")),
+        Provider::PowerDns => ("PowerDNS", None),
+        Provider::Webhook => ("the webhook", None),
+    };
+    let plan = Plan::new(order, account.zone, who.to_owned())?;
+    let url = account.url.or(own).unwrap_or_default();
+    let api = Api::new(&plan, url)?;
+    let id = account.zone_id.unwrap_or_default().to_owned();
+    let token = account.token.to_owned();
+    match account.provider {
+        Provider::Route53 => {
+            let Some(key) = account.access_key else {
+                return Err(plan.refused("wants an access key: its credential lacks `access_key`"));
+            };
+            let key = key.to_owned();
+            write(attempt, &plan, Route53 { api, id, key, secret: token, wall_ms: order.wall_ms })
+                .await
+        }
+        Provider::PowerDns => write(attempt, &plan, PowerDns { api, token }).await,
+        Provider::Cloudflare => write(attempt, &plan, Cloudflare { api, id, token }).await,
+        Provider::DigitalOcean => write(attempt, &plan, DigitalOcean { api, token }).await,
+        Provider::Google => {
+            let google = Google::enter(&plan, api, &id, &token, order.wall_ms).await?;
+            write(attempt, &plan, google).await
+        }
+        Provider::Webhook => webhook::publish(attempt, &plan, api, &token).await,
+    }
+}
+
+/// The secret that a record names.
+pub(super) fn secret(credential: &Credential) -> Result<(Option<&str>, &str), &'static str> {
+    match credential {
+        Credential::Token { access_key, token } => Ok((access_key.as_deref(), token)),
+        Credential::Login { .. } => Err("is a user and password, expected a provider's token"),
+        Credential::Key { .. } => Err("is a TSIG key, expected a provider's token"),
+    }
+}
+
+async fn write(
+    attempt: &mut Attempt,
+    plan: &Plan,
+    mut zone: impl Zone,
+) -> Result<Done, ActionFault> {
+    for _ in 0..TRIES {
+        attempt.begin("reading the records")?;
+        let held = zone.read(plan).await?;
+        if stands(plan, &held)? {
+            return Ok(plan.done("says so already"));
+        }
+        refuse_rivals(plan, &held)?;
+        let change = change(plan, &held);
+        attempt.commit("changing the records")?;
+        match zone.change(plan, &change).await? {
+            Changed::Moved => continue,
+            Changed::Taken => {}
+        }
+        attempt.enter("reading the records back");
+        return match stands(plan, &zone.read(plan).await?)? {
+            true => Ok(plan.done("changed")),
+            false => {
+                Err(plan.unclear(format!("took the change, but `{}` does not hold it", plan.name)))
+            }
+        };
+    }
+    Err(plan.unclear(format!("saw `{}` change {TRIES} times meanwhile", plan.marker_name)))
+}
+
+/// Does the provider hold exactly what the plan says, under its marker? A fault if it may not be written over.
+fn stands(plan: &Plan, held: &[Held]) -> Result<bool, ActionFault> {
+    let at = |name: &Name| -> Vec<Record> {
+        let here = held.iter().filter(|it| it.name == *name);
+        let unread = |it: &Held| RData::Unknown {
+            code: it.kind,
+            rdata: hickory_proto::rr::rdata::NULL::with(it.text.clone().into_bytes()),
+        };
+        here.map(|it| {
+            let data = it.data.clone().unwrap_or_else(|| unread(it));
+            Record::from_rdata(it.name.clone(), it.ttl, data)
+        })
+        .collect()
+    };
+    let marker: Vec<Record> = at(&plan.marker_name)
+        .into_iter()
+        .filter(|record| record.record_type() == RecordType::TXT)
+        .collect();
+    let marker = plan.compare(&marker)?;
+    Ok(marker.as_ref() == Some(&plan.marker) && plan.matches(&at(&plan.name)))
+}
+
+/// A CNAME stands alone (RFC 1034 section 3.6.2): whatever else is there is somebody else's.
+fn refuse_rivals(plan: &Plan, held: &[Held]) -> Result<(), ActionFault> {
+    let ours = owned(&plan.records);
+    let rival =
+        held.iter().find(|it| it.name == plan.name && plan.is_alias() && !ours.contains(&it.kind));
+    match rival {
+        None => Ok(()),
+        Some(rival) => Err(plan.refused(format!(
+            "holds {} records at `{}`; no CNAME can stand beside them",
+            rival.kind, plan.name
+        ))),
+    }
+}
+
+fn change<'a>(plan: &Plan, held: &'a [Held]) -> Change<'a> {
+    let ours = owned(&plan.records);
+    let gone = held.iter().filter(|it| match it.name == plan.name {
+        true => ours.contains(&it.kind),
+        false => it.name == plan.marker_name && it.kind == RecordType::TXT,
+    });
+    let marker = marker_record(&plan.marker_name, &plan.marker);
+    Change { gone: gone.collect(), come: plan.records.iter().cloned().chain([marker]).collect() }
+}
+
+impl Change<'_> {
+    /// What comes, a set each: name, type, lifetime and data as master files write them.
+    pub(super) fn sets(&self) -> Vec<(Name, RecordType, u32, Vec<String>)> {
+        let mut sets: Vec<(Name, RecordType, u32, Vec<String>)> = Vec::new();
+        for record in &self.come {
+            let (name, kind, text) = (&record.name, record.record_type(), written(&record.data));
+            match sets.iter_mut().find(|(of, it, ..)| of == name && *it == kind) {
+                Some((.., data)) => data.push(text),
+                None => sets.push((name.clone(), kind, record.ttl, vec![text])),
+            }
+        }
+        sets
+    }
+
+    /// What goes, a set each.
+    pub(super) fn gone_sets(&self) -> Vec<(Name, RecordType, u32, Vec<String>)> {
+        let mut sets: Vec<(Name, RecordType, u32, Vec<String>)> = Vec::new();
+        for held in &self.gone {
+            match sets.iter_mut().find(|(of, it, ..)| *of == held.name && *it == held.kind) {
+                Some((.., data)) => data.push(held.text.clone()),
+                None => {
+                    sets.push((held.name.clone(), held.kind, held.ttl, vec![held.text.clone()]));
+                }
+            }
+        }
+        sets
+    }
+}
+
+/// Data as a master file writes it (RFC 1035 section 5.1): names with their final dot, text in quotes.
+pub(super) fn written(data: &RData) -> String {
+    match data {
+        RData::CNAME(name) => absolute_text(&name.0),
+        RData::TXT(text) => {
+            let quoted = text.txt_data.iter().map(|part| {
+                let text = String::from_utf8_lossy(part);
+                format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+            });
+            quoted.collect::<Vec<_>>().join(" ")
+        }
+        other => other.to_string(),
+    }
+}
+
+/// A name with its final dot.
+pub(super) fn absolute_text(name: &Name) -> String {
+    format!("{}.", name.to_ascii().trim_end_matches('.'))
+}
+
+/// A name without its final dot.
+pub(super) fn bare_text(name: &Name) -> String {
+    name.to_ascii().trim_end_matches('.').to_owned()
+}
+
+/// Reads data as a provider writes it: text with or without quotes, names with or without their final dot.
+pub(super) fn read_data(kind: RecordType, text: &str) -> Option<RData> {
+    use hickory_proto::rr::rdata::{CNAME, TXT};
+    match kind {
+        RecordType::CNAME => Some(RData::CNAME(CNAME(crate::records::absolute(text)?))),
+        RecordType::TXT if !text.starts_with('"') => {
+            let parts = text.as_bytes().chunks(255).collect();
+            Some(RData::TXT(TXT::from_bytes(parts)))
+        }
+        _ => RData::try_from_str(kind, text).ok(),
+    }
+}
+
+/// A type by its name; `None` for what DNS does not have.
+pub(super) fn read_kind(text: &str) -> Option<RecordType> {
+    text.parse().ok()
+}

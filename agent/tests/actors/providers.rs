@@ -1,0 +1,249 @@
+//! Publishing through providers: PowerDNS itself, Knot beside it, and what Route 53, Cloudflare, DigitalOcean and Google
+//! document, kept strictly by servers of the test's own.
+
+use agent::config::{Credential, Credentials};
+use consensus::model::{
+    ActionFaultKind, Done, Driver, Effect, Provider, RecordData, RecordKind, RecordSet,
+};
+
+use crate::common::knot::Knot;
+use crate::common::named::{KEY, SECRET, ZONE, dig};
+use crate::common::pdns::{API_KEY, Pdns};
+use crate::{act, kind, text, token};
+
+#[path = "emulators.rs"]
+mod emulators;
+
+use emulators::{Book, Trouble, cloudflare, digitalocean, google, route53};
+
+const NAME: &str = "shop.dyn.example";
+const MARKER: &str = "_quorate.shop.dyn.example";
+
+fn with_token(access_key: Option<&str>, token: &str) -> Credentials {
+    let token =
+        Credential::Token { access_key: access_key.map(str::to_owned), token: token.to_owned() };
+    [("dns".parse().expect("a name"), token)].into()
+}
+
+fn addresses(addresses: &[&str]) -> RecordSet {
+    let data = addresses.iter().map(|a| RecordData::Address(a.parse().expect("an address")));
+    RecordSet { kind: RecordKind::A, ttl: 60, data: data.collect() }
+}
+
+fn alias(target: &str) -> RecordSet {
+    RecordSet { kind: RecordKind::Cname, ttl: 60, data: vec![RecordData::Name(target.to_owned())] }
+}
+
+fn to(provider: Provider, url: &str, sets: Vec<RecordSet>) -> Effect {
+    let zone_id = match provider {
+        Provider::Route53 => Some("Z2FDTNDATAQYW2"),
+        Provider::Cloudflare => Some("023e105f4ecef8ad9ca31a8372d0c353"),
+        Provider::Google => Some("acme/dyn"),
+        _ => None,
+    };
+    Effect::Publish {
+        name: NAME.to_owned(),
+        driver: Driver::Provider {
+            provider,
+            url: Some(url.to_owned()),
+            zone: ZONE.to_owned(),
+            zone_id: zone_id.map(str::to_owned),
+            credential: "dns".parse().expect("a name"),
+        },
+        sets,
+        stack: "do-west".parse().expect("a name"),
+    }
+}
+
+fn marker(epoch: u32) -> String {
+    format!("\"v=1;app=shop;tok={};stack=do-west\"", token(epoch, 4).0)
+}
+
+#[tokio::test]
+async fn like_bind_powerdns_follows_the_newest_token_by_its_own_interface() {
+    let pdns = Pdns::start().await;
+    let good = with_token(None, API_KEY);
+    let to = |sets| to(Provider::PowerDns, &pdns.url, sets);
+    let first = act(&good, token(2, 4), to(vec![addresses(&["192.0.2.2", "192.0.2.3"])])).await;
+    assert!(matches!(&first, Ok(Done { proven: true, .. })), "{first:?}");
+    assert_eq!(pdns.dig(NAME, "A"), ["192.0.2.2", "192.0.2.3"]);
+    assert_eq!(pdns.dig(MARKER, "TXT"), [marker(2)]);
+    let again = act(&good, token(2, 4), to(vec![addresses(&["192.0.2.3", "192.0.2.2"])])).await;
+    assert!(text(&again).starts_with("says so already"), "{again:?}");
+    let aliased = act(&good, token(5, 4), to(vec![alias("lb.example.net")])).await;
+    assert!(aliased.is_ok(), "{aliased:?}");
+    assert_eq!(pdns.dig(NAME, "CNAME"), ["lb.example.net."]);
+    assert_eq!(pdns.dig(MARKER, "TXT"), [marker(5)]);
+    let late = act(&good, token(4, 4), to(vec![addresses(&["192.0.2.9"])])).await;
+    assert_eq!(kind(&late), Some(ActionFaultKind::Superseded), "{late:?}");
+    let back = act(&good, token(6, 4), to(vec![addresses(&["192.0.2.2"])])).await;
+    assert!(back.is_ok(), "{back:?}");
+    assert_eq!(pdns.dig(NAME, "A"), ["192.0.2.2"]);
+
+    let stranger = act(&with_token(None, "no"), token(7, 4), to(vec![alias("x.example")])).await;
+    assert_eq!(kind(&stranger), Some(ActionFaultKind::Refused), "{stranger:?}");
+    assert!(text(&stranger).contains("refuses the credential (401)"), "{stranger:?}");
+}
+
+#[tokio::test]
+async fn knot_and_powerdns_take_dynamic_updates_as_bind_does() {
+    let (knot, pdns) = (Knot::start().await, Pdns::start().await);
+    let key = Credential::Key {
+        name: KEY.to_owned(),
+        algorithm: "hmac-sha256".to_owned(),
+        secret: SECRET.to_vec(),
+    };
+    let good: Credentials = [("dns".parse().expect("a name"), key)].into();
+    for server in [knot.address, pdns.address] {
+        let to = |sets| Effect::Publish {
+            name: NAME.to_owned(),
+            driver: Driver::Rfc2136 {
+                server: server.to_string(),
+                zone: ZONE.to_owned(),
+                credential: "dns".parse().expect("a name"),
+            },
+            sets,
+            stack: "do-west".parse().expect("a name"),
+        };
+        let first = act(&good, token(2, 4), to(vec![addresses(&["192.0.2.2"])])).await;
+        assert!(matches!(&first, Ok(Done { proven: true, .. })), "{server}: {first:?}");
+        let newer = act(&good, token(5, 4), to(vec![addresses(&["192.0.2.5"])])).await;
+        assert!(newer.is_ok(), "{server}: {newer:?}");
+        let late = act(&good, token(4, 4), to(vec![addresses(&["192.0.2.4"])])).await;
+        assert_eq!(kind(&late), Some(ActionFaultKind::Superseded), "{server}: {late:?}");
+        assert_eq!(dig(server, &[NAME, "A"]), ["192.0.2.5"]);
+        assert_eq!(dig(server, &[MARKER, "TXT"]), [marker(5)]);
+    }
+}
+
+/// What every provider does alike, whatever it can compare.
+async fn follows(provider: Provider, book: emulators::Server, good: &Credentials) {
+    let url = book.url();
+    let to = |sets| to(provider, &url, sets);
+    let word = provider.word();
+    book.with(|book| book.put(NAME, "A", 300, &["198.51.100.1"]));
+    book.with(|book| book.put("other.dyn.example", "A", 300, &["198.51.100.7"]));
+
+    let first = act(good, token(2, 4), to(vec![addresses(&["192.0.2.2", "192.0.2.3"])])).await;
+    assert!(matches!(&first, Ok(Done { proven: true, .. })), "{word}: {first:?}");
+    assert_eq!(book.with(|it| it.get(NAME, "A")), ["192.0.2.2", "192.0.2.3"], "{word}");
+    assert_eq!(book.with(|it| it.get(MARKER, "TXT")), [marker(2)], "{word}");
+    let writes = book.with(|it| it.writes);
+    let again = act(good, token(2, 4), to(vec![addresses(&["192.0.2.3", "192.0.2.2"])])).await;
+    assert!(text(&again).starts_with("says so already"), "{word}: {again:?}");
+    assert_eq!(book.with(|it| it.writes), writes, "{word} is asked, and not written to");
+
+    // Somebody changed the address by hand: it is put right under the same marker.
+    book.with(|it| it.put(NAME, "A", 60, &["192.0.2.99"]));
+    let mended = act(good, token(2, 4), to(vec![addresses(&["192.0.2.2"])])).await;
+    assert!(text(&mended).starts_with("changed"), "{word}: {mended:?}");
+    assert_eq!(book.with(|it| it.get(NAME, "A")), ["192.0.2.2"], "{word}");
+
+    let aliased = act(good, token(5, 4), to(vec![alias("lb.example.net")])).await;
+    assert!(aliased.is_ok(), "{word}: {aliased:?}");
+    assert_eq!(book.with(|it| it.get(NAME, "A")), [""; 0], "{word}");
+    assert_eq!(book.with(|it| it.get(NAME, "CNAME")).len(), 1, "{word}");
+    let late = act(good, token(4, 4), to(vec![addresses(&["192.0.2.4"])])).await;
+    assert_eq!(kind(&late), Some(ActionFaultKind::Superseded), "{word}: {late:?}");
+    assert_eq!(book.with(|it| it.get(MARKER, "TXT")), [marker(5)], "{word}");
+    assert_eq!(book.with(|it| it.get("other.dyn.example", "A")), ["198.51.100.7"], "{word}");
+
+    // Troubles of the provider: said, and not taken for done.
+    for (trouble, expected) in [
+        (Trouble::Busy, ActionFaultKind::Unknown),
+        (Trouble::Broken, ActionFaultKind::Unknown),
+        (Trouble::Locked, ActionFaultKind::Refused),
+        (Trouble::Gibberish, ActionFaultKind::Unknown),
+    ] {
+        book.with(|it| it.trouble = Some(trouble));
+        let failed = act(good, token(6, 4), to(vec![addresses(&["192.0.2.6"])])).await;
+        assert_eq!(kind(&failed), Some(expected), "{word} {trouble:?}: {failed:?}");
+    }
+    book.with(|it| it.trouble = None);
+
+    // It takes the change and does not publish it.
+    book.with(|it| it.trouble = Some(Trouble::Forgets));
+    let lost = act(good, token(6, 4), to(vec![addresses(&["192.0.2.6"])])).await;
+    assert_eq!(kind(&lost), Some(ActionFaultKind::Unknown), "{word}: {lost:?}");
+    book.with(|it| it.trouble = None);
+
+    // It applies the change and never says so: the next try finds it done, or finishes it.
+    book.with(|it| it.trouble = Some(Trouble::Silent));
+    let silent = act(good, token(6, 4), to(vec![addresses(&["192.0.2.6"])])).await;
+    assert_eq!(kind(&silent), Some(ActionFaultKind::Unknown), "{word}: {silent:?}");
+    book.with(|it| it.trouble = None);
+    let found = act(good, token(6, 4), to(vec![addresses(&["192.0.2.6"])])).await;
+    assert!(found.is_ok(), "{word}: {found:?}");
+    assert_eq!(book.with(|it| it.get(NAME, "A")), ["192.0.2.6"], "{word}");
+    assert_eq!(book.with(|it| it.get(MARKER, "TXT")), [marker(6)], "{word}");
+
+    // A newer executor comes between reading and changing.
+    if provider.compares() {
+        book.with(|it| it.rival = Some(marker(9)));
+        let overtaken = act(good, token(7, 4), to(vec![addresses(&["192.0.2.7"])])).await;
+        assert_eq!(kind(&overtaken), Some(ActionFaultKind::Superseded), "{word}: {overtaken:?}");
+        assert_eq!(book.with(|it| it.get(NAME, "A")), ["192.0.2.6"], "{word}");
+    }
+}
+
+#[tokio::test]
+async fn route53_is_changed_in_batches_that_depend_on_the_marker() {
+    let secret = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
+    let book = route53(Book::default()).await;
+    follows(Provider::Route53, book, &with_token(Some("AKIDEXAMPLE"), secret)).await;
+}
+
+#[tokio::test]
+async fn route53_without_an_access_key_is_said_before_anything_is_sent() {
+    let book = route53(Book::default()).await;
+    let effect = to(Provider::Route53, &book.url(), vec![addresses(&["192.0.2.1"])]);
+    let refused = act(&with_token(None, "x"), token(2, 4), effect).await;
+    assert_eq!(kind(&refused), Some(ActionFaultKind::Refused), "{refused:?}");
+    assert!(text(&refused).contains("access_key"), "{refused:?}");
+    assert_eq!(book.with(|it| it.asked), 0);
+}
+
+#[tokio::test]
+async fn cloudflare_is_changed_in_batches_that_name_the_marker_by_number() {
+    let book = cloudflare(Book::default()).await;
+    follows(Provider::Cloudflare, book, &with_token(None, "a token")).await;
+}
+
+#[tokio::test]
+async fn digitalocean_is_changed_record_by_record() {
+    let book = digitalocean(Book::default()).await;
+    follows(Provider::DigitalOcean, book, &with_token(None, "a token")).await;
+}
+
+#[tokio::test]
+async fn one_record_at_a_time_and_never_none() {
+    let book = digitalocean(Book::default()).await;
+    book.with(|it| it.put(NAME, "A", 60, &["198.51.100.1", "198.51.100.2"]));
+    let effect = to(Provider::DigitalOcean, &book.url(), vec![addresses(&["192.0.2.1"])]);
+    let moved = act(&with_token(None, "a token"), token(2, 4), effect).await;
+    assert!(moved.is_ok(), "{moved:?}");
+    assert_eq!(book.with(|it| it.get(NAME, "A")), ["192.0.2.1"]);
+    assert_eq!(book.with(|it| it.fewest), Some(1), "the new address came before the old ones went");
+}
+
+#[tokio::test]
+async fn google_is_changed_in_changes_that_name_what_goes() {
+    let book = google(Book::default()).await;
+    let key_file = emulators::key_file(&book.url());
+    follows(Provider::Google, book, &with_token(None, &key_file)).await;
+}
+
+#[tokio::test]
+async fn a_webhook_is_told_everything_signed_and_may_hold_a_newer_token() {
+    let book = emulators::webhook(Book::default()).await;
+    let good = with_token(None, "a shared secret");
+    let to = |sets| to(Provider::Webhook, &format!("{}/dns?x=1", book.url()), sets);
+    let first = act(&good, token(5, 4), to(vec![addresses(&["192.0.2.2"])])).await;
+    assert!(first.is_ok(), "{first:?}");
+    assert_eq!(book.with(|it| it.get(NAME, "A")), ["192.0.2.2"]);
+    let late = act(&good, token(4, 4), to(vec![addresses(&["192.0.2.4"])])).await;
+    assert_eq!(kind(&late), Some(ActionFaultKind::Superseded), "{late:?}");
+    let forged = act(&with_token(None, "another"), token(6, 4), to(vec![alias("x.example")])).await;
+    assert_eq!(kind(&forged), Some(ActionFaultKind::Refused), "{forged:?}");
+    assert_eq!(book.with(|it| it.get(NAME, "A")), ["192.0.2.2"]);
+}

@@ -1,0 +1,241 @@
+//! A real Redis: looked at, fenced, opened again, promoted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent::config::Credentials;
+use consensus::model::{
+    ActionFaultKind, Candidate, Database, DatabaseSight, Effect, Engine, FaultKind, Outcome,
+    TargetId, Watched,
+};
+use consensus::outbox::{Look, Subject};
+use probe::redis::resp::{Link, Reply};
+use probe::{Login, Means};
+use tokio::net::TcpStream;
+
+use crate::common::redis::{ROLE, Redis};
+use crate::common::{eventually, free_port};
+use crate::{act, kind, login, text, token};
+
+const KEY: &str = "quorate:epoch:shop";
+
+fn database(port: u16) -> Database {
+    Database {
+        name: "cache".parse().expect("a name"),
+        engine: Engine::Redis,
+        address: "127.0.0.1".to_owned(),
+        port,
+        credential: "cache".parse().expect("a name"),
+        guard: None,
+    }
+}
+
+fn credentials(user: &str, password: Option<&str>) -> Credentials {
+    [("cache".parse().expect("a name"), login(user, password))].into()
+}
+
+fn anybody() -> Credentials {
+    credentials("default", None)
+}
+
+async fn look(port: u16, user: &str, password: Option<&str>) -> Outcome {
+    let target = TargetId {
+        app: "shop".parse().expect("a name"),
+        stack: "a".parse().expect("a name"),
+        name: "cache".parse().expect("a name"),
+    };
+    let look = Look {
+        watched: Watched::Target(target),
+        subject: Subject::Database(Arc::new(database(port))),
+        limit: Duration::from_secs(10),
+    };
+    let login = Login { user: user.to_owned(), password: password.map(str::to_owned) };
+    probe::look(&look, &Means::of_host(None).with_login(Some(Arc::new(login)))).await.outcome
+}
+
+async fn sight(redis: &Redis) -> DatabaseSight {
+    match look(redis.port, "default", None).await {
+        Outcome::Up(Some(sight)) => sight,
+        other => panic!("expected a sight, found {other:?}"),
+    }
+}
+
+async fn fault(port: u16, user: &str, password: Option<&str>) -> (FaultKind, String) {
+    match look(port, user, password).await {
+        Outcome::Failed(fault) => (fault.kind, fault.text),
+        other => panic!("expected a failure, found {other:?}"),
+    }
+}
+
+/// The replica as a decision would have seen it.
+async fn candidate(replica: &Redis) -> Candidate {
+    let sight = sight(replica).await;
+    let DatabaseSight { system, timeline, position, .. } = sight;
+    Candidate { name: "cache".parse().expect("a name"), system, timeline, position }
+}
+
+fn promote(replica: &Redis, candidate: &Candidate, at_least: Option<u64>) -> Effect {
+    Effect::Promote { database: database(replica.port), candidate: candidate.clone(), at_least }
+}
+
+async fn set(redis: &Redis, key: &str) -> Reply {
+    redis.ask(&["SET", key, "x"]).await
+}
+
+fn ok() -> Reply {
+    Reply::Text("OK".to_owned())
+}
+
+/// Waits until a replica has all that its primary wrote.
+async fn caught_up(primary: &Redis, replica: &Redis) {
+    eventually("the replica has caught up", || async {
+        let (ahead, behind) = (sight(primary).await.position, sight(replica).await);
+        (ahead <= behind.replayed).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn redis_says_who_it_is_and_what_it_lacks() {
+    let primary = Redis::primary().await;
+    let mut replica = primary.replica().await;
+    assert_eq!(set(&primary, "a").await, ok());
+    caught_up(&primary, &replica).await;
+    let (first, second) = (sight(&primary).await, sight(&replica).await);
+    assert!(!first.replica && !first.read_only && !first.streaming);
+    assert!(second.replica && second.read_only && second.streaming);
+    assert_eq!(first.system, second.system, "one history");
+    assert!(0 < first.position && first.position <= second.position);
+    assert_eq!(second.upstream_name.as_deref(), Some(&*format!("127.0.0.1:{}", primary.port)));
+    assert_eq!(second.lag, Some(Duration::ZERO));
+    assert!(second.heard.is_some_and(|heard| heard < Duration::from_secs(5)), "{second:?}");
+
+    // Another server, of no kin.
+    let stranger = Redis::primary().await;
+    assert_ne!(sight(&stranger).await.system, first.system);
+
+    replica.kill();
+    assert_eq!(fault(replica.port, "default", None).await.0, FaultKind::Refused);
+}
+
+#[tokio::test]
+async fn redis_that_answers_is_told_apart_from_one_that_is_dead() {
+    let redis = Redis::start(&["--requirepass", "right", "--maxclients", "4"]).await;
+    for (user, password) in
+        [("default", Some("wrong")), ("nobody", Some("right")), ("default", None)]
+    {
+        let (kind, text) = fault(redis.port, user, password).await;
+        assert_eq!(kind, FaultKind::Credential, "{user}: {text}");
+    }
+    assert!(matches!(look(redis.port, "default", Some("right")).await, Outcome::Up(Some(_))));
+    // Full: every further connection is turned away with a word.
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        let stream = TcpStream::connect(("127.0.0.1", redis.port)).await.expect("it listens");
+        let mut link = Link::over(stream);
+        let _ = link.ask(&["PING"]).await;
+        held.push(link);
+    }
+    let (kind, text) = fault(redis.port, "default", Some("right")).await;
+    assert_eq!(kind, FaultKind::Unready, "{text}");
+    // A cluster moves its own primaries.
+    let cluster = Redis::start(&["--cluster-enabled", "yes"]).await;
+    let (kind, text) = fault(cluster.port, "default", None).await;
+    assert_eq!(kind, FaultKind::Unready);
+    assert!(text.contains("cluster mode"), "{text}");
+    // And something that is no Redis at all.
+    let (kind, _) = fault(free_port(), "default", None).await;
+    assert_eq!(kind, FaultKind::Refused);
+}
+
+#[tokio::test]
+async fn a_fenced_redis_takes_no_writes_feeds_its_replica_and_opens_again() {
+    let primary = Redis::start(&["--min-replicas-to-write", "1"]).await;
+    let replica = primary.replica().await;
+    primary.grant_documented_rights().await;
+    let role = credentials(ROLE, Some(ROLE));
+    eventually("a replica suffices", || async { (set(&primary, "a").await == ok()).then_some(()) })
+        .await;
+    let stream = TcpStream::connect(("127.0.0.1", primary.port)).await.expect("it listens");
+    let mut client = Link::over(stream);
+    assert_eq!(client.ask(&["SET", "b", "x"]).await.expect("it answers"), ok());
+
+    let fence = Effect::Fence(database(primary.port));
+    for _ in 0..2 {
+        let fenced = act(&role, token(2, 1), fence.clone()).await;
+        assert!(text(&fenced).contains("refuses writes"), "{fenced:?}");
+        let done = fenced.expect("it is fenced");
+        assert!(!done.proven);
+        assert!(done.position.is_some());
+    }
+    assert!(client.ask(&["SET", "c", "x"]).await.is_err(), "its session was ended");
+    let refused = set(&primary, "c").await;
+    assert!(refused.refusal().is_some_and(|why| why.starts_with("NOREPLICAS")), "{refused:?}");
+    assert!(sight(&primary).await.read_only, "and a look says so");
+    assert!(sight(&replica).await.streaming);
+    let told = act(&role, token(2, 1), Effect::Fence(database(replica.port))).await;
+    assert_eq!(
+        kind(&told),
+        Some(ActionFaultKind::Refused),
+        "the replica has no such user: {told:?}"
+    );
+    let told = act(&anybody(), token(2, 1), Effect::Fence(database(replica.port))).await;
+    assert!(text(&told).contains("is a replica"), "{told:?}");
+
+    // Taken back, under a newer token; what its owner asked for is there again.
+    let opened = act(&role, token(3, 2), Effect::Unfence(database(primary.port))).await;
+    assert_eq!(text(&opened), "takes writes", "{opened:?}");
+    assert_eq!(set(&primary, "c").await, ok());
+    let required = primary.ask(&["CONFIG", "GET", "min-replicas-to-write"]).await;
+    assert_eq!(required.setting("min-replicas-to-write"), Some("1"));
+    // A late fence of the decision that was taken back.
+    let late = act(&role, token(2, 1), fence).await;
+    assert_eq!(kind(&late), Some(ActionFaultKind::Superseded), "{late:?}");
+    assert_eq!(set(&primary, "d").await, ok());
+}
+
+#[tokio::test]
+async fn a_redis_replica_is_promoted_once_with_all_it_received() {
+    let mut primary = Redis::primary().await;
+    // Both ask for a replica before they take a write: a new primary has none yet, and is marked nevertheless.
+    let replica = primary.replica().await;
+    replica.ask(&["CONFIG", "SET", "min-replicas-to-write", "1"]).await;
+    assert_eq!(set(&primary, "a").await, ok());
+    caught_up(&primary, &replica).await;
+    let candidate = candidate(&replica).await;
+    primary.kill();
+    replica.until("master_link_status", "down").await;
+
+    let more = Candidate { position: candidate.position + 1_000, ..candidate.clone() };
+    let stale = act(&anybody(), token(2, 3), promote(&replica, &more, None)).await;
+    assert_eq!(kind(&stale), Some(ActionFaultKind::Refused), "{stale:?}");
+    let other = Candidate { system: 7, ..candidate.clone() };
+    let stranger = act(&anybody(), token(2, 3), promote(&replica, &other, None)).await;
+    assert_eq!(kind(&stranger), Some(ActionFaultKind::Refused), "{stranger:?}");
+    assert_eq!(replica.info("role").await, "slave", "neither was promoted");
+
+    for before in ["promoted, at", "was promoted before"] {
+        let promoted = act(&anybody(), token(2, 3), promote(&replica, &candidate, None)).await;
+        assert!(text(&promoted).starts_with(before), "{promoted:?}");
+    }
+    assert_eq!(replica.info("role").await, "master");
+    assert_eq!(replica.ask(&["GET", "a"]).await, Reply::Text("x".to_owned()));
+    assert_eq!(replica.ask(&["GET", KEY]).await, Reply::Text(token(2, 3).0.to_string()));
+    let required = replica.ask(&["CONFIG", "GET", "min-replicas-to-write"]).await;
+    assert_eq!(required.setting("min-replicas-to-write"), Some("1"));
+    // What an executor that was paused asks for much later.
+    let late = act(&anybody(), token(1, 3), promote(&replica, &candidate, None)).await;
+    assert_eq!(kind(&late), Some(ActionFaultKind::Superseded), "{late:?}");
+    let late = act(&anybody(), token(1, 1), Effect::Fence(database(replica.port))).await;
+    assert_eq!(kind(&late), Some(ActionFaultKind::Superseded), "{late:?}");
+}
+
+#[tokio::test]
+async fn a_redis_that_is_gone_refuses_nothing_and_may_be_asked_again() {
+    let gone = act(&anybody(), token(2, 1), Effect::Fence(database(free_port()))).await;
+    assert_eq!(kind(&gone), Some(ActionFaultKind::Unknown), "{gone:?}");
+    let redis = Redis::start(&["--requirepass", "right"]).await;
+    let wrong = credentials("default", Some("wrong"));
+    let refused = act(&wrong, token(2, 1), Effect::Fence(database(redis.port))).await;
+    assert_eq!(kind(&refused), Some(ActionFaultKind::Refused), "{refused:?}");
+}

@@ -1,0 +1,114 @@
+//! Redis: a primary, and replicas of it (TESTBED.md 2.5).
+
+use std::fs;
+use std::path::PathBuf;
+
+use probe::redis::resp::{Info, Link, Reply};
+use rustix::process::Signal;
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+
+use super::{Process, eventually, free_port};
+
+/// The user that has the documented rights and no more; its password is its name.
+pub const ROLE: &str = "quorate";
+
+/// A running server, or one that was killed.
+pub struct Redis {
+    pub port: u16,
+    pub folder: TempDir,
+    process: Process,
+}
+
+impl Redis {
+    /// A new, empty primary.
+    pub async fn primary() -> Self {
+        Self::start(&[]).await
+    }
+
+    /// A replica of this server, connected.
+    pub async fn replica(&self) -> Self {
+        let port = self.port.to_string();
+        let replica = Self::start(&["--replicaof", "127.0.0.1", &port]).await;
+        replica.until("master_link_status", "up").await;
+        replica
+    }
+
+    /// A server with settings of its own.
+    pub async fn start(settings: &[&str]) -> Self {
+        let folder = tempfile::Builder::new().prefix("quorate-redis-").tempdir().expect("a folder");
+        let log = folder.path().join("log");
+        // Another may take the port between drawing and binding it.
+        for _ in 0..5 {
+            let port = free_port();
+            let mut process = run(&folder, port, settings);
+            let up = eventually("Redis starts or gives up", || {
+                let up = process.is_running();
+                async move {
+                    match up {
+                        false => Some(false),
+                        true => TcpStream::connect(("127.0.0.1", port)).await.ok().map(|_| true),
+                    }
+                }
+            })
+            .await;
+            if up {
+                return Self { port, folder, process };
+            }
+        }
+        panic!("Redis does not start: {}", fs::read_to_string(&log).unwrap_or_default());
+    }
+
+    /// Asks one thing as the user `default`.
+    pub async fn ask(&self, command: &[&str]) -> Reply {
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).await.expect("it listens");
+        Link::over(stream).ask(command).await.expect("it answers")
+    }
+
+    /// One value of `INFO`.
+    pub async fn info(&self, key: &str) -> String {
+        let reply = self.ask(&["INFO"]).await;
+        Info(reply.text().expect("a text")).text(key).unwrap_or_default().to_owned()
+    }
+
+    /// Waits until `INFO` says this.
+    pub async fn until(&self, key: &str, expected: &str) {
+        eventually(&format!("`{key}` is `{expected}`"), || async {
+            (self.info(key).await == expected).then_some(())
+        })
+        .await;
+    }
+
+    /// Gives [`ROLE`] the rights that the actors' documentation names.
+    pub async fn grant_documented_rights(&self) {
+        let rights = "ACL SETUSER quorate on >quorate +info +config|get +config|set +client|kill +multi +exec +get \
+                      +set +eval +replicaof ~quorate:*";
+        let words: Vec<&str> = rights.split_whitespace().collect();
+        assert_eq!(self.ask(&words).await, Reply::Text("OK".to_owned()));
+    }
+
+    /// Kills it, as a lost machine would.
+    pub fn kill(&mut self) {
+        self.process.end(Signal::KILL);
+    }
+
+    /// Starts it again in the same place, with what it wrote to its disk and nothing else.
+    pub async fn restart(&mut self) {
+        self.process = run(&self.folder, self.port, &[]);
+        eventually("Redis is back", || async {
+            TcpStream::connect(("127.0.0.1", self.port)).await.ok()
+        })
+        .await;
+    }
+}
+
+fn run(folder: &TempDir, port: u16, settings: &[&str]) -> Process {
+    let port = port.to_string();
+    let place = folder.path().to_str().expect("a plain path");
+    let mut arguments = vec!["--port", &port, "--bind", "127.0.0.1", "--dir", place, "--save", ""];
+    arguments.extend(["--appendonly", "no", "--repl-diskless-sync-delay", "0"]);
+    arguments.extend(["--repl-ping-replica-period", "1"]);
+    arguments.extend(settings);
+    let program = PathBuf::from("redis-server");
+    Process::start(None, &folder.path().join("log"), &program, &arguments)
+}
