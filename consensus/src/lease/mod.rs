@@ -39,4 +39,18 @@ impl Terms {
         renew: Duration::from_millis(2_500),
         retry: Duration::from_millis(500),
     };
+
+    /// Other times, as only a mutant has them.
+    #[cfg(feature = "mutants")]
+    #[must_use]
+    pub fn broken(self, mutant: Option<crate::mutant::Mutant>) -> Self {
+        use crate::mutant::Mutant;
+        match mutant {
+            Some(Mutant::NoMargin) => Self { kept: self.lease, margin: Duration::ZERO, ..self },
+            Some(Mutant::MarginShort) => {
+                Self { kept: self.lease.mul_f64(1.01), margin: Duration::ZERO, ..self }
+            }
+            _ => self,
+        }
+    }
 }

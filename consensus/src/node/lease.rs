@@ -25,13 +25,7 @@ impl Node {
         let terms = Terms::DEFAULT;
         let _ = config;
         #[cfg(feature = "mutants")]
-        let terms = match config.mutant {
-            Some(Mutant::NoMargin) => Terms { kept: terms.lease, margin: Duration::ZERO, ..terms },
-            Some(Mutant::MarginShort) => {
-                Terms { kept: terms.lease.mul_f64(1.01), margin: Duration::ZERO, ..terms }
-            }
-            _ => terms,
-        };
+        let terms = terms.broken(config.mutant);
         terms
     }
 

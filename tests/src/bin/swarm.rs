@@ -8,8 +8,10 @@
 //! `cells` goes straight for every crash cell of PROTOCOL.md D.2 and ends with how many it hit; `cells --cell N --seed S`
 //! tells one such run.
 //!
-//! `mutants` breaks one rule after the other, in the models that know it and then in the simulator, until something
-//! notices; `--mutant NAME` asks for one. Its last line is `N of N caught`.
+//! With the seeds go the ordeals: short runs aimed at one rule each. `--ordeal N --seed S` tells one such run.
+//!
+//! `mutants` breaks one rule after the other, in the models that know it, then in the ordeals that do, and then in any
+//! seed, until something notices; `--mutant NAME` asks for one. Its last line is `N of N caught`.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -21,6 +23,7 @@ use consensus::mutant::Mutant;
 use tests::models;
 use tests::sim::aimed;
 use tests::sim::cells::{self, Cell};
+use tests::sim::ordeals::{self, Ordeal};
 use tests::sim::regime::{self, Regime};
 use tests::sim::swarm::{Verdict, run};
 
@@ -32,6 +35,7 @@ struct Asked {
     regime: Option<Regime>,
     days: Option<u64>,
     cell: Option<u64>,
+    ordeal: Option<u64>,
     seeds: Option<u64>,
     first: u64,
     seed: Option<u64>,
@@ -41,6 +45,10 @@ struct Asked {
 
 /// A mutant that survives this many seeds is not caught.
 const MUTANT_SEEDS: u64 = 2_000;
+/// An ordeal that knows a mutant catches it within so many.
+const ORDEAL_SEEDS: u64 = 24;
+/// Every ordeal is gone through once for so many seeds of a swarm.
+const SEEDS_AN_ORDEAL: u64 = 60;
 /// How long a mesh lives under a regime.
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -78,6 +86,7 @@ fn asked(mut words: impl Iterator<Item = String>) -> Result<Asked, String> {
                 asked.regime = Some(found.ok_or(format!("no regime `{name}`: {known:?}"))?.1);
             }
             "--cell" => asked.cell = Some(number("--cell")?),
+            "--ordeal" => asked.ordeal = Some(number("--ordeal")?),
             "--seeds" => asked.seeds = Some(number("--seeds")?),
             "--first" => asked.first = number("--first")?,
             "--seed" => asked.seed = Some(number("--seed")?),
@@ -98,7 +107,10 @@ fn asked(mut words: impl Iterator<Item = String>) -> Result<Asked, String> {
 fn swarm(asked: &Asked) -> ExitCode {
     let seeds = asked.seeds.or(asked.days).unwrap_or(if asked.regime.is_some() { 1 } else { 100 });
     let began = Instant::now();
-    let verdicts = spread(asked, seeds, false);
+    let mut verdicts = spread(asked, seeds, false);
+    if asked.regime.is_none() {
+        verdicts.extend(undergo(asked, seeds.div_ceil(SEEDS_AN_ORDEAL)));
+    }
     let mut tally: BTreeMap<&str, u64> = BTreeMap::new();
     let (mut simulated, mut violations) = (Duration::ZERO, 0);
     let mut covered: BTreeMap<Cell, u64> = BTreeMap::new();
@@ -112,7 +124,7 @@ fn swarm(asked: &Asked) -> ExitCode {
         }
         violations += verdict.violations.len();
         if let Some(first) = verdict.violations.first() {
-            println!("seed {}: {first}", verdict.seed);
+            println!("{}seed {}: {first}", verdict.of, verdict.seed);
         }
     }
     for (what, count) in &tally {
@@ -123,7 +135,7 @@ fn swarm(asked: &Asked) -> ExitCode {
     let rate = simulated.as_secs_f64() / took;
     println!("{:.0} simulated seconds in {took:.1} s: {rate:.0} a second", simulated.as_secs_f64());
     let failovers = tally.get("failovers").copied().unwrap_or_default();
-    println!("{} seeds, {failovers} failovers, {violations} violations", verdicts.len());
+    println!("{seeds} seeds, {failovers} failovers, {violations} violations");
     if violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -161,9 +173,11 @@ fn visit(asked: &Asked) -> ExitCode {
 
 /// Runs one seed and says everything.
 fn replay(seed: u64, asked: &Asked) -> ExitCode {
-    let verdict = match asked.regime {
-        Some(regime) => regime::run(regime, seed, DAY, true),
-        None => run(seed, asked.mutant, true),
+    let ordeal = asked.ordeal.and_then(|number| ordeals::all().nth(number as usize));
+    let verdict = match (ordeal, asked.regime) {
+        (Some(ordeal), _) => ordeal.run(seed, asked.mutant, true),
+        (None, Some(regime)) => regime::run(regime, seed, DAY, true),
+        (None, None) => run(seed, asked.mutant, true),
     };
     for line in &verdict.lines {
         println!("{line}");
@@ -179,7 +193,9 @@ fn hunt(asked: &Asked) -> ExitCode {
     let (mut hunted, mut caught) = (0, 0);
     for &mutant in all {
         let began = Instant::now();
-        let noticed = in_models(mutant).or_else(|| in_the_swarm(mutant, asked));
+        let noticed = in_models(mutant)
+            .or_else(|| in_ordeals(mutant, asked))
+            .or_else(|| in_the_swarm(mutant, asked));
         let took = began.elapsed().as_secs_f64();
         hunted += 1;
         caught += usize::from(noticed.is_some());
@@ -203,20 +219,58 @@ fn in_the_swarm(mutant: Mutant, asked: &Asked) -> Option<String> {
     let seeds = asked.seeds.unwrap_or(MUTANT_SEEDS);
     let asked = Asked { mutant: Some(mutant), first: asked.first, ..Asked::default() };
     let verdicts = spread(&asked, seeds, true);
-    let (seed, first) = verdicts
-        .iter()
-        .filter_map(|verdict| verdict.violations.first().map(|first| (verdict.seed, first)))
-        .min_by_key(|(seed, _)| *seed)?;
-    // The same seed with every rule in force must break nothing, or it was not the mutant that was caught.
-    if !run(seed, None, false).violations.is_empty() {
-        println!("{mutant:?}: seed {seed} breaks without it, too: {first}");
+    let verdict = verdicts.iter().find(|verdict| !verdict.violations.is_empty())?;
+    told(mutant, verdict, &run(verdict.seed, None, false))
+}
+
+fn in_ordeals(mutant: Mutant, asked: &Asked) -> Option<String> {
+    ordeals::all().filter(|ordeal| ordeal.knows.contains(&mutant)).find_map(|ordeal| {
+        let run = |number| ordeal.run(asked.first + number, Some(mutant), false);
+        let verdicts = share(asked, ORDEAL_SEEDS, true, run);
+        let harmed = verdicts.iter().find(|verdict| !verdict.violations.is_empty());
+        let Some(verdict) = harmed else {
+            println!("{mutant:?}: does no harm in {ORDEAL_SEEDS} times `{}`", ordeal.name);
+            return None;
+        };
+        told(mutant, verdict, &ordeal.run(verdict.seed, None, false))
+    })
+}
+
+/// What was caught. The same run with every rule in force must break nothing, or it was not the mutant that was caught.
+fn told(mutant: Mutant, verdict: &Verdict, whole: &Verdict) -> Option<String> {
+    let (of, seed, first) = (&verdict.of, verdict.seed, verdict.violations.first()?);
+    if !whole.violations.is_empty() {
+        println!("{mutant:?}: {of}seed {seed} breaks without it, too: {}", whole.violations[0]);
         return None;
     }
-    Some(format!("seed {seed}, `{}`: {}", first.checker, first.text))
+    Some(format!("{of}seed {seed}, `{}`: {}", first.checker, first.text))
+}
+
+/// Goes through every ordeal so many times.
+fn undergo(asked: &Asked, times: u64) -> Vec<Verdict> {
+    let all: Vec<&Ordeal> = ordeals::all().collect();
+    let run = |number: u64| {
+        let (ordeal, time) = (number as usize % all.len(), number / all.len() as u64);
+        all[ordeal].run(asked.first + time, asked.mutant, false)
+    };
+    share(asked, times * all.len() as u64, false, run)
 }
 
 /// Runs seeds on every core, up to the first violation if one is enough. In the order of seeds.
 fn spread(asked: &Asked, seeds: u64, one_is_enough: bool) -> Vec<Verdict> {
+    share(asked, seeds, one_is_enough, |number| match asked.regime {
+        Some(regime) => regime::run(regime, asked.first + number, DAY, false),
+        None => run(asked.first + number, asked.mutant, false),
+    })
+}
+
+/// Does this so many times, shared by every core, up to the first violation if one is enough.
+fn share(
+    asked: &Asked,
+    times: u64,
+    one_is_enough: bool,
+    run: impl Fn(u64) -> Verdict + Sync,
+) -> Vec<Verdict> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let (next, enough) = (AtomicU64::new(0), AtomicBool::new(false));
     let verdicts = Mutex::new(Vec::new());
@@ -225,14 +279,10 @@ fn spread(asked: &Asked, seeds: u64, one_is_enough: bool) -> Vec<Verdict> {
             scope.spawn(|| {
                 while !enough.load(Ordering::Relaxed) {
                     let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= seeds {
+                    if number >= times {
                         return;
                     }
-                    let seed = asked.first + number;
-                    let verdict = match asked.regime {
-                        Some(regime) => regime::run(regime, seed, DAY, false),
-                        None => run(seed, asked.mutant, false),
-                    };
+                    let verdict = run(number);
                     if one_is_enough && !verdict.violations.is_empty() {
                         enough.store(true, Ordering::Relaxed);
                     }

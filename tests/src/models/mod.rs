@@ -7,6 +7,7 @@
 //! time to answer; the simulator knows larger meshes.
 
 pub mod app;
+pub mod lease;
 pub mod pool;
 pub mod register;
 pub mod saga;
@@ -72,7 +73,8 @@ pub struct Broken {
 }
 
 /// Every model at its sizes, the cheap ones first.
-pub const ALL: &[&[Sheet]] = &[saga::SHEETS, zombie::SHEETS, register::SHEETS, voters::SHEETS];
+pub const ALL: &[&[Sheet]] =
+    &[saga::SHEETS, zombie::SHEETS, register::SHEETS, lease::SHEETS, voters::SHEETS];
 
 /// Every sheet.
 pub fn sheets() -> impl Iterator<Item = &'static Sheet> {

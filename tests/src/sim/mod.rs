@@ -21,6 +21,7 @@ pub mod simulation;
 pub mod weather;
 
 pub mod aimed;
+pub mod ordeals;
 pub mod regime;
 pub mod story;
 pub mod swarm;

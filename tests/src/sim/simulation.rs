@@ -121,6 +121,9 @@ impl Ord for Due {
 /// What is done later, unless everything has been healed by then.
 pub type Later = Box<dyn FnOnce(&mut Simulation)>;
 
+/// Waits for a message of one place to another, does something as it leaves, and tells whether it was that.
+pub type Snare = Box<dyn FnMut(&mut Simulation, Place, Place, &Message) -> bool>;
+
 /// A run.
 pub struct Simulation {
     /// True time since the beginning.
@@ -141,6 +144,8 @@ pub struct Simulation {
     pub climate: Climate,
     /// An interruption that is waited for.
     pub aim: Option<Aim>,
+    /// What waits for a message.
+    pub snare: Option<Snare>,
     /// Who was interrupted in what.
     pub chronicle: Chronicle,
     /// Every credential that an agent may hold.
@@ -207,6 +212,7 @@ impl Simulation {
             rates: Rates::default(),
             climate: Climate::default(),
             aim: None,
+            snare: None,
             chronicle: Chronicle::default(),
             credentials,
             chance,

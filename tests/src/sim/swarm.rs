@@ -24,6 +24,8 @@ use super::world::{Host, Web};
 /// What became of a seed.
 #[derive(Debug)]
 pub struct Verdict {
+    /// Of which ordeal, in words, if it is no run of the swarm.
+    pub of: String,
     /// The seed.
     pub seed: u64,
     /// What was broken.
@@ -71,6 +73,7 @@ pub(super) fn verdict(simulation: Simulation, seed: u64) -> Verdict {
     let cells = simulation.chronicle.cells(&simulation.registers);
     let Simulation { violations, tally, now, transcript, .. } = simulation;
     Verdict {
+        of: String::new(),
         seed,
         violations,
         tally,
@@ -221,7 +224,12 @@ fn draw_core(simulation: &Simulation, chance: &mut Chance) -> BTreeSet<Place> {
 }
 
 /// Waits until every app has come to rest, with people looking after replicas.
-fn settle(simulation: &mut Simulation, apps: &[AppShape], span: Duration, checker: &'static str) {
+pub(super) fn settle(
+    simulation: &mut Simulation,
+    apps: &[AppShape],
+    span: Duration,
+    checker: &'static str,
+) {
     let end = simulation.now + span;
     let mut calm = 0;
     while simulation.now < end && simulation.violations.is_empty() {

@@ -153,7 +153,7 @@ impl Simulation {
     }
 
     /// Does something after a while, unless everything has been healed by then: how what strikes ends.
-    pub(super) fn later(&mut self, span: Duration, what: impl FnOnce(&mut Self) + 'static) {
+    pub(in crate::sim) fn later(&mut self, span: Duration, what: impl FnOnce(&mut Self) + 'static) {
         self.after(span, Event::Later(Box::new(what)));
     }
 

@@ -269,6 +269,52 @@ impl Truth {
         }
     }
 
+    /// A failover because of a database whose guard found it well all the while, and was heard: the way there was broken,
+    /// and not the database. `sound`: whom nothing ails and everybody hears, none of them a voter.
+    pub fn on_vouched(
+        &self,
+        now: Moment,
+        (voters, sound): (&Voters, &[(AgentId, Region)]),
+        link: &Link,
+        found: &mut Found,
+    ) {
+        let (Some(before), after) = (&link.before, &link.after) else { return };
+        let failover = after.decision.kind == DecisionKind::Failover;
+        if !failover || after.epoch == before.epoch || link.taken_back {
+            return;
+        }
+        let Some(first) = &after.decision.first else { return };
+        let definition = &before.definition;
+        let span = definition.probe.window + SLACK * 3;
+        for (stack, database) in definition.guarded().filter(|(it, _)| **it == after.decision.from)
+        {
+            let down = first.evidence.iter().map(|it| &it.statement).filter(|it| {
+                let named = |belief: &&Belief| {
+                    belief.target.stack == *stack && belief.target.name == database.name
+                };
+                let belief = it.beliefs.iter().find(named);
+                it.abstention.is_none() && belief.is_some_and(|it| it.health == Health::Down)
+            });
+            let down: BTreeSet<AgentId> = down.map(|it| it.agent.clone()).collect();
+            let vouches = |guard: &AgentId| {
+                let target = definition
+                    .targets()
+                    .map(|(id, _)| id)
+                    .find(|id| id.stack == *stack && id.name == database.name);
+                let since = target.and_then(|target| self.since.get(&(guard.clone(), target)));
+                sound.iter().any(|(agent, _)| agent == guard)
+                    && since.is_some_and(|since| *since + span <= now)
+            };
+            if let Some(guard) = database.guard.as_ref().filter(|guard| vouches(guard))
+                && voters.majority_of(&down)
+            {
+                let (name, from) = (&definition.name, &after.decision.from);
+                let text = format!("{name} left {from}, whose guard {guard} saw it well");
+                found.push((FALSE, text));
+            }
+        }
+    }
+
     /// A failover away from a stack that a majority of voters could see well, for all of the time that counts, is false.
     pub fn on_decided(&self, now: Moment, voters: &Voters, link: &Link, found: &mut Found) {
         let (Some(before), after) = (&link.before, &link.after) else { return };

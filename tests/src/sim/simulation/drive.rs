@@ -76,7 +76,6 @@ impl Simulation {
         agent.wake = Moment::NEVER;
         (agent.stopped, agent.busy) = (false, false);
         let id = agent.id.clone();
-        self.witnesses.on_resume(&id, agent.clock.boot(self.now));
         self.transcript.say(self.now, Some(&id), || "is killed".into());
         self.count("crashes");
         self.look_at_links();
@@ -124,6 +123,8 @@ impl Simulation {
         (agent.stopped, agent.busy) = (false, false);
         let id = agent.id.clone();
         let (inbox, run) = (std::mem::take(&mut agent.inbox), agent.run);
+        self.witnesses.on_resume(&id, agent.clock.boot(self.now));
+        self.world.timers_go_on(self.now, &id);
         self.transcript.say(self.now, Some(&id), || "goes on".into());
         self.drain(place);
         if self.chance.happens(0.5) {
@@ -230,7 +231,13 @@ impl Simulation {
             Output::Send(to, message) => {
                 self.check_message(place, &message);
                 if let Some(to) = self.place(&to) {
-                    self.send(place, to, message);
+                    let Some(mut snare) = self.snare.take() else {
+                        return self.send(place, to, message);
+                    };
+                    self.send(place, to, message.clone());
+                    if !snare(self, place, to, &message) {
+                        self.snare = Some(snare);
+                    }
                 }
             }
             Output::Probe(look) => self.look(place, look),
@@ -345,6 +352,7 @@ impl Simulation {
                     self.truth.on_decided(self.now, voters, &link, &mut found);
                     let observers = self.heard_observers();
                     self.truth.on_contested(self.now, &observers, &link, &mut found);
+                    self.truth.on_vouched(self.now, (voters, &observers), &link, &mut found);
                     self.acts.on_agreed(self.now, &link, &mut found);
                     lease::decided(self.now, &self.world, &link, &mut found);
                     let states: Vec<_> =

@@ -1,0 +1,137 @@
+//! Ordeals: short runs in which one rule alone stands between what happens and harm.
+//!
+//! Each is a small world at peace, one trouble aimed at one rule, and every checker: with all rules in force nothing is
+//! broken and the mesh comes to rest; without the rule somebody sees harm within a few seeds. `swarm` goes through all of
+//! them beside its seeds, so that what shows that a mutant is caught shows, too, that the rule holds.
+
+mod sight;
+mod words;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use consensus::config::Mutant;
+use consensus::model::{AppId, ProbePolicy, StackId};
+
+use super::chance::Chance;
+use super::network::Place;
+use super::scene::{AppShape, MeshShape, name};
+use super::simulation::Simulation;
+use super::swarm::{self, Verdict};
+use super::world::{Path, Web};
+
+/// One ordeal.
+pub struct Ordeal {
+    /// What befalls the mesh.
+    pub name: &'static str,
+    /// The rules without which it does harm.
+    pub knows: &'static [Mutant],
+    /// Who is there.
+    shape: fn(&mut MeshShape, &mut Vec<AppShape>),
+    /// What happens.
+    play: fn(&mut Simulation, &mut Chance),
+}
+
+/// Every ordeal.
+pub fn all() -> impl Iterator<Item = &'static Ordeal> {
+    sight::ORDEALS.iter().chain(words::ORDEALS)
+}
+
+/// What is healed comes to rest within this.
+const REST: Duration = Duration::from_secs(240);
+/// The window of every app here: voters know their own mind after so long.
+const WINDOW: Duration = Duration::from_secs(2);
+
+impl Ordeal {
+    /// Goes through it once.
+    pub fn run(&self, seed: u64, mutant: Option<Mutant>, kept: bool) -> Verdict {
+        let mut chance = Chance::new(seed.wrapping_mul(0x2545_f491_4f6c_dd1d).wrapping_add(11));
+        let mut mesh = MeshShape { mutant, ..MeshShape::spread(5, 3) };
+        let mut apps = vec![AppShape::web("shop")];
+        (self.shape)(&mut mesh, &mut apps);
+        for app in &mut apps {
+            app.probe = ProbePolicy {
+                interval: Duration::from_millis(500),
+                timeout: Duration::from_secs(1),
+                window: WINDOW,
+            };
+        }
+        let mut simulation = Simulation::new(&mesh, &apps, chance.bits(), kept);
+        swarm::begin(&mut simulation, &apps);
+        // Standbys qualify after seven and a half windows.
+        wait(&mut simulation, &mut chance, 18_000..20_000);
+        (self.play)(&mut simulation, &mut chance);
+        simulation.snare = None;
+        simulation.heal(&BTreeSet::new());
+        swarm::settle(&mut simulation, &apps, REST, "a healed core settles");
+        let of = format!("`{}`, ", self.name);
+        Verdict { of, ..swarm::verdict(simulation, seed) }
+    }
+}
+
+fn same(_: &mut MeshShape, _: &mut Vec<AppShape>) {}
+
+fn shop() -> AppId {
+    name("shop")
+}
+
+fn east() -> StackId {
+    name("east")
+}
+
+fn west() -> StackId {
+    name("west")
+}
+
+/// Lets some milliseconds pass.
+fn wait(simulation: &mut Simulation, chance: &mut Chance, millis: std::ops::Range<u64>) {
+    let (least, most) = (Duration::from_millis(millis.start), Duration::from_millis(millis.end));
+    simulation.run_for(chance.between(least, most));
+}
+
+/// The web of a stack of the shop refuses everybody.
+fn fells(simulation: &mut Simulation, stack: &StackId) {
+    simulation.break_web(&shop(), stack, Web::Refusing);
+}
+
+/// These agents see nothing of a stack any more.
+fn blinds(simulation: &mut Simulation, places: &[Place], app: &str, stack: &StackId) {
+    for place in places {
+        let way = (simulation.agents[*place].id.clone(), name(app), stack.clone());
+        simulation.world.paths.insert(way, Path { cut: true, loss: 0.0 });
+    }
+    simulation.outside_changed();
+}
+
+fn kills(simulation: &mut Simulation, places: &[Place]) {
+    for place in places {
+        simulation.crash(*place);
+    }
+}
+
+/// These agents die, and what they said last is forgotten: until then a stack they saw up is contested.
+fn buries(simulation: &mut Simulation, chance: &mut Chance, places: &[Place]) {
+    kills(simulation, places);
+    wait(simulation, chance, 16_000..17_000);
+}
+
+/// These agents start anew: for four windows nobody counts their word.
+fn restarts(simulation: &mut Simulation, places: &[Place]) {
+    for place in places {
+        simulation.crash(*place);
+        simulation.start(*place);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ordeals_do_no_harm_while_every_rule_is_in_force() {
+        for ordeal in all() {
+            let verdict = ordeal.run(0, None, false);
+            assert!(verdict.violations.is_empty(), "{}: {}", ordeal.name, verdict.violations[0]);
+        }
+    }
+}

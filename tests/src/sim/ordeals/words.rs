@@ -1,0 +1,144 @@
+//! Ordeals of what is said, when, and by whose store (PROTOCOL.md A and B.4).
+
+use std::time::Duration;
+
+use consensus::config::Mutant;
+use consensus::message::{BallotBody, Message};
+use consensus::outbox::Command;
+
+use super::{Ordeal, blinds, buries, east, fells, kills, restarts, same, shop, wait};
+use crate::sim::scene::AppShape;
+use crate::sim::simulation::Event;
+
+/// All of this room.
+pub const ORDEALS: &[Ordeal] = &[
+    Ordeal {
+        name: "one of three that see a stack down signs with a key nobody knows",
+        knows: &[Mutant::EvidenceUnsigned],
+        shape: same,
+        play: |simulation, chance| {
+            simulation.crash(0);
+            simulation.lose_key(0);
+            simulation.start(0);
+            buries(simulation, chance, &[3, 4]);
+            fells(simulation, &east());
+            wait(simulation, chance, 6_000..8_000);
+        },
+    },
+    Ordeal {
+        name: "a voter whose vote is needed sees the stack that three do not",
+        knows: &[Mutant::OwnViewIgnored],
+        shape: same,
+        play: |simulation, chance| {
+            kills(simulation, &[3]);
+            blinds(simulation, &[0, 1, 2], "shop", &east());
+            wait(simulation, chance, 5_000..6_000);
+        },
+    },
+    Ordeal {
+        name: "a voter gives evidence, and hears what came of it six seconds later",
+        knows: &[Mutant::StaleEvidenceAccepted],
+        shape: same,
+        play: |simulation, chance| {
+            buries(simulation, chance, &[3, 4]);
+            fells(simulation, &east());
+            let span = chance.between(Duration::from_millis(5_400), Duration::from_millis(6_500));
+            simulation.snare = Some(Box::new(move |simulation, from, to, message| {
+                let stated = from != to && matches!(message, Message::Evidence(_));
+                if stated {
+                    simulation.later(Duration::ZERO, move |simulation| {
+                        simulation.overload(from);
+                        simulation.after(span, Event::Resume(from));
+                    });
+                }
+                stated
+            }));
+            wait(simulation, chance, 10_000..11_000);
+        },
+    },
+    Ordeal {
+        name: "the evidence of a voter that is needed comes too late every time",
+        knows: &[Mutant::EvidenceReplayed],
+        shape: same,
+        play: |simulation, chance| {
+            let usual: Vec<_> =
+                (1..5).map(|other| simulation.network.edge(0, other).latency).collect();
+            let slow = chance.between(Duration::from_millis(1_800), Duration::from_millis(2_400));
+            for other in 1..5 {
+                simulation.network.edge_mut(0, other).latency = slow;
+            }
+            restarts(simulation, &[3, 4]);
+            wait(simulation, chance, 400..600);
+            fells(simulation, &east());
+            wait(simulation, chance, 6_500..7_000);
+            for (other, usual) in (1..5).zip(usual) {
+                simulation.network.edge_mut(0, other).latency = usual;
+            }
+        },
+    },
+    Ordeal {
+        name: "who asked for a move hears nothing of it until it is over",
+        knows: &[Mutant::DuplicateOperation],
+        shape: same,
+        play: |simulation, chance| {
+            let span = chance.between(Duration::from_millis(7_500), Duration::from_millis(9_600));
+            simulation.snare = Some(Box::new(move |simulation, from, _, message| {
+                let proposes = matches!(message, Message::Ballot(it) if matches!(it.body, BallotBody::Accept { .. }));
+                if from == 0 && proposes {
+                    simulation.later(Duration::ZERO, move |simulation| {
+                        simulation.overload(0);
+                        simulation.after(span, Event::Resume(0));
+                    });
+                }
+                from == 0 && proposes
+            }));
+            let by = "operator".to_owned();
+            simulation
+                .command(0, Command::Failover { app: shop(), to: None, accept_loss: false, by });
+            wait(simulation, chance, 13_000..14_000);
+        },
+    },
+    Ordeal {
+        name: "a voter comes back from a copy of before, and whoever knows of more dies",
+        knows: &[Mutant::RollbackUnnoticed],
+        shape: same,
+        play: |simulation, chance| {
+            simulation.copy_disk(0);
+            kills(simulation, &[3, 4]);
+            let mut definition = AppShape::web("shop").definition();
+            definition.probe = simulation.apps[&shop()].definition.probe;
+            definition.records[0].ttl += 1;
+            simulation.apply(1, definition.clone());
+            wait(simulation, chance, 6_000..7_000);
+            kills(simulation, &[2]);
+            simulation.snare = Some(Box::new(|simulation, from, to, message| {
+                let told = (from, to) == (1, 0) && matches!(message, Message::Echo { .. });
+                if told {
+                    simulation.crash(1);
+                    simulation.later(Duration::ZERO, |simulation| {
+                        simulation.start(3);
+                        simulation.start(4);
+                    });
+                }
+                told
+            }));
+            simulation.restore_disk(0);
+            wait(simulation, chance, 6_000..7_000);
+            definition.records[0].ttl += 1;
+            for place in [3, 4] {
+                simulation.apply(place, definition.clone());
+                wait(simulation, chance, 4_000..5_000);
+            }
+        },
+    },
+    Ordeal {
+        name: "syncs fail while a stack dies",
+        knows: &[Mutant::SyncFailureIgnored],
+        shape: same,
+        play: |simulation, chance| {
+            simulation.rates.sync_fails = 0.25;
+            fells(simulation, &east());
+            wait(simulation, chance, 6_000..8_000);
+        },
+    },
+];
