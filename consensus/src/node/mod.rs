@@ -516,15 +516,21 @@ impl Node {
 
     /// Voters heard just now, directly or through one other that hears them; this agent included.
     fn voters_heard(&self, within: Duration, now: Moment) -> BTreeSet<AgentId> {
-        let heard = self.config.voters.all().filter(|it| self.voter_heard(it, within, now));
+        let voters = self.config.voters.all();
+        let heard = voters.filter(|it| self.voter_heard(it, within, now));
         heard.map(|voter| voter.agent.clone()).collect()
     }
 
     fn voter_heard(&self, voter: &Voter, within: Duration, now: Moment) -> bool {
-        let relay = self.relays.through(&voter.agent);
-        let relay = relay.filter(|relay| self.peers.heard_within(relay, within, now));
         self.store_heard(voter, within, now)
-            || relay.is_some_and(|relay| self.passes_on(relay, &voter.agent, now))
+            || self.hears_through_another(&voter.agent, within, now)
+    }
+
+    /// Does one that is heard hear this voter, and pass on what it says?
+    fn hears_through_another(&self, agent: &AgentId, within: Duration, now: Moment) -> bool {
+        let relay = self.relays.through(agent);
+        let relay = relay.filter(|relay| self.peers.heard_within(relay, within, now));
+        relay.is_some_and(|relay| self.passes_on(relay, agent, now))
     }
 
     fn hears_majority(&self, now: Moment) -> bool {
