@@ -35,9 +35,8 @@ impl Node {
         self.hearsay.words(now).filter_map(move |(agent, word)| {
             let direct = self.peers.heard_within(agent, HEARD_WITHIN, now);
             let region = match self.config.voters.by_agent(agent) {
-                Some(voter) => {
-                    (direct || self.voter_heard(voter, HEARD_WITHIN, now)).then_some(&voter.region)
-                }
+                Some(voter) => (direct || self.hears_through_another(agent, HEARD_WITHIN, now))
+                    .then_some(&voter.region),
                 None => self.peers.peer(agent).filter(|_| direct)?.region.as_ref(),
             };
             let (abstention, beliefs) = (word.abstention, word.beliefs.as_slice());
