@@ -5,8 +5,9 @@
 //! hundredth fast or slow. Messages arrive at any time after they were sent, or never; twice would only bind longer. Where
 //! candidates give their word, one voter stands for the majority, and a database is promoted when its guard opens.
 
+mod setup;
+
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use consensus::lease::{Grants, Holder, Renewal, Terms};
 use consensus::model::{AcceptorId, AgentId, AppId, StackId, Voters};
@@ -17,12 +18,13 @@ use stateright::{Model, Property};
 use super::pool::{Number, Pool};
 use super::register::{At, voters};
 use super::{Sheet, explore};
+use setup::Setup;
 
 /// The sizes explored.
 pub const SHEETS: &[Sheet] = &[
     Sheet {
         name: "m4 lease, 1 voter, 4 ticks",
-        states: 0,
+        states: 26_403,
         knows: &[
             Mutant::TimerStopsWhilePaused,
             Mutant::LeaseFromArrival,
@@ -36,25 +38,25 @@ pub const SHEETS: &[Sheet] = &[
     },
     Sheet {
         name: "m4 lease, 1 voter, 3 ticks, a restart",
-        states: 0,
+        states: 21_132,
         knows: &[Mutant::GrantForgottenAtRestart],
         explore: |mutant| explore(Lease::new(&Setup::RESTART, mutant)),
     },
     Sheet {
         name: "m4 lease, 3 voters, 3 ticks",
-        states: 0,
+        states: 197_956,
         knows: &[Mutant::PromotesDespiteLease, Mutant::TwoOutstanding],
         explore: |mutant| explore(Lease::new(&Setup::QUORUMS, mutant)),
     },
     Sheet {
         name: "m4 lease, 3 voters, 3 ticks, two renewals",
-        states: 0,
+        states: 808_182,
         knows: &[],
         explore: |mutant| explore(Lease::new(&Setup::TWICE, mutant)),
     },
     Sheet {
         name: "m4 failsafe, 1 voter, 2 candidates, 5 ticks",
-        states: 0,
+        states: 409_108,
         knows: &[
             Mutant::FailsafeByMajority,
             Mutant::FailsafeBarForgotten,
@@ -63,23 +65,6 @@ pub const SHEETS: &[Sheet] = &[
         explore: |mutant| explore(Lease::new(&Setup::FAILSAFE, mutant)),
     },
 ];
-
-/// How large a model is, and what may happen in it.
-#[derive(Clone, Copy)]
-struct Setup {
-    voters: usize,
-    ticks: u8,
-    /// How long a tick truly lasts: whole ticks must tell apart what a hundredth of a lease decides.
-    tick: Duration,
-    /// How often each guard may renew.
-    renewals: &'static [u8],
-    /// By how many hundredths the old guard's clock and all the others are fast.
-    rates: &'static [(i64, i64)],
-    /// May a grant be heard later than it is given?
-    late: bool,
-    restarts: bool,
-    failsafe: bool,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
@@ -90,40 +75,6 @@ enum Stage {
 
 /// What the register comes to, one after the other.
 const STAGES: [Stage; 3] = [Stage::Old, Stage::Fenced, Stage::Promoted];
-
-impl Setup {
-    /// Two ticks are longer than a lease and shorter than one by a clock that is a hundredth slow.
-    const LATE: Self = Self {
-        voters: 1,
-        ticks: 4,
-        tick: Duration::from_millis(5_025),
-        renewals: &[2, 1],
-        rates: &[(-1, 1), (1, -1)],
-        late: true,
-        restarts: false,
-        failsafe: false,
-    };
-    const RESTART: Self = Self { ticks: 3, rates: &[(-1, 1)], restarts: true, ..Self::LATE };
-    const QUORUMS: Self = Self {
-        voters: 3,
-        ticks: 3,
-        renewals: &[1, 1],
-        rates: &[(-1, 1)],
-        late: false,
-        ..Self::LATE
-    };
-    const TWICE: Self = Self { renewals: &[2, 1], ..Self::QUORUMS };
-    /// Three ticks to a lease: candidates are asked when half of it is gone.
-    const FAILSAFE: Self = Self {
-        voters: 1,
-        ticks: 5,
-        tick: Duration::from_millis(3_350),
-        renewals: &[2, 0, 1],
-        rates: &[(-1, 1)],
-        failsafe: true,
-        ..Self::LATE
-    };
-}
 
 /// The old stack; the last is the one that is moved to.
 const OLD: usize = 0;

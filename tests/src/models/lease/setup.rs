@@ -1,0 +1,61 @@
+//! m4 at its sizes: what each holds is in its own doc comment.
+
+use std::time::Duration;
+
+/// How large a model is, and what may happen in it.
+#[derive(Clone, Copy)]
+pub struct Setup {
+    /// How many voters there are.
+    pub voters: usize,
+    /// How many ticks pass.
+    pub ticks: u8,
+    /// How long a tick truly lasts: whole ticks must tell apart what a hundredth of a lease decides.
+    pub tick: Duration,
+    /// How often each guard may renew.
+    pub renewals: &'static [u8],
+    /// By how many hundredths the old guard's clock and all the others are fast.
+    pub rates: &'static [(i64, i64)],
+    /// May a grant be heard later than it is given?
+    pub late: bool,
+    /// May a process restart, once?
+    pub restarts: bool,
+    /// Do candidates give their word?
+    pub failsafe: bool,
+}
+
+impl Setup {
+    /// Two ticks are longer than a lease and shorter than one by a clock that is a hundredth slow.
+    pub const LATE: Self = Self {
+        voters: 1,
+        ticks: 4,
+        tick: Duration::from_millis(5_025),
+        renewals: &[2, 1],
+        rates: &[(-1, 1), (1, -1)],
+        late: true,
+        restarts: false,
+        failsafe: false,
+    };
+    /// The same, and a voter may forget what it did not write down.
+    pub const RESTART: Self = Self { ticks: 3, rates: &[(-1, 1)], restarts: true, ..Self::LATE };
+    /// A majority is more than one; grants are heard as they are given.
+    pub const QUORUMS: Self = Self {
+        voters: 3,
+        ticks: 3,
+        renewals: &[1, 1],
+        rates: &[(-1, 1)],
+        late: false,
+        ..Self::LATE
+    };
+    /// And leases are renewed.
+    pub const TWICE: Self = Self { renewals: &[2, 1], ..Self::QUORUMS };
+    /// Three ticks to a lease: candidates are asked when half of it is gone.
+    pub const FAILSAFE: Self = Self {
+        voters: 1,
+        ticks: 5,
+        tick: Duration::from_millis(3_350),
+        renewals: &[2, 0, 1],
+        rates: &[(-1, 1)],
+        failsafe: true,
+        ..Self::LATE
+    };
+}
