@@ -36,17 +36,17 @@ state
   124.779 a5    leaves shop alone: east stands: 1 of 5 voters see it down, 3 are needed (and a2 a6 a4)
   124.963 a6    holds shop/east for standing: 2 of 5 voters see it down (and a4 a2 a5)
   124.963 a6    leaves shop alone: east stands: 2 of 5 voters see it down, 3 are needed (and a4 a2 a5)
-  125.723 a4    holds shop/east for contested: 3 of 5 voters see it down (and a6 a2 a5)
-  125.723 a4    leaves shop alone: east is contested: 3 of 5 voters see it down, 2 see it up (and a6 a2 a5)
-  131.339 a2    holds shop/east for down: 3 of 5 voters see it down (and a4 a6 a5)
-  131.339 a2    leaves shop alone: database of east down for 3 of 5 voters in 3 regions; others will propose: this agent started too recently
-  132.155 a4    learns shop epoch 2 fencing at 8.89d0: failover, active east, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a6 a2 a5)
-  137.155 a4    failed for shop with 2.1.1: no answer within 5000 ms
-  137.307 a4    learns shop epoch 2 promoting at 10.89d0: failover, active east, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a6 a2 a5)
-  137.364 *     promote with 2.1.3 of a4: promoted to timeline 2
-  137.534 a4    learns shop epoch 2 publishing at 11.89d0: failover, active west, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a6 a2 a5)
-  137.686 a4    learns shop epoch 2 verifying at 12.89d0: failover, active west, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a6 a2 a5)
-  138.138 a4    learns shop epoch 2 idle at 13.89d0: failover, active west (database of east down for 3 of 5 voters in 3 regions) (and a6 a2 a5)
+  125.723 a4    holds shop/east for down: 3 of 5 voters see it down (and a6 a2 a5)
+  125.723 a4    leaves shop alone: the web of east is down, and its database is neither down nor up for a majority: 1 down, 0 up of 5 (and a6 a2 a5)
+  125.906 a4    leaves shop alone: the web of east is down, and its database is neither down nor up for a majority: 2 down, 0 up of 5 (and a6 a2 a5)
+  126.145 a2    leaves shop alone: database of east down for 3 of 5 voters in 3 regions; others will propose: this agent started too recently
+  126.335 a4    learns shop epoch 2 fencing at 8.89d0: failover, active east, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a6 a2 a5)
+  131.335 a4    failed for shop with 2.1.1: no answer within 5000 ms
+  131.488 a4    learns shop epoch 2 promoting at 10.89d0: failover, active east, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a6 a2 a5)
+  131.505 *     promote with 2.1.3 of a4: promoted to timeline 2
+  131.667 a4    learns shop epoch 2 publishing at 11.89d0: failover, active west, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a6 a2 a5)
+  131.819 a4    learns shop epoch 2 verifying at 12.89d0: failover, active west, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a6 a2 a5)
+  132.155 a4    learns shop epoch 2 idle at 13.89d0: failover, active west (database of east down for 3 of 5 voters in 3 regions) (and a6 a2 a5)
 shop: epoch 2 failover idle, active west
   shop/east/db: Dark, primary, timeline 1
   shop/west/db: Up, primary, timeline 2

@@ -516,13 +516,17 @@ impl Node {
     /// Voters heard just now, directly or through one other that hears them; this agent included.
     fn voters_heard(&self, within: Duration, now: Moment) -> BTreeSet<AgentId> {
         let voters = self.config.voters.all();
-        let through = |agent: &AgentId| {
-            let relay = self.relays.through(agent);
-            let relay = relay.filter(|relay| self.peers.heard_within(relay, within, now));
-            relay.is_some_and(|relay| self.passes_on(relay, agent, now))
-        };
-        let heard = voters.filter(|it| self.store_heard(it, within, now) || through(&it.agent));
+        let heard = voters.filter(|it| {
+            self.store_heard(it, within, now) || self.hears_through_another(&it.agent, within, now)
+        });
         heard.map(|voter| voter.agent.clone()).collect()
+    }
+
+    /// Does one that is heard hear this voter, and pass on what it says?
+    fn hears_through_another(&self, agent: &AgentId, within: Duration, now: Moment) -> bool {
+        let relay = self.relays.through(agent);
+        let relay = relay.filter(|relay| self.peers.heard_within(relay, within, now));
+        relay.is_some_and(|relay| self.passes_on(relay, agent, now))
     }
 
     fn hears_majority(&self, now: Moment) -> bool {

@@ -28,18 +28,19 @@ impl Node {
         self.bent(Panel::new(&state.definition, &self.config.voters, others))
     }
 
-    /// Every other agent's last word. One that is no voter is listened to only while it is heard: its word is a veto, and
-    /// vetoes must not outlive what they go by.
+    /// The last word of every other agent that is heard now, directly or through one other: words are vetoes too, and must
+    /// not outlive what they go by. A region that dies with the stack it serves would otherwise hold it up for as long as
+    /// words are kept.
     pub(super) fn hearsay(&self, now: Moment) -> impl Iterator<Item = Witness<'_>> {
         self.hearsay.words(now).filter_map(move |(agent, word)| {
+            let direct = self.peers.heard_within(agent, HEARD_WITHIN, now);
             let region = match self.config.voters.by_agent(agent) {
-                Some(voter) => &voter.region,
-                None => {
-                    let peer = self.peers.peer(agent)?;
-                    (now.since(peer.heard) <= HEARD_WITHIN).then_some(peer.region.as_ref()?)?
-                }
+                Some(voter) => (direct || self.hears_through_another(agent, HEARD_WITHIN, now))
+                    .then_some(&voter.region),
+                None => self.peers.peer(agent).filter(|_| direct)?.region.as_ref(),
             };
-            Some(Witness { agent, region, abstention: word.abstention, beliefs: &word.beliefs })
+            let (abstention, beliefs) = (word.abstention, word.beliefs.as_slice());
+            Some(Witness { agent, region: region?, abstention, beliefs })
         })
     }
 
