@@ -121,6 +121,8 @@ pub struct Setup {
     pub data: PathBuf,
     /// What else its file says.
     pub more: String,
+    /// What it looks at to know whether it is the one that is cut off.
+    pub canaries: Vec<String>,
 }
 
 /// One agent.
@@ -145,6 +147,7 @@ impl<'a> Agent<'a> {
             identity: home.to_owned(),
             data: home.join("data"),
             more: String::new(),
+            canaries: vec![],
         };
         let (name, host) = (name.to_owned(), host.to_owned());
         Self { lab, name, host, folder, setup, process: None }
@@ -177,7 +180,7 @@ impl<'a> Agent<'a> {
 
     fn write_file(&self) -> PathBuf {
         let own = address(&self.host);
-        let Setup { password, port, identity, data, more } = &self.setup;
+        let Setup { password, port, identity, data, canaries, more } = &self.setup;
         let seeds: Vec<_> =
             REGIONS.iter().map(|host| format!("\"{}:{MESH_PORT}\"", address(host))).collect();
         let (data, identity) = (data.display(), identity.display());
@@ -191,7 +194,8 @@ impl<'a> Agent<'a> {
              [dns]\nlisten = [\"{own}:53\"]\n\n\
              [credentials.orders]\nuser = \"{USER}\"\npassword = \"{password}\"\n\n\
              [credentials.dns-key]\nname = \"{KEY}\"\nalgorithm = \"hmac-sha256\"\n\
-             secret = \"{SECRET}\"\n{more}",
+             secret = \"{SECRET}\"\n\n\
+             [health]\ncanaries = {canaries:?}\n{more}",
             seeds.join(", "),
             self.socket().display(),
         );
