@@ -47,7 +47,7 @@ use crate::lease::Grants;
 use crate::message::{Beliefs, Identity, Message, Pulse};
 use crate::model::{
     Abstention, AgentId, AppId, AppState, Ballot, Observation, OperationId, Outcome, RegisterId,
-    Site, StackId, Voter, Watched,
+    Site, StackId, Watched,
 };
 use crate::moment::Moment;
 use crate::outbox::{Command, CommandId, Deadline, Input, Note, Outbox, Output};
@@ -512,29 +512,6 @@ impl Node {
         return self.broken(Mutant::PauseForgotten);
         #[cfg(not(feature = "mutants"))]
         false
-    }
-
-    /// Voters heard just now, directly or through one other that hears them; this agent included.
-    fn voters_heard(&self, within: Duration, now: Moment) -> BTreeSet<AgentId> {
-        let voters = self.config.voters.all();
-        let heard = voters.filter(|it| self.voter_heard(it, within, now));
-        heard.map(|voter| voter.agent.clone()).collect()
-    }
-
-    fn voter_heard(&self, voter: &Voter, within: Duration, now: Moment) -> bool {
-        self.store_heard(voter, within, now)
-            || self.hears_through_another(&voter.agent, within, now)
-    }
-
-    /// Does one that is heard hear this voter, and pass on what it says?
-    fn hears_through_another(&self, agent: &AgentId, within: Duration, now: Moment) -> bool {
-        let relay = self.relays.through(agent);
-        let relay = relay.filter(|relay| self.peers.heard_within(relay, within, now));
-        relay.is_some_and(|relay| self.passes_on(relay, agent, now))
-    }
-
-    fn hears_majority(&self, now: Moment) -> bool {
-        self.config.voters.majority_where(|voter| self.voter_heard(voter, HEARD_WITHIN, now))
     }
 
     fn rtt(&self) -> Duration {

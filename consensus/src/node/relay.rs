@@ -3,14 +3,15 @@
 //! Nothing is decided by it that could not be decided otherwise: a relay can lose a letter or repeat it, as the network
 //! can, and neither hurts the register. Whom an agent reaches is found out at every pulse.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::Node;
 use super::stir::Stir;
 use crate::evidence::genuine;
 use crate::judge::HEARD_WITHIN;
 use crate::message::{Letter, Message, Relayed};
-use crate::model::AgentId;
+use crate::model::{AgentId, Voter};
 use crate::moment::Moment;
 
 /// Letters that are passed on for one agent between two pulses: a few for each of its apps.
@@ -31,6 +32,34 @@ impl Relays {
 }
 
 impl Node {
+    /// Voters heard just now, directly or through one other that hears them; this agent included.
+    pub(super) fn voters_heard(&self, within: Duration, now: Moment) -> BTreeSet<AgentId> {
+        let voters = self.config.voters.all();
+        let heard = voters.filter(|it| self.voter_heard(it, within, now));
+        heard.map(|voter| voter.agent.clone()).collect()
+    }
+
+    pub(super) fn voter_heard(&self, voter: &Voter, within: Duration, now: Moment) -> bool {
+        self.store_heard(voter, within, now)
+            || self.hears_through_another(&voter.agent, within, now)
+    }
+
+    /// Does one that is heard hear this voter, and pass on what it says?
+    pub(super) fn hears_through_another(
+        &self,
+        agent: &AgentId,
+        within: Duration,
+        now: Moment,
+    ) -> bool {
+        let relay = self.relays.through(agent);
+        let relay = relay.filter(|relay| self.peers.heard_within(relay, within, now));
+        relay.is_some_and(|relay| self.passes_on(relay, agent, now))
+    }
+
+    pub(super) fn hears_majority(&self, now: Moment) -> bool {
+        self.config.voters.majority_where(|voter| self.voter_heard(voter, HEARD_WITHIN, now))
+    }
+
     /// Finds out through whom the voters are reached that do not answer directly.
     pub(super) fn find_relays(&mut self, now: Moment) {
         let voters = self.config.voters.agents();
