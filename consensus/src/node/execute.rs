@@ -390,7 +390,7 @@ impl Node {
             .iter()
             .filter(|agent| Some(*agent) != silent.as_ref() || **agent == self.config.agent)
             .collect();
-        ranked.sort_by_key(|agent| {
+        ranked.sort_by_cached_key(|agent| {
             (self.distance(agent, state, now), rendezvous(app, state.epoch, agent))
         });
         let rank = ranked.iter().position(|agent| **agent == self.config.agent);
