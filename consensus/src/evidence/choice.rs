@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::panel::{Aspect, Panel, Witness};
+use super::panel::{Count, Panel, Witness};
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
 use crate::model::{
@@ -18,6 +18,11 @@ const REACH_AHEAD: f64 = 0.4;
 const GUARD_HEARD_WITHIN: Duration = Duration::from_secs(5);
 /// A replica that heard from its primary no longer ago than this, before the primary fell silent, has a known loss.
 const STREAMED_WITHIN: Duration = Duration::from_secs(30);
+
+/// Why a stack is left alone most of the time, in words.
+pub fn nobody_sees_down(stack: &StackId) -> String {
+    format!("{stack} stands: nobody whose word counts sees it down")
+}
 
 /// A move that the rule allows.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,18 +54,32 @@ impl Panel<'_> {
     /// # Errors
     /// Why nothing may be done, in words.
     pub fn failover(&self, active: &StackId) -> Result<Choice, String> {
+        self.failover_by(&self.halves(active), active)
+    }
+
+    /// The same, by counts of the active stack that were made already.
+    ///
+    /// # Errors
+    /// Why nothing may be done, in words.
+    pub fn failover_by(
+        &self,
+        halves: &[Option<Count>; 2],
+        active: &StackId,
+    ) -> Result<Choice, String> {
+        let others = || self.definition.stacks.iter().filter(|stack| stack.name != *active);
+        if others().next().is_none() {
+            return Err("there is no other stack".to_owned());
+        }
+        let cause = self.cause(halves, active)?;
         let mut reasons = Vec::new();
-        for stack in self.definition.stacks.iter().filter(|stack| stack.name != *active) {
-            match self.failover_to(active, &stack.name) {
+        for stack in others() {
+            match self.move_for(cause.clone(), active, &stack.name) {
                 Ok(choice) => return Ok(choice),
                 Err(why) => reasons.push(why),
             }
         }
         reasons.dedup();
-        Err(match reasons.is_empty() {
-            true => "there is no other stack".to_owned(),
-            false => reasons.join("; "),
-        })
+        Err(reasons.join("; "))
     }
 
     /// May the mesh by itself move from `active` to `to`?
@@ -68,7 +87,15 @@ impl Panel<'_> {
     /// # Errors
     /// Why not, in words.
     pub fn failover_to(&self, active: &StackId, to: &StackId) -> Result<Choice, String> {
-        let (path, reason) = self.cause(active)?;
+        self.move_for(self.cause(&self.halves(active), active)?, active, to)
+    }
+
+    fn move_for(
+        &self,
+        (path, reason): (Path, String),
+        active: &StackId,
+        to: &StackId,
+    ) -> Result<Choice, String> {
         let unfit = self.unfit(to, active, path, true);
         if !unfit.is_empty() {
             return Err(format!("{to} is not fit: {}", unfit.join(", ")));
@@ -120,58 +147,57 @@ impl Panel<'_> {
     }
 
     /// Is the active stack down, and what must move because of it?
-    fn cause(&self, active: &StackId) -> Result<(Path, String), String> {
+    fn cause(
+        &self,
+        [web, data]: &[Option<Count>; 2],
+        active: &StackId,
+    ) -> Result<(Path, String), String> {
         let (n, _) = self.numbers();
-        let verdict = |count: &Option<super::Count>| count.as_ref().map(|count| count.verdict);
-        let words = |what: &str, count: &super::Count| {
+        let verdict = |count: &Option<Count>| count.as_ref().map(|count| count.verdict);
+        let words = |what: &str, count: &Count| {
             format!(
                 "{what} of {active} down for {} of {n} voters in {} regions",
                 count.down.len(),
                 count.regions
             )
         };
-        let web = self.count(active, Aspect::Web);
         if !self.definition.has_databases() {
-            let count = web
-                .or_else(|| self.count(active, Aspect::Data))
-                .ok_or("nothing of it is watched")?;
+            let count = web.as_ref().or(data.as_ref()).ok_or("nothing of it is watched")?;
             return match count.verdict {
-                Verdict::Down => Ok((Path::Web, words("web", &count))),
-                _ => Err(self.standing(active, &count)),
+                Verdict::Down => Ok((Path::Web, words("web", count))),
+                _ => Err(self.standing(active, count)),
             };
         }
-        let data = self.count(active, Aspect::Data).ok_or("nothing of its data is watched")?;
-        match (verdict(&web), data.verdict) {
+        let data = data.as_ref().ok_or("nothing of its data is watched")?;
+        match (verdict(web), data.verdict) {
             (_, Verdict::Down) => match (self.streaming(active), self.vouched(active)) {
                 (Some(replica), _) => Err(format!(
                     "{replica} still streams from {active}: the mesh is blind, not the stack dead"
                 )),
                 (None, Some(why)) => Err(why),
-                (None, None) => Ok((Path::Data, words("database", &data))),
+                (None, None) => Ok((Path::Data, words("database", data))),
             },
             (Some(Verdict::Down), _) if self.majority(&data.up) => {
-                Ok((Path::Data, words("web", &web.expect("it has a verdict"))))
+                Ok((Path::Data, words("web", web.as_ref().expect("it has a verdict"))))
             }
             (Some(Verdict::Down), _) => Err(format!(
                 "the web of {active} is down, and its database is neither down nor up for a majority: {} down, {} up of {n}",
                 data.down.len(),
                 data.up.len()
             )),
-            _ => Err(self.standing(
-                active,
-                web.as_ref().filter(|web| !web.down.is_empty()).unwrap_or(&data),
-            )),
+            _ => Err(self
+                .standing(active, web.as_ref().filter(|web| !web.down.is_empty()).unwrap_or(data))),
         }
     }
 
     /// Why a count does not suffice, in words.
-    fn standing(&self, stack: &StackId, count: &super::Count) -> String {
+    fn standing(&self, stack: &StackId, count: &Count) -> String {
         let ((n, needed), down, up) = (self.numbers(), count.down.len(), count.up.len());
         if let (false, Some(why)) = (self.majority(&count.down), self.out_of_sight(stack).first()) {
             return format!("{stack} is never judged down: {why}");
         }
         if down == 0 {
-            return format!("{stack} stands: nobody whose word counts sees it down");
+            return nobody_sees_down(stack);
         }
         if !self.majority(&count.down) {
             return format!(
@@ -227,7 +253,7 @@ impl Panel<'_> {
         self.definition.stack(active)?.databases.iter().find_map(|database| {
             let well = |guard: &GuardSight| guard.heard <= window && guard.health == Health::Up;
             let guards = self.guards(active, &database.name);
-            let hearing: BTreeSet<_> =
+            let hearing: Vec<_> =
                 guards.filter(|(_, it)| well(it)).map(|(agent, _)| agent.clone()).collect();
             self.majority(&hearing).then(|| {
                 format!(
@@ -261,7 +287,7 @@ impl Panel<'_> {
                 let mut beliefs = witness.beliefs.iter();
                 beliefs.any(|belief| targets.contains(&belief.target) && what(belief))
             };
-            self.healthy().filter(does).map(|it| it.agent.clone()).collect::<BTreeSet<_>>()
+            self.healthy().filter(does).map(|it| it.agent.clone()).collect::<Vec<_>>()
         };
         let (n, needed) = self.numbers();
         let mut require = |what: String, targets: Vec<TargetId>| {

@@ -11,6 +11,6 @@ mod signed;
 #[cfg(test)]
 mod tests;
 
-pub use choice::{Choice, Path};
+pub use choice::{Choice, Path, nobody_sees_down};
 pub use panel::{Aspect, Count, Panel, Witness};
 pub use signed::{KeyPair, Trust, certified, genuine, sift};

@@ -23,6 +23,23 @@ pub struct Witness<'a> {
     pub beliefs: &'a [Belief],
 }
 
+/// Witnesses in the order of their agents, each once: the last word of each.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Bench<'a>(Vec<Witness<'a>>);
+
+impl<'a> Bench<'a> {
+    fn seat(&mut self, witness: Witness<'a>) {
+        match self.0.binary_search_by(|it| it.agent.cmp(witness.agent)) {
+            Ok(at) => self.0[at] = witness,
+            Err(at) => self.0.insert(at, witness),
+        }
+    }
+
+    fn iter(&self) -> std::slice::Iter<'_, Witness<'a>> {
+        self.0.iter()
+    }
+}
+
 /// The two halves of a stack that are judged apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Aspect {
@@ -42,10 +59,10 @@ const REACHING_REGIONS: usize = 2;
 /// How the voters stand on one aspect of one stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Count {
-    /// Who sees it down.
-    pub down: BTreeSet<AgentId>,
-    /// Who sees it up.
-    pub up: BTreeSet<AgentId>,
+    /// Who sees it down, each once.
+    pub down: Vec<AgentId>,
+    /// Who sees it up, each once.
+    pub up: Vec<AgentId>,
     /// In how many regions it is seen down.
     pub regions: usize,
     /// Why observers speak against its being down, if they do.
@@ -59,9 +76,9 @@ pub struct Count {
 pub struct Panel<'a> {
     pub(super) definition: &'a Definition,
     pub(super) voters: &'a Voters,
-    pub(super) witnesses: BTreeMap<&'a AgentId, Witness<'a>>,
+    pub(super) witnesses: Bench<'a>,
     /// Who watches and has no vote: their words can only stand in the way.
-    observers: BTreeMap<&'a AgentId, Witness<'a>>,
+    observers: Bench<'a>,
     /// The stack whose databases the mesh itself has closed, or may have: their guards alone say how they are.
     fenced: Option<&'a StackId>,
     /// How many votes are a majority, in a mutant that counts them itself; otherwise that is for the voters to say.
@@ -81,15 +98,18 @@ impl<'a> Panel<'a> {
         voters: &'a Voters,
         witnesses: impl IntoIterator<Item = Witness<'a>>,
     ) -> Self {
-        let (witnesses, observers) = witnesses
-            .into_iter()
-            .map(|witness| (witness.agent, witness))
-            .partition(|(agent, _)| voters.by_agent(agent).is_some());
+        let (mut voting, mut watching) = (Bench::default(), Bench::default());
+        for witness in witnesses {
+            match voters.by_agent(witness.agent) {
+                Some(_) => voting.seat(witness),
+                None => watching.seat(witness),
+            }
+        }
         Self {
             definition,
             voters,
-            witnesses,
-            observers,
+            witnesses: voting,
+            observers: watching,
             fenced: None,
             enough: None,
             regions: definition.regions.min(voters.regions().len()),
@@ -101,8 +121,9 @@ impl<'a> Panel<'a> {
 
     /// Hears these as well, of whom only those without a vote count: what voters say must be signed.
     pub fn watched_by(mut self, others: impl IntoIterator<Item = Witness<'a>>) -> Self {
-        let observers = others.into_iter().map(|witness| (witness.agent, witness));
-        self.observers.extend(observers.filter(|(agent, _)| self.voters.by_agent(agent).is_none()));
+        for witness in others.into_iter().filter(|it| self.voters.by_agent(it.agent).is_none()) {
+            self.observers.seat(witness);
+        }
         self
     }
 
@@ -140,7 +161,7 @@ impl<'a> Panel<'a> {
         match mutant {
             Some(Mutant::MajorityOfReporting) => self.count_only_reporting(),
             Some(Mutant::OneRegion) => self.regions = 1,
-            Some(Mutant::ContestIgnored) => self.observers.clear(),
+            Some(Mutant::ContestIgnored) => self.observers = Bench::default(),
             _ => {}
         }
     }
@@ -148,9 +169,10 @@ impl<'a> Panel<'a> {
     /// Breaks rule 1: voters' words count without having been asked for and signed.
     #[cfg(feature = "mutants")]
     pub fn taking_for_evidence(mut self, others: impl IntoIterator<Item = Witness<'a>>) -> Self {
+        let before: BTreeSet<&AgentId> = self.witnesses.iter().map(|it| it.agent).collect();
         let voting = others.into_iter().filter(|it| self.voters.by_agent(it.agent).is_some());
-        for witness in voting {
-            self.witnesses.entry(witness.agent).or_insert(witness);
+        for witness in voting.filter(|it| !before.contains(it.agent)) {
+            self.witnesses.seat(witness);
         }
         self
     }
@@ -172,19 +194,22 @@ impl<'a> Panel<'a> {
         let all = self.broken(Mutant::AbstainersCount);
         #[cfg(not(feature = "mutants"))]
         let all = false;
-        self.witnesses.values().filter(move |witness| all || witness.abstention.is_none())
+        self.witnesses.iter().filter(move |witness| all || witness.abstention.is_none())
     }
 
     /// Observers that are sound, though they have no vote.
     fn sound_observers(&self) -> impl Iterator<Item = &Witness<'a>> {
-        self.observers.values().filter(|it| {
+        self.observers.iter().filter(|it| {
             matches!(it.abstention, None | Some(Abstention::Observer | Abstention::StandingBy))
         })
     }
 
     /// Are these more than half of all voters?
-    pub(super) fn majority(&self, agents: &BTreeSet<AgentId>) -> bool {
-        self.enough.map_or_else(|| self.voters.majority_of(agents), |enough| agents.len() >= enough)
+    pub(super) fn majority(&self, agents: &[AgentId]) -> bool {
+        match self.enough {
+            Some(enough) => agents.len() >= enough,
+            None => self.voters.majority_where(|voter| agents.contains(&voter.agent)),
+        }
     }
 
     /// How many voters there are, and how many of them are needed: for words.
@@ -200,8 +225,8 @@ impl<'a> Panel<'a> {
         if all.is_empty() {
             return None;
         }
-        let up: BTreeSet<_> =
-            self.saying(stack, &all, aspect, Health::Up).map(|(agent, _)| agent).collect();
+        let up = self.saying(stack, &all, aspect, Health::Up);
+        let up: Vec<_> = up.map(|it| it.agent.clone()).collect();
         let groups: Vec<&[&TargetName]> = match aspect {
             Aspect::Web => vec![&all],
             Aspect::Data => all.chunks(1).collect(),
@@ -209,8 +234,8 @@ impl<'a> Panel<'a> {
         let contested = self.contested(stack, &all, aspect);
         let counts = groups.into_iter().map(|targets| {
             let down: Vec<_> = self.saying(stack, targets, aspect, Health::Down).collect();
-            let regions = down.iter().map(|(_, region)| region).collect::<BTreeSet<_>>().len();
-            let down: BTreeSet<_> = down.into_iter().map(|(agent, _)| agent).collect();
+            let regions = down.iter().map(|it| it.region).collect::<BTreeSet<_>>().len();
+            let down: Vec<_> = down.into_iter().map(|it| it.agent.clone()).collect();
             let verdict = match self.verdict(&down, regions, &up) {
                 Verdict::Down if contested.is_some() => Verdict::Contested,
                 verdict => verdict,
@@ -227,10 +252,8 @@ impl<'a> Panel<'a> {
         targets: &[&TargetName],
         aspect: Aspect,
         health: Health,
-    ) -> impl Iterator<Item = (AgentId, &'a Region)> {
-        self.healthy()
-            .filter(move |witness| self.word(witness, stack, targets, aspect) == health)
-            .map(|witness| (witness.agent.clone(), witness.region))
+    ) -> impl Iterator<Item = &Witness<'a>> {
+        self.healthy().filter(move |witness| self.word(witness, stack, targets, aspect) == health)
     }
 
     /// Do so many observers reach this that voters who do not are rather in the wrong place? Blocks, and nothing else.
@@ -245,9 +268,15 @@ impl<'a> Panel<'a> {
         })
     }
 
+    /// The counts of both halves of a stack: of its web and of its data.
+    pub fn halves(&self, stack: &StackId) -> [Option<Count>; 2] {
+        [self.count(stack, Aspect::Web), self.count(stack, Aspect::Data)]
+    }
+
     /// The counts that decide about a stack: of what its app goes by.
     pub fn deciding(&self, stack: &StackId) -> [Option<Count>; 2] {
-        match (self.count(stack, Aspect::Web), self.count(stack, Aspect::Data)) {
+        let [web, data] = self.halves(stack);
+        match (web, data) {
             (web, data) if self.definition.has_databases() => [web, data],
             (Some(web), _) => [Some(web), None],
             (None, data) => [None, data],
@@ -255,8 +284,9 @@ impl<'a> Panel<'a> {
     }
 
     /// Asymmetric on purpose: up by a few blocks, down by a minority does nothing (PROTOCOL.md B.5, after Route 53).
-    fn verdict(&self, down: &BTreeSet<AgentId>, regions: usize, up: &BTreeSet<AgentId>) -> Verdict {
-        match (self.majority(down), regions >= self.regions, self.voters.blocked_by(up)) {
+    fn verdict(&self, down: &[AgentId], regions: usize, up: &[AgentId]) -> Verdict {
+        let blocked = self.voters.blocked_where(|voter| up.contains(&voter.agent));
+        match (self.majority(down), regions >= self.regions, blocked) {
             (true, true, false) => Verdict::Down,
             (true, _, _) => Verdict::Contested,
             (false, _, _) => Verdict::Standing,
@@ -281,16 +311,15 @@ impl<'a> Panel<'a> {
                 .filter(|_| !own(name))
                 .map_or(Health::Unknown, |belief| self.health(belief))
         };
-        let healths: Vec<_> = targets.iter().map(health).collect();
         let (decisive, all) = match aspect {
             Aspect::Web => (Health::Up, Health::Down),
             Aspect::Data => (Health::Down, Health::Up),
         };
-        match (healths.contains(&decisive), healths.iter().all(|&health| health == all)) {
-            (true, _) => decisive,
-            (false, true) => all,
-            (false, false) => Health::Degraded,
-        }
+        targets.iter().map(health).fold(all, |sum, health| match (sum, health) {
+            (sum, health) if sum == decisive || health == decisive => decisive,
+            (sum, health) if sum == all && health == all => all,
+            _ => Health::Degraded,
+        })
     }
 
     /// What one belief says, with what the believer knows first hand of the guard.
@@ -371,15 +400,13 @@ impl<'a> Panel<'a> {
             let blind = |witness: &&Witness<'a>| {
                 belief(witness, self.definition, &stack.name, name).is_some_and(|it| !it.reached)
             };
-            let blind: BTreeSet<&AgentId> =
-                self.witnesses.values().filter(blind).map(|witness| witness.agent).collect();
-            let others = self.voters.agents().into_iter().filter(|agent| !blind.contains(agent));
-            let others: BTreeSet<AgentId> = others.cloned().collect();
-            let why = format!(
-                "only {} of {n} voters ever reached {name}, {needed} are needed",
-                others.len()
-            );
-            (!self.voters.majority_of(&others)).then_some(why)
+            let blind: Vec<&AgentId> =
+                self.witnesses.iter().filter(blind).map(|witness| witness.agent).collect();
+            if self.voters.majority_where(|voter| !blind.contains(&&voter.agent)) {
+                return None;
+            }
+            let others = n.saturating_sub(blind.len());
+            Some(format!("only {others} of {n} voters ever reached {name}, {needed} are needed"))
         });
         judged.collect()
     }

@@ -77,8 +77,11 @@ impl Hearsay {
     }
 
     /// The apps of which anybody doubts a target.
-    pub fn doubted(&self, now: Moment) -> BTreeSet<&AppId> {
-        self.holding(now).flat_map(|(_, word)| &word.doubted).collect()
+    pub fn doubted(&self, now: Moment) -> Vec<&AppId> {
+        let mut apps: Vec<_> = self.holding(now).flat_map(|(_, word)| &word.doubted).collect();
+        apps.sort_unstable();
+        apps.dedup();
+        apps
     }
 }
 

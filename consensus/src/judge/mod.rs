@@ -22,7 +22,7 @@ pub use watch::Scale;
 use watch::Watch;
 
 use crate::model::{
-    AppId, Belief, Definition, Health, Observation, Outcome, Target, TargetId, Watched,
+    AppId, Belief, Definition, Health, Observation, Outcome, StackId, Target, TargetId, Watched,
 };
 use crate::moment::Moment;
 use crate::outbox::{Deadline, Note, Outbox, Output, Subject};
@@ -169,10 +169,12 @@ impl Judge {
 
     /// Do enough canaries answer for this agent's word on an app to count, or on any of them?
     pub fn reaches(&self, app: Option<&AppId>, now: Moment) -> bool {
-        let of = |target: &&TargetId| app.is_none_or(|app| target.app == *app);
+        if self.canaries.iter().next().is_none() {
+            return true;
+        }
+        let of = |target: &TargetId| app.is_none_or(|app| target.app == *app);
         let watches = self.watches.iter().filter(|(target, _)| of(target));
-        let families = watches.filter_map(|(_, watch)| Family::of(watch.address().0)).collect();
-        self.canaries.enough(&families, now)
+        self.canaries.enough(&watches.filter_map(|(_, watch)| watch.family()).collect(), now)
     }
 
     /// This agent gives everything so many times as long, being unwell itself.
@@ -258,8 +260,15 @@ impl Judge {
     }
 
     /// What others would want to hear of at once if it changed: health, fitness and doubt of every target.
-    pub fn summary(&self, now: Moment) -> Vec<(Health, bool, bool)> {
-        self.watches.values().map(|watch| watch.summary(now)).collect()
+    pub fn summary(&self, now: Moment) -> impl Iterator<Item = (Health, bool, bool)> {
+        self.watches.values().map(move |watch| watch.summary(now))
+    }
+
+    /// Is every target of one stack of an app up, and a way to it known?
+    pub fn all_up(&self, app: &AppId, stack: &StackId, now: Moment) -> bool {
+        let mut watches =
+            self.watches.iter().filter(|(target, _)| target.app == *app && target.stack == *stack);
+        watches.all(|(_, watch)| watch.is_up(now))
     }
 
     /// Everything believed, by target.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rand::RngExt;
 use rand::rngs::StdRng;
 
+use super::canaries::Family;
 use crate::model::{
     Belief, DatabaseSight, Fault, FaultKind, Health, Observation, Outcome, ProbePolicy, TargetId,
     Watched,
@@ -41,6 +42,8 @@ pub struct Scale {
     pub qualify: Duration,
     /// And only this long after its last failure.
     pub clean: Duration,
+    /// The next look at a healthy target is due within this.
+    again: Duration,
 }
 
 impl Scale {
@@ -57,13 +60,13 @@ impl Scale {
             failures: ((window * rate / 2.0) as usize).max(2),
             qualify: policy.window.mul_f64(7.5),
             clean: policy.window.mul_f64(15.0 / 8.0),
+            again: policy.interval.mul_f64(1.25),
         }
     }
 
     /// A success no older than this still says "up", where looks may take so long.
     fn up_for(&self, limit: Duration) -> Duration {
-        let normal = self.interval.mul_f64(1.25) + limit;
-        (self.fast * 2 + limit).max(normal)
+        (self.fast * 2).max(self.again) + limit
     }
 }
 
@@ -71,6 +74,8 @@ impl Scale {
 #[derive(Debug)]
 pub struct Watch {
     subject: Subject,
+    /// Of its address, if that is none that has to be looked up.
+    family: Option<Family>,
     scale: Scale,
     /// When counting began: at the first look, or after a pause.
     since: Moment,
@@ -115,7 +120,9 @@ pub struct Watch {
 impl Watch {
     /// A target that was never looked at.
     pub fn new(subject: Subject, scale: Scale, now: Moment, first: Moment) -> Self {
+        let (address, _) = address(&subject);
         Self {
+            family: Family::of(address),
             subject,
             scale,
             since: now,
@@ -149,10 +156,12 @@ impl Watch {
 
     /// Where it is: what is known of the way to it holds for this address alone.
     pub fn address(&self) -> (&str, u16) {
-        match &self.subject {
-            Subject::Endpoint(endpoint) => (&endpoint.address, endpoint.port),
-            Subject::Database(database) => (&database.address, database.port),
-        }
+        address(&self.subject)
+    }
+
+    /// By which of the two ways it is addressed, if that is known.
+    pub fn family(&self) -> Option<Family> {
+        self.family
     }
 
     /// It was reached from here before. Was that not known?
@@ -397,6 +406,11 @@ impl Watch {
         self.turns.iter().filter(|turned| now.since(**turned) <= lately).count() > TURNS
     }
 
+    /// Is it up, with nothing to be said against that?
+    pub fn is_up(&self, now: Moment) -> bool {
+        self.reached && self.health(now) == Health::Up
+    }
+
     /// What others would want to hear of at once if it changed.
     pub fn summary(&self, now: Moment) -> (Health, bool, bool) {
         (self.health(now), self.qualified(now), self.in_doubt())
@@ -426,6 +440,13 @@ impl Watch {
             reached: self.reached,
             guard: None,
         }
+    }
+}
+
+fn address(subject: &Subject) -> (&str, u16) {
+    match subject {
+        Subject::Endpoint(endpoint) => (&endpoint.address, endpoint.port),
+        Subject::Database(database) => (&database.address, database.port),
     }
 }
 

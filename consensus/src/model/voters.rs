@@ -123,8 +123,13 @@ impl Voters {
     /// Are these agents more than half of what could still outvote a majority? A few that see a target up block its fall
     /// (PROTOCOL.md B.5).
     pub fn blocked_by(&self, agents: &BTreeSet<AgentId>) -> bool {
+        self.blocked_where(|voter| agents.contains(&voter.agent))
+    }
+
+    /// The same of the voters that this says yes to.
+    pub fn blocked_where(&self, yes: impl Fn(&Voter) -> bool) -> bool {
         let blocks = |set: &[Voter]| {
-            let counted = set.iter().filter(|voter| agents.contains(&voter.agent)).count();
+            let counted = set.iter().filter(|voter| yes(voter)).count();
             counted > (set.len() - majority(set)) / 2
         };
         self.sets().any(blocks)

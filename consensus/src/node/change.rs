@@ -126,6 +126,9 @@ impl Node {
 
     /// Time passed for an attempt.
     pub(super) fn change_due(&mut self, now: Moment) {
+        if self.voting.attempt.is_none() {
+            return;
+        }
         let pause = RESEND.max(self.rtt() * 2);
         let Some(attempt) = &mut self.voting.attempt else { return };
         if attempt.began + ROUND <= now {
@@ -333,11 +336,16 @@ impl Node {
         }
     }
 
-    /// May the mesh replace this store by itself, by this agent's own clock?
-    pub(super) fn may_replace(&self, store: AcceptorId, now: Moment) -> Result<(), String> {
+    /// Was a store, of another agent, not heard for long?
+    pub(super) fn is_silent(&self, store: AcceptorId, now: Moment) -> bool {
         let heard = self.voting.sightings.heard(store).unwrap_or(self.voting.began);
         let own = self.acceptor.as_ref().is_some_and(|own| own.id() == store);
-        if own || now.since(heard) < SILENT_FOR {
+        !own && SILENT_FOR <= now.since(heard)
+    }
+
+    /// May the mesh replace this store by itself, by this agent's own clock?
+    pub(super) fn may_replace(&self, store: AcceptorId, now: Moment) -> Result<(), String> {
+        if !self.is_silent(store, now) {
             return Err(format!("the store {store} is not silent for {} s", SILENT_FOR.as_secs()));
         }
         match self.voting.automatic {

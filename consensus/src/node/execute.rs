@@ -392,7 +392,7 @@ impl Node {
             .filter(|agent| Some(*agent) != silent.as_ref() || **agent == self.config.agent)
             .collect();
         let wished = plan::wished(state);
-        ranked.sort_by_key(|agent| {
+        ranked.sort_by_cached_key(|agent| {
             let held = match **agent == self.config.agent {
                 true => Some(&self.config.credentials),
                 false => self.peers.peer(agent).map(|peer| &peer.credentials),

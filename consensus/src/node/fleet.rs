@@ -106,11 +106,19 @@ impl Node {
         let mut found: BTreeMap<Site, (usize, BTreeSet<(AppId, StackId)>)> = BTreeMap::new();
         for (app, it) in &self.apps {
             let Some((_, state)) = it.known() else { continue };
+            let doubted: Vec<_> = (state.definition.stacks.iter())
+                .map(|stack| !self.all_see_up(state, &stack.name, now))
+                .collect();
+            for stack in &state.definition.stacks {
+                found.entry(stack.site.clone()).or_default().0 += 1;
+            }
+            if !doubted.contains(&true) {
+                continue;
+            }
             let own = self.judge.beliefs_of(app, now);
             let panel = self.panel(state, &own, now);
-            for stack in &state.definition.stacks {
-                let (stacks, down) = found.entry(stack.site.clone()).or_default();
-                *stacks += 1;
+            for (stack, _) in state.definition.stacks.iter().zip(doubted).filter(|it| it.1) {
+                let (_, down) = found.entry(stack.site.clone()).or_default();
                 let counts = panel.deciding(&stack.name);
                 if counts.iter().flatten().any(|count| count.verdict == Verdict::Down) {
                     down.insert((app.clone(), stack.name.clone()));

@@ -6,7 +6,7 @@ use super::Node;
 use super::app::Wanted;
 use super::compose::Intent;
 use super::execute::rendezvous;
-use crate::evidence::{Aspect, Panel};
+use crate::evidence::{Choice, Count, nobody_sees_down};
 use crate::failover::plan;
 use crate::model::{AppId, AppState, Ballot, Mode, Phase, Verdict};
 use crate::moment::Moment;
@@ -111,12 +111,18 @@ impl Node {
     }
 
     fn consider_failover(&mut self, app: &AppId, now: Moment) {
+        let Some((_, state)) = self.apps[app].known() else { return };
+        if self.stands_for_all(state, now) {
+            return self.leave_standing(app);
+        }
         let own = self.beliefs_of(app, now);
         let Some((_, state)) = self.apps[app].known() else { return };
         let panel = self.panel(state, &own, now);
-        let suspicion = suspicion(&panel, state);
+        let halves = panel.halves(&state.active);
+        let suspicion = suspicion(&halves);
         let doubted = suspicion.is_some_and(|(_, down)| down > 0);
-        let called = self.call(app, state, &panel, now);
+        let choice = panel.failover_by(&halves, &state.active);
+        let called = choice.and_then(|choice| self.call(app, state, &choice, now));
         let active = state.active.clone();
         self.tell_suspicion(app, &active, suspicion);
         match called {
@@ -146,15 +152,39 @@ impl Node {
         }
     }
 
-    /// When to propose a failover, or why not to.
+    /// Does everybody who says anything see all of the active stack up? Then the rule has nothing to count: most of the
+    /// time, of most apps.
+    fn stands_for_all(&self, state: &AppState, now: Moment) -> bool {
+        let (definition, active) = (&state.definition, &state.active);
+        let watched = definition.stack(active).is_some_and(|stack| {
+            if definition.has_databases() {
+                !stack.databases.is_empty()
+            } else {
+                !stack.endpoints.is_empty()
+            }
+        });
+        watched && 1 < definition.stacks.len() && self.all_see_up(state, active, now)
+    }
+
+    /// The rule would say that nobody sees it down.
+    fn leave_standing(&mut self, app: &AppId) {
+        let Some((_, state)) = self.apps[app].known() else { return };
+        let active = state.active.clone();
+        self.tell_suspicion(app, &active, None);
+        self.say_next(app, nobody_sees_down(&active));
+        let it = self.apps.get_mut(app).expect("it is known");
+        it.called = None;
+        it.next_told.clear();
+    }
+
+    /// When to propose a failover that the rule allows, or why not to.
     fn call(
         &self,
         app: &AppId,
         state: &AppState,
-        panel: &Panel<'_>,
+        choice: &Choice,
         now: Moment,
     ) -> Result<Moment, String> {
-        let choice = panel.failover(&state.active)?;
         if !self.hears_majority(now) {
             return Err(format!("no quorum: {}", self.quorum_words(now)));
         }
@@ -242,11 +272,7 @@ impl Node {
 }
 
 /// The worse of the active stack's two halves, and how many voters see it down.
-fn suspicion(panel: &Panel<'_>, state: &AppState) -> Option<(Verdict, usize)> {
-    let worst =
-        |aspect| panel.count(&state.active, aspect).map(|count| (count.verdict, count.down.len()));
-    [Aspect::Web, Aspect::Data]
-        .into_iter()
-        .filter_map(worst)
-        .max_by_key(|(verdict, down)| (*verdict == Verdict::Down, *down))
+fn suspicion(halves: &[Option<Count>; 2]) -> Option<(Verdict, usize)> {
+    let counts = halves.iter().flatten().map(|count| (count.verdict, count.down.len()));
+    counts.max_by_key(|(verdict, down)| (*verdict == Verdict::Down, *down))
 }

@@ -429,15 +429,15 @@ impl Node {
 
     /// Tells everybody what is believed here: at once when it changes, else now and then.
     fn tell_beliefs(&mut self, now: Moment) {
-        let state = self.judge.summary(now);
-        let doubt = state.iter().any(|(_, _, doubt)| *doubt);
+        let doubt = self.judge.summary(now).any(|(_, _, doubt)| doubt);
         let due = self.beliefs_at + if doubt { PULSE } else { REPEAT_BELIEFS };
-        if (state == self.beliefs_told && now < due) || state.is_empty() {
+        let same = self.judge.summary(now).eq(self.beliefs_told.iter().copied());
+        if (same && now < due) || self.judge.summary(now).next().is_none() {
             return;
         }
         let mut beliefs = self.judge.beliefs(now);
         self.sight_guards(&mut beliefs, now);
-        self.beliefs_told = state;
+        self.beliefs_told = self.judge.summary(now).collect();
         self.beliefs_at = now;
         self.beliefs_number += 1;
         let abstention = self.abstention(now);

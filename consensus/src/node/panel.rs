@@ -3,7 +3,7 @@
 use super::Node;
 use crate::evidence::{Panel, Witness};
 use crate::judge::HEARD_WITHIN;
-use crate::model::{AppId, AppState, Belief};
+use crate::model::{AppId, AppState, Belief, Health, StackId};
 use crate::moment::Moment;
 
 impl Node {
@@ -26,6 +26,18 @@ impl Node {
             .map(|witness| Witness { beliefs: of_app(witness.beliefs, app), ..witness });
         let others = others.chain([me]);
         self.bent(Panel::new(&state.definition, &self.config.voters, others))
+    }
+
+    /// Does this agent, and everybody whose word holds, see all of a stack up? Whoever says nothing of it does not tell.
+    pub(super) fn all_see_up(&self, state: &AppState, stack: &StackId, now: Moment) -> bool {
+        let app = &state.definition.name;
+        let up = |belief: &Belief| belief.health == Health::Up && belief.reached;
+        self.judge.all_up(app, stack, now)
+            && self.hearsay.words(now).all(|(_, word)| {
+                let mut of_stack =
+                    of_app(&word.beliefs, app).iter().filter(|it| it.target.stack == *stack);
+                of_stack.all(up)
+            })
     }
 
     /// The last word of every other agent that is heard now, directly or through one other: words are vetoes too, and must

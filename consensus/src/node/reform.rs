@@ -299,7 +299,8 @@ impl Node {
     /// The mesh replaces a store by itself if its very agent came back without it, and it has long been silent.
     fn consider_replacement(&mut self, now: Moment) {
         let lost = self.config.voters.members.iter().find(|voter| {
-            self.may_replace(voter.acceptor, now).is_ok()
+            self.is_silent(voter.acceptor, now)
+                && self.may_replace(voter.acceptor, now).is_ok()
                 && self.newcomer(&voter.agent, now).is_ok()
         });
         let Some(lost) = lost.filter(|_| self.votes(now)) else {

@@ -34,17 +34,26 @@ pub struct Sight {
     written_at: Moment,
 }
 
+impl Sight {
+    fn held_by(&self, agent: &AgentId) -> bool {
+        self.holder.as_ref().is_some_and(|(holder, _)| holder == agent)
+    }
+}
+
 /// What is known of every store.
 #[derive(Debug, Default)]
 pub struct Sightings {
     stores: BTreeMap<AcceptorId, Sight>,
+    /// Which store every agent presented last.
+    presented: BTreeMap<AgentId, AcceptorId>,
 }
 
 impl Sightings {
     /// As far as one's own log remembers.
     pub fn new(remembered: &BTreeMap<AcceptorId, u64>) -> Self {
         let known = |changes: u64| Sight { changes, written: changes, ..Sight::default() };
-        Self { stores: remembered.iter().map(|(id, changes)| (*id, known(*changes))).collect() }
+        let stores = remembered.iter().map(|(id, changes)| (*id, known(*changes))).collect();
+        Self { stores, presented: BTreeMap::new() }
     }
 
     fn store(&mut self, acceptor: AcceptorId) -> Option<&mut Sight> {
@@ -55,10 +64,19 @@ impl Sightings {
     /// An agent presents its store.
     pub fn on_store(&mut self, agent: &AgentId, region: &Region, hello: &StoreHello, now: Moment) {
         let Some(sight) = self.store(hello.acceptor) else { return };
-        sight.holder = Some((agent.clone(), region.clone()));
+        let before = sight.holder.replace((agent.clone(), region.clone()));
         sight.key = hello.key;
         sight.changes = sight.changes.max(hello.changes);
         sight.heard = Some(now);
+        self.presented.insert(agent.clone(), hello.acceptor);
+        // A store that went from one agent to another: the one holds what it presented before, if anything.
+        if let Some((other, _)) = before.filter(|(other, _)| other != agent) {
+            let held = self.stores.iter().filter(|(_, it)| it.held_by(&other));
+            match held.max_by_key(|(_, it)| it.heard) {
+                Some((store, _)) => self.presented.insert(other, *store),
+                None => self.presented.remove(&other),
+            };
+        }
     }
 
     /// A store answered, so many changes into its life.
@@ -80,11 +98,8 @@ impl Sightings {
 
     /// The store an agent presented last.
     pub fn store_of(&self, agent: &AgentId) -> Option<(AcceptorId, &Sight)> {
-        let held = self
-            .stores
-            .iter()
-            .filter(|(_, sight)| sight.holder.as_ref().is_some_and(|(holder, _)| holder == agent));
-        held.max_by_key(|(_, sight)| sight.heard).map(|(acceptor, sight)| (*acceptor, sight))
+        let acceptor = *self.presented.get(agent)?;
+        Some((acceptor, self.stores.get(&acceptor)?))
     }
 
     /// Every agent with the store it presented last.

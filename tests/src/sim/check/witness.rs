@@ -5,9 +5,10 @@
 //! words and with less detail: what fails here should have been an abstention, or a refusal.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use consensus::message::Message;
+use consensus::message::{Message, Pulse};
 use consensus::model::{
     AgentId, AppId, AppState, Ballot, Definition, Evidence, FaultKind, Health, Observation,
     Outcome, StackId, Target, TargetId, Voters, Watched,
@@ -50,7 +51,7 @@ struct Told {
     seen: BTreeMap<Watched, Seen>,
     heard: BTreeMap<AgentId, Moment>,
     /// Whom others say they hear, and when they said so.
-    hearing: BTreeMap<AgentId, (Vec<AgentId>, Moment)>,
+    hearing: BTreeMap<AgentId, (Arc<Pulse>, Moment)>,
     stated: BTreeMap<AppId, (Ballot, Moment)>,
 }
 
@@ -118,7 +119,7 @@ impl Witnesses {
         let Some(told) = self.agents.get_mut(agent) else { return };
         told.heard.insert(from.clone(), at);
         if let Message::Pulse(pulse) = message {
-            told.hearing.insert(from.clone(), (pulse.hears.clone(), at));
+            told.hearing.insert(from.clone(), (pulse.clone(), at));
         }
     }
 
@@ -251,9 +252,9 @@ impl Told {
         let voters = speaker.voters.agents();
         let direct: BTreeSet<&AgentId> = voters.iter().copied().filter(direct).collect();
         let relayed = |agent: &&AgentId| {
-            direct.iter().filter_map(|other| self.hearing.get(*other)).any(|(hears, said)| {
+            direct.iter().filter_map(|other| self.hearing.get(*other)).any(|(pulse, said)| {
                 // Whom to reach through whom is found out once a second.
-                hears.contains(agent) && within(*said, HEARD + Duration::from_secs(1))
+                pulse.hears.contains(agent) && within(*said, HEARD + Duration::from_secs(1))
             })
         };
         let relayed = voters.iter().copied().filter(relayed);
