@@ -9,7 +9,7 @@ kill a3 a4 a5
 run 10s
 ----
   100.000 a3    is killed (and a4 a5)
-  103.019 a1    abstains: hears no majority of voters (and a2)
+  103.995 a2    abstains: hears no majority of voters (and a1)
 
 stack blog east dark
 run 60s

@@ -11,7 +11,7 @@ shop: epoch 1 apply idle, active east
 cut a1 a4
 run 10s
 ----
-  103.002 a4    abstains: hears no majority of voters (and a1)
+  103.019 a1    abstains: hears no majority of voters (and a4)
 
 stack shop east dark
 run 60s

@@ -405,7 +405,7 @@ impl Panel<'_> {
         {
             true => Ok(()),
             false => Err(format!(
-                "{name} had not streamed for {} s when its primary was last seen",
+                "{name} had not streamed for {} s when its primary was last seen, and lacks {behind} bytes",
                 STREAMED_WITHIN.as_secs()
             )),
         }

@@ -11,7 +11,7 @@ use super::execute::Work;
 use super::fleet::Place;
 use super::guard::Guarding;
 use crate::message::{Accepted, Value};
-use crate::model::{AgentId, AppState, Ballot, OperationId, StackId, Verdict};
+use crate::model::{AgentId, AppState, Ballot, Epoch, OperationId, StackId, Verdict};
 use crate::moment::Moment;
 use crate::outbox::{CommandId, Deadline};
 
@@ -68,6 +68,8 @@ pub struct App {
     pub in_flux: bool,
     /// What this voter accepted beyond what is known to be chosen, and since when.
     pub undecided: Option<(Ballot, Moment)>,
+    /// A decision that was found and is not known to be chosen, which nothing could be done about, and since when.
+    pub doubted: Option<(Epoch, Moment)>,
     /// The ballot of an attempt whose outcome is unknown: what a mutant uses again.
     #[cfg(feature = "mutants")]
     pub burnt: Option<crate::ballot::Preparing>,
@@ -94,6 +96,20 @@ pub struct App {
 impl App {
     pub fn known(&self) -> Option<(&Known, &AppState)> {
         self.chosen.as_ref().map(|known| (known, &*known.state))
+    }
+
+    /// What was found of this epoch could neither be completed nor taken back.
+    pub fn doubt(&mut self, epoch: Epoch, now: Moment) {
+        if self.doubted.is_none_or(|(of, _)| of != epoch) {
+            self.doubted = Some((epoch, now));
+        }
+    }
+
+    /// Since when this agent knows of this epoch, whether or not it is sure that it was chosen.
+    pub fn knows_since(&self, epoch: Epoch) -> Option<Moment> {
+        let known = self.chosen.as_ref().filter(|known| known.state.epoch == epoch);
+        let doubted = self.doubted.filter(|(of, _)| *of == epoch);
+        known.map(|known| known.learned).or(doubted.map(|(_, since)| since))
     }
 
     /// When to be woken for this app.

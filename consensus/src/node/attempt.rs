@@ -373,7 +373,12 @@ impl Node {
                     predecessor.as_ref().expect("an operation was found in it").value.clone();
                 self.propose(app, predecessor, promises, value, now);
             }
-            Composed::Reject(why) => self.reject(app, why, predecessor, certainty, now),
+            Composed::Reject(why) => {
+                if let Some(state) = &state {
+                    self.apps.get_mut(app).expect("it has an attempt").doubt(state.epoch, now);
+                }
+                self.reject(app, why, predecessor, certainty, now);
+            }
         }
     }
 

@@ -20,6 +20,8 @@ use crate::moment::Moment;
 
 /// A fenced stack that is not seen down any more is given back after this long without a clear word (PROTOCOL.md D.2).
 const DOUBT: Duration = Duration::from_secs(30);
+/// Sooner, if it is not known to be agreed: then it has closed nothing yet, and whoever accepted it grants no lease.
+const DOUBT_UNSURE: Duration = Duration::from_secs(10);
 /// A planned move whose standby has not received everything after this is taken back.
 const CATCH_UP: Duration = Duration::from_secs(5);
 
@@ -448,10 +450,8 @@ impl Node {
         why: &str,
         now: Moment,
     ) -> Result<AppState, String> {
-        let known = self.apps.get(&current.definition.name).and_then(|it| it.chosen.as_ref());
-        let since = known
-            .filter(|known| known.state.epoch == current.epoch)
-            .map(|known| now.since(known.learned));
+        let it = self.apps.get(&current.definition.name);
+        let since = it.and_then(|it| it.knows_since(current.epoch)).map(|since| now.since(since));
         match limit.is_zero() || since.is_some_and(|since| since > limit) {
             true => Ok(self.taken_back(current, why, now)),
             false => Err(why.to_owned()),
@@ -468,7 +468,13 @@ impl Node {
     ) -> Result<AppState, String> {
         let panel = self.panel_of(&found.certificate, current, found, now);
         let up = panel.stands(&current.decision.from);
-        let limit = if up { Duration::ZERO } else { DOUBT };
+        let sure = self.apps.get(&current.definition.name).and_then(|it| it.chosen.as_ref());
+        let sure = sure.is_some_and(|known| known.state.epoch == current.epoch);
+        let limit = match (up, sure) {
+            (true, _) => Duration::ZERO,
+            (false, true) => DOUBT,
+            (false, false) => DOUBT_UNSURE,
+        };
         self.taken_back_after(current, limit, &format!("no longer clear: {why}"), now)
     }
 

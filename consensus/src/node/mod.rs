@@ -46,7 +46,7 @@ use crate::lease::Grants;
 use crate::message::{Beliefs, Identity, Message, Pulse};
 use crate::model::{
     Abstention, AgentId, AppId, AppState, Ballot, Observation, OperationId, Outcome, RegisterId,
-    Site, StackId, Watched,
+    Site, StackId, Voter, Watched,
 };
 use crate::moment::Moment;
 use crate::outbox::{Command, CommandId, Deadline, Input, Note, Outbox, Output};
@@ -245,7 +245,7 @@ impl Node {
         self.apps.values().filter_map(|app| Some(app.chosen.as_ref()?.state.clone())).collect()
     }
 
-    /// When a majority of voters was last heard directly.
+    /// When a majority of voters was last heard, directly or through one other.
     pub fn quorum_heard(&self) -> Moment {
         self.quorum_heard
     }
@@ -516,10 +516,13 @@ impl Node {
     /// Voters heard just now, directly or through one other that hears them; this agent included.
     fn voters_heard(&self, within: Duration, now: Moment) -> BTreeSet<AgentId> {
         let voters = self.config.voters.all();
-        let heard = voters.filter(|it| {
-            self.store_heard(it, within, now) || self.hears_through_another(&it.agent, within, now)
-        });
+        let heard = voters.filter(|it| self.voter_heard(it, within, now));
         heard.map(|voter| voter.agent.clone()).collect()
+    }
+
+    fn voter_heard(&self, voter: &Voter, within: Duration, now: Moment) -> bool {
+        self.store_heard(voter, within, now)
+            || self.hears_through_another(&voter.agent, within, now)
     }
 
     /// Does one that is heard hear this voter, and pass on what it says?
@@ -530,7 +533,7 @@ impl Node {
     }
 
     fn hears_majority(&self, now: Moment) -> bool {
-        self.config.voters.majority_where(|voter| self.store_heard(voter, HEARD_WITHIN, now))
+        self.config.voters.majority_where(|voter| self.voter_heard(voter, HEARD_WITHIN, now))
     }
 
     fn rtt(&self) -> Duration {

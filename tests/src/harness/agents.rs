@@ -119,6 +119,8 @@ pub struct Setup {
     pub identity: PathBuf,
     /// Where it keeps its data.
     pub data: PathBuf,
+    /// What it looks at to know whether it is the one that is cut off.
+    pub canaries: Vec<String>,
 }
 
 /// One agent.
@@ -142,6 +144,7 @@ impl<'a> Agent<'a> {
             port: MESH_PORT,
             identity: home.to_owned(),
             data: home.join("data"),
+            canaries: vec![],
         };
         let (name, host) = (name.to_owned(), host.to_owned());
         Self { lab, name, host, folder, setup, process: None }
@@ -174,7 +177,7 @@ impl<'a> Agent<'a> {
 
     fn write_file(&self) -> PathBuf {
         let own = address(&self.host);
-        let Setup { password, port, identity, data } = &self.setup;
+        let Setup { password, port, identity, data, canaries } = &self.setup;
         let seeds: Vec<_> =
             REGIONS.iter().map(|host| format!("\"{}:{MESH_PORT}\"", address(host))).collect();
         let (data, identity) = (data.display(), identity.display());
@@ -188,7 +191,8 @@ impl<'a> Agent<'a> {
              [dns]\nlisten = [\"{own}:53\"]\n\n\
              [credentials.orders]\nuser = \"{USER}\"\npassword = \"{password}\"\n\n\
              [credentials.dns-key]\nname = \"{KEY}\"\nalgorithm = \"hmac-sha256\"\n\
-             secret = \"{SECRET}\"\n",
+             secret = \"{SECRET}\"\n\n\
+             [health]\ncanaries = {canaries:?}\n",
             seeds.join(", "),
             self.socket().display(),
         );

@@ -3,7 +3,7 @@
 //! Looks at the world alone: which primary has a door that is open, at every instant at which one opens or comes to be.
 //! Doors shut by themselves, and shutting breaks nothing. And a guard that is well, in a mesh that is, keeps its lease.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use consensus::model::{AppId, Epoch, Phase, TargetId};
@@ -72,13 +72,21 @@ pub fn decided(now: Moment, world: &World, link: &Link, found: &mut Found) {
 #[derive(Debug, Default)]
 pub struct Calm {
     since: BTreeMap<AppId, (Epoch, Moment)>,
+    /// When each was last seen open, or something was in the way.
+    excused: BTreeMap<AppId, Moment>,
     /// Which run of every agent's process this is, and since when.
     runs: BTreeMap<Place, (u64, Moment)>,
 }
 
-/// Renewals every two and a half seconds, a word given that binds for ten, and a value that a minority holds repaired in
-/// five: nothing keeps a lease away for longer.
+/// Renewals every two and a half seconds, and a word given that binds for ten: nothing keeps a lease away for longer.
 const CALM: Duration = Duration::from_secs(30);
+
+/// But a fence that only a minority accepted, if that many are needed: found out about after two seconds, in doubt for ten,
+/// and a few rounds.
+const IN_FLUX: Duration = Duration::from_secs(20);
+
+/// What travels longer than this may come too late for a renewal.
+const LATE: Duration = Duration::from_secs(1);
 
 /// A voter that starts asks the others whether its store is whole, and grants nothing before they answered.
 const STARTS: Duration = Duration::from_secs(15);
@@ -95,9 +103,14 @@ impl Calm {
         }
         let young = |place: Place| self.runs[&place].1 + STARTS > now;
         let Some(database) = simulation.writer(app) else { return };
-        if !is_calm(simulation, app, &database, young) {
+        let Some(patience) = calm(simulation, app, &database, young) else {
             self.since.remove(app);
+            self.excused.insert(app.clone(), now);
             return;
+        };
+        let open = simulation.world.open(now, &database);
+        if open {
+            self.excused.insert(app.clone(), now);
         }
         let epoch = simulation.agreed(app).map_or(Epoch(0), |agreed| agreed.epoch);
         let (of, since) = *self.since.entry(app.clone()).or_insert((epoch, now));
@@ -105,7 +118,8 @@ impl Calm {
             self.since.insert(app.clone(), (epoch, now));
             return;
         }
-        if now.since(since) > CALM && !simulation.world.open(now, &database) {
+        let shut = now.since(self.excused.get(app).copied().unwrap_or(since));
+        if now.since(since) > CALM && !open && shut > patience {
             let text = format!("{database} is shut, and nothing was in its way since {since}");
             found.push(("a lease is kept", text));
             self.since.remove(app);
@@ -113,20 +127,20 @@ impl Calm {
     }
 }
 
-/// Is its guard well, and linked with a majority of voters that are well and linked with one another? A minority may be
-/// away, or hold what was never chosen.
-fn is_calm(
+/// If its guard is well, and linked with a majority of voters that are well and linked with one another: for how long its
+/// lease may be away. A minority may be missing; or hold what was never chosen, which takes a while to be found out.
+fn calm(
     simulation: &Simulation,
     app: &AppId,
     database: &TargetId,
     young: impl Fn(Place) -> bool,
-) -> bool {
-    let Some(agreed) = simulation.agreed(app) else { return false };
+) -> Option<Duration> {
+    let agreed = simulation.agreed(app)?;
     let guard = agreed.definition.guarded().find_map(|(stack, it)| {
         let named = *stack == database.stack && it.name == database.name;
         it.guard.as_ref().filter(|_| named)
     });
-    let Some(guard) = guard.and_then(|guard| simulation.place(guard)) else { return false };
+    let guard = guard.and_then(|guard| simulation.place(guard))?;
     let settled = |place: Place| {
         simulation.agents[place].answers()
             && simulation
@@ -134,26 +148,37 @@ fn is_calm(
                 .is_some_and(|held| (held.epoch, held.phase) == (agreed.epoch, Phase::Idle))
     };
     if agreed.phase != Phase::Idle || !settled(guard) {
-        return false;
+        return None;
     }
     let passes = |one: Place, other: Place| {
         one == other
             || (simulation.network.connection(one, other).is_some()
                 && [(one, other), (other, one)].iter().all(|(from, to)| {
                     let edge = simulation.network.edge(*from, *to);
-                    !edge.cut && edge.loss < 0.05
+                    !edge.cut && edge.loss < 0.05 && edge.jitter < LATE
                 }))
     };
     let voters = &simulation.agents[guard].config.voters;
     let well: Vec<Place> = voters
         .all()
+        .filter(|voter| simulation.holds(voter))
         .filter_map(|voter| simulation.place(&voter.agent))
         .filter(|place| settled(*place) && !young(*place) && passes(guard, *place))
         .collect();
-    let whole: BTreeSet<_> = well
-        .iter()
-        .filter(|one| well.iter().all(|other| passes(**one, *other)))
-        .map(|place| simulation.agents[*place].id.clone())
-        .collect();
-    voters.majority_of(&whole)
+    let latest = simulation.registers.latest(app)?.ballot;
+    let decided = |place: Place| {
+        let register = simulation.agents[place].disk.durable().registers.get(&app.into());
+        let accepted = register.and_then(|register| register.accepted.as_ref());
+        accepted.is_none_or(|accepted| accepted.ballot <= latest)
+    };
+    let whole: Vec<Place> =
+        well.iter().copied().filter(|one| well.iter().all(|other| passes(*one, *other))).collect();
+    let majority = |places: &mut dyn Iterator<Item = Place>| {
+        voters.majority_of(&places.map(|place| simulation.agents[place].id.clone()).collect())
+    };
+    let (all, of_one_mind) = (
+        majority(&mut whole.iter().copied()),
+        majority(&mut whole.iter().copied().filter(|place| decided(*place))),
+    );
+    all.then_some(if of_one_mind { Duration::ZERO } else { IN_FLUX })
 }

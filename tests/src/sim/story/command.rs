@@ -189,6 +189,13 @@ fn perform(simulation: &mut Simulation, verb: &str, words: &[&str]) -> Result<()
             }
             simulation.outside_changed();
         }
+        ("lossy", [share, app, stack]) => {
+            let path = Path { cut: false, loss: parse(share)? };
+            for agent in simulation.agents.iter().map(|agent| agent.id.clone()) {
+                simulation.world.paths.insert((agent, parse(app)?, parse(stack)?), path);
+            }
+            simulation.outside_changed();
+        }
         ("host", [app, stack, "dies"]) => simulation.host_dies(&parse(app)?, &parse(stack)?),
         ("site", [app, stack, "cut"]) => {
             simulation.cut_off_site(&parse(app)?, &parse(stack)?, true);
@@ -251,10 +258,15 @@ fn perform(simulation: &mut Simulation, verb: &str, words: &[&str]) -> Result<()
             let place = place(simulation, agent)?;
             simulation.command(place, Command::Switchover { app, to, by: "operator".into() });
         }
-        ("failover", [agent, app, stack]) => {
+        ("failover", [agent, app, stack, option @ ..]) => {
             let (app, to) = (parse(app)?, Some(parse::<StackId>(stack)?));
+            let accept_loss = match option {
+                [] => false,
+                ["accept-loss"] => true,
+                _ => return Err("expected accept-loss or nothing".into()),
+            };
             let (place, by) = (place(simulation, agent)?, "operator".into());
-            simulation.command(place, Command::Failover { app, to, accept_loss: false, by });
+            simulation.command(place, Command::Failover { app, to, accept_loss, by });
         }
         ("approve", [agent, app]) => {
             let (app, place) = (parse(app)?, place(simulation, agent)?);

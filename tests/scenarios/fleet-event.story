@@ -1,0 +1,199 @@
+# SCENARIOS 18: six apps of ten look down at one site, for a minute and a half. That is no site cut, which would need nearly
+# all of them: no more than the budget lets go moves. What a person froze stays, a shadow only says what it would do, an
+# app that waits for a person waits, and a planned move elsewhere loses nothing meanwhile.
+mesh 5 voters 5 regions
+app one cooldown=900s
+app two cooldown=900s
+app three cooldown=900s
+app four cooldown=900s
+app frozen cooldown=900s
+app shadow mode=shadow
+app asking mode=approve
+app eight
+app nine
+app ten synchronous
+start
+----
+asking: epoch 1 apply idle, active east
+eight: epoch 1 apply idle, active east
+four: epoch 1 apply idle, active east
+frozen: epoch 1 apply idle, active east
+nine: epoch 1 apply idle, active east
+one: epoch 1 apply idle, active east
+shadow: epoch 1 apply idle, active east
+ten: epoch 1 apply idle, active east
+  ten/east/db: Up, primary, timeline 1
+  ten/west/db: Up, replica, timeline 1, streams
+three: epoch 1 apply idle, active east
+two: epoch 1 apply idle, active east
+
+freeze a1 frozen 3600s release
+run 5s
+stack one east dark
+stack two east dark
+stack three east dark
+stack four east dark
+stack frozen east dark
+stack shadow east dark
+run 15s
+switchover a2 ten west
+run 15s
+why a1 shadow
+why a1 frozen
+run 60s
+state
+----
+  100.096 a1    learns that operator froze frozen for 1 h: release (and a3 a5 a4 a2)
+  105.000 *     one/east: web is Dark
+  105.000 *     two/east: web is Dark
+  105.000 *     three/east: web is Dark
+  105.000 *     four/east: web is Dark
+  105.000 *     frozen/east: web is Dark
+  105.000 *     shadow/east: web is Dark
+  113.650 a1    holds three/east for standing: 1 of 5 voters see it down (and a3 a5 a4 a2)
+  113.650 a1    leaves three alone: east stands: 1 of 5 voters see it down, 3 are needed (and a3 a5 a4 a2)
+  113.720 a4    holds three/east for standing: 2 of 5 voters see it down (and a3 a2 a5 a1)
+  113.720 a4    leaves three alone: east stands: 2 of 5 voters see it down, 3 are needed (and a3 a2 a5 a1)
+  113.902 a3    holds three/east for down: 3 of 5 voters see it down (and a4 a1 a5 a2)
+  113.902 a3    holds frozen/east for standing: 1 of 5 voters see it down (and a4 a1 a5 a2)
+  113.902 a3    leaves frozen alone: east stands: 1 of 5 voters see it down, 3 are needed (and a4 a1 a5 a2)
+  114.239 a1    holds frozen/east for standing: 2 of 5 voters see it down (and a3 a5 a4 a2)
+  114.239 a1    leaves frozen alone: east stands: 2 of 5 voters see it down, 3 are needed (and a3 a5 a4 a2)
+  114.371 a3    holds one/east for standing: 1 of 5 voters see it down (and a4 a1 a5 a2)
+  114.371 a3    leaves one alone: east stands: 1 of 5 voters see it down, 3 are needed (and a4 a1 a5 a2)
+  114.748 a2    holds three/east for down: 4 of 5 voters see it down (and a4 a3 a1 a5)
+  114.827 a1    holds shadow/east for standing: 1 of 5 voters see it down (and a3 a5 a4 a2)
+  114.827 a1    leaves shadow alone: east stands: 1 of 5 voters see it down, 3 are needed (and a3 a5 a4 a2)
+  115.084 a4    holds one/east for standing: 2 of 5 voters see it down (and a3 a2 a5 a1)
+  115.084 a4    leaves one alone: east stands: 2 of 5 voters see it down, 3 are needed (and a3 a2 a5 a1)
+  115.242 a2    holds one/east for down: 3 of 5 voters see it down (and a1 a4 a3 a5)
+  115.251 a3    holds shadow/east for standing: 2 of 5 voters see it down (and a4 a1 a5 a2)
+  115.251 a3    leaves shadow alone: east stands: 2 of 5 voters see it down, 3 are needed (and a4 a1 a5 a2)
+  115.277 a3    holds one/east for down: 4 of 5 voters see it down (and a1 a5 a4 a2)
+  115.414 a5    holds shadow/east for down: 3 of 5 voters see it down (and a3 a2 a1 a4)
+  115.414 a5    leaves shadow alone: would move to west (web of east down for 3 of 5 voters in 3 regions), and is only a shadow (and a3 a2 a1 a4)
+  115.429 a5    holds one/east for down: 5 of 5 voters see it down (and a3 a1 a4 a2)
+  115.456 a2    holds shadow/east for down: 4 of 5 voters see it down (and a4 a3 a1 a5)
+  115.456 a2    leaves shadow alone: would move to west (web of east down for 4 of 5 voters in 4 regions), and is only a shadow (and a4 a3 a1 a5)
+  115.689 a5    holds three/east for down: 5 of 5 voters see it down (and a3 a1 a4 a2)
+  115.889 a4    holds shadow/east for down: 5 of 5 voters see it down (and a3 a2 a5 a1)
+  115.889 a4    leaves shadow alone: would move to west (web of east down for 5 of 5 voters in 5 regions), and is only a shadow (and a3 a2 a5 a1)
+  116.291 a1    holds four/east for standing: 1 of 5 voters see it down (and a3 a5 a4 a2)
+  116.291 a1    leaves four alone: east stands: 1 of 5 voters see it down, 3 are needed (and a3 a5 a4 a2)
+  116.400 a3    holds four/east for standing: 2 of 5 voters see it down (and a4 a1 a5 a2)
+  116.400 a3    leaves four alone: east stands: 2 of 5 voters see it down, 3 are needed (and a4 a1 a5 a2)
+  116.419 a4    holds four/east for down: 3 of 5 voters see it down (and a3 a2 a5 a1)
+  116.454 a2    holds two/east for standing: 1 of 5 voters see it down (and a4 a3 a1 a5)
+  116.454 a2    leaves two alone: east stands: 1 of 5 voters see it down, 3 are needed (and a4 a3 a1 a5)
+  116.479 a5    holds four/east for down: 4 of 5 voters see it down (and a3 a1 a4 a2)
+  116.538 a2    holds four/east for down: 5 of 5 voters see it down (and a4 a3 a1 a5)
+  116.883 a4    holds frozen/east for down: 3 of 5 voters see it down (and a3 a2 a5 a1)
+  116.883 a4    leaves frozen alone: web of east down for 3 of 5 voters in 3 regions, and frozen by operator for 60 min more (and a3 a2 a5 a1)
+  116.918 a1    holds two/east for standing: 2 of 5 voters see it down (and a3 a5 a4 a2)
+  116.918 a1    leaves two alone: east stands: 2 of 5 voters see it down, 3 are needed (and a3 a5 a4 a2)
+  116.945 a5    holds frozen/east for down: 4 of 5 voters see it down (and a3 a1 a4 a2)
+  116.945 a5    leaves frozen alone: web of east down for 4 of 5 voters in 4 regions, and frozen by operator for 60 min more (and a3 a1 a4 a2)
+  117.240 a2    holds frozen/east for down: 5 of 5 voters see it down (and a4 a3 a1 a5)
+  117.240 a2    leaves frozen alone: web of east down for 5 of 5 voters in 5 regions, and frozen by operator for 60 min more (and a4 a3 a1 a5)
+  117.603 a5    holds two/east for down: 3 of 5 voters see it down (and a3 a1 a4 a2)
+  117.680 a3    holds two/east for down: 4 of 5 voters see it down (and a4 a1 a5 a2)
+  117.874 a4    holds two/east for down: 5 of 5 voters see it down (and a3 a2 a5 a1)
+  119.004 a5    refuses 49.10df for one: another app was begun just now, 2000 ms too soon (and a3 a1 a4 a2)
+  119.004 a5    refuses 50.10df for three: another app was begun just now, 2000 ms too soon (and a3 a1 a4 a2)
+  119.052 a5    learns four epoch 2 publishing at 48.10df: failover, active west, carried out by a5 (web of east down for 5 of 5 voters in 5 regions) (and a3 a1 a4 a2)
+  119.149 a5    learns four epoch 2 verifying at 51.10df: failover, active west, carried out by a5 (web of east down for 5 of 5 voters in 5 regions) (and a3 a1 a4 a2)
+  119.245 a5    learns four epoch 2 idle at 52.10df: failover, active west (web of east down for 5 of 5 voters in 5 regions) (and a3 a1 a4 a2)
+  120.142 a2    learns ten epoch 2 fencing at 53.bfcd: switchover, active east, carried out by a2 (switchover asked for by operator) (and a4 a3 a1 a5)
+  120.184 *     fence with 2.1.1 of a2: read-only, sessions ended
+  120.358 a2    learns ten epoch 2 promoting at 54.bfcd: switchover, active east, carried out by a2 (switchover asked for by operator) (and a4 a3 a1 a5)
+  120.379 *     promote with 2.1.3 of a2: promoted to timeline 2
+  120.531 a2    learns ten epoch 2 publishing at 55.bfcd: switchover, active west, carried out by a2 (switchover asked for by operator) (and a4 a3 a1 a5)
+  120.648 a2    learns ten epoch 2 verifying at 56.bfcd: switchover, active west, carried out by a2 (switchover asked for by operator) (and a4 a3 a1 a5)
+  121.087 a5    refuses 58.10df for three: 2 other apps are being moved, or were just now, and 2 at once are enough (and a3 a1 a4 a2)
+  121.105 a3    leaves three alone: web of east down for 5 of 5 voters in 5 regions, and 2 other apps are being moved, or were just now, and 2 at once are enough (and a1 a4 a2 a5)
+  121.136 a5    learns one epoch 2 publishing at 57.10df: failover, active west, carried out by a5 (web of east down for 5 of 5 voters in 5 regions) (and a3 a1 a4 a2)
+  121.177 a2    learns ten epoch 2 idle at 59.bfcd: switchover, active west (switchover asked for by operator) (and a4 a3 a1 a5)
+  121.232 a5    learns one epoch 2 verifying at 59.10df: failover, active west, carried out by a5 (web of east down for 5 of 5 voters in 5 regions) (and a3 a1 a4 a2)
+  121.329 a5    learns one epoch 2 idle at 60.10df: failover, active west (web of east down for 5 of 5 voters in 5 regions) (and a3 a1 a4 a2)
+  121.603 a5    leaves two alone: web of east down for 5 of 5 voters in 5 regions, and 2 other apps are being moved, or were just now, and 2 at once are enough (and a3 a1 a4 a2)
+  159.992 a2    leaves frozen alone: web of east down for 5 of 5 voters in 5 regions, and frozen by operator for 59 min more (and a4 a5 a3 a1)
+a1 on shadow: would move to west (web of east down for 5 of 5 voters in 5 regions), and is only a shadow
+a1 on frozen: web of east down for 5 of 5 voters in 5 regions, and frozen by operator for 60 min more
+  not ready: frozen by operator for 60 min more
+asking: epoch 1 apply idle, active east
+eight: epoch 1 apply idle, active east
+four: epoch 2 failover idle, active west
+frozen: epoch 1 apply idle, active east
+nine: epoch 1 apply idle, active east
+one: epoch 2 failover idle, active west
+shadow: epoch 1 apply idle, active east
+ten: epoch 2 switchover idle, active west
+  ten/east/db: Up, primary, timeline 1, closed
+  ten/west/db: Up, primary, timeline 2
+three: epoch 1 apply idle, active east
+two: epoch 1 apply idle, active east
+
+# It was no more than a look: everything is up again, and nothing goes back by itself.
+stack one east up
+stack two east up
+stack three east up
+stack four east up
+stack frozen east up
+stack shadow east up
+run 120s
+state
+----
+  195.000 *     one/east: web is Up
+  195.000 *     two/east: web is Up
+  195.000 *     three/east: web is Up
+  195.000 *     four/east: web is Up
+  195.000 *     frozen/east: web is Up
+  195.000 *     shadow/east: web is Up
+  195.037 a1    holds three/east for down: 4 of 5 voters see it down (and a5 a3 a4 a2)
+  195.037 a1    leaves three alone: web of east down for 4 of 5 voters in 4 regions, and 2 other apps are being moved, or were just now, and 2 at once are enough (and a5 a3 a4 a2)
+  195.061 a5    holds three/east for contested: 3 of 5 voters see it down (and a3 a1 a4 a2)
+  195.061 a5    leaves three alone: east is contested: 3 of 5 voters see it down, 2 see it up (and a3 a1 a4 a2)
+  195.085 a1    holds frozen/east for down: 4 of 5 voters see it down (and a3 a4 a5 a2)
+  195.085 a1    leaves frozen alone: web of east down for 4 of 5 voters in 4 regions, and frozen by operator for 59 min more (and a3 a4 a5 a2)
+  195.102 a3    holds frozen/east for contested: 3 of 5 voters see it down (and a4 a1 a5 a2)
+  195.102 a3    leaves frozen alone: east is contested: 3 of 5 voters see it down, 2 see it up (and a4 a1 a5 a2)
+  195.105 a3    holds frozen/east for standing: 2 of 5 voters see it down (and a4 a5 a2 a1)
+  195.105 a3    leaves frozen alone: east stands: 2 of 5 voters see it down, 3 are needed (and a4 a5 a2 a1)
+  195.111 a1    holds two/east for down: 4 of 5 voters see it down (and a3 a5 a4 a2)
+  195.111 a1    leaves two alone: web of east down for 4 of 5 voters in 4 regions, and 2 other apps are being moved, or were just now, and 2 at once are enough (and a3 a5 a4 a2)
+  195.132 a2    holds shadow/east for down: 4 of 5 voters see it down (and a5 a4 a3 a1)
+  195.132 a2    leaves shadow alone: would move to west (web of east down for 4 of 5 voters in 4 regions), and is only a shadow (and a5 a4 a3 a1)
+  195.164 a3    holds shadow/east for contested: 3 of 5 voters see it down (and a1 a4 a5 a2)
+  195.164 a3    leaves shadow alone: east is contested: 3 of 5 voters see it down, 2 see it up (and a1 a4 a5 a2)
+  195.206 a3    holds three/east for standing: 2 of 5 voters see it down (and a4 a1 a5 a2)
+  195.206 a3    leaves three alone: east stands: 2 of 5 voters see it down, 3 are needed (and a4 a1 a5 a2)
+  195.215 a4    holds two/east for contested: 3 of 5 voters see it down (and a3 a2 a5 a1)
+  195.215 a4    leaves two alone: east is contested: 3 of 5 voters see it down, 2 see it up (and a3 a2 a5 a1)
+  195.238 a2    holds two/east for standing: 2 of 5 voters see it down (and a4 a3 a1 a5)
+  195.238 a2    leaves two alone: east stands: 2 of 5 voters see it down, 3 are needed (and a4 a3 a1 a5)
+  195.273 a2    holds three/east for standing: 1 of 5 voters see it down (and a4 a3 a1 a5)
+  195.273 a2    leaves three alone: east stands: 1 of 5 voters see it down, 3 are needed (and a4 a3 a1 a5)
+  195.275 a2    holds frozen/east for standing: 1 of 5 voters see it down (and a4 a3 a1 a5)
+  195.275 a2    leaves frozen alone: east stands: 1 of 5 voters see it down, 3 are needed (and a4 a3 a1 a5)
+  195.289 a1    holds shadow/east for standing: 2 of 5 voters see it down (and a3 a5 a4 a2)
+  195.289 a1    leaves shadow alone: east stands: 2 of 5 voters see it down, 3 are needed (and a3 a5 a4 a2)
+  195.336 a4    holds three/east for standing: 0 of 5 voters see it down (and a3 a2 a5 a1)
+  195.413 a4    holds shadow/east for standing: 1 of 5 voters see it down (and a3 a2 a5 a1)
+  195.413 a4    leaves shadow alone: east stands: 1 of 5 voters see it down, 3 are needed (and a3 a2 a5 a1)
+  195.452 a3    holds two/east for standing: 1 of 5 voters see it down (and a4 a1 a5 a2)
+  195.452 a3    leaves two alone: east stands: 1 of 5 voters see it down, 3 are needed (and a4 a1 a5 a2)
+  195.458 a3    holds shadow/east for standing: 0 of 5 voters see it down (and a4 a1 a5 a2)
+  195.530 a5    holds two/east for standing: 0 of 5 voters see it down (and a3 a1 a4 a2)
+  195.542 a5    holds frozen/east for standing: 0 of 5 voters see it down (and a3 a1 a4 a2)
+asking: epoch 1 apply idle, active east
+eight: epoch 1 apply idle, active east
+four: epoch 2 failover idle, active west
+frozen: epoch 1 apply idle, active east
+nine: epoch 1 apply idle, active east
+one: epoch 2 failover idle, active west
+shadow: epoch 1 apply idle, active east
+ten: epoch 2 switchover idle, active west
+  ten/east/db: Up, primary, timeline 1, closed
+  ten/west/db: Up, primary, timeline 2
+three: epoch 1 apply idle, active east
+two: epoch 1 apply idle, active east

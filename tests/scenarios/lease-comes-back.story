@@ -1,0 +1,49 @@
+# A fence that one of the three voters that are left accepted keeps the primary's lease away: that one grants nothing, and
+# two are no majority. Its proposer is dead; the stack is up again, but of the three one is blind, so that nothing is clear
+# to a majority. What can neither be completed nor is known to be chosen is taken back after ten seconds.
+# (The standby's guard is dead, too: its word would have kept the door open.)
+mesh 5 voters 5 regions 2 guards
+app shop synchronous guards=a6,a7
+start
+----
+shop: epoch 1 apply idle, active east
+  shop/east/db: Up, primary, timeline 1, its door is open
+  shop/west/db: Up, replica, timeline 1, streams, its door is shut
+
+stack shop east dark
+run 10.91s
+part a1 a3
+part a1 a4
+part a1 a5
+run 0.2s
+kill a1 a5 a7
+stack shop east up
+blind a4 shop east
+run 60s
+state
+----
+  100.000 *     shop/east: web is Dark
+  100.000 *     shop/east/db is Dark
+  109.474 a3    holds shop/east for standing: 1 of 5 voters see it down (and a4 a1 a6 a5 a2 a7)
+  109.474 a3    leaves shop alone: east stands: 1 of 5 voters see it down, 3 are needed (and a4 a1 a6 a5 a2 a7)
+  109.598 a1    holds shop/east for standing: 2 of 5 voters see it down (and a6 a3 a5 a4 a2 a7)
+  109.598 a1    leaves shop alone: east stands: 2 of 5 voters see it down, 3 are needed (and a6 a3 a5 a4 a2 a7)
+  109.885 a2    holds shop/east for down: 3 of 5 voters see it down (and a7 a4 a3 a1 a6 a5)
+  109.885 a2    leaves shop alone: the web of east is down, and its database is neither down nor up for a majority: 1 down, 0 up of 5 (and a7 a4 a3 a1 a6 a5)
+  109.939 a3    leaves shop alone: the web of east is down, and its database is neither down nor up for a majority: 2 down, 0 up of 5 (and a4 a1 a6 a5 a2 a7)
+  110.088 a5    holds shop/east for down: 4 of 5 voters see it down (and a3 a1 a6 a4 a2 a7)
+  110.692 a4    holds shop/east for down: 5 of 5 voters see it down (and a3 a2 a7 a5 a1 a6)
+  110.931 a6    leaves shop alone: database of east down for 3 of 5 voters in 3 regions; others will propose: this agent is an observer (and a7)
+  111.078 a7    leaves shop alone: database of east down for 4 of 5 voters in 4 regions; others will propose: this agent is an observer (and a6)
+  111.110 a1    is killed (and a5 a7)
+  111.110 *     shop/east: web is Up
+  111.422 a6    leaves shop alone: the web of east is down, and its database is neither down nor up for a majority: 2 down, 2 up of 5 (and a2)
+  111.458 a2    holds shop/east for contested: 3 of 5 voters see it down (and a6 a4 a3)
+  111.458 a2    leaves shop alone: east is contested: 3 of 5 voters see it down, 2 see it up (and a6 a4 a3)
+  120.350 a6    has no lease any more on shop/east
+  124.171 a4    learns shop epoch 3 aborting at 33.89d0: abort, active east, carried out by a4 (no longer clear: east stands: 1 of 5 voters see it down, 3 are needed) (and a3 a2 a6)
+  124.676 a6    holds open shop/east
+  129.171 a4    failed for shop with 3.1.2: no answer within 5000 ms
+shop: epoch 3 abort aborting, active east
+  shop/east/db: Up, primary, timeline 1, its door is open
+  shop/west/db: Up, replica, timeline 1, streams, its door is shut
