@@ -474,16 +474,18 @@ impl Node {
             true => Certainty::Chosen,
             false => certainty,
         };
-        match (certainty, found) {
-            (Certainty::Chosen, Some(accepted)) => self.learn(app, accepted, now),
-            (_, Some(_)) => it.in_flux = true,
-            (_, None) => {}
+        let uncertain = certainty != Certainty::Chosen && found.is_some();
+        match found {
+            Some(accepted) if !uncertain => self.learn(app, accepted, now),
+            Some(_) => it.in_flux = true,
+            None => {}
         }
-        let answer = match why == Intent::UNCHANGED {
-            true => Answer::Unchanged,
-            false => Answer::Refused(why),
-        };
-        self.answer(app, attempt.operation, answer);
+        match why == Intent::UNCHANGED {
+            // It is so by a value that may yet come to nothing: whoever asks is told once that has been found out.
+            true if uncertain => {}
+            true => self.answer(app, attempt.operation, Answer::Unchanged),
+            false => self.answer(app, attempt.operation, Answer::Refused(why)),
+        }
         self.back_off(app, now);
     }
 

@@ -6,9 +6,11 @@ use consensus::config::Mutant;
 use consensus::message::{BallotBody, Message};
 use consensus::outbox::Command;
 
-use super::{Ordeal, blinds, buries, east, fells, kills, restarts, same, shop, wait};
-use crate::sim::scene::AppShape;
-use crate::sim::simulation::Event;
+use super::{Ordeal, blinds, buries, east, fells, kills, restarts, same, shop, wait, west};
+use crate::sim::chance::Chance;
+use crate::sim::scene::{AppShape, DNS_SERVER};
+use crate::sim::simulation::{Event, Simulation};
+use crate::sim::world::{Trouble, Web};
 
 /// All of this room.
 pub const ORDEALS: &[Ordeal] = &[
@@ -83,7 +85,7 @@ pub const ORDEALS: &[Ordeal] = &[
         play: |simulation, chance| {
             let span = chance.between(Duration::from_millis(7_500), Duration::from_millis(9_600));
             simulation.snare = Some(Box::new(move |simulation, from, _, message| {
-                let proposes = matches!(message, Message::Ballot(it) if matches!(it.body, BallotBody::Accept { .. }));
+                let proposes = proposes(message);
                 if from == 0 && proposes {
                     simulation.later(Duration::ZERO, move |simulation| {
                         simulation.overload(0);
@@ -141,4 +143,86 @@ pub const ORDEALS: &[Ordeal] = &[
             wait(simulation, chance, 6_000..8_000);
         },
     },
+    Ordeal {
+        name: "a definition reaches one voter, and is asked for again elsewhere",
+        knows: &[],
+        shape: same,
+        play: |simulation, chance| {
+            let mut definition = simulation.apps[&shop()].definition.clone();
+            definition.records[0].ttl += 1;
+            kills(simulation, &[3]);
+            simulation.snare = Some(Box::new(|simulation, from, to, message| {
+                let reaches = (from, to) == (1, 0) && proposes(message);
+                if reaches {
+                    simulation.crash(1);
+                }
+                reaches
+            }));
+            simulation.apply(1, definition.clone());
+            wait(simulation, chance, 600..1_200);
+            simulation.apply(2, definition);
+            wait(simulation, chance, 9_000..10_000);
+        },
+    },
+    Ordeal {
+        name: "an executor loses sight of everybody while its request is refused",
+        knows: &[Mutant::StaleClaim],
+        shape: |_, apps| apps[0].outside = true,
+        play: |simulation, chance| {
+            let server = simulation.world.servers.entry(DNS_SERVER.into()).or_default();
+            server.trouble = Trouble::Failing { done: false };
+            fells(simulation, &east());
+            wait(simulation, chance, 3_500..4_500);
+            let claim = simulation.agreed(&shop()).and_then(|state| state.claim.clone());
+            let executor = claim.and_then(|claim| simulation.place(&claim.agent));
+            if let Some(executor) = executor {
+                simulation.cut_off(executor);
+                simulation.look_at_links();
+            }
+            wait(simulation, chance, 14_000..15_000);
+        },
+    },
+    Ordeal {
+        name: "a stack dies of an app that somebody froze",
+        knows: &[Mutant::FreezeIgnored],
+        shape: same,
+        play: |simulation, chance| {
+            let (by, reason) = ("operator".to_owned(), "works".to_owned());
+            let lasts = Duration::from_secs(3_600);
+            simulation.command(0, Command::Freeze { app: shop(), lasts, reason, by });
+            wait(simulation, chance, 2_000..3_000);
+            fells(simulation, &east());
+            wait(simulation, chance, 6_000..7_000);
+        },
+    },
+    Ordeal {
+        name: "the stack that was moved to dies soon after",
+        knows: &[Mutant::CooldownIgnored],
+        shape: |_, apps| apps[0].cooldown = Duration::from_secs(900),
+        play: |simulation, chance| dies_again(simulation, chance, false),
+    },
+    Ordeal {
+        name: "the stack that was moved to dies soon after everybody started anew",
+        knows: &[Mutant::CooldownForgottenAtRestart],
+        shape: |_, apps| apps[0].cooldown = Duration::from_secs(900),
+        play: |simulation, chance| dies_again(simulation, chance, true),
+    },
 ];
+
+/// Is this somebody's wish that a value be accepted?
+fn proposes(message: &Message) -> bool {
+    matches!(message, Message::Ballot(it) if matches!(it.body, BallotBody::Accept { .. }))
+}
+
+/// The active stack dies, comes back, and qualifies; then the other one dies.
+fn dies_again(simulation: &mut Simulation, chance: &mut Chance, anew: bool) {
+    fells(simulation, &east());
+    wait(simulation, chance, 7_000..8_000);
+    simulation.break_web(&shop(), &east(), Web::Up);
+    if anew {
+        restarts(simulation, &[0, 1, 2, 3, 4]);
+    }
+    wait(simulation, chance, 26_000..28_000);
+    fells(simulation, &west());
+    wait(simulation, chance, 6_000..7_000);
+}
