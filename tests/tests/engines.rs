@@ -1,0 +1,170 @@
+//! Databases other than PostgreSQL on real processes: what is promoted, what is refused, and who follows whom afterwards.
+//!
+//! Modules name the servers their tests need, so that `./tests/run --without SERVER` can leave them out.
+
+use std::time::Duration;
+
+use consensus::model::{DecisionKind, Epoch};
+use tests::harness::agents::Mesh;
+use tests::harness::app::INSIDE;
+use tests::harness::fabric::address;
+use tests::harness::lab::{Lab, inside};
+use tests::harness::wait::eventually;
+use tests::harness::world::SETTLE;
+use tests::harness::writer::{Dialect, Writer};
+
+/// The hosts of three stacks, in order of preference; the name server's is as good as any.
+const STACKS: [&str; 3] = ["s1", "s2", "dns"];
+
+/// An app that is nothing but a database, in three stacks.
+fn app(engine: &str, port: u16, max_loss: &str) -> String {
+    let mut text = format!(
+        "[app]\nname = \"shop\"\ncooldown = \"0s\"\n[quorum]\nregions = 2\n\
+         [probe]\ninterval = \"500ms\"\nwindow = \"2s\"\n\
+         [data]\nmax_loss = \"{max_loss}\"\nfencing = \"best-effort\"\n\
+         [[zone]]\nname = \"edge.test\"\nns = [\"ns1.edge.test\"]\ncontact = \"hostmaster@edge.test\"\n"
+    );
+    for stack in STACKS {
+        let host = address(stack);
+        text += &format!(
+            "[[stack]]\nname = \"{stack}\"\n[[stack.database]]\nname = \"main\"\n\
+             engine = \"{engine}\"\naddress = \"{host}:{port}\"\ncredential = \"orders\"\n"
+        );
+    }
+    let values = STACKS.map(|stack| format!("{stack} = [\"{}\"]", address(stack))).join(", ");
+    text + &format!(
+        "[[record]]\nname = \"{INSIDE}\"\ntype = \"A\"\nttl = 5\nvalues = {{ {values} }}\n"
+    )
+}
+
+/// A mesh with the app applied, served from the first stack, and a failover from it sure to succeed.
+fn mesh<'a>(lab: &'a Lab, text: &str) -> Mesh<'a> {
+    let mut mesh = Mesh::new(lab);
+    mesh.start();
+    mesh.apply(lab, text);
+    mesh.settle(SETTLE, "shop", STACKS[0]);
+    eventually(SETTLE, "a failover of shop would succeed", || {
+        mesh.running().try_for_each(|agent| match agent.app("shop")?.unready {
+            unready if unready.is_empty() => Ok(()),
+            unready => Err(format!("{}: {}", agent.name, unready.join("; "))),
+        })
+    });
+    mesh
+}
+
+/// Waits until the writer's rows are acknowledged by this server.
+fn written(writer: &Writer, server: std::net::SocketAddr) {
+    eventually(SETTLE, &format!("20 rows are acknowledged by {server}"), || {
+        let rows = writer.acknowledged().iter().filter(|entry| entry.server == server).count();
+        if 20 <= rows { Ok(()) } else { Err(format!("{rows} rows")) }
+    });
+}
+
+mod redis {
+    use std::time::Instant;
+
+    use tests::harness::redis::Redis;
+
+    use super::*;
+
+    /// What may be lost, and what one row takes of it in the stream to the replicas (64 bytes and more).
+    const BUDGET: &str = "64KiB";
+    const BUDGET_ROWS: usize = 1024;
+
+    fn servers(lab: &Lab) -> [Redis<'_>; 3] {
+        STACKS.map(|host| Redis::start(lab, host, (host != STACKS[0]).then_some(STACKS[0])))
+    }
+
+    #[test]
+    fn a_killed_primary_is_replaced_and_back_empty_it_follows_and_wipes_nobody() {
+        inside(|lab: &Lab| {
+            let mut servers = servers(lab);
+            let mesh = mesh(lab, &app("redis", 6379, BUDGET));
+            let before = mesh.agents[0].app("shop").expect("it was applied").epoch;
+            let writer = Writer::of(Dialect::Redis, &servers.each_ref().map(Redis::address));
+            written(&writer, servers[0].address());
+
+            let kill = Instant::now();
+            servers[0].process.kill();
+            written(&writer, servers[1].address());
+            let first =
+                writer.acknowledged().into_iter().find(|it| it.server == servers[1].address());
+            let gap = first.expect("20 of them").at.saturating_duration_since(kill);
+            println!("kill to first write at the new primary: {} ms", gap.as_millis());
+            let view = mesh.settle(SETTLE, "shop", "s2");
+            assert_eq!(view.decision.kind, DecisionKind::Failover);
+            assert_eq!(view.epoch, Epoch(before.0 + 1), "decided once");
+            eventually(SETTLE, "the third follows the new primary", || {
+                servers[2].follows(&servers[1])
+            });
+
+            servers[0].come_back_empty();
+            eventually(SETTLE, "the old primary follows the new one", || {
+                servers[0].follows(&servers[1])
+            });
+            let ledger = writer.stop();
+            eventually(SETTLE, "both replicas have all that the new primary has", || {
+                let [a, b, c] = servers.each_ref().map(|it| it.ask(&["DBSIZE"]));
+                if a == b && b == c { Ok(()) } else { Err(format!("{a:?} {b:?} {c:?}")) }
+            });
+            for server in &servers {
+                let missing = server.lost(&ledger);
+                assert!(missing.len() <= BUDGET_ROWS, "{missing:?} of {}", ledger.len());
+                println!("{} of {} acknowledged rows lost", missing.len(), ledger.len());
+            }
+        });
+    }
+
+    #[test]
+    fn a_stale_replica_is_passed_over_for_one_that_has_nearly_all() {
+        inside(|lab: &Lab| {
+            let mut servers = servers(lab);
+            let mesh = mesh(lab, &app("redis", 6379, BUDGET));
+            lab.fabric.cut("s1", "s2");
+            eventually(SETTLE, "s2 lost its link", || {
+                match servers[1].info("master_link_status")? {
+                    status if status == "down" => Ok(()),
+                    status => Err(status),
+                }
+            });
+            let large = "x".repeat(100_000);
+            servers[0].ask(&["SET", "large", &large]).expect("it takes writes");
+            eventually(SETTLE, "the mesh says that s2 lacks it", || {
+                let unready = mesh.agents[0].app("shop")?.unready;
+                match unready.iter().any(|why| why.contains("main lacks")) {
+                    true => Ok(()),
+                    false => Err(format!("{unready:?}")),
+                }
+            });
+            servers[0].process.kill();
+            mesh.settle(SETTLE, "shop", "dns");
+            eventually(SETTLE, "the stale one follows it and has all", || {
+                servers[1].follows(&servers[2])?;
+                match servers[1].ask(&["STRLEN", "large"])? {
+                    probe::redis::resp::Reply::Number(100_000) => Ok(()),
+                    other => Err(format!("{other:?}")),
+                }
+            });
+        });
+    }
+
+    #[test]
+    fn a_primary_that_was_stopped_for_45_s_follows_when_it_goes_on() {
+        inside(|lab: &Lab| {
+            let servers = servers(lab);
+            let mesh = mesh(lab, &app("redis", 6379, BUDGET));
+            let stopped = Instant::now();
+            servers[0].process.pause();
+            mesh.settle(SETTLE, "shop", "s2");
+            let rest = Duration::from_secs(45).saturating_sub(stopped.elapsed());
+            tests::harness::wait::throughout(rest, "the old primary stands still", || {
+                (servers[1].info("role"), mesh.agents[0].app("shop").map(|it| it.active))
+            });
+            servers[0].process.resume();
+            eventually(SETTLE, "the old primary follows the new one", || {
+                servers[0].follows(&servers[1])
+            });
+            assert_eq!(servers[1].info("role").as_deref(), Ok("master"));
+        });
+    }
+}
