@@ -44,15 +44,18 @@ impl Node {
             || self.hears_through_another(&voter.agent, within, now)
     }
 
-    /// Does one that is heard hear this voter, and pass on what it says?
+    /// Does a voter that is heard hear this one, and pass on what it says? One that was left out of the voters since relays
+    /// were found passes on nothing.
     pub(super) fn hears_through_another(
         &self,
         agent: &AgentId,
         within: Duration,
         now: Moment,
     ) -> bool {
+        let votes = |relay: &AgentId| self.config.voters.by_agent(relay).is_some();
         let relay = self.relays.through(agent);
-        let relay = relay.filter(|relay| self.peers.heard_within(relay, within, now));
+        let relay =
+            relay.filter(|relay| votes(relay) && self.peers.heard_within(relay, within, now));
         relay.is_some_and(|relay| self.passes_on(relay, agent, now))
     }
 

@@ -158,7 +158,8 @@ fn calm(
                     !edge.cut && edge.loss < 0.05 && edge.jitter < LATE
                 }))
     };
-    let voters = &simulation.agents[guard].config.voters;
+    let known = &simulation.agents[guard];
+    let voters = simulation.electorate.at(known.version).unwrap_or(&known.config.voters);
     let well: Vec<Place> = voters
         .all()
         .filter(|voter| simulation.holds(voter))

@@ -44,14 +44,15 @@ impl Simulation {
     pub(super) fn act(&mut self, place: Place, action: &Action) {
         let agent = &self.agents[place];
         let (run, now) = (agent.run, agent.clock.boot(self.now));
-        let mut found: Found = Vec::new();
-        self.reach.on_act(self.now, &agent.id, action, &self.registers, &mut found);
-        self.report(found);
-        self.count(effect_name(&action.effect));
+        // Whoever stood still between deciding and asking asks nothing any more.
         if action.deadline < now {
             let fault = ActionFault { kind: ActionFaultKind::Late, text: "too late".into() };
             return self.answer(place, run, Duration::ZERO, report(action, Duration::ZERO, fault));
         }
+        let mut found: Found = Vec::new();
+        self.reach.on_act(self.now, &agent.id, action, &self.registers, &mut found);
+        self.report(found);
+        self.count(effect_name(&action.effect));
         let Some(fate) = self.aim_at_request(place, action) else { return };
         let step = action.token.0 & 0xff;
         if self.killed_at(place, step, Moments::Before) {
