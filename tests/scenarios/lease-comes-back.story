@@ -41,9 +41,10 @@ state
   111.458 a2    holds shop/east for contested: 3 of 5 voters see it down (and a6 a4 a3)
   111.458 a2    leaves shop alone: east is contested: 3 of 5 voters see it down, 2 see it up (and a6 a4 a3)
   120.350 a6    has no lease any more on shop/east
-  124.171 a4    learns shop epoch 3 aborting at 33.89d0: abort, active east, carried out by a4 (no longer clear: east stands: 1 of 5 voters see it down, 3 are needed) (and a3 a2 a6)
-  124.676 a6    holds open shop/east
-  129.171 a4    failed for shop with 3.1.2: no answer within 5000 ms
-shop: epoch 3 abort aborting, active east
+  123.745 a2    learns shop epoch 3 aborting at 24.bfcd: abort, active east, carried out by a2 (no longer clear: east stands: 1 of 5 voters see it down, 3 are needed) (and a4 a3 a6)
+  123.751 *     unfence with 3.1.2 of a2: writable again
+  123.890 a2    learns shop epoch 3 idle at 25.bfcd: abort, active east (no longer clear: east stands: 1 of 5 voters see it down, 3 are needed) (and a4 a3 a6)
+  124.176 a6    holds open shop/east
+shop: epoch 3 abort idle, active east
   shop/east/db: Up, primary, timeline 1, its door is open
   shop/west/db: Up, replica, timeline 1, streams, its door is shut

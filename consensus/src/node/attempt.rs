@@ -32,7 +32,9 @@ pub const SOON: Duration = Duration::from_millis(20);
 /// Voters silent for longer are not waited for.
 const AWAITED_WITHIN: Duration = Duration::from_millis(1600);
 const BACKOFF_LEAST: Duration = Duration::from_millis(50);
-const BACKOFF_MOST: Duration = Duration::from_secs(2);
+/// Several rounds that ask for evidence, of up to two seconds each: with six proposers that pause for less, somebody always
+/// begins before another is through (swarm seed 433).
+const BACKOFF_MOST: Duration = Duration::from_secs(8);
 
 /// One attempt.
 #[derive(Debug)]
@@ -512,7 +514,7 @@ impl Node {
         let least = BACKOFF_LEAST.max(self.rtt() * 2);
         let it = self.apps.get_mut(app).expect("it had an attempt");
         it.tries = it.tries.saturating_add(1);
-        let most = least.saturating_mul(1 << it.tries.min(6)).min(BACKOFF_MOST);
+        let most = least.saturating_mul(1 << it.tries.min(8)).min(BACKOFF_MOST);
         let pause = most.mul_f64(self.rng.random_range(0.0..1.0));
         it.not_before = it.not_before.max(now + pause);
     }
