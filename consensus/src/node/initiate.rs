@@ -113,7 +113,8 @@ impl Node {
     fn consider_failover(&mut self, app: &AppId, now: Moment) {
         let Some((_, state)) = self.apps[app].known() else { return };
         if self.stands_for_all(state, now) {
-            return self.leave_standing(app);
+            self.leave_standing(app);
+            return self.consider_replicas(app, now);
         }
         let own = self.beliefs_of(app, now);
         let Some((_, state)) = self.apps[app].known() else { return };

@@ -32,6 +32,11 @@ pub struct Astray {
 impl Node {
     /// Puts an app's replicas right, if they are not and nothing else is going on.
     pub(super) fn consider_replicas(&mut self, app: &AppId, now: Moment) {
+        let Some((_, state)) = self.apps.get(app).and_then(|it| it.known()) else { return };
+        if !state.definition.guarded().any(|(_, database)| database.engine.is_led()) {
+            self.apps.get_mut(app).expect("it is known").astray = None;
+            return;
+        }
         let own = self.beliefs_of(app, now);
         let Some((known, state)) = self.apps.get(app).and_then(|it| it.known()) else { return };
         let (learned, mode) = (known.learned, state.definition.mode);
