@@ -391,7 +391,8 @@ impl Simulation {
             _ => &None,
         };
         let claims = state.claim.as_ref().is_some_and(|claim| claim.agent == agent.id);
-        let own = decision.by == agent.id || claims;
+        let own = self.chronicle.owner(accepted.ballot) == Some(place);
+        let own = own || decision.by == agent.id || claims;
         let fresh = certificate.as_ref().is_some_and(|it| it.ballot == accepted.ballot);
         if chosen || own || !fresh || decision.kind != DecisionKind::Failover {
             return;
