@@ -7,7 +7,7 @@ use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Json, Response};
-use consensus::model::{StackId, VotersChange};
+use consensus::model::{AppId, StackId, VotersChange};
 use consensus::outbox::{Answer, Command};
 use http::StatusCode;
 use serde::Deserialize;
@@ -127,9 +127,7 @@ pub async fn unfreeze(
     Path(app): Path<String>,
     body: Body,
 ) -> Result<Response, Failure> {
-    let app = app_id(&app)?;
-    let Nothing {} = parsed(body).await?;
-    ask(&shared, Command::Unfreeze { app, by: by(caller) }).await
+    said(&shared, caller, &app, body, |app, by| Command::Unfreeze { app, by }).await
 }
 
 /// `POST /api/v1/apps/{app}/ack`: `{}`.
@@ -139,9 +137,7 @@ pub async fn ack(
     Path(app): Path<String>,
     body: Body,
 ) -> Result<Response, Failure> {
-    let app = app_id(&app)?;
-    let Nothing {} = parsed(body).await?;
-    ask(&shared, Command::Ack { app, by: by(caller) }).await
+    said(&shared, caller, &app, body, |app, by| Command::Ack { app, by }).await
 }
 
 /// `POST /api/v1/apps/{app}/abort`: `{}`.
@@ -151,9 +147,7 @@ pub async fn abort(
     Path(app): Path<String>,
     body: Body,
 ) -> Result<Response, Failure> {
-    let app = app_id(&app)?;
-    let Nothing {} = parsed(body).await?;
-    ask(&shared, Command::Abort { app, by: by(caller) }).await
+    said(&shared, caller, &app, body, |app, by| Command::Abort { app, by }).await
 }
 
 /// `POST /api/v1/apps/{app}/approve`: `{}`.
@@ -163,9 +157,7 @@ pub async fn approve(
     Path(app): Path<String>,
     body: Body,
 ) -> Result<Response, Failure> {
-    let app = app_id(&app)?;
-    let Nothing {} = parsed(body).await?;
-    ask(&shared, Command::Approve { app, by: by(caller) }).await
+    said(&shared, caller, &app, body, |app, by| Command::Approve { app, by }).await
 }
 
 /// `POST /api/v1/voters`: `{"add": {"agent": …}}`, `{"remove": {"agent": …}}` or `{"replace": {"old": …, "new": …}}`.
@@ -199,6 +191,19 @@ fn by(caller: Caller) -> String {
         Caller::Tcp => "somebody on this machine".into(),
         Caller::User(name) => name,
     }
+}
+
+/// What is said of an app, and needs nothing beside it.
+async fn said(
+    shared: &Shared,
+    caller: Caller,
+    app: &str,
+    body: Body,
+    command: impl FnOnce(AppId, String) -> Command,
+) -> Result<Response, Failure> {
+    let app = app_id(app)?;
+    let Nothing {} = parsed(body).await?;
+    ask(shared, command(app, by(caller))).await
 }
 
 async fn ask(shared: &Shared, command: Command) -> Result<Response, Failure> {

@@ -46,7 +46,7 @@ impl<'a> Order<'a> {
             }),
             Some(Credential::Key { .. } | Credential::Token { .. }) => Err(fault(
                 ActionFaultKind::Refused,
-                format!("credential `{name}` is a TSIG key, expected a user and password"),
+                format!("credential `{name}` is for DNS, expected a user and password"),
             )),
             None => Err(fault(
                 ActionFaultKind::Refused,

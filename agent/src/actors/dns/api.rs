@@ -7,6 +7,7 @@ use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use consensus::model::ActionFault;
+use http::header::HeaderValue;
 use http::{HeaderMap, Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
@@ -30,9 +31,11 @@ const USER_AGENT: &str = concat!("quorate/", env!("CARGO_PKG_VERSION"));
 /// The certificate authorities of this host, read when a provider is first spoken to.
 static TRUST: LazyLock<Trust> = LazyLock::new(Trust::of_host);
 
-/// Where an interface is spoken, and the connection to it.
+/// Where an interface is spoken, who asks, and the connection to it.
 pub(super) struct Api {
     base: Uri,
+    /// The header that carries the secret, where a fixed one does.
+    identity: Option<(&'static str, HeaderValue)>,
     sender: Option<(SendRequest<Full<Bytes>>, AbortHandle)>,
 }
 
@@ -57,9 +60,32 @@ impl Api {
         let base: Uri =
             base.parse().map_err(|_| plan.refused(format!("has no usable address: `{base}`")))?;
         match base.host() {
-            Some(_) => Ok(Self { base, sender: None }),
+            Some(_) => Ok(Self { base, identity: None, sender: None }),
             None => Err(plan.refused(format!("has no usable address: `{base}`"))),
         }
+    }
+
+    /// Says who asks, in every request from now on.
+    pub(super) fn identified(
+        mut self,
+        plan: &Plan,
+        name: &'static str,
+        secret: &str,
+    ) -> Result<Self, ActionFault> {
+        self.identity = Some((name, sensitive(plan, name, secret)?));
+        Ok(self)
+    }
+
+    /// Sends JSON, or nothing, and reads the answer.
+    pub(super) async fn call(
+        &mut self,
+        plan: &Plan,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<Answer, ActionFault> {
+        let pairs = [("content-type", "application/json".to_owned())];
+        self.ask(plan, Ask { method, path, headers: headers(plan, pairs)?, body }).await
     }
 
     /// Host and port, as they stand in a Host header.
@@ -85,10 +111,13 @@ impl Api {
             .map_err(|_| plan.refused(format!("cannot be asked for `{}`", ask.path)))?;
         let headers = request.headers_mut();
         *headers = ask.headers;
+        if let Some((name, secret)) = &self.identity {
+            headers.insert(*name, secret.clone());
+        }
         if let Ok(host) = self.host().parse() {
             headers.insert(header::HOST, host);
         }
-        headers.insert(header::USER_AGENT, header::HeaderValue::from_static(USER_AGENT));
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
 
         let broke = |error: hyper::Error| plan.unclear(format!("broke the connection: {error}"));
         let sender = self.connected(plan).await?;
@@ -207,11 +236,15 @@ pub(super) fn headers<const N: usize>(
 ) -> Result<HeaderMap, ActionFault> {
     let mut headers = HeaderMap::new();
     for (name, value) in pairs {
-        let mut value: header::HeaderValue = value.parse().map_err(|_| {
-            plan.refused(format!("cannot be sent the secret as `{name}`: it holds no plain text"))
-        })?;
-        value.set_sensitive(true);
-        headers.insert(name, value);
+        headers.insert(name, sensitive(plan, name, &value)?);
     }
     Ok(headers)
+}
+
+fn sensitive(plan: &Plan, name: &str, text: &str) -> Result<HeaderValue, ActionFault> {
+    let mut value = HeaderValue::from_str(text).map_err(|_| {
+        plan.refused(format!("cannot be sent the secret as `{name}`: it holds no plain text"))
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
 }

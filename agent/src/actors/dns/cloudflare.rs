@@ -5,7 +5,7 @@ use http::Method;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::api::{Answer, Api, Ask, headers};
+use super::api::Api;
 use super::plan::Plan;
 use super::provider::{Change, Changed, Held, Zone, bare_text, read_data, read_kind, written};
 
@@ -13,7 +13,6 @@ pub(super) struct Cloudflare {
     pub(super) api: Api,
     /// The zone's id.
     pub(super) id: String,
-    pub(super) token: String,
 }
 
 #[derive(Deserialize)]
@@ -45,7 +44,7 @@ impl Zone for Cloudflare {
                 self.id,
                 bare_text(name)
             );
-            let answer = self.ask(plan, Method::GET, &path, Vec::new()).await?;
+            let answer = self.api.call(plan, Method::GET, &path, Vec::new()).await?;
             let listed: Listed = answer.json(plan)?;
             for record in listed.result {
                 let Some(kind) = read_kind(&record.r#type) else { continue };
@@ -86,27 +85,11 @@ impl Zone for Cloudflare {
             .collect();
         let path = format!("/client/v4/zones/{}/dns_records/batch", self.id);
         let body = json!({ "deletes": gone, "posts": come }).to_string().into_bytes();
-        let answer = self.ask(plan, Method::POST, &path, body).await?;
+        let answer = self.api.call(plan, Method::POST, &path, body).await?;
         let said = answer.quoted();
         match answer.status.is_client_error() {
             true if said.contains(NO_SUCH_RECORD) || said.contains(IDENTICAL) => Ok(Changed::Moved),
             _ => answer.well(plan).map(|_| Changed::Taken),
         }
-    }
-}
-
-impl Cloudflare {
-    async fn ask(
-        &mut self,
-        plan: &Plan,
-        method: Method,
-        path: &str,
-        body: Vec<u8>,
-    ) -> Result<Answer, ActionFault> {
-        let pairs = [
-            ("authorization", format!("Bearer {}", self.token)),
-            ("content-type", "application/json".to_owned()),
-        ];
-        self.api.ask(plan, Ask { method, path, headers: headers(plan, pairs)?, body }).await
     }
 }

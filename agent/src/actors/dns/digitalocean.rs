@@ -6,13 +6,12 @@ use http::Method;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::api::{Answer, Api, Ask, headers};
+use super::api::Api;
 use super::plan::{Plan, text_of};
 use super::provider::{Change, Changed, Held, Zone, bare_text, read_data, read_kind, written};
 
 pub(super) struct DigitalOcean {
     pub(super) api: Api,
-    pub(super) token: String,
 }
 
 #[derive(Deserialize)]
@@ -33,7 +32,7 @@ impl Zone for DigitalOcean {
         let mut held = Vec::new();
         for name in [&plan.name, &plan.marker_name] {
             let path = format!("{}?name={}&per_page=200", records_path(plan), bare_text(name));
-            let answer = self.ask(plan, Method::GET, &path, Vec::new()).await?;
+            let answer = self.api.call(plan, Method::GET, &path, Vec::new()).await?;
             let listed: Listed = answer.json(plan)?;
             for record in listed.domain_records {
                 let Some(kind) = read_kind(&record.r#type) else { continue };
@@ -105,32 +104,18 @@ impl DigitalOcean {
             "type": record.record_type().to_string(), "name": name, "data": data, "ttl": record.ttl,
         });
         let body = body.to_string().into_bytes();
-        let answer = self.ask(plan, Method::POST, &records_path(plan), body).await?;
+        let answer = self.api.call(plan, Method::POST, &records_path(plan), body).await?;
         answer.well(plan).map(|_| ())
     }
 
     async fn delete(&mut self, plan: &Plan, held: &Held) -> Result<(), ActionFault> {
         let path = format!("{}/{}", records_path(plan), held.id);
-        let answer = self.ask(plan, Method::DELETE, &path, Vec::new()).await?;
+        let answer = self.api.call(plan, Method::DELETE, &path, Vec::new()).await?;
         // Somebody else was faster: it is gone, which was wanted.
         if answer.status.as_u16() == 404 {
             return Ok(());
         }
         answer.well(plan).map(|_| ())
-    }
-
-    async fn ask(
-        &mut self,
-        plan: &Plan,
-        method: Method,
-        path: &str,
-        body: Vec<u8>,
-    ) -> Result<Answer, ActionFault> {
-        let pairs = [
-            ("authorization", format!("Bearer {}", self.token)),
-            ("content-type", "application/json".to_owned()),
-        ];
-        self.api.ask(plan, Ask { method, path, headers: headers(plan, pairs)?, body }).await
     }
 }
 

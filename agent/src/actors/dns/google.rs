@@ -10,7 +10,7 @@ use rustls::pki_types::pem::PemObject;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::api::{Answer, Api, Ask, headers};
+use super::api::{Api, Ask, headers};
 use super::plan::Plan;
 use super::provider::{Change, Changed, Held, Zone, absolute_text, read_data, read_kind};
 
@@ -18,7 +18,6 @@ pub(super) struct Google {
     api: Api,
     project: String,
     zone: String,
-    token: String,
 }
 
 /// What matters of a service account's key file.
@@ -89,30 +88,13 @@ impl Google {
             body: body.into_bytes(),
         };
         let pass: Pass = door.ask(plan, ask).await?.json(plan)?;
-        Ok(Self {
-            api,
-            project: project.to_owned(),
-            zone: zone.to_owned(),
-            token: pass.access_token,
-        })
+        let api =
+            api.identified(plan, "authorization", &format!("Bearer {}", pass.access_token))?;
+        Ok(Self { api, project: project.to_owned(), zone: zone.to_owned() })
     }
 
     fn path(&self) -> String {
         format!("/dns/v1/projects/{}/managedZones/{}", self.project, self.zone)
-    }
-
-    async fn ask(
-        &mut self,
-        plan: &Plan,
-        method: Method,
-        path: &str,
-        body: Vec<u8>,
-    ) -> Result<Answer, ActionFault> {
-        let pairs = [
-            ("authorization", format!("Bearer {}", self.token)),
-            ("content-type", "application/json".to_owned()),
-        ];
-        self.api.ask(plan, Ask { method, path, headers: headers(plan, pairs)?, body }).await
     }
 }
 
@@ -121,7 +103,7 @@ impl Zone for Google {
         let mut held = Vec::new();
         for name in [&plan.name, &plan.marker_name] {
             let path = format!("{}/rrsets?name={}", self.path(), absolute_text(name));
-            let answer = self.ask(plan, Method::GET, &path, Vec::new()).await?;
+            let answer = self.api.call(plan, Method::GET, &path, Vec::new()).await?;
             let listed: Listed = answer.json(plan)?;
             for set in listed.rrsets {
                 let Some(kind) = read_kind(&set.r#type) else { continue };
@@ -154,7 +136,8 @@ impl Zone for Google {
         };
         let body = json!({ "deletions": of(change.gone_sets()), "additions": of(change.sets()) });
         let path = format!("{}/changes", self.path());
-        let answer = self.ask(plan, Method::POST, &path, body.to_string().into_bytes()).await?;
+        let answer =
+            self.api.call(plan, Method::POST, &path, body.to_string().into_bytes()).await?;
         match answer.status.as_u16() {
             // What was to go is not as it was read, or what was to come is there (documented for changes.create).
             404 | 409 | 412 => Ok(Changed::Moved),

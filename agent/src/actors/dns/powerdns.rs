@@ -5,14 +5,13 @@ use http::Method;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::api::{Api, Ask, headers};
+use super::api::Api;
 use super::plan::Plan;
 use super::provider::{Change, Changed, Held, Zone, absolute_text, read_data, read_kind};
 use crate::records::absolute;
 
 pub(super) struct PowerDns {
     pub(super) api: Api,
-    pub(super) token: String,
 }
 
 #[derive(Deserialize)]
@@ -41,7 +40,7 @@ impl Zone for PowerDns {
         for name in [&plan.name, &plan.marker_name] {
             // Servers before 4.8 know no filter and answer with the whole zone.
             let path = format!("{}?rrset_name={}", zone_path(plan), absolute_text(name));
-            let answer = self.ask(plan, Method::GET, &path, Vec::new()).await?;
+            let answer = self.api.call(plan, Method::GET, &path, Vec::new()).await?;
             let listed: Listed = answer.json(plan)?;
             let here = listed.rrsets.into_iter();
             for set in here.filter(|set| absolute(&set.name).as_ref() == Some(name)) {
@@ -78,22 +77,8 @@ impl Zone for PowerDns {
         });
         let sets: Vec<_> = deleted.chain(replaced).collect();
         let body = json!({ "rrsets": sets }).to_string().into_bytes();
-        let answer = self.ask(plan, Method::PATCH, &zone_path(plan), body).await?;
+        let answer = self.api.call(plan, Method::PATCH, &zone_path(plan), body).await?;
         answer.well(plan).map(|_| Changed::Taken)
-    }
-}
-
-impl PowerDns {
-    async fn ask(
-        &mut self,
-        plan: &Plan,
-        method: Method,
-        path: &str,
-        body: Vec<u8>,
-    ) -> Result<super::api::Answer, ActionFault> {
-        let pairs =
-            [("x-api-key", self.token.clone()), ("content-type", "application/json".to_owned())];
-        self.api.ask(plan, Ask { method, path, headers: headers(plan, pairs)?, body }).await
     }
 }
 

@@ -90,7 +90,7 @@ pub(super) async fn publish(
     let api = Api::new(&plan, url)?;
     let id = account.zone_id.unwrap_or_default().to_owned();
     let token = account.token.to_owned();
-    match account.provider {
+    let done = match account.provider {
         Provider::Route53 => {
             let Some(key) = account.access_key else {
                 return Err(plan.refused("wants an access key: its credential lacks `access_key`"));
@@ -99,15 +99,29 @@ pub(super) async fn publish(
             write(attempt, &plan, Route53 { api, id, key, secret: token, wall_ms: order.wall_ms })
                 .await
         }
-        Provider::PowerDns => write(attempt, &plan, PowerDns { api, token }).await,
-        Provider::Cloudflare => write(attempt, &plan, Cloudflare { api, id, token }).await,
-        Provider::DigitalOcean => write(attempt, &plan, DigitalOcean { api, token }).await,
+        Provider::PowerDns => {
+            let api = api.identified(&plan, "x-api-key", &token)?;
+            write(attempt, &plan, PowerDns { api }).await
+        }
+        Provider::Cloudflare => {
+            let api = api.identified(&plan, "authorization", &format!("Bearer {token}"))?;
+            write(attempt, &plan, Cloudflare { api, id }).await
+        }
+        Provider::DigitalOcean => {
+            let api = api.identified(&plan, "authorization", &format!("Bearer {token}"))?;
+            write(attempt, &plan, DigitalOcean { api }).await
+        }
         Provider::Google => {
             let google = Google::enter(&plan, api, &id, &token, order.wall_ms).await?;
             write(attempt, &plan, google).await
         }
         Provider::Webhook => webhook::publish(attempt, &plan, api, &token).await,
-    }
+    }?;
+    Ok(match account.provider.compares() {
+        true => done,
+        // The history is to say what was not guarded against.
+        false => Done { text: format!("{} (compared before and after only)", done.text), ..done },
+    })
 }
 
 /// The secret that a record names.

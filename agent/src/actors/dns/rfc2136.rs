@@ -22,6 +22,7 @@ pub(super) async fn publish(
 ) -> Result<Done, ActionFault> {
     let plan = Plan::new(order, zone, format!("DNS server `{server}`"))?;
     let mut link = Link::open(attempt, server, zone, signer, order.wall_ms).await?;
+    let mut last = format!("saw `{}` change meanwhile", plan.marker_name);
     for _ in 0..TRIES {
         attempt.begin("reading the marker record")?;
         let old = link.read(&plan.marker_name, RecordType::TXT).await?;
@@ -44,7 +45,11 @@ pub(super) async fn publish(
         match answer.metadata.response_code {
             ResponseCode::NoError => {
                 attempt.enter("reading the records back");
-                return read_back(&plan, &mut link).await;
+                match read_back(&plan, &mut link).await? {
+                    Ok(done) => return Ok(done),
+                    // Seen of BIND while executors of one token wrote at once: the next look finds it, or mends it.
+                    Err(found) => last = format!("took the update, but holds {found}"),
+                }
             }
             ResponseCode::NXRRSet | ResponseCode::YXRRSet | ResponseCode::YXDomain
                 if plan.is_alias()
@@ -60,7 +65,7 @@ pub(super) async fn publish(
             code => return Err(no(&link, &plan, code)),
         }
     }
-    Err(link.unclear(format!("saw `{}` change {TRIES} times meanwhile", plan.marker_name)))
+    Err(plan.unclear(format!("{last}, in {TRIES} tries")))
 }
 
 /// What the server holds at the name, of every type that is ours to replace.
@@ -82,16 +87,18 @@ async fn marker_stands(
     Ok(sorted(&now, RecordType::TXT) == sorted(old, RecordType::TXT))
 }
 
-/// Is it as we wrote it? The marker is read last: if it still is ours, nobody wrote while the records were read.
-async fn read_back(plan: &Plan, link: &mut Link<'_>) -> Result<Done, ActionFault> {
-    let holds = plan.matches(&held(plan, link).await?);
+/// Is it as we wrote it? Else what is there, in words. The marker is read last: if it still is ours, nobody wrote while the
+/// records were read.
+async fn read_back(plan: &Plan, link: &mut Link<'_>) -> Result<Result<Done, String>, ActionFault> {
+    let held = held(plan, link).await?;
     let marker = link.read(&plan.marker_name, RecordType::TXT).await?;
-    match holds && plan.compare(&marker)?.as_ref() == Some(&plan.marker) {
-        true => Ok(plan.done("updated")),
-        false => {
-            Err(plan.unclear(format!("took the update, but `{}` does not hold it", plan.name)))
-        }
+    let ours = plan.compare(&marker)?.as_ref() == Some(&plan.marker);
+    if ours && plan.matches(&held) {
+        return Ok(Ok(plan.done("updated")));
     }
+    let found: Vec<_> = held.iter().chain(&marker).map(|it| it.data.to_string()).collect();
+    let found = if found.is_empty() { "nothing".to_owned() } else { found.join(", ") };
+    Ok(Err(format!("{found} for `{}`", plan.name)))
 }
 
 /// Words a refused update (RFC 2136 section 2.2).
