@@ -78,6 +78,10 @@ mutants! {
     VetoIgnored,
     /// A guard that says its database is well does not veto (B.5).
     GuardVetoIgnored,
+    /// A guard's silence shuts its door, though a lease of it may still run (C.3).
+    SilenceShuts,
+    /// A door is taken for shut that a guard holds open by the candidates' word (C.3).
+    FailsafeOverlooked,
     /// A stack is moved to whether it is fit or not (B.5).
     UnfitStandby,
     /// A stack is moved to that no more of the world reaches than the active one (B.5).

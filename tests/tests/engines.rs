@@ -168,3 +168,180 @@ mod redis {
         });
     }
 }
+
+mod mariadb {
+    use std::time::Instant;
+
+    use consensus::model::FaultKind;
+    use tests::harness::mariadb::MariaDb;
+    use tests::harness::wait::throughout;
+
+    use super::*;
+
+    /// What may be lost, and what one row takes of it in the binary log (100 bytes and more).
+    const BUDGET: &str = "64KiB";
+    const BUDGET_ROWS: usize = 655;
+
+    fn addresses(servers: &[MariaDb<'_>; 3]) -> [std::net::SocketAddr; 3] {
+        servers.each_ref().map(MariaDb::address)
+    }
+
+    /// Waits until an agent says this of the app: in words of its readiness, or as a fault of this database.
+    fn says(mesh: &Mesh<'_>, what: &str) {
+        eventually(SETTLE, &format!("the mesh says {what:?}"), || {
+            let app = mesh.agents[0].app("shop")?;
+            let targets = app.stacks.into_iter().flat_map(|stack| stack.targets);
+            let faults = targets
+                .flat_map(|target| target.beliefs.into_values())
+                .filter_map(|belief| belief.fault.map(|fault| fault.text));
+            let said: Vec<_> = app.unready.into_iter().chain(faults).collect();
+            match said.iter().any(|it| it.contains(what)) {
+                true => Ok(()),
+                false => Err(format!("{said:?}")),
+            }
+        });
+    }
+
+    #[test]
+    fn a_killed_primary_is_replaced_and_back_it_follows_by_gtid() {
+        inside(|lab: &Lab| {
+            let mut servers = MariaDb::start(lab, STACKS);
+            let mesh = mesh(lab, &app("mysql", 3306, BUDGET));
+            let before = mesh.agents[0].app("shop").expect("it was applied").epoch;
+            let writer = Writer::of(Dialect::MariaDb, &addresses(&servers));
+            written(&writer, servers[0].address());
+
+            let kill = Instant::now();
+            servers[0].process.kill();
+            let view = eventually(SETTLE, "a failover is done", || {
+                let view = mesh.agents[0].app("shop")?;
+                match view.epoch > before && view.phase == consensus::model::Phase::Idle {
+                    true => Ok(view),
+                    false => Err(format!("{:?}", view.phase)),
+                }
+            });
+            assert_eq!(view.decision.kind, DecisionKind::Failover);
+            assert_eq!(view.epoch, Epoch(before.0 + 1), "decided once");
+            let new = STACKS.iter().position(|name| view.active.as_str() == *name).expect("one");
+            assert_ne!(new, 0);
+            written(&writer, servers[new].address());
+            let first =
+                writer.acknowledged().into_iter().find(|it| it.server == servers[new].address());
+            let gap = first.expect("20 of them").at.saturating_duration_since(kill);
+            println!("kill to first write at {}: {} ms", STACKS[new], gap.as_millis());
+            let third = 3 - new;
+            eventually(SETTLE, "the third follows the new primary", || {
+                servers[third].follows(&servers[new])
+            });
+
+            servers[0].restart();
+            eventually(SETTLE, "the old primary follows the new one", || {
+                servers[0].follows(&servers[new])
+            });
+            let ledger = writer.stop();
+            for server in [0, third] {
+                eventually(SETTLE, "both replicas have all that the new primary has", || {
+                    servers[server].has_all_of(&servers[new])
+                });
+            }
+            for server in &servers {
+                let missing = server.lost(&ledger);
+                assert!(missing.len() <= BUDGET_ROWS, "{missing:?} of {}", ledger.len());
+                println!("{} of {} acknowledged rows lost", missing.len(), ledger.len());
+            }
+            let taken =
+                ledger.iter().filter(|it| it.at < kill && it.server != servers[0].address());
+            assert_eq!(taken.count(), 0, "nobody else took rows before");
+        });
+    }
+
+    #[test]
+    fn a_replica_with_transactions_of_its_own_is_excluded_and_they_are_named() {
+        inside(|lab: &Lab| {
+            let mut servers = MariaDb::start(lab, STACKS);
+            let mesh = mesh(lab, &app("mysql", 3306, BUDGET));
+            servers[1].sql("insert into app.ledger values (-1)");
+            says(&mesh, "holds transactions of its own");
+            servers[0].process.kill();
+            mesh.settle(SETTLE, "shop", "dns");
+            throughout(Duration::from_secs(15), "the diverged one is left as it is", || {
+                (
+                    servers[1].replica("Master_Host"),
+                    servers[1].ask("select count(*) from app.ledger"),
+                )
+            });
+            says(&mesh, "0-7-");
+        });
+    }
+
+    #[test]
+    fn a_stale_replica_is_passed_over_for_one_that_has_nearly_all() {
+        inside(|lab: &Lab| {
+            let mut servers = MariaDb::start(lab, STACKS);
+            let mesh = mesh(lab, &app("mysql", 3306, BUDGET));
+            lab.fabric.cut("s1", "s2");
+            eventually(SETTLE, "s2 lost its link", || {
+                match servers[1].replica("Slave_IO_Running")? {
+                    status if status == "Yes" => Err(status),
+                    _ => Ok(()),
+                }
+            });
+            servers[0].sql("create table app.large (t longtext)");
+            servers[0].sql(&format!("insert into app.large values ('{}')", "x".repeat(100_000)));
+            says(&mesh, "main lacks");
+            servers[0].process.kill();
+            mesh.settle(SETTLE, "shop", "dns");
+            eventually(SETTLE, "the stale one follows it and has all", || {
+                servers[1].follows(&servers[2])?;
+                match servers[1].ask("select length(t) from app.large")?.as_str() {
+                    "100000" => Ok(()),
+                    other => Err(other.to_owned()),
+                }
+            });
+        });
+    }
+
+    #[test]
+    fn a_wrong_password_and_a_right_taken_away_are_said_and_move_nothing() {
+        inside(|lab: &Lab| {
+            let servers = MariaDb::start(lab, STACKS);
+            let mesh = mesh(lab, &app("mysql", 3306, BUDGET));
+            let before = mesh.agents[0].app("shop").expect("it was applied").epoch;
+            let untouched = || {
+                let view = mesh.agents[0].app("shop").map(|it| (it.epoch, it.active, it.phase));
+                (view, servers.each_ref().map(|it| it.ask("select @@read_only")))
+            };
+            for (break_it, fault, mend) in [
+                (
+                    "alter user quorate@'%' identified by 'another'",
+                    "Access denied for user",
+                    "alter user quorate@'%' identified by 'open sesame'",
+                ),
+                (
+                    "revoke slave monitor, replication slave admin on *.* from quorate@'%'",
+                    "SLAVE MONITOR",
+                    "grant slave monitor, replication slave admin on *.* to quorate@'%'",
+                ),
+            ] {
+                servers[0].sql(break_it);
+                says(&mesh, fault);
+                throughout(Duration::from_secs(8), "nothing is done", untouched);
+                let app = mesh.agents[0].app("shop").expect("it answers");
+                let targets = app.stacks.iter().flat_map(|stack| &stack.targets);
+                let faults =
+                    targets.flat_map(|it| it.beliefs.values()).filter_map(|it| it.fault.as_ref());
+                let kinds: Vec<_> = faults.map(|fault| fault.kind).collect();
+                assert!(!kinds.is_empty(), "everybody is refused everywhere");
+                assert!(kinds.iter().all(|kind| *kind == FaultKind::Credential), "{kinds:?}");
+                servers[0].sql(mend);
+                eventually(SETTLE, "a failover would succeed again", || {
+                    match mesh.agents[0].app("shop")?.unready {
+                        unready if unready.is_empty() => Ok(()),
+                        unready => Err(unready.join("; ")),
+                    }
+                });
+            }
+            assert_eq!(mesh.agents[0].app("shop").expect("it answers").epoch, before);
+        });
+    }
+}

@@ -7,7 +7,7 @@ use tests::harness::agents::Agent;
 use tests::harness::app::Shop;
 use tests::harness::bind::Updates;
 use tests::harness::fabric::REGIONS;
-use tests::harness::guards::{LEASE, holds, start};
+use tests::harness::guards::{LEASE, enrolled, holds, start};
 use tests::harness::lab::{Lab, inside};
 use tests::harness::postgres::Replication;
 use tests::harness::wait::{eventually, throughout};
@@ -78,31 +78,96 @@ mod nginx_postgres_bind {
         });
     }
 
-    /// kill -9 and SIGSTOP alike: nobody is there to shut the door.
+    /// What the unit does at boot, before anything listens and with no mesh to ask.
     #[test]
-    fn the_kernel_shuts_the_door_of_a_guard_that_is_dead_or_stands_still() {
+    fn doors_are_shut_at_boot_without_a_mesh_and_stay_shut() {
+        inside(|lab: &Lab| {
+            let world = World::unapplied(lab, Updates::Granted);
+            let [server, other] = world.databases.each_ref().map(|it| it.address());
+            let [guard, _] = enrolled(lab, &world.mesh);
+            assert!(reaches(server));
+            guard.run_once(&["--shut-doors"]).expect_done();
+            assert!(!reaches(server), "the process has ended, and the door is shut");
+            assert!(reaches(other), "nobody shut that one");
+            guard.run_once(&["--shut-doors"]).expect_done();
+            assert!(!reaches(server), "twice is as good as once");
+        });
+    }
+
+    /// The kernel holds the door of a guard that starts anew within its lease, and nothing is decided. One that is gone for
+    /// good is another matter: its door shuts by itself, all agents still see the database up behind it, and the standby
+    /// is promoted with everything that was acknowledged.
+    #[test]
+    fn a_guard_that_starts_anew_changes_nothing_and_one_that_dies_is_replaced() {
         inside(|lab: &Lab| {
             let (world, mut guards, writer) = world(lab, Replication::Synchronous, &guarded());
-            let server = world.databases[0].address();
-            let stopped = Instant::now();
-            guards[0].process().pause();
-            let last = falls_silent(&writer, server, stopped);
-            println!("guard stopped: last acknowledged row {} ms later", last.as_millis());
-            assert!(last < LEASE, "{last:?}");
-            let rows = took(&writer, server);
-            throughout(Duration::from_secs(3), "it stays shut", || reaches(server));
-            assert_eq!(took(&writer, server), rows, "nothing is acknowledged behind a shut door");
-
-            guards[0].process().resume();
-            eventually(SETTLE, "it is opened again", || {
-                (took(&writer, server) > rows).then_some(()).ok_or("not yet")
+            let [old, new] = world.databases.each_ref().map(|it| it.address());
+            let before = world.epoch();
+            guards[0].kill();
+            throughout(Duration::from_secs(5), "the door is held without its guard", || {
+                (reaches(old), world.epoch())
             });
+            guards[0].start();
+            holds(&guards[0], SETTLE);
+            throughout(LEASE, "it is back in time", || (reaches(old), world.epoch()));
+            assert_eq!(world.epoch(), before);
+
+            let watches = world.watches(&[0]);
             let killed = Instant::now();
             guards[0].kill();
-            let last = falls_silent(&writer, server, killed);
-            println!("guard killed: last acknowledged row {} ms later", last.as_millis());
-            assert!(last < LEASE, "{last:?}");
+            taken_over(&world, &writer, killed, "killed");
+            let view = world.settle_on_standby(&watches);
+            assert!(view.decision.reason.contains("is silent"), "{}", view.decision.reason);
+            assert_eq!(took(&writer, old), took_before(&writer, old, killed + LEASE));
+            let ledger = writer.stop();
+            assert_eq!(lost(&ledger, &world.databases[1]), Vec::<i64>::new());
+            println!("overlap 0 ms, pause {} ms", gap(&ledger, old, new).as_millis());
         });
+    }
+
+    /// The same for one that stands still: the kernel shuts its door, and once it goes on it leaves it shut.
+    #[test]
+    fn the_kernel_shuts_the_door_of_a_guard_that_stands_still_and_it_stays_shut() {
+        inside(|lab: &Lab| {
+            let (world, mut guards, writer) = world(lab, Replication::Synchronous, &guarded());
+            let [old, new] = world.databases.each_ref().map(|it| it.address());
+            let watches = world.watches(&[0]);
+            let stopped = Instant::now();
+            guards[0].process().pause();
+            taken_over(&world, &writer, stopped, "stopped");
+            world.settle_on_standby(&watches);
+            let rest = Duration::from_secs(45).saturating_sub(stopped.elapsed());
+            throughout(rest, "it stays shut", || reaches(old));
+            guards[0].process().resume();
+            throughout(Duration::from_secs(5), "and shut once it goes on", || reaches(old));
+            assert!(!reaches(old));
+            let ledger = writer.stop();
+            assert_eq!(lost(&ledger, &world.databases[1]), Vec::<i64>::new());
+            println!("overlap 0 ms, pause {} ms", gap(&ledger, old, new).as_millis());
+        });
+    }
+
+    fn took_before(writer: &Writer, server: SocketAddr, until: Instant) -> usize {
+        let rows = writer.acknowledged();
+        rows.iter().filter(|it| it.server == server && it.at < until).count()
+    }
+
+    /// Waits until the old primary's door has shut within its lease, and the standby takes rows.
+    fn taken_over(world: &World<'_>, writer: &Writer, since: Instant, how: &str) {
+        let [old, new] = world.databases.each_ref().map(|it| it.address());
+        let last = falls_silent(writer, old, since);
+        assert!(last < LEASE, "{last:?}");
+        eventually(SETTLE, "s2 takes rows", || match took(writer, new) {
+            0..20 => Err("not yet"),
+            _ => Ok(()),
+        });
+        let first = writer.acknowledged().into_iter().find(|it| it.server == new);
+        let first = first.expect("20 of them").at.saturating_duration_since(since);
+        println!(
+            "guard {how}: last row of the old primary after {} ms, first of the new after {} ms",
+            last.as_millis(),
+            first.as_millis()
+        );
     }
 
     /// The primary and its guard are cut off from the mesh, while clients still reach it and nothing but the door keeps it

@@ -228,6 +228,13 @@ async fn a_mariadb_with_transactions_that_nobody_has_is_left_alone_and_they_are_
     let old = MariaDb::primary().await;
     let new = old.replica().await;
     let candidate = candidate(&new).await;
+    let diverged = old.replica().await;
+    diverged.sql("insert into app.t values (99)").await;
+    let (kind_seen, said) = fault(diverged.port, ROLE).await;
+    assert_eq!(kind_seen, FaultKind::Unready, "{said}");
+    assert!(said.contains("of its own that no primary sent: 0-"), "{said}");
+    let refused = act(&role(), token(2, 3), promote(&diverged, &candidate)).await;
+    assert_eq!(kind(&refused), Some(ActionFaultKind::Refused), "{refused:?}");
     let promoted = act(&role(), token(2, 3), promote(&new, &candidate)).await;
     assert!(promoted.is_ok(), "{promoted:?}");
     insert(&old, 100).await.expect("nobody fenced it");

@@ -175,7 +175,16 @@ impl Panel<'_> {
                     "{replica} still streams from {active}: the mesh is blind, not the stack dead"
                 )),
                 (None, Some(why)) => Err(why),
-                (None, None) => Ok((Path::Data, words("database", data))),
+                (None, None) => Ok((
+                    Path::Data,
+                    match self.left_by_its_guard(active) {
+                        Some(name) => format!(
+                            "{}: it is up, but the guard of {name} is silent, and so its door is shut",
+                            words("database", data)
+                        ),
+                        None => words("database", data),
+                    },
+                )),
             },
             (Some(Verdict::Down), _) if self.majority(&data.up) => {
                 Ok((Path::Data, words("web", web.as_ref().expect("it has a verdict"))))
@@ -234,12 +243,14 @@ impl Panel<'_> {
         })
     }
 
-    /// Has the guard of a primary fallen silent, and has every lease of it run out? Then it takes no writes, whoever it may
-    /// still feed: a closed primary must not veto its own replacement (PROTOCOL.md 0.1 b).
+    /// Has the guard of a primary fallen silent, and has every lease of it run out, also one by the candidates' word? Then it
+    /// takes no writes, whoever it may still feed: a closed primary must not veto its own replacement (PROTOCOL.md 0.1 b).
     fn closed(&self, active: &StackId, name: &TargetName) -> bool {
         let window = self.definition.probe.window;
         let mut guards = self.guards(active, name).peekable();
-        guards.peek().is_some() && guards.all(|(_, guard)| guard.heard > window && !guard.open)
+        guards.peek().is_some()
+            && guards.all(|(_, guard)| guard.heard > window && !guard.open)
+            && !self.held_open(&self.target(active, name))
     }
 
     /// Does a majority hear, on links of its own, a guard that says its database is well? Then the way to it is broken, and

@@ -331,6 +331,8 @@ impl<'a> Panel<'a> {
                 Health::Unknown => Health::Degraded,
                 said => said,
             },
+            // It takes no writes, however well it is: nobody holds its door open.
+            Some(guard) if self.shut(guard, &belief.target) => Health::Down,
             // A guard that says that its database is dead only shortens the wait for what is seen anyway.
             Some(guard)
                 if (guard.health, belief.health) == (Health::Down, Health::Degraded)
@@ -345,6 +347,47 @@ impl<'a> Panel<'a> {
             _ if belief.health == Health::Down && !belief.reached => Health::Degraded,
             _ => belief.health,
         }
+    }
+
+    /// Has the guard of a database that lives by its leases fallen silent, and has every one of them run out?
+    fn shut(&self, guard: &GuardSight, target: &TargetId) -> bool {
+        let silent = guard.lived && guard.heard > self.definition.probe.window;
+        #[cfg(feature = "mutants")]
+        if self.broken(Mutant::SilenceShuts) {
+            return silent;
+        }
+        silent && !guard.open && !self.held_open(target)
+    }
+
+    /// Does anybody, with a vote or without, hear a guard hold this database's door open? The candidates may have given their
+    /// word, whether the voters hear of it or not (PROTOCOL.md C.3).
+    pub(super) fn held_open(&self, target: &TargetId) -> bool {
+        #[cfg(feature = "mutants")]
+        if self.broken(Mutant::FailsafeOverlooked) {
+            return false;
+        }
+        let window = self.definition.probe.window;
+        let holds = |belief: &Belief| {
+            let guard = belief.guard.as_ref().filter(|_| belief.target == *target);
+            guard.is_some_and(|guard| guard.open && guard.heard <= window)
+        };
+        let mut witnesses = self.witnesses.iter().chain(self.observers.iter());
+        witnesses.any(|witness| witness.beliefs.iter().any(holds))
+    }
+
+    /// The database of this stack that voters see up, and that takes no writes for want of its guard.
+    pub(super) fn left_by_its_guard(&self, stack: &StackId) -> Option<&TargetName> {
+        let databases = &self.definition.stack(stack)?.databases;
+        // Behind our own fence it would be shut in any case.
+        let databases = databases.iter().filter(|_| self.fenced != Some(stack));
+        databases.map(|database| &database.name).find(|name| {
+            let target = self.target(stack, name);
+            let up = |belief: &Belief| belief.target == target && belief.health == Health::Up;
+            let shut = |belief: &Belief| {
+                up(belief) && belief.guard.as_ref().is_some_and(|it| self.shut(it, &target))
+            };
+            self.healthy().any(|witness| witness.beliefs.iter().any(shut))
+        })
     }
 
     /// The region-weighted share of voters, of those whose word counts, that see all of a stack up. A stack's own guards

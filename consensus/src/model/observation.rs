@@ -194,6 +194,9 @@ pub struct GuardSight {
     pub health: Health,
     /// May the database still take writes: does the guard say that its door is open, or may a lease of it still run?
     pub open: bool,
+    /// Is this the stack that serves, and did the guard ever hold a lease by this agent's grant, or say so? Then the database
+    /// takes writes by a lease only.
+    pub lived: bool,
 }
 
 impl GuardSight {

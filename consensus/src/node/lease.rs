@@ -281,9 +281,10 @@ impl Node {
                 let TargetId { stack, name, .. } = &belief.target;
                 guarded.find(|(of, it)| *of == stack && it.name == *name).map(|(_, it)| it)
             });
+            let serves = state.is_some_and(|(_, state)| state.active == belief.target.stack);
             let guard = database.and_then(|database| database.guard.as_ref());
-            belief.guard =
-                guard.map(|guard| self.guard_sight(guard, &belief.target, belief.health, now));
+            belief.guard = guard
+                .map(|guard| self.guard_sight(guard, &belief.target, (belief.health, serves), now));
         }
     }
 
@@ -291,7 +292,7 @@ impl Node {
         &self,
         guard: &AgentId,
         target: &TargetId,
-        own: Health,
+        (own, serves): (Health, bool),
         now: Moment,
     ) -> GuardSight {
         let TargetId { app, stack, .. } = target;
@@ -303,10 +304,13 @@ impl Node {
         });
         let mut running = self.grants.running(now);
         let granted = running.any(|(of, to, by, _)| (of, to, by) == (app, stack, guard));
+        let last = self.grants.last(app).filter(|last| last.stack == *stack);
+        let by_grant = last.is_some_and(|last| last.acknowledged.contains_key(guard));
         GuardSight {
             heard: if me { Duration::ZERO } else { heard.min(GuardSight::NEVER) },
             health: if me { own } else { said.unwrap_or(Health::Unknown) },
             open: granted || self.is_open(app, stack, guard, now),
+            lived: serves && (by_grant || self.open_until(app, stack, guard) > Moment::ZERO),
         }
     }
 }

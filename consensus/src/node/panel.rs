@@ -3,7 +3,7 @@
 use super::Node;
 use crate::evidence::{Panel, Witness};
 use crate::judge::HEARD_WITHIN;
-use crate::model::{AppId, AppState, Belief, Health, StackId};
+use crate::model::{AgentId, AppId, AppState, Belief, Health, StackId};
 use crate::moment::Moment;
 
 impl Node {
@@ -28,11 +28,16 @@ impl Node {
         self.bent(Panel::new(&state.definition, &self.config.voters, others))
     }
 
-    /// Does this agent, and everybody whose word holds, see all of a stack up? Whoever says nothing of it does not tell.
+    /// Does this agent, and everybody whose word holds, see all of a stack up, and are its guards heard? Whoever says nothing
+    /// of it does not tell.
     pub(super) fn all_see_up(&self, state: &AppState, stack: &StackId, now: Moment) -> bool {
         let app = &state.definition.name;
         let up = |belief: &Belief| belief.health == Health::Up && belief.reached;
+        let heard = |guard: &AgentId| {
+            *guard == self.config.agent || self.peers.heard_within(guard, HEARD_WITHIN, now)
+        };
         self.judge.all_up(app, stack, now)
+            && state.definition.guards(stack).into_iter().all(heard)
             && self.hearsay.words(now).all(|(_, word)| {
                 let mut of_stack =
                     of_app(&word.beliefs, app).iter().filter(|it| it.target.stack == *stack);

@@ -343,7 +343,8 @@ impl Node {
     fn sees_up(&self, state: &AppState, own: &[Belief], stack: &StackId) -> bool {
         let (agent, region) = (&self.config.agent, &self.config.region);
         let me = Witness { agent, region, abstention: None, beliefs: own };
-        let counts = Panel::new(&state.definition, &self.config.voters, [me]).deciding(stack);
+        let panel = self.bent(Panel::new(&state.definition, &self.config.voters, [me]));
+        let counts = panel.deciding(stack);
         counts.into_iter().flatten().all(|count| count.up.contains(agent))
     }
 

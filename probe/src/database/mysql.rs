@@ -29,6 +29,7 @@ const FOR_EVER_MS: u64 = 3_600_000;
 const OLDEST: (u32, u32) = (10, 5);
 
 const SERVER: &str = "select @@version as version, @@server_id as server_id, @@global.read_only as read_only, \
+     @@global.gtid_slave_pos as applied, @@global.gtid_current_pos as current, \
      @@global.rpl_semi_sync_master_enabled as waits, @@global.rpl_semi_sync_master_timeout as patience, \
      @@global.rpl_semi_sync_master_wait_point as wait_point";
 const REPLICA: &str = "show slave status";
@@ -213,6 +214,11 @@ fn replicates(server: &Facts, it: &Facts, read_only: bool) -> Result<DatabaseSig
     if it.text("Using_Gtid") == "No" {
         return Err(unready("is a replica without `MASTER_USE_GTID`: it is not driven".to_owned()));
     }
+    let own = own(server);
+    if !own.is_empty() {
+        let own = own.join(", ");
+        return Err(unready(format!("holds transactions of its own that no primary sent: {own}")));
+    }
     let replayed = it.applied().unwrap_or_default();
     let lag = it.number("Seconds_Behind_Master").map(std::time::Duration::from_secs);
     Ok(DatabaseSight {
@@ -228,6 +234,16 @@ fn replicates(server: &Facts, it: &Facts, read_only: bool) -> Result<DatabaseSig
         upstream_name: Some(server.text("server_id").to_owned()),
         synchronous: Vec::new(),
     })
+}
+
+/// What a replica wrote by itself after all that it applied, of a row with `current`, `applied` and `server_id`: nobody else
+/// has it. What it wrote as a primary, before it became one, counts as applied from then on.
+pub fn own(server: &Facts) -> Vec<&str> {
+    let (applied, id) = (server.text("applied"), server.text("server_id"));
+    // `domain-server-sequence`. Others' are of no interest: more may be applied between the reading of one and the other.
+    let own = |gtid: &&str| gtid.split('-').nth(1).is_some_and(|writer| writer == id);
+    let gtids = server.text("current").split(',').map(str::trim).filter(own);
+    gtids.filter(|gtid| !applied.split(',').any(|it| it.trim() == *gtid)).collect()
 }
 
 fn unready(text: String) -> Trouble {
@@ -318,6 +334,21 @@ mod tests {
             assert!(with(name, text).is_err(), "{name}");
         }
         assert!(with("Last_IO_Errno", "2003").is_ok(), "a primary that is gone is no fault of it");
+    }
+
+    #[test]
+    fn what_a_replica_wrote_by_itself_is_named() {
+        for (current, applied, expected) in [
+            ("0-1-5", "0-1-5", vec![]),
+            ("0-2-6", "0-1-5", vec!["0-2-6"]),
+            ("0-1-6", "0-1-5", vec![]),
+            ("0-1-5,1-2-1", "0-1-5", vec!["1-2-1"]),
+            ("0-2-5", "0-2-5", vec![]),
+            ("", "", vec![]),
+        ] {
+            let server = facts(&[("current", current), ("applied", applied), ("server_id", "2")]);
+            assert_eq!(own(&server), expected, "{current} after {applied}");
+        }
     }
 
     #[test]

@@ -166,6 +166,14 @@ impl<'a> Agent<'a> {
         self.process = Some(Process::start(self.lab, &self.name, &mut command));
     }
 
+    /// Runs it at its host with these words behind its file, to its end.
+    pub fn run_once(&self, words: &[&str]) -> Said {
+        let file = self.write_file();
+        let file = file.to_str().expect("our own path");
+        let all: Vec<_> = ["agent", "--config", file].iter().chain(words).copied().collect();
+        quorate(self.lab, &self.host, &all)
+    }
+
     /// Starts it and waits until it answers.
     pub fn start(&mut self) {
         self.launch();

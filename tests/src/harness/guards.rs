@@ -20,15 +20,21 @@ fn doors() -> String {
     )
 }
 
-/// Enrols both guards and starts them: from here on no client reaches either database until the app is applied.
-pub fn start<'a>(lab: &'a Lab, mesh: &Mesh<'a>) -> [Agent<'a>; 2] {
+/// Enrols both guards; neither runs yet.
+pub fn enrolled<'a>(lab: &'a Lab, mesh: &Mesh<'a>) -> [Agent<'a>; 2] {
     [("g1", "s1"), ("g2", "s2")].map(|(name, host)| {
         let home = enrol(&mesh.folder, name, host, false);
         let mut guard = Agent::new(lab, name, host, &home);
         guard.set_up(|setup| setup.more = doors());
-        guard.start();
         guard
     })
+}
+
+/// Enrols both guards and starts them: from here on no client reaches either database until the app is applied.
+pub fn start<'a>(lab: &'a Lab, mesh: &Mesh<'a>) -> [Agent<'a>; 2] {
+    let mut guards = enrolled(lab, mesh);
+    guards.iter_mut().for_each(Agent::start);
+    guards
 }
 
 /// Waits until a guard holds its database open.

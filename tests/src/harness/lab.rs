@@ -209,7 +209,7 @@ pub(super) fn server_user() -> Option<&'static str> {
 }
 
 /// Gives a folder and everything in it to [`server_user`].
-pub(super) fn give_to_server_user(folder: &Path) {
+pub fn give_to_server_user(folder: &Path) {
     let Some(user) = server_user() else { return };
     let id = |option: &str| {
         let text = output(Command::new("id").args([option, user]));

@@ -14,6 +14,7 @@ pub mod process;
 pub mod wait;
 
 pub mod bind;
+pub mod mariadb;
 pub mod nginx;
 pub mod postgres;
 pub mod redis;

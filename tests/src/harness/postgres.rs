@@ -144,34 +144,39 @@ impl<'a> Postgres<'a> {
 
     /// The first column of every row.
     pub fn rows(&self, sql: &str) -> Result<Vec<String>, String> {
-        let config = superuser(self.address());
-        let runtime = runtime();
-        let asked = runtime.block_on(async {
-            tokio::time::timeout(QUERY, async {
-                let (client, connection) = config.connect(NoTls).await?;
-                let driven = tokio::spawn(connection);
-                let messages = client.simple_query(sql).await;
-                driven.abort();
-                messages
-            })
-            .await
-        });
-        let messages = match asked {
-            Ok(Ok(messages)) => messages,
-            Ok(Err(error)) => return Err(plain(&error)),
-            Err(_) => return Err(format!("no answer within {QUERY:?}")),
-        };
-        let rows = messages.iter().filter_map(|message| match message {
-            SimpleQueryMessage::Row(row) => Some(row.get(0).unwrap_or_default().to_owned()),
-            _ => None,
-        });
-        Ok(rows.collect())
+        rows(self.address(), sql)
     }
 
     /// Where it keeps its data.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
+}
+
+/// The first column of every row of a server that anybody may have started.
+pub fn rows(server: SocketAddr, sql: &str) -> Result<Vec<String>, String> {
+    let config = superuser(server);
+    let runtime = runtime();
+    let asked = runtime.block_on(async {
+        tokio::time::timeout(QUERY, async {
+            let (client, connection) = config.connect(NoTls).await?;
+            let driven = tokio::spawn(connection);
+            let messages = client.simple_query(sql).await;
+            driven.abort();
+            messages
+        })
+        .await
+    });
+    let messages = match asked {
+        Ok(Ok(messages)) => messages,
+        Ok(Err(error)) => return Err(plain(&error)),
+        Err(_) => return Err(format!("no answer within {QUERY:?}")),
+    };
+    let rows = messages.iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row.get(0).unwrap_or_default().to_owned()),
+        _ => None,
+    });
+    Ok(rows.collect())
 }
 
 /// An error with its cause: tokio-postgres prints only the kind.
@@ -197,7 +202,7 @@ pub(super) fn runtime() -> tokio::runtime::Runtime {
 }
 
 /// Debian keeps the servers of each version in a folder of their own; the newest is as good as any.
-fn program(name: &str) -> PathBuf {
+pub fn program(name: &str) -> PathBuf {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let programs = versions.map(|version| version.path().join("bin").join(name));
     let newest = programs.filter(|program| program.exists()).max();

@@ -7,10 +7,13 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable as _;
 use probe::redis::resp::{Link, Reply};
 use tokio::net::TcpStream;
 use tokio_postgres::{Client, NoTls};
 
+use super::mariadb::{CLIENT, connect};
 use super::postgres::{Postgres, runtime, superuser};
 use super::wait::pace;
 
@@ -37,6 +40,8 @@ pub enum Dialect {
     Postgres,
     /// Keys `row:N`.
     Redis,
+    /// Rows of the table `app.ledger`.
+    MariaDb,
 }
 
 /// A thread that writes to whichever server takes writes, first come first.
@@ -137,6 +142,7 @@ async fn write(
 enum Session {
     Postgres(Client),
     Redis(Link<TcpStream>),
+    MariaDb(Conn),
 }
 
 impl Session {
@@ -154,6 +160,7 @@ impl Session {
                 let stream = TcpStream::connect(server).await.ok()?;
                 Some(Self::Redis(Link::over(stream)))
             }
+            Dialect::MariaDb => connect(server, CLIENT, Some(CLIENT)).await.ok().map(Self::MariaDb),
         }
     }
 
@@ -167,6 +174,9 @@ impl Session {
             Self::Redis(link) => {
                 let said = link.ask(&["SET", &format!("row:{row}"), "x"]).await;
                 said.is_ok_and(|reply| reply == Reply::Text("OK".to_owned()))
+            }
+            Self::MariaDb(conn) => {
+                conn.query_drop(format!("insert into app.ledger values ({row})")).await.is_ok()
             }
         }
     }

@@ -12,7 +12,9 @@
 //! ```
 //!
 //! `gtid_strict_mode = 1`, `log_slave_updates = 1` and `read_only = 1` belong into the configuration of every server: one
-//! that is started again then takes no writes until it is told to.
+//! that is started again then takes no writes until it is told to. Where commits wait for a replica (`rpl_semi_sync_*`),
+//! `init_rpl_role = SLAVE` and `rpl_semi_sync_slave_enabled = 1` as well: a primary that died then gives up what it had
+//! logged and no replica got, and can follow; without, it is left alone as one that has transactions of its own.
 //!
 //! # What the server compares
 //!
@@ -26,7 +28,7 @@ use std::time::Duration;
 use consensus::model::{ActionFault, ActionFaultKind, AppId, Candidate, Done, Token};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error};
-use probe::mysql::{Facts, ask, open};
+use probe::mysql::{Facts, ask, open, own};
 use tokio::time::sleep;
 
 use super::Order;
@@ -38,6 +40,7 @@ const PACE: Duration = Duration::from_millis(5);
 const LOCK_SECONDS: u32 = 1;
 
 const STATE: &str = "select @@global.read_only as read_only, @@gtid_binlog_state as state, @@server_id as server_id, \
+     @@global.gtid_slave_pos as applied, @@global.gtid_current_pos as current, \
      (select count(*) from information_schema.tables where table_schema = 'quorate' and table_name = 'epoch') as marked";
 const SESSIONS: &str = "select id from information_schema.processlist where id <> connection_id() \
      and user not in ('system user', 'event_scheduler') and command not like 'Binlog Dump%' and command <> 'Daemon' \
@@ -93,6 +96,7 @@ pub(super) async fn promote(
     let text = match session.replica().await? {
         Some(seen) => {
             session.fit(&seen, candidate)?;
+            session.all_received().await?;
             session.receive(attempt, at_least.unwrap_or_default()).await?;
             attempt.commit("ending its receiver")?;
             session.run("ending its receiver", "stop slave io_thread").await?;
@@ -314,6 +318,19 @@ impl Session {
         match expected <= has {
             true => Ok(()),
             false => Err(self.refused(format!("has received {has}, expected at least {expected}"))),
+        }
+    }
+
+    /// Fails if it wrote anything by itself, which no other server could ever follow.
+    async fn all_received(&mut self) -> Result<(), ActionFault> {
+        let state = self.state().await?;
+        match own(&state).as_slice() {
+            [] => Ok(()),
+            own => {
+                let own = own.join(", ");
+                Err(self
+                    .refused(format!("holds transactions of its own that no primary sent: {own}")))
+            }
         }
     }
 

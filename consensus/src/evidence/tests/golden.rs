@@ -152,17 +152,17 @@ impl<'a> Row<'a> {
 const WORDS: [&str; 7] = ["a", "b", "data-a", "data-b", "seen-a", "seen-b", "guard"];
 
 /// `w` well, `d` says that its database is dead, `f` well and fenced by us, `l` silent while its lease may still run, `s`
-/// silent for good, `.` unknown to this voter.
+/// silent for good, `n` the same and never lived by leases, `.` unknown to this voter.
 fn guard(letter: char) -> Option<GuardSight> {
     let (heard, health, open) = match letter {
         'w' => (1, Health::Up, true),
         'd' => (1, Health::Down, true),
         'f' => (1, Health::Up, false),
         'l' => (9, Health::Up, true),
-        's' => (30, Health::Up, false),
+        's' | 'n' => (30, Health::Up, false),
         _ => return None,
     };
-    Some(GuardSight { heard: Duration::from_secs(heard), health, open })
+    Some(GuardSight { heard: Duration::from_secs(heard), health, open, lived: letter != 'n' })
 }
 
 #[test]

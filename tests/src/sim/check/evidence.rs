@@ -166,6 +166,8 @@ fn holds<'a>(
         let seen = |belief: &Belief| match &belief.guard {
             Some(guard) if fenced && guard.heard > window => Health::Down,
             Some(guard) if fenced => guard.health,
+            // Nobody holds its door open, and it takes no writes without.
+            Some(guard) if guard.lived && !guard.open && guard.heard > window => Health::Down,
             Some(guard) if (guard.health, belief.health) == (Health::Down, Health::Degraded) => {
                 Health::Down
             }
@@ -222,7 +224,9 @@ impl Truth {
             for (target, _) in state.definition.targets() {
                 for agent in agents.clone() {
                     let key = (agent.clone(), target.clone());
-                    match world.well(agent, &target, limit) {
+                    // Nobody's writes pass a door that is shut, however well the database behind it is.
+                    let serves = target.stack != state.active || world.open(now, &target);
+                    match serves && world.well(agent, &target, limit) {
                         true => {
                             self.since.entry(key).or_insert(now);
                         }
@@ -233,6 +237,11 @@ impl Truth {
                 }
             }
         }
+    }
+
+    /// A database that was shut takes writes again.
+    pub fn reopened(&mut self, database: &TargetId) {
+        self.since.retain(|(_, target), _| target != database);
     }
 
     /// A failover away from a stack that more than a third of a crowd of observers reaches: the voters were in the wrong
@@ -316,7 +325,13 @@ impl Truth {
     }
 
     /// A failover away from a stack that a majority of voters could see well, for all of the time that counts, is false.
-    pub fn on_decided(&self, now: Moment, voters: &Voters, link: &Link, found: &mut Found) {
+    pub fn on_decided(
+        &self,
+        now: Moment,
+        (world, voters): (&World, &Voters),
+        link: &Link,
+        found: &mut Found,
+    ) {
         let (Some(before), after) = (&link.before, &link.after) else { return };
         let failover =
             matches!(after.decision.kind, DecisionKind::Failover | DecisionKind::Approved);
@@ -339,6 +354,9 @@ impl Truth {
                 self.since.get(&key).is_some_and(|since| *since + span <= now)
             })
         };
+        if targets.iter().any(|target| !world.open(now, target)) {
+            return;
+        }
         let agents = voters.agents().into_iter();
         let well: BTreeSet<AgentId> = agents.filter(|agent| saw_all_well(agent)).cloned().collect();
         if voters.majority_of(&well) {

@@ -240,11 +240,19 @@ impl Witnesses {
                 .and_then(|seen| seen.up)
                 .is_some_and(|up| at.since(up) <= Duration::from_secs(1))
         };
+        // Whatever a database that lives by leases says of itself, without its guard it takes no writes.
+        let led = |subject: &Target<'_>| match subject {
+            Target::Database(database) => database.guard.as_ref().is_none_or(|guard| {
+                let window = state.definition.probe.window;
+                told.heard.get(guard).is_some_and(|heard| at.since(*heard) <= window)
+            }),
+            Target::Endpoint(_) => true,
+        };
         let databases = state.definition.has_databases();
         let mut of_stack = state.definition.targets().filter(|(target, subject)| {
             target.stack == *stack && (databases || matches!(subject, Target::Endpoint(_)))
         });
-        if of_stack.all(|(target, _)| just_up(&target)) {
+        if of_stack.all(|(target, subject)| just_up(&target) && led(&subject)) {
             broken(format!("it sees all of {stack} up"));
         }
     }

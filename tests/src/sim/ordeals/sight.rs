@@ -5,7 +5,7 @@ use std::time::Duration;
 use consensus::config::Mutant;
 
 use super::{Ordeal, blinds, buries, east, fells, kills, restarts, same, shop, wait, west};
-use crate::sim::scene::{AppShape, agent_name};
+use crate::sim::scene::{AppShape, MeshShape, agent_name};
 use crate::sim::world::Web;
 
 /// All of this room.
@@ -70,11 +70,7 @@ pub const ORDEALS: &[Ordeal] = &[
     Ordeal {
         name: "voters lose sight of a primary whose guard sees it well",
         knows: &[Mutant::GuardVetoIgnored],
-        shape: |mesh, apps| {
-            mesh.observers = vec![1, 2];
-            apps[0].database = true;
-            apps[0].guards = vec![agent_name(5), agent_name(6)];
-        },
+        shape: |mesh, apps| guarded(mesh, apps),
         play: |simulation, chance| {
             wait(simulation, chance, 25_000..26_000);
             let replica = simulation.database(&shop(), &west()).expect("it has one");
@@ -82,6 +78,34 @@ pub const ORDEALS: &[Ordeal] = &[
             simulation.world.severed.insert(replica);
             blinds(simulation, &[0, 1, 2, 3, 4], "shop", &east());
             wait(simulation, chance, 8_000..9_000);
+        },
+    },
+    Ordeal {
+        name: "a guard starts anew within its lease",
+        knows: &[Mutant::SilenceShuts],
+        shape: |mesh, apps| guarded(mesh, apps),
+        play: |simulation, chance| {
+            wait(simulation, chance, 25_000..26_000);
+            let replica = simulation.database(&shop(), &west()).expect("it has one");
+            simulation.world.hear(simulation.now);
+            simulation.world.severed.insert(replica);
+            simulation.crash(5);
+            wait(simulation, chance, 5_000..6_000);
+            simulation.start(5);
+            wait(simulation, chance, 5_000..6_000);
+        },
+    },
+    Ordeal {
+        name: "no voter hears a guard that holds its door by the candidates' word",
+        knows: &[Mutant::FailsafeOverlooked],
+        shape: |mesh, apps| guarded(mesh, apps),
+        play: |simulation, chance| {
+            wait(simulation, chance, 25_000..26_000);
+            for voter in 0..5 {
+                simulation.cut(5, voter, true);
+                simulation.cut(voter, 5, true);
+            }
+            wait(simulation, chance, 25_000..26_000);
         },
     },
     Ordeal {
@@ -172,3 +196,10 @@ pub const ORDEALS: &[Ordeal] = &[
         },
     },
 ];
+
+/// A database in each stack, and a guard on the host of each.
+fn guarded(mesh: &mut MeshShape, apps: &mut [AppShape]) {
+    mesh.observers = vec![1, 2];
+    apps[0].database = true;
+    apps[0].guards = vec![agent_name(5), agent_name(6)];
+}

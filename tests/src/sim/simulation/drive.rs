@@ -349,7 +349,8 @@ impl Simulation {
                     register::follows(&link, &mut found);
                     evidence::certified(&self.electorate, &link, &mut found);
                     let voters = self.electorate.latest();
-                    self.truth.on_decided(self.now, voters, &link, &mut found);
+                    let all = (&self.world, voters);
+                    self.truth.on_decided(self.now, all, &link, &mut found);
                     let observers = self.heard_observers();
                     self.truth.on_contested(self.now, &observers, &link, &mut found);
                     self.truth.on_vouched(self.now, (voters, &observers), &link, &mut found);
@@ -470,7 +471,12 @@ impl Simulation {
     fn keep_open(&mut self, place: Place, database: &TargetId, until: Moment) {
         let agent = &self.agents[place];
         let until = agent.clock.truly(until);
+        let was_open = self.world.open(self.now, database);
         self.world.keep_open(&agent.id, database.clone(), until);
+        if !was_open {
+            self.truth.reopened(database);
+            self.outside_changed();
+        }
         let mut found: Found = Vec::new();
         lease::opened(self.now, &self.world, database, &mut found);
         self.report(found);

@@ -1,0 +1,251 @@
+//! MariaDB on a host: a primary, or a replica of another host's by GTID.
+//!
+//! What a primary acknowledges, one of its replicas has: commits wait for that (semi-synchronous replication), for ever.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use mysql_async::prelude::Queryable as _;
+use mysql_async::{Conn, OptsBuilder, Row};
+
+use super::fabric::address;
+use super::lab::{Lab, build_folder, give_to_server_user};
+use super::postgres::{PASSWORD, USER, runtime};
+use super::process::{Process, run};
+use super::wait::eventually;
+use super::writer::Acknowledged;
+
+/// The client that may do nothing but write.
+pub const CLIENT: &str = "app";
+
+const PORT: u16 = 3306;
+const START: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// What Quorate may do, as its documentation asks for it.
+const RIGHTS: [&str; 2] = [
+    "binlog monitor, slave monitor, replication master admin, replication slave, replication slave admin, \
+     read_only admin, connection admin, binlog admin, process, reload on *.*",
+    "create, select, insert, update on quorate.*",
+];
+
+/// The tests log in from the router; this is told to every server by itself and is in nobody's log.
+const INIT: &str = "set sql_log_bin = 0;\ncreate user if not exists root@'%';\n\
+     grant all on *.* to root@'%' with grant option;\n";
+
+/// What a commit waits for.
+const WAITING: [&str; 3] = [
+    "set global rpl_semi_sync_master_wait_point = 'AFTER_SYNC'",
+    "set global rpl_semi_sync_master_timeout = 3600000",
+    "set global rpl_semi_sync_master_enabled = 1",
+];
+
+/// MariaDB on port 3306 of a host. Quorate logs in as [`USER`], the tests as root, clients as [`CLIENT`].
+pub struct MariaDb<'a> {
+    lab: &'a Lab,
+    host: String,
+    folder: PathBuf,
+    /// Its process.
+    pub process: Process,
+}
+
+impl<'a> MariaDb<'a> {
+    /// A primary with a table `app.ledger`, and a replica of it on every other host.
+    pub fn start<const N: usize>(lab: &'a Lab, hosts: [&str; N]) -> [Self; N] {
+        let primary = hosts[0];
+        let servers = hosts.map(|host| {
+            let settings: &[&str] = if host == primary { &[] } else { &REPLICA };
+            Self::launch(lab, host, template(lab), settings)
+        });
+        let first = &servers[0];
+        first.sql(&format!("create user {USER}@'%' identified by '{PASSWORD}'"));
+        for rights in RIGHTS {
+            first.sql(&format!("grant {rights} to {USER}@'%'"));
+        }
+        first.sql("create database app");
+        first.sql("create table app.ledger (id bigint primary key)");
+        first.sql(&format!("create user {CLIENT}@'%' identified by '{CLIENT}'"));
+        first.sql(&format!("grant all on app.* to {CLIENT}@'%'"));
+        for replica in &servers[1..] {
+            replica.follow(first);
+        }
+        for setting in WAITING {
+            first.sql(setting);
+        }
+        servers
+    }
+
+    fn launch(lab: &'a Lab, host: &str, template: PathBuf, settings: &[&str]) -> Self {
+        let folder = lab.folder(&format!("{host}-mariadb"));
+        run(Command::new("cp").args(["-a", "-T"]).arg(template).arg(folder.join("data")));
+        fs::write(folder.join("init.sql"), INIT).expect("scratch folder takes files");
+        give_to_server_user(&folder);
+        let process = spawn(lab, host, &folder, settings);
+        let server = Self { lab, host: host.to_owned(), folder, process };
+        server.answers();
+        server
+    }
+
+    fn answers(&self) {
+        let host = &self.host;
+        eventually(START, &format!("MariaDB on {host} answers"), || self.ask("select 1"));
+    }
+
+    fn follow(&self, primary: &Self) {
+        let from = address(&primary.host);
+        self.sql(&format!(
+            "change master to master_host = '{from}', master_port = {PORT}, master_user = '{USER}', \
+             master_password = '{PASSWORD}', master_use_gtid = slave_pos, master_connect_retry = 1, \
+             master_heartbeat_period = 1"
+        ));
+        self.sql("start slave");
+        eventually(START, &format!("{} has all", self.host), || self.has_all_of(primary));
+    }
+
+    /// Starts it again on the same data, as a server of which nobody knows yet what it is to be.
+    pub fn restart(&mut self) {
+        self.process.kill();
+        self.process = spawn(self.lab, &self.host, &self.folder, &REPLICA);
+        self.answers();
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        (address(&self.host), PORT).into()
+    }
+
+    /// Runs a statement as root; the first column of the first row.
+    pub fn sql(&self, sql: &str) -> String {
+        self.ask(sql).unwrap_or_else(|error| panic!("{}: {sql}: {error}", self.host))
+    }
+
+    /// The same, where failing is an answer.
+    pub fn ask(&self, sql: &str) -> Result<String, String> {
+        let row = self.rows(sql)?.into_iter().next();
+        let text = row.and_then(|row| row.get_opt::<String, _>(0)).and_then(Result::ok);
+        Ok(text.unwrap_or_default())
+    }
+
+    fn rows(&self, sql: &str) -> Result<Vec<Row>, String> {
+        runtime().block_on(limited(async {
+            let mut conn = connect(self.address(), "root", None).await?;
+            let rows = conn.query(sql).await;
+            conn.disconnect().await?;
+            rows
+        }))
+    }
+
+    /// One column of `SHOW SLAVE STATUS`; empty on a server that is no replica.
+    pub fn replica(&self, column: &str) -> Result<String, String> {
+        let row = self.rows("show slave status")?.into_iter().next();
+        let text = row.and_then(|row| row.get_opt::<String, _>(column)).and_then(Result::ok);
+        Ok(text.unwrap_or_default())
+    }
+
+    /// Does it follow another by GTID, connected, and apply what it gets?
+    pub fn follows(&self, other: &Self) -> Result<(), String> {
+        let columns = ["Master_Host", "Slave_IO_Running", "Slave_SQL_Running", "Using_Gtid"];
+        let found = columns.map(|column| self.replica(column));
+        let expected = [&address(&other.host).to_string(), "Yes", "Yes", "Slave_Pos"];
+        match found.iter().zip(expected).all(|(it, word)| it.as_deref() == Ok(word)) {
+            true => Ok(()),
+            false => Err(format!("{found:?}, {:?}", self.replica("Last_IO_Error"))),
+        }
+    }
+
+    /// Has it applied all that another wrote?
+    pub fn has_all_of(&self, other: &Self) -> Result<(), String> {
+        let pos = "select @@gtid_binlog_pos";
+        match (self.ask(pos)?, other.ask(pos)?) {
+            (own, other) if own == other => Ok(()),
+            (own, other) => Err(format!("{own}, not {other}")),
+        }
+    }
+
+    /// The acknowledged rows that it does not hold.
+    pub fn lost(&self, ledger: &[Acknowledged]) -> Vec<i64> {
+        let rows = self.rows("select id from app.ledger").expect("the survivor answers");
+        let held: BTreeSet<i64> = rows.iter().filter_map(|row| row.get(0)).collect();
+        ledger.iter().map(|entry| entry.row).filter(|row| !held.contains(row)).collect()
+    }
+}
+
+/// One that is started as a replica gives up what it logged and no replica has (`init-rpl-role`, since 10.11.9).
+const REPLICA: [&str; 3] =
+    ["--read-only=1", "--rpl-semi-sync-slave-enabled=1", "--init-rpl-role=SLAVE"];
+
+/// A session over TCP.
+pub(super) async fn connect(
+    server: SocketAddr,
+    user: &str,
+    password: Option<&str>,
+) -> Result<Conn, mysql_async::Error> {
+    let options = OptsBuilder::default()
+        .ip_or_hostname(server.ip().to_string())
+        .tcp_port(server.port())
+        .user(Some(user))
+        .pass(password)
+        .prefer_socket(false);
+    Conn::new(options).await
+}
+
+async fn limited<T>(
+    asked: impl Future<Output = Result<T, mysql_async::Error>>,
+) -> Result<T, String> {
+    match tokio::time::timeout(LIMIT, asked).await {
+        Ok(answered) => answered.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("no answer within {LIMIT:?}")),
+    }
+}
+
+fn spawn(lab: &Lab, host: &str, folder: &Path, settings: &[&str]) -> Process {
+    let id = address(host).octets()[2];
+    let place = |name: &str| folder.join(name).display().to_string();
+    let mut command = lab.fabric.command_as_server(host, "mariadbd");
+    command.arg("--no-defaults").current_dir("/");
+    for (setting, value) in [
+        ("datadir", place("data")),
+        ("socket", place("socket")),
+        ("pid-file", place("pid")),
+        ("init-file", place("init.sql")),
+        ("port", PORT.to_string()),
+        ("server-id", id.to_string()),
+    ] {
+        command.arg(format!("--{setting}={value}"));
+    }
+    command.args(["--bind-address=0.0.0.0", "--log-bin=bin", "--log-slave-updates"]);
+    command.args(["--gtid-strict-mode=1", "--skip-name-resolve", "--slave-net-timeout=5"]);
+    command.args(["--innodb-buffer-pool-size=16M", "--innodb-log-file-size=8M"]);
+    command.args(["--performance-schema=OFF", "--innodb-flush-log-at-trx-commit=2"]);
+    // In memory there is nothing to sync to.
+    command.arg(if lab.on_disk() { "--sync-binlog=1" } else { "--sync-binlog=0" });
+    command.args(settings);
+    Process::start(lab, &format!("{host}-mariadb"), &mut command)
+}
+
+/// A data folder as `mariadb-install-db` leaves it, made once and copied for every server: that takes seconds.
+fn template(lab: &Lab) -> PathBuf {
+    let folder = build_folder();
+    fs::create_dir_all(&folder).expect("the build folder takes folders");
+    let template = folder.join("mariadb");
+    let lock = File::create(folder.join("mariadb.lock")).expect("build folder takes files");
+    lock.lock().expect("files can be locked");
+    if !template.exists() {
+        let fresh = lab.folder("mariadb-template");
+        give_to_server_user(&fresh);
+        let mut make = lab.fabric.command_as_server("client", "mariadb-install-db");
+        make.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
+        make.args(["--skip-name-resolve", "--innodb-log-file-size=8M"]).current_dir("/");
+        run(make.arg(format!("--datadir={}", fresh.display())));
+        let half = folder.join("mariadb.half");
+        let _ = fs::remove_dir_all(&half);
+        run(Command::new("cp").args(["-a", "-T"]).arg(fresh).arg(&half));
+        fs::rename(&half, &template).expect("same folder");
+    }
+    template
+}
