@@ -66,6 +66,8 @@ mutants! {
     VotesWhileIsolated,
     /// Votes though its canaries do not answer (S2).
     CanariesIgnored,
+    /// Canaries may be silent for longer than an app's window, and since before a target of it failed (S2).
+    CanariesSlow,
     /// Votes though most of what it watches failed at once (S3).
     MassFailureVotes,
     /// What voters in doubt of themselves say counts as well (invariant S15).

@@ -33,23 +33,24 @@ state
   160.000 *     everything is well again
   160.000 *     shop/east: web is Up
   160.000 *     shop/west: web is Up
-  160.060 a3    holds shop/east for standing: 1 of 5 voters see it down (and a1 a4 a2 a5)
-  160.060 a3    leaves shop alone: east stands: 1 of 5 voters see it down, 3 are needed (and a1 a4 a2 a5)
-  160.437 a3    holds shop/east for standing: 0 of 5 voters see it down (and a1 a4 a2 a5)
   164.004 a4    abstains: reaches too few of its canaries
   220.000 *     shop/east: web is Dark
   220.000 *     shop/east/db is Dark
-  230.291 a5    holds shop/east for standing: 2 of 5 voters see it down (and a2 a3 a1 a4)
-  230.291 a5    leaves shop alone: east stands: 2 of 5 voters see it down, 3 are needed (and a2 a3 a1 a4)
-  230.415 a2    holds shop/east for down: 3 of 5 voters see it down (and a5 a3 a1 a4)
-  230.453 a1    leaves shop alone: database of east down for 3 of 5 voters in 2 regions; others will propose: this agent reaches too few of its canaries (and a4)
-  230.561 a2    learns shop epoch 2 fencing at 5.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
-  235.561 a2    failed for shop with 2.1.1: no answer within 5000 ms
-  235.707 a2    learns shop epoch 2 promoting at 6.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
-  235.728 *     promote with 2.1.3 of a2: promoted to timeline 2
-  235.900 a2    learns shop epoch 2 publishing at 7.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
-  236.039 a2    learns shop epoch 2 verifying at 8.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
-  236.178 a2    learns shop epoch 2 idle at 9.bfcd: failover, active west (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
+  229.893 a3    holds shop/east for standing: 1 of 5 voters see it down (and a1 a4 a5 a2)
+  229.893 a3    leaves shop alone: east stands: 1 of 5 voters see it down, 3 are needed (and a1 a4 a5 a2)
+  230.102 a3    holds shop/east for standing: 2 of 5 voters see it down (and a1 a4 a2 a5)
+  230.102 a3    leaves shop alone: east stands: 2 of 5 voters see it down, 3 are needed (and a1 a4 a2 a5)
+  230.357 a2    holds shop/east for down: 3 of 5 voters see it down (and a5 a3 a1 a4)
+  230.357 a2    leaves shop alone: the web of east is down, and its database is neither down nor up for a majority: 1 down, 0 up of 5 (and a5 a3 a1 a4)
+  230.415 a2    leaves shop alone: the web of east is down, and its database is neither down nor up for a majority: 2 down, 0 up of 5 (and a5 a3 a1 a4)
+  231.020 a1    leaves shop alone: database of east down for 3 of 5 voters in 2 regions; others will propose: this agent reaches too few of its canaries (and a4)
+  231.128 a2    learns shop epoch 2 fencing at 5.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
+  236.128 a2    failed for shop with 2.1.1: no answer within 5000 ms
+  236.274 a2    learns shop epoch 2 promoting at 6.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
+  236.316 *     promote with 2.1.3 of a2: promoted to timeline 2
+  236.492 a2    learns shop epoch 2 publishing at 7.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
+  236.632 a2    learns shop epoch 2 verifying at 8.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
+  237.157 a2    learns shop epoch 2 idle at 9.bfcd: failover, active west (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
 shop: epoch 2 failover idle, active west
   shop/east/db: Dark, primary, timeline 1
   shop/west/db: Up, primary, timeline 2

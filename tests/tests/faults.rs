@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
-use consensus::model::{FaultKind, Health};
+use consensus::model::{Abstention, FaultKind, Health};
 use tests::harness::agents::{Agent, MESH_PORT, Mesh, init};
 use tests::harness::app::{INSIDE, OUTSIDE, Shop};
 use tests::harness::bind::{Bind, Updates};
@@ -171,6 +171,56 @@ fn a_damaged_store_is_noticed_and_does_not_vote() {
         });
         // The other four go on.
         mesh.settle(SETTLE, "shop", "s1");
+    });
+}
+
+/// Four of five voters lose all that is outside the mesh but the standby: to them the active stack is dead, and they are a
+/// majority. What they also do not reach are the canaries, so their word does not count, and nothing moves.
+#[test]
+fn a_majority_whose_canaries_are_gone_says_so_and_moves_nothing() {
+    inside(|lab: &Lab| {
+        let mut webs = [Web::start(lab, "s1"), Web::start(lab, "s2")];
+        let _canaries = [Web::start(lab, "dns"), Web::start(lab, "client")];
+        let mut mesh = Mesh::new(lab);
+        for agent in &mut mesh.agents {
+            agent.set_up(|setup| {
+                let far = ["dns", "client"].map(address);
+                setup.canaries =
+                    vec![format!("http://{}/", far[0]), format!("tcp://{}:80", far[1])];
+            });
+        }
+        mesh.start();
+        mesh.apply(lab, &Shop { databases: false, outside: false, ..Shop::default() }.text());
+        let before = mesh.settle(SETTLE, "shop", "s1");
+        let ready = |mesh: &Mesh<'_>| {
+            let unready = mesh.agents[4].app("shop")?.unready;
+            if unready.is_empty() { Ok(()) } else { Err(format!("{unready:?}")) }
+        };
+        eventually(SETTLE, "a failover would succeed", || ready(&mesh));
+
+        let blind = ["r1", "r2", "r3", "r4"];
+        lab.fabric.split(&blind, &["s1", "dns", "client"]);
+        eventually(SETTLE, "four agents say that they are cut off", || {
+            mesh.agents[..4].iter().try_for_each(|agent| match agent.view()?.abstention {
+                Some(Abstention::CutOff) => Ok(()),
+                other => Err(format!("{}: {other:?}", agent.name)),
+            })
+        });
+        // Five windows.
+        throughout(Duration::from_secs(10), "nothing moves", || {
+            mesh.agents[4].app("shop").map(|view| (view.active, view.epoch))
+        });
+        assert_eq!(mesh.agents[4].app("shop").expect("answers").epoch, before.epoch);
+        let status = mesh.agents[0].quorate(&["status"]).expect_done();
+        assert!(status.contains("a1 does not vote: reaches too few of its canaries"), "{status}");
+        let members = mesh.agents[4].quorate(&["members"]).expect_done();
+        assert!(members.contains("reaches too few of its canaries"), "{members}");
+
+        // The world is there again, and their word counts: now the stack dies in earnest.
+        lab.fabric.heal();
+        eventually(SETTLE, "a failover would succeed again", || ready(&mesh));
+        webs[0].kill();
+        mesh.settle(SETTLE, "shop", "s2");
     });
 }
 

@@ -178,7 +178,7 @@ fn agent(registry: &mut Registry, view: &View, (lost, garbled): (u64, u64)) {
     one("local_health", "How unwell this agent is itself, 0 to 7", f64::from(view.health.score));
     one("canaries", "Canaries of this agent", view.health.canaries.len() as f64);
     let answering = view.health.canaries.iter().filter(|it| it.answers).count();
-    one("canaries_answering", "Canaries that answered within five seconds", answering as f64);
+    one("canaries_answering", "Canaries that answered just now", answering as f64);
     one("history_lines_lost", "History lines that could not be written", lost as f64);
     one("history_lines_garbled", "History lines that could not be read", garbled as f64);
     let build = vec![("version", env!("CARGO_PKG_VERSION").into())];

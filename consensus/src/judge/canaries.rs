@@ -1,7 +1,8 @@
 //! Is it the world that is dead, or am I cut off from it? (PROTOCOL.md B.3, S2)
 //!
 //! Canaries are things that this agent alone watches, far from every app: while too few of them answer, what it sees of
-//! the apps says more about its own way into the world. They have a pace of their own, and nobody votes on them.
+//! the apps says more about its own way into the world. Nobody votes on them. They answer for the app whose window is the
+//! shortest, and for every target by itself: that it fails says nothing of it until enough of them answered since.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -12,11 +13,11 @@ use crate::model::{Endpoint, Fault, FaultKind, Outcome, TargetName, Watched};
 use crate::moment::Moment;
 use crate::outbox::{Look, Subject};
 
-/// A canary that answered no longer ago than this answers (PROTOCOL.md B.3).
+/// A canary that answered no longer ago than this answers (PROTOCOL.md B.3), or than the shortest window if that is less.
 pub const FRESH: Duration = Duration::from_secs(5);
-/// Between two looks, so that one lost packet does not silence a canary: two fit into [`FRESH`].
-const PACE: Duration = Duration::from_secs(2);
-/// The limit of one look; they never overlap.
+/// Looks in five times as long as an answer is fresh, so that one lost packet does not silence a canary.
+const LOOKS: u32 = 2;
+/// The limit of one look, or as long as an answer is fresh.
 const LIMIT: Duration = Duration::from_millis(1900);
 /// Two of three or more must answer; of fewer, one.
 const ENOUGH: usize = 2;
@@ -46,6 +47,12 @@ pub struct Canary {
     endpoint: Arc<Endpoint>,
     family: Option<Family>,
     next: Moment,
+    /// How long an answer is fresh.
+    fresh: Duration,
+    /// When it was last looked at.
+    looked: Moment,
+    /// When the newest look that it answered began.
+    asked: Moment,
     answered: Option<Moment>,
     fault: Option<Fault>,
 }
@@ -58,7 +65,16 @@ impl Canary {
 
     /// Did it answer just now?
     pub fn answers(&self, now: Moment) -> bool {
-        self.answered.is_some_and(|answered| now.since(answered) <= FRESH)
+        self.answered_within(self.fresh, now)
+    }
+
+    fn answered_within(&self, span: Duration, now: Moment) -> bool {
+        self.answered.is_some_and(|answered| now.since(answered) <= span)
+    }
+
+    /// Between two looks.
+    fn pace(&self) -> Duration {
+        self.fresh * LOOKS / 5
     }
 
     /// What went wrong last, while it does not answer.
@@ -71,6 +87,12 @@ impl Canary {
 #[derive(Debug, Default)]
 pub struct Canaries {
     all: BTreeMap<TargetName, Canary>,
+    /// Nobody asks whether they answered since a target began to fail.
+    #[cfg(feature = "mutants")]
+    pub unasked: bool,
+    /// They are as slow as they like.
+    #[cfg(feature = "mutants")]
+    pub slow: bool,
 }
 
 impl Canaries {
@@ -80,11 +102,39 @@ impl Canaries {
             family: Family::of(&endpoint.address),
             endpoint: Arc::new(endpoint.clone()),
             next: now,
+            fresh: FRESH,
+            looked: Moment::ZERO,
+            asked: Moment::ZERO,
             answered: None,
             fault: None,
         };
-        let all = endpoints.iter().map(|it| (it.name.clone(), canary(it)));
-        Self { all: all.collect() }
+        let all = endpoints.iter().map(|it| (it.name.clone(), canary(it))).collect();
+        Self { all, ..Self::default() }
+    }
+
+    /// This is the shortest window of all apps, if there are any.
+    pub fn on_window(&mut self, shortest: Option<Duration>, now: Moment) {
+        let fresh = self.fresh(shortest);
+        for canary in self.all.values_mut() {
+            canary.fresh = fresh;
+            canary.next = canary.next.min(now + canary.pace());
+        }
+    }
+
+    /// How long an answer is fresh where this is the shortest window.
+    pub fn fresh(&self, shortest: Option<Duration>) -> Duration {
+        #[cfg(feature = "mutants")]
+        if self.slow {
+            return FRESH;
+        }
+        shortest.map_or(FRESH, |window| window.min(FRESH))
+    }
+
+    /// Something begins to fail: is it me? No canary is looked at more than four times as often as usual.
+    pub fn hasten(&mut self, now: Moment) {
+        for canary in self.all.values_mut() {
+            canary.next = canary.next.min(now.max(canary.looked + canary.pace() / 4));
+        }
     }
 
     /// Every canary, by name.
@@ -93,28 +143,34 @@ impl Canaries {
     }
 
     /// A look ended.
-    pub fn on_look(&mut self, name: &TargetName, outcome: Outcome, now: Moment) {
+    pub fn on_look(&mut self, name: &TargetName, began: Moment, outcome: Outcome, now: Moment) {
         let Some(canary) = self.all.get_mut(name) else { return };
-        match outcome {
-            Outcome::Up(_) => canary.answered = Some(now),
+        let fault = match outcome {
+            Outcome::Up(_) => None,
             // Whoever answers is there, whatever it thinks of our question.
             Outcome::Failed(fault) if matches!(fault.kind, FaultKind::Status | FaultKind::Body) => {
-                canary.answered = Some(now);
+                None
             }
             // Our own trouble is no answer either: what is asked is whether we reach the world.
-            Outcome::Failed(fault) | Outcome::Invalid(fault) => canary.fault = Some(fault),
+            Outcome::Failed(fault) | Outcome::Invalid(fault) => Some(fault),
+        };
+        if fault.is_none() {
+            canary.answered = Some(now);
+            canary.asked = canary.asked.max(began);
         }
+        canary.fault = fault.or(canary.fault.take());
     }
 
     /// The looks that are due.
     pub fn due(&mut self, now: Moment) -> Vec<Look> {
         let due = self.all.iter_mut().filter(|(_, canary)| canary.next <= now);
         due.map(|(name, canary)| {
-            canary.next = now + PACE;
+            canary.looked = now;
+            canary.next = now + canary.pace();
             Look {
                 watched: Watched::Canary(name.clone()),
                 subject: Subject::Endpoint(canary.endpoint.clone()),
-                limit: LIMIT,
+                limit: LIMIT.min(canary.fresh),
             }
         })
         .collect()
@@ -125,28 +181,52 @@ impl Canaries {
         self.all.values().map(|canary| canary.next).min().unwrap_or(Moment::NEVER)
     }
 
-    /// Do enough canaries answer, in each of these families? Where none is of a family, all of them stand for it.
-    pub fn enough(&self, families: &BTreeSet<Family>, now: Moment) -> bool {
+    /// Did enough canaries answer within this long, in each of these families? Where none is of a family, all of them stand
+    /// for it.
+    pub fn enough(&self, families: &BTreeSet<Family>, within: Duration, now: Moment) -> bool {
         let suffices = |group: Vec<&Canary>| {
-            let needed = if group.len() > ENOUGH { ENOUGH } else { group.len().min(1) };
-            group.iter().filter(|canary| canary.answers(now)).count() >= needed
+            let answering = group.iter().filter(|canary| canary.answered_within(within, now));
+            answering.count() >= needed(group.len())
         };
-        let of = |family: Family| -> Vec<&Canary> {
-            let fits = |canary: &&Canary| canary.family.is_none_or(|it| it == family);
-            self.all.values().filter(fits).collect()
-        };
-        let groups: Vec<_> =
-            families.iter().map(|it| of(*it)).filter(|it| !it.is_empty()).collect();
+        let groups = families.iter().map(|it| self.of(*it)).filter(|it| !it.is_empty());
+        let groups: Vec<_> = groups.collect();
         match groups.is_empty() {
             true => suffices(self.all.values().collect()),
             false => groups.into_iter().all(suffices),
         }
     }
 
+    fn of(&self, family: Family) -> Vec<&Canary> {
+        let fits = |canary: &&Canary| canary.family.is_none_or(|it| it == family);
+        self.all.values().filter(fits).collect()
+    }
+
+    /// Since when enough canaries of a family were looked at and answered: whatever failed before was not for want of a way
+    /// into the world. Where there are none, nobody can tell.
+    pub fn answered_since(&self, family: Option<Family>) -> Moment {
+        #[cfg(feature = "mutants")]
+        if self.unasked || self.slow {
+            return Moment::NEVER;
+        }
+        let group = match family.map(|family| self.of(family)) {
+            Some(group) if !group.is_empty() => group,
+            _ => self.all.values().collect(),
+        };
+        let Some(rank) = needed(group.len()).checked_sub(1) else { return Moment::NEVER };
+        let mut asked: Vec<_> = group.iter().map(|canary| canary.asked).collect();
+        asked.sort_unstable_by(|one, other| other.cmp(one));
+        asked[rank]
+    }
+
     /// Are there any, and do they all answer?
     pub fn vouch(&self, now: Moment) -> bool {
         !self.all.is_empty() && self.all.values().all(|canary| canary.answers(now))
     }
+}
+
+/// How many of so many canaries must answer.
+fn needed(of: usize) -> usize {
+    if of > ENOUGH { ENOUGH } else { of.min(1) }
 }
 
 #[cfg(test)]
@@ -174,7 +254,8 @@ mod tests {
     }
 
     fn answer(canaries: &mut Canaries, number: usize, ms: u64) {
-        canaries.on_look(&format!("canary-{number}").parse().unwrap(), Outcome::Up(None), at(ms));
+        let name = format!("canary-{number}").parse().unwrap();
+        canaries.on_look(&name, at(ms), Outcome::Up(None), at(ms));
     }
 
     #[test]
@@ -192,8 +273,12 @@ mod tests {
             for number in 1..=answering {
                 answer(&mut canaries, number, 0);
             }
-            assert_eq!(canaries.enough(&four, at(5000)), enough, "{answering} of {addresses:?}");
-            assert_eq!(canaries.enough(&four, at(5001)), addresses.is_empty());
+            assert_eq!(
+                canaries.enough(&four, FRESH, at(5000)),
+                enough,
+                "{answering} of {addresses:?}"
+            );
+            assert_eq!(canaries.enough(&four, FRESH, at(5001)), addresses.is_empty());
         }
     }
 
@@ -202,12 +287,15 @@ mod tests {
         let mut canaries = canaries(&["192.0.2.1", "2001:db8::1"]);
         answer(&mut canaries, 1, 0);
         let (four, six) = (BTreeSet::from([Family::Four]), BTreeSet::from([Family::Six]));
-        assert!(canaries.enough(&four, at(0)));
-        assert!(!canaries.enough(&six, at(0)));
-        assert!(!canaries.enough(&BTreeSet::from([Family::Four, Family::Six]), at(0)));
-        assert!(canaries.enough(&BTreeSet::new(), at(0)), "names may be of either");
+        assert!(canaries.enough(&four, FRESH, at(0)));
+        assert!(!canaries.enough(&six, FRESH, at(0)));
+        assert!(!canaries.enough(&BTreeSet::from([Family::Four, Family::Six]), FRESH, at(0)));
+        assert!(canaries.enough(&BTreeSet::new(), FRESH, at(0)), "names may be of either");
         let only_four = self::canaries(&["192.0.2.1"]);
-        assert!(!only_four.enough(&six, at(0)), "where there is no other, it stands for all");
+        assert!(
+            !only_four.enough(&six, FRESH, at(0)),
+            "where there is no other, it stands for all"
+        );
     }
 
     #[test]
@@ -217,11 +305,42 @@ mod tests {
         assert_eq!(canaries.due(at(1999)).len(), 0);
         assert_eq!((canaries.wake(), canaries.due(at(2000)).len()), (at(2000), 1));
         let fault = Fault::new(FaultKind::Timeout, "no end");
-        canaries.on_look(&"canary-1".parse().unwrap(), Outcome::Failed(fault), at(2000));
+        canaries.on_look(&"canary-1".parse().unwrap(), at(2000), Outcome::Failed(fault), at(2000));
         assert!(!canaries.vouch(at(2000)));
         let (_, canary) = canaries.iter().next().unwrap();
         assert_eq!(canary.fault(at(2000)).unwrap().text, "no end");
         answer(&mut canaries, 1, 2500);
         assert!(canaries.vouch(at(2500)));
+    }
+
+    #[test]
+    fn the_shortest_window_sets_the_pace_and_doubt_hastens_it() {
+        let mut canaries = canaries(&["192.0.2.1"]);
+        canaries.due(at(0));
+        answer(&mut canaries, 1, 10);
+        canaries.on_window(Some(Duration::from_secs(2)), at(10));
+        assert!(canaries.vouch(at(2010)) && !canaries.vouch(at(2011)));
+        assert_eq!(canaries.wake(), at(810));
+        canaries.hasten(at(100));
+        assert_eq!(canaries.wake(), at(200), "a quarter of the pace after the last look");
+        canaries.due(at(200));
+        canaries.hasten(at(900));
+        assert_eq!(canaries.wake(), at(900), "at once");
+        canaries.on_window(Some(Duration::from_secs(600)), at(900));
+        assert!(canaries.vouch(at(5010)));
+    }
+
+    #[test]
+    fn what_counts_is_when_the_looks_began_that_enough_of_them_answered() {
+        let none = canaries(&[]);
+        assert_eq!(none.answered_since(None), Moment::NEVER);
+        let mut three = canaries(&["192.0.2.1", "192.0.2.2", "2001:db8::1"]);
+        assert_eq!(three.answered_since(None), Moment::ZERO);
+        answer(&mut three, 1, 100);
+        assert_eq!(three.answered_since(Some(Family::Four)), at(100), "one of two");
+        assert_eq!(three.answered_since(Some(Family::Six)), Moment::ZERO);
+        assert_eq!(three.answered_since(None), Moment::ZERO, "two of three");
+        answer(&mut three, 3, 300);
+        assert_eq!(three.answered_since(None), at(100));
     }
 }

@@ -98,6 +98,8 @@ impl Judge {
         }
         self.blackout = self.falls_together();
         self.next = Some(now);
+        let shortest = self.watches.values().map(Watch::usual_window).min();
+        self.canaries.on_window(shortest, now);
     }
 
     /// A look ended. Does anything follow from it?
@@ -111,8 +113,8 @@ impl Judge {
             Watched::Target(target) => target.clone(),
             Watched::Canary(name) => {
                 let before = self.canaries.vouch(now);
-                self.canaries.on_look(name, observation.outcome, now);
-                return self.canaries.vouch(now) != before;
+                self.canaries.on_look(name, observation.began, observation.outcome, now);
+                return self.on_canaries(now, out) || self.canaries.vouch(now) != before;
             }
         };
         let Some(watch) = self.watches.get_mut(&target) else { return false };
@@ -124,6 +126,12 @@ impl Judge {
             out.push(Output::Save(Entry::Reached { target: target.clone(), at }));
         }
         watch.on_observation(observation, now);
+        if watch.in_doubt() {
+            watch.on_canaries(self.canaries.answered_since(watch.family()));
+            if !before.2 {
+                self.canaries.hasten(now);
+            }
+        }
         let fell = fell != watch.fell();
         let changed = watch.summary(now) != before;
         let wake = watch.wake(now);
@@ -138,6 +146,19 @@ impl Judge {
             self.blackout = self.falls_together();
         }
         self.sooner(wake);
+        changed
+    }
+
+    /// A canary answered, or did not. Was anything believed to be down only now that enough of them answered?
+    fn on_canaries(&mut self, now: Moment, out: &mut Outbox) -> bool {
+        let mut changed = false;
+        for (target, watch) in self.watches.iter_mut().filter(|(_, watch)| watch.in_doubt()) {
+            watch.on_canaries(self.canaries.answered_since(watch.family()));
+            if let Some((health, why)) = watch.turned(now) {
+                out.note(Note::Judges { target: target.clone(), health, why });
+                changed = true;
+            }
+        }
         changed
     }
 
@@ -167,14 +188,15 @@ impl Judge {
         self.blackout && !self.canaries.vouch(now)
     }
 
-    /// Do enough canaries answer for this agent's word on an app to count, or on any of them?
+    /// Did enough canaries answer within an app's window for this agent's word on it to count, or on any of them?
     pub fn reaches(&self, app: Option<&AppId>, now: Moment) -> bool {
         if self.canaries.iter().next().is_none() {
             return true;
         }
         let of = |target: &TargetId| app.is_none_or(|app| target.app == *app);
-        let watches = self.watches.iter().filter(|(target, _)| of(target));
-        self.canaries.enough(&watches.filter_map(|(_, watch)| watch.family()).collect(), now)
+        let watches = || self.watches.iter().filter(|(target, _)| of(target)).map(|(_, it)| it);
+        let fresh = self.canaries.fresh(watches().map(Watch::usual_window).min());
+        self.canaries.enough(&watches().filter_map(Watch::family).collect(), fresh, now)
     }
 
     /// This agent gives everything so many times as long, being unwell itself.

@@ -92,6 +92,8 @@ pub struct Watch {
     /// When the failures since the last success ended; bounded by what the window can hold.
     failures: VecDeque<Moment>,
     failed: Option<Moment>,
+    /// Did enough canaries answer since it began to fail? If not, it is as likely this agent that fails.
+    vouched: bool,
     fault: Option<Fault>,
     clean_since: Option<Moment>,
     successes: usize,
@@ -135,6 +137,7 @@ impl Watch {
             answered: None,
             failures: VecDeque::new(),
             failed: None,
+            vouched: false,
             fault: None,
             clean_since: None,
             successes: 0,
@@ -157,6 +160,11 @@ impl Watch {
     /// Where it is: what is known of the way to it holds for this address alone.
     pub fn address(&self) -> (&str, u16) {
         address(&self.subject)
+    }
+
+    /// Down only after this long without one success, if this agent is well.
+    pub fn usual_window(&self) -> Duration {
+        self.scale.window
     }
 
     /// By which of the two ways it is addressed, if that is known.
@@ -250,6 +258,7 @@ impl Watch {
             self.answered = Some(now);
             self.failures.clear();
         }
+        self.vouched &= !self.failures.is_empty();
         self.failures.push_back(now);
         if self.failures.len() > self.scale.failures.max(SPOILING) * 4 {
             self.failures.pop_front();
@@ -270,6 +279,12 @@ impl Watch {
     pub fn hasten(&mut self, now: Moment) {
         self.fast_until = self.fast_until.max(now + self.scale.window * 2);
         self.next = self.next.min(now + self.scale.fast);
+    }
+
+    /// Enough canaries answered looks that began no sooner than this: what failed before did not fail for want of a way into
+    /// the world.
+    pub fn on_canaries(&mut self, asked: Moment) {
+        self.vouched |= self.failures.front().is_some_and(|&failed| failed <= asked);
     }
 
     /// Did the last look fail?
@@ -380,7 +395,7 @@ impl Watch {
         let window = self.window();
         let within = |at: &&Moment| now.since(**at) <= window;
         let failures = self.failures.iter().filter(within).count();
-        if now.since(quiet_since) >= window && failures >= self.scale.failures {
+        if now.since(quiet_since) >= window && failures >= self.scale.failures && self.vouched {
             return Health::Down;
         }
         match (self.succeeded, self.failures.is_empty()) {

@@ -165,6 +165,8 @@ impl Node {
             }
             node.judge.stubborn = node.broken(Mutant::SuccessDoesNotClear);
             node.judge.forgiving = node.broken(Mutant::FlappingIgnored);
+            node.judge.canaries.unasked = node.broken(Mutant::CanariesIgnored);
+            node.judge.canaries.slow = node.broken(Mutant::CanariesSlow);
         }
         node.out.push(Output::Save(Entry::Started { boot }));
         node.selfcheck.fix(node.standing());

@@ -36,6 +36,12 @@ fn at(ms: u64) -> Moment {
 }
 
 fn look(watch: &mut Watch, ms: u64, up: bool) {
+    look_alone(watch, ms, up);
+    watch.on_canaries(Moment::NEVER);
+}
+
+/// The same, and no canary says anything.
+fn look_alone(watch: &mut Watch, ms: u64, up: bool) {
     let outcome = match up {
         true => Outcome::Up(None),
         false => Outcome::Failed(Fault::new(FaultKind::Refused, "refused")),
@@ -63,6 +69,24 @@ fn the_scale_follows_the_window() {
     let scale = Scale::of(quick);
     assert_eq!((scale.failures, scale.fast.as_millis(), scale.limit.as_millis()), (2, 500, 1000));
     assert_eq!(scale.qualify.as_secs(), 15);
+}
+
+#[test]
+fn nothing_is_down_before_canaries_answered_since_it_failed() {
+    let mut watch = watch();
+    look(&mut watch, 0, true);
+    for at in 1..=20 {
+        look_alone(&mut watch, at * 500, false);
+    }
+    watch.on_canaries(at(499));
+    assert_eq!(watch.health(at(10_000)), Health::Degraded, "they answered before it failed");
+    watch.on_canaries(at(500));
+    assert_eq!(watch.health(at(10_000)), Health::Down);
+    look_alone(&mut watch, 10_500, true);
+    for at in 22..=42 {
+        look_alone(&mut watch, at * 500, false);
+    }
+    assert_eq!(watch.health(at(21_000)), Health::Degraded, "that was another failure");
 }
 
 #[test]

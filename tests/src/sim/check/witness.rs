@@ -24,7 +24,7 @@ const ACCEPTS: &str = "nobody accepts against its own sight";
 const SLACK: Duration = Duration::from_millis(300);
 /// A majority that was not heard for longer is none (S1).
 const HEARD: Duration = Duration::from_secs(3);
-/// A canary that was silent for longer does not answer (S2).
+/// A canary that was silent for longer, or for longer than an app's window, does not answer (S2).
 const CANARY: Duration = Duration::from_secs(5);
 /// Targets that fell within this fell at once (S3): less than the core's, which may see them fall a little apart.
 const AT_ONCE: Duration = Duration::from_secs(7);
@@ -40,6 +40,8 @@ struct Seen {
     up: Option<Moment>,
     last_is_up: bool,
     failures: u32,
+    /// When the first failure since it was last up ended.
+    failed: Option<Moment>,
     fell: Option<Moment>,
 }
 
@@ -140,9 +142,11 @@ impl Witnesses {
                 if matches!(fault.kind, FaultKind::Credential | FaultKind::Unready) =>
             {
                 (seen.failures, seen.last_is_up) = (1, false);
+                seen.failed.get_or_insert(at);
             }
             Outcome::Failed(_) => {
                 (seen.failures, seen.last_is_up) = (seen.failures + 1, false);
+                seen.failed.get_or_insert(at);
                 if seen.failures >= 3 {
                     seen.fell.get_or_insert(at);
                 }
@@ -183,11 +187,10 @@ impl Witnesses {
         if !told.hears_majority(speaker) {
             broken("it hears no majority".into());
         }
-        let answers = |watched: &Watched, seen: &Seen| {
-            matches!(watched, Watched::Canary(_))
-                && seen.up.is_some_and(|up| speaker.at.since(up) <= CANARY + SLACK)
-        };
-        let answering = told.seen.iter().filter(|(watched, seen)| answers(watched, seen)).count();
+        let canaries = || told.seen.iter().filter(|(it, _)| matches!(it, Watched::Canary(_)));
+        let answered: Vec<Moment> = canaries().filter_map(|(_, seen)| seen.up).collect();
+        let fresh = |up: &&Moment| speaker.at.since(**up) <= CANARY.min(window) + SLACK;
+        let answering = answered.iter().filter(fresh).count();
         if speaker.canaries >= 3 && answering < 2 {
             broken(format!("{answering} of its {} canaries answer", speaker.canaries));
         }
@@ -200,6 +203,11 @@ impl Witnesses {
             if let Some(up) = seen.and_then(|seen| seen.up).filter(|up| within(*up, window)) {
                 let ago = speaker.at.since(up).as_millis();
                 broken(format!("{} is down though it was up {ago} ms ago", belief.target));
+            }
+            let failed = seen.and_then(|seen| seen.failed).unwrap_or(speaker.at);
+            let since = answered.iter().filter(|up| failed <= **up).count();
+            if speaker.canaries >= 3 && since < 2 {
+                broken(format!("{since} canaries answered since {} failed", belief.target));
             }
         }
     }

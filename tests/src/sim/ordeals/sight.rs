@@ -34,6 +34,17 @@ pub const ORDEALS: &[Ordeal] = &[
         },
     },
     Ordeal {
+        name: "most voters lose sight of a stack and of their canaries at once",
+        knows: &[Mutant::CanariesSlow],
+        shape: |mesh, _| mesh.canaries = 3,
+        play: |simulation, chance| {
+            let most = [0, 1, 2, 3];
+            simulation.world.silent = most.map(|it| simulation.agents[it].id.clone()).into();
+            blinds(simulation, &most, "shop", &east());
+            wait(simulation, chance, 7_000..8_000);
+        },
+    },
+    Ordeal {
         name: "a voter that is needed stands still while a stack dies",
         knows: &[Mutant::PauseForgotten],
         shape: same,
