@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use consensus::model::{DecisionKind, Epoch};
+use consensus::model::{DecisionKind, Epoch, WarningKind};
 use tests::harness::agents::Mesh;
 use tests::harness::app::INSIDE;
 use tests::harness::fabric::address;
@@ -50,6 +50,17 @@ fn mesh<'a>(lab: &'a Lab, text: &str) -> Mesh<'a> {
         })
     });
     mesh
+}
+
+/// Waits until people are warned of a replica: in the status, and by an event once it has lasted.
+fn warned(mesh: &Mesh<'_>, kind: WarningKind, stack: &str) {
+    let agent = &mesh.agents[0];
+    eventually(SETTLE, &format!("a warning of {kind} for {stack}"), || {
+        let warnings = agent.app("shop")?.warnings;
+        let said = warnings.iter().any(|it| it.kind == kind && it.target.stack.as_str() == stack);
+        let told = agent.said().contains(&format!("warns ({kind}): shop/{stack}/main "));
+        if said && told { Ok(()) } else { Err(format!("{warnings:?}, told: {told}")) }
+    });
 }
 
 /// Waits until the writer's rows are acknowledged by this server.
@@ -136,6 +147,7 @@ mod redis {
                     false => Err(format!("{unready:?}")),
                 }
             });
+            warned(&mesh, WarningKind::Lag, "s2");
             servers[0].process.kill();
             mesh.settle(SETTLE, "shop", "dns");
             eventually(SETTLE, "the stale one follows it and has all", || {
@@ -262,6 +274,7 @@ mod mariadb {
             let mesh = mesh(lab, &app("mysql", 3306, BUDGET));
             servers[1].sql("insert into app.ledger values (-1)");
             says(&mesh, "holds transactions of its own");
+            warned(&mesh, WarningKind::OutOfSync, "s2");
             servers[0].process.kill();
             mesh.settle(SETTLE, "shop", "dns");
             throughout(Duration::from_secs(15), "the diverged one is left as it is", || {
@@ -289,6 +302,7 @@ mod mariadb {
             servers[0].sql("create table app.large (t longtext)");
             servers[0].sql(&format!("insert into app.large values ('{}')", "x".repeat(100_000)));
             says(&mesh, "main lacks");
+            warned(&mesh, WarningKind::Lag, "s2");
             servers[0].process.kill();
             mesh.settle(SETTLE, "shop", "dns");
             eventually(SETTLE, "the stale one follows it and has all", || {
