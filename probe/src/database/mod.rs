@@ -1,9 +1,5 @@
 //! Databases: one module for each thing they speak. Each turns one look into a `DatabaseSight`.
 
-mod secure;
-
 pub mod mysql;
-pub mod postgres;
+pub(crate) mod postgres;
 pub mod redis;
-
-pub use secure::{Stream, Tls, protect};

@@ -1,4 +1,4 @@
-//! A connection → an encrypted one where the server offers it, that brings no more than it may.
+//! A connection → an encrypted one where the server offers it, that brings no more than [`BUDGET`] bytes.
 //!
 //! `tokio_postgres` believes the length a message claims and reads on for as long as the server sends; here is where
 //! that ends.
@@ -15,10 +15,13 @@ use tokio::net::TcpStream;
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::database::secure;
+use crate::Trust;
 use crate::fault::{Trouble, When, of_io};
-use crate::tls::of_tls;
-use crate::{Tls, Trust};
+use crate::phases::{Stage, Stopwatch};
+use crate::tls;
+
+/// An honest answer, log-in included, has about 2 KiB.
+const BUDGET: usize = 64 * 1024;
 
 /// Protocol 1234.5679: "may we encrypt?" (PostgreSQL documentation, 55.7 `SSLRequest`).
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
@@ -26,10 +29,9 @@ const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 type Encrypted = <MakeRustlsConnect as MakeTlsConnect<TcpStream>>::Stream;
 
 /// A connection to a PostgreSQL server, before log-in.
-pub struct Wire {
+pub(super) struct Wire {
     stream: Either,
     left: usize,
-    budget: usize,
 }
 
 enum Either {
@@ -37,19 +39,19 @@ enum Either {
     Encrypted(Box<Encrypted>),
 }
 
-/// Asks for encryption and takes it if it is offered; what comes over it is limited to `budget` bytes.
+/// Asks for encryption and takes it if it is offered.
 pub(super) async fn open(
     mut stream: TcpStream,
     name: &str,
-    (tls, trust): (&Tls, &Trust),
-    budget: usize,
+    trust: &Trust,
+    watch: &mut Stopwatch,
 ) -> Result<Wire, Trouble> {
+    watch.enter(Stage::Tls);
     let broken = |error: io::Error| of_io(&error, When::Later, "asking for encryption");
     stream.write_all(&SSL_REQUEST).await.map_err(broken)?;
     let stream = match stream.read_u8().await.map_err(broken)? {
-        b'S' => Either::Encrypted(Box::new(encrypt(stream, name, tls, trust).await?)),
-        b'N' if *tls == Tls::AsOffered => Either::Plain(stream),
-        b'N' => return Err(secure::offers_none()),
+        b'S' => Either::Encrypted(Box::new(encrypt(stream, name, trust).await?)),
+        b'N' => Either::Plain(stream),
         // An error before the server knows what we speak: it could not start a process for us.
         b'E' => return Err(Trouble::theirs(FaultKind::Unready, "the server can start no session")),
         _ => {
@@ -57,28 +59,20 @@ pub(super) async fn open(
             return Err(Trouble::theirs(FaultKind::Protocol, text));
         }
     };
-    Ok(Wire { stream, left: budget, budget })
+    Ok(Wire { stream, left: BUDGET })
 }
 
-async fn encrypt(
-    stream: TcpStream,
-    name: &str,
-    tls: &Tls,
-    trust: &Trust,
-) -> Result<Encrypted, Trouble> {
-    let config = trust.for_database(tls)?.as_ref().clone();
+async fn encrypt(stream: TcpStream, name: &str, trust: &Trust) -> Result<Encrypted, Trouble> {
+    let config = trust.in_anyone().as_ref().clone();
     let mut maker = MakeRustlsConnect::new(config);
     let Ok(connector) = MakeTlsConnect::<TcpStream>::make_tls_connect(&mut maker, name);
-    connector.connect(stream).await.map_err(|error| match tls {
-        Tls::AsOffered => of_tls(&error),
-        Tls::Encrypted | Tls::Verified(_) => secure::answered(of_tls(&error)),
-    })
+    connector.connect(stream).await.map_err(|error| tls::of_tls(&error))
 }
 
 /// More came than an honest server has to say.
 #[derive(Debug, thiserror::Error)]
-#[error("the answer exceeds {0} bytes")]
-pub(super) struct Exceeded(usize);
+#[error("the answer exceeds {BUDGET} bytes")]
+pub(super) struct Exceeded;
 
 impl AsyncRead for Wire {
     fn poll_read(
@@ -87,8 +81,7 @@ impl AsyncRead for Wire {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.left == 0 {
-            let exceeded = Exceeded(self.budget);
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, exceeded)));
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, Exceeded)));
         }
         let before = buffer.filled().len();
         let polled = match &mut self.stream {
@@ -137,7 +130,7 @@ impl TlsStream for Wire {
 }
 
 /// Stands where `tokio_postgres` would encrypt: that is done.
-pub struct Opened;
+pub(super) struct Opened;
 
 impl TlsConnect<Wire> for Opened {
     type Stream = Wire;
