@@ -30,6 +30,8 @@ mutants! {
     ReadNewest,
     /// A write tried twice takes effect twice: its own operation is not recognised (rule R6).
     DuplicateOperation,
+    /// Whoever asks again for what was agreed is told the epoch of now.
+    AnsweredAsOfNow,
     /// A value is derived from what the proposer knows, not from what the promises report, and accepted (0.1 d).
     UnlinkedValue,
     /// A process goes on after a failed sync as if it had worked (A.6).

@@ -101,6 +101,62 @@ pub const ORDEALS: &[Ordeal] = &[
         },
     },
     Ordeal {
+        name: "who asked for a move hears of it when somebody else has moved it back",
+        knows: &[Mutant::AnsweredAsOfNow],
+        shape: same,
+        play: |simulation, chance| {
+            let span = chance.between(Duration::from_millis(8_600), Duration::from_millis(9_300));
+            simulation.snare = Some(Box::new(move |simulation, from, _, message| {
+                let proposes = from == 0 && proposes(message);
+                if proposes {
+                    simulation.later(Duration::ZERO, move |simulation| {
+                        simulation.overload(0);
+                        simulation.after(span, Event::Resume(0));
+                    });
+                }
+                proposes
+            }));
+            let by = || "operator".to_owned();
+            let to = Some(west());
+            let command = Command::Failover { app: shop(), to, accept_loss: false, by: by() };
+            simulation.command(0, command);
+            wait(simulation, chance, 6_000..6_500);
+            simulation.command(1, Command::Switchover { app: shop(), to: Some(east()), by: by() });
+            wait(simulation, chance, 8_000..9_000);
+        },
+    },
+    Ordeal {
+        name: "a value is chosen, who proposed it dies before anybody hears, and another proposes",
+        knows: &[Mutant::UnlinkedValue],
+        shape: same,
+        play: |simulation, chance| {
+            let mut definition = simulation.apps[&shop()].definition.clone();
+            definition.records[0].ttl += 1;
+            simulation.snare = Some(Box::new(|simulation, from, to, message| {
+                let accepts = |it: &BallotBody| matches!(it, BallotBody::Accepted { .. });
+                let accepted = matches!(message, Message::Ballot(it) if accepts(&it.body));
+                if to == 1 && from != 1 && accepted {
+                    simulation.crash(1);
+                }
+                to == 1 && from != 1 && accepted
+            }));
+            simulation.apply(1, definition.clone());
+            wait(simulation, chance, 300..900);
+            definition.records[0].ttl += 1;
+            simulation.apply(2, definition);
+            wait(simulation, chance, 9_000..10_000);
+        },
+    },
+    Ordeal {
+        name: "a stack dies",
+        knows: &[Mutant::EpochReused],
+        shape: same,
+        play: |simulation, chance| {
+            fells(simulation, &east());
+            wait(simulation, chance, 6_000..8_000);
+        },
+    },
+    Ordeal {
         name: "a voter comes back from a copy of before, and whoever knows of more dies",
         knows: &[Mutant::RollbackUnnoticed],
         shape: same,

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use consensus::codec;
 use consensus::config::Mutant;
 use consensus::message::{Accepted, BallotBody, Message};
 use consensus::model::{
@@ -13,6 +12,7 @@ use consensus::moment::Moment;
 use consensus::node::Node;
 use consensus::outbox::{Hold, Input, Look, Note, Output};
 use consensus::saved::Entry;
+use consensus::value;
 
 use super::{Event, Simulation};
 use crate::sim::agent::INBOX_LIMIT;
@@ -383,7 +383,7 @@ impl Simulation {
     fn check_acceptance(&mut self, place: Place, entry: &Entry) {
         let Entry::Accepted { register: RegisterId::App(app), accepted } = entry else { return };
         let chosen = self.registers.latest(app).is_some_and(|it| it.ballot >= accepted.ballot);
-        let Ok(state) = codec::decode::<AppState>(accepted.value.bytes()) else { return };
+        let Ok(state) = value::decode(&accepted.value) else { return };
         let agent = &self.agents[place];
         let decision = &state.decision;
         let certificate = match state.phase {
