@@ -456,8 +456,9 @@ impl Node {
         let agreed = state.operations.iter().find(|operation| operation.id == asked);
         #[cfg(feature = "mutants")]
         let agreed = agreed.filter(|_| !self.broken(Mutant::AnsweredAsOfNow));
-        let (epoch, revision) = agreed
-            .map_or((state.epoch, state.revision), |operation| (operation.epoch, operation.revision));
+        let (epoch, revision) = agreed.map_or((state.epoch, state.revision), |operation| {
+            (operation.epoch, operation.revision)
+        });
         self.answer(app, asked, Answer::Agreed { epoch, revision });
     }
 

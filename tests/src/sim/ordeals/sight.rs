@@ -70,9 +70,10 @@ pub const ORDEALS: &[Ordeal] = &[
                 simulation.cut(other, one, true);
             }
             simulation.look_at_links();
-            wait(simulation, chance, 4_500..5_500);
+            // Asked for while they still think that they hear a majority, it is tried for ten seconds.
+            wait(simulation, chance, 1_000..1_500);
             asks(simulation, 0);
-            wait(simulation, chance, 3_000..4_000);
+            wait(simulation, chance, 9_500..10_500);
         },
     },
     Ordeal {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use consensus::config::Mutant;
 use consensus::message::{Accepted, BallotBody, Message};
 use consensus::model::{
-    AppState, DecisionKind, Evidence, Fault, FaultKind, Observation, Outcome, Phase, Phases,
-    RegisterId, TargetId, Voter,
+    DecisionKind, Evidence, Fault, FaultKind, Observation, Outcome, Phase, Phases, RegisterId,
+    TargetId, Voter,
 };
 use consensus::moment::Moment;
 use consensus::node::Node;
