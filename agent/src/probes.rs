@@ -54,9 +54,7 @@ impl Probes {
     ) -> Self {
         let logins = credentials.iter().map(|(name, credential)| {
             let login = match credential {
-                Credential::Login { user, password } => {
-                    Some(Arc::new(Login { user: user.clone(), password: password.clone() }))
-                }
+                Credential::Login(login) => Some(login.clone()),
                 Credential::Key { .. } | Credential::Token { .. } => None,
             };
             (name.clone(), login)
@@ -249,7 +247,7 @@ mod tests {
             algorithm: "hmac-sha256".to_owned(),
             secret: vec![],
         };
-        let login = Credential::Login { user: "quorate".to_owned(), password: None };
+        let login = Credential::Login(Arc::new(Login::new("quorate", None)));
         let credentials = Credentials::from([
             ("dns".parse().expect("a name"), key),
             ("shop-db".parse().expect("a name"), login),

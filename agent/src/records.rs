@@ -40,7 +40,7 @@ pub(crate) fn absolute(name: &str) -> Option<Name> {
 pub(crate) fn signer(credential: &Credential) -> Result<TSigner, String> {
     let (key, algorithm, secret) = match credential {
         Credential::Key { name, algorithm, secret } => (name, algorithm, secret),
-        Credential::Login { .. } => {
+        Credential::Login(_) => {
             return Err("is a user and password, expected a TSIG key".to_owned());
         }
         Credential::Token { .. } => return Err("is a token, expected a TSIG key".to_owned()),

@@ -6,12 +6,16 @@ mod common;
 mod dns;
 #[path = "actors/mariadb.rs"]
 mod mariadb;
+#[path = "actors/mysql8.rs"]
+mod mysql8;
 #[path = "actors/postgres.rs"]
 mod postgres;
 #[path = "actors/providers.rs"]
 mod providers;
 #[path = "actors/redis.rs"]
 mod redis;
+#[path = "actors/tls.rs"]
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +26,7 @@ use agent::config::{Credential, Credentials};
 use consensus::model::{Action, ActionFault, ActionFaultKind, Done, Effect, Epoch, Report, Token};
 use consensus::moment::Moment;
 use consensus::outbox::Input;
+use probe::Login;
 use tokio::sync::mpsc;
 
 /// Carries out one action with these credentials, begun in time.
@@ -71,5 +76,5 @@ fn text(result: &Result<Done, ActionFault>) -> &str {
 }
 
 fn login(user: &str, password: Option<&str>) -> Credential {
-    Credential::Login { user: user.to_owned(), password: password.map(str::to_owned) }
+    Credential::Login(Arc::new(Login::new(user, password)))
 }

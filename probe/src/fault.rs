@@ -27,6 +27,12 @@ impl Trouble {
     pub(crate) fn local(text: impl Into<String>) -> Self {
         Self::Ours(Fault::new(FaultKind::Local, text))
     }
+
+    pub(crate) fn into_fault(self) -> Fault {
+        match self {
+            Self::Theirs(fault) | Self::Ours(fault) => fault,
+        }
+    }
 }
 
 impl From<Trouble> for Outcome {

@@ -19,12 +19,14 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::Tls;
 use crate::fault::{Trouble, When, of_io};
 
 /// The certificate authorities this host believes. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Trust {
     system: Option<Arc<ClientConfig>>,
+    certificates: Arc<[CertificateDer<'static>]>,
     anyone: Arc<ClientConfig>,
 }
 
@@ -37,9 +39,9 @@ impl Trust {
     /// Exactly these.
     pub fn in_authorities(certificates: Vec<CertificateDer<'static>>) -> Self {
         let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(certificates);
+        roots.add_parsable_certificates(certificates.iter().cloned());
         let system = (!roots.is_empty()).then(|| Arc::new(believing(roots)));
-        Self { system, anyone: Arc::new(believing_anyone()) }
+        Self { system, certificates: certificates.into(), anyone: Arc::new(believing_anyone()) }
     }
 
     /// To check a certificate with: the endpoint's own authorities if it names any, else the system's.
@@ -51,25 +53,36 @@ impl Trust {
             (Some(pem), _) => parse(pem).map(|roots| Arc::new(believing(roots))),
             (None, Some(system)) => Ok(system.clone()),
             (None, None) => Err(Trouble::local(
-                "this host knows no certificate authorities: install `ca-certificates`, or give the endpoint an \
-                 `authority`",
+                "this host knows no certificate authorities: install `ca-certificates`, or name an `authority`",
             )),
         }
+    }
+
+    /// To speak to a database with, as its credential asks for.
+    pub(crate) fn for_database(&self, tls: &Tls) -> Result<Arc<ClientConfig>, Trouble> {
+        let checking = match tls {
+            Tls::AsOffered | Tls::Encrypted => return Ok(self.anyone.clone()),
+            Tls::Verified(authority) => self.for_endpoint(authority.as_deref())?,
+        };
+        let mut config = checking.as_ref().clone();
+        // It is not HTTP that is spoken.
+        config.alpn_protocols.clear();
+        Ok(Arc::new(config))
+    }
+
+    /// The certificates of the authorities that the system believes.
+    pub(crate) fn certificates(&self) -> &[CertificateDer<'static>] {
+        &self.certificates
     }
 
     /// To speak to any host of the world by its name; `None` where nobody is believed.
     pub fn system(&self) -> Option<Arc<ClientConfig>> {
         self.system.clone()
     }
-
-    /// To encrypt with, without knowing to whom.
-    pub(crate) fn in_anyone(&self) -> &Arc<ClientConfig> {
-        &self.anyone
-    }
 }
 
 fn parse(pem: &str) -> Result<RootCertStore, Trouble> {
-    let bad = |why: String| Trouble::local(format!("cannot use the endpoint's `authority`: {why}"));
+    let bad = |why: String| Trouble::local(format!("cannot use the `authority`: {why}"));
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
         let certificate = certificate.map_err(|error| bad(error.to_string()))?;

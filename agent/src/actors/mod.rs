@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use consensus::model::{Action, ActionFault, ActionFaultKind, Done, Effect, Report};
 use consensus::outbox::Input;
+use probe::Trust;
 use tokio::sync::mpsc;
 use tokio::task::JoinError;
 use tokio::time::timeout;
@@ -28,14 +29,15 @@ const LIMIT: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct Actors {
     credentials: Arc<Credentials>,
+    trust: Trust,
     inputs: mpsc::Sender<Input>,
     wall_ms: fn() -> u64,
 }
 
 impl Actors {
-    /// Actors that hold these secrets and report to this loop.
+    /// Actors that hold these secrets and report to this loop. Reads the host's certificate authorities.
     pub fn new(credentials: Arc<Credentials>, inputs: mpsc::Sender<Input>) -> Self {
-        Self { credentials, inputs, wall_ms: clock::wall_ms }
+        Self { credentials, trust: Trust::of_host(), inputs, wall_ms: clock::wall_ms }
     }
 
     /// The same, signing by another wall clock: milliseconds since 1970.
@@ -82,20 +84,25 @@ async fn perform(actors: Actors, action: Action, stage: Stage) -> Result<Done, A
     let mut attempt = Attempt::new(action.deadline, stage);
     match &action.effect {
         Effect::Fence(database) => {
-            let order = database::Order::new(&action, database, &actors.credentials)?;
+            let order =
+                database::Order::new(&action, database, &actors.credentials, &actors.trust)?;
             database::fence(&mut attempt, &order).await
         }
         Effect::Unfence(database) => {
-            let order = database::Order::new(&action, database, &actors.credentials)?;
+            let order =
+                database::Order::new(&action, database, &actors.credentials, &actors.trust)?;
             database::unfence(&mut attempt, &order).await
         }
         Effect::Promote { database, candidate, at_least } => {
-            let order = database::Order::new(&action, database, &actors.credentials)?;
+            let order =
+                database::Order::new(&action, database, &actors.credentials, &actors.trust)?;
             database::promote(&mut attempt, &order, candidate, *at_least).await
         }
         Effect::Follow { database, primary } => {
-            let order = database::Order::new(&action, database, &actors.credentials)?;
-            let upstream = database::Order::new(&action, primary, &actors.credentials)?;
+            let order =
+                database::Order::new(&action, database, &actors.credentials, &actors.trust)?;
+            let upstream =
+                database::Order::new(&action, primary, &actors.credentials, &actors.trust)?;
             database::follow(&mut attempt, &order, &upstream).await
         }
         Effect::Publish { name, driver, sets, stack } => {

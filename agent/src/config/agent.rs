@@ -3,13 +3,16 @@
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use consensus::model::{CredentialId, Endpoint, Expect};
 use data_encoding::BASE64;
 use hickory_proto::rr::LowerName;
+use probe::{Login, Tls};
 
 use super::address::EndpointUrl;
 use super::fault::{Findings, Span, alternatives};
+use super::leaf::Protection;
 use super::tree::At;
 use super::typed::agent::{AgentFile, CredentialTable, DnsTable};
 use super::{AgentConfig, Credential, Credentials, DnsConfig, DoorConfig, MeshConfig, Secondary};
@@ -298,6 +301,11 @@ fn credential(
         ("password", span(table.password.as_ref().map(|at| &at.span))),
         ("password_file", span(table.password_file.as_ref().map(|at| &at.span))),
     ];
+    let login = login.into_iter().chain([
+        ("tls", span(table.tls.as_ref().map(|at| &at.span))),
+        ("authority_file", span(table.authority_file.as_ref().map(|at| &at.span))),
+    ]);
+    let login: Vec<_> = login.collect();
     let key = [
         ("name", span(table.name.as_ref().map(|at| &at.span))),
         ("algorithm", span(table.algorithm.as_ref().map(|at| &at.span))),
@@ -341,7 +349,9 @@ fn credential(
             }
             let given = (&table.password, &table.password_file);
             let password = secret(("password", "password_file"), given, beside, findings)?;
-            Some(Credential::Login { user: user?, password: password.map(|(text, _)| text) })
+            let (user, password) = (user?, password.map(|(text, _)| text));
+            let tls = protection(table, beside, findings)?;
+            Some(Credential::Login(Arc::new(Login { user, password, tls })))
         }
         (Some((Kind::Key, _)), None) => tsig(name, table, beside, findings),
         (Some((Kind::Token, _)), None) => {
@@ -354,6 +364,38 @@ fn credential(
             let access_key = table.access_key.as_ref().map(|id| id.value.0.clone());
             Some(Credential::Token { access_key, token })
         }
+    }
+}
+
+/// How a log-in is protected; `None` after a finding.
+fn protection(table: &CredentialTable, beside: &Path, findings: &mut Findings<'_>) -> Option<Tls> {
+    let authority = match &table.authority_file {
+        None => None,
+        Some(file) => match std::fs::read_to_string(beside.join(&file.value)) {
+            Ok(pem) if pem.contains("BEGIN CERTIFICATE") => Some((pem.into(), &file.span)),
+            Ok(_) => {
+                findings
+                    .error(&file.span, "`authority_file`: expected PEM certificates, found none");
+                return None;
+            }
+            Err(error) => {
+                findings.error(&file.span, format!("`authority_file`: cannot read it: {error}"));
+                return None;
+            }
+        },
+    };
+    match (table.tls.as_ref().map(|word| word.value), authority) {
+        (Some(Protection::Encrypted), Some((_, span))) => {
+            let text = "an `authority_file` is checked by `tls = \"verified\"` alone";
+            findings.error(span, text);
+            None
+        }
+        (Some(Protection::Encrypted), None) => Some(Tls::Encrypted),
+        (Some(Protection::Verified), authority) => {
+            Some(Tls::Verified(authority.map(|(pem, _)| pem)))
+        }
+        (None, Some((pem, _))) => Some(Tls::Verified(Some(pem))),
+        (None, None) => Some(Tls::AsOffered),
     }
 }
 

@@ -154,6 +154,20 @@ words! { Algorithm {
     "hmac-sha512" => Self("hmac-sha512"),
 } }
 
+/// How a log-in's connections are protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protection {
+    /// Encrypted, with whoever answers.
+    Encrypted,
+    /// Encrypted, and the server's certificate is checked.
+    Verified,
+}
+
+words! { Protection {
+    "encrypted" => Self::Encrypted,
+    "verified" => Self::Verified,
+} }
+
 /// Text of at most `MOST` octets, at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Text<const MOST: usize>(pub String);

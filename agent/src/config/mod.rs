@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use consensus::model::{AppId, CredentialId, Definition, Endpoint, TargetName};
 use hickory_proto::rr::TSigner;
+use probe::Login;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -335,12 +336,7 @@ pub type Credentials = BTreeMap<CredentialId, Credential>;
 #[derive(Clone)]
 pub enum Credential {
     /// For a database.
-    Login {
-        /// The user.
-        user: String,
-        /// The password; none where the server asks for none.
-        password: Option<String>,
-    },
+    Login(Arc<Login>),
     /// For TSIG (RFC 8945).
     Key {
         /// The key's name, as the server knows it.
@@ -362,7 +358,7 @@ pub enum Credential {
 impl std::fmt::Debug for Credential {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Login { user, .. } => write!(f, "Login({user})"),
+            Self::Login(login) => write!(f, "{login:?}"),
             Self::Key { name, .. } => write!(f, "Key({name})"),
             Self::Token { access_key: Some(id), .. } => write!(f, "Token({id})"),
             Self::Token { access_key: None, .. } => f.write_str("Token"),

@@ -4,6 +4,8 @@ use std::os::unix::fs::PermissionsExt;
 
 use consensus::model::{Driver, Fencing, Mode, RecordData, RecordKind, Scheme};
 
+use probe::Tls;
+
 use super::*;
 
 mod broken;
@@ -99,7 +101,43 @@ fn the_example_agent_file_means_what_it_says() {
     assert_eq!(config.dns.map(|dns| dns.stale_after), Some(Duration::from_secs(300)));
     let held: Vec<&Credential> = config.credentials.values().collect();
     assert!(matches!(held[0], Credential::Key { secret, .. } if secret == b"secret"));
-    assert!(matches!(held[1], Credential::Login { password: Some(it), .. } if it == "hunter2"));
+    assert!(matches!(held[1], Credential::Login(it) if it.password.as_deref() == Some("hunter2")));
+}
+
+#[test]
+fn a_log_in_says_how_its_connections_are_protected() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let authority = rcgen::generate_simple_self_signed(["db.test".to_owned()]).expect("one");
+    let pem = authority.cert.pem();
+    std::fs::write(folder.path().join("ca.pem"), &pem).expect("own folder");
+    std::fs::write(folder.path().join("none.pem"), "nothing").expect("own folder");
+    let (mesh, _) = AGENT.split_once("[credentials.orders]").expect("the example holds one");
+    let read = |keys: &str| {
+        let text = format!("{mesh}[credentials.orders]\nuser = \"quorate\"\n{keys}\n");
+        let parsed = parse_agent(&text, "agent.toml", folder.path(), true);
+        parsed.map(|(config, _)| match config.credentials.into_values().next() {
+            Some(Credential::Login(login)) => login.tls.clone(),
+            other => panic!("expected a log-in, found {other:?}"),
+        })
+    };
+    let verified = |pem: Option<&str>| Tls::Verified(pem.map(Into::into));
+    for (keys, expected) in [
+        ("", Tls::AsOffered),
+        ("tls = \"encrypted\"", Tls::Encrypted),
+        ("tls = \"verified\"", verified(None)),
+        ("tls = \"verified\"\nauthority_file = \"ca.pem\"", verified(Some(&pem))),
+        ("authority_file = \"ca.pem\"", verified(Some(&pem))),
+    ] {
+        assert_eq!(read(keys).expect("it is good"), expected, "{keys}");
+    }
+    for keys in [
+        "tls = \"maybe\"",
+        "tls = \"encrypted\"\nauthority_file = \"ca.pem\"",
+        "authority_file = \"none.pem\"",
+        "authority_file = \"missing.pem\"",
+    ] {
+        assert!(read(keys).is_err(), "{keys}");
+    }
 }
 
 #[test]

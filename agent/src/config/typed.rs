@@ -176,7 +176,7 @@ pub(crate) mod agent {
     use super::*;
     use crate::config::address::{DnsName, EndpointUrl, HostPort};
     use crate::config::fault::{Findings, Span};
-    use crate::config::leaf::{Algorithm, Secret, Text, Time, Whole};
+    use crate::config::leaf::{Algorithm, Protection, Secret, Text, Time, Whole};
     use crate::config::tree::{At, Field, Named, Raw, Shape, described, prose, table_of, tables};
 
     tables! {
@@ -299,6 +299,11 @@ pub(crate) mod agent {
             password: Option<At<Secret>>,
             /// The file that holds the password.
             password_file: Option<At<PathBuf>>,
+            /// Of a log-in: `encrypted`, with whoever answers, or `verified`: the server's certificate is checked. Left out,
+            /// PostgreSQL is spoken to as it offers, the others in the clear.
+            tls: Option<At<Protection>>,
+            /// The authorities that the server's certificate is checked with, PEM, in place of the system's.
+            authority_file: Option<At<PathBuf>>,
             /// Of a TSIG key: its name, as the server knows it.
             name: Option<At<DnsName>>,
             /// Of a TSIG key: its algorithm.

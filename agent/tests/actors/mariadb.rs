@@ -45,7 +45,7 @@ async fn look(port: u16, password: &str) -> Outcome {
         subject: Subject::Database(Arc::new(database(port))),
         limit: Duration::from_secs(10),
     };
-    let login = Login { user: ROLE.to_owned(), password: Some(password.to_owned()) };
+    let login = Login::new(ROLE, Some(password));
     probe::look(&look, &Means::of_host(None).with_login(Some(Arc::new(login)))).await.outcome
 }
 

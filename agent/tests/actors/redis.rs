@@ -49,7 +49,7 @@ async fn look(port: u16, user: &str, password: Option<&str>) -> Outcome {
         subject: Subject::Database(Arc::new(database(port))),
         limit: Duration::from_secs(10),
     };
-    let login = Login { user: user.to_owned(), password: password.map(str::to_owned) };
+    let login = Login::new(user, password);
     probe::look(&look, &Means::of_host(None).with_login(Some(Arc::new(login)))).await.outcome
 }
 

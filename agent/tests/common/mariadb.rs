@@ -37,7 +37,12 @@ pub struct MariaDb {
 impl MariaDb {
     /// A new primary with a table `app.t` and the user [`ROLE`].
     pub async fn primary() -> Self {
-        let primary = Self::start(&[]).await;
+        Self::primary_with(&[]).await
+    }
+
+    /// The same with settings of its own.
+    pub async fn primary_with(settings: &[&str]) -> Self {
+        let primary = Self::start(settings).await;
         for sql in RIGHTS {
             primary.sql(sql).await;
         }

@@ -6,6 +6,7 @@
 
 pub mod knot;
 pub mod mariadb;
+pub mod mysql8;
 pub mod named;
 pub mod pdns;
 pub mod postgres;

@@ -1,5 +1,9 @@
 //! Databases: one module for each thing they speak. Each turns one look into a `DatabaseSight`.
 
+mod secure;
+
 pub mod mysql;
-pub(crate) mod postgres;
+pub mod postgres;
 pub mod redis;
+
+pub use secure::{Stream, Tls, protect};

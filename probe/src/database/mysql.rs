@@ -1,4 +1,4 @@
-//! A MariaDB server → what it says of itself, in one connection, one log-in and two or three questions.
+//! A MariaDB or MySQL server → what it says of itself, in one connection, one log-in and two or three questions.
 //!
 //! A position is a place in the *primary's* binary log: file and offset, which both sides name alike, so that what a
 //! replica lacks is bytes. The history (`system`) is the primary's `server_id`: a replica that follows another server is
@@ -8,34 +8,39 @@
 //! says, and a primary that is idle is not vouched for by it.
 //!
 //! The log-in needs `BINLOG MONITOR, SLAVE MONITOR`, and `REPLICATION MASTER ADMIN` where commits wait for a replica. It
-//! is not encrypted yet.
+//! is encrypted where the credential asks for it ([`Tls`]).
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use consensus::model::{Database, DatabaseSight, FaultKind};
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Error, IoError, OptsBuilder, Row, Value};
+use mysql_async::{Conn, DriverError, Error, IoError, OptsBuilder, Row, SslOpts, Value};
 
+use crate::database::secure;
 use crate::fault::{Trouble, When, of_io};
+use crate::names::bare;
 use crate::phases::{Stage, Stopwatch};
-use crate::{Login, Means};
+use crate::tls::of_tls;
+use crate::{Login, Means, Tls, Trust};
+
+mod dialect;
+
+pub use dialect::{Dialect, in_mariadbs_words};
 
 /// The longest answer that is read.
 const PACKET: usize = 1 << 20;
 /// A commit that waits for a replica goes on without after this: what is longer is as good as for ever.
 const FOR_EVER_MS: u64 = 3_600_000;
-/// Where `SLAVE MONITOR`, `READ_ONLY ADMIN` and their kin came from.
-const OLDEST: (u32, u32) = (10, 5);
-
 const SERVER: &str = "select @@version as version, @@server_id as server_id, @@global.read_only as read_only, \
      @@global.gtid_slave_pos as applied, @@global.gtid_current_pos as current, \
      @@global.rpl_semi_sync_master_enabled as waits, @@global.rpl_semi_sync_master_timeout as patience, \
      @@global.rpl_semi_sync_master_wait_point as wait_point";
-const REPLICA: &str = "show slave status";
-const PRIMARY: &str = "show master status";
-const WAITING: &str = "show global status like 'Rpl_semi_sync_master_status'";
-const REPLICAS: &str = "show slave hosts";
+/// The same of MySQL, with what is there only where a plugin is.
+const MYSQL: &str = "select @@version as version, @@server_id as server_id, @@global.super_read_only as read_only, \
+     @@global.gtid_mode as gtid_mode, @@global.log_bin as log_bin";
+const SEMI_SYNC: &str = "show global variables like 'rpl_semi_sync_%'";
+const WAITING: &str = "show global status like 'Rpl_semi_sync_%_status'";
 
 /// One row, as text; what is missing or null reads as absent.
 #[derive(Clone, Debug, Default)]
@@ -96,20 +101,33 @@ fn position(file: &str, offset: u64) -> Option<u64> {
 /// # Errors
 /// What the server, or the way to it, said.
 pub async fn open(
+    host: &str,
     addresses: &[SocketAddr],
-    user: &str,
-    password: Option<&str>,
+    login: &Login,
+    trust: &Trust,
 ) -> Result<Conn, Error> {
     let port = addresses.first().map_or(3306, SocketAddr::port);
-    let name = addresses.first().map(|it| it.ip().to_string()).unwrap_or_default();
+    let tls = match &login.tls {
+        Tls::AsOffered => None,
+        // Whose certificate it is, is not asked; that the server holds its key, is.
+        Tls::Encrypted => Some(SslOpts::default().with_danger_accept_invalid_certs(true)),
+        Tls::Verified(authority) => {
+            let roots = match authority {
+                Some(pem) => vec![pem.as_bytes().to_vec().into()],
+                None => trust.certificates().iter().map(|it| it.to_vec().into()).collect(),
+            };
+            Some(SslOpts::default().with_disable_built_in_roots(true).with_root_certs(roots))
+        }
+    };
     let ips: Vec<_> = addresses.iter().map(SocketAddr::ip).collect();
     // What is given here is not asked for: each question is a round trip.
     let options = OptsBuilder::default()
-        .ip_or_hostname(name)
+        .ip_or_hostname(bare(host))
+        .ssl_opts(tls)
         .resolved_ips(Some(ips))
         .tcp_port(port)
-        .user(Some(user))
-        .pass(password)
+        .user(Some(&login.user))
+        .pass(login.password.as_deref())
         .prefer_socket(false)
         .max_allowed_packet(Some(PACKET))
         .wait_timeout(Some(28_800));
@@ -135,32 +153,31 @@ pub(crate) async fn look(
     let addresses = means.names.find(address, *port, means.source, watch).await?;
     watch.set_peer(format!("`{address}` port {port}"));
     watch.enter(Stage::Connect);
-    let mut conn = open(&addresses, &login.user, login.password.as_deref())
+    let mut conn = open(address, &addresses, login, &means.trust)
         .await
-        .map_err(|error| trouble(&error, When::AtOnce, &login.user))?;
+        .map_err(|error| trouble(&error, When::AtOnce, login))?;
     watch.enter(Stage::Process);
-    let sight = asked(&mut conn, &login.user).await;
+    let sight = asked(&mut conn, login).await;
     watch.stop();
     // Courtesy: a server counts those that leave without a word.
     let _ = conn.disconnect().await;
     sight
 }
 
-async fn asked(conn: &mut Conn, user: &str) -> Result<DatabaseSight, Trouble> {
-    let told = |error: Error| trouble(&error, When::Later, user);
-    // Variables of other servers are not there: their version says more than that error.
+async fn asked(conn: &mut Conn, login: &Login) -> Result<DatabaseSight, Trouble> {
+    let told = |error: Error| trouble(&error, When::Later, login);
+    // MariaDB's variables are not there in MySQL: then its own are asked for.
     let server = match ask(conn, SERVER).await {
-        Err(Error::Server(said)) if said.code == 1193 => {
-            return Err(unready("is no MariaDB, and MySQL's dialect is not spoken yet".to_owned()));
-        }
-        server => server.map_err(told)?.unwrap_or_default(),
+        Err(Error::Server(said)) if said.code == 1193 => mysql(conn).await,
+        server => server.map(Option::unwrap_or_default),
     };
-    fit(server.text("version"))?;
+    let server = server.map_err(told)?;
+    let dialect = Dialect::of(server.text("version")).map_err(unready)?;
     let read_only = server.text("read_only") != "0";
-    if let Some(replica) = ask(conn, REPLICA).await.map_err(told)? {
-        return replicates(&server, &replica, read_only);
+    if let Some(replica) = ask(conn, dialect.replica()).await.map_err(told)? {
+        return replicates(&server, &in_mariadbs_words(replica), read_only);
     }
-    let own = ask(conn, PRIMARY).await.map_err(told)?.unwrap_or_default();
+    let own = ask(conn, dialect.written()).await.map_err(told)?.unwrap_or_default();
     let position = own.position("File", "Position").ok_or_else(|| {
         unready("keeps no binary log (`log_bin`): nothing can follow it".to_owned())
     })?;
@@ -168,7 +185,7 @@ async fn asked(conn: &mut Conn, user: &str) -> Result<DatabaseSight, Trouble> {
         && server.number("patience").is_some_and(|it: u64| FOR_EVER_MS <= it)
         && server.text("wait_point") == "AFTER_SYNC";
     let synchronous = match waits {
-        true => waited_for(conn).await.map_err(told)?,
+        true => waited_for(conn, dialect).await.map_err(told)?,
         false => Vec::new(),
     };
     Ok(DatabaseSight {
@@ -186,14 +203,40 @@ async fn asked(conn: &mut Conn, user: &str) -> Result<DatabaseSight, Trouble> {
     })
 }
 
+/// What MySQL says of itself, in the words of [`SERVER`].
+async fn mysql(conn: &mut Conn) -> Result<Facts, Error> {
+    let mut server = ask(conn, MYSQL).await?.unwrap_or_default();
+    let semi_sync = pairs(conn, SEMI_SYNC).await?;
+    for (ours, theirs) in
+        [("waits", "enabled"), ("patience", "timeout"), ("wait_point", "wait_point")]
+    {
+        let of = |word: &str| semi_sync.text(&format!("rpl_semi_sync_{word}_{theirs}")).to_owned();
+        let value = ["source", "master"].map(of).into_iter().find(|it| !it.is_empty());
+        let value = value.map(|value| if value == "ON" { "1".to_owned() } else { value });
+        server.0.extend(value.map(|value| (ours.to_owned(), value)));
+    }
+    Ok(server)
+}
+
+/// Rows of a name and a value, by their names in small letters.
+async fn pairs(conn: &mut Conn, sql: &str) -> Result<Facts, Error> {
+    let rows: Vec<Row> = conn.query(sql).await?;
+    let facts = rows.into_iter().map(Facts::of);
+    let pair =
+        |it: Facts| (it.text("Variable_name").to_ascii_lowercase(), it.text("Value").to_owned());
+    Ok(Facts(facts.map(pair).collect()))
+}
+
 /// Whom every commit waits for. A commit waits for *one* of its replicas: only where there is one, that is known to be it.
-async fn waited_for(conn: &mut Conn) -> Result<Vec<String>, Error> {
-    let status = ask(conn, WAITING).await?.unwrap_or_default();
-    if status.text("Value") != "ON" {
+async fn waited_for(conn: &mut Conn, dialect: Dialect) -> Result<Vec<String>, Error> {
+    let states = pairs(conn, WAITING).await?;
+    let waits = ["rpl_semi_sync_master_status", "rpl_semi_sync_source_status"];
+    if !waits.iter().any(|name| states.text(name) == "ON") {
         return Ok(Vec::new());
     }
-    let replicas: Vec<Row> = conn.query(REPLICAS).await?;
-    let replicas: Vec<Facts> = replicas.into_iter().map(Facts::of).collect();
+    let replicas: Vec<Row> = conn.query(dialect.replicas()).await?;
+    let replicas = replicas.into_iter().map(Facts::of).map(in_mariadbs_words);
+    let replicas: Vec<Facts> = replicas.collect();
     Ok(match replicas.as_slice() {
         [only] => vec![only.text("Server_id").to_owned()],
         _ => Vec::new(),
@@ -211,8 +254,11 @@ fn replicates(server: &Facts, it: &Facts, read_only: bool) -> Result<DatabaseSig
             return Err(unready(format!("{what}: {}", it.text(text))));
         }
     }
-    if it.text("Using_Gtid") == "No" {
-        return Err(unready("is a replica without `MASTER_USE_GTID`: it is not driven".to_owned()));
+    // The one word is MariaDB's, the other MySQL's.
+    if it.text("Using_Gtid") == "No" || it.text("Auto_Position") == "0" {
+        let text =
+            "is a replica without `MASTER_USE_GTID` or `SOURCE_AUTO_POSITION`: it is not driven";
+        return Err(unready(text.to_owned()));
     }
     let own = own(server);
     if !own.is_empty() {
@@ -250,35 +296,38 @@ fn unready(text: String) -> Trouble {
     Trouble::theirs(FaultKind::Unready, text)
 }
 
-/// Is it a server that may be watched and driven?
-fn fit(version: &str) -> Result<(), Trouble> {
-    let mut numbers = version.split(['.', '-']).map_while(|word| word.parse::<u32>().ok());
-    let found = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
-    match version.contains("MariaDB") && OLDEST <= found {
-        true => Ok(()),
-        false => {
-            let (major, minor) = OLDEST;
-            let text =
-                format!("is of version `{version}`, expected MariaDB {major}.{minor} or newer");
-            Err(unready(text))
-        }
-    }
-}
-
-fn trouble(error: &Error, when: When, user: &str) -> Trouble {
+fn trouble(error: &Error, when: When, login: &Login) -> Trouble {
+    let user = &login.user;
     match error {
         Error::Server(said) => match kind_of(said.code) {
             FaultKind::Credential => {
-                let text = format!("refuses `{user}`: {}", said.message);
+                // A user that has to encrypt is refused in the same words as one with a wrong password.
+                let plainly = match login.tls {
+                    Tls::AsOffered => " (without TLS: the credential asks for none)",
+                    Tls::Encrypted | Tls::Verified(_) => "",
+                };
+                let text = format!("refuses `{user}`: {}{plainly}", said.message);
                 Trouble::theirs(FaultKind::Credential, text)
             }
             kind => Trouble::theirs(kind, format!("says: {}", said.message)),
         },
+        Error::Driver(DriverError::NoClientSslFlagFromServer) => secure::offers_none(),
+        Error::Io(IoError::Io(error))
+            if error.get_ref().is_some_and(|it| it.is::<rustls::Error>()) =>
+        {
+            secure::answered(of_tls(error))
+        }
+        Error::Io(IoError::Tls(error)) => {
+            Trouble::theirs(FaultKind::Credential, format!("the TLS handshake fails: {error}"))
+        }
         Error::Io(IoError::Io(error)) => of_io(error, when, "talking to the database"),
-        Error::Driver(mysql_async::DriverError::ConnectionClosed) => {
+        Error::Driver(DriverError::ConnectionClosed) => {
             Trouble::theirs(FaultKind::Reset, "the database closed the connection")
         }
-        other => Trouble::theirs(FaultKind::Protocol, format!("not a MariaDB answer: {other}")),
+        other => Trouble::theirs(
+            FaultKind::Protocol,
+            format!("not an answer of MariaDB or MySQL: {other}"),
+        ),
     }
 }
 
@@ -286,7 +335,7 @@ fn trouble(error: &Error, when: When, user: &str) -> Trouble {
 fn kind_of(code: u16) -> FaultKind {
     match code {
         // Access denied, by user, database, command, privilege or host.
-        1044 | 1045 | 1130 | 1142 | 1227 | 1698 | 4151 => FaultKind::Credential,
+        1044 | 1045 | 1130 | 1142 | 1227 | 1698 | 4151 | 3159 | 1835 => FaultKind::Credential,
         // Too many connections, of all or of this user; blocked for too many broken ones; shutting down; killed; no memory.
         1040 | 1203 | 1226 | 1129 | 1053 | 1927 | 1317 | 1037 | 1041 => FaultKind::Unready,
         _ => FaultKind::Protocol,
@@ -328,9 +377,12 @@ mod tests {
         assert_eq!((sight.system, sight.upstream_name.as_deref()), (1, Some("2")));
         assert!(sight.streaming && sight.read_only && sight.replica);
         assert!(!with("Slave_IO_Running", "Connecting").expect("it is well").streaming);
-        for (name, text) in
-            [("Last_SQL_Errno", "1062"), ("Last_IO_Errno", "1236"), ("Using_Gtid", "No")]
-        {
+        for (name, text) in [
+            ("Last_SQL_Errno", "1062"),
+            ("Last_IO_Errno", "1236"),
+            ("Using_Gtid", "No"),
+            ("Auto_Position", "0"),
+        ] {
             assert!(with(name, text).is_err(), "{name}");
         }
         assert!(with("Last_IO_Errno", "2003").is_ok(), "a primary that is gone is no fault of it");
@@ -360,16 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_and_codes_are_told_apart() {
-        for (version, fits) in [
-            ("10.11.19-MariaDB-0+deb12u1", true),
-            ("11.4.2-MariaDB", true),
-            ("10.4.30-MariaDB", false),
-            ("8.0.36", false),
-            ("", false),
-        ] {
-            assert_eq!(fit(version).is_ok(), fits, "{version}");
-        }
+    fn codes_are_told_apart() {
         for (code, kind) in [
             (1045, FaultKind::Credential),
             (1227, FaultKind::Credential),

@@ -67,9 +67,7 @@ pub async fn look_into_within(
     login: Option<(&str, Option<&str>)>,
     limit: Duration,
 ) -> Sighted {
-    let login = login.map(|(user, password)| {
-        Arc::new(Login { user: user.to_owned(), password: password.map(str::to_owned) })
-    });
+    let login = login.map(|(user, password)| Arc::new(Login::new(user, password)));
     let means = means().with_login(login);
     look(&at(Subject::Database(Arc::new(database)), limit), &means).await
 }

@@ -8,24 +8,32 @@ mod mysql;
 mod postgres;
 mod redis;
 
+use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use consensus::model::{
     Action, ActionFault, ActionFaultKind, AppId, Candidate, Database, Done, Engine, Token,
 };
 
+use probe::{Login, Trust};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use super::attempt::{Attempt, fault};
 use crate::config::{Credential, Credentials};
+
+/// A host that is there answers the first packet, or the second if one was lost: that is sent after a second. A dead one
+/// answers none, and a fence that is only tried must not keep the promotion waiting for its whole limit.
+const REACHED: Duration = Duration::from_millis(1_500);
 
 /// An action on a database, with what it takes to log in.
 pub(super) struct Order<'a> {
     app: &'a AppId,
     token: Token,
     database: &'a Database,
-    user: &'a str,
-    password: Option<&'a str>,
+    login: &'a Login,
+    trust: &'a Trust,
 }
 
 impl<'a> Order<'a> {
@@ -34,16 +42,13 @@ impl<'a> Order<'a> {
         action: &'a Action,
         database: &'a Database,
         credentials: &'a Credentials,
+        trust: &'a Trust,
     ) -> Result<Self, ActionFault> {
         let name = &database.credential;
         match credentials.get(name) {
-            Some(Credential::Login { user, password }) => Ok(Self {
-                app: &action.app,
-                token: action.token,
-                database,
-                user,
-                password: password.as_deref(),
-            }),
+            Some(Credential::Login(login)) => {
+                Ok(Self { app: &action.app, token: action.token, database, login, trust })
+            }
             Some(Credential::Key { .. } | Credential::Token { .. }) => Err(fault(
                 ActionFaultKind::Refused,
                 format!("credential `{name}` is for DNS, expected a user and password"),
@@ -80,7 +85,8 @@ impl<'a> Order<'a> {
 
     async fn connect(&self) -> Result<TcpStream, ActionFault> {
         let Database { address, port, .. } = self.database;
-        let stream = TcpStream::connect((address.as_str(), *port)).await;
+        let stream = timeout(REACHED, TcpStream::connect((address.as_str(), *port))).await;
+        let stream = stream.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         let stream = stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
         stream.map_err(|error| {
             fault(ActionFaultKind::Unknown, format!("cannot reach `{}`: {error}", self.place()))

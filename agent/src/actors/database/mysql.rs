@@ -1,4 +1,4 @@
-//! MariaDB: closed, opened again, promoted, told whom to follow.
+//! MariaDB and MySQL: closed, opened again, promoted, told whom to follow.
 //!
 //! # The rights it takes
 //!
@@ -11,7 +11,11 @@
 //! GRANT CREATE, SELECT, INSERT, UPDATE ON quorate.* TO quorate;
 //! ```
 //!
-//! `gtid_strict_mode = 1`, `log_slave_updates = 1` and `read_only = 1` belong into the configuration of every server: one
+//! Of MySQL (8.0.23 or newer): `REPLICATION SLAVE, REPLICATION CLIENT, REPLICATION_SLAVE_ADMIN, SYSTEM_VARIABLES_ADMIN,
+//! CONNECTION_ADMIN, PROCESS, RELOAD ON *.*` and the same on `quorate.*`; `gtid_mode = ON`, `enforce_gtid_consistency = ON`
+//! and `super_read_only = ON` in the configuration of every server.
+//!
+//! Of MariaDB: `gtid_strict_mode = 1`, `log_slave_updates = 1` and `read_only = 1` belong into the configuration of every server: one
 //! that is started again then takes no writes until it is told to. Where commits wait for a replica (`rpl_semi_sync_*`),
 //! `init_rpl_role = SLAVE` and `rpl_semi_sync_slave_enabled = 1` as well: a primary that died then gives up what it had
 //! logged and no replica got, and can follow; without, it is left alone as one that has transactions of its own.
@@ -28,20 +32,26 @@ use std::time::Duration;
 use consensus::model::{ActionFault, ActionFaultKind, AppId, Candidate, Done, Token};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error};
-use probe::mysql::{Facts, ask, open, own};
-use tokio::time::sleep;
+use probe::Tls;
+use probe::mysql::{Dialect, Facts, ask, in_mariadbs_words, open, own};
+use tokio::time::{sleep, timeout};
 
 use super::Order;
 use crate::actors::attempt::{Attempt, fault};
 
 /// Between two looks at what is being applied.
 const PACE: Duration = Duration::from_millis(5);
+/// As for whoever is reached at all, with time to log in.
+const OPENED: Duration = Duration::from_millis(2_500);
 /// No statement waits longer for another's lock: sessions that hold one are ended, and it is tried again.
 const LOCK_SECONDS: u32 = 1;
 
-const STATE: &str = "select @@global.read_only as read_only, @@gtid_binlog_state as state, @@server_id as server_id, \
-     @@global.gtid_slave_pos as applied, @@global.gtid_current_pos as current, \
-     (select count(*) from information_schema.tables where table_schema = 'quorate' and table_name = 'epoch') as marked";
+const MARKED: &str = "(select count(*) from information_schema.tables where table_schema = 'quorate' and \
+     table_name = 'epoch') as marked";
+const STATE: &str = "select @@gtid_binlog_state as state, @@server_id as server_id, @@global.gtid_slave_pos as applied, \
+     @@global.gtid_current_pos as current";
+/// A MySQL that wrote something by itself cannot be told from one that was a primary once, without the primary of now.
+const STATE_OF_MYSQL: &str = "select @@global.gtid_executed as state, @@server_id as server_id";
 const SESSIONS: &str = "select id from information_schema.processlist where id <> connection_id() \
      and user not in ('system user', 'event_scheduler') and command not like 'Binlog Dump%' and command <> 'Daemon' \
      limit 10000";
@@ -56,11 +66,12 @@ pub(super) async fn fence(attempt: &mut Attempt, order: &Order<'_>) -> Result<Do
     session.compare(order.app, order.token).await?;
     attempt.commit("making the database read-only")?;
     // It waits for whoever writes just now; ending the sessions ends the wait.
-    let first = session.run("making it read-only", "set global read_only = 1").await;
+    let close = session.words.close;
+    let first = session.run("making it read-only", close).await;
     attempt.commit("ending the database's sessions")?;
     let ended = session.end_sessions().await?;
     if first.is_err() {
-        session.run("making it read-only", "set global read_only = 1").await?;
+        session.run("making it read-only", close).await?;
     }
     attempt.enter("reading the database's last position");
     let position = session.written().await?;
@@ -77,9 +88,10 @@ pub(super) async fn unfence(attempt: &mut Attempt, order: &Order<'_>) -> Result<
     }
     // First the row: from here on, a late fence of the decision that was taken back is refused.
     attempt.commit("raising `quorate.epoch`")?;
+    session.unlock().await?;
     session.raise(order.app, order.token).await?;
     attempt.commit("opening the database")?;
-    session.run("opening it", "set global read_only = 0").await?;
+    session.run("opening it", OPEN).await?;
     let position = session.written().await?;
     Ok(Done { proven: false, position, text: "takes writes".to_owned() })
 }
@@ -99,13 +111,14 @@ pub(super) async fn promote(
             session.all_received().await?;
             session.receive(attempt, at_least.unwrap_or_default()).await?;
             attempt.commit("ending its receiver")?;
-            session.run("ending its receiver", "stop slave io_thread").await?;
+            session.run("ending its receiver", session.words.deafen).await?;
             session.apply(attempt).await?;
             attempt.commit("promoting")?;
-            session.run("promotion", "stop slave").await?;
+            session.run("promotion", session.words.stop).await?;
+            session.unlock().await?;
             session.raise(order.app, order.token).await?;
             attempt.commit("promoting")?;
-            session.run("promotion", "reset slave all").await?;
+            session.run("promotion", session.words.forget).await?;
             "promoted"
         }
         // Marked and no replica any more: this very promotion came so far.
@@ -113,7 +126,7 @@ pub(super) async fn promote(
         None => return Err(session.refused("is a primary already, and not by this promotion")),
     };
     attempt.commit("opening the database")?;
-    session.run("opening it", "set global read_only = 0").await?;
+    session.run("opening it", OPEN).await?;
     let position = session.written().await?;
     Ok(Done { proven: false, position, text: text.to_owned() })
 }
@@ -148,39 +161,60 @@ pub(super) async fn follow(
     if primary.replica().await?.is_some() || above_held < held {
         return Err(primary.refused("is no primary that may be followed: its token is older"));
     }
-    let own = session.state().await?;
-    let errant = errant(own.text("state"), above.text("state"));
+    let errant = session.beyond(above.text("state")).await?;
     if !errant.is_empty() {
         return Err(session.refused(format!(
             "holds transactions that `{place}` never received ({}): export them (`mysqlbinlog`), then rebuild it",
             errant.join(", ")
         )));
     }
-    let (Some(password), Ok(_)) = (upstream.password, host.parse::<std::net::IpAddr>()) else {
+    let (Some(password), Ok(_)) = (&upstream.login.password, host.parse::<std::net::IpAddr>())
+    else {
         return Err(session.refused(
             "cannot be told whom to follow: the primary needs an address and its login a password",
         ));
     };
     attempt.commit("making the database read-only")?;
-    session.run("making it read-only", "set global read_only = 1").await?;
+    session.run("making it read-only", session.words.close).await?;
     if replica.is_none() {
         session.end_sessions().await?;
     }
     attempt.commit("telling it whom to follow")?;
-    session.run("ending replication", "stop slave").await?;
-    if replica.is_none() {
+    session.run("ending replication", session.words.stop).await?;
+    if replica.is_none() && session.dialect == Dialect::MariaDb {
         // What it wrote itself counts as received.
         session.run("setting its place", "set global gtid_slave_pos = @@gtid_binlog_pos").await?;
     }
-    let (user, password) = (quoted(upstream.user), quoted(password));
-    let sql = format!(
-        "change master to master_host = '{host}', master_port = {port}, master_user = {user}, \
-         master_password = {password}, master_use_gtid = slave_pos, master_connect_retry = 1, \
-         master_heartbeat_period = 1"
-    );
+    let (user, password) = (quoted(&upstream.login.user), quoted(password));
+    let sql = following(session.dialect, host, port, &upstream.login.tls, &user, &password);
     session.run("following", &sql).await?;
-    session.run("following", "start slave").await?;
+    session.run("following", session.words.start).await?;
     Ok(Done { proven: false, position: None, text: format!("follows `{place}`") })
+}
+
+/// Whom to follow, as a statement. Whether the certificate is checked is the server's own setting (`ssl_ca` and its kin).
+fn following(
+    dialect: Dialect,
+    host: &str,
+    port: u16,
+    tls: &Tls,
+    user: &str,
+    password: &str,
+) -> String {
+    let (change, word, gtid) = match dialect {
+        Dialect::MariaDb => ("master", "master", "master_use_gtid = slave_pos"),
+        Dialect::MySql { .. } => ("replication source", "source", "source_auto_position = 1"),
+    };
+    let safe = match (tls, dialect) {
+        (Tls::Encrypted | Tls::Verified(_), _) => format!(", {word}_ssl = 1"),
+        // Without TLS, MySQL's log-in needs the server's key, to hide the password in.
+        (Tls::AsOffered, Dialect::MySql { .. }) => ", get_source_public_key = 1".to_owned(),
+        (Tls::AsOffered, Dialect::MariaDb) => String::new(),
+    };
+    format!(
+        "change {change} to {word}_host = '{host}', {word}_port = {port}, {word}_user = {user}, \
+         {word}_password = {password}, {gtid}, {word}_connect_retry = 1, {word}_heartbeat_period = 1{safe}"
+    )
 }
 
 /// A text within a statement.
@@ -210,10 +244,45 @@ fn errant(ours: &str, theirs: &str) -> Vec<String> {
     beyond.collect()
 }
 
+/// What both understand.
+const OPEN: &str = "set global read_only = 0";
+
+/// What each says in words of its own.
+#[derive(Clone, Copy)]
+struct Words {
+    close: &'static str,
+    deafen: &'static str,
+    stop: &'static str,
+    start: &'static str,
+    forget: &'static str,
+    end: &'static str,
+}
+
+const MARIADB: Words = Words {
+    close: "set global read_only = 1",
+    deafen: "stop slave io_thread",
+    stop: "stop slave",
+    start: "start slave",
+    forget: "reset slave all",
+    end: "kill hard connection",
+};
+
+const MYSQL: Words = Words {
+    // Also for administrators, whom `read_only` alone does not stop.
+    close: "set global super_read_only = 1",
+    deafen: "stop replica io_thread",
+    stop: "stop replica",
+    start: "start replica",
+    forget: "reset replica all",
+    end: "kill connection",
+};
+
 /// One session; it ends when this is dropped.
 struct Session {
     conn: Conn,
     place: String,
+    dialect: Dialect,
+    words: Words,
 }
 
 impl Session {
@@ -222,9 +291,25 @@ impl Session {
         let place = order.place();
         attempt.begin("connecting to the database")?;
         let addresses = order.addresses().await?;
-        let conn = open(&addresses, order.user, order.password).await;
-        let conn = conn.map_err(|error| told(&place, "log-in", &error))?;
-        let mut session = Self { conn, place };
+        let opened = open(&order.database.address, &addresses, order.login, order.trust);
+        let conn = match timeout(OPENED, opened).await {
+            Ok(opened) => opened.map_err(|error| told(&place, "log-in", &error))?,
+            Err(_) => {
+                let text = format!("cannot reach `{place}` within {OPENED:?}");
+                return Err(fault(ActionFaultKind::Unknown, text));
+            }
+        };
+        let (dialect, words) = (Dialect::MariaDb, MARIADB);
+        let mut session = Self { conn, place, dialect, words };
+        let version =
+            session.ask("log-in", "select @@version as version").await?.unwrap_or_default();
+        session.dialect = match Dialect::of(version.text("version")) {
+            Ok(dialect) => dialect,
+            Err(why) => return Err(session.refused(why)),
+        };
+        if session.dialect != Dialect::MariaDb {
+            session.words = MYSQL;
+        }
         let sql = format!("set session lock_wait_timeout = {LOCK_SECONDS}");
         session.run("log-in", &sql).await?;
         Ok(session)
@@ -241,16 +326,47 @@ impl Session {
 
     /// Whom it follows, if it follows anybody.
     async fn replica(&mut self) -> Result<Option<Facts>, ActionFault> {
-        self.ask("looking", "show slave status").await
+        let seen = self.ask("looking", self.dialect.replica()).await?;
+        Ok(seen.map(in_mariadbs_words))
     }
 
     async fn state(&mut self) -> Result<Facts, ActionFault> {
-        Ok(self.ask("looking", STATE).await?.unwrap_or_default())
+        let state = match self.dialect {
+            Dialect::MariaDb => STATE,
+            Dialect::MySql { .. } => STATE_OF_MYSQL,
+        };
+        Ok(self.ask("looking", &format!("{state}, {MARKED}")).await?.unwrap_or_default())
+    }
+
+    /// The transactions it holds and another server, of this state, never had.
+    async fn beyond(&mut self, theirs: &str) -> Result<Vec<String>, ActionFault> {
+        match self.dialect {
+            Dialect::MariaDb => Ok(errant(self.state().await?.text("state"), theirs)),
+            Dialect::MySql { .. } => {
+                let theirs = quoted(theirs);
+                let sql =
+                    format!("select gtid_subtract(@@global.gtid_executed, {theirs}) as errant");
+                let left = self.ask("comparing transactions", &sql).await?.unwrap_or_default();
+                let left = left.text("errant").split(',').map(str::trim);
+                Ok(left.filter(|gtid| !gtid.is_empty()).map(str::to_owned).collect())
+            }
+        }
+    }
+
+    /// Lets its administrators write, and nobody else: MySQL keeps even them from it.
+    async fn unlock(&mut self) -> Result<(), ActionFault> {
+        match self.dialect {
+            Dialect::MariaDb => Ok(()),
+            // `read_only` stays what it is.
+            Dialect::MySql { .. } => {
+                self.run("opening it for ourselves", "set global super_read_only = 0").await
+            }
+        }
     }
 
     /// How far its own log goes.
     async fn written(&mut self) -> Result<Option<u64>, ActionFault> {
-        let own = self.ask("reading its position", "show master status").await?;
+        let own = self.ask("reading its position", self.dialect.written()).await?;
         Ok(own.and_then(|own| own.position("File", "Position")))
     }
 
@@ -297,9 +413,8 @@ impl Session {
         let mut ended = 0;
         for id in found {
             // Gone by itself meanwhile, or one that we may not end.
-            ended += usize::from(
-                self.conn.query_drop(format!("kill hard connection {id}")).await.is_ok(),
-            );
+            ended +=
+                usize::from(self.conn.query_drop(format!("{} {id}", self.words.end)).await.is_ok());
         }
         Ok(ended)
     }
@@ -350,15 +465,23 @@ impl Session {
     async fn apply(&mut self, attempt: &Attempt) -> Result<(), ActionFault> {
         attempt.enter("waiting for the replica to apply what it received");
         let seen = self.replica().await?.unwrap_or_default();
-        let received = quoted(seen.text("Gtid_IO_Pos"));
+        let wait = match self.dialect {
+            Dialect::MariaDb => {
+                format!("select master_gtid_wait({}, 0.05)", quoted(seen.text("Gtid_IO_Pos")))
+            }
+            Dialect::MySql { .. } => format!(
+                "select wait_for_executed_gtid_set({}, 0.05)",
+                quoted(seen.text("Retrieved_Gtid_Set"))
+            ),
+        };
         loop {
             let seen = self.replica().await?.unwrap_or_default();
             if seen.number::<u32>("Last_SQL_Errno").is_some_and(|error| error != 0) {
                 let why = seen.text("Last_SQL_Error").to_owned();
                 return Err(self.refused(format!("cannot apply what it received: {why}")));
             }
-            let sql = format!("select master_gtid_wait({received}, 0.05) as waited");
-            let waited = self.ask("waiting", &sql).await?.unwrap_or_default();
+            let waited =
+                self.ask("waiting", &format!("{wait} as waited")).await?.unwrap_or_default();
             if waited.text("waited") == "0" {
                 return Ok(());
             }

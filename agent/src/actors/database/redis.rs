@@ -32,7 +32,7 @@ use std::time::Duration;
 use consensus::model::{ActionFault, ActionFaultKind, AppId, Candidate, Done, Token};
 use probe::redis::resp::{Info, Link, Reply};
 use probe::redis::{CLOSED, log_in};
-use tokio::net::TcpStream;
+use probe::{Stream, protect};
 use tokio::time::sleep;
 
 use super::Order;
@@ -226,7 +226,7 @@ impl Limits {
 
 /// One session; it ends when this is dropped.
 struct Session {
-    link: Link<TcpStream>,
+    link: Link<Stream>,
     place: String,
 }
 
@@ -236,8 +236,12 @@ impl Session {
         let place = order.place();
         attempt.begin("connecting to the database")?;
         let stream = order.connect().await?;
+        let host = &order.database.address;
+        let stream = protect(stream, host, &order.login.tls, order.trust).await.map_err(|why| {
+            fault(ActionFaultKind::Refused, format!("no session with `{place}`: {why}"))
+        })?;
         let mut session = Self { link: Link::over(stream), place };
-        if let Some(command) = log_in(order.user, order.password) {
+        if let Some(command) = log_in(&order.login.user, order.login.password.as_deref()) {
             attempt.enter("logging in to the database");
             session.ask("log-in", &command).await?;
         }

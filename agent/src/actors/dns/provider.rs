@@ -128,7 +128,7 @@ pub(super) async fn publish(
 pub(super) fn secret(credential: &Credential) -> Result<(Option<&str>, &str), &'static str> {
     match credential {
         Credential::Token { access_key, token } => Ok((access_key.as_deref(), token)),
-        Credential::Login { .. } => Err("is a user and password, expected a provider's token"),
+        Credential::Login(_) => Err("is a user and password, expected a provider's token"),
         Credential::Key { .. } => Err("is a TSIG key, expected a provider's token"),
     }
 }

@@ -1,7 +1,7 @@
 //! A PostgreSQL server → what it says of itself, in one connection, one log-in and one query.
 //!
 //! Encryption is `sslmode=prefer`, as libpq's default: used where the server offers it, and **its certificate is not
-//! verified**, since an app file names no authority for a database. A password is therefore safe from whoever only
+//! verified**, unless the credential asks for more ([`Tls`](crate::Tls)). A password is therefore safe from whoever only
 //! listens, and with SCRAM (PostgreSQL's default) is not told to whoever answers in the server's place; with `md5` or
 //! `password` in `pg_hba.conf` it is as safe as the network. The role needs `pg_monitor` and nothing else.
 //!
@@ -10,24 +10,62 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use consensus::model::{Database, DatabaseSight};
-use tokio_postgres::Config;
+use consensus::model::{Database, DatabaseSight, Fault};
+use tokio::net::TcpStream;
 use tokio_postgres::config::{SslMode, SslNegotiation};
+use tokio_postgres::{Client, Config, Connection};
 
 use crate::fault::Trouble;
 use crate::names::bare;
 use crate::phases::{Stage, Stopwatch};
-use crate::{Login, Means, tcp};
+use crate::{Login, Means, Trust, tcp};
 
 mod question;
 mod refusal;
 mod wire;
+
+pub use wire::{Opened, Wire};
+
+/// An honest answer, log-in included, has about 2 KiB.
+const BUDGET: usize = 64 * 1024;
+/// What whoever acts may be told in one session.
+const SESSION_BUDGET: usize = 1 << 20;
 
 /// The database every cluster has; what is asked is the same in all of them.
 const DATABASE: &str = "postgres";
 
 /// The most that is spent on saying goodbye, so that the server's log stays quiet.
 const GOODBYE: Duration = Duration::from_millis(50);
+
+/// Logs in over a connection, protected as the log-in asks for.
+///
+/// # Errors
+/// Why not: of the way there in words, else as the server said it.
+pub async fn connect(
+    stream: TcpStream,
+    host: &str,
+    login: &Login,
+    trust: &Trust,
+    mut config: Config,
+) -> Result<(Client, Connection<Wire, Wire>), Refusal> {
+    let wire = wire::open(stream, bare(host), (&login.tls, trust), SESSION_BUDGET).await;
+    let wire = wire.map_err(|trouble| Refusal::Unprotected(trouble.into_fault()))?;
+    config.user(&login.user).dbname(DATABASE).application_name("quorate");
+    config.ssl_mode(SslMode::Require).ssl_negotiation(SslNegotiation::Direct);
+    if let Some(password) = &login.password {
+        config.password(password);
+    }
+    config.connect_raw(wire, Opened).await.map_err(Refusal::Server)
+}
+
+/// Why there is no session.
+#[derive(Debug)]
+pub enum Refusal {
+    /// The connection could not be protected as it should be.
+    Unprotected(Fault),
+    /// What the server, or the way to it, said.
+    Server(tokio_postgres::Error),
+}
 
 /// Logs in and asks once.
 pub(crate) async fn look(
@@ -37,7 +75,9 @@ pub(crate) async fn look(
     watch: &mut Stopwatch,
 ) -> Result<DatabaseSight, Trouble> {
     let stream = tcp::connect(&database.address, database.port, means, watch).await?;
-    let wire = wire::open(stream, bare(&database.address), &means.trust, watch).await?;
+    watch.enter(Stage::Tls);
+    let protection = (&login.tls, &means.trust);
+    let wire = wire::open(stream, bare(&database.address), protection, BUDGET).await?;
     watch.enter(Stage::Process);
     let mut config = Config::new();
     config.user(&login.user).dbname(DATABASE).application_name("quorate");
@@ -47,7 +87,7 @@ pub(crate) async fn look(
         config.password(password);
     }
     let (client, connection) = config
-        .connect_raw(wire, wire::Opened)
+        .connect_raw(wire, Opened)
         .await
         .map_err(|error| refusal::of_postgres(&error, &login.user))?;
     // Each owns its half and drops it when it ends: the other then sees the end instead of waiting for ever.

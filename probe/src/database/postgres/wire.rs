@@ -1,4 +1,4 @@
-//! A connection → an encrypted one where the server offers it, that brings no more than [`BUDGET`] bytes.
+//! A connection → an encrypted one where the server offers it, that brings no more than it may.
 //!
 //! `tokio_postgres` believes the length a message claims and reads on for as long as the server sends; here is where
 //! that ends.
@@ -15,13 +15,10 @@ use tokio::net::TcpStream;
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::Trust;
+use crate::database::secure;
 use crate::fault::{Trouble, When, of_io};
-use crate::phases::{Stage, Stopwatch};
-use crate::tls;
-
-/// An honest answer, log-in included, has about 2 KiB.
-const BUDGET: usize = 64 * 1024;
+use crate::tls::of_tls;
+use crate::{Tls, Trust};
 
 /// Protocol 1234.5679: "may we encrypt?" (PostgreSQL documentation, 55.7 `SSLRequest`).
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
@@ -29,9 +26,10 @@ const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 type Encrypted = <MakeRustlsConnect as MakeTlsConnect<TcpStream>>::Stream;
 
 /// A connection to a PostgreSQL server, before log-in.
-pub(super) struct Wire {
+pub struct Wire {
     stream: Either,
     left: usize,
+    budget: usize,
 }
 
 enum Either {
@@ -39,19 +37,19 @@ enum Either {
     Encrypted(Box<Encrypted>),
 }
 
-/// Asks for encryption and takes it if it is offered.
+/// Asks for encryption and takes it if it is offered; what comes over it is limited to `budget` bytes.
 pub(super) async fn open(
     mut stream: TcpStream,
     name: &str,
-    trust: &Trust,
-    watch: &mut Stopwatch,
+    (tls, trust): (&Tls, &Trust),
+    budget: usize,
 ) -> Result<Wire, Trouble> {
-    watch.enter(Stage::Tls);
     let broken = |error: io::Error| of_io(&error, When::Later, "asking for encryption");
     stream.write_all(&SSL_REQUEST).await.map_err(broken)?;
     let stream = match stream.read_u8().await.map_err(broken)? {
-        b'S' => Either::Encrypted(Box::new(encrypt(stream, name, trust).await?)),
-        b'N' => Either::Plain(stream),
+        b'S' => Either::Encrypted(Box::new(encrypt(stream, name, tls, trust).await?)),
+        b'N' if *tls == Tls::AsOffered => Either::Plain(stream),
+        b'N' => return Err(secure::offers_none()),
         // An error before the server knows what we speak: it could not start a process for us.
         b'E' => return Err(Trouble::theirs(FaultKind::Unready, "the server can start no session")),
         _ => {
@@ -59,20 +57,28 @@ pub(super) async fn open(
             return Err(Trouble::theirs(FaultKind::Protocol, text));
         }
     };
-    Ok(Wire { stream, left: BUDGET })
+    Ok(Wire { stream, left: budget, budget })
 }
 
-async fn encrypt(stream: TcpStream, name: &str, trust: &Trust) -> Result<Encrypted, Trouble> {
-    let config = trust.in_anyone().as_ref().clone();
+async fn encrypt(
+    stream: TcpStream,
+    name: &str,
+    tls: &Tls,
+    trust: &Trust,
+) -> Result<Encrypted, Trouble> {
+    let config = trust.for_database(tls)?.as_ref().clone();
     let mut maker = MakeRustlsConnect::new(config);
     let Ok(connector) = MakeTlsConnect::<TcpStream>::make_tls_connect(&mut maker, name);
-    connector.connect(stream).await.map_err(|error| tls::of_tls(&error))
+    connector.connect(stream).await.map_err(|error| match tls {
+        Tls::AsOffered => of_tls(&error),
+        Tls::Encrypted | Tls::Verified(_) => secure::answered(of_tls(&error)),
+    })
 }
 
 /// More came than an honest server has to say.
 #[derive(Debug, thiserror::Error)]
-#[error("the answer exceeds {BUDGET} bytes")]
-pub(super) struct Exceeded;
+#[error("the answer exceeds {0} bytes")]
+pub(super) struct Exceeded(usize);
 
 impl AsyncRead for Wire {
     fn poll_read(
@@ -81,7 +87,8 @@ impl AsyncRead for Wire {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.left == 0 {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, Exceeded)));
+            let exceeded = Exceeded(self.budget);
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, exceeded)));
         }
         let before = buffer.filled().len();
         let polled = match &mut self.stream {
@@ -130,7 +137,7 @@ impl TlsStream for Wire {
 }
 
 /// Stands where `tokio_postgres` would encrypt: that is done.
-pub(super) struct Opened;
+pub struct Opened;
 
 impl TlsConnect<Wire> for Opened {
     type Stream = Wire;

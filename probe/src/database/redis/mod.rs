@@ -10,11 +10,11 @@ use std::io;
 use std::time::Duration;
 
 use consensus::model::{Database, DatabaseSight, FaultKind};
-use tokio::net::TcpStream;
 
+use crate::database::secure;
 use crate::fault::{Trouble, When, of_io};
 use crate::phases::{Stage, Stopwatch};
-use crate::{Login, Means, tcp};
+use crate::{Login, Means, Tls, tcp};
 
 pub mod resp;
 
@@ -39,8 +39,11 @@ pub(crate) async fn look(
     watch: &mut Stopwatch,
 ) -> Result<DatabaseSight, Trouble> {
     let stream = tcp::connect(&database.address, database.port, means, watch).await?;
-    watch.enter(Stage::Process);
+    watch.enter(Stage::Tls);
+    let stream = secure::over(stream, &database.address, &login.tls, &means.trust).await?;
     let mut link = Link::over(stream);
+    watch.enter(Stage::Process);
+    let broken = |error: &io::Error| broken(error, &login.tls);
     let log_in = log_in(&login.user, login.password.as_deref());
     let mut commands: Vec<&[&str]> = Vec::new();
     commands.extend(log_in.as_deref());
@@ -48,17 +51,17 @@ pub(crate) async fn look(
     commands.push(&["CONFIG", "GET", REQUIRED]);
     link.send(&commands).await.map_err(|error| broken(&error))?;
     if log_in.is_some() {
-        let reply = hear(&mut link).await?;
+        let reply = link.hear().await.map_err(|error| broken(&error))?;
         if let Some(why) = reply.refusal() {
             return Err(refused_log_in(why, &login.user));
         }
     }
-    let info = match hear(&mut link).await? {
+    let info = match link.hear().await.map_err(|error| broken(&error))? {
         Reply::Text(info) => info,
         Reply::Refused(why) => return Err(refused(&why, &login.user)),
         other => return Err(Trouble::theirs(FaultKind::Protocol, format!("answers `{other:?}`"))),
     };
-    let required = hear(&mut link).await?;
+    let required = link.hear().await.map_err(|error| broken(&error))?;
     let required = required.setting(REQUIRED).and_then(|required| required.parse().ok());
     watch.stop();
     read(Info(&info), required)
@@ -72,12 +75,16 @@ pub fn log_in<'a>(user: &'a str, password: Option<&'a str>) -> Option<Vec<&'a st
     })
 }
 
-async fn hear(link: &mut Link<TcpStream>) -> Result<Reply, Trouble> {
-    link.hear().await.map_err(|error| broken(&error))
-}
-
-fn broken(error: &io::Error) -> Trouble {
+fn broken(error: &io::Error, tls: &Tls) -> Trouble {
     match (error.kind(), error.get_ref()) {
+        // A server that speaks TLS alone hangs up without a word, as one that dies does: it may be either.
+        (io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset, _)
+            if *tls == Tls::AsOffered =>
+        {
+            let text = "the database closed the connection without a word: if it speaks TLS alone, the credential \
+                        lacks `tls`";
+            Trouble::theirs(FaultKind::Reset, text)
+        }
         (io::ErrorKind::InvalidData, Some(inner)) => {
             Trouble::theirs(FaultKind::Protocol, inner.to_string())
         }

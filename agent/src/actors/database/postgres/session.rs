@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use consensus::model::{ActionFault, ActionFaultKind};
+use probe::postgres::{Refusal, connect};
 use tokio::task::JoinHandle;
-use tokio_postgres::{Client, Config, Error, NoTls, SimpleQueryMessage, SimpleQueryRow};
+use tokio_postgres::{Client, Config, Error, SimpleQueryMessage, SimpleQueryRow};
 
 use super::Order;
 use crate::actors::attempt::{Attempt, fault};
@@ -34,14 +35,16 @@ impl Session {
 
         attempt.enter("logging in to the database");
         let mut config = Config::new();
-        config.user(order.user).dbname("postgres").application_name("quorate");
-        if let Some(password) = order.password {
-            config.password(password);
-        }
         let limit = STATEMENT.as_millis();
         config.options(format!("-c statement_timeout={limit} -c client_min_messages=error"));
-        let opened = config.connect_raw(stream, NoTls).await;
-        let (client, connection) = opened.map_err(|error| told(&place, "log-in", &error))?;
+        let host = &order.database.address;
+        let opened = connect(stream, host, order.login, order.trust, config).await;
+        let (client, connection) = opened.map_err(|refusal| match refusal {
+            Refusal::Server(error) => told(&place, "log-in", &error),
+            Refusal::Unprotected(why) => {
+                fault(ActionFaultKind::Refused, format!("no session with `{place}`: {why}"))
+            }
+        })?;
         Ok(Self { client, driver: tokio::spawn(connection), place })
     }
 
