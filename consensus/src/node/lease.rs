@@ -89,7 +89,7 @@ impl Node {
         let held = self.acceptor.as_ref().and_then(|acceptor| acceptor.accepted(&app.into()));
         match (known, held) {
             (Some(known), Some(held)) if known.ballot >= held.ballot => Some(known.state.clone()),
-            (_, Some(held)) => value::decode(&held.value).ok(),
+            (_, Some(held)) => value::decode(&held.value).ok().map(std::sync::Arc::new),
             (known, None) => known.map(|known| known.state.clone()),
         }
     }
