@@ -122,12 +122,16 @@ mutants! {
     FailsafeBarForgotten,
     /// A database is promoted that the old primary's guard need not know of.
     CandidateUnacknowledged,
+    /// A guard that never held a lease proves a fence.
+    NeverHeldProves,
     /// A voter grants to a second stack while the first one's lease may still run.
     TwoOutstanding,
 
     // The outside (D).
     /// Whoever can compare a token does not (rule 11).
     TokenIgnored,
+    /// A database that follows nobody, beside an agreed primary, is left alone.
+    AstrayLeft,
     /// DNS is moved without comparing its marker (rule 11).
     BlindPublish,
     /// A fence is taken back under its own token (rule 10).

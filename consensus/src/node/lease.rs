@@ -160,6 +160,10 @@ impl Node {
     /// Where a proof is required: did each of the old stack's guards ever hold a lease by this voter's grant? Of one that
     /// never did nobody knows whether it has a door, and that no lease runs proves nothing.
     pub(super) fn provable(&self, next: &AppState) -> Result<(), Refusal> {
+        #[cfg(feature = "mutants")]
+        if self.broken(Mutant::NeverHeldProves) {
+            return Ok(());
+        }
         let (definition, from) = (&next.definition, &next.decision.from);
         if definition.data.fencing != Fencing::Required {
             return Ok(());

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use consensus::config::Mutant;
 use consensus::message::{BallotBody, Message};
+use consensus::model::Engine;
 use consensus::outbox::Command;
 
 use super::{Ordeal, blinds, buries, east, fells, kills, restarts, same, shop, wait, west};
 use crate::sim::chance::Chance;
-use crate::sim::scene::{AppShape, DNS_SERVER};
+use crate::sim::scene::{AppShape, DNS_SERVER, agent_name};
 use crate::sim::simulation::{Event, Simulation};
-use crate::sim::world::{Trouble, Web};
+use crate::sim::world::{Host, Trouble, Web};
 
 /// All of this room.
 pub const ORDEALS: &[Ordeal] = &[
@@ -154,6 +155,39 @@ pub const ORDEALS: &[Ordeal] = &[
         play: |simulation, chance| {
             fells(simulation, &east());
             wait(simulation, chance, 6_000..8_000);
+        },
+    },
+    Ordeal {
+        name: "a primary dies whose new guard never came up",
+        knows: &[Mutant::NeverHeldProves],
+        shape: |mesh, apps| {
+            mesh.observers = vec![1, 2, 3];
+            apps[0].database = true;
+            apps[0].guards = vec![agent_name(5), agent_name(6)];
+        },
+        play: |simulation, chance| {
+            wait(simulation, chance, 25_000..26_000);
+            kills(simulation, &[7]);
+            let mut definition = simulation.apps[&shop()].definition.clone();
+            definition.stacks[0].databases[0].guard = Some(agent_name(7));
+            simulation.apply(1, definition);
+            wait(simulation, chance, 15_000..16_000);
+            fells(simulation, &east());
+            simulation.break_database(&shop(), &east(), Host::Dark);
+            wait(simulation, chance, 20_000..22_000);
+        },
+    },
+    Ordeal {
+        name: "an old primary comes back, and nobody but the mesh can tell it whom to follow",
+        knows: &[Mutant::AstrayLeft],
+        shape: |_, apps| {
+            apps[0].database = true;
+            apps[0].engine = Engine::Redis;
+        },
+        play: |simulation, chance| {
+            fells(simulation, &east());
+            simulation.break_database(&shop(), &east(), Host::Dark);
+            wait(simulation, chance, 12_000..14_000);
         },
     },
     Ordeal {

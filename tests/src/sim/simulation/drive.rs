@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use consensus::config::Mutant;
-use consensus::message::{Accepted, BallotBody, Message};
+use consensus::message::{Accepted, BallotBody, LeaseBody, Message};
 use consensus::model::{
     DecisionKind, Evidence, Fault, FaultKind, Observation, Outcome, Phase, Phases, RegisterId,
     TargetId, Voter,
@@ -230,6 +230,12 @@ impl Simulation {
             Output::Save(entry) => self.save(place, entry),
             Output::Send(to, message) => {
                 self.check_message(place, &message);
+                if let Message::Lease(it) = &message
+                    && matches!(it.body, LeaseBody::Granted { .. })
+                {
+                    let granted = (it.app.clone(), it.stack.clone(), to.clone());
+                    self.world.doors.granted.insert(granted);
+                }
                 if let Some(to) = self.place(&to) {
                     let Some(mut snare) = self.snare.take() else {
                         return self.send(place, to, message);
