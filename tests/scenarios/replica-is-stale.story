@@ -56,10 +56,10 @@ state
 ----
   295.110 a1    learns shop epoch 2 fencing at 6.41cd: forced failover, active east, carried out by a1 (forced failover asked for by operator) (and a4 a3 a2 a5)
   300.110 a1    failed for shop with 2.1.1: no answer within 5000 ms
-  300.220 a1    learns shop epoch 2 promoting at 7.41cd: forced failover, active east, carried out by a1 (forced failover asked for by operator) (and a4 a3 a2 a5)
-  300.262 *     promote with 2.1.3 of a1: promoted to timeline 2
-  300.354 a1    learns shop epoch 2 publishing at 8.41cd: forced failover, active west, carried out by a1 (forced failover asked for by operator) (and a4 a3 a2 a5)
-  300.422 a1    learns shop epoch 2 verifying at 9.41cd: forced failover, active west, carried out by a1 (forced failover asked for by operator) (and a4 a3 a2 a5)
+  300.178 a1    learns shop epoch 2 promoting at 7.41cd: forced failover, active east, carried out by a1 (forced failover asked for by operator) (and a4 a3 a2 a5)
+  300.199 *     promote with 2.1.3 of a1: promoted to timeline 2
+  300.273 a1    learns shop epoch 2 publishing at 8.41cd: forced failover, active west, carried out by a1 (forced failover asked for by operator) (and a4 a3 a2 a5)
+  300.341 a1    learns shop epoch 2 verifying at 9.41cd: forced failover, active west, carried out by a1 (forced failover asked for by operator) (and a4 a3 a2 a5)
   301.075 a1    learns shop epoch 2 idle at 10.41cd: forced failover, active west (forced failover asked for by operator) (and a4 a3 a2 a5)
 shop: epoch 2 forced failover idle, active west
   shop/east/db: Dark, primary, timeline 1

@@ -489,10 +489,11 @@ impl<'a> Panel<'a> {
                 || databases.unwrap_or_default().iter().all(|it| primary(&it.name)))
     }
 
-    /// The furthest position that any witness saw a database of this stack at.
-    pub fn received(&self, stack: &StackId, name: &TargetName) -> Option<u64> {
-        let target = self.target(stack, name);
-        self.beliefs(&target).filter_map(|belief| Some(belief.database.as_ref()?.0.position)).max()
+    /// A database of this stack that receives nothing from its primary just now, as far as anybody knows.
+    pub fn adrift(&self, stack: &StackId) -> Option<&TargetName> {
+        let databases = &self.definition.stack(stack)?.databases;
+        let streams = |name| self.latest(stack, name).is_some_and(|(sight, _)| sight.streaming);
+        databases.iter().map(|database| &database.name).find(|name| !streams(name))
     }
 
     /// Which halves of a stack its app goes by.

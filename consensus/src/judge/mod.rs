@@ -245,6 +245,26 @@ impl Judge {
         waiting
     }
 
+    /// Looks again, now, at what was not looked at within `age` of one stack, unless it is being looked at.
+    pub fn look_closely(
+        &mut self,
+        app: &AppId,
+        stack: &StackId,
+        age: Duration,
+        now: Moment,
+        out: &mut Outbox,
+    ) {
+        let of_stack = |target: &TargetId| target.app == *app && target.stack == *stack;
+        for (target, watch) in self.watches.iter_mut().filter(|(target, _)| of_stack(target)) {
+            if !watch.looked_within(age, now)
+                && !watch.is_looking()
+                && let Some(look) = watch.look(target, now)
+            {
+                out.push(Output::Probe(look));
+            }
+        }
+    }
+
     /// Has every target of an app been looked at within `age`?
     pub fn fresh(&self, app: &AppId, age: Duration, now: Moment) -> bool {
         self.watches

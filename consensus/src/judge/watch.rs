@@ -312,6 +312,11 @@ impl Watch {
         self.looked.is_some_and(|ended| now.since(ended) <= age)
     }
 
+    /// Is a look under way?
+    pub fn is_looking(&self) -> bool {
+        !self.in_flight.is_empty()
+    }
+
     /// A look that is due. A look that hangs is doubt enough to look closely: a dead host answers nothing, and waiting for
     /// the first limit to pass would double the time until it is noticed.
     pub fn due(&mut self, target: &TargetId, now: Moment, rng: &mut StdRng) -> Option<Look> {

@@ -137,7 +137,7 @@ impl Node {
     /// When a promotion may be accepted, as far as voters told; anything else at once.
     fn promotable_from(&self, app: &AppId, intent: &Intent, now: Moment) -> Moment {
         match (intent, self.apps.get(app).and_then(|it| it.known())) {
-            (Intent::Advance { next: Next::Promote(_), .. }, Some((_, state))) => {
+            (Intent::Advance { next: Next::Promote { .. }, .. }, Some((_, state))) => {
                 self.lease_over(app, state, now).min(now + ROUND / 2)
             }
             _ => now,

@@ -22,8 +22,6 @@ use crate::moment::Moment;
 const DOUBT: Duration = Duration::from_secs(30);
 /// Sooner, if it is not known to be agreed: then it has closed nothing yet, and whoever accepted it grants no lease.
 const DOUBT_UNSURE: Duration = Duration::from_secs(10);
-/// A planned move whose standby has not received everything after this is taken back.
-const CATCH_UP: Duration = Duration::from_secs(5);
 
 /// What somebody wants written.
 #[derive(Clone, Debug)]
@@ -56,7 +54,11 @@ pub enum Intent {
 /// What follows the phase this agent carried out.
 #[derive(Clone, Debug)]
 pub enum Next {
-    Promote(BTreeMap<TargetName, FenceRecord>),
+    Promote {
+        fence: BTreeMap<TargetName, FenceRecord>,
+        /// The voters are asked once more what they see: not of what an operator called for.
+        looks_again: bool,
+    },
     Publish,
     Verify,
     Finish,
@@ -70,7 +72,7 @@ impl Intent {
     pub fn asks_evidence(&self) -> bool {
         match self {
             Self::Failover | Self::Operator { .. } | Self::Approve { .. } | Self::Claim => true,
-            Self::Advance { next, .. } => matches!(next, Next::Promote(_)),
+            Self::Advance { next, .. } => matches!(next, Next::Promote { looks_again: true, .. }),
             Self::Sweep { evidence } => *evidence,
             Self::Apply { .. }
             | Self::Tend { .. }
@@ -91,7 +93,7 @@ impl fmt::Display for Intent {
             Self::Tend { reason } => f.write_str(reason),
             Self::Regulate { word, by } => write!(f, "{word}, for {by}"),
             Self::Advance { phase, next, .. } => match next {
-                Next::Promote(_) => write!(f, "promote after {phase}"),
+                Next::Promote { .. } => write!(f, "promote after {phase}"),
                 Next::Publish => write!(f, "publish after {phase}"),
                 Next::Verify => write!(f, "verify after {phase}"),
                 Next::Finish => write!(f, "finish after {phase}"),
@@ -325,14 +327,9 @@ impl Node {
     ) -> Result<AppState, String> {
         let mut state = current.clone();
         match next {
-            Next::Promote(fence) => {
+            Next::Promote { fence, .. } => {
                 state.phase = Phase::Promoting;
                 state.decision.fence.clone_from(fence);
-                if state.decision.kind == DecisionKind::Switchover
-                    && let Err(why) = self.caught_up(&state, found, now)
-                {
-                    return self.taken_back_after(current, CATCH_UP, &why, now);
-                }
                 if plan::rests_on_evidence(state.decision.kind) && !self.skips_second_look() {
                     match self.still_down(current, found, now) {
                         Ok(choice) => {
@@ -437,18 +434,6 @@ impl Node {
             }
         }
         Ok(state)
-    }
-
-    /// Has every database to be promoted received all that its fenced primary wrote? Asked before the point of no return,
-    /// so that a planned move to a standby that lags is taken back instead of pausing writes for long.
-    fn caught_up(&self, state: &AppState, found: &Found<'_>, now: Moment) -> Result<(), String> {
-        let panel = self.panel_of(&found.certificate, state, found, now);
-        let behind = state.decision.fence.iter().find_map(|(name, fence)| {
-            let last = fence.position?;
-            let received = panel.received(&state.decision.to, name);
-            (received < Some(last)).then(|| format!("{name} has not received position {last}"))
-        });
-        behind.map_or(Ok(()), Err)
     }
 
     fn taken_back_after(

@@ -54,6 +54,8 @@ pub struct Work {
     pub reading: Option<Reading>,
     /// Readings that found no quorum of one mind.
     unread: u32,
+    /// Since when everything has ended and its outcome is waited for.
+    waits: Option<Moment>,
     /// The last thing that went wrong and has not been put right.
     pub trouble: Option<String>,
     again: Moment,
@@ -88,6 +90,17 @@ impl Work {
 
     pub fn wake(&self) -> Deadline {
         (self.again, "a step is being carried out")
+    }
+
+    /// For how long what was done has been waiting to show.
+    pub fn waits_since(&mut self, now: Moment) -> Duration {
+        now.since(*self.waits.get_or_insert(now))
+    }
+
+    /// It does not show yet: again then.
+    pub fn look_again(&mut self, at: Moment, why: String) {
+        self.again = at;
+        self.trouble = Some(why);
     }
 }
 
@@ -168,6 +181,7 @@ impl Node {
             began: now,
             reading: None,
             unread: 0,
+            waits: None,
             trouble: None,
             again: now,
         };
@@ -335,8 +349,9 @@ impl Node {
             }
             None => return self.work_on(app, now),
         };
-        let intent =
-            Intent::Advance { epoch: work.epoch, phase: work.phase, term: work.term, next };
+        let (epoch, phase, term) = (work.epoch, work.phase, work.term);
+        let Some(next) = self.once_received(app, next, now) else { return };
+        let intent = Intent::Advance { epoch, phase, term, next };
         let operation = self.operation();
         self.start(app, intent, operation, now);
     }
@@ -509,7 +524,7 @@ fn fenced(work: &Work, state: &AppState) -> Next {
         (DecisionKind::Switchover, Some((name, record))) => {
             Next::Abort(format!("the last position of {name} is not known: {}", record.text))
         }
-        _ => Next::Promote(records),
+        (kind, _) => Next::Promote { fence: records, looks_again: plan::rests_on_evidence(kind) },
     }
 }
 

@@ -16,6 +16,7 @@ mod learn;
 mod lease;
 mod panel;
 mod people;
+mod planned;
 mod reform;
 mod relay;
 mod stir;

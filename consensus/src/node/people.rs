@@ -105,6 +105,14 @@ impl Node {
             .collect();
         let mut reasons = Vec::new();
         for stack in wanted {
+            if kind == DecisionKind::Switchover
+                && let Some(name) = panel.adrift(stack)
+            {
+                reasons.push(format!(
+                    "{stack} cannot be moved to without loss: {name} receives nothing from its primary"
+                ));
+                continue;
+            }
             match panel.operator(&current.active, stack, accept_loss) {
                 Ok(choice) => {
                     let reason = format!("{kind} asked for by {by}");

@@ -1,0 +1,43 @@
+//! Planned moves: nothing is promoted before its target holds all that the closed primary wrote, and a target that lags is
+//! left within a second: clients wait all the while.
+
+use std::time::Duration;
+
+use super::Node;
+use super::compose::Next;
+use crate::model::{AppId, DecisionKind};
+use crate::moment::Moment;
+
+/// What the primary wrote last is there after a round trip, if it comes at all.
+const CATCH_UP: Duration = Duration::from_secs(1);
+/// Between two looks at the target: a look is a log-in and a query.
+const PACE: Duration = Duration::from_millis(20);
+
+impl Node {
+    /// The next phase of what this agent carries out, once a planned move's target has received everything, by this agent's
+    /// own looks; taking it back if that does not come to be. Every other phase as it is.
+    pub(super) fn once_received(&mut self, app: &AppId, next: Next, now: Moment) -> Option<Next> {
+        let Next::Promote { fence, .. } = &next else { return Some(next) };
+        let (_, state) = self.apps.get(app)?.known()?;
+        if state.decision.kind != DecisionKind::Switchover {
+            return Some(next);
+        }
+        let to = state.decision.to.clone();
+        let own = self.judge.beliefs_of(app, now);
+        let behind = fence.iter().find_map(|(name, record)| {
+            let last = record.position?;
+            let mut sights = own.iter().filter(|it| it.target.stack == to);
+            let belief = sights.find(|it| it.target.name == *name);
+            let received = belief.and_then(|it| Some(it.database.as_ref()?.0.position));
+            (received < Some(last)).then(|| format!("{name} has not received position {last}"))
+        });
+        let Some(why) = behind else { return Some(next) };
+        let work = self.apps.get_mut(app).and_then(|it| it.work.as_mut())?;
+        if work.waits_since(now) > CATCH_UP {
+            return Some(Next::Abort(why));
+        }
+        work.look_again(now + PACE, why);
+        self.judge.look_closely(app, &to, PACE, now, &mut self.out);
+        None
+    }
+}
