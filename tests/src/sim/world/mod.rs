@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use consensus::model::{
     Action, ActionFault, ActionFaultKind, AgentId, AppId, Definition, Done, Effect, StackId,
-    Target, TargetId,
+    Target, TargetId, Token,
 };
 use consensus::moment::Moment;
 
