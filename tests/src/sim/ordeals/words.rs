@@ -131,7 +131,7 @@ pub const ORDEALS: &[Ordeal] = &[
         knows: &[Mutant::UnlinkedValue],
         shape: same,
         play: |simulation, chance| {
-            let mut definition = simulation.apps[&shop()].definition.clone();
+            let mut definition = (*simulation.apps[&shop()].definition).clone();
             definition.records[0].ttl += 1;
             simulation.snare = Some(Box::new(|simulation, from, to, message| {
                 let accepts = |it: &BallotBody| matches!(it, BallotBody::Accepted { .. });
@@ -168,7 +168,7 @@ pub const ORDEALS: &[Ordeal] = &[
         play: |simulation, chance| {
             wait(simulation, chance, 25_000..26_000);
             kills(simulation, &[7]);
-            let mut definition = simulation.apps[&shop()].definition.clone();
+            let mut definition = (*simulation.apps[&shop()].definition).clone();
             definition.stacks[0].databases[0].guard = Some(agent_name(7));
             simulation.apply(1, definition);
             wait(simulation, chance, 15_000..16_000);

