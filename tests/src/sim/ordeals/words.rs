@@ -204,7 +204,9 @@ pub const ORDEALS: &[Ordeal] = &[
             wait(simulation, chance, 6_000..7_000);
             kills(simulation, &[2]);
             simulation.snare = Some(Box::new(|simulation, from, to, message| {
-                let told = (from, to) == (1, 0) && matches!(message, Message::Echo { .. });
+                // It answers this run, not one before: a run's instance begins with how often its agent started.
+                let answers = |message: &Message| matches!(message, Message::Echo { instance, .. } if instance >> 48 == 2);
+                let told = (from, to) == (1, 0) && answers(message);
                 if told {
                     simulation.crash(1);
                     simulation.later(Duration::ZERO, |simulation| {

@@ -363,7 +363,8 @@ impl Simulation {
                     let all = (&self.world, voters);
                     self.truth.on_decided(self.now, all, &link, &mut found);
                     let observers = self.heard_observers();
-                    self.truth.on_contested(self.now, &observers, &link, &mut found);
+                    let crowd = (&self.world, &observers[..]);
+                    self.truth.on_contested(self.now, crowd, &link, &mut found);
                     self.truth.on_vouched(self.now, (voters, &observers), &link, &mut found);
                     self.acts.on_agreed(self.now, &link, &mut found);
                     lease::decided(self.now, &self.world, &link, &mut found);
