@@ -141,10 +141,12 @@ mod redis {
             let large = "x".repeat(100_000);
             servers[0].ask(&["SET", "large", &large]).expect("it takes writes");
             eventually(SETTLE, "the mesh says that s2 lacks it", || {
-                let unready = mesh.agents[0].app("shop")?.unready;
-                match unready.iter().any(|why| why.contains("main lacks")) {
+                let stacks = mesh.agents[0].app("shop")?.stacks;
+                let stale = stacks.into_iter().find(|it| it.stack.as_str() == "s2");
+                let unfit = stale.map(|it| it.unfit).unwrap_or_default();
+                match unfit.iter().any(|why| why.contains("main lacks")) {
                     true => Ok(()),
-                    false => Err(format!("{unready:?}")),
+                    false => Err(format!("{unfit:?}")),
                 }
             });
             warned(&mesh, WarningKind::Lag, "s2");
@@ -185,6 +187,7 @@ mod mariadb {
     use std::time::Instant;
 
     use consensus::model::FaultKind;
+    use consensus::view::StackView;
     use tests::harness::mariadb::MariaDb;
     use tests::harness::wait::throughout;
 
@@ -202,11 +205,14 @@ mod mariadb {
     fn says(mesh: &Mesh<'_>, what: &str) {
         eventually(SETTLE, &format!("the mesh says {what:?}"), || {
             let app = mesh.agents[0].app("shop")?;
-            let targets = app.stacks.into_iter().flat_map(|stack| stack.targets);
-            let faults = targets
-                .flat_map(|target| target.beliefs.into_values())
-                .filter_map(|belief| belief.fault.map(|fault| fault.text));
-            let said: Vec<_> = app.unready.into_iter().chain(faults).collect();
+            // Of every stack: while one could be moved to, what keeps another from it makes nobody unready.
+            let said_of = |stack: StackView| {
+                let beliefs = stack.targets.into_iter().flat_map(|it| it.beliefs.into_values());
+                let faults = beliefs.filter_map(|belief| belief.fault.map(|fault| fault.text));
+                stack.unfit.into_iter().chain(faults).collect::<Vec<_>>()
+            };
+            let of_stacks = app.stacks.into_iter().flat_map(said_of);
+            let said: Vec<_> = app.unready.into_iter().chain(of_stacks).collect();
             match said.iter().any(|it| it.contains(what)) {
                 true => Ok(()),
                 false => Err(format!("{said:?}")),
