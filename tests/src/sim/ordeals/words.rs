@@ -226,6 +226,36 @@ pub const ORDEALS: &[Ordeal] = &[
         },
     },
     Ordeal {
+        name: "a voter comes back from a copy of before, and starts over and over before it is told",
+        knows: &[Mutant::RollbackUnnoticed],
+        shape: same,
+        play: |simulation, chance| {
+            // A ballot's number begins with how often its agent started: the fifth outbids the second in one round.
+            for _ in 0..2 {
+                simulation.crash(4);
+                simulation.start(4);
+                wait(simulation, chance, 10_000..11_000);
+            }
+            kills(simulation, &[1]);
+            simulation.copy_disk(0);
+            // Refused, and yet promised: the second does not know of it.
+            let abort = || Command::Abort { app: shop(), by: "someone".into() };
+            simulation.command(4, abort());
+            wait(simulation, chance, 2_000..3_000);
+            simulation.start(1);
+            simulation.restore_disk(0);
+            // More often than it gave its word since the copy: starts must not make up for what it forgot.
+            for _ in 0..8 {
+                wait(simulation, chance, 5..10);
+                simulation.crash(0);
+                simulation.start(0);
+            }
+            wait(simulation, chance, 17_000..18_000);
+            simulation.command(1, abort());
+            wait(simulation, chance, 2_000..3_000);
+        },
+    },
+    Ordeal {
         name: "syncs fail while a stack dies",
         knows: &[Mutant::SyncFailureIgnored],
         shape: same,
