@@ -178,6 +178,31 @@ pub const ORDEALS: &[Ordeal] = &[
         },
     },
     Ordeal {
+        name: "a primary dies behind its fence, the move is taken back, and it comes up closed",
+        knows: &[Mutant::ClosedLeft],
+        shape: |_, apps| apps[0].database = true,
+        play: |simulation, chance| {
+            simulation.snare = Some(Box::new(|simulation, _, _, _| {
+                let east = simulation.database(&shop(), &east()).expect("it has one");
+                if simulation.world.databases[&east].read_only {
+                    for stack in [self::east(), west()] {
+                        fells(simulation, &stack);
+                        simulation.break_database(&shop(), &stack, Host::Dark);
+                    }
+                }
+                false
+            }));
+            // It says that it streams, and never reaches the primary's last position.
+            let replica = simulation.database(&shop(), &west()).expect("it has one");
+            simulation.world.stuck.insert(replica.clone());
+            wait(simulation, chance, 3_000..4_000);
+            let by = "operator".to_owned();
+            simulation.command(1, Command::Switchover { app: shop(), to: Some(west()), by });
+            wait(simulation, chance, 50_000..52_000);
+            simulation.world.stuck.remove(&replica);
+        },
+    },
+    Ordeal {
         name: "an old primary comes back, and nobody but the mesh can tell it whom to follow",
         knows: &[Mutant::AstrayLeft],
         shape: |_, apps| {
