@@ -8,6 +8,7 @@ mod attempt;
 mod change;
 mod compose;
 mod damping;
+mod drift;
 mod execute;
 mod fleet;
 mod guard;
@@ -216,6 +217,11 @@ impl Node {
                 self.on_report(report, now);
                 stir
             }
+            Input::Inspected(inspected) => {
+                let stir = Stir::One(inspected.app.clone());
+                self.on_inspected(inspected, now);
+                stir
+            }
             Input::Command(id, command) => {
                 self.on_command(id, command, now);
                 Stir::All
@@ -354,6 +360,7 @@ impl Node {
             self.pulse(now);
             self.trust_store(now);
             self.save_ages(now);
+            self.inspect(now);
         }
         changed || beat
     }
