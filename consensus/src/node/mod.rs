@@ -18,6 +18,7 @@ mod panel;
 mod people;
 mod planned;
 mod reform;
+mod rejoin;
 mod relay;
 mod stir;
 mod tend;
@@ -213,6 +214,10 @@ impl Node {
                 let stir = Stir::One(report.app.clone());
                 self.on_report(report, now);
                 stir
+            }
+            Input::Rejoined { target, token, took, what } => {
+                self.on_rejoined(&target, token, took, what, now);
+                Stir::One(target.app)
             }
             Input::Command(id, command) => {
                 self.on_command(id, command, now);

@@ -242,6 +242,7 @@ impl Simulation {
             }
             Output::Probe(look) => self.look(place, look),
             Output::Act(action) => self.act(place, &action),
+            Output::Rejoin(rejoin) => self.rejoin(place, &rejoin),
             Output::Note(note) => self.note(place, &note),
             Output::Lease(database, until) => self.keep_open(place, &database, until),
             Output::Answer(id, answer) => {
