@@ -28,16 +28,16 @@ until blog publishing within 60s
 until blog settled within 60s
 state
 ----
-  110.267 a1    learns blog epoch 2 publishing at 5.41cd: forced failover, active west, carried out by a1 (forced failover asked for by operator) (and a3)
-  110.474 a1    learns blog epoch 2 verifying at 6.41cd: forced failover, active west, carried out by a1 (forced failover asked for by operator) (and a3)
-  110.681 a1    learns blog epoch 2 idle at 7.41cd: forced failover, active west (forced failover asked for by operator) (and a3 a2)
+  110.239 a1    learns blog epoch 2 publishing at 5.41cd: forced failover, active west, carried out by a1 (forced failover asked for by operator) (and a3)
+  110.446 a1    learns blog epoch 2 verifying at 6.41cd: forced failover, active west, carried out by a1 (forced failover asked for by operator) (and a3)
+  110.654 a1    learns blog epoch 2 idle at 7.41cd: forced failover, active west (forced failover asked for by operator) (and a3 a2)
   170.000 *     blog/west: web is Dark
   179.482 a2    holds blog/west for standing: 1 of 5 voters see it down (and a3 a1)
   179.482 a2    leaves blog alone: west stands: 1 of 5 voters see it down, 3 are needed (and a3 a1)
   179.993 a3    holds blog/west for standing: 2 of 5 voters see it down (and a1 a2)
   179.993 a3    leaves blog alone: west stands: 2 of 5 voters see it down, 3 are needed (and a1 a2)
-  180.954 a1    holds blog/west for down: 3 of 5 voters see it down (and a3 a2)
-  181.213 a2    learns blog epoch 3 publishing at 8.bfcd: failover, active east, carried out by a2 (web of west down for 3 of 5 voters in 3 regions) (and a3)
-  181.421 a2    learns blog epoch 3 verifying at 9.bfcd: failover, active east, carried out by a2 (web of west down for 3 of 5 voters in 3 regions) (and a3)
-  181.628 a2    learns blog epoch 3 idle at 10.bfcd: failover, active east (web of west down for 3 of 5 voters in 3 regions) (and a3 a1)
+  180.926 a1    holds blog/west for down: 3 of 5 voters see it down (and a3 a2)
+  181.186 a2    learns blog epoch 3 publishing at 8.bfcd: failover, active east, carried out by a2 (web of west down for 3 of 5 voters in 3 regions) (and a3)
+  181.393 a2    learns blog epoch 3 verifying at 9.bfcd: failover, active east, carried out by a2 (web of west down for 3 of 5 voters in 3 regions) (and a3)
+  181.600 a2    learns blog epoch 3 idle at 10.bfcd: failover, active east (web of west down for 3 of 5 voters in 3 regions) (and a3 a1)
 blog: epoch 3 failover idle, active east

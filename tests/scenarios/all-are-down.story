@@ -31,14 +31,14 @@ why a1 blog
 state
 ----
   160.000 *     blog/east: web is Up
-  160.029 a2    holds blog/east for down: 4 of 5 voters see it down (and a5 a3 a1 a4)
-  160.097 a5    holds blog/east for contested: 3 of 5 voters see it down (and a2 a3 a1 a4)
-  160.097 a5    leaves blog alone: east is contested: 3 of 5 voters see it down, 2 see it up (and a2 a3 a1 a4)
-  160.159 a3    holds blog/east for standing: 2 of 5 voters see it down (and a1 a4 a2 a5)
-  160.159 a3    leaves blog alone: east stands: 2 of 5 voters see it down, 3 are needed (and a1 a4 a2 a5)
-  160.399 a4    holds blog/east for standing: 1 of 5 voters see it down (and a1 a3 a2 a5)
-  160.399 a4    leaves blog alone: east stands: 1 of 5 voters see it down, 3 are needed (and a1 a3 a2 a5)
-  160.457 a1    holds blog/east for standing: 0 of 5 voters see it down (and a4 a3 a2 a5)
+  160.066 a2    holds blog/east for down: 4 of 5 voters see it down (and a5 a3 a1 a4)
+  160.104 a5    holds blog/east for contested: 3 of 5 voters see it down (and a2 a3 a1 a4)
+  160.104 a5    leaves blog alone: east is contested: 3 of 5 voters see it down, 2 see it up (and a2 a3 a1 a4)
+  160.139 a3    holds blog/east for standing: 2 of 5 voters see it down (and a1 a4 a2 a5)
+  160.139 a3    leaves blog alone: east stands: 2 of 5 voters see it down, 3 are needed (and a1 a4 a2 a5)
+  160.417 a4    holds blog/east for standing: 1 of 5 voters see it down (and a1 a3 a2 a5)
+  160.417 a4    leaves blog alone: east stands: 1 of 5 voters see it down, 3 are needed (and a1 a3 a2 a5)
+  160.423 a1    holds blog/east for standing: 0 of 5 voters see it down (and a4 a3 a2 a5)
 a1 on blog: east stands: nobody whose word counts sees it down
   not ready: west: web long enough up for 0 of 5 voters, 3 are needed
 blog: epoch 1 apply idle, active east

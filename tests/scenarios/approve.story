@@ -15,7 +15,7 @@ until blog publishing within 10s
 until blog settled within 30s
 state
 ----
-  100.124 a1    answers: Refused("nothing waits to be approved: east stands: nobody whose word counts sees it down")
+  100.116 a1    answers: Refused("nothing waits to be approved: east stands: nobody whose word counts sees it down")
   102.000 *     blog/east: web is Dark
   110.542 a3    holds blog/east for standing: 1 of 5 voters see it down (and a1 a4 a2 a5)
   110.542 a3    leaves blog alone: east stands: 1 of 5 voters see it down, 3 are needed (and a1 a4 a2 a5)

@@ -52,21 +52,21 @@ until blog publishing within 150s
 state
 ----
   310.371 *     blog/west: web is Dark
-  319.375 a1    holds blog/west for standing: 1 of 5 voters see it down (and a4 a3 a2 a5)
-  319.375 a1    leaves blog alone: west stands: 1 of 5 voters see it down, 3 are needed (and a4 a3 a2 a5)
-  319.692 a4    holds blog/west for standing: 2 of 5 voters see it down (and a1 a3 a2 a5)
-  319.692 a4    leaves blog alone: west stands: 2 of 5 voters see it down, 3 are needed (and a1 a3 a2 a5)
-  319.839 a5    holds blog/west for down: 3 of 5 voters see it down (and a2 a3 a1 a4)
-  319.839 a5    leaves blog alone: east is not fit: web long enough up for 0 of 5 voters, 3 are needed (and a2 a3 a1 a4)
-  319.994 a2    holds blog/west for down: 4 of 5 voters see it down (and a5 a3 a1 a4)
-  320.204 a3    holds blog/west for down: 5 of 5 voters see it down (and a1 a4 a2 a5)
+  319.093 a3    holds blog/west for standing: 1 of 5 voters see it down (and a1 a4 a2 a5)
+  319.093 a3    leaves blog alone: west stands: 1 of 5 voters see it down, 3 are needed (and a1 a4 a2 a5)
+  319.155 a1    holds blog/west for standing: 2 of 5 voters see it down (and a4 a3 a2 a5)
+  319.155 a1    leaves blog alone: west stands: 2 of 5 voters see it down, 3 are needed (and a4 a3 a2 a5)
+  319.217 a4    holds blog/west for down: 3 of 5 voters see it down (and a1 a3 a2 a5)
+  319.217 a4    leaves blog alone: east is not fit: web long enough up for 0 of 5 voters, 3 are needed (and a1 a3 a2 a5)
+  319.511 a2    holds blog/west for down: 4 of 5 voters see it down (and a5 a3 a1 a4)
+  319.768 a5    holds blog/west for down: 5 of 5 voters see it down (and a2 a3 a1 a4)
   321.368 a2    leaves blog alone: east is not fit: web long enough up for 1 of 5 voters, 3 are needed (and a4 a3)
-  321.369 a5    leaves blog alone: east is not fit: web long enough up for 2 of 5 voters, 3 are needed (and a2 a1 a4 a3)
-  321.390 a3    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for 2 min more (and a4 a2 a5 a1)
+  321.369 a5    leaves blog alone: east is not fit: web long enough up for 2 of 5 voters, 3 are needed (and a1 a2 a4 a3)
   321.394 a1    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for 3 min more
+  321.394 a4    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for 2 min more (and a3 a2 a5 a1)
   370.366 a2    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for 1 min more (and a4 a5 a3 a1)
   371.366 a2    leaves blog alone: web of west down for 5 of 5 voters in 3 regions, and cooling down for less than a minute more (and a4 a5 a3 a1)
-  431.452 a1    refuses 8.c76c for blog: cooling down for less than a minute more
+  431.452 a1    refuses 8.043d for blog: cooling down for less than a minute more
 a1 on blog: web of west down for 5 of 5 voters in 3 regions, and cooling down for 3 min more
   not ready: cooling down for 3 min more
 blog: epoch 3 failover publishing, active east

@@ -29,24 +29,22 @@ state
   120.000 *     everything is well again
   120.000 *     shop/east: web is Up
   120.000 *     shop/west: web is Up
-  120.455 a3    holds shop/east for standing: 1 of 5 voters see it down (and a1 a4 a2 a5)
-  120.455 a3    leaves shop alone: east stands: 1 of 5 voters see it down, 3 are needed (and a1 a4 a2 a5)
-  120.475 a3    holds shop/east for standing: 0 of 5 voters see it down (and a1 a4 a2 a5)
   150.000 *     shop/east: web is Dark
   150.000 *     shop/east/db is Dark
-  151.610 a1    holds shop/east for standing: 2 of 5 voters see it down (and a4 a3 a2 a5)
-  151.610 a1    leaves shop alone: east stands: 2 of 5 voters see it down, 3 are needed (and a4 a3 a2 a5)
-  151.870 a4    holds shop/east for down: 3 of 5 voters see it down (and a1 a5 a2 a3)
-  151.870 a4    leaves shop alone: the web of east is down, and its database is neither down nor up for a majority: 2 down, 0 up of 5 (and a1 a3)
-  151.908 a5    holds shop/east for down: 4 of 5 voters see it down (and a3 a1 a4)
-  151.921 a3    holds shop/east for down: 5 of 5 voters see it down (and a1 a4 a5)
-  152.021 a2    learns shop epoch 2 fencing at 5.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
-  157.021 a2    failed for shop with 2.1.1: no answer within 5000 ms
-  157.167 a2    learns shop epoch 2 promoting at 6.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
-  157.180 *     promote with 2.1.3 of a2: promoted to timeline 2
-  157.325 a2    learns shop epoch 2 publishing at 7.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
-  157.464 a2    learns shop epoch 2 verifying at 8.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
-  157.910 a2    learns shop epoch 2 idle at 9.bfcd: failover, active west (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
+  151.547 a2    holds shop/east for standing: 1 of 5 voters see it down (and a5 a3 a1 a4)
+  151.547 a2    leaves shop alone: east stands: 1 of 5 voters see it down, 3 are needed (and a5 a3 a1 a4)
+  151.839 a4    holds shop/east for standing: 2 of 5 voters see it down (and a3 a1 a2 a5)
+  151.839 a4    leaves shop alone: east stands: 2 of 5 voters see it down, 3 are needed (and a1 a3)
+  151.853 a5    holds shop/east for down: 3 of 5 voters see it down (and a2 a1 a4 a3)
+  151.888 a3    holds shop/east for down: 4 of 5 voters see it down (and a1 a4 a5)
+  151.927 a3    holds shop/east for down: 5 of 5 voters see it down (and a1 a4 a5)
+  151.999 a2    learns shop epoch 2 fencing at 5.bfcd: failover, active east, carried out by a2 (database of east down for 4 of 5 voters in 2 regions) (and a5 a3 a1 a4)
+  156.999 a2    failed for shop with 2.1.1: no answer within 5000 ms
+  157.145 a2    learns shop epoch 2 promoting at 6.bfcd: failover, active east, carried out by a2 (database of east down for 4 of 5 voters in 2 regions) (and a5 a3 a1 a4)
+  157.153 *     promote with 2.1.3 of a2: promoted to timeline 2
+  157.308 a2    learns shop epoch 2 publishing at 7.bfcd: failover, active west, carried out by a2 (database of east down for 4 of 5 voters in 2 regions) (and a5 a3 a1 a4)
+  157.448 a2    learns shop epoch 2 verifying at 8.bfcd: failover, active west, carried out by a2 (database of east down for 4 of 5 voters in 2 regions) (and a5 a3 a1 a4)
+  157.893 a2    learns shop epoch 2 idle at 9.bfcd: failover, active west (database of east down for 4 of 5 voters in 2 regions) (and a5 a3 a1 a4)
 shop: epoch 2 failover idle, active west
   shop/east/db: Dark, primary, timeline 1
   shop/west/db: Up, primary, timeline 2

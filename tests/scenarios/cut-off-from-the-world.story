@@ -36,8 +36,8 @@ state
   164.004 a4    abstains: reaches too few of its canaries
   220.000 *     shop/east: web is Dark
   220.000 *     shop/east/db is Dark
-  229.893 a3    holds shop/east for standing: 1 of 5 voters see it down (and a1 a4 a5 a2)
-  229.893 a3    leaves shop alone: east stands: 1 of 5 voters see it down, 3 are needed (and a1 a4 a5 a2)
+  229.893 a3    holds shop/east for standing: 1 of 5 voters see it down (and a5 a2 a1 a4)
+  229.893 a3    leaves shop alone: east stands: 1 of 5 voters see it down, 3 are needed (and a5 a2 a1 a4)
   230.102 a3    holds shop/east for standing: 2 of 5 voters see it down (and a1 a4 a2 a5)
   230.102 a3    leaves shop alone: east stands: 2 of 5 voters see it down, 3 are needed (and a1 a4 a2 a5)
   230.357 a2    holds shop/east for down: 3 of 5 voters see it down (and a5 a3 a1 a4)
@@ -47,10 +47,10 @@ state
   231.128 a2    learns shop epoch 2 fencing at 5.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
   236.128 a2    failed for shop with 2.1.1: no answer within 5000 ms
   236.274 a2    learns shop epoch 2 promoting at 6.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
-  236.316 *     promote with 2.1.3 of a2: promoted to timeline 2
-  236.492 a2    learns shop epoch 2 publishing at 7.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
-  236.632 a2    learns shop epoch 2 verifying at 8.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
-  237.157 a2    learns shop epoch 2 idle at 9.bfcd: failover, active west (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
+  236.325 *     promote with 2.1.3 of a2: promoted to timeline 2
+  236.499 a2    learns shop epoch 2 publishing at 7.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
+  236.638 a2    learns shop epoch 2 verifying at 8.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
+  237.084 a2    learns shop epoch 2 idle at 9.bfcd: failover, active west (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
 shop: epoch 2 failover idle, active west
   shop/east/db: Dark, primary, timeline 1
   shop/west/db: Up, primary, timeline 2

@@ -22,14 +22,14 @@ state
   109.854 a3    holds shop/east for down: 3 of 5 voters see it down (and a1 a4 a2 a5)
   110.021 a2    learns shop epoch 2 fencing at 5.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
   110.021 a2    is killed
-  113.174 a5    learns shop epoch 2 fencing at 6.10df: failover, active east, carried out by a5 (database of east down for 3 of 5 voters in 3 regions) (and a3 a1 a4)
-  118.174 a5    failed for shop with 2.1.1: no answer within 5000 ms
-  118.326 a5    learns shop epoch 2 promoting at 7.10df: failover, active east, carried out by a5 (database of east down for 3 of 5 voters in 3 regions) (and a3 a1 a4)
-  118.365 *     promote with 2.1.3 of a5: promoted to timeline 2
-  118.545 a5    learns shop epoch 2 publishing at 8.10df: failover, active west, carried out by a5 (database of east down for 3 of 5 voters in 3 regions) (and a3 a1 a4)
-  118.597 *     publish with 2.1.4 of a5: names west
-  118.767 a5    learns shop epoch 2 verifying at 9.10df: failover, active west, carried out by a5 (database of east down for 3 of 5 voters in 3 regions) (and a3 a1 a4)
-  119.212 a5    learns shop epoch 2 idle at 10.10df: failover, active west (database of east down for 3 of 5 voters in 3 regions) (and a3 a1 a4)
+  113.170 a4    learns shop epoch 2 fencing at 6.89d0: failover, active east, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a1 a3 a5)
+  118.170 a4    failed for shop with 2.1.1: no answer within 5000 ms
+  118.280 a4    learns shop epoch 2 promoting at 7.89d0: failover, active east, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a1 a3 a5)
+  118.317 *     promote with 2.1.3 of a4: promoted to timeline 2
+  118.423 a4    learns shop epoch 2 publishing at 8.89d0: failover, active west, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a1 a3 a5)
+  118.477 *     publish with 2.1.4 of a4: names west
+  118.573 a4    learns shop epoch 2 verifying at 9.89d0: failover, active west, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a1 a3 a5)
+  118.783 a4    learns shop epoch 2 idle at 10.89d0: failover, active west (database of east down for 3 of 5 voters in 3 regions) (and a1 a3 a5)
 shop: epoch 2 failover idle, active west
   192.0.2.53:53: shop.example.com is 198.51.100.2, change 2
   shop/east/db: Dark, primary, timeline 1

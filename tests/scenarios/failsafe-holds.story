@@ -12,7 +12,7 @@ run 60s
 state
 ----
   100.000 a1    is stopped (and a2 a3)
-  103.071 a6    abstains: hears no majority of voters (and a4 a5 a7)
+  103.071 a6    abstains: hears no majority of voters (and a7 a4 a5)
   105.647 a6    holds open by the candidates' word shop/east
 shop: epoch 1 apply idle, active east
   shop/east/db: Up, primary, timeline 1, its door is open

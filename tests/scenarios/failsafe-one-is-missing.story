@@ -13,7 +13,7 @@ run 30s
 state
 ----
   100.000 a1    is stopped (and a2 a3 a8)
-  103.071 a6    abstains: hears no majority of voters (and a4 a5 a7)
+  103.071 a6    abstains: hears no majority of voters (and a7 a4 a5)
   107.821 a6    has no lease any more on shop/east
 shop: epoch 1 apply idle, active east
   shop/east/db: Up, primary, timeline 1, its door is shut

@@ -52,8 +52,8 @@ state
   232.314 *     blog/west: web is Dark
   241.633 a5    holds blog/west for standing: 1 of 5 voters see it down (and a2 a3 a1 a4)
   241.633 a5    leaves blog alone: west stands: 1 of 5 voters see it down, 3 are needed (and a2 a3 a1 a4)
-  242.230 a1    holds blog/west for standing: 2 of 5 voters see it down (and a4 a3 a2 a5)
-  242.230 a1    leaves blog alone: west stands: 2 of 5 voters see it down, 3 are needed (and a4 a3 a2 a5)
+  242.228 a1    holds blog/west for standing: 2 of 5 voters see it down (and a4 a3 a2 a5)
+  242.228 a1    leaves blog alone: west stands: 2 of 5 voters see it down, 3 are needed (and a4 a3 a2 a5)
   244.549 a3    holds blog/west for down: 3 of 5 voters see it down (and a2 a5 a1 a4)
   244.549 a3    leaves blog alone: web of west down for 3 of 5 voters in 3 regions, and frozen by operator for 120 min more (and a1 a4)
   244.562 a2    leaves blog alone: web of west down for 3 of 5 voters in 2 regions, and frozen by operator for 120 min more (and a5)

@@ -24,27 +24,25 @@ state
 ----
   100.000 *     shop/east: web is Dark
   100.000 *     shop/east/db is Dark
-  109.474 a3    holds shop/east for standing: 1 of 5 voters see it down (and a4 a1 a6 a5 a2 a7)
-  109.474 a3    leaves shop alone: east stands: 1 of 5 voters see it down, 3 are needed (and a4 a1 a6 a5 a2 a7)
-  109.598 a1    holds shop/east for standing: 2 of 5 voters see it down (and a6 a3 a5 a4 a2 a7)
-  109.598 a1    leaves shop alone: east stands: 2 of 5 voters see it down, 3 are needed (and a6 a3 a5 a4 a2 a7)
-  109.885 a2    holds shop/east for down: 3 of 5 voters see it down (and a7 a4 a3 a1 a6 a5)
-  109.885 a2    leaves shop alone: the web of east is down, and its database is neither down nor up for a majority: 1 down, 0 up of 5 (and a7 a4 a3 a1 a6 a5)
-  109.939 a3    leaves shop alone: the web of east is down, and its database is neither down nor up for a majority: 2 down, 0 up of 5 (and a4 a1 a6 a5 a2 a7)
-  110.088 a5    holds shop/east for down: 4 of 5 voters see it down (and a3 a1 a6 a4 a2 a7)
+  109.598 a1    holds shop/east for standing: 1 of 5 voters see it down (and a6 a3 a5 a4 a2 a7)
+  109.598 a1    leaves shop alone: east stands: 1 of 5 voters see it down, 3 are needed (and a6 a3 a5 a4 a2 a7)
+  109.859 a2    holds shop/east for standing: 2 of 5 voters see it down (and a7 a4 a3 a1 a6 a5)
+  109.885 a2    leaves shop alone: east stands: 2 of 5 voters see it down, 3 are needed (and a7 a4 a3 a1 a6 a5)
+  110.088 a5    holds shop/east for down: 3 of 5 voters see it down (and a3 a1 a6 a4 a2 a7)
+  110.088 a5    leaves shop alone: the web of east is down, and its database is neither down nor up for a majority: 2 down, 0 up of 5 (and a3 a1 a6 a4 a2 a7)
+  110.118 a3    holds shop/east for down: 4 of 5 voters see it down (and a4 a1 a6 a5 a2 a7)
   110.692 a4    holds shop/east for down: 5 of 5 voters see it down (and a3 a2 a7 a5 a1 a6)
-  110.931 a6    leaves shop alone: database of east down for 3 of 5 voters in 3 regions; others will propose: this agent is an observer (and a7)
-  111.078 a7    leaves shop alone: database of east down for 4 of 5 voters in 4 regions; others will propose: this agent is an observer (and a6)
+  110.832 a6    leaves shop alone: database of east down for 3 of 5 voters in 3 regions; others will propose: this agent is an observer (and a7)
+  110.931 a6    leaves shop alone: database of east down for 4 of 5 voters in 4 regions; others will propose: this agent is an observer (and a7)
+  111.012 a2    learns shop epoch 2 fencing at 5.bfcd: failover, active east, carried out by a2 (database of east down for 5 of 5 voters in 5 regions) (and a7 a4 a3 a1 a6 a5)
+  111.050 a6    has shut shop/east
   111.110 a1    is killed (and a5 a7)
   111.110 *     shop/east: web is Up
-  111.422 a6    leaves shop alone: the web of east is down, and its database is neither down nor up for a majority: 2 down, 2 up of 5 (and a2)
-  111.458 a2    holds shop/east for contested: 3 of 5 voters see it down (and a6 a4 a3)
-  111.458 a2    leaves shop alone: east is contested: 3 of 5 voters see it down, 2 see it up (and a6 a4 a3)
-  120.350 a6    has no lease any more on shop/east
-  123.745 a2    learns shop epoch 3 aborting at 24.bfcd: abort, active east, carried out by a2 (no longer clear: east stands: 1 of 5 voters see it down, 3 are needed) (and a4 a3 a6)
-  123.751 *     unfence with 3.1.2 of a2: writable again
-  123.890 a2    learns shop epoch 3 idle at 25.bfcd: abort, active east (no longer clear: east stands: 1 of 5 voters see it down, 3 are needed) (and a4 a3 a6)
-  124.176 a6    holds open shop/east
+  116.012 a2    failed for shop with 2.1.1: no answer within 5000 ms
+  141.836 a2    learns shop epoch 3 aborting at 18.bfcd: abort, active east, carried out by a2 (no longer clear: east stands: 1 of 5 voters see it down, 3 are needed) (and a4 a3 a6)
+  141.891 *     unfence with 3.1.2 of a2: writable again
+  141.950 a6    holds open shop/east
+  142.031 a2    learns shop epoch 3 idle at 19.bfcd: abort, active east (no longer clear: east stands: 1 of 5 voters see it down, 3 are needed) (and a4 a3 a6)
 shop: epoch 3 abort idle, active east
   shop/east/db: Up, primary, timeline 1, its door is open
   shop/west/db: Up, replica, timeline 1, streams, its door is shut

@@ -17,14 +17,14 @@ state
   107.821 a6    has no lease any more on shop/east
   108.994 a2    holds shop/east for standing: 1 of 5 voters see it down (and a7 a4 a3)
   108.994 a2    leaves shop alone: east stands: 1 of 5 voters see it down, 3 are needed (and a7 a4 a3)
-  108.995 a5    holds shop/east for standing: 2 of 5 voters see it down (and a1 a4 a2 a7 a3)
-  108.995 a5    leaves shop alone: east stands: 2 of 5 voters see it down, 3 are needed (and a1 a4 a2 a7 a3)
-  109.020 a3    holds shop/east for down: 3 of 5 voters see it down (and a1 a4 a2 a5 a7)
-  109.029 a3    holds shop/east for down: 4 of 5 voters see it down (and a1 a4 a5 a7)
+  108.995 a5    holds shop/east for standing: 2 of 5 voters see it down (and a1 a2 a7 a3 a4)
+  108.995 a5    leaves shop alone: east stands: 2 of 5 voters see it down, 3 are needed (and a1 a2 a7 a3 a4)
+  109.026 a1    holds shop/east for down: 3 of 5 voters see it down (and a4 a3 a2 a5 a7)
+  109.033 a1    holds shop/east for down: 4 of 5 voters see it down (and a4 a3 a5 a7)
   109.040 a7    leaves shop alone: database of east down for 3 of 5 voters in 2 regions; others will propose: this agent is an observer
-  109.041 a7    leaves shop alone: database of east down for 4 of 5 voters in 2 regions; others will propose: this agent is an observer
-  109.043 a3    holds shop/east for down: 5 of 5 voters see it down (and a5 a7 a1 a4)
-  109.044 a7    leaves shop alone: database of east down for 5 of 5 voters in 3 regions; others will propose: this agent is an observer
+  109.043 a3    holds shop/east for down: 5 of 5 voters see it down (and a1 a4 a5 a7)
+  109.044 a7    leaves shop alone: database of east down for 4 of 5 voters in 3 regions; others will propose: this agent is an observer
+  109.058 a7    leaves shop alone: database of east down for 5 of 5 voters in 3 regions; others will propose: this agent is an observer
   109.186 a2    learns shop epoch 2 fencing at 5.bfcd: failover, active east, carried out by a2 (database of east down for 5 of 5 voters in 3 regions) (and a5 a7 a3 a1 a4)
 shop: epoch 2 failover promoting, active east
   shop/east/db: Up, primary, timeline 1, its door is shut
@@ -37,19 +37,19 @@ state
 ----
   109.432 a2    learns shop epoch 2 promoting at 6.bfcd: failover, active east, carried out by a2 (database of east down for 5 of 5 voters in 3 regions) (and a5 a7 a3 a1 a4)
   109.502 a7    holds open shop/west
-  109.567 *     promote with 2.1.3 of a2: promoted to timeline 2
-  109.737 a2    learns shop epoch 2 publishing at 7.bfcd: failover, active west, carried out by a2 (database of east down for 5 of 5 voters in 3 regions) (and a5 a7 a3 a1 a4)
-  109.876 a2    learns shop epoch 2 verifying at 8.bfcd: failover, active west, carried out by a2 (database of east down for 5 of 5 voters in 3 regions) (and a5 a7 a3 a1 a4)
-  110.780 a2    learns shop epoch 2 idle at 9.bfcd: failover, active west (database of east down for 5 of 5 voters in 3 regions) (and a5 a7 a3 a1 a4 a6)
+  109.539 *     promote with 2.1.3 of a2: promoted to timeline 2
+  109.694 a2    learns shop epoch 2 publishing at 7.bfcd: failover, active west, carried out by a2 (database of east down for 5 of 5 voters in 3 regions) (and a5 a7 a3 a1 a4)
+  109.833 a2    learns shop epoch 2 verifying at 8.bfcd: failover, active west, carried out by a2 (database of east down for 5 of 5 voters in 3 regions) (and a5 a7 a3 a1 a4)
+  110.274 a2    learns shop epoch 2 idle at 9.bfcd: failover, active west (database of east down for 5 of 5 voters in 3 regions) (and a5 a7 a3 a1 a4 a6)
   114.186 a2    failed for shop with 2.1.1: no answer within 5000 ms
   169.404 *     shop did not get there within 60 s
   169.404 *     the site of shop/east is reached again
-  169.459 a6    holds shop/east for standing: 1 of 5 voters see it down
-  169.459 a6    leaves shop alone: east stands: 1 of 5 voters see it down, 3 are needed
-  169.566 a6    abstains: is an observer
-  169.601 a6    holds shop/east for standing: 2 of 5 voters see it down
-  169.616 a6    leaves shop alone: east stands: 2 of 5 voters see it down, 3 are needed
-  169.923 a6    holds shop/east for standing: 0 of 5 voters see it down
+  169.469 a6    holds shop/east for standing: 1 of 5 voters see it down
+  169.469 a6    leaves shop alone: east stands: 1 of 5 voters see it down, 3 are needed
+  169.573 a6    abstains: is an observer
+  169.636 a6    holds shop/east for standing: 2 of 5 voters see it down
+  169.636 a6    leaves shop alone: east stands: 2 of 5 voters see it down, 3 are needed
+  169.908 a6    holds shop/east for standing: 0 of 5 voters see it down
 shop: epoch 2 failover idle, active west
   shop/east/db: Up, primary, timeline 1, its door is shut
   shop/west/db: Up, primary, timeline 2, its door is open

@@ -28,8 +28,8 @@ until blog settled within 120s
 run 90s
 state
 ----
-  170.242 a1    holds blog/east for standing: 1 of 5 voters see it down (and a2 a3)
-  170.242 a1    leaves blog alone: east stands: 1 of 5 voters see it down, 3 are needed (and a2 a3)
+  170.169 a1    holds blog/east for standing: 1 of 5 voters see it down (and a2 a3)
+  170.169 a1    leaves blog alone: east stands: 1 of 5 voters see it down, 3 are needed (and a2 a3)
   171.030 a1    holds blog/east for standing: 2 of 5 voters see it down (and a3 a2)
   171.030 a1    leaves blog alone: east stands: 2 of 5 voters see it down, 3 are needed (and a3 a2)
   202.002 a3    holds blog/east for down: 3 of 5 voters see it down (and a1 a2)

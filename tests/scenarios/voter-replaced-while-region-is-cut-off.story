@@ -22,8 +22,8 @@ run 5s
   111.173 a1    goes by voters version 3: done: replace a2 by a7, for operator (and a4 a7 a6 a2 a5)
   111.211 a2    does not vote again with this store: its store was replaced or removed by voters version 3
   111.211 a2    is killed
-  113.053 a2    abstains: stands by to become a voter
-  113.053 a2    learns shop epoch 1 idle at 4.bfcd: apply, active east (its first definition)
+  113.412 a2    abstains: stands by to become a voter
+  113.412 a2    learns shop epoch 1 idle at 4.bfcd: apply, active east (its first definition)
 
 # A failover by the new set, without r3.
 stack shop east dark
@@ -45,11 +45,11 @@ run 60s
   126.934 a1    learns shop epoch 2 fencing at 8.41cd: failover, active east, carried out by a1 (database of east down for 3 of 5 voters in 2 regions) (and a4 a7 a6 a2 a5)
   131.934 a1    failed for shop with 2.1.1: no answer within 5000 ms
   132.011 a1    learns shop epoch 2 promoting at 9.41cd: failover, active east, carried out by a1 (database of east down for 3 of 5 voters in 2 regions) (and a4 a7 a6 a2 a5)
-  132.065 *     promote with 2.1.3 of a1: promoted to timeline 2
-  132.075 a1    learns shop epoch 2 publishing at 10.41cd: failover, active west, carried out by a1 (database of east down for 3 of 5 voters in 2 regions) (and a4 a7 a6 a2 a5)
-  132.076 a1    learns shop epoch 2 verifying at 11.41cd: failover, active west, carried out by a1 (database of east down for 3 of 5 voters in 2 regions) (and a4 a7 a6 a2 a5)
-  132.253 a1    learns shop epoch 2 idle at 12.41cd: failover, active west (database of east down for 3 of 5 voters in 2 regions) (and a4 a7 a6 a2 a5)
-  144.051 a2    abstains: stands by to become a voter
+  132.070 *     promote with 2.1.3 of a1: promoted to timeline 2
+  132.086 a1    learns shop epoch 2 publishing at 10.41cd: failover, active west, carried out by a1 (database of east down for 3 of 5 voters in 2 regions) (and a4 a7 a6 a2 a5)
+  132.087 a1    learns shop epoch 2 verifying at 11.41cd: failover, active west, carried out by a1 (database of east down for 3 of 5 voters in 2 regions) (and a4 a7 a6 a2 a5)
+  132.162 a1    learns shop epoch 2 idle at 12.41cd: failover, active west (database of east down for 3 of 5 voters in 2 regions) (and a4 a7 a6 a2 a5)
+  144.410 a2    abstains: stands by to become a voter
 
 heal
 run 10s
@@ -58,13 +58,13 @@ state
   176.134 *     everything is well again
   176.134 *     shop/east: web is Up
   176.134 *     shop/west: web is Up
-  176.325 a3    holds shop/east for standing: 1 of 5 voters see it down
-  176.325 a3    leaves shop alone: east stands: 1 of 5 voters see it down, 3 are needed
-  176.326 a3    holds shop/east for standing: 2 of 5 voters see it down
-  176.493 a3    holds shop/east for down: 3 of 5 voters see it down
-  176.493 a3    leaves shop alone: west is not fit: db is no replica
-  176.551 a3    leaves shop alone: east stands: 2 of 5 voters see it down, 3 are needed
-  176.658 a3    holds shop/east for standing: 0 of 5 voters see it down
+  176.296 a3    holds shop/east for standing: 2 of 5 voters see it down
+  176.296 a3    leaves shop alone: east stands: 2 of 5 voters see it down, 3 are needed
+  176.309 a3    holds shop/east for standing: 1 of 5 voters see it down
+  176.309 a3    leaves shop alone: east stands: 1 of 5 voters see it down, 3 are needed
+  176.337 a3    holds shop/east for down: 3 of 5 voters see it down
+  176.337 a3    leaves shop alone: west is not fit: db is no replica
+  176.675 a3    holds shop/east for standing: 0 of 5 voters see it down
   177.016 a3    goes by voters version 3: done: replace a2 by a7, for operator
   177.016 a3    learns shop epoch 2 idle at 12.41cd: failover, active west (database of east down for 3 of 5 voters in 2 regions)
 shop: epoch 2 failover idle, active west

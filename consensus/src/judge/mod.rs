@@ -290,7 +290,12 @@ impl Judge {
             return false;
         }
         let mut changed = false;
+        let mut next = Moment::NEVER;
         for (target, watch) in &mut self.watches {
+            if now < watch.wanted() {
+                next = next.min(watch.wanted());
+                continue;
+            }
             if let Some(look) = watch.due(target, now, rng) {
                 out.push(Output::Probe(look));
             }
@@ -298,8 +303,9 @@ impl Judge {
                 out.note(Note::Judges { target: target.clone(), health, why });
                 changed = true;
             }
+            next = next.min(watch.wake(now));
         }
-        self.next = self.watches.values().map(|watch| watch.wake(now)).min();
+        self.next = Some(next);
         changed
     }
 

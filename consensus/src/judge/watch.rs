@@ -80,6 +80,8 @@ pub struct Watch {
     /// When counting began: at the first look, or after a pause.
     since: Moment,
     next: Moment,
+    /// When something may change without anything happening, as last found: before then nobody need ask.
+    wanted: Moment,
     fast_until: Moment,
     in_flight: VecDeque<Moment>,
     /// When any look last ended, whatever came of it.
@@ -129,6 +131,7 @@ impl Watch {
             scale,
             since: now,
             next: first,
+            wanted: now,
             fast_until: Moment::ZERO,
             in_flight: VecDeque::new(),
             looked: None,
@@ -180,6 +183,7 @@ impl Watch {
     /// This agent is so unwell, itself, that it gives everything so many times as long.
     pub fn on_stretch(&mut self, stretch: u32) {
         self.stretch = stretch;
+        self.wanted = Moment::ZERO;
     }
 
     fn window(&self) -> Duration {
@@ -207,6 +211,7 @@ impl Watch {
     /// A look ended.
     pub fn on_observation(&mut self, observation: Observation, now: Moment) {
         self.in_flight.pop_front();
+        self.wanted = Moment::ZERO;
         self.looked = Some(now);
         // A look that began before the newest one says nothing new.
         if self.last.is_some_and(|(began, _)| observation.began < began) {
@@ -279,6 +284,7 @@ impl Watch {
     pub fn hasten(&mut self, now: Moment) {
         self.fast_until = self.fast_until.max(now + self.scale.window * 2);
         self.next = self.next.min(now + self.scale.fast);
+        self.wanted = self.wanted.min(self.next);
     }
 
     /// Enough canaries answered looks that began no sooner than this: what failed before did not fail for want of a way into
@@ -303,6 +309,7 @@ impl Watch {
         self.in_flight.clear();
         self.since = now;
         self.next = now;
+        self.wanted = now;
         self.succeeded = None;
         self.fell = None;
     }
@@ -349,6 +356,7 @@ impl Watch {
             return None;
         }
         self.in_flight.push_back(now);
+        self.wanted = Moment::ZERO;
         Some(Look {
             watched: Watched::Target(target.clone()),
             subject: self.subject.clone(),
@@ -361,8 +369,18 @@ impl Watch {
         self.in_flight.front().map(|&began| began + self.scale.fast * 2)
     }
 
-    /// When something may change without anything happening.
-    pub fn wake(&self, now: Moment) -> Moment {
+    /// When to be asked again though nothing happens, as last found.
+    pub fn wanted(&self) -> Moment {
+        self.wanted
+    }
+
+    /// Finds out when something may change without anything happening.
+    pub fn wake(&mut self, now: Moment) -> Moment {
+        self.wanted = self.changes(now);
+        self.wanted
+    }
+
+    fn changes(&self, now: Moment) -> Moment {
         let quiet_since = self.quiet_since();
         let turns = [quiet_since + self.window(), quiet_since + self.up_for()];
         let hangs = self.hangs().filter(|_| self.fast_until <= now);
@@ -410,7 +428,7 @@ impl Watch {
             return Health::Down;
         }
         match (self.succeeded, self.failures.is_empty()) {
-            (Some(succeeded), true) if now.since(succeeded) <= self.up_for() => Health::Up,
+            (Some(succeeded), true) if now.since(succeeded) < self.up_for() => Health::Up,
             (None, true) => Health::Unknown,
             _ => Health::Degraded,
         }

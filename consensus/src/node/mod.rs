@@ -197,6 +197,8 @@ impl Node {
         if self.selfcheck.on_wake(now, self.wanted.0) && !self.forgets_pauses() {
             self.judge.on_pause(now);
         }
+        // What is believed here changes by looks and by time, not by what others say.
+        let own = !matches!(input, Input::Message(..));
         // Most of what comes is small talk, after which no app needs to be looked at again.
         let stir = match input {
             Input::Message(from, message) => {
@@ -234,6 +236,9 @@ impl Node {
             || self.voting.due <= now
             || self.apps.values().any(|app| app.due <= now)
         {
+            if own {
+                self.tell(now);
+            }
             self.settle(&stir, now);
         }
         self.wanted = self.next_wake(now);
@@ -371,14 +376,18 @@ impl Node {
         }
     }
 
-    /// Whatever follows from what just happened, until nothing does.
-    fn settle(&mut self, stir: &Stir, now: Moment) {
+    /// Whatever this agent has to say of itself and of what it believes.
+    fn tell(&mut self, now: Moment) {
         if self.hears_majority(now) {
             self.quorum_heard = now;
         }
         self.tell_abstention(now);
         self.tell_beliefs(now);
         self.look_at_sites(now);
+    }
+
+    /// Whatever follows from what just happened, until nothing does.
+    fn settle(&mut self, stir: &Stir, now: Moment) {
         let mut stirred = self.stirred(stir, now);
         loop {
             while let Some(message) = self.loopback.pop_front() {
@@ -437,15 +446,15 @@ impl Node {
 
     /// Tells everybody what is believed here: at once when it changes, else now and then.
     fn tell_beliefs(&mut self, now: Moment) {
-        let doubt = self.judge.summary(now).any(|(_, _, doubt)| doubt);
+        let summary: Vec<_> = self.judge.summary(now).collect();
+        let doubt = summary.iter().any(|(_, _, doubt)| *doubt);
         let due = self.beliefs_at + if doubt { PULSE } else { REPEAT_BELIEFS };
-        let same = self.judge.summary(now).eq(self.beliefs_told.iter().copied());
-        if (same && now < due) || self.judge.summary(now).next().is_none() {
+        if (summary == self.beliefs_told && now < due) || summary.is_empty() {
             return;
         }
         let mut beliefs = self.judge.beliefs(now);
         self.sight_guards(&mut beliefs, now);
-        self.beliefs_told = self.judge.summary(now).collect();
+        self.beliefs_told = summary;
         self.beliefs_at = now;
         self.beliefs_number += 1;
         let abstention = self.abstention(now);

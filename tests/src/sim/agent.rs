@@ -43,6 +43,8 @@ pub struct Agent {
     pub stopped: bool,
     /// Is it only too busy? Then its connections live on: other threads hold them.
     pub busy: bool,
+    /// Were its clocks to be read while it was stopped? Then they are soon after.
+    pub missed: bool,
     /// What arrived meanwhile.
     pub inbox: VecDeque<Input>,
     /// When the node wants to be woken, in true time.
@@ -65,6 +67,7 @@ impl Agent {
             run: 0,
             stopped: false,
             busy: false,
+            missed: false,
             inbox: VecDeque::new(),
             wake: Moment::NEVER,
             wakes: (0, Moment::ZERO),

@@ -26,6 +26,8 @@ pub enum Regime {
     Paused,
     /// Any one region is cut off, from the others and from most stacks.
     Region,
+    /// The canaries of any one region are dead.
+    Canaries,
     /// Wall clocks show anything.
     Clocks,
 }
@@ -37,6 +39,7 @@ impl Regime {
         ("minority", Self::Minority),
         ("paused", Self::Paused),
         ("region", Self::Region),
+        ("canaries", Self::Canaries),
         ("clocks", Self::Clocks),
     ];
 }
@@ -50,7 +53,8 @@ const FALSE: &str = "no false failover";
 pub fn run(regime: Regime, seed: u64, span: Duration, kept: bool) -> Verdict {
     let mut chance = Chance::new(seed.wrapping_mul(0x2545_f491_4f6c_dd1d).wrapping_add(3));
     let (voters, regions) = *chance.pick(&[(5, 3), (5, 3), (5, 5), (7, 3), (3, 3)]);
-    let mesh = MeshShape::spread(voters, regions);
+    let mut mesh = MeshShape::spread(voters, regions);
+    mesh.canaries = if regime == Regime::Canaries || chance.happens(0.5) { 3 } else { 0 };
     let mut apps =
         vec![AppShape::with_database("shop", chance.happens(0.5)), AppShape::web("blog")];
     for app in &mut apps {
@@ -92,11 +96,13 @@ fn turn(simulation: &mut Simulation, regime: Regime) {
             pause(simulation, victim, beat, span);
         }
         Regime::Region => {
-            let regions: BTreeSet<Region> =
-                simulation.agents.iter().map(|agent| agent.config.region.clone()).collect();
-            let regions: Vec<Region> = regions.into_iter().collect();
-            let region = simulation.chance.pick(&regions).clone();
+            let region = some_region(simulation);
             isolate(simulation, &region);
+        }
+        Regime::Canaries => {
+            let region = some_region(simulation);
+            let victims = simulation.agents.iter().filter(|agent| agent.config.region == region);
+            simulation.world.silent = victims.map(|agent| agent.id.clone()).collect();
         }
         Regime::Clocks => {
             for agent in &mut simulation.agents {
@@ -115,8 +121,16 @@ fn turn(simulation: &mut Simulation, regime: Regime) {
 fn clear(simulation: &mut Simulation) {
     simulation.network.heal();
     simulation.world.paths.clear();
+    simulation.world.silent.clear();
     simulation.look_at_links();
     simulation.outside_changed();
+}
+
+fn some_region(simulation: &mut Simulation) -> Region {
+    let regions: BTreeSet<Region> =
+        simulation.agents.iter().map(|agent| agent.config.region.clone()).collect();
+    let regions: Vec<Region> = regions.into_iter().collect();
+    simulation.chance.pick(&regions).clone()
 }
 
 fn some_minority(simulation: &mut Simulation) -> Vec<Place> {

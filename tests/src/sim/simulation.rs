@@ -307,10 +307,16 @@ impl Simulation {
                 }
             }
             Event::Clocks { to, run } => {
-                if self.agents[to].run == run && self.agents[to].running() {
-                    self.read_clocks(to);
-                    self.after(Duration::from_secs(1), Event::Clocks { to, run });
+                let agent = &mut self.agents[to];
+                if agent.run != run || !agent.running() {
+                    return;
                 }
+                if agent.stopped {
+                    agent.missed = true;
+                    return;
+                }
+                self.read_clocks(to);
+                self.after(Duration::from_secs(1), Event::Clocks { to, run });
             }
             Event::Link(one, other) => self.look_at_link(one, other),
             Event::Errand(errand) => self.arrive(*errand),

@@ -148,7 +148,7 @@ pub const ORDEALS: &[Ordeal] = &[
         knows: &[],
         shape: same,
         play: |simulation, chance| {
-            let mut definition = simulation.apps[&shop()].definition.clone();
+            let mut definition = simulation.apps[&shop()].definition.as_ref().clone();
             definition.records[0].ttl += 1;
             kills(simulation, &[3]);
             simulation.snare = Some(Box::new(|simulation, from, to, message| {

@@ -50,7 +50,7 @@ impl Simulation {
         Words::on_restart(&agent.id, &saved, agent.disk.durable(), &mut found);
         agent.begins_with(&saved);
         agent.run += 1;
-        (agent.stopped, agent.busy) = (false, false);
+        (agent.stopped, agent.busy, agent.missed) = (false, false, false);
         agent.inbox.clear();
         let now = agent.clock.boot(self.now);
         agent.node = Some(Node::new(agent.config.clone(), saved, now, seed));
@@ -123,12 +123,17 @@ impl Simulation {
         (agent.stopped, agent.busy) = (false, false);
         let id = agent.id.clone();
         let (inbox, run) = (std::mem::take(&mut agent.inbox), agent.run);
+        let missed = std::mem::take(&mut agent.missed);
         self.witnesses.on_resume(&id, agent.clock.boot(self.now));
         self.world.timers_go_on(self.now, &id);
         self.transcript.say(self.now, Some(&id), || "goes on".into());
         self.drain(place);
         if self.chance.happens(0.5) {
             self.read_clocks(place);
+        }
+        if missed {
+            let span = self.chance.between(Duration::ZERO, Duration::from_secs(1));
+            self.after(span, Event::Clocks { to: place, run });
         }
         for input in inbox {
             if self.agents[place].run == run {

@@ -1,10 +1,12 @@
 //! Clients: they resolve a name, write to what it leads to, and some hold on to an old answer.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use consensus::model::{AppId, AppState, Definition, Driver, StackId};
 
 use super::{Event, Simulation};
+use crate::sim::agent::Agent;
 use crate::sim::check::register::Link;
 use crate::sim::scene::AppShape;
 
@@ -12,7 +14,7 @@ use crate::sim::scene::AppShape;
 #[derive(Clone, Debug)]
 pub struct Trade {
     /// What its owner wants it to be.
-    pub definition: Definition,
+    pub definition: Arc<Definition>,
     /// Was it told to wait for a replica?
     pub synchronous: bool,
     /// Do some clients override what SQL can only ask for?
@@ -28,7 +30,7 @@ impl Trade {
     pub fn new(app: &AppShape) -> Self {
         let first = app.stacks[0].clone();
         Self {
-            definition: app.definition(),
+            definition: Arc::new(app.definition()),
             synchronous: app.synchronous,
             stubborn: false,
             excused: false,
@@ -41,7 +43,12 @@ impl Trade {
 impl Simulation {
     /// A second in the life of an app's clients.
     pub(super) fn trade(&mut self, app: &AppId) {
-        self.after(Duration::from_secs(1), Event::Trade(app.clone()));
+        // While the whole mesh stands still, nothing comes of what clients do, and days of it may pass.
+        let pace = match self.agents.iter().any(Agent::answers) {
+            true => Duration::from_secs(1),
+            false => Duration::from_secs(30),
+        };
+        self.after(pace, Event::Trade(app.clone()));
         let mut found = Vec::new();
         let mut calm = std::mem::take(&mut self.calm);
         calm.look(self, app, &mut found);
@@ -69,7 +76,8 @@ impl Simulation {
 
     /// What a resolver answers now: the stack that the records are of.
     pub fn resolve(&mut self, app: &AppId) -> Option<StackId> {
-        let record = self.apps[app].definition.records.first()?.clone();
+        let definition = self.apps[app].definition.clone();
+        let record = definition.records.first()?;
         match &record.driver {
             Driver::BuiltIn => {
                 let place = self.chance.below(self.agents.len() as u64) as usize;
@@ -100,7 +108,7 @@ impl Simulation {
             });
             let app = after.definition.name.clone();
             if let Some(trade) = self.apps.get_mut(&app) {
-                trade.definition = after.definition.as_ref().clone();
+                trade.definition = after.definition.clone();
             }
             self.outside_changed();
         }

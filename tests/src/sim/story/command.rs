@@ -241,7 +241,8 @@ fn perform(simulation: &mut Simulation, verb: &str, words: &[&str]) -> Result<()
         }
         ("apply", [agent, app, options @ ..]) => {
             let app: AppId = parse(app)?;
-            let mut definition = simulation.apps.get(&app).ok_or("no such app")?.definition.clone();
+            let trade = simulation.apps.get(&app).ok_or("no such app")?;
+            let mut definition = trade.definition.as_ref().clone();
             for option in options {
                 match option.split_once('=') {
                     Some(("ttl", ttl)) => definition.records[0].ttl = parse(ttl)?,

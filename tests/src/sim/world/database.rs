@@ -194,7 +194,10 @@ impl Postgres {
 impl World {
     /// Does a replica stream from its primary?
     pub fn streams(&self, replica: &TargetId) -> bool {
-        let Some(postgres) = self.databases.get(replica) else { return false };
+        self.databases.get(replica).is_some_and(|it| self.streams_to(replica, it))
+    }
+
+    fn streams_to(&self, replica: &TargetId, postgres: &Postgres) -> bool {
         let Role::Replica { upstream } = &postgres.role else { return false };
         let Some(primary) = self.databases.get(upstream) else { return false };
         postgres.host == Host::Up
@@ -206,28 +209,31 @@ impl World {
 
     /// Every replica that streams has heard from its primary by now. Called before anything changes or is looked at.
     pub fn hear(&mut self, now: Moment) {
-        let streaming: Vec<TargetId> =
-            self.databases.keys().filter(|id| self.streams(id)).cloned().collect();
-        for id in streaming {
-            self.databases.get_mut(&id).expect("was just found").heard = Some(now);
+        let streaming: Vec<bool> =
+            self.databases.iter().map(|(id, it)| self.streams_to(id, it)).collect();
+        for (replica, _) in self.databases.values_mut().zip(streaming).filter(|(_, it)| *it) {
+            replica.heard = Some(now);
         }
     }
 
     /// Every replica of an app that streams takes what its primary has, and writes that waited are acknowledged.
     pub fn replicate(&mut self, now: Moment, app: &AppId) {
         self.hear(now);
-        let ids: Vec<TargetId> =
-            self.databases.keys().filter(|id| id.app == *app).cloned().collect();
-        for id in ids {
-            if !self.streams(&id) || self.stuck.contains(&id) {
-                continue;
-            }
-            let Role::Replica { upstream } = &self.databases[&id].role else { continue };
-            let primary = &self.databases[upstream];
+        let behind = |(id, replica): &(&TargetId, &Postgres)| {
+            let Role::Replica { upstream } = &replica.role else { return false };
+            id.app == *app
+                && self.streams_to(id, replica)
+                && !self.stuck.contains(*id)
+                && self.databases.get(upstream).is_some_and(|primary| {
+                    (replica.position, replica.timeline) != (primary.position, primary.timeline)
+                })
+        };
+        let behind: Vec<TargetId> =
+            self.databases.iter().filter(behind).map(|(id, _)| id.clone()).collect();
+        for id in behind {
             let replica = &self.databases[&id];
-            if (replica.position, replica.timeline) == (primary.position, primary.timeline) {
-                continue;
-            }
+            let Role::Replica { upstream } = &replica.role else { continue };
+            let primary = &self.databases[upstream];
             // Whoever descends holds a prefix of the primary's log.
             let fresh = primary.log[replica.log.len().min(primary.log.len())..].to_vec();
             let (position, timeline) = (primary.position, primary.timeline);
