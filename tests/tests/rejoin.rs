@@ -7,7 +7,7 @@ use tests::harness::app::Shop;
 use tests::harness::bind::Updates;
 use tests::harness::guards::{enrolled, holds, rejoins};
 use tests::harness::lab::{Lab, inside};
-use tests::harness::postgres::Replication;
+use tests::harness::postgres::{Replication, program};
 use tests::harness::wait::{eventually, throughout};
 use tests::harness::world::{SETTLE, World};
 use tests::harness::writer::{Writer, lost};
@@ -33,8 +33,13 @@ mod nginx_postgres_bind {
                 writer.acknowledged().iter().filter(|entry| entry.server == server).count()
             };
             eventually(SETTLE, "s1 takes rows", || if took(old) < 20 { Err("no") } else { Ok(()) });
-            // What is written from here on the standby never gets.
-            lab.fabric.cut("s1", "s2");
+            // What is written from here on the standby never gets. The hosts still reach each other.
+            for sql in ["alter system set primary_conninfo = ''", "select pg_reload_conf()"] {
+                // From its own host: its door is shut to clients.
+                let mut ask = lab.fabric.command_as_server("s2", program("psql"));
+                ask.args(["-h", "127.0.0.1", "-U", "postgres", "-Xqc", sql]).current_dir("/");
+                assert!(ask.status().expect("psql is there").success());
+            }
             let before = took(old);
             eventually(SETTLE, "s1 takes rows alone", || match took(old) < before + 50 {
                 true => Err("not yet"),
@@ -44,7 +49,6 @@ mod nginx_postgres_bind {
             world.kill_active();
             world.settle_on_standby(&watches);
             eventually(SETTLE, "s2 takes rows", || if took(new) < 20 { Err("no") } else { Ok(()) });
-            lab.fabric.heal();
             let ledger = writer.stop();
             let gone = lost(&ledger, &world.databases[1]);
             assert!(!gone.is_empty(), "rows that the standby never got");
