@@ -5,6 +5,7 @@
 
 mod start;
 mod turn;
+mod warnings;
 
 use std::sync::Arc;
 

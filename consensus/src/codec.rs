@@ -8,7 +8,7 @@ use std::fmt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// The version of everything encoded here.
+/// The version of everything encoded here that has none of its own.
 pub const VERSION: u8 = 1;
 /// The most bytes one encoded thing may have or claim: two register values, each with two certificates.
 pub const LIMIT: usize = 512 * 1024;
@@ -25,7 +25,12 @@ pub enum Malformed {
     /// No bytes at all.
     Empty,
     /// Another version of the format.
-    Version(u8),
+    Version {
+        /// The one that is read here.
+        expected: u8,
+        /// The one it is of.
+        found: u8,
+    },
     /// Longer than [`LIMIT`].
     TooLong(usize),
     /// Not an encoding of the type.
@@ -38,7 +43,9 @@ impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => f.write_str("empty"),
-            Self::Version(found) => write!(f, "expected format {VERSION}, found {found}"),
+            Self::Version { expected, found } => {
+                write!(f, "expected format {expected}, found {found}")
+            }
             Self::TooLong(bytes) => write!(f, "expected at most {LIMIT} bytes, found {bytes}"),
             Self::Garbled(why) => write!(f, "garbled: {why}"),
             Self::Trailing(bytes) => write!(f, "{bytes} bytes left over"),
@@ -53,7 +60,15 @@ impl std::error::Error for Malformed {}
 /// # Panics
 /// If the value is beyond [`LIMIT`]: whatever makes values bounds them first.
 pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    let mut bytes = vec![VERSION];
+    encode_as(VERSION, value)
+}
+
+/// Encodes what has a version of its own.
+///
+/// # Panics
+/// If the value is beyond [`LIMIT`]: whatever makes values bounds them first.
+pub fn encode_as<T: Serialize>(version: u8, value: &T) -> Vec<u8> {
+    let mut bytes = vec![version];
     bincode::serde::encode_into_std_write(value, &mut bytes, FORMAT)
         .expect("our own types encode within their limits");
     bytes
@@ -64,9 +79,17 @@ pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
 /// # Errors
 /// If the bytes are of another version, beyond [`LIMIT`], not of the type, or more than it.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Malformed> {
-    let (&version, body) = bytes.split_first().ok_or(Malformed::Empty)?;
-    if version != VERSION {
-        return Err(Malformed::Version(version));
+    decode_as(VERSION, bytes)
+}
+
+/// Decodes what has a version of its own.
+///
+/// # Errors
+/// If the bytes are of another version, beyond [`LIMIT`], not of the type, or more than it.
+pub fn decode_as<T: DeserializeOwned>(expected: u8, bytes: &[u8]) -> Result<T, Malformed> {
+    let (&found, body) = bytes.split_first().ok_or(Malformed::Empty)?;
+    if found != expected {
+        return Err(Malformed::Version { expected, found });
     }
     if body.len() > LIMIT {
         return Err(Malformed::TooLong(body.len()));
@@ -89,7 +112,7 @@ mod tests {
         assert_eq!(decode::<(String, u64)>(&bytes), Ok(("quorate".to_owned(), 7)));
         assert_eq!(decode::<String>(&bytes), Err(Malformed::Trailing(1)));
         assert_eq!(decode::<String>(&[]), Err(Malformed::Empty));
-        assert_eq!(decode::<String>(&[9]), Err(Malformed::Version(9)));
+        assert_eq!(decode::<String>(&[9]), Err(Malformed::Version { expected: VERSION, found: 9 }));
     }
 
     #[test]

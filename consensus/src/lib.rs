@@ -13,6 +13,7 @@ pub mod message;
 #[cfg(feature = "mutants")]
 pub mod mutant;
 pub mod saved;
+pub mod value;
 pub mod view;
 
 pub mod outbox;

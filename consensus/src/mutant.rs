@@ -30,6 +30,8 @@ mutants! {
     ReadNewest,
     /// A write tried twice takes effect twice: its own operation is not recognised (rule R6).
     DuplicateOperation,
+    /// Whoever asks again for what was agreed is told the epoch of now.
+    AnsweredAsOfNow,
     /// A value is derived from what the proposer knows, not from what the promises report, and accepted (0.1 d).
     UnlinkedValue,
     /// A process goes on after a failed sync as if it had worked (A.6).
@@ -120,12 +122,16 @@ mutants! {
     FailsafeBarForgotten,
     /// A database is promoted that the old primary's guard need not know of.
     CandidateUnacknowledged,
+    /// A guard that never held a lease proves a fence.
+    NeverHeldProves,
     /// A voter grants to a second stack while the first one's lease may still run.
     TwoOutstanding,
 
     // The outside (D).
     /// Whoever can compare a token does not (rule 11).
     TokenIgnored,
+    /// A database that follows nobody, beside an agreed primary, is left alone.
+    AstrayLeft,
     /// DNS is moved without comparing its marker (rule 11).
     BlindPublish,
     /// A fence is taken back under its own token (rule 10).

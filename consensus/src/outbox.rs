@@ -14,7 +14,7 @@ use crate::message::{Message, Refusal};
 use crate::model::{
     Abstention, Action, AgentId, AppId, Ballot, Database, DecisionKind, Definition, Endpoint,
     Epoch, Health, Observation, Phase, Quarantined, Report, StackId, TargetId, Token, Verdict,
-    VotersChange, Watched,
+    VotersChange, Warning, WarningKind, Watched,
 };
 use crate::moment::Moment;
 use crate::saved::Entry;
@@ -367,6 +367,16 @@ pub enum Note {
         /// By what, or why no more.
         how: Hold,
     },
+    /// Something is not as it should be with a database, though nothing has failed yet; told by whoever drives the core,
+    /// once it lasts.
+    Warns(Warning),
+    /// It is as it should be again.
+    Rests {
+        /// Which database.
+        target: TargetId,
+        /// In what respect.
+        kind: WarningKind,
+    },
     /// Another set of voters is in force.
     Voters {
         /// Its version.
@@ -461,6 +471,8 @@ impl fmt::Display for Note {
             Self::Voters { version, what } => write!(f, "goes by voters version {version}: {what}"),
             Self::Changing(what) => write!(f, "changes the voters: {what}"),
             Self::Quarantined(why) => write!(f, "does not vote again with this store: {why}"),
+            Self::Warns(warning) => write!(f, "warns ({}): {warning}", warning.kind),
+            Self::Rests { target, kind } => write!(f, "warns no longer ({kind}): {target}"),
             Self::Alarm(what) => write!(f, "raises the alarm: {what}"),
         }
     }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{
     Abstention, AgentId, AppId, Ballot, Certificate, DatabaseSight, DecisionKind, Epoch, Fault,
-    FenceRecord, Health, Mode, Phase, Region, StackId, TargetName, Verdict,
+    FenceRecord, Health, Mode, Phase, Region, StackId, TargetName, Verdict, Warning,
 };
 
 /// Everything one agent can say.
@@ -173,6 +173,9 @@ pub struct AppView {
     pub lease: Option<LeaseView>,
     /// Would a failover succeed right now? Reasons why not; empty when it would.
     pub unready: Vec<String>,
+    /// What is not as it should be with the databases, though nothing has failed yet.
+    #[serde(default)]
+    pub warnings: Vec<Warning>,
 }
 
 /// Who may write.
@@ -285,6 +288,9 @@ pub struct StackView {
     pub data: Option<Verdict>,
     /// Why it could not be moved to; empty if it could.
     pub unfit: Vec<String>,
+    /// Of a standby: how much of the primaries' logs it has not received, where that is known.
+    #[serde(default)]
+    pub would_lose: Option<u64>,
     /// What is not well about it though it stands: degraded, or reached in part.
     pub condition: Option<String>,
     /// Its targets, in the order of the file.

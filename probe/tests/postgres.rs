@@ -98,6 +98,22 @@ async fn a_primary_and_its_standby_say_who_they_are_and_a_promotion_shows_at_onc
 }
 
 #[tokio::test]
+async fn a_slot_whose_log_goes_is_named() {
+    let primary = Cluster::primary(&["max_slot_wal_keep_size = 1MB", "wal_keep_size = 0"], TRUST);
+    primary.sql(ROLE);
+    primary.sql("select pg_create_physical_replication_slot('left_behind', true)");
+    assert!(sight(&primary).await.slots_at_risk.is_empty(), "nobody reads it, and it keeps little");
+    for _ in 0..3 {
+        primary.sql("select pg_logical_emit_message(false, '', 'x')");
+        primary.sql("select pg_switch_wal()");
+    }
+    primary.sql("checkpoint");
+    let slots = sight(&primary).await.slots_at_risk;
+    assert!(slots.len() == 1 && slots[0].starts_with("left_behind "), "{slots:?}");
+    assert!(slots[0].contains("its log"), "{slots:?}");
+}
+
+#[tokio::test]
 async fn a_standby_without_a_name_is_known_by_its_clusters_or_as_walreceiver() {
     let primary = Cluster::primary(&[], TRUST);
     primary.sql(ROLE);

@@ -4,6 +4,8 @@
 //! The last line of each is the ratio: below one where Quorate needs less. Results that are worth keeping go to
 //! RESULTS.md by hand, with the machine they were taken on.
 
+mod database;
+mod database_peers;
 mod dns;
 mod dns_peers;
 mod failover;
@@ -19,18 +21,23 @@ fn main() -> ExitCode {
     let words: Vec<_> = std::env::args().skip(1).collect();
     let words: Vec<_> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
+        // All of them, or those that are named.
+        ["database", subjects @ ..] => database::run(subjects),
         ["dns"] => dns::run(),
         // One of the servers that it measures.
         ["serve", "dns", port] => dns::serve(port.parse().expect("a port")),
         ["failover"] => failover::run(),
         ["idle"] => idle::run(),
         ["latency"] => latency::run(),
-        // Each of these runs in a world of its own, started by one of the two above.
+        // Each of these runs in a world of its own, started by one of those above.
+        ["within", "database", subject, profile] => {
+            within(&format!("{subject}-{profile}"), |lab| database::world(lab, subject, profile));
+        }
         ["within", "sentinel"] => within("sentinel", sentinel::world),
         ["within", "idle"] => within("idle", idle::world),
         ["within", profile] => within(profile, |lab| failover::world(lab, profile)),
         _ => {
-            eprintln!("bench: expected `dns`, `failover`, `idle` or `latency`");
+            eprintln!("bench: expected `database`, `dns`, `failover`, `idle` or `latency`");
             return ExitCode::from(2);
         }
     }

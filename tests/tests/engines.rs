@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use consensus::model::{DecisionKind, Epoch};
+use consensus::model::{DecisionKind, Epoch, WarningKind};
 use tests::harness::agents::Mesh;
 use tests::harness::app::INSIDE;
 use tests::harness::fabric::address;
@@ -50,6 +50,17 @@ fn mesh<'a>(lab: &'a Lab, text: &str) -> Mesh<'a> {
         })
     });
     mesh
+}
+
+/// Waits until people are warned of a replica: in the status, and by an event once it has lasted.
+fn warned(mesh: &Mesh<'_>, kind: WarningKind, stack: &str) {
+    let agent = &mesh.agents[0];
+    eventually(SETTLE, &format!("a warning of {kind} for {stack}"), || {
+        let warnings = agent.app("shop")?.warnings;
+        let said = warnings.iter().any(|it| it.kind == kind && it.target.stack.as_str() == stack);
+        let told = agent.said().contains(&format!("warns ({kind}): shop/{stack}/main "));
+        if said && told { Ok(()) } else { Err(format!("{warnings:?}, told: {told}")) }
+    });
 }
 
 /// Waits until the writer's rows are acknowledged by this server.
@@ -130,12 +141,15 @@ mod redis {
             let large = "x".repeat(100_000);
             servers[0].ask(&["SET", "large", &large]).expect("it takes writes");
             eventually(SETTLE, "the mesh says that s2 lacks it", || {
-                let unready = mesh.agents[0].app("shop")?.unready;
-                match unready.iter().any(|why| why.contains("main lacks")) {
+                let stacks = mesh.agents[0].app("shop")?.stacks;
+                let stale = stacks.into_iter().find(|it| it.stack.as_str() == "s2");
+                let unfit = stale.map(|it| it.unfit).unwrap_or_default();
+                match unfit.iter().any(|why| why.contains("main lacks")) {
                     true => Ok(()),
-                    false => Err(format!("{unready:?}")),
+                    false => Err(format!("{unfit:?}")),
                 }
             });
+            warned(&mesh, WarningKind::Lag, "s2");
             servers[0].process.kill();
             mesh.settle(SETTLE, "shop", "dns");
             eventually(SETTLE, "the stale one follows it and has all", || {
@@ -173,6 +187,7 @@ mod mariadb {
     use std::time::Instant;
 
     use consensus::model::FaultKind;
+    use consensus::view::StackView;
     use tests::harness::mariadb::MariaDb;
     use tests::harness::wait::throughout;
 
@@ -190,11 +205,14 @@ mod mariadb {
     fn says(mesh: &Mesh<'_>, what: &str) {
         eventually(SETTLE, &format!("the mesh says {what:?}"), || {
             let app = mesh.agents[0].app("shop")?;
-            let targets = app.stacks.into_iter().flat_map(|stack| stack.targets);
-            let faults = targets
-                .flat_map(|target| target.beliefs.into_values())
-                .filter_map(|belief| belief.fault.map(|fault| fault.text));
-            let said: Vec<_> = app.unready.into_iter().chain(faults).collect();
+            // Of every stack: while one could be moved to, what keeps another from it makes nobody unready.
+            let said_of = |stack: StackView| {
+                let beliefs = stack.targets.into_iter().flat_map(|it| it.beliefs.into_values());
+                let faults = beliefs.filter_map(|belief| belief.fault.map(|fault| fault.text));
+                stack.unfit.into_iter().chain(faults).collect::<Vec<_>>()
+            };
+            let of_stacks = app.stacks.into_iter().flat_map(said_of);
+            let said: Vec<_> = app.unready.into_iter().chain(of_stacks).collect();
             match said.iter().any(|it| it.contains(what)) {
                 true => Ok(()),
                 false => Err(format!("{said:?}")),
@@ -262,6 +280,7 @@ mod mariadb {
             let mesh = mesh(lab, &app("mysql", 3306, BUDGET));
             servers[1].sql("insert into app.ledger values (-1)");
             says(&mesh, "holds transactions of its own");
+            warned(&mesh, WarningKind::OutOfSync, "s2");
             servers[0].process.kill();
             mesh.settle(SETTLE, "shop", "dns");
             throughout(Duration::from_secs(15), "the diverged one is left as it is", || {
@@ -289,6 +308,7 @@ mod mariadb {
             servers[0].sql("create table app.large (t longtext)");
             servers[0].sql(&format!("insert into app.large values ('{}')", "x".repeat(100_000)));
             says(&mesh, "main lacks");
+            warned(&mesh, WarningKind::Lag, "s2");
             servers[0].process.kill();
             mesh.settle(SETTLE, "shop", "dns");
             eventually(SETTLE, "the stale one follows it and has all", || {

@@ -88,7 +88,7 @@ fn names(line: &str, word: &str) -> bool {
 fn floor(module: &str) -> usize {
     match module {
         "model" | "moment" => 0,
-        "codec" | "message" | "saved" | "mutant" | "config" | "view" => 1,
+        "codec" | "message" | "saved" | "value" | "mutant" | "config" | "view" => 1,
         "outbox" => 2,
         stage if STAGES.contains(&stage) => 3,
         "node" => 4,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use consensus::model::{Abstention, Health, Mode, Phase, Verdict};
+use consensus::model::{Abstention, Health, Mode, Phase, TargetId, Verdict, Warning};
 use consensus::view::{
     AppView, BeliefView, DampingView, FreezeView, LeaseView, MemberView, StackView, TargetView,
     View,
@@ -180,6 +180,9 @@ fn about_app(app: &AppView, found: &mut Vec<(Grade, String)>) {
         let words = format!("{name}: a failover would not succeed: {}", app.unready.join("; "));
         found.push((Grade::Warning, words));
     }
+    for warning in &app.warnings {
+        found.push((Grade::Warning, format!("{name}: {}", warning_words(warning))));
+    }
 }
 
 fn worst(stack: &StackView) -> Verdict {
@@ -282,9 +285,24 @@ fn app_lines(sheet: &mut Sheet, app: &AppView) {
     for why in &app.unready {
         sheet.labelled(2, "unready", Ink::Wary, why);
     }
+    for warning in &app.warnings {
+        sheet.labelled(2, "warning", Ink::Wary, &warning_words(warning));
+    }
+    for stack in &app.stacks {
+        if let Some(loss) = stack.would_lose.filter(|loss| *loss > 0) {
+            let words = format!("a move to {} now would lose {} of log", stack.stack, bytes(loss));
+            sheet.labelled(2, "loss", Ink::Wary, &words);
+        }
+    }
     for stack in &app.stacks {
         stack_lines(sheet, app, stack);
     }
+}
+
+/// A warning, without the app's name, which stands above it.
+fn warning_words(warning: &Warning) -> String {
+    let TargetId { stack, name, .. } = &warning.target;
+    format!("{name} of {stack} {}", warning.text)
 }
 
 /// Who may write, for how long, and by how many voters' leave.

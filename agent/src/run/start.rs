@@ -19,6 +19,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::turn::Turn;
+use super::warnings::Warnings;
 use super::{Agreed, Handle};
 use crate::actors::Actors;
 use crate::clock;
@@ -198,6 +199,7 @@ pub async fn start(config: &AgentConfig) -> Result<Running, StartError> {
         number: 0,
         commands: HashMap::new(),
         command: 0,
+        warnings: Warnings::default(),
         watchdog: sd_notify::watchdog_enabled().is_some(),
         quarantined: None,
     };

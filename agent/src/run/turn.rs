@@ -16,6 +16,7 @@ use sd_notify::NotifyState;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
+use super::warnings::Warnings;
 use super::{Agreed, Ask, Event};
 use crate::actors::Actors;
 use crate::clock;
@@ -52,6 +53,7 @@ pub(super) struct Turn {
     pub commands: HashMap<CommandId, oneshot::Sender<Answer>>,
     pub command: u64,
     pub watchdog: bool,
+    pub warnings: Warnings,
     /// Why the store must not vote again: its log says so by now, and the next start begins a fresh one.
     pub quarantined: Option<Quarantined>,
 }
@@ -94,6 +96,10 @@ impl Turn {
         let (wall_ms, monotonic) = (clock::wall_ms(), clock::monotonic());
         self.take(Input::Clocks { wall_ms, monotonic }).await;
         self.publish(Some(self.node.quorum_heard()));
+        let told = self.warnings.on_tick(self.node.warnings(clock::now()), clock::now());
+        for note in told {
+            self.tell(note);
+        }
         if self.watchdog {
             // From the loop itself, so that a loop that hangs is restarted. Without systemd nobody listens.
             let _ = sd_notify::notify(&[NotifyState::Watchdog]);
@@ -224,6 +230,7 @@ fn log(agent: &AgentId, note: &Note) {
         | Note::Misses(_)
         | Note::Suspects { .. }
         | Note::Holds { .. }
+        | Note::Warns(_)
         | Note::GivesUp { .. }
         | Note::Refuses { .. }
         | Note::Reports { what: Err(_), .. } => tracing::warn!(agent = %agent, "{note}"),
@@ -239,6 +246,7 @@ fn log(agent: &AgentId, note: &Note) {
         | Note::Acknowledged { .. }
         | Note::Acts { .. }
         | Note::Guards { .. }
+        | Note::Rests { .. }
         | Note::Reports { .. } => tracing::info!(agent = %agent, "{note}"),
     }
 }

@@ -76,6 +76,11 @@ fn shop() -> AppView {
         next: "fra-1 promotes orders on do-west, then moves shop.example.com there".into(),
         lease: None,
         unready: vec!["a failover is in progress".into()],
+        warnings: vec![Warning {
+            target: TargetId { app: name("shop"), stack: name("do-west"), name: name("orders") },
+            kind: WarningKind::OutOfSync,
+            text: "receives nothing from its primary".into(),
+        }],
     }
 }
 
@@ -103,6 +108,7 @@ fn shop_stacks() -> Vec<StackView> {
             web: Some(Verdict::Down),
             data: Some(Verdict::Down),
             unfit: vec!["web-1 is down".into(), "orders is down".into()],
+            would_lose: None,
             condition: None,
             targets: vec![
                 target("web-1", false, "https://198.51.100.10/healthz", timed_out.clone()),
@@ -116,6 +122,7 @@ fn shop_stacks() -> Vec<StackView> {
             web: Some(Verdict::Standing),
             data: Some(Verdict::Standing),
             unfit: Vec::new(),
+            would_lose: Some(4_096),
             condition: None,
             targets: vec![
                 target("web-1", false, "https://203.0.113.10/healthz", well(24.0, None)),
@@ -161,6 +168,7 @@ fn blog() -> AppView {
                 web: Some(Verdict::Standing),
                 data: None,
                 unfit: Vec::new(),
+                would_lose: None,
                 condition: None,
                 targets: vec![target(
                     "web-1",
@@ -180,6 +188,7 @@ fn blog() -> AppView {
         next: "nothing: hetzner-falkenstein is up".into(),
         lease: None,
         unready: Vec::new(),
+        warnings: Vec::new(),
     }
 }
 
@@ -241,6 +250,7 @@ fn sight(replica: bool, position: u64) -> DatabaseSight {
         lag: replica.then_some(Duration::from_millis(40)),
         upstream_name: replica.then(|| "do_west".into()),
         synchronous: Vec::new(),
+        slots_at_risk: Vec::new(),
     }
 }
 

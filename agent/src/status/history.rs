@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use consensus::model::{AppId, AppState, Epoch, Phase, Verdict};
+use consensus::model::{AppId, AppState, Epoch, Phase, Verdict, Warning};
 use consensus::outbox::{Note, in_words};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -340,6 +340,9 @@ fn subject(note: &Note) -> Option<(Option<AppId>, Option<Epoch>)> {
         | Note::Thawed { app }
         | Note::Acknowledged { app, .. }
         | Note::Refuses { app, .. } => Some((Some(app.clone()), None)),
+        Note::Warns(Warning { target, .. }) | Note::Rests { target, .. } => {
+            Some((Some(target.app.clone()), None))
+        }
         Note::Learns { app, epoch, .. } => Some((Some(app.clone()), Some(*epoch))),
         Note::Acts { app, token, .. } | Note::Reports { app, token, .. } => {
             Some((Some(app.clone()), Some(token.epoch())))

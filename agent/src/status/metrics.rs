@@ -237,6 +237,23 @@ fn apps(registry: &mut Registry, view: &View) {
     gauges(registry, "stack_active", "Do the answers name the stack", None, active);
     let fit = stacks().map(|(app, stack)| (label(app, stack), flag(stack.unfit.is_empty())));
     gauges(registry, "stack_fit", "Could the stack be moved to", None, fit);
+    let loss =
+        stacks().filter_map(|(app, stack)| Some((label(app, stack), stack.would_lose? as f64)));
+    let help = "How much of the primaries' logs a move to the stack would leave behind now";
+    gauges(registry, "promotion_loss", help, Some(Unit::Bytes), loss);
+    let warnings = apps().flat_map(|app| {
+        app.warnings.iter().map(|warning| {
+            let labels = vec![
+                ("app", app.app.to_string()),
+                ("stack", warning.target.stack.to_string()),
+                ("target", warning.target.name.to_string()),
+                ("kind", warning.kind.to_string()),
+            ];
+            (labels, 1.0)
+        })
+    });
+    let help = "What is not as it should be with a database, though nothing has failed yet";
+    gauges(registry, "database_warning", help, None, warnings);
     let down = stacks().flat_map(|(app, stack)| {
         let parts = [("web", stack.web), ("data", stack.data)];
         parts.into_iter().filter_map(move |(part, verdict)| {

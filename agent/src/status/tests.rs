@@ -438,6 +438,8 @@ async fn metrics_are_open_metrics() {
         "quorate_gossip_rtt_seconds{agent=\"iad-1\",region=\"us-east\"} 0.08125",
         "quorate_actions_total{app=\"shop\",outcome=\"failed\"} 1",
         "quorate_decisions_total{app=\"shop\",kind=\"failover\"} 1",
+        "quorate_database_warning{app=\"shop\",stack=\"do-west\",target=\"orders\",kind=\"out-of-sync\"} 1.0",
+        "quorate_promotion_loss_bytes{app=\"shop\",stack=\"do-west\"} 4096.0",
     ] {
         assert!(text.lines().any(|found| found == line), "no `{line}` in\n{text}");
     }

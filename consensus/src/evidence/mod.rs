@@ -10,6 +10,7 @@ mod replicas;
 mod signed;
 #[cfg(test)]
 mod tests;
+mod warnings;
 
 pub use choice::{Choice, Path, nobody_sees_down};
 pub use panel::{Aspect, Count, Panel, Witness};

@@ -117,6 +117,7 @@ fn sight(replica: bool, position: u64) -> DatabaseSight {
         lag: None,
         upstream_name: replica.then(|| "b".into()),
         synchronous: if replica { Vec::new() } else { vec!["b".into()] },
+        slots_at_risk: Vec::new(),
     }
 }
 
@@ -389,4 +390,41 @@ fn a_primary_that_nobody_saw_since_is_what_the_decision_knew_of_it() {
     assert_eq!((choice.path, choice.loss_bytes), (Path::Data, None));
     let ahead = [candidate(6000)];
     assert!(bench.panel().recalling(&ahead).failover(&stack("a")).is_err());
+}
+
+#[test]
+fn people_are_warned_of_a_replica_before_it_is_too_late() {
+    type Row = (fn(&mut DatabaseSight), u64, &'static str, Option<u64>);
+    let rows: [Row; 8] = [
+        (|_| {}, 0, "", Some(0)),
+        (|_| {}, 1024, "", Some(1024)),
+        (|_| {}, 1025, "lag: shop/b/orders lacks 1025 bytes, 1024 may be lost", Some(1025)),
+        (|it| it.streaming = false, 7, "out-of-sync: shop/b/orders receives nothing", Some(7)),
+        (|it| it.replica = false, 0, "wrong-upstream: shop/b/orders is a primary", Some(0)),
+        (|it| it.system = 8, 0, "wrong-upstream: shop/b/orders follows another", None),
+        (|it| it.timeline = 2, 0, "wrong-upstream: shop/b/orders is on timeline 2", None),
+        (
+            |it| it.slots_at_risk = vec!["x lost its log".into()],
+            0,
+            "slot: shop/b/orders slot x",
+            Some(0),
+        ),
+    ];
+    for (edit, behind, expected, loss) in rows {
+        let twist = Twist { behind, sight: Some(edit), ..Twist::default() };
+        let bench = Bench::new("UUUUU/UUUUU", "UUUUU/UUUUU", &twist);
+        let panel = bench.panel();
+        let found = panel.warnings(&stack("a"));
+        let found: Vec<_> = found.iter().map(|it| format!("{}: {it}", it.kind)).collect();
+        assert!(found.join("; ").starts_with(expected) && found.len() < 2, "{expected}: {found:?}");
+        assert_eq!(expected.is_empty(), found.is_empty(), "{found:?}");
+        assert_eq!(panel.would_lose(&stack("a"), &stack("b")), loss, "{expected}");
+    }
+    let strict: Twist = Twist {
+        edit: Some(|it| it.data.max_loss_bytes = 0),
+        sight: Some(|it| it.upstream_name = Some("c".into())),
+        ..Twist::default()
+    };
+    let bench = Bench::new("UUUUU/UUUUU", "UUUUU/UUUUU", &strict);
+    assert!(bench.panel().warnings(&stack("a"))[0].text.contains("waited for by no commit"));
 }

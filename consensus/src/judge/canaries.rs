@@ -108,8 +108,9 @@ impl Canaries {
             answered: None,
             fault: None,
         };
-        let all = endpoints.iter().map(|it| (it.name.clone(), canary(it))).collect();
-        Self { all, ..Self::default() }
+        let mut canaries = Self::default();
+        canaries.all.extend(endpoints.iter().map(|it| (it.name.clone(), canary(it))));
+        canaries
     }
 
     /// This is the shortest window of all apps, if there are any.

@@ -82,7 +82,9 @@ impl Judge {
             // The first looks are spread over one interval, so that agents do not look in step.
             let first = now + scale.interval.mul_f64(rng.random_range(0.0..0.2));
             let known = self.reached.get(&target);
-            self.watches.entry(target).or_insert_with(|| {
+            let watch = self.watches.entry(target);
+            let watch = watch.and_modify(|watch| watch.goes_on_as(subject.clone()));
+            watch.or_insert_with(|| {
                 let mut watch = Watch::new(subject, scale, now, first);
                 watch.on_stretch(self.stretch);
                 if known.is_some_and(|(host, port)| watch.address() == (host, *port)) {

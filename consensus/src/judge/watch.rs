@@ -8,8 +8,8 @@ use rand::rngs::StdRng;
 
 use super::canaries::Family;
 use crate::model::{
-    Belief, DatabaseSight, Fault, FaultKind, Health, Observation, Outcome, ProbePolicy, TargetId,
-    Watched,
+    Belief, Database, DatabaseSight, Fault, FaultKind, Health, Observation, Outcome, ProbePolicy,
+    TargetId, Watched,
 };
 use crate::moment::Moment;
 use crate::outbox::{Look, Subject};
@@ -198,14 +198,21 @@ impl Watch {
         self.scale.up_for(self.limit())
     }
 
-    /// Is this the same target, looked at in the same way?
+    /// Is this the same target, looked at in the same way? Who guards a database changes nothing about that.
     pub fn looks_at(&self, subject: &Subject, scale: Scale) -> bool {
         let same = match (&self.subject, subject) {
             (Subject::Endpoint(old), Subject::Endpoint(new)) => old == new,
-            (Subject::Database(old), Subject::Database(new)) => old == new,
+            (Subject::Database(old), Subject::Database(new)) => {
+                **old == Database { guard: old.guard.clone(), ..Database::clone(new) }
+            }
             _ => false,
         };
         same && self.scale == scale
+    }
+
+    /// It goes on as this, which is looked at in the same way.
+    pub fn goes_on_as(&mut self, subject: Subject) {
+        self.subject = subject;
     }
 
     /// A look ended.

@@ -98,6 +98,17 @@ pub struct OperationId {
     pub number: u64,
 }
 
+/// A write that became part of a value, and as what: whoever asks again is told what was agreed then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Operation {
+    /// Which write.
+    pub id: OperationId,
+    /// The epoch of the value it first was part of.
+    pub epoch: Epoch,
+    /// And its revision.
+    pub revision: u64,
+}
+
 /// How many operations a value remembers (rule R6).
 pub const OPERATION_MEMORY: usize = 16;
 
@@ -126,7 +137,7 @@ pub struct AppState {
     /// Who carries out the current phase.
     pub claim: Option<Claim>,
     /// The last writes, oldest first, at most [`OPERATION_MEMORY`].
-    pub operations: Vec<OperationId>,
+    pub operations: Vec<Operation>,
     /// SHA-256 of the value this one was derived from; zero for the first.
     pub previous: [u8; 32],
 }

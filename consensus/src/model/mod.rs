@@ -6,6 +6,7 @@ mod definition;
 mod name;
 mod observation;
 mod voters;
+mod warning;
 
 pub use damping::*;
 pub use decision::*;
@@ -13,3 +14,4 @@ pub use definition::*;
 pub use name::*;
 pub use observation::*;
 pub use voters::*;
+pub use warning::*;

@@ -154,6 +154,9 @@ pub struct DatabaseSight {
     pub upstream_name: Option<String>,
     /// Of a primary: the names of the replicas without whose word it acknowledges no commit; at most 16.
     pub synchronous: Vec<String>,
+    /// What holds log for replicas and is about to lose it, or to fill the disk: its name, and what is wrong; at most 8.
+    #[serde(default)]
+    pub slots_at_risk: Vec<String>,
 }
 
 /// What one agent thinks of one target.

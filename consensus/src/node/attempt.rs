@@ -9,7 +9,6 @@ use rand::RngExt;
 use super::Node;
 use super::compose::{Composed, Intent, Next};
 use crate::ballot::{Accepting, Current, Preparing, Tally};
-use crate::codec;
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
 use crate::evidence::sift;
@@ -20,6 +19,7 @@ use crate::model::{
 };
 use crate::moment::Moment;
 use crate::outbox::{Answer, Deadline, Note, Output};
+use crate::value;
 
 /// A round that takes longer is dropped: its evidence is no longer fresh (PROTOCOL.md B.4, T_round).
 pub const ROUND: Duration = Duration::from_secs(5);
@@ -323,8 +323,7 @@ impl Node {
         let attempt = it.attempt.as_ref().expect("it was just advanced");
         let Stage::Preparing(preparing) = &attempt.stage else { return };
         let Current { accepted: predecessor, promises } = preparing.current();
-        let state = match predecessor.as_ref().map(|it| codec::decode::<AppState>(it.value.bytes()))
-        {
+        let state = match predecessor.as_ref().map(|it| value::decode(&it.value)) {
             None => None,
             Some(Ok(state)) => Some(state),
             Some(Err(error)) => {
@@ -367,7 +366,7 @@ impl Node {
         };
         match self.compose(app, &attempt.intent, &found, now) {
             Composed::Write(state) => {
-                let value = Value::new(codec::encode(&*state));
+                let value = value::encode(&state);
                 self.propose(app, predecessor, promises, value, now);
             }
             Composed::Again => {
@@ -448,10 +447,19 @@ impl Node {
         }
         self.learn_at(app, accepted, sent, now);
         self.on_swept(app);
-        if let Some((_, state)) = self.apps[app].known() {
-            let answer = Answer::Agreed { epoch: state.epoch, revision: state.revision };
-            self.answer(app, attempt.operation, answer);
-        }
+        self.answer_agreed(app, attempt.operation);
+    }
+
+    /// Whoever asked for a write is told as what it was agreed, which an earlier try of it may have been long ago.
+    fn answer_agreed(&mut self, app: &AppId, asked: OperationId) {
+        let Some((_, state)) = self.apps[app].known() else { return };
+        let agreed = state.operations.iter().find(|operation| operation.id == asked);
+        #[cfg(feature = "mutants")]
+        let agreed = agreed.filter(|_| !self.broken(Mutant::AnsweredAsOfNow));
+        let (epoch, revision) = agreed.map_or((state.epoch, state.revision), |operation| {
+            (operation.epoch, operation.revision)
+        });
+        self.answer(app, asked, Answer::Agreed { epoch, revision });
     }
 
     /// The value found leaves nothing to write. What is surely chosen is news; what is not, somebody must find out.

@@ -14,7 +14,7 @@ use crate::evidence::{Choice, Panel, Path};
 use crate::failover::{chain, damping, plan};
 use crate::model::{
     AppId, AppState, Certainty, Claim, Damping, Decision, DecisionKind, Definition, Epoch,
-    FenceRecord, OPERATION_MEMORY, Phase, StackId, TargetName,
+    FenceRecord, OPERATION_MEMORY, Operation, Phase, StackId, TargetName,
 };
 use crate::moment::Moment;
 
@@ -185,14 +185,15 @@ impl Node {
         if self.broken(Mutant::DuplicateOperation) {
             return false;
         }
-        current.operations.contains(&found.operation)
+        current.operations.iter().any(|it| it.id == found.operation)
     }
 
     /// Links a value with the one it was derived from, and signs it with its operation.
     fn sealed(&self, mut state: AppState, found: &Found<'_>) -> AppState {
         state.previous = found.hash;
-        if !state.operations.contains(&found.operation) {
-            state.operations.push(found.operation);
+        let (id, epoch, revision) = (found.operation, state.epoch, state.revision);
+        if state.operations.iter().all(|it| it.id != id) {
+            state.operations.push(Operation { id, epoch, revision });
         }
         let surplus = state.operations.len().saturating_sub(OPERATION_MEMORY);
         state.operations.drain(..surplus);

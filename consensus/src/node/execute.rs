@@ -93,7 +93,7 @@ impl Work {
     }
 
     /// For how long what was done has been waiting to show.
-    pub fn waits_since(&mut self, now: Moment) -> Duration {
+    pub fn waited(&mut self, now: Moment) -> Duration {
         now.since(*self.waits.get_or_insert(now))
     }
 

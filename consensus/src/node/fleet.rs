@@ -8,12 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::Node;
-use crate::codec;
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
 use crate::message::{Refusal, Value};
 use crate::model::{AppId, AppState, DecisionKind, Epoch, Phase, Site, StackId, Verdict};
 use crate::moment::Moment;
+use crate::value;
 
 /// So many apps may always be moved at once, whatever their number.
 const LEAST: usize = 2;
@@ -152,7 +152,7 @@ impl Node {
     /// This agent's store holds a value of an app.
     pub(super) fn on_held(&mut self, app: &AppId, value: &Value, now: Moment) {
         let Some(it) = self.apps.get_mut(app) else { return };
-        if let Ok(state) = codec::decode::<AppState>(value.bytes()) {
+        if let Ok(state) = value::decode(value) {
             it.place = Place::after(it.place, &state, now);
         }
     }

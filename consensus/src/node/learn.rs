@@ -7,12 +7,12 @@ use super::app::{App, Known};
 use super::damping::Ages;
 use super::fleet::Place;
 use crate::ballot::{REGISTERS_MOST, ROUND_LEAP, Tally};
-use crate::codec;
 use crate::message::{Accepted, BallotBody};
 use crate::model::{AcceptorId, AppId, AppState, Ballot, Phase, RegisterId};
 use crate::moment::Moment;
 use crate::outbox::{Note, Output};
 use crate::saved::Entry;
+use crate::value;
 
 impl Node {
     /// What the store knows to be chosen, at the start.
@@ -101,7 +101,7 @@ impl Node {
         now: Moment,
         confirmed: Moment,
     ) -> Option<Known> {
-        match codec::decode::<AppState>(accepted.value.bytes()) {
+        match value::decode(&accepted.value) {
             Ok(state) if state.definition.name == *app => Some(Known {
                 ballot: accepted.ballot,
                 value: accepted.value.clone(),

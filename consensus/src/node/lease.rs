@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::Node;
 use super::app::App;
 use crate::ballot::Acceptor;
-use crate::codec;
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
 use crate::failover::plan;
@@ -18,6 +17,7 @@ use crate::model::{
 };
 use crate::moment::Moment;
 use crate::outbox::Output;
+use crate::value;
 
 impl Node {
     /// How long leases last; other times only as a mutant.
@@ -89,7 +89,7 @@ impl Node {
         let held = self.acceptor.as_ref().and_then(|acceptor| acceptor.accepted(&app.into()));
         match (known, held) {
             (Some(known), Some(held)) if known.ballot >= held.ballot => Some(known.state.clone()),
-            (_, Some(held)) => codec::decode(held.value.bytes()).ok(),
+            (_, Some(held)) => value::decode(&held.value).ok().map(std::sync::Arc::new),
             (known, None) => known.map(|known| known.state.clone()),
         }
     }
@@ -160,6 +160,10 @@ impl Node {
     /// Where a proof is required: did each of the old stack's guards ever hold a lease by this voter's grant? Of one that
     /// never did nobody knows whether it has a door, and that no lease runs proves nothing.
     pub(super) fn provable(&self, next: &AppState) -> Result<(), Refusal> {
+        #[cfg(feature = "mutants")]
+        if self.broken(Mutant::NeverHeldProves) {
+            return Ok(());
+        }
         let (definition, from) = (&next.definition, &next.decision.from);
         if definition.data.fencing != Fencing::Required {
             return Ok(());

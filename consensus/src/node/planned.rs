@@ -33,7 +33,7 @@ impl Node {
         });
         let Some(why) = behind else { return Some(next) };
         let work = self.apps.get_mut(app).and_then(|it| it.work.as_mut())?;
-        if work.waits_since(now) > CATCH_UP {
+        if work.waited(now) > CATCH_UP {
             return Some(Next::Abort(why));
         }
         work.look_again(now + PACE, why);

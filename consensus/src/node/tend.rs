@@ -41,6 +41,8 @@ impl Node {
         let Some((known, state)) = self.apps.get(app).and_then(|it| it.known()) else { return };
         let (learned, mode) = (known.learned, state.definition.mode);
         let found = self.panel(state, &own, now).astray(&state.active);
+        #[cfg(feature = "mutants")]
+        let found = found.filter(|_| !self.broken(crate::config::Mutant::AstrayLeft));
         let rank = self.rank(app, state, now);
         let may = mode == Mode::Automatic
             && self.apps[app].ages.frozen_for(state, now).is_none()

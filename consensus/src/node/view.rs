@@ -10,7 +10,7 @@ use crate::failover::plan;
 use crate::judge::HEARD_WITHIN;
 use crate::model::{
     AcceptorId, AgentId, AppState, Belief, Health, Stack, StackId, Target, TargetId, Voter, Voters,
-    advice,
+    Warning, advice,
 };
 use crate::moment::Moment;
 use crate::view::{
@@ -145,6 +145,16 @@ impl Node {
         }
     }
 
+    /// What is not as it should be with databases, though nothing has failed yet.
+    pub fn warnings(&self, now: Moment) -> Vec<Warning> {
+        let known = self.apps.values().filter_map(|app| app.known());
+        let of_app = |state: &AppState| {
+            let own = self.beliefs_of(&state.definition.name, now);
+            self.panel(state, &own, now).warnings(&state.active)
+        };
+        known.flat_map(|(_, state)| of_app(state)).collect()
+    }
+
     fn app_view(&self, known: &Known, next: &str, now: Moment) -> AppView {
         let state = &*known.state;
         let own = self.beliefs_of(&state.definition.name, now);
@@ -192,6 +202,7 @@ impl Node {
             damping: self.damping_view(state, now),
             next: next.to_owned(),
             unready,
+            warnings: panel.warnings(active),
         }
     }
 
@@ -258,6 +269,10 @@ impl Node {
                 Vec::new()
             } else {
                 panel.unfit(&stack.name, &state.active, path, true)
+            },
+            would_lose: match active {
+                true => None,
+                false => panel.would_lose(&state.active, &stack.name),
             },
             condition: panel.condition(&stack.name),
             targets: targets

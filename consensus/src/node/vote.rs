@@ -6,7 +6,6 @@ use super::Node;
 use super::app::Asked;
 use super::attempt::{BURST, ROUND};
 use crate::ballot::Current;
-use crate::codec;
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
 use crate::evidence::{Panel, Path, Trust, Witness, certified};
@@ -19,6 +18,7 @@ use crate::model::{
 use crate::moment::Moment;
 use crate::outbox::{Note, Output};
 use crate::saved::Entry;
+use crate::value;
 
 /// Looks older than this are taken again before evidence is given (PROTOCOL.md B.4).
 const RECENT: Duration = Duration::from_secs(2);
@@ -237,9 +237,8 @@ impl Node {
         let malformed = |why: String| Refusal::Malformed(why);
         let voters = &self.config.voters;
         let base = self.borne_out(held.as_ref(), predecessor.as_ref(), promises)?;
-        let decode = |value: &Value| {
-            codec::decode::<AppState>(value.bytes()).map_err(|error| malformed(error.to_string()))
-        };
+        let decode =
+            |value: &Value| value::decode(value).map_err(|error| malformed(error.to_string()));
         let before = predecessor.as_ref().map(|it| decode(&it.value)).transpose()?;
         let next = decode(value)?;
         if next.definition.name != *app {

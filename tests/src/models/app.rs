@@ -6,13 +6,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use consensus::codec;
 use consensus::failover::damping;
-use consensus::message::Value;
 use consensus::model::{
     AgentId, AppState, Candidate, Certificate, Claim, Damping, Decision, DecisionKind, Epoch,
     FenceRecord, Fencing, Phase, StackId,
 };
+use consensus::value;
 
 use crate::sim::scene::{AppShape, agent_name, database_name};
 
@@ -104,7 +103,7 @@ pub fn changed(before: &AppState, change: Change, by: usize, evidence: &Certific
     if change == Change::Same {
         return next;
     }
-    next.previous = Value::new(codec::encode(before)).hash();
+    next.previous = value::encode(before).hash();
     let term = before.claim.as_ref().map_or(0, |claim| claim.term) + 1;
     let claim = |term| Some(Claim { agent: agent_name(by), instance: by as u64, term });
     match change {

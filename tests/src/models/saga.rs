@@ -9,7 +9,6 @@ use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::sync::RwLock;
 
-use consensus::codec;
 use consensus::failover::{chain, plan};
 use consensus::message::Value;
 use consensus::model::{
@@ -17,6 +16,7 @@ use consensus::model::{
     Fencing, Phase, Stack, StackId, Token,
 };
 use consensus::mutant::Mutant;
+use consensus::value;
 use stateright::{Model, Property};
 
 use super::app::{Change, at_rest, changed, standby};
@@ -303,7 +303,7 @@ impl Agreed {
         };
         let requests = plan::effects(&state).iter().filter_map(request).collect();
         let (active, standby) = (named(&state.active), named(standby(&state)));
-        let bytes = Value::new(codec::encode(&state));
+        let bytes = value::encode(&state);
         Self { bytes, state, token, requests, active, standby }
     }
 }

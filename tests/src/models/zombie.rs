@@ -9,14 +9,14 @@ use std::collections::HashMap;
 use std::sync::RwLock;
 
 use consensus::ballot::{Acceptor, Ballots, Current, Preparing, Tally};
-use consensus::codec;
 use consensus::failover::chain;
 use consensus::message::{Accepted, BallotBody, Value};
 use consensus::model::{
-    AcceptorId, AppState, Ballot, Certainty, Certificate, Epoch, Fencing, Phase, RegisterId, Voters,
+    AcceptorId, Ballot, Certainty, Certificate, Epoch, Fencing, Phase, RegisterId, Voters,
 };
 use consensus::mutant::Mutant;
 use consensus::saved::Saved;
+use consensus::value;
 use stateright::{Model, Property};
 
 use super::app::{Change, at_rest, changed};
@@ -142,7 +142,7 @@ impl Zombie {
         let state = changes.iter().fold(at_rest(Fencing::BestEffort), |state, change| {
             changed(&state, *change, 0, &evidence)
         });
-        let value = Value::new(codec::encode(&state));
+        let value = value::encode(&state);
         first.on_accept(&register, before, value.clone(), || Ok(()));
         let agreed =
             Proposal { value, epoch: state.epoch, phase: state.phase, evidence: Some(before) };
@@ -208,14 +208,14 @@ impl Zombie {
     /// What an acceptor will let pass, and on what evidence: the production table, on the production types.
     fn compose(&self, question: &Question) -> Option<Proposal> {
         let Question { ballot, found, certainty, change } = question;
-        let before: AppState = codec::decode(found.value.bytes()).expect("a state of ours");
+        let before = value::decode(&found.value).expect("a state of ours");
         let evidence = Certificate { ballot: self.ballots[*ballot], evidence: vec![] };
         let next = changed(&before, *change, ballot % 2, &evidence);
         let certainty = chain::certainty_of_phase(&before, found.ballot, *certainty);
         let demand = chain::follows(Some((&before, found.value.hash())), certainty, &next).ok()?;
         let forgoes = self.broken(Mutant::EvidenceOnce) && next.phase == Phase::Promoting;
         let evidence = demand.evidence.filter(|_| !forgoes).map(|it| it.ballot);
-        let value = Value::new(codec::encode(&next));
+        let value = value::encode(&next);
         Some(Proposal { value, epoch: next.epoch, phase: next.phase, evidence })
     }
 

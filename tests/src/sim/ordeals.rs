@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use consensus::config::Mutant;
 use consensus::model::{AppId, ProbePolicy, StackId};
+use consensus::outbox::Command;
 
 use super::chance::Chance;
 use super::network::Place;
@@ -101,6 +102,12 @@ fn blinds(simulation: &mut Simulation, places: &[Place], app: &str, stack: &Stac
         simulation.world.paths.insert(way, Path { cut: true, loss: 0.0 });
     }
     simulation.outside_changed();
+}
+
+/// Somebody wants the shop moved to west, by way of this agent: so all voters are asked what they see.
+fn asks(simulation: &mut Simulation, place: Place) {
+    let (to, by) = (Some(west()), "operator".to_owned());
+    simulation.command(place, Command::Failover { app: shop(), to, accept_loss: false, by });
 }
 
 fn kills(simulation: &mut Simulation, places: &[Place]) {

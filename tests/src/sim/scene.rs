@@ -139,6 +139,8 @@ pub struct AppShape {
     pub endpoints: usize,
     /// Does every stack have a database?
     pub database: bool,
+    /// Of which make are the databases? The simulated ones differ only in whether they are told whom to follow.
+    pub engine: Engine,
     /// Does the primary wait for the second stack's replica before it acknowledges?
     pub synchronous: bool,
     /// Are its records in an outside server, by RFC 2136?
@@ -163,6 +165,7 @@ impl AppShape {
             stacks: vec![name("east"), name("west")],
             endpoints: 1,
             database: false,
+            engine: Engine::Postgres,
             synchronous: false,
             outside: false,
             guards: vec![],
@@ -216,7 +219,7 @@ impl AppShape {
         };
         let database = Database {
             name: database_name(),
-            engine: Engine::Postgres,
+            engine: self.engine,
             address: format!("198.51.100.{}", index + 1),
             port: 5432,
             credential: name(DATABASE_CREDENTIAL),

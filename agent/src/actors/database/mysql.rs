@@ -15,10 +15,11 @@
 //! CONNECTION_ADMIN, PROCESS, RELOAD ON *.*` and the same on `quorate.*`; `gtid_mode = ON`, `enforce_gtid_consistency = ON`
 //! and `super_read_only = ON` in the configuration of every server.
 //!
-//! Of MariaDB: `gtid_strict_mode = 1`, `log_slave_updates = 1` and `read_only = 1` belong into the configuration of every server: one
-//! that is started again then takes no writes until it is told to. Where commits wait for a replica (`rpl_semi_sync_*`),
-//! `init_rpl_role = SLAVE` and `rpl_semi_sync_slave_enabled = 1` as well: a primary that died then gives up what it had
-//! logged and no replica got, and can follow; without, it is left alone as one that has transactions of its own.
+//! Of MariaDB: `gtid_strict_mode = 1`, `log_slave_updates = 1` and `read_only = 1` belong into the configuration of every
+//! server: one that is started again then takes no writes until it is told to. Where commits wait for a replica
+//! (`rpl_semi_sync_*`), `init_rpl_role = SLAVE` and `rpl_semi_sync_slave_enabled = 1` as well: a primary that died then gives
+//! up what it had logged and no replica got, and can follow; without, it is left alone as one that has transactions of its
+//! own.
 //!
 //! # What the server compares
 //!

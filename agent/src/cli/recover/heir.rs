@@ -2,12 +2,12 @@
 
 use std::cmp::Reverse;
 
-use consensus::codec;
-use consensus::message::{Accepted, Value};
+use consensus::message::Accepted;
 use consensus::model::{
     AgentId, AppId, AppState, Ballot, Decision, DecisionKind, Epoch, Phase, RegisterId, StackId,
 };
 use consensus::saved::SavedRegister;
+use consensus::value;
 use serde_json::{Value as Json, json};
 
 use crate::store::Stopped;
@@ -82,7 +82,7 @@ fn heir(
     let held = [&register.chosen, &register.accepted].into_iter().flatten();
     let mut states: Vec<_> = held
         .filter_map(|held| {
-            let state: AppState = codec::decode(held.value.bytes()).ok()?;
+            let state: AppState = value::decode(&held.value).ok()?;
             Some((held.ballot, held.value.hash(), state))
         })
         .collect();
@@ -141,7 +141,7 @@ fn heir(
         previous: hash,
         ..newest
     };
-    let chosen = Accepted { ballot: FIRST, value: Value::new(codec::encode(&state)) };
+    let chosen = Accepted { ballot: FIRST, value: value::encode(&state) };
     Ok(Some(Heir { app: app.clone(), active, highest, phase, epoch, chosen }))
 }
 
@@ -156,7 +156,7 @@ pub mod tests {
 
     fn accepted(round: u64, state: &AppState) -> Option<Accepted> {
         let ballot = Ballot { round, instance: 1 << 48 };
-        Some(Accepted { ballot, value: Value::new(codec::encode(state)) })
+        Some(Accepted { ballot, value: value::encode(state) })
     }
 
     fn holding(shop: SavedRegister) -> (TempDir, Stopped) {
@@ -184,7 +184,7 @@ pub mod tests {
     }
 
     fn state(heir: &Heir) -> AppState {
-        codec::decode(heir.register().1.value.bytes()).expect("a state")
+        value::decode(&heir.register().1.value).expect("a state")
     }
 
     fn named(app: &str, stack: &str) -> Vec<(AppId, StackId)> {

@@ -271,6 +271,9 @@ function drawApps() {
       el("dl", { class: "facts" },
         fact("next", app.next, "next"),
         app.unready.map(why => fact("unready", why, "wary")),
+        list(app.warnings).map(it => fact("warning", `${it.target.name} of ${it.target.stack} ${it.text}`, "wary")),
+        app.stacks.filter(stack => stack.would_lose > 0).map(stack =>
+          fact("loss", `a move to ${stack.stack} now would lose ${bytes(stack.would_lose)} of log`, "wary")),
         fact("decided", `${decision.kind} ${way(decision)}, by ${decision.by} at ${clock(decision.wall_ms)}`),
         fact("because", decision.reason),
         Object.entries(decision.fence).map(([name, fence]) => fact("fence", `${name}: ${fence.text}`, fence.proven ? "good" : "wary")),

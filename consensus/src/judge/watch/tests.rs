@@ -1,7 +1,7 @@
 //! What is believed of one target, look by look.
 
 use super::*;
-use crate::model::{Endpoint, Expect, Phases, Scheme};
+use crate::model::{Endpoint, Engine, Expect, Phases, Scheme};
 use std::sync::Arc;
 
 fn policy() -> ProbePolicy {
@@ -245,4 +245,22 @@ fn looks_do_not_pile_up() {
     let mut watch = watch();
     let asked = (0..100).filter(|_| watch.look(&target(), at(0)).is_some()).count();
     assert_eq!(asked, IN_FLIGHT);
+}
+
+#[test]
+fn a_guard_that_is_named_makes_no_other_target_of_a_database_and_another_port_does() {
+    let database = Database {
+        name: "orders".parse().unwrap(),
+        engine: Engine::Postgres,
+        address: "192.0.2.1".into(),
+        port: 5432,
+        credential: "db".parse().unwrap(),
+        guard: None,
+    };
+    let subject = |database: Database| Subject::Database(Arc::new(database));
+    let scale = Scale::of(policy());
+    let watch = Watch::new(subject(database.clone()), scale, at(0), at(0));
+    let guarded = Database { guard: Some("g1".parse().unwrap()), ..database.clone() };
+    assert!(watch.looks_at(&subject(guarded), scale));
+    assert!(!watch.looks_at(&subject(Database { port: 5433, ..database }), scale));
 }

@@ -12,6 +12,8 @@ use crate::fault::Trouble;
 
 /// The most synchronous replicas that are named.
 const SYNCHRONOUS_LIMIT: usize = 16;
+/// The most slots that are named.
+const SLOTS_LIMIT: usize = 8;
 
 /// Asks a primary or a replica.
 ///
@@ -20,6 +22,8 @@ const SYNCHRONOUS_LIMIT: usize = 16;
 /// * `upstream`: what the receiver calls itself: `application_name` in `primary_conninfo`, else `cluster_name`, else
 ///   `walreceiver`. The server cuts it out of the connection string, so that the password in there never travels;
 ///   `pg_stat_wal_receiver.conninfo` hides passwords but quotes nothing, so a name with a space could not be read.
+/// * `slots`: `wal_status` came with version 13, and is read so that a 12 only knows nothing of it. A slot that nobody reads
+///   is told of from 1 GiB on: what it keeps grows until the disk is full.
 /// * `synchronous`: only where commits wait at all.
 pub(super) const SQL: &str = r"
 with own as materialized (
@@ -67,7 +71,16 @@ select
   case when own.replica or current_setting('synchronous_commit') in ('off', 'local') then ''
     else current_setting('synchronous_standby_names') end as standbys,
   (select string_agg(sync_state || ' ' || application_name, chr(10) order by sync_state, application_name)
-    from (select * from pg_stat_replication where sync_state in ('sync', 'quorum') limit 64) as s) as synchronous
+    from (select * from pg_stat_replication where sync_state in ('sync', 'quorum') limit 64) as s) as synchronous,
+  (select string_agg(name || ' ' || wrong, chr(10) order by name) from (
+    select slot_name as name, case
+      when state = 'lost' then 'lost its log: whoever reads it is to be rebuilt'
+      when state = 'unreserved' then 'may lose its log at the next checkpoint'
+      when not active and kept > 1073741824 then 'is read by nobody, and keeps ' || kept || ' bytes of log'
+      end as wrong
+    from (select slot_name, active, to_jsonb(s) ->> 'wal_status' as state, log.position - restart_lsn as kept
+      from pg_replication_slots as s where slot_type = 'physical') as slots
+    ) as slots where wrong is not null limit 1) as slots
 from own, log";
 
 /// Reads the one row.
@@ -95,7 +108,12 @@ pub(super) fn read(messages: &[SimpleQueryMessage], user: &str) -> Result<Databa
         lag: row.span("lag")?,
         upstream_name: row.maybe("upstream")?.map(unquoted),
         synchronous: required(row.text("standbys")?, row.maybe("synchronous")?.unwrap_or("")),
+        slots_at_risk: row.maybe("slots")?.map(at_risk).unwrap_or_default(),
     })
+}
+
+fn at_risk(lines: &str) -> Vec<String> {
+    lines.lines().take(SLOTS_LIMIT).map(|line| line.chars().take(160).collect()).collect()
 }
 
 struct Row<'a>(&'a SimpleQueryRow);

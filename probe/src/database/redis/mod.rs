@@ -148,6 +148,7 @@ fn read(info: Info<'_>, required: Option<u64>) -> Result<DatabaseSight, Trouble>
             lag: None,
             upstream_name: None,
             synchronous: Vec::new(),
+            slots_at_risk: Vec::new(),
         });
     }
     let replayed = number("slave_repl_offset")?;
@@ -171,6 +172,7 @@ fn read(info: Info<'_>, required: Option<u64>) -> Result<DatabaseSight, Trouble>
         lag: if streaming && position == replayed { Some(Duration::ZERO) } else { heard },
         upstream_name: upstream(info),
         synchronous: Vec::new(),
+        slots_at_risk: Vec::new(),
     })
 }
 

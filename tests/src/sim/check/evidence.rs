@@ -97,8 +97,11 @@ fn allows(
         return Err(format!("shows {to} long enough up for {} voters", fit.len()));
     }
     for database in definition.stack(from).map(|it| &it.databases[..]).unwrap_or_default() {
+        let fenced = before.phase != Phase::Idle;
+        let window = definition.probe.window;
         let down = |it: &&&Statement| {
-            of(it, from, &database.name).is_some_and(|it| it.health == Health::Down)
+            let belief = of(it, from, &database.name);
+            belief.is_some_and(|it| seen(&it, fenced, window) == Health::Down)
         };
         let down: BTreeSet<_> = sound.iter().filter(down).map(|it| it.agent.clone()).collect();
         let streams = |statement: &&Statement| {
@@ -108,7 +111,6 @@ fn allows(
                 .any(|it| it.target.stack != *from && it.advancing && it.health == Health::Up)
         };
         // A primary whose guard let go feeds whom it likes: it takes no writes (PROTOCOL.md 0.1 b).
-        let window = definition.probe.window;
         let kept = |statement: &&Statement| {
             let sight = of(statement, from, &database.name).and_then(|it| it.guard);
             sight.is_some_and(|guard| guard.open || guard.heard <= window)
@@ -120,6 +122,21 @@ fn allows(
         }
     }
     Ok(())
+}
+
+/// What a belief says with what the believer knows of the guard: its word turns doubt into certainty, and under our own fence
+/// nobody but it can tell.
+fn seen(belief: &Belief, fenced: bool, window: Duration) -> Health {
+    match &belief.guard {
+        Some(guard) if fenced && guard.heard > window => Health::Down,
+        Some(guard) if fenced => guard.health,
+        // Nobody holds its door open, and it takes no writes without.
+        Some(guard) if guard.lived && !guard.open && guard.heard > window => Health::Down,
+        Some(guard) if (guard.health, belief.health) == (Health::Down, Health::Degraded) => {
+            Health::Down
+        }
+        _ => belief.health,
+    }
 }
 
 /// Is this a quorum's word, given for this ballot, that something of the stack is down?
@@ -160,19 +177,8 @@ fn holds<'a>(
         if !speakers.insert(statement.acceptor) {
             return Err(format!("{} gave twice", voter.agent));
         }
-        // What a guard says of its database turns doubt into certainty; under our own fence, nobody but it can tell.
         let fenced = before.phase != Phase::Idle;
-        let window = before.definition.probe.window;
-        let seen = |belief: &Belief| match &belief.guard {
-            Some(guard) if fenced && guard.heard > window => Health::Down,
-            Some(guard) if fenced => guard.health,
-            // Nobody holds its door open, and it takes no writes without.
-            Some(guard) if guard.lived && !guard.open && guard.heard > window => Health::Down,
-            Some(guard) if (guard.health, belief.health) == (Health::Down, Health::Degraded) => {
-                Health::Down
-            }
-            _ => belief.health,
-        };
+        let seen = |belief: &Belief| seen(belief, fenced, before.definition.probe.window);
         let health = |wanted| {
             let of_stack = |target: &TargetId| target.stack == *stack;
             let mut of_stack = statement.beliefs.iter().filter(|b| of_stack(&b.target)).peekable();
@@ -249,7 +255,7 @@ impl Truth {
     pub fn on_contested(
         &self,
         now: Moment,
-        observers: &[(AgentId, Region)],
+        (world, observers): (&World, &[(AgentId, Region)]),
         link: &Link,
         found: &mut Found,
     ) {
@@ -260,6 +266,11 @@ impl Truth {
         }
         let span = before.definition.probe.window + SLACK * 3;
         let from = &after.decision.from;
+        // However many reach it: nobody's writes pass a door that is shut.
+        let mut of_stack = before.definition.targets().filter(|(id, _)| id.stack == *from);
+        if of_stack.any(|(id, _)| !world.open(now, &id)) {
+            return;
+        }
         let reaches = |agent: &AgentId| {
             let targets = before.definition.targets().filter(|(id, _)| id.stack == *from);
             targets

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use consensus::model::{AgentId, AppId, AppState, DecisionKind};
+use consensus::model::{AgentId, AppId, AppState, Ballot, DecisionKind};
 use consensus::moment::Moment;
 use consensus::outbox::{Answer, Command};
 
@@ -33,7 +33,7 @@ pub struct Call {
 pub struct History {
     calls: BTreeMap<u64, Call>,
     /// By run of an agent: what it showed last, and the moment at which that was chosen.
-    shown: BTreeMap<(AgentId, u64, AppId), (Arc<AppState>, Moment)>,
+    shown: BTreeMap<(AgentId, u64, AppId), (Arc<AppState>, Ballot)>,
 }
 
 impl History {
@@ -115,12 +115,14 @@ impl History {
             let what = format!("{agent} shows epoch {} {} of {app}", state.epoch, state.phase);
             return found.push((CHECKER, format!("{what}, which no majority holds")));
         };
-        let shown = before.map_or(Moment::ZERO, |(_, at)| *at);
-        if held.at < shown {
-            let what = format!("{agent} shows what was chosen for {app} at {}", held.at);
+        // In the order of the chain, not of time: an older value may become a majority's late, when a disk gives back what it
+        // was thought not to hold.
+        let shown = before.map_or(Ballot::ZERO, |(_, ballot)| *ballot);
+        if held.ballot < shown {
+            let what = format!("{agent} shows what was chosen for {app} at {}", held.ballot);
             found.push((CHECKER, format!("{what} after what was chosen at {shown}")));
         }
-        self.shown.insert(key, (state.clone(), shown.max(held.at)));
+        self.shown.insert(key, (state.clone(), shown.max(held.ballot)));
     }
 }
 

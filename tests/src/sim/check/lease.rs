@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use consensus::model::{AppId, Epoch, Phase, TargetId};
+use consensus::model::{AppId, Epoch, Fencing, Phase, TargetId};
 use consensus::moment::Moment;
 
 use super::Found;
@@ -58,6 +58,16 @@ pub fn decided(now: Moment, world: &World, link: &Link, found: &mut Found) {
         let promised = world.doors.failsafe.iter().any(|(_, id)| id == database);
         if world.open(now, database) && !promised {
             let text = format!("the end of {database} was agreed, and it is open");
+            found.push(("fenced before promoted", text));
+        }
+        let named = after
+            .definition
+            .guarded()
+            .find(|(stack, it)| **stack == database.stack && it.name == database.name);
+        let guard = named.and_then(|(_, it)| it.guard.as_ref());
+        let required = after.definition.data.fencing == Fencing::Required;
+        if let Some(guard) = guard.filter(|guard| required && !world.was_held(database, guard)) {
+            let text = format!("{guard} never held {database}, and proves it fenced");
             found.push(("fenced before promoted", text));
         }
         let proven = after.decision.fence.get(&database.name).is_some_and(|it| it.proven);

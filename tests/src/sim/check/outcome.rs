@@ -2,7 +2,7 @@
 //!
 //! Asked of a world that is well again: what is agreed, what DNS answers, and which database takes writes must be one.
 
-use consensus::model::{AppId, AppState, Driver, Phase};
+use consensus::model::{AppId, AppState, Driver, Phase, TargetId};
 
 use crate::sim::simulation::Simulation;
 use crate::sim::world::{Host, Role};
@@ -31,7 +31,9 @@ pub fn unsettled(simulation: &Simulation, app: &AppId) -> Option<String> {
             None => return Some(format!("{} knows nothing of it", agent.id)),
         }
     }
-    names_another(simulation, &agreed).or_else(|| takes_no_writes(simulation, &agreed))
+    names_another(simulation, &agreed)
+        .or_else(|| takes_no_writes(simulation, &agreed))
+        .or_else(|| goes_astray(simulation, &agreed))
 }
 
 /// Why the voters have not come to rest: two sets are in force, a store is lost, or somebody has not learned who votes
@@ -77,6 +79,21 @@ fn takes_no_writes(simulation: &Simulation, agreed: &AppState) -> Option<String>
         (Role::Primary, _, host) => Some(format!("{id} is {host:?}")),
         (Role::Replica { .. }, ..) => Some(format!("{id} is a replica")),
     }
+}
+
+/// Which database is told whom to follow, and does not follow the agreed primary.
+fn goes_astray(simulation: &Simulation, agreed: &AppState) -> Option<String> {
+    let led = agreed.definition.guarded().filter(|(_, it)| it.engine.is_led());
+    let others = led.filter(|(stack, _)| **stack != agreed.active);
+    others.map(|(stack, _)| stack).find_map(|stack| {
+        let id = simulation.database(&agreed.definition.name, stack)?;
+        let database = &simulation.world.databases[&id];
+        let follows = |upstream: &TargetId| upstream.stack == agreed.active;
+        match &database.role {
+            Role::Replica { upstream } if follows(upstream) => None,
+            _ => Some(format!("{id} does not follow {}", agreed.active)),
+        }
+    })
 }
 
 /// What the agents themselves say will happen, for whoever reads a violation.

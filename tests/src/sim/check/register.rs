@@ -7,12 +7,12 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use consensus::codec;
 use consensus::message::Value;
 use consensus::model::{
     AcceptorId, AppId, AppState, Ballot, DecisionKind, Phase, Token, Voter, Voters,
 };
 use consensus::moment::Moment;
+use consensus::value;
 
 use super::Found;
 use super::electorate::Electorate;
@@ -116,7 +116,7 @@ impl Registers {
             found.push(("one value a ballot", format!("{app}: two values at {ballot}")));
         }
         if let Entry::Vacant(entry) = self.values.entry(hash) {
-            match codec::decode::<AppState>(value.bytes()) {
+            match value::decode(value) {
                 Ok(state) => {
                     entry.insert((ballot, Arc::new(state)));
                 }
@@ -274,7 +274,8 @@ pub fn follows(link: &Link, found: &mut Found) {
         return;
     }
     // An operation that was tried again is one operation.
-    let fresh = after.operations.iter().any(|operation| !before.operations.contains(operation));
+    let known = |id| before.operations.iter().any(|operation| operation.id == id);
+    let fresh = after.operations.iter().any(|operation| !known(operation.id));
     if after.decision.kind != DecisionKind::Abort && !fresh {
         broken("an operation took effect twice".into());
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use consensus::config::Mutant;
 
-use super::{Ordeal, blinds, buries, east, fells, kills, restarts, same, shop, wait, west};
+use super::{Ordeal, asks, blinds, buries, east, fells, kills, restarts, same, shop, wait, west};
 use crate::sim::scene::{AppShape, MeshShape, agent_name};
 use crate::sim::world::Web;
 
@@ -42,6 +42,38 @@ pub const ORDEALS: &[Ordeal] = &[
             simulation.world.silent = most.map(|it| simulation.agents[it].id.clone()).into();
             blinds(simulation, &most, "shop", &east());
             wait(simulation, chance, 7_000..8_000);
+        },
+    },
+    Ordeal {
+        name: "a stack that was down is up again when voters are asked about it",
+        knows: &[Mutant::SuccessDoesNotClear],
+        shape: same,
+        play: |simulation, chance| {
+            // With nowhere to move to, nobody moves while it is down.
+            fells(simulation, &west());
+            wait(simulation, chance, 1_000..2_000);
+            fells(simulation, &east());
+            wait(simulation, chance, 5_000..6_000);
+            simulation.break_web(&shop(), &east(), Web::Up);
+            wait(simulation, chance, 650..900);
+            asks(simulation, 0);
+            wait(simulation, chance, 3_000..4_000);
+        },
+    },
+    Ordeal {
+        name: "two of five are cut off from the others, and one is asked by the other",
+        knows: &[Mutant::VotesWhileIsolated],
+        shape: same,
+        play: |simulation, chance| {
+            for (one, other) in [(0, 2), (0, 3), (0, 4), (1, 2), (1, 3), (1, 4)] {
+                simulation.cut(one, other, true);
+                simulation.cut(other, one, true);
+            }
+            simulation.look_at_links();
+            // Asked for while they still think that they hear a majority, it is tried for ten seconds.
+            wait(simulation, chance, 1_000..1_500);
+            asks(simulation, 0);
+            wait(simulation, chance, 9_500..10_500);
         },
     },
     Ordeal {

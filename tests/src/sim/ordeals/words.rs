@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use consensus::config::Mutant;
 use consensus::message::{BallotBody, Message};
+use consensus::model::Engine;
 use consensus::outbox::Command;
 
 use super::{Ordeal, blinds, buries, east, fells, kills, restarts, same, shop, wait, west};
 use crate::sim::chance::Chance;
-use crate::sim::scene::{AppShape, DNS_SERVER};
+use crate::sim::scene::{AppShape, DNS_SERVER, agent_name};
 use crate::sim::simulation::{Event, Simulation};
-use crate::sim::world::{Trouble, Web};
+use crate::sim::world::{Host, Trouble, Web};
 
 /// All of this room.
 pub const ORDEALS: &[Ordeal] = &[
@@ -101,6 +102,95 @@ pub const ORDEALS: &[Ordeal] = &[
         },
     },
     Ordeal {
+        name: "who asked for a move hears of it when somebody else has moved it back",
+        knows: &[Mutant::AnsweredAsOfNow],
+        shape: same,
+        play: |simulation, chance| {
+            let span = chance.between(Duration::from_millis(8_600), Duration::from_millis(9_300));
+            simulation.snare = Some(Box::new(move |simulation, from, _, message| {
+                let proposes = from == 0 && proposes(message);
+                if proposes {
+                    simulation.later(Duration::ZERO, move |simulation| {
+                        simulation.overload(0);
+                        simulation.after(span, Event::Resume(0));
+                    });
+                }
+                proposes
+            }));
+            let by = || "operator".to_owned();
+            let to = Some(west());
+            let command = Command::Failover { app: shop(), to, accept_loss: false, by: by() };
+            simulation.command(0, command);
+            wait(simulation, chance, 6_000..6_500);
+            simulation.command(1, Command::Switchover { app: shop(), to: Some(east()), by: by() });
+            wait(simulation, chance, 8_000..9_000);
+        },
+    },
+    Ordeal {
+        name: "a value is chosen, who proposed it dies before anybody hears, and another proposes",
+        knows: &[Mutant::UnlinkedValue],
+        shape: same,
+        play: |simulation, chance| {
+            let mut definition = (*simulation.apps[&shop()].definition).clone();
+            definition.records[0].ttl += 1;
+            simulation.snare = Some(Box::new(|simulation, from, to, message| {
+                let accepts = |it: &BallotBody| matches!(it, BallotBody::Accepted { .. });
+                let accepted = matches!(message, Message::Ballot(it) if accepts(&it.body));
+                if to == 1 && from != 1 && accepted {
+                    simulation.crash(1);
+                }
+                to == 1 && from != 1 && accepted
+            }));
+            simulation.apply(1, definition.clone());
+            wait(simulation, chance, 300..900);
+            definition.records[0].ttl += 1;
+            simulation.apply(2, definition);
+            wait(simulation, chance, 9_000..10_000);
+        },
+    },
+    Ordeal {
+        name: "a stack dies",
+        knows: &[Mutant::EpochReused],
+        shape: same,
+        play: |simulation, chance| {
+            fells(simulation, &east());
+            wait(simulation, chance, 6_000..8_000);
+        },
+    },
+    Ordeal {
+        name: "a primary dies whose new guard never came up",
+        knows: &[Mutant::NeverHeldProves],
+        shape: |mesh, apps| {
+            mesh.observers = vec![1, 2, 3];
+            apps[0].database = true;
+            apps[0].guards = vec![agent_name(5), agent_name(6)];
+        },
+        play: |simulation, chance| {
+            wait(simulation, chance, 25_000..26_000);
+            kills(simulation, &[7]);
+            let mut definition = (*simulation.apps[&shop()].definition).clone();
+            definition.stacks[0].databases[0].guard = Some(agent_name(7));
+            simulation.apply(1, definition);
+            wait(simulation, chance, 15_000..16_000);
+            fells(simulation, &east());
+            simulation.break_database(&shop(), &east(), Host::Dark);
+            wait(simulation, chance, 20_000..22_000);
+        },
+    },
+    Ordeal {
+        name: "an old primary comes back, and nobody but the mesh can tell it whom to follow",
+        knows: &[Mutant::AstrayLeft],
+        shape: |_, apps| {
+            apps[0].database = true;
+            apps[0].engine = Engine::Redis;
+        },
+        play: |simulation, chance| {
+            fells(simulation, &east());
+            simulation.break_database(&shop(), &east(), Host::Dark);
+            wait(simulation, chance, 12_000..14_000);
+        },
+    },
+    Ordeal {
         name: "a voter comes back from a copy of before, and whoever knows of more dies",
         knows: &[Mutant::RollbackUnnoticed],
         shape: same,
@@ -114,7 +204,9 @@ pub const ORDEALS: &[Ordeal] = &[
             wait(simulation, chance, 6_000..7_000);
             kills(simulation, &[2]);
             simulation.snare = Some(Box::new(|simulation, from, to, message| {
-                let told = (from, to) == (1, 0) && matches!(message, Message::Echo { .. });
+                // It answers this run, not one before: a run's instance begins with how often its agent started.
+                let answers = |message: &Message| matches!(message, Message::Echo { instance, .. } if instance >> 48 == 2);
+                let told = (from, to) == (1, 0) && answers(message);
                 if told {
                     simulation.crash(1);
                     simulation.later(Duration::ZERO, |simulation| {

@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use consensus::codec;
 use consensus::config::Mutant;
-use consensus::message::{Accepted, BallotBody, Message};
+use consensus::message::{Accepted, BallotBody, LeaseBody, Message};
 use consensus::model::{
-    AppState, DecisionKind, Evidence, Fault, FaultKind, Observation, Outcome, Phase, Phases,
-    RegisterId, TargetId, Voter,
+    DecisionKind, Evidence, Fault, FaultKind, Observation, Outcome, Phase, Phases, RegisterId,
+    TargetId, Voter,
 };
 use consensus::moment::Moment;
 use consensus::node::Node;
 use consensus::outbox::{Hold, Input, Look, Note, Output};
 use consensus::saved::Entry;
+use consensus::value;
 
 use super::{Event, Simulation};
 use crate::sim::agent::INBOX_LIMIT;
@@ -235,6 +235,12 @@ impl Simulation {
             Output::Save(entry) => self.save(place, entry),
             Output::Send(to, message) => {
                 self.check_message(place, &message);
+                if let Message::Lease(it) = &message
+                    && matches!(it.body, LeaseBody::Granted { .. })
+                {
+                    let granted = (it.app.clone(), it.stack.clone(), to.clone());
+                    self.world.doors.granted.insert(granted);
+                }
                 if let Some(to) = self.place(&to) {
                     let Some(mut snare) = self.snare.take() else {
                         return self.send(place, to, message);
@@ -358,7 +364,8 @@ impl Simulation {
                     let all = (&self.world, voters);
                     self.truth.on_decided(self.now, all, &link, &mut found);
                     let observers = self.heard_observers();
-                    self.truth.on_contested(self.now, &observers, &link, &mut found);
+                    let crowd = (&self.world, &observers[..]);
+                    self.truth.on_contested(self.now, crowd, &link, &mut found);
                     self.truth.on_vouched(self.now, (voters, &observers), &link, &mut found);
                     self.acts.on_agreed(self.now, &link, &mut found);
                     lease::decided(self.now, &self.world, &link, &mut found);
@@ -389,7 +396,7 @@ impl Simulation {
     fn check_acceptance(&mut self, place: Place, entry: &Entry) {
         let Entry::Accepted { register: RegisterId::App(app), accepted } = entry else { return };
         let chosen = self.registers.latest(app).is_some_and(|it| it.ballot >= accepted.ballot);
-        let Ok(state) = codec::decode::<AppState>(accepted.value.bytes()) else { return };
+        let Ok(state) = value::decode(&accepted.value) else { return };
         let agent = &self.agents[place];
         let decision = &state.decision;
         let certificate = match state.phase {
@@ -512,7 +519,10 @@ impl Simulation {
         if let Note::Judges { target, health, .. } = note {
             self.fleet.on_judged(self.now, agent, target, *health);
         }
-        if let Note::Alarm(what) = note {
+        // That a database which is told whom to follow goes astray is what happens to it, and no fault of the mesh.
+        if let Note::Alarm(what) = note
+            && !what.contains("beside that of")
+        {
             let text = format!("{agent}: {what}");
             self.report(vec![("no alarm", text)]);
         }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use consensus::model::{AppId, Mode, Phase, StackId, VotersChange};
+use consensus::model::{AppId, Engine, Mode, Phase, StackId, VotersChange};
 use consensus::outbox::Command;
 
 use super::{fold, truth};
@@ -395,7 +395,7 @@ fn mesh(words: &[&str]) -> Result<MeshShape, String> {
     Ok(MeshShape { standbys, observers, ..MeshShape::spread(voters, regions) })
 }
 
-/// `app NAME [database] [synchronous] [outside] [cooldown=…] [mode=…] [window=…] [stacks=a,b,c]`
+/// `app NAME [database] [synchronous] [engine=redis] [outside] [cooldown=…] [mode=…] [window=…] [stacks=a,b,c]`
 fn app(words: &[&str]) -> Result<AppShape, String> {
     let (name, options) = words.split_first().ok_or("an app has a name")?;
     let mut shape = AppShape::web(name);
@@ -403,6 +403,7 @@ fn app(words: &[&str]) -> Result<AppShape, String> {
         match option.split_once('=').unwrap_or((option, "")) {
             ("database", _) => shape.database = true,
             ("synchronous", _) => (shape.database, shape.synchronous) = (true, true),
+            ("engine", "redis") => shape.engine = Engine::Redis,
             ("outside", _) => shape.outside = true,
             ("guards", names) => {
                 shape.guards = names.split(',').map(parse).collect::<Result<_, _>>()?;

@@ -74,12 +74,16 @@ impl Simulation {
         self.outside_changed();
     }
 
-    /// People make every database that follows nobody a replica of the active stack's, while nothing is in progress.
+    /// People make every database that follows nobody a replica of the active stack's, while nothing is in progress; those
+    /// that are led are the mesh's to tell.
     pub fn rebuild_replicas(&mut self) {
         let apps: Vec<(AppId, bool)> =
             self.apps.iter().map(|(app, trade)| (app.clone(), trade.synchronous)).collect();
         for (app, synchronous) in apps {
             let Some(state) = self.agreed(&app) else { continue };
+            if state.definition.guarded().any(|(_, it)| it.engine.is_led()) {
+                continue;
+            }
             let Some(primary) = self.writer(&app) else { continue };
             let active = &self.world.databases[&primary];
             if state.phase != Phase::Idle || active.role != Role::Primary || active.host != Host::Up

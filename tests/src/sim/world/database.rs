@@ -168,6 +168,22 @@ impl Postgres {
         }
     }
 
+    /// One that is led keeps its epoch as a replica, too.
+    pub(super) fn follow(&mut self, token: Token, upstream: &TargetId, ignored: bool) -> Arrival {
+        let older = token < self.token;
+        if older && !ignored {
+            return fault(ActionFaultKind::Superseded, format!("holds {}", self.token));
+        }
+        if older {
+            self.breach = Some(format!("an effect with {token} after one with {}", self.token));
+        }
+        self.token = token;
+        self.role = Role::Replica { upstream: upstream.clone() };
+        self.read_only = false;
+        self.synchronous.clear();
+        done(Some(self.position), format!("follows {}", upstream.stack))
+    }
+
     /// Compares a token with the epoch row, and writes it there.
     fn compare(&mut self, token: Token, ignored: bool) -> Result<(), Arrival> {
         let older = token < self.token;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use consensus::model::{AgentId, AppId, TargetId};
+use consensus::model::{AgentId, AppId, StackId, TargetId};
 use consensus::moment::Moment;
 
 use super::{Postgres, Role, World};
@@ -16,6 +16,8 @@ pub struct Doors {
     pub of: BTreeSet<TargetId>,
     /// Until when, in true time, each guard keeps which open.
     until: BTreeMap<(TargetId, AgentId), Moment>,
+    /// Which guards were ever granted a lease, and for what.
+    pub granted: BTreeSet<(AppId, StackId, AgentId)>,
     /// Guards that live on the candidates' word, by their own account.
     pub failsafe: BTreeSet<(AgentId, TargetId)>,
     /// How much of a lease is left of a guard that stands still, and that shuts its own door: only in a mutant.
@@ -27,6 +29,13 @@ impl World {
     pub fn open(&self, now: Moment, database: &TargetId) -> bool {
         let mut until = self.doors.until.iter().filter(|((id, _), _)| id == database);
         !self.doors.of.contains(database) || until.any(|(_, until)| *until > now)
+    }
+
+    /// Was a guard ever granted a lease of this database, or did it open its door?
+    pub fn was_held(&self, database: &TargetId, guard: &AgentId) -> bool {
+        let (app, stack) = (database.app.clone(), database.stack.clone());
+        self.doors.granted.contains(&(app, stack, guard.clone()))
+            || self.doors.until.contains_key(&(database.clone(), guard.clone()))
     }
 
     /// A guard keeps a database open until then, in true time.

@@ -73,6 +73,7 @@ impl World {
                 true => vec![],
                 false => postgres.synchronous.iter().map(ToString::to_string).collect(),
             },
+            slots_at_risk: Vec::new(),
         }
     }
 }

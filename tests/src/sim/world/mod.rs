@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use consensus::model::{
     Action, ActionFault, ActionFaultKind, AgentId, AppId, Definition, Done, Effect, StackId,
-    Target, TargetId,
+    Target, TargetId, Token,
 };
 use consensus::moment::Moment;
 
@@ -171,8 +171,16 @@ impl World {
                     None => Arrival::Nowhere,
                 }
             }
-            // Of databases that are led: the simulated ones are not.
-            Effect::Follow { .. } => fault(ActionFaultKind::Refused, "follows its configuration"),
+            Effect::Follow { database, primary } => {
+                let [stack, upstream] = [database, primary]
+                    .map(|it| target(it, self.stack_at(&action.app, &it.address).as_ref()));
+                match (stack, upstream) {
+                    (Some(id), Some(upstream)) => {
+                        self.follow(now, agent, (&id, &upstream), action.token)
+                    }
+                    _ => Arrival::Nowhere,
+                }
+            }
             Effect::Promote { database, candidate, at_least } => {
                 let stack = self.stack_at(&action.app, &database.address);
                 match target(database, stack.as_ref()) {
@@ -183,6 +191,26 @@ impl World {
                 }
             }
         }
+    }
+
+    /// A database is told to follow another, and takes over all of it if it is there.
+    fn follow(
+        &mut self,
+        now: Moment,
+        agent: &AgentId,
+        (id, upstream): (&TargetId, &TargetId),
+        token: Token,
+    ) -> Arrival {
+        let arrival =
+            self.on_database(now, agent, id, |it, ignored| it.follow(token, upstream, ignored));
+        let there = self
+            .databases
+            .get(upstream)
+            .is_some_and(|it| it.host == Host::Up && it.role == Role::Primary);
+        if there && matches!(arrival, Arrival::Answered(Ok(_))) {
+            self.rebuild(now, id, upstream, false);
+        }
+        arrival
     }
 
     fn on_database(
