@@ -30,6 +30,9 @@ pub fn rejoins(server: &Postgres<'_>) -> String {
     if let Some(user) = server_user() {
         words.extend(["--user".to_owned(), user.to_owned()]);
     }
+    let [stop, start] = server.service();
+    words.extend(["--stop".to_owned(), stop, "--start".to_owned(), start]);
+    words.extend(["--rebuild".to_owned(), server.rebuild()]);
     format!("rejoin = {words:?}\n")
 }
 
