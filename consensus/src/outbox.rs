@@ -34,6 +34,17 @@ pub enum Input {
     Report(Report),
     /// An inspection ended. Every [`Output::Inspect`] is answered at most once.
     Inspected(Inspected),
+    /// Making a database a replica again ended, and what there is to say of it. Every [`Output::Rejoin`] is answered at most once.
+    Rejoined {
+        /// Which database.
+        target: TargetId,
+        /// Of which request.
+        token: Token,
+        /// How long it took.
+        took: Duration,
+        /// What came of it.
+        what: Result<String, String>,
+    },
     /// Somebody asks for something.
     Command(CommandId, Command),
     /// The other clocks, read at this very moment; once a second.
@@ -60,6 +71,8 @@ pub enum Output {
     Act(Action),
     /// Look at what the outside's DNS says.
     Inspect(Inspection),
+    /// Make a database on this host a replica again, however long it takes.
+    Rejoin(Box<Rejoin>),
     /// Keep a database open to writes until then on this host's boot clock, whatever becomes of this process; shut it if that
     /// has passed.
     Lease(TargetId, Moment),
@@ -94,6 +107,28 @@ pub enum Subject {
     Database(Arc<Database>),
 }
 
+/// A database on this agent's own host that was the primary, to be made a replica of the one that is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejoin {
+    /// Which one.
+    pub target: TargetId,
+    /// What its guard compares, durably: whoever is asked for a lower one does nothing.
+    pub token: Token,
+    /// Not to be begun after this (PROTOCOL.md rule E1).
+    pub deadline: Moment,
+    /// Where it is.
+    pub database: Database,
+    /// The agreed primary.
+    pub primary: Database,
+}
+
+impl Rejoin {
+    /// Where the agreed primary is, for people.
+    pub fn primary_of(&self) -> String {
+        format!("{}:{}", self.primary.address, self.primary.port)
+    }
+}
+
 /// Matches an answer with its command; drawn by the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CommandId(pub u64);
@@ -117,6 +152,8 @@ pub enum Command {
         app: AppId,
         /// The stack to move to; the first other one that is fit if absent.
         to: Option<StackId>,
+        /// Only if all of it has been well for so long, as the agent that is asked has seen it: a failback.
+        well_for: Option<Duration>,
         /// Who asks, for the record.
         by: String,
     },

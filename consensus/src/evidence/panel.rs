@@ -489,6 +489,13 @@ impl<'a> Panel<'a> {
                 || databases.unwrap_or_default().iter().all(|it| primary(&it.name)))
     }
 
+    /// Has the active stack's database of this name, a primary by all that is known, taken the place of this one?
+    pub fn superseded(&self, old: &DatabaseSight, active: &StackId, name: &TargetName) -> bool {
+        self.latest(active, name).is_some_and(|(new, _)| {
+            !new.replica && (old.system != new.system || old.timeline < new.timeline)
+        })
+    }
+
     /// A database of this stack that receives nothing from its primary just now, as far as anybody knows.
     pub fn adrift(&self, stack: &StackId) -> Option<&TargetName> {
         let databases = &self.definition.stack(stack)?.databases;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::Node;
 use super::execute::{Work, rendezvous};
+use super::stir::Stir;
 use crate::failover::plan;
 use crate::judge::HEARD_WITHIN;
 use crate::model::{
@@ -67,14 +68,14 @@ impl Node {
         }
     }
 
-    /// An inspection ended.
-    pub(super) fn on_inspected(&mut self, inspected: Inspected, now: Moment) {
+    /// An inspection ended. Whatever follows concerns its app.
+    pub(super) fn on_inspected(&mut self, inspected: Inspected, now: Moment) -> Stir {
         let Inspected { app, token, names } = inspected;
-        let Some(it) = self.apps.get_mut(&app) else { return };
+        let Some(it) = self.apps.get_mut(&app) else { return Stir::Nothing };
         let rests =
             |(_, state): &(_, &AppState)| state.phase == Phase::Idle && published(state) == token;
         if !it.records.asked || it.known().filter(rests).is_none() {
-            return;
+            return Stir::Nothing;
         }
         let amiss = |it: &Published| !it.wrong.is_empty() || !well(&it.held);
         let records = &mut it.records;
@@ -96,6 +97,7 @@ impl Node {
         }
         records.seen = names;
         self.mend(&app, now);
+        Stir::One(app)
     }
 
     /// Puts back what was written over, unless people want it left alone.

@@ -150,6 +150,10 @@ pub struct Reading {
 }
 
 impl Reading {
+    pub fn begun(number: u64, now: Moment) -> Self {
+        Self { number, began: now, same: BTreeSet::new(), other: BTreeSet::new() }
+    }
+
     /// Counts one voter's word on whether `expected` is what it accepted last.
     pub fn on_observed(
         &mut self,
@@ -266,9 +270,8 @@ impl Node {
         // Voters may hold later promises that keep them from ever reporting the same: then only a write can tell.
         let writes = read && work.unread >= UNREAD_MOST;
         if read {
-            let (same, other) = (BTreeSet::new(), BTreeSet::new());
             work.unread += 1;
-            work.reading = Some(Reading { number, began: now, same, other });
+            work.reading = Some(Reading::begun(number, now));
         }
         it.in_flux |= writes;
         for action in acts {

@@ -122,7 +122,10 @@ pub const ORDEALS: &[Ordeal] = &[
             let command = Command::Failover { app: shop(), to, accept_loss: false, by: by() };
             simulation.command(0, command);
             wait(simulation, chance, 6_000..6_500);
-            simulation.command(1, Command::Switchover { app: shop(), to: Some(east()), by: by() });
+            simulation.command(
+                1,
+                Command::Switchover { app: shop(), to: Some(east()), well_for: None, by: by() },
+            );
             wait(simulation, chance, 8_000..9_000);
         },
     },
