@@ -13,6 +13,7 @@
 //! This room knows nothing of leases, voters or databases: it is told ports and moments.
 
 mod nft;
+mod rejoin;
 
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 
 pub use self::nft::DoorFault;
+pub use self::rejoin::Rejoins;
 use crate::clock;
 use crate::config::DoorConfig;
 

@@ -31,6 +31,8 @@ pub struct Config {
     /// The databases on its host, by app and name, that it can close to writes whatever becomes of it: of others it is no
     /// guard, whoever names it. `None`: it can close any.
     pub doors: Option<BTreeSet<(AppId, TargetName)>>,
+    /// The databases on its host, by app and name, that it can make replicas again. `None`: any.
+    pub rejoins: Option<BTreeSet<(AppId, TargetName)>>,
     /// One safety rule to break, in test builds.
     #[cfg(feature = "mutants")]
     pub mutant: Option<Mutant>,
@@ -64,6 +66,7 @@ impl Config {
             credentials: Vec::new(),
             canaries: Vec::new(),
             doors: Some(BTreeSet::new()),
+            rejoins: Some(BTreeSet::new()),
             #[cfg(feature = "mutants")]
             mutant: None,
         }
@@ -72,6 +75,11 @@ impl Config {
     /// Can it close this database?
     pub fn has_door(&self, app: &AppId, database: &TargetName) -> bool {
         self.doors.as_ref().is_none_or(|doors| doors.contains(&(app.clone(), database.clone())))
+    }
+
+    /// Can it make this database a replica again?
+    pub fn rejoins(&self, app: &AppId, database: &TargetName) -> bool {
+        self.rejoins.as_ref().is_none_or(|it| it.contains(&(app.clone(), database.clone())))
     }
 
     /// Is this safety rule broken on purpose? Never, in a build without mutants.

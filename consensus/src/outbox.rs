@@ -13,8 +13,8 @@ use serde::Serialize;
 use crate::message::{Message, Refusal};
 use crate::model::{
     Abstention, Action, AgentId, AppId, Ballot, Database, DecisionKind, Definition, Endpoint,
-    Epoch, Health, Observation, Phase, Quarantined, Report, StackId, TargetId, Token, Verdict,
-    VotersChange, Warning, WarningKind, Watched,
+    Epoch, Health, Inspected, Inspection, Observation, Phase, Quarantined, Report, StackId,
+    TargetId, Token, Verdict, VotersChange, Warning, WarningKind, Watched,
 };
 use crate::moment::Moment;
 use crate::saved::Entry;
@@ -32,6 +32,19 @@ pub enum Input {
     Observation(Observation),
     /// An action ended. Every [`Output::Act`] is answered at most once.
     Report(Report),
+    /// An inspection ended. Every [`Output::Inspect`] is answered at most once.
+    Inspected(Inspected),
+    /// Making a database a replica again ended, and what there is to say of it. Every [`Output::Rejoin`] is answered at most once.
+    Rejoined {
+        /// Which database.
+        target: TargetId,
+        /// Of which request.
+        token: Token,
+        /// How long it took.
+        took: Duration,
+        /// What came of it.
+        what: Result<String, String>,
+    },
     /// Somebody asks for something.
     Command(CommandId, Command),
     /// The other clocks, read at this very moment; once a second.
@@ -56,6 +69,10 @@ pub enum Output {
     Probe(Look),
     /// Carry out an action.
     Act(Action),
+    /// Look at what the outside's DNS says.
+    Inspect(Inspection),
+    /// Make a database on this host a replica again, however long it takes.
+    Rejoin(Box<Rejoin>),
     /// Keep a database open to writes until then on this host's boot clock, whatever becomes of this process; shut it if that
     /// has passed.
     Lease(TargetId, Moment),
@@ -90,6 +107,28 @@ pub enum Subject {
     Database(Arc<Database>),
 }
 
+/// A database on this agent's own host that was the primary, to be made a replica of the one that is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejoin {
+    /// Which one.
+    pub target: TargetId,
+    /// What its guard compares, durably: whoever is asked for a lower one does nothing.
+    pub token: Token,
+    /// Not to be begun after this (PROTOCOL.md rule E1).
+    pub deadline: Moment,
+    /// Where it is.
+    pub database: Database,
+    /// The agreed primary.
+    pub primary: Database,
+}
+
+impl Rejoin {
+    /// Where the agreed primary is, for people.
+    pub fn primary_of(&self) -> String {
+        format!("{}:{}", self.primary.address, self.primary.port)
+    }
+}
+
 /// Matches an answer with its command; drawn by the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CommandId(pub u64);
@@ -113,6 +152,8 @@ pub enum Command {
         app: AppId,
         /// The stack to move to; the first other one that is fit if absent.
         to: Option<StackId>,
+        /// Only if all of it has been well for so long, as the agent that is asked has seen it: a failback.
+        well_for: Option<Duration>,
         /// Who asks, for the record.
         by: String,
     },
@@ -312,6 +353,15 @@ pub enum Note {
         /// What came of it.
         what: Result<String, String>,
     },
+    /// Somebody has written over what was decided.
+    Drifts {
+        /// The app.
+        app: AppId,
+        /// The name whose records they are.
+        name: String,
+        /// What stands there, and what was decided.
+        what: String,
+    },
     /// This voter would not accept a value.
     Refuses {
         /// The app.
@@ -330,12 +380,12 @@ pub enum Note {
         /// By what, or why no more.
         how: Hold,
     },
-    /// Something is not as it should be with a database, though nothing has failed yet; told by whoever drives the core,
+    /// Something is not as it should be with a database or with records, though nothing has failed yet; told by whoever drives the core,
     /// once it lasts.
     Warns(Warning),
     /// It is as it should be again.
     Rests {
-        /// Which database.
+        /// Which database, or `records`.
         target: TargetId,
         /// In what respect.
         kind: WarningKind,
@@ -421,6 +471,7 @@ impl fmt::Display for Note {
             Self::Reports { app, token, what: Err(what), .. } => {
                 write!(f, "failed for {app} with {token}: {what}")
             }
+            Self::Drifts { app, name, what } => write!(f, "finds {name} of {app} changed: {what}"),
             Self::Refuses { app, ballot, why } => write!(f, "refuses {ballot} for {app}: {why}"),
             Self::Guards { app, stack, how } => {
                 let how = match how {

@@ -19,6 +19,7 @@ mod apply;
 mod approve;
 mod completion;
 mod doctor;
+mod failback;
 mod failover;
 mod freeze;
 mod init;
@@ -105,6 +106,8 @@ enum Verb {
     History(history::Args),
     /// Move an app to another stack without loss; refused unless the destination is fit
     Switchover(switchover::Args),
+    /// Move an app back to its first stack without loss, once that has been well for long enough
+    Failback(failback::Args),
     /// Move an app to another stack whatever the voters see
     Failover(failover::Args),
     /// Let a failover go ahead that waits for a person (mode `approve`)
@@ -150,6 +153,7 @@ pub fn main() -> ExitCode {
         Verb::Voters(args) => wait(voters::run(args, out)),
         Verb::Explain(args) => wait(explain::run(args, out)),
         Verb::History(args) => wait(history::run(args, out)),
+        Verb::Failback(args) => wait(failback::run(args, out)),
         Verb::Switchover(args) => wait(switchover::run(args, out)),
         Verb::Failover(args) => wait(failover::run(args, out)),
         Verb::Approve(args) => wait(approve::run(args, out)),
@@ -178,6 +182,7 @@ impl Verb {
             Self::History(args) => Some(&mut args.agent),
             Self::Doctor(args) => Some(&mut args.agent),
             Self::Switchover(args) => Some(&mut args.moving.agent),
+            Self::Failback(args) => Some(&mut args.moving.agent),
             Self::Failover(args) => Some(&mut args.moving.agent),
             Self::Approve(args) => Some(&mut args.saying.agent),
             Self::Abort(args) => Some(&mut args.saying.agent),

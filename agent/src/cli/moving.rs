@@ -15,10 +15,10 @@ use super::{failed, invalid, question};
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Which app, where to, and how.
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 pub struct Moving {
     /// The app
-    app: AppId,
+    pub app: AppId,
     /// The stack to move to [default: the first other one that is fit]
     #[arg(long, value_name = "STACK")]
     pub to: Option<StackId>,
@@ -103,6 +103,17 @@ pub async fn run(
     costs: &str,
     out: &mut Out<'_>,
 ) -> ExitCode {
+    run_by((verb, verb), moving, body, costs, out).await
+}
+
+/// The same, where the mesh is asked for it by another name.
+pub async fn run_by(
+    (verb, asked_as): (&str, &str),
+    moving: &Moving,
+    body: Value,
+    costs: &str,
+    out: &mut Out<'_>,
+) -> ExitCode {
     let client = moving.agent.client();
     let app = &moving.app;
     let view: AppView = match client.read(&format!("/api/v1/apps/{app}")).await {
@@ -123,7 +134,7 @@ pub async fn run(
         return end;
     }
     let begun = Instant::now();
-    let path = format!("/api/v1/apps/{app}/{verb}");
+    let path = format!("/api/v1/apps/{app}/{asked_as}");
     let outcome = match client.post(&path, "application/json", body.to_string()).await {
         Ok((status, body)) => Outcome::of(status, &body),
         Err(error) => return failed(error),

@@ -152,7 +152,14 @@ fn doors(file: &AgentFile, findings: &mut Findings<'_>) -> Vec<DoorConfig> {
             findings.warn(&door.at, text);
         }
         let allow = door.allow.iter().map(|address| address.value).collect();
-        doors.push(DoorConfig { app: app.clone(), database: database.clone(), ports, allow });
+        let rejoin = door.rejoin.iter().map(|word| word.value.0.clone()).collect();
+        doors.push(DoorConfig {
+            app: app.clone(),
+            database: database.clone(),
+            ports,
+            allow,
+            rejoin,
+        });
     }
     doors
 }

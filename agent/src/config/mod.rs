@@ -277,6 +277,8 @@ pub struct DoorConfig {
     pub ports: Vec<u16>,
     /// Who is let in while it is shut.
     pub allow: Vec<IpAddr>,
+    /// The program, with its arguments, that makes it a replica again once another took its place; empty if there is none.
+    pub rejoin: Vec<String>,
 }
 
 /// How the mesh is reached.

@@ -281,6 +281,8 @@ pub(crate) mod agent {
             /// Addresses that are let in while it is shut: of the agents, that look, and of its replicas. The database's own
             /// rules must let them do no more (`pg_hba.conf`).
             allow: Vec<At<IpAddr>>,
+            /// The program, with its arguments, that makes an old primary here a replica again once another took its place.
+            rejoin: Vec<At<Text<1024>>>,
         }
 
         /// A zone that is signed (DNSSEC).

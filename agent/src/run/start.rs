@@ -24,7 +24,7 @@ use super::{Agreed, Handle};
 use crate::actors::Actors;
 use crate::clock;
 use crate::config::{AgentConfig, DoorConfig};
-use crate::guard::{DoorFault, Guard};
+use crate::guard::{DoorFault, Guard, Rejoins};
 use crate::identity::{Identity, IdentityError, Member, VotersError, read_voters};
 use crate::mesh::{Counters, Mesh, MeshError, Setup};
 use crate::probes::Probes;
@@ -164,6 +164,7 @@ pub async fn start(config: &AgentConfig) -> Result<Running, StartError> {
         credentials: config.credentials.keys().cloned().collect(),
         canaries: config.canaries.clone(),
         doors: Some(config.doors.iter().map(door).collect()),
+        rejoins: Some(config.doors.iter().filter(|it| !it.rejoin.is_empty()).map(door).collect()),
         ..Config::observer(
             member.name.clone(),
             member.region.clone(),
@@ -184,6 +185,12 @@ pub async fn start(config: &AgentConfig) -> Result<Running, StartError> {
         mesh,
         probes: Probes::new(config.source, &config.credentials, sender.clone()),
         guard,
+        rejoins: Rejoins::new(
+            &config.doors,
+            Arc::new(config.credentials.clone()),
+            &config.data_dir,
+            sender.clone(),
+        ),
         actors: Actors::new(Arc::new(config.credentials.clone()), sender),
         inputs,
         asks,

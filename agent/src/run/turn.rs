@@ -20,7 +20,7 @@ use super::warnings::Warnings;
 use super::{Agreed, Ask, Event};
 use crate::actors::Actors;
 use crate::clock;
-use crate::guard::{DoorFault, Guard};
+use crate::guard::{DoorFault, Guard, Rejoins};
 use crate::mesh::Mesh;
 use crate::probes::Probes;
 use crate::store::{Store, StoreError};
@@ -44,6 +44,7 @@ pub(super) struct Turn {
     pub probes: Probes,
     pub actors: Actors,
     pub guard: Guard,
+    pub rejoins: Rejoins,
     pub inputs: mpsc::Receiver<Input>,
     pub asks: mpsc::Receiver<Ask>,
     pub agreed: watch::Sender<Arc<Agreed>>,
@@ -161,6 +162,8 @@ impl Turn {
             Output::Address(agent, address) => self.mesh.learn(agent, address),
             Output::Probe(look) => self.probes.perform(look),
             Output::Act(action) => self.actors.start(action),
+            Output::Inspect(inspection) => self.actors.inspect(inspection),
+            Output::Rejoin(rejoin) => self.rejoins.start(*rejoin),
             Output::Note(note) => self.tell(note),
             Output::Quarantine(why) => self.quarantined = Some(why),
             Output::Answer(id, answer) => {
@@ -229,6 +232,7 @@ fn log(agent: &AgentId, note: &Note) {
         | Note::Suspects { .. }
         | Note::Holds { .. }
         | Note::Warns(_)
+        | Note::Drifts { .. }
         | Note::GivesUp { .. }
         | Note::Refuses { .. }
         | Note::Reports { what: Err(_), .. } => tracing::warn!(agent = %agent, "{note}"),

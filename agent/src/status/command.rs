@@ -54,9 +54,10 @@ pub async fn apply(
 #[serde(deny_unknown_fields, default)]
 struct Switchover {
     to: Option<StackId>,
+    well_for: Option<String>,
 }
 
-/// `POST /api/v1/apps/{app}/switchover`: `{"to": …}`.
+/// `POST /api/v1/apps/{app}/switchover`: `{"to": …, "well_for": "30m"}`.
 pub async fn switchover(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
@@ -64,8 +65,13 @@ pub async fn switchover(
     body: Body,
 ) -> Result<Response, Failure> {
     let app = app_id(&app)?;
-    let Switchover { to } = parsed(body).await?;
-    ask(&shared, Command::Switchover { app, to, by: by(caller) }).await
+    let Switchover { to, well_for } = parsed(body).await?;
+    let span = |text: String| {
+        let found = crate::config::duration(&text);
+        found.ok_or_else(|| bad(format!("`well_for`: expected a time like `30m`, found `{text}`")))
+    };
+    let well_for = well_for.map(span).transpose()?;
+    ask(&shared, Command::Switchover { app, to, well_for, by: by(caller) }).await
 }
 
 #[derive(Default, Deserialize)]

@@ -1,7 +1,7 @@
 //! Which stack stands and serves, as far as a majority sees: what a decision that was carried out is verified by.
 
 use super::panel::{Panel, Witness, belief};
-use crate::model::{AgentId, Health, StackId, TargetName};
+use crate::model::{AgentId, DatabaseSight, Health, StackId, TargetName};
 
 impl<'a> Panel<'a> {
     /// Does a majority see all of a stack up? A guard's look at its own database from within is no vote on whether others
@@ -37,6 +37,13 @@ impl<'a> Panel<'a> {
         self.stands(stack)
             && (!self.definition.has_databases()
                 || databases.unwrap_or_default().iter().all(|it| primary(&it.name)))
+    }
+
+    /// Has the active stack's database of this name, a primary by all that is known, taken the place of this one?
+    pub fn superseded(&self, old: &DatabaseSight, active: &StackId, name: &TargetName) -> bool {
+        self.latest(active, name).is_some_and(|(new, _)| {
+            !new.replica && (old.system != new.system || old.timeline < new.timeline)
+        })
     }
 
     /// A database of this stack that receives nothing from its primary just now, as far as anybody knows.

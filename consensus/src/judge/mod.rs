@@ -247,6 +247,14 @@ impl Judge {
         waiting
     }
 
+    /// For how long all of a stack has been well, as seen from here.
+    pub fn well_for(&self, app: &AppId, stack: &StackId, now: Moment) -> Option<Duration> {
+        let of_stack = |target: &TargetId| target.app == *app && target.stack == *stack;
+        let watches = self.watches.iter().filter(|(target, _)| of_stack(target));
+        let spans: Option<Vec<_>> = watches.map(|(_, watch)| watch.well_for(now)).collect();
+        spans?.into_iter().min()
+    }
+
     /// Looks again, now, at what was not looked at within `age` of one stack, unless it is being looked at.
     pub fn look_closely(
         &mut self,

@@ -326,6 +326,12 @@ impl Watch {
         self.looked.is_some_and(|ended| now.since(ended) <= age)
     }
 
+    /// For how long it has been well, if it is.
+    pub fn well_for(&self, now: Moment) -> Option<Duration> {
+        let since = self.clean_since.filter(|_| self.told == Health::Up)?;
+        Some(now.since(since))
+    }
+
     /// Is a look under way?
     pub fn is_looking(&self) -> bool {
         !self.in_flight.is_empty()

@@ -7,9 +7,11 @@ use std::time::Duration;
 use super::attempt::Attempt;
 use super::compose::Intent;
 use super::damping::Ages;
+use super::drift::Records;
 use super::execute::Work;
 use super::fleet::Place;
 use super::guard::Guarding;
+use super::rejoin::Rejoining;
 use super::tend::Astray;
 use crate::message::{Accepted, Value};
 use crate::model::{AgentId, AppState, Ballot, Epoch, OperationId, StackId, Verdict};
@@ -84,8 +86,12 @@ pub struct App {
     pub stated: Option<(Ballot, Moment)>,
     /// Since when a failover has been called for.
     pub called: Option<Moment>,
+    /// An old primary on this host that is to be a replica again.
+    pub rejoining: Option<Rejoining>,
     /// A replica that follows another than it should.
     pub astray: Option<Astray>,
+    /// What others' DNS says of it.
+    pub records: Records,
     /// When to look at this app again though nothing happens.
     pub again: Option<Deadline>,
     /// When it was last found that this app would have to be looked at, though nothing happens.
@@ -119,6 +125,7 @@ impl App {
     pub fn wake(&self, now: Moment) -> Deadline {
         let asked = self.asked.iter().map(|asked| (asked.until, "evidence is waited for")).min();
         let always = self.guarding.values().map(|it| it.wake(now)).chain(asked);
+        let always = always.chain(self.rejoining.as_ref().map(Rejoining::wake));
         let (at, why) = match &self.attempt {
             // While an attempt runs, everything else rests: its outcome is what is waited for.
             Some(attempt) => Some(attempt.wake(now)).into_iter().chain(always).min(),

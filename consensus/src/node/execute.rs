@@ -82,6 +82,41 @@ impl Item {
 }
 
 impl Work {
+    /// Requests of a decision that has been carried out, asked for once more: nobody's claim, and nothing follows.
+    pub fn mending(token: Token, epoch: Epoch, effects: Vec<Effect>, now: Moment) -> Self {
+        Self::new(token, epoch, Phase::Idle, 0, effects, now)
+    }
+
+    fn new(
+        token: Token,
+        epoch: Epoch,
+        phase: Phase,
+        term: u32,
+        effects: Vec<Effect>,
+        now: Moment,
+    ) -> Self {
+        let items =
+            effects.into_iter().map(|effect| Item { effect, stage: Stage::Waiting(now), tries: 0 });
+        Self {
+            token,
+            epoch,
+            phase,
+            term,
+            items: items.collect(),
+            began: now,
+            reading: None,
+            unread: 0,
+            waits: None,
+            trouble: None,
+            again: now,
+        }
+    }
+
+    /// Has everything that was asked for once more ended?
+    pub fn is_mended(&self) -> bool {
+        self.phase == Phase::Idle && self.items.iter().all(Item::ended)
+    }
+
     /// A reading found a quorum of one mind.
     pub fn confirmed(&mut self) {
         self.reading = None;
@@ -115,6 +150,10 @@ pub struct Reading {
 }
 
 impl Reading {
+    pub fn begun(number: u64, now: Moment) -> Self {
+        Self { number, began: now, same: BTreeSet::new(), other: BTreeSet::new() }
+    }
+
     /// Counts one voter's word on whether `expected` is what it accepted last.
     pub fn on_observed(
         &mut self,
@@ -167,25 +206,9 @@ impl Node {
         if same {
             return;
         }
-        let items = plan::effects(state).into_iter().map(|effect| Item {
-            effect,
-            stage: Stage::Waiting(now),
-            tries: 0,
-        });
-        let work = Work {
-            token: token_of(&self.config, state),
-            epoch: state.epoch,
-            phase: state.phase,
-            term: claim.term,
-            items: items.collect(),
-            began: now,
-            reading: None,
-            unread: 0,
-            waits: None,
-            trouble: None,
-            again: now,
-        };
-        it.work = Some(work);
+        let token = token_of(&self.config, state);
+        let effects = plan::effects(state);
+        it.work = Some(Work::new(token, state.epoch, state.phase, claim.term, effects, now));
         self.work_on(app, now);
     }
 
@@ -247,9 +270,8 @@ impl Node {
         // Voters may hold later promises that keep them from ever reporting the same: then only a write can tell.
         let writes = read && work.unread >= UNREAD_MOST;
         if read {
-            let (same, other) = (BTreeSet::new(), BTreeSet::new());
             work.unread += 1;
-            work.reading = Some(Reading { number, began: now, same, other });
+            work.reading = Some(Reading::begun(number, now));
         }
         it.in_flux |= writes;
         for action in acts {
@@ -328,7 +350,9 @@ impl Node {
             Err(_) => Stage::Waiting(now + pause),
         };
         work.again = now;
-        self.drive(&app, now);
+        if !self.mended(&app, now) {
+            self.drive(&app, now);
+        }
     }
 
     /// Takes the current phase as far as the reports allow.

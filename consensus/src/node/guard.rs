@@ -115,9 +115,11 @@ impl Node {
         let Some(known) = &it.chosen else { return };
         let state = known.state.clone();
         let mut guarding = std::mem::take(&mut it.guarding);
+        let busy = |stack: &StackId| it.rejoining.as_ref().is_some_and(|it| it.works_on(stack));
+        let busy: BTreeSet<_> = guarding.keys().filter(|stack| busy(stack)).cloned().collect();
         let writer = plan::writer(&state);
         for (stack, guarding) in &mut guarding {
-            match writer == Some(stack) {
+            match writer == Some(stack) && !busy.contains(stack) {
                 true => self.hold(app, stack, guarding, &state, now),
                 false => self.stay_shut(app, stack, guarding, now),
             }

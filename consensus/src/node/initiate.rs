@@ -32,6 +32,7 @@ impl Node {
         }
         self.answer_evidence(app, now);
         self.guard(app, now);
+        self.consider_rejoin(app, now);
         self.attempt_due(app, now);
         let Some(it) = self.apps.get_mut(app) else { return };
         if it.attempt.is_some() {

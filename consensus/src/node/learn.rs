@@ -75,6 +75,9 @@ impl Node {
         }
         it.ages.on_learned(&state, now);
         it.place = Place::after(it.place, &state, now);
+        if moved {
+            it.records.look(now);
+        }
         it.chosen = Some(known);
         it.in_flux = false;
         it.called = None;
@@ -213,7 +216,21 @@ impl Node {
         }
         let voters = &self.config.voters;
         let Some(it) = self.apps.get_mut(app) else { return };
-        let (Some(work), Some(known)) = (&mut it.work, &mut it.chosen) else { return };
+        let Some(known) = &mut it.chosen else { return };
+        if let Some(rejoining) = &mut it.rejoining
+            && let Some(reading) = rejoining.reading().filter(|it| it.number == ballot.round)
+        {
+            match reading.on_observed(acceptor, accepted, known.ballot, voters) {
+                Tally::Won => {
+                    known.confirmed = reading.began;
+                    self.rejoin(app, now);
+                }
+                Tally::Lost => rejoining.unconfirmed(now),
+                Tally::Pending => {}
+            }
+            return;
+        }
+        let Some(work) = &mut it.work else { return };
         // An answer that was long under way, to a process that stood still, must not confirm a newer reading (seed 211).
         let Some(reading) = work.reading.as_mut().filter(|it| it.number == ballot.round) else {
             return;

@@ -8,6 +8,7 @@ mod attempt;
 mod change;
 mod compose;
 mod damping;
+mod drift;
 mod execute;
 mod fleet;
 mod guard;
@@ -18,6 +19,7 @@ mod panel;
 mod people;
 mod planned;
 mod reform;
+mod rejoin;
 mod relay;
 mod stir;
 mod tend;
@@ -216,6 +218,11 @@ impl Node {
                 self.on_report(report, now);
                 stir
             }
+            Input::Inspected(inspected) => self.on_inspected(inspected, now),
+            Input::Rejoined { target, token, took, what } => {
+                self.on_rejoined(&target, token, took, what, now);
+                Stir::One(target.app)
+            }
             Input::Command(id, command) => {
                 self.on_command(id, command, now);
                 Stir::All
@@ -354,6 +361,7 @@ impl Node {
             self.pulse(now);
             self.trust_store(now);
             self.save_ages(now);
+            self.inspect(now);
         }
         changed || beat
     }
@@ -502,28 +510,6 @@ impl Node {
             blackout: self.judge.blackout(now),
         };
         self.selfcheck.abstention(now, around).filter(|why| !self.overlooks(*why))
-    }
-
-    /// Does a mutant vote all the same?
-    fn overlooks(&self, why: Abstention) -> bool {
-        let _ = why;
-        #[cfg(feature = "mutants")]
-        return match why {
-            Abstention::Isolated => self.broken(Mutant::VotesWhileIsolated),
-            Abstention::CutOff => self.broken(Mutant::CanariesIgnored),
-            Abstention::MassFailure => self.broken(Mutant::MassFailureVotes),
-            Abstention::Stalled => self.broken(Mutant::PauseForgotten),
-            _ => false,
-        };
-        #[cfg(not(feature = "mutants"))]
-        false
-    }
-
-    fn forgets_pauses(&self) -> bool {
-        #[cfg(feature = "mutants")]
-        return self.broken(Mutant::PauseForgotten);
-        #[cfg(not(feature = "mutants"))]
-        false
     }
 
     fn rtt(&self) -> Duration {

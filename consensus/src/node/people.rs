@@ -47,7 +47,7 @@ fn intent(command: Command) -> Option<(AppId, Intent)> {
         Command::Apply { definition, replaces, active } => {
             (definition.name.clone(), Intent::Apply { definition, replaces, active })
         }
-        Command::Switchover { app, to, by } => {
+        Command::Switchover { app, to, by, .. } => {
             (app, moves(DecisionKind::Switchover, to, false, by))
         }
         Command::Failover { app, to, accept_loss, by } => {
@@ -67,6 +67,7 @@ fn intent(command: Command) -> Option<(AppId, Intent)> {
 impl Node {
     /// Takes a person's command about an app; one at a time for each app.
     pub(super) fn want(&mut self, id: CommandId, command: Command, now: Moment) {
+        let early = self.too_early(&command, now);
         let Some((app, intent)) = intent(command) else { return };
         let it = self.apps.get(&app);
         let refusal = match (&intent, it.is_some_and(|it| it.chosen.is_some())) {
@@ -78,12 +79,28 @@ impl Node {
                 .then(|| "another command is in progress".into()),
             (_, false) => Some(format!("there is no app {app}")),
         };
+        let refusal = refusal.or(early);
         if let Some(why) = refusal {
             return self.out.push(Output::Answer(id, Answer::Refused(why)));
         }
         let operation = self.operation();
         let it = self.apps.entry(app).or_default();
         it.wanted = Some(Wanted { command: id, intent, operation, until: now + COMMAND });
+    }
+
+    /// Has the stack to move back to not been well for as long as was asked for, as this agent has seen it?
+    fn too_early(&self, command: &Command, now: Moment) -> Option<String> {
+        let Command::Switchover { app, to: Some(to), well_for: Some(least), .. } = command else {
+            return None;
+        };
+        let well = self.judge.well_for(app, to, now).unwrap_or_default();
+        (well < *least).then(|| {
+            format!(
+                "{to} has been well for {}, and {} are asked for",
+                in_words(well),
+                in_words(*least)
+            )
+        })
     }
 
     /// A move that an operator calls for.

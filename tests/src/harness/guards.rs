@@ -1,10 +1,12 @@
 //! The agents on the databases' own hosts: `g1` on `s1`, `g2` on `s2`, observers that hold the doors.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::agents::{Agent, Mesh, enrol};
 use super::fabric::{REGIONS, address};
-use super::lab::Lab;
+use super::lab::{Lab, server_user};
+use super::postgres::{Postgres, program};
 use super::wait::eventually;
 
 /// The longest a door stays open that nobody holds: PROTOCOL.md C.1.
@@ -18,6 +20,20 @@ fn doors() -> String {
         "\n[[guard.door]]\napp = \"shop\"\ndatabase = \"orders\"\nports = [5432]\nallow = [{}]\n",
         allow.join(", ")
     )
+}
+
+/// What a door says besides, so that its guard makes this server a replica again.
+pub fn rejoins(server: &Postgres<'_>) -> String {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/rejoin-postgres");
+    let (data, bin) = (server.folder().display().to_string(), program("").display().to_string());
+    let mut words = vec![script.display().to_string(), "--data".into(), data, "--bin".into(), bin];
+    if let Some(user) = server_user() {
+        words.extend(["--user".to_owned(), user.to_owned()]);
+    }
+    let [stop, start] = server.service();
+    words.extend(["--stop".to_owned(), stop, "--start".to_owned(), start]);
+    words.extend(["--rebuild".to_owned(), server.rebuild()]);
+    format!("rejoin = {words:?}\n")
 }
 
 /// Enrols both guards; neither runs yet.

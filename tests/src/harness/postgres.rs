@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio_postgres::{Config, NoTls, SimpleQueryMessage};
 
 use super::fabric::address;
-use super::lab::{Lab, build_folder, give_to_server_user};
+use super::lab::{Lab, build_folder, give_to_server_user, server_user};
 use super::process::{Process, run};
 use super::wait::eventually;
 
@@ -119,6 +119,59 @@ impl<'a> Postgres<'a> {
         *self = Self::launch(self.lab, &self.host, self.folder.clone());
     }
 
+    /// Starts it again as a host's service manager would: what ends is started anew, unless it was stopped on purpose with
+    /// [`Self::service`]. Does not wait for an answer: its door may be shut.
+    pub fn restart_as_service(&mut self) {
+        let (postgres, data) = (program("postgres"), self.folder.display());
+        let stopped = self.stopped();
+        let script = format!(
+            "while :; do if [ -e {stopped} ]; then sleep 0.1; else {} -D {data}; sleep 0.1; fi; done",
+            postgres.display()
+        );
+        let mut command = self.lab.fabric.command_as_server(&self.host, "sh");
+        command.args(["-c", &script]).current_dir("/");
+        self.process = Process::start(self.lab, &format!("{}-postgres", self.host), &mut command);
+    }
+
+    /// The commands that stop and start what [`Self::restart_as_service`] keeps alive, to be run on its host.
+    pub fn service(&self) -> [String; 2] {
+        let (control, ready) = (program("pg_ctl"), program("pg_isready"));
+        let (stopped, data) = (self.stopped(), self.folder.display());
+        let user = as_server_user();
+        let ready = ready.display();
+        [
+            format!(
+                "touch {stopped}; {user}{} -D {data} -m fast -w stop || true",
+                control.display()
+            ),
+            format!("rm -f {stopped}; until {ready} -q -h 127.0.0.1; do sleep 0.1; done"),
+        ]
+    }
+
+    /// The command that copies the new primary anew in place of its data.
+    pub fn rebuild(&self) -> String {
+        let (copy, user, data) =
+            (program("pg_basebackup"), as_server_user(), self.folder.display());
+        format!(
+            "find {data} -mindepth 1 -delete; PGPASSWORD=$QUORATE_PASSWORD {user}{} -D {data} \
+             -h $QUORATE_PRIMARY_HOST -U $QUORATE_USER -X stream -c fast --no-sync",
+            copy.display()
+        )
+    }
+
+    /// Changes its configuration file, for its next start.
+    pub fn set(&self, name: &str, value: &str) {
+        let file = self.folder.join("postgresql.conf");
+        let text = fs::read_to_string(&file).expect("a server has one");
+        // The last line counts.
+        fs::write(&file, format!("{text}{name} = {value}\n")).expect("scratch folder takes files");
+    }
+
+    /// There while the service manager is to leave it alone.
+    fn stopped(&self) -> String {
+        format!("{}.stopped", self.folder.display())
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         (address(&self.host), 5432).into()
@@ -140,6 +193,18 @@ impl<'a> Postgres<'a> {
     /// The same, where failing is an answer.
     pub fn try_query(&self, sql: &str) -> Result<String, String> {
         Ok(self.rows(sql)?.into_iter().next().unwrap_or_default())
+    }
+
+    /// The same, asked from its own host: no door is in the way there.
+    pub fn query_at_host(&self, sql: &str) -> Result<String, String> {
+        let mut ask = self.lab.fabric.command_as_server(&self.host, program("psql"));
+        ask.args(["-h", "127.0.0.1", "-U", "postgres", "-XAtqc", sql]).current_dir("/");
+        let done = ask.output().map_err(|error| error.to_string())?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        match done.status.success() {
+            true => Ok(text(&done.stdout)),
+            false => Err(text(&done.stderr)),
+        }
     }
 
     /// The first column of every row.
@@ -233,6 +298,13 @@ fn template(lab: &Lab) -> PathBuf {
 /// Copies a folder with its permissions; `to` may be there already, if empty.
 fn copy(from: &Path, to: &Path) {
     run(Command::new("cp").args(["-a", "-T"]).arg(from).arg(to));
+}
+
+/// Before a command that root runs as the server's user.
+fn as_server_user() -> String {
+    server_user().map_or_else(String::new, |user| {
+        format!("setpriv --reuid {user} --regid {user} --init-groups -- ")
+    })
 }
 
 fn configure(lab: &Lab, host: &str, folder: &Path) {

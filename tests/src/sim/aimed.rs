@@ -146,7 +146,7 @@ fn switch_in_vain(simulation: &mut Simulation, app: &AppShape) {
     let id = simulation.database(&app.name, &app.stacks[0]).expect("it has one");
     let by = "operator".to_owned();
     let to = Some(app.stacks[1].clone());
-    simulation.command(1, Command::Switchover { app: app.name.clone(), to, by });
+    simulation.command(1, Command::Switchover { app: app.name.clone(), to, well_for: None, by });
     let mut waited = Duration::ZERO;
     let step = Duration::from_millis(5);
     let mut crowded = false;

@@ -43,6 +43,8 @@ pub struct MeshShape {
     pub canaries: usize,
     /// One safety rule to break.
     pub mutant: Option<Mutant>,
+    /// Do guards make old primaries replicas again?
+    pub rejoins: bool,
 }
 
 impl MeshShape {
@@ -55,6 +57,7 @@ impl MeshShape {
             rate_error: 200,
             canaries: 0,
             mutant: None,
+            rejoins: false,
         }
     }
 
@@ -85,6 +88,7 @@ impl MeshShape {
             credentials: vec![name(DATABASE_CREDENTIAL), name(DNS_CREDENTIAL)],
             canaries: (1..=self.canaries).map(canary).collect(),
             doors: None,
+            rejoins: (!self.rejoins).then(std::collections::BTreeSet::new),
             mutant: self.mutant,
         };
         everybody.enumerate().map(config).collect()

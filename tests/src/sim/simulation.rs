@@ -7,6 +7,7 @@ mod aim;
 mod drive;
 mod errand;
 mod mesh;
+mod rejoin;
 mod trade;
 
 use std::cmp::{Ordering, Reverse};

@@ -145,6 +145,7 @@ fn draw_guards(mesh: &mut MeshShape, apps: &mut [AppShape], chance: &mut Chance)
     }
     mesh.observers.extend((0..=count as u64).map(|at| at % regions + 1));
     mesh.rate_error = *chance.pick(&[200, 10_000, 10_000]);
+    mesh.rejoins = chance.happens(0.5);
 }
 
 /// Everybody starts, and every app is defined.

@@ -134,7 +134,7 @@ mod tests {
     fn an_answer_of_agreed_that_nothing_bears_out_is_found() {
         let mut history = History::default();
         let app: AppId = "shop".parse().expect("a name");
-        let command = Command::Switchover { app, to: None, by: "operator".into() };
+        let command = Command::Switchover { app, to: None, well_for: None, by: "operator".into() };
         let agent = "a1".parse().expect("a name");
         history.on_call(1, Call { agent, command, at: Moment::ZERO });
         let answer = Answer::Agreed { epoch: consensus::model::Epoch(2), revision: 1 };

@@ -122,7 +122,10 @@ pub const ORDEALS: &[Ordeal] = &[
             let command = Command::Failover { app: shop(), to, accept_loss: false, by: by() };
             simulation.command(0, command);
             wait(simulation, chance, 6_000..6_500);
-            simulation.command(1, Command::Switchover { app: shop(), to: Some(east()), by: by() });
+            simulation.command(
+                1,
+                Command::Switchover { app: shop(), to: Some(east()), well_for: None, by: by() },
+            );
             wait(simulation, chance, 8_000..9_000);
         },
     },
@@ -197,7 +200,10 @@ pub const ORDEALS: &[Ordeal] = &[
             simulation.world.stuck.insert(replica.clone());
             wait(simulation, chance, 3_000..4_000);
             let by = "operator".to_owned();
-            simulation.command(1, Command::Switchover { app: shop(), to: Some(west()), by });
+            simulation.command(
+                1,
+                Command::Switchover { app: shop(), to: Some(west()), well_for: None, by },
+            );
             wait(simulation, chance, 50_000..52_000);
             simulation.world.stuck.remove(&replica);
         },

@@ -253,6 +253,8 @@ impl Simulation {
             }
             Output::Probe(look) => self.look(place, look),
             Output::Act(action) => self.act(place, &action),
+            Output::Inspect(inspection) => self.inspect(place, &inspection),
+            Output::Rejoin(rejoin) => self.rejoin(place, &rejoin),
             Output::Note(note) => self.note(place, &note),
             Output::Lease(database, until) => self.keep_open(place, &database, until),
             Output::Answer(id, answer) => {

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use consensus::model::{AppId, Engine, Mode, Phase, StackId, VotersChange};
+use consensus::model::{AppId, Engine, Mode, Phase, RecordData, RecordKind, StackId, VotersChange};
 use consensus::outbox::Command;
 
 use super::{fold, truth};
@@ -211,6 +211,11 @@ fn perform(simulation: &mut Simulation, verb: &str, words: &[&str]) -> Result<()
             simulation.world.paths.clear();
             simulation.outside_changed();
         }
+        ("edit", [name, address]) => {
+            let data = RecordData::Address(parse(address)?);
+            simulation.say(|| format!("somebody has {name} hold {address}"));
+            simulation.world.edit(name, RecordKind::A, &data);
+        }
         ("rebuild", []) => simulation.rebuild_replicas(),
         ("kill", agents) => each(simulation, agents, Simulation::crash)?,
         ("restart", agents) => each(simulation, agents, Simulation::start)?,
@@ -257,7 +262,14 @@ fn perform(simulation: &mut Simulation, verb: &str, words: &[&str]) -> Result<()
         ("switchover", [agent, app, stack]) => {
             let (app, to) = (parse(app)?, Some(parse::<StackId>(stack)?));
             let place = place(simulation, agent)?;
-            simulation.command(place, Command::Switchover { app, to, by: "operator".into() });
+            let by = "operator".into();
+            simulation.command(place, Command::Switchover { app, to, well_for: None, by });
+        }
+        ("failback", [agent, app, stack, span]) => {
+            let (app, to) = (parse(app)?, Some(parse::<StackId>(stack)?));
+            let (place, by) = (place(simulation, agent)?, "operator".into());
+            let well_for = Some(seconds(span)?);
+            simulation.command(place, Command::Switchover { app, to, well_for, by });
         }
         ("failover", [agent, app, stack, option @ ..]) => {
             let (app, to) = (parse(app)?, Some(parse::<StackId>(stack)?));
@@ -373,8 +385,12 @@ fn mesh(words: &[&str]) -> Result<MeshShape, String> {
             let observers = (0..parse(observers)?).map(|at: u64| at % regions + 1).collect();
             return Ok(MeshShape { observers, ..MeshShape::spread(parse(voters)?, regions) });
         }
+        [voters, "voters", regions, "regions", guards, "rejoining", "guards"] => {
+            let words = [*voters, "voters", *regions, "regions", *guards, "guards"];
+            return Ok(MeshShape { rejoins: true, ..mesh(&words)? });
+        }
         _ => {
-            let more = "[N standing-by | N guards | N canaries | N observers]";
+            let more = "[N standing-by | N guards | N rejoining guards | N canaries | N observers]";
             return Err(format!("expected: mesh N voters N regions {more}"));
         }
     };

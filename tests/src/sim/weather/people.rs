@@ -17,7 +17,7 @@ pub(super) fn ask_for_a_move(simulation: &mut Simulation) {
     match simulation.chance.happens(0.5) {
         true => {
             simulation.say(|| format!("asks for a switchover of {app}"));
-            simulation.command(place, Command::Switchover { app, to, by });
+            simulation.command(place, Command::Switchover { app, to, well_for: None, by });
         }
         false => {
             simulation.say(|| format!("asks for a failover of {app}"));

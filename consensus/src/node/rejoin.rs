@@ -1,0 +1,178 @@
+//! The old primary is brought back: its guard makes it a replica again, once another stack's database has taken its place.
+//!
+//! Nobody else can: it takes the host. So no executor asks for it; the guard goes by what is agreed. It acts only on what a
+//! quorum confirmed less than five seconds ago, and only while its door is shut; and while it is at it, it asks for no lease,
+//! without which nobody promotes what it works on.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::Node;
+use super::app::App;
+use super::execute::{ACT, Reading};
+use crate::model::{AppId, AppState, Health, Phase, StackId, TargetId, Token};
+use crate::moment::Moment;
+use crate::outbox::{Deadline, Note, Output, Rejoin};
+
+/// What was agreed may be a moment old: the old primary's own agent may not have closed it yet.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// A reading of the register that took longer is begun anew.
+const READING: Duration = Duration::from_secs(2);
+/// After it was done, until the looks show it; and the first pause after it failed, doubled each time.
+const AGAIN: Duration = Duration::from_secs(30);
+const DOUBLINGS: u32 = 7;
+/// The step within a token: after all of those that executors ask for.
+const STEP: u8 = 6;
+
+/// What this agent, as a guard, does about its old primary.
+#[derive(Debug)]
+pub struct Rejoining {
+    target: TargetId,
+    stage: Stage,
+    tries: u32,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Waiting(Moment),
+    Reading(Reading),
+    Running,
+}
+
+impl Rejoining {
+    pub fn wake(&self) -> Deadline {
+        let at = match &self.stage {
+            Stage::Waiting(at) => *at,
+            Stage::Reading(reading) => reading.began + READING,
+            Stage::Running => Moment::NEVER,
+        };
+        (at, "an old primary is to be brought back")
+    }
+
+    /// Is this stack's database being worked on?
+    pub fn works_on(&self, stack: &StackId) -> bool {
+        matches!(self.stage, Stage::Running) && self.target.stack == *stack
+    }
+
+    /// The reading of the register that its leave to act rests on.
+    pub fn reading(&mut self) -> Option<&mut Reading> {
+        match &mut self.stage {
+            Stage::Reading(reading) => Some(reading),
+            Stage::Waiting(_) | Stage::Running => None,
+        }
+    }
+
+    /// No quorum is of one mind.
+    pub fn unconfirmed(&mut self, now: Moment) {
+        self.stage = Stage::Waiting(now + READING);
+    }
+}
+
+impl Node {
+    /// Brings an old primary of this host back, if there is one.
+    pub(super) fn consider_rejoin(&mut self, app: &AppId, now: Moment) {
+        if self.config.rejoins.as_ref().is_some_and(BTreeSet::is_empty) {
+            return;
+        }
+        let strayed = self.strayed(app, now);
+        let Some(it) = self.apps.get_mut(app) else { return };
+        if it.rejoining.as_ref().is_some_and(|it| matches!(it.stage, Stage::Running)) {
+            return;
+        }
+        let Some(target) = strayed else {
+            it.rejoining = None;
+            return;
+        };
+        let learned = it.chosen.as_ref().map_or(now, |known| known.learned);
+        let first = Rejoining {
+            target: target.clone(),
+            stage: Stage::Waiting(now.max(learned + PATIENCE)),
+            tries: 0,
+        };
+        let rejoining = it.rejoining.get_or_insert(first);
+        let due = match &rejoining.stage {
+            Stage::Waiting(at) => *at,
+            Stage::Reading(reading) => reading.began + READING,
+            Stage::Running => return,
+        };
+        if due <= now {
+            let number = self.operation().number;
+            let rejoining = self.apps.get_mut(app).and_then(|it| it.rejoining.as_mut());
+            rejoining.expect("it was just there").stage =
+                Stage::Reading(Reading::begun(number, now));
+            self.confirm(app, number);
+        }
+    }
+
+    /// A database of this host that was the primary and still is, though another stack's took its place.
+    fn strayed(&self, app: &AppId, now: Moment) -> Option<TargetId> {
+        let it = self.apps.get(app)?;
+        let (_, state) = it.known().filter(|(_, state)| state.phase == Phase::Idle)?;
+        let mine = state.definition.guarded().find(|(stack, database)| {
+            let shut = it.guarding.get(*stack).is_some_and(|it| it.holder.open() <= now);
+            **stack != state.active
+                && shut
+                && !database.engine.is_led()
+                && database.guard.as_ref() == Some(&self.config.agent)
+                && self.config.rejoins(app, &database.name)
+        });
+        let (stack, database) = mine?;
+        let name = database.name.clone();
+        let target = TargetId { app: app.clone(), stack: stack.clone(), name };
+        let own = self.beliefs_of(app, now);
+        let seen = own.iter().find(|it| it.target == target && it.health == Health::Up)?;
+        let (sight, _) = seen.database.as_ref().filter(|(sight, _)| !sight.replica)?;
+        self.panel(state, &own, now)
+            .superseded(sight, &state.active, &target.name)
+            .then_some(target)
+    }
+
+    /// A quorum confirmed what the guard goes by.
+    pub(super) fn rejoin(&mut self, app: &AppId, now: Moment) {
+        let still = self.strayed(app, now);
+        let Some(it) = self.apps.get_mut(app) else { return };
+        let Some(rejoining) = &mut it.rejoining else { return };
+        let Some(known) = &it.chosen else { return };
+        let request = still
+            .filter(|target| *target == rejoining.target)
+            .and_then(|target| request(&known.state, target, known.confirmed + ACT));
+        let Some(request) = request else {
+            rejoining.unconfirmed(now);
+            return;
+        };
+        rejoining.stage = Stage::Running;
+        let what = format!("make {} a replica of {}", request.target, request.primary_of());
+        self.out.note(Note::Acts { app: app.clone(), token: request.token, what });
+        self.out.push(Output::Rejoin(Box::new(request)));
+    }
+
+    /// It came to an end.
+    pub(super) fn on_rejoined(
+        &mut self,
+        target: &TargetId,
+        token: Token,
+        took: Duration,
+        what: Result<String, String>,
+        now: Moment,
+    ) {
+        let it = self.apps.get_mut(&target.app).and_then(|it: &mut App| it.rejoining.as_mut());
+        if let Some(rejoining) = it.filter(|it| it.target == *target) {
+            if what.is_err() {
+                rejoining.tries = rejoining.tries.saturating_add(1);
+            }
+            let pause = AGAIN * (1 << rejoining.tries.min(DOUBLINGS));
+            rejoining.stage = Stage::Waiting(now + pause);
+        }
+        self.out.note(Note::Reports { app: target.app.clone(), token, took, what });
+    }
+}
+
+fn request(state: &AppState, target: TargetId, deadline: Moment) -> Option<Rejoin> {
+    let of = |stack: &StackId| {
+        let databases = &state.definition.stack(stack)?.databases;
+        databases.iter().find(|it| it.name == target.name).cloned()
+    };
+    let (database, primary) = (of(&target.stack)?, of(&state.active)?);
+    let token = Token::new(state.epoch, state.decision.attempt, STEP);
+    Some(Rejoin { token, deadline, database, primary, target })
+}

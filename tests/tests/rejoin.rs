@@ -1,0 +1,105 @@
+//! The old primary comes back after a failover, with rows that the new one never got: it is fenced, rewound and a replica
+//! again, and what it alone had is kept and named.
+
+use std::time::Duration;
+
+use tests::harness::app::Shop;
+use tests::harness::bind::Updates;
+use tests::harness::guards::{enrolled, holds, rejoins};
+use tests::harness::lab::{Lab, inside};
+use tests::harness::postgres::Replication;
+use tests::harness::wait::{eventually, throughout};
+use tests::harness::world::{SETTLE, World};
+use tests::harness::writer::{Writer, lost};
+
+mod nginx_postgres_bind {
+    use super::*;
+
+    #[test]
+    fn an_old_primary_with_rows_of_its_own_is_rewound_and_they_are_named() {
+        inside(|lab: &Lab| comes_back(lab, "rewound"));
+    }
+
+    #[test]
+    fn what_cannot_be_rewound_is_rebuilt_by_the_configured_command() {
+        inside(|lab: &Lab| comes_back(lab, "rebuilt"));
+    }
+
+    /// A primary dies with rows that its standby never got, and starts again after the failover.
+    fn comes_back(lab: &Lab, how: &str) {
+        let shop = Shop { guarded: true, max_loss: "64MiB", ..Shop::default() };
+        let mut world = World::replicated(lab, Updates::Granted, Replication::Asynchronous);
+        let mut guards = enrolled(lab, &world.mesh);
+        for (guard, database) in guards.iter_mut().zip(&world.databases) {
+            guard.set_up(|setup| setup.more += &rejoins(database));
+            guard.start();
+        }
+        world.apply(lab, &shop);
+        holds(&guards[0], SETTLE);
+        let [old, new] = world.databases.each_ref().map(|it| it.address());
+        let writer = Writer::start(&[old, new]);
+        let took =
+            |server| writer.acknowledged().iter().filter(|entry| entry.server == server).count();
+        eventually(SETTLE, "s1 takes rows", || if took(old) < 20 { Err("no") } else { Ok(()) });
+        // What is written from here on the standby never gets. The hosts still reach each other.
+        for sql in ["alter system set primary_conninfo = ''", "select pg_reload_conf()"] {
+            world.databases[1].query_at_host(sql).expect("no door is in the way");
+        }
+        let before = took(old);
+        eventually(SETTLE, "s1 takes rows alone", || match took(old) < before + 50 {
+            true => Err("not yet"),
+            false => Ok(()),
+        });
+        let watches = world.watches(&[0]);
+        world.kill_active();
+        world.settle_on_standby(&watches);
+        eventually(SETTLE, "s2 takes rows", || if took(new) < 20 { Err("no") } else { Ok(()) });
+        let ledger = writer.stop();
+        let gone = lost(&ledger, &world.databases[1]);
+        assert!(!gone.is_empty(), "rows that the standby never got");
+
+        if how == "rebuilt" {
+            // With neither these nor checksums nobody knows which pages to rewind.
+            world.databases[0].set("wal_log_hints", "off");
+        }
+        world.databases[0].restart_as_service();
+        world.webs[0].restart();
+        let streams = "select count(*) from pg_stat_replication where state = 'streaming' \
+                       and application_name = 's1'";
+        eventually(SETTLE * 2, "the old primary streams from the new one", || {
+            match world.databases[1].try_query(streams)?.as_str() {
+                "1" => Ok(()),
+                other => Err(format!("{other} stream; {}", last_words(&guards[0].said()))),
+            }
+        });
+        let replica = || world.databases[0].query_at_host("select pg_is_in_recovery()");
+        let line = eventually(SETTLE, "what it alone had is reported", || {
+            let said = guards[0].said();
+            let line = said.lines().find(|it| it.contains("that it alone had are kept in"));
+            line.map(str::to_owned).ok_or_else(|| last_words(&said))
+        });
+        assert!(line.contains(&format!("{how}, and a standby of")), "{line}");
+        println!("{} rows lost; {line}", gone.len());
+        let count = line.split(" transactions").next().and_then(|it| it.rsplit(' ').next());
+        let count: usize = count.and_then(|it| it.parse().ok()).expect("a number of them");
+        assert!(gone.len() <= count, "{count} of them, and {} rows", gone.len());
+        let kept = line.split("are kept in ").nth(1).and_then(|it| it.split(' ').next());
+        let kept = std::fs::read_dir(kept.expect("a folder")).expect("it is there");
+        assert!(kept.count() >= 2, "log and a line about it");
+        // It is what it was before: a standby that a failover could go to.
+        eventually(SETTLE, "a failover of shop would succeed", || {
+            match world.mesh.agents[0].app("shop")?.unready {
+                unready if unready.is_empty() => Ok(()),
+                unready => Err(unready.join("; ")),
+            }
+        });
+        throughout(Duration::from_secs(3), "and stays so", || match replica()?.as_str() {
+            "t" => Ok(()),
+            other => Err(other.to_owned()),
+        });
+    }
+
+    fn last_words(said: &str) -> String {
+        said.lines().rev().take(3).collect::<Vec<_>>().join(" | ")
+    }
+}
