@@ -23,7 +23,7 @@ state
   109.854 a3    holds shop/east for down: 3 of 5 voters see it down (and a1 a4 a2 a5)
   110.021 a2    learns shop epoch 2 fencing at 5.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
   115.021 a2    failed for shop with 2.1.1: no answer within 5000 ms
-  115.132 a1    is killed (and a2 a3 a4 a5)
+  115.179 a1    is killed (and a2 a3 a4 a5)
 shop: epoch 2 failover promoting, active east
   192.0.2.53:53: shop.example.com is 198.51.100.1, change 1
   shop/east/db: Dark, primary, timeline 1
@@ -33,12 +33,12 @@ restart all
 until shop settled within 90s
 state
 ----
-  125.201 a2    learns shop epoch 2 promoting at 13.87a8: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
-  125.254 *     promote with 2.1.3 of a2: promoted to timeline 2
-  125.417 a2    learns shop epoch 2 publishing at 14.87a8: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
-  125.437 *     publish with 2.1.4 of a2: names west
-  125.577 a2    learns shop epoch 2 verifying at 15.87a8: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
-  152.309 a2    learns shop epoch 2 idle at 16.87a8: failover, active west (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
+  121.948 a2    learns shop epoch 2 promoting at 8.ae9e: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
+  122.005 *     promote with 2.1.3 of a2: promoted to timeline 2
+  122.153 a2    learns shop epoch 2 publishing at 9.ae9e: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
+  122.206 *     publish with 2.1.4 of a2: names west
+  122.371 a2    learns shop epoch 2 verifying at 10.ae9e: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
+  152.355 a2    learns shop epoch 2 idle at 11.ae9e: failover, active west (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
 shop: epoch 2 failover idle, active west
   192.0.2.53:53: shop.example.com is 198.51.100.2, change 2
   shop/east/db: Dark, primary, timeline 1

@@ -21,7 +21,6 @@ run 2s
   109.826 a2    leaves shop alone: east stands: 2 of 5 voters see it down, 3 are needed (and a5)
   109.854 a3    holds shop/east for down: 3 of 5 voters see it down (and a1 a4 a2 a5)
   110.021 a2    learns shop epoch 2 fencing at 5.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
-  110.091 a2    answers: Refused("epoch 2 is in progress (fencing)")
 
 until shop settled within 60s
 apply a2 shop ttl=60
@@ -29,17 +28,18 @@ run 2s
 state
 ----
   115.021 a2    failed for shop with 2.1.1: no answer within 5000 ms
-  115.167 a2    learns shop epoch 2 promoting at 7.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
-  115.226 *     promote with 2.1.3 of a2: promoted to timeline 2
-  115.397 a2    learns shop epoch 2 publishing at 8.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
-  115.418 *     publish with 2.1.4 of a2: names west
-  115.564 a2    learns shop epoch 2 verifying at 9.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
-  115.810 a2    learns shop epoch 2 idle at 10.bfcd: failover, active west (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
-  115.987 a2    learns shop epoch 3 publishing at 11.bfcd: apply, active west (definition revision 2) (and a5 a3 a1 a4)
-  116.299 a5    learns shop epoch 3 publishing at 12.10df: apply, active west, carried out by a5 (definition revision 2) (and a2 a3 a1 a4)
-  116.333 *     publish with 3.1.4 of a5: names west
-  116.487 a5    learns shop epoch 3 verifying at 13.10df: apply, active west, carried out by a5 (definition revision 2) (and a2 a3 a1 a4)
-  116.626 a5    learns shop epoch 3 idle at 14.10df: apply, active west (definition revision 2) (and a2 a3 a1 a4)
+  115.213 a2    learns shop epoch 2 promoting at 7.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
+  115.252 *     promote with 2.1.3 of a2: promoted to timeline 2
+  115.283 a2    answers: Refused("epoch 2 is in progress (promoting)")
+  115.670 a2    learns shop epoch 2 publishing at 9.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
+  115.726 *     publish with 2.1.4 of a2: names west
+  115.872 a2    learns shop epoch 2 verifying at 10.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
+  116.012 a2    learns shop epoch 2 idle at 11.bfcd: failover, active west (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
+  116.189 a2    learns shop epoch 3 publishing at 12.bfcd: apply, active west (definition revision 2) (and a5 a3 a1 a4)
+  116.500 a5    learns shop epoch 3 publishing at 13.10df: apply, active west, carried out by a5 (definition revision 2) (and a2 a3 a1 a4)
+  116.509 *     publish with 3.1.4 of a5: names west
+  116.657 a5    learns shop epoch 3 verifying at 14.10df: apply, active west, carried out by a5 (definition revision 2) (and a2 a3 a1 a4)
+  116.796 a5    learns shop epoch 3 idle at 15.10df: apply, active west (definition revision 2) (and a2 a3 a1 a4)
 shop: epoch 3 apply idle, active west
   192.0.2.53:53: shop.example.com is 198.51.100.2, change 2
   shop/east/db: Dark, primary, timeline 1

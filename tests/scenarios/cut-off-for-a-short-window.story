@@ -40,11 +40,11 @@ state
   151.927 a3    holds shop/east for down: 5 of 5 voters see it down (and a1 a4 a5)
   151.999 a2    learns shop epoch 2 fencing at 5.bfcd: failover, active east, carried out by a2 (database of east down for 4 of 5 voters in 2 regions) (and a5 a3 a1 a4)
   156.999 a2    failed for shop with 2.1.1: no answer within 5000 ms
-  157.145 a2    learns shop epoch 2 promoting at 6.bfcd: failover, active east, carried out by a2 (database of east down for 4 of 5 voters in 2 regions) (and a5 a3 a1 a4)
-  157.153 *     promote with 2.1.3 of a2: promoted to timeline 2
-  157.308 a2    learns shop epoch 2 publishing at 7.bfcd: failover, active west, carried out by a2 (database of east down for 4 of 5 voters in 2 regions) (and a5 a3 a1 a4)
-  157.448 a2    learns shop epoch 2 verifying at 8.bfcd: failover, active west, carried out by a2 (database of east down for 4 of 5 voters in 2 regions) (and a5 a3 a1 a4)
-  157.893 a2    learns shop epoch 2 idle at 9.bfcd: failover, active west (database of east down for 4 of 5 voters in 2 regions) (and a5 a3 a1 a4)
+  157.168 a2    learns shop epoch 2 promoting at 7.bfcd: failover, active east, carried out by a2 (database of east down for 4 of 5 voters in 2 regions) (and a5 a3 a1 a4)
+  157.188 *     promote with 2.1.3 of a2: promoted to timeline 2
+  157.344 a2    learns shop epoch 2 publishing at 8.bfcd: failover, active west, carried out by a2 (database of east down for 4 of 5 voters in 2 regions) (and a5 a3 a1 a4)
+  157.483 a2    learns shop epoch 2 verifying at 9.bfcd: failover, active west, carried out by a2 (database of east down for 4 of 5 voters in 2 regions) (and a5 a3 a1 a4)
+  157.929 a2    learns shop epoch 2 idle at 10.bfcd: failover, active west (database of east down for 4 of 5 voters in 2 regions) (and a5 a3 a1 a4)
 shop: epoch 2 failover idle, active west
   shop/east/db: Dark, primary, timeline 1
   shop/west/db: Up, primary, timeline 2

@@ -21,11 +21,11 @@ state
   111.017 a4    holds shop/east for down: 4 of 5 voters see it down (and a1 a3 a5)
   111.060 a2    learns shop epoch 2 fencing at 5.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
   116.060 a2    failed for shop with 2.1.1: no answer within 5000 ms
-  116.205 a2    learns shop epoch 2 promoting at 6.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
-  116.242 *     promote with 2.1.3 of a2: promoted to timeline 2
-  116.405 a2    learns shop epoch 2 publishing at 7.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
-  116.544 a2    learns shop epoch 2 verifying at 8.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
-  116.890 a2    learns shop epoch 2 idle at 9.bfcd: failover, active west (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
+  116.326 a2    learns shop epoch 2 promoting at 7.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
+  116.379 *     promote with 2.1.3 of a2: promoted to timeline 2
+  116.541 a2    learns shop epoch 2 publishing at 8.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
+  116.680 a2    learns shop epoch 2 verifying at 9.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
+  116.819 a2    learns shop epoch 2 idle at 10.bfcd: failover, active west (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
 shop: epoch 2 failover idle, active west
   shop/east/db: Dark, primary, timeline 1
   shop/west/db: Up, primary, timeline 2
@@ -35,7 +35,7 @@ stack shop east up
 run 60s
 state
 ----
-  116.928 *     shop/east: web is Up
+  116.857 *     shop/east: web is Up
 shop: epoch 2 failover idle, active west
   shop/east/db: Up, primary, timeline 1
   shop/west/db: Up, primary, timeline 2

@@ -24,12 +24,12 @@ state
   110.021 a2    is killed
   113.674 a5    learns shop epoch 2 fencing at 6.10df: failover, active east, carried out by a5 (database of east down for 3 of 5 voters in 3 regions) (and a3 a1 a4)
   118.674 a5    failed for shop with 2.1.1: no answer within 5000 ms
-  118.826 a5    learns shop epoch 2 promoting at 7.10df: failover, active east, carried out by a5 (database of east down for 3 of 5 voters in 3 regions) (and a3 a1 a4)
-  118.867 *     promote with 2.1.3 of a5: promoted to timeline 2
-  119.054 a5    learns shop epoch 2 publishing at 8.10df: failover, active west, carried out by a5 (database of east down for 3 of 5 voters in 3 regions) (and a3 a1 a4)
-  119.072 *     publish with 2.1.4 of a5: names west
-  119.252 a5    learns shop epoch 2 verifying at 9.10df: failover, active west, carried out by a5 (database of east down for 3 of 5 voters in 3 regions) (and a3 a1 a4)
-  119.404 a5    learns shop epoch 2 idle at 10.10df: failover, active west (database of east down for 3 of 5 voters in 3 regions) (and a3 a1 a4)
+  118.968 a5    learns shop epoch 2 promoting at 7.10df: failover, active east, carried out by a5 (database of east down for 3 of 5 voters in 3 regions) (and a4 a3 a1)
+  119.054 *     promote with 2.1.3 of a5: promoted to timeline 2
+  119.237 a5    learns shop epoch 2 publishing at 9.10df: failover, active west, carried out by a5 (database of east down for 3 of 5 voters in 3 regions) (and a3 a1 a4)
+  119.265 *     publish with 2.1.4 of a5: names west
+  119.436 a5    learns shop epoch 2 verifying at 10.10df: failover, active west, carried out by a5 (database of east down for 3 of 5 voters in 3 regions) (and a3 a1 a4)
+  120.197 a5    learns shop epoch 2 idle at 11.10df: failover, active west (database of east down for 3 of 5 voters in 3 regions) (and a3 a1 a4)
 shop: epoch 2 failover idle, active west
   192.0.2.53:53: shop.example.com is 198.51.100.2, change 2
   shop/east/db: Dark, primary, timeline 1

@@ -22,15 +22,15 @@ state
   109.854 a3    holds shop/east for down: 3 of 5 voters see it down (and a1 a4 a2 a5)
   110.021 a2    learns shop epoch 2 fencing at 5.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
   115.021 a2    failed for shop with 2.1.1: no answer within 5000 ms
-  115.167 a2    learns shop epoch 2 promoting at 6.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
-  115.167 a2    is killed
-  115.208 *     promote with 2.1.3 of a2: promoted to timeline 2
-  118.315 a4    learns shop epoch 2 promoting at 7.89d0: failover, active east, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a1 a3 a5)
-  118.328 *     promote with 2.1.3 of a4: was promoted already
-  118.406 a4    learns shop epoch 2 publishing at 8.89d0: failover, active west, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a1 a3 a5)
-  118.465 *     publish with 2.1.4 of a4: names west
-  118.563 a4    learns shop epoch 2 verifying at 9.89d0: failover, active west, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a1 a3 a5)
-  118.631 a4    learns shop epoch 2 idle at 10.89d0: failover, active west (database of east down for 3 of 5 voters in 3 regions) (and a1 a3 a5)
+  115.213 a2    learns shop epoch 2 promoting at 7.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
+  115.213 a2    is killed
+  115.252 *     promote with 2.1.3 of a2: promoted to timeline 2
+  118.362 a4    learns shop epoch 2 promoting at 8.89d0: failover, active east, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a1 a3 a5)
+  118.375 *     promote with 2.1.3 of a4: was promoted already
+  118.460 a4    learns shop epoch 2 publishing at 9.89d0: failover, active west, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a1 a3 a5)
+  118.500 *     publish with 2.1.4 of a4: names west
+  118.596 a4    learns shop epoch 2 verifying at 10.89d0: failover, active west, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a1 a3 a5)
+  118.665 a4    learns shop epoch 2 idle at 11.89d0: failover, active west (database of east down for 3 of 5 voters in 3 regions) (and a1 a3 a5)
 shop: epoch 2 failover idle, active west
   192.0.2.53:53: shop.example.com is 198.51.100.2, change 2
   shop/east/db: Dark, primary, timeline 1

@@ -22,15 +22,15 @@ state
   109.854 a3    holds shop/east for down: 3 of 5 voters see it down (and a1 a4 a2 a5)
   110.021 a2    learns shop epoch 2 fencing at 5.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
   115.021 a2    failed for shop with 2.1.1: no answer within 5000 ms
-  115.167 a2    learns shop epoch 2 promoting at 6.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
-  115.208 *     promote with 2.1.3 of a2: promoted to timeline 2
-  115.361 a2    learns shop epoch 2 publishing at 7.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
-  115.361 a2    is killed
-  115.396 *     publish with 2.1.4 of a2: names west
-  119.114 a3    learns shop epoch 2 publishing at 8.35dd: failover, active west, carried out by a3 (database of east down for 3 of 5 voters in 3 regions) (and a1 a4 a5)
-  119.124 *     publish with 2.1.4 of a3: was so already
-  119.219 a3    learns shop epoch 2 verifying at 9.35dd: failover, active west, carried out by a3 (database of east down for 3 of 5 voters in 3 regions) (and a1 a4 a5)
-  119.288 a3    learns shop epoch 2 idle at 10.35dd: failover, active west (database of east down for 3 of 5 voters in 3 regions) (and a1 a4 a5)
+  115.213 a2    learns shop epoch 2 promoting at 7.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
+  115.252 *     promote with 2.1.3 of a2: promoted to timeline 2
+  115.400 a2    learns shop epoch 2 publishing at 8.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
+  115.400 a2    is killed
+  115.445 *     publish with 2.1.4 of a2: names west
+  119.161 a5    learns shop epoch 2 publishing at 9.10df: failover, active west, carried out by a5 (database of east down for 3 of 5 voters in 3 regions) (and a3 a1 a4)
+  119.168 *     publish with 2.1.4 of a5: was so already
+  119.348 a5    learns shop epoch 2 verifying at 10.10df: failover, active west, carried out by a5 (database of east down for 3 of 5 voters in 3 regions) (and a3 a1 a4)
+  119.500 a5    learns shop epoch 2 idle at 11.10df: failover, active west (database of east down for 3 of 5 voters in 3 regions) (and a3 a1 a4)
 shop: epoch 2 failover idle, active west
   192.0.2.53:53: shop.example.com is 198.51.100.2, change 2
   shop/east/db: Dark, primary, timeline 1

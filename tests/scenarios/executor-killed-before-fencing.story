@@ -24,12 +24,12 @@ state
   110.021 a2    is killed
   113.170 a4    learns shop epoch 2 fencing at 6.89d0: failover, active east, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a1 a3 a5)
   118.170 a4    failed for shop with 2.1.1: no answer within 5000 ms
-  118.280 a4    learns shop epoch 2 promoting at 7.89d0: failover, active east, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a1 a3 a5)
-  118.317 *     promote with 2.1.3 of a4: promoted to timeline 2
-  118.423 a4    learns shop epoch 2 publishing at 8.89d0: failover, active west, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a1 a3 a5)
-  118.477 *     publish with 2.1.4 of a4: names west
-  118.573 a4    learns shop epoch 2 verifying at 9.89d0: failover, active west, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a1 a3 a5)
-  118.783 a4    learns shop epoch 2 idle at 10.89d0: failover, active west (database of east down for 3 of 5 voters in 3 regions) (and a1 a3 a5)
+  118.468 a4    learns shop epoch 2 promoting at 7.89d0: failover, active east, carried out by a4 (database of east down for 3 of 5 voters in 3 regions)
+  118.553 *     promote with 2.1.3 of a4: promoted to timeline 2
+  118.916 a4    learns shop epoch 2 publishing at 9.89d0: failover, active west, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a1 a3 a5)
+  118.936 *     publish with 2.1.4 of a4: names west
+  119.018 a4    learns shop epoch 2 verifying at 10.89d0: failover, active west, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a1 a3 a5)
+  119.115 a4    learns shop epoch 2 idle at 11.89d0: failover, active west (database of east down for 3 of 5 voters in 3 regions) (and a1 a3 a5)
 shop: epoch 2 failover idle, active west
   192.0.2.53:53: shop.example.com is 198.51.100.2, change 2
   shop/east/db: Dark, primary, timeline 1

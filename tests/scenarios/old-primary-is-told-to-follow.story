@@ -21,12 +21,12 @@ state
   109.854 a3    holds shop/east for down: 3 of 5 voters see it down (and a1 a4 a2 a5)
   110.021 a2    learns shop epoch 2 fencing at 5.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
   115.021 a2    failed for shop with 2.1.1: no answer within 5000 ms
-  115.167 a2    learns shop epoch 2 promoting at 6.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
-  115.226 *     promote with 2.1.3 of a2: promoted to timeline 2
-  115.397 a2    learns shop epoch 2 publishing at 7.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
-  120.397 a2    failed for shop with 2.1.4: no answer within 5000 ms
-  120.536 a2    learns shop epoch 2 verifying at 8.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
-  120.675 a2    learns shop epoch 2 idle at 9.bfcd: failover, active west (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
+  115.213 a2    learns shop epoch 2 promoting at 7.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
+  115.254 *     promote with 2.1.3 of a2: promoted to timeline 2
+  115.411 a2    learns shop epoch 2 publishing at 8.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
+  120.411 a2    failed for shop with 2.1.4: no answer within 5000 ms
+  120.550 a2    learns shop epoch 2 verifying at 9.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
+  120.689 a2    learns shop epoch 2 idle at 10.bfcd: failover, active west (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
   160.000 *     shop did not get there within 60 s
 shop: epoch 2 failover idle, active west
   shop/east/db: Dark, primary, timeline 1
@@ -38,12 +38,12 @@ until shop settled within 30s
 state
 ----
   160.000 *     shop/east: web is Up
-  160.377 a3    raises the alarm: shop: db of east is a primary beside that of west (and a1 a4 a2 a5)
-  170.462 a4    learns shop epoch 3 publishing at 10.89d0: apply, active west (db of east is a primary beside that of west: it is told to follow) (and a1 a3 a2 a5)
-  170.861 a3    learns shop epoch 3 publishing at 11.35dd: apply, active west, carried out by a3 (db of east is a primary beside that of west: it is told to follow) (and a1 a4 a2 a5)
-  170.905 *     follow with 3.1.4 of a3: follows west
-  171.001 a3    learns shop epoch 3 verifying at 12.35dd: apply, active west, carried out by a3 (db of east is a primary beside that of west: it is told to follow) (and a1 a4 a2 a5)
-  171.069 a3    learns shop epoch 3 idle at 13.35dd: apply, active west (db of east is a primary beside that of west: it is told to follow) (and a1 a4 a2 a5)
+  160.412 a3    raises the alarm: shop: db of east is a primary beside that of west (and a1 a4 a2 a5)
+  170.497 a4    learns shop epoch 3 publishing at 11.89d0: apply, active west (db of east is a primary beside that of west: it is told to follow) (and a1 a3 a2 a5)
+  170.985 a5    learns shop epoch 3 publishing at 12.10df: apply, active west, carried out by a5 (db of east is a primary beside that of west: it is told to follow) (and a2 a3 a1 a4)
+  171.034 *     follow with 3.1.4 of a5: follows west
+  171.208 a5    learns shop epoch 3 verifying at 13.10df: apply, active west, carried out by a5 (db of east is a primary beside that of west: it is told to follow) (and a2 a3 a1 a4)
+  171.347 a5    learns shop epoch 3 idle at 14.10df: apply, active west (db of east is a primary beside that of west: it is told to follow) (and a2 a3 a1 a4)
 shop: epoch 3 apply idle, active west
   shop/east/db: Up, replica, timeline 2, streams
   shop/west/db: Up, primary, timeline 2

@@ -44,11 +44,12 @@ run 60s
   126.895 a2    leaves shop alone: database of east down for 3 of 5 voters in 2 regions; others will propose: this agent started too recently
   126.934 a1    learns shop epoch 2 fencing at 8.41cd: failover, active east, carried out by a1 (database of east down for 3 of 5 voters in 2 regions) (and a4 a7 a6 a2 a5)
   131.934 a1    failed for shop with 2.1.1: no answer within 5000 ms
-  132.011 a1    learns shop epoch 2 promoting at 9.41cd: failover, active east, carried out by a1 (database of east down for 3 of 5 voters in 2 regions) (and a4 a7 a6 a2 a5)
-  132.070 *     promote with 2.1.3 of a1: promoted to timeline 2
-  132.086 a1    learns shop epoch 2 publishing at 10.41cd: failover, active west, carried out by a1 (database of east down for 3 of 5 voters in 2 regions) (and a4 a7 a6 a2 a5)
-  132.087 a1    learns shop epoch 2 verifying at 11.41cd: failover, active west, carried out by a1 (database of east down for 3 of 5 voters in 2 regions) (and a4 a7 a6 a2 a5)
-  132.162 a1    learns shop epoch 2 idle at 12.41cd: failover, active west (database of east down for 3 of 5 voters in 2 regions) (and a4 a7 a6 a2 a5)
+  131.934 a7    refuses 9.41cd for shop: own evidence missing or older than 5 s
+  132.087 a1    learns shop epoch 2 promoting at 9.41cd: failover, active east, carried out by a1 (database of east down for 3 of 5 voters in 2 regions)
+  132.208 *     promote with 2.1.3 of a1: promoted to timeline 2
+  132.298 a1    learns shop epoch 2 publishing at 11.41cd: failover, active west, carried out by a1 (database of east down for 3 of 5 voters in 2 regions) (and a4 a7 a6 a2 a5)
+  132.299 a1    learns shop epoch 2 verifying at 12.41cd: failover, active west, carried out by a1 (database of east down for 3 of 5 voters in 2 regions) (and a4 a7 a6 a2 a5)
+  132.650 a1    learns shop epoch 2 idle at 13.41cd: failover, active west (database of east down for 3 of 5 voters in 2 regions) (and a4 a7 a6 a2 a5)
   144.410 a2    abstains: stands by to become a voter
 
 heal
@@ -58,15 +59,13 @@ state
   176.134 *     everything is well again
   176.134 *     shop/east: web is Up
   176.134 *     shop/west: web is Up
-  176.296 a3    holds shop/east for standing: 2 of 5 voters see it down
-  176.296 a3    leaves shop alone: east stands: 2 of 5 voters see it down, 3 are needed
-  176.309 a3    holds shop/east for standing: 1 of 5 voters see it down
-  176.309 a3    leaves shop alone: east stands: 1 of 5 voters see it down, 3 are needed
-  176.337 a3    holds shop/east for down: 3 of 5 voters see it down
-  176.337 a3    leaves shop alone: west is not fit: db is no replica
-  176.675 a3    holds shop/east for standing: 0 of 5 voters see it down
+  176.229 a3    holds shop/east for standing: 1 of 5 voters see it down
+  176.229 a3    leaves shop alone: east stands: 1 of 5 voters see it down, 3 are needed
+  176.293 a3    holds shop/east for standing: 2 of 5 voters see it down
+  176.293 a3    leaves shop alone: east stands: 2 of 5 voters see it down, 3 are needed
+  176.610 a3    holds shop/east for standing: 0 of 5 voters see it down
   177.016 a3    goes by voters version 3: done: replace a2 by a7, for operator
-  177.016 a3    learns shop epoch 2 idle at 12.41cd: failover, active west (database of east down for 3 of 5 voters in 2 regions)
+  177.016 a3    learns shop epoch 2 idle at 13.41cd: failover, active west (database of east down for 3 of 5 voters in 2 regions)
 shop: epoch 2 failover idle, active west
   shop/east/db: Up, primary, timeline 1
   shop/west/db: Up, primary, timeline 2

@@ -81,6 +81,13 @@ impl Attempt {
         (waits.min(self.began + ROUND), "an attempt waits for answers")
     }
 
+    /// Is it a promotion that needs a second look, and has no value yet?
+    pub fn prepares_promotion(&self) -> bool {
+        let next = Next::promotes_on_evidence;
+        matches!(self.stage, Stage::Preparing(_))
+            && matches!(&self.intent, Intent::Advance { next: it, .. } if next(it))
+    }
+
     /// The evidence that voters gave for this attempt's ballot.
     fn certificate(&self) -> Certificate {
         Certificate { ballot: self.ballot(), evidence: self.evidence.values().cloned().collect() }
@@ -132,16 +139,6 @@ impl Node {
         let ballot = attempt.ballot();
         self.apps.entry(app.clone()).or_default().attempt = Some(attempt);
         self.tell_voters(&app.into(), ballot, &BallotBody::Prepare { evidence });
-    }
-
-    /// When a promotion may be accepted, as far as voters told; anything else at once.
-    fn promotable_from(&self, app: &AppId, intent: &Intent, now: Moment) -> Moment {
-        match (intent, self.apps.get(app).and_then(|it| it.known())) {
-            (Intent::Advance { next: Next::Promote { .. }, .. }, Some((_, state))) => {
-                self.lease_over(app, state, now).min(now + ROUND / 2)
-            }
-            _ => now,
-        }
     }
 
     fn fresh_ballot(&mut self, app: &AppId) -> Ballot {
@@ -248,6 +245,8 @@ impl Node {
         if attempt.began + ROUND <= now {
             return self.give_up(app, now);
         }
+        let waits = self.waits_for_fences(app, now);
+        let Some(attempt) = self.apps.get(app).and_then(|it| it.attempt.as_ref()) else { return };
         let voters = &self.counting(attempt);
         // Voters that are not heard could still make a quorum; waiting for them would cost the whole round (0.1 k).
         let heard: Vec<_> = self
@@ -260,6 +259,7 @@ impl Node {
             Stage::Preparing(preparing) => match preparing.tally(voters) {
                 Tally::Won
                     if now >= attempt.not_before
+                        && !waits
                         && (now >= attempt.evidence_by || self.everybody_spoke(attempt, now)) =>
                 {
                     self.choose(app, now);

@@ -68,6 +68,13 @@ pub enum Next {
     Abort(String),
 }
 
+impl Next {
+    /// Is it the promotion that a second look at the old stack must allow?
+    pub fn promotes_on_evidence(&self) -> bool {
+        matches!(self, Self::Promote { looks_again: true, .. })
+    }
+}
+
 impl Intent {
     /// The answer to a command that asks for what is so already.
     pub const UNCHANGED: &'static str = "it is so already";
@@ -75,7 +82,7 @@ impl Intent {
     pub fn asks_evidence(&self) -> bool {
         match self {
             Self::Failover | Self::Operator { .. } | Self::Approve { .. } | Self::Claim => true,
-            Self::Advance { next, .. } => matches!(next, Next::Promote { looks_again: true, .. }),
+            Self::Advance { next, .. } => next.promotes_on_evidence(),
             Self::Sweep { evidence } => *evidence,
             Self::Apply { .. }
             | Self::Tend { .. }

@@ -1,21 +1,19 @@
 //! Carrying out what was decided: claims, requests, reports (PROTOCOL.md D.2, rules E1 to E3).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Node;
-use super::compose::{Intent, Next};
+use super::compose::Intent;
 use crate::ballot::Tally;
 use crate::config::Config;
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
-use crate::evidence::Aspect;
 use crate::failover::plan;
 use crate::message::Accepted;
 use crate::model::{
-    AcceptorId, Action, ActionFault, ActionFaultKind, AgentId, AppId, AppState, Ballot,
-    DecisionKind, Done, Effect, Epoch, FenceRecord, Phase, Report, TargetName, Token, Verdict,
-    Voters,
+    AcceptorId, Action, ActionFault, ActionFaultKind, AgentId, AppId, AppState, Ballot, Done,
+    Effect, Epoch, Phase, Report, Token, Voters,
 };
 use crate::moment::Moment;
 use crate::outbox::{Deadline, Note, Output};
@@ -31,26 +29,18 @@ const RETRY_LEAST: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(2);
 /// What was refused will be refused again until somebody changes something.
 const RETRY_REFUSED: Duration = Duration::from_secs(20);
-/// A fence that cannot be taken back is left to people after this.
-const UNFENCE_FOR: Duration = Duration::from_secs(600);
-/// And after this, if its stack is down by now: there is nothing to open, and perhaps somewhere to move.
-const UNFENCE_DEAD_FOR: Duration = Duration::from_secs(30);
 /// After so many readings without a quorum of one mind, an executor confirms its claim by writing it anew.
 const UNREAD_MOST: u32 = 3;
-/// The second look is taken this long before the old stack's lease has ended, so that nothing waits for both in turn.
-const LEASE_LEAD: Duration = Duration::from_millis(1500);
-/// A new stack that is not seen up is left to people after this (PROTOCOL.md D.2, Verifying).
-const VERIFY_FOR: Duration = Duration::from_secs(600);
 
 /// One phase being carried out by this agent.
 #[derive(Debug)]
 pub struct Work {
     pub token: Token,
     epoch: Epoch,
-    phase: Phase,
+    pub phase: Phase,
     term: u32,
-    items: Vec<Item>,
-    began: Moment,
+    pub items: Vec<Item>,
+    pub began: Moment,
     pub reading: Option<Reading>,
     /// Readings that found no quorum of one mind.
     unread: u32,
@@ -62,21 +52,21 @@ pub struct Work {
 }
 
 #[derive(Debug)]
-struct Item {
-    effect: Effect,
-    stage: Stage,
+pub(super) struct Item {
+    pub effect: Effect,
+    pub stage: Stage,
     tries: u32,
 }
 
 #[derive(Clone, Debug)]
-enum Stage {
+pub(super) enum Stage {
     Waiting(Moment),
     Running(Moment),
     Ended(Result<Done, ActionFault>),
 }
 
 impl Item {
-    fn ended(&self) -> bool {
+    pub fn ended(&self) -> bool {
         matches!(self.stage, Stage::Ended(_))
     }
 }
@@ -262,6 +252,10 @@ impl Node {
             // Leases end whether or not anybody answers.
             work.again = now + RETRY_LEAST;
         }
+        if !acts.is_empty() && work.phase == Phase::Fencing {
+            // The second look may begin with the fences.
+            work.again = now;
+        }
         let read = unconfirmed
             && work
                 .reading
@@ -353,14 +347,14 @@ impl Node {
         if !self.mended(&app, now) {
             self.drive(&app, now);
         }
+        self.advance(&app, now);
     }
 
     /// Takes the current phase as far as the reports allow.
     pub(super) fn drive(&mut self, app: &AppId, now: Moment) {
         let Some(it) = self.apps.get(app).filter(|it| it.attempt.is_none()) else { return };
         let (Some(work), Some((_, state))) = (&it.work, it.known()) else { return };
-        if now < work.again && !work.items.iter().all(|item| matches!(item.stage, Stage::Ended(_)))
-        {
+        if now < work.again && work.items.iter().any(|item| !item.ended()) {
             return;
         }
         let next = match self.outcome(work, state, now) {
@@ -378,52 +372,6 @@ impl Node {
         let intent = Intent::Advance { epoch, phase, term, next };
         let operation = self.operation();
         self.start(app, intent, operation, now);
-    }
-
-    /// What follows, once everything of a phase has ended.
-    fn outcome(&self, work: &Work, state: &AppState, now: Moment) -> Option<Next> {
-        let ended = work.items.iter().all(|item| matches!(item.stage, Stage::Ended(_)));
-        match work.phase {
-            Phase::Idle => None,
-            Phase::Fencing => {
-                let over = self.lease_over(&state.definition.name, state, now);
-                // A database that is surely shut need not answer; of a planned move its last position is needed.
-                let shut = |item: &Item| {
-                    over <= now
-                        && matches!(&item.effect, Effect::Fence(it) if it.guard.is_some())
-                        && state.decision.kind != DecisionKind::Switchover
-                };
-                let ended = work.items.iter().all(|item| item.ended() || shut(item));
-                (ended && over <= now + LEASE_LEAD).then(|| fenced(work, state))
-            }
-            Phase::Aborting => {
-                let took = now.since(work.began);
-                let dead = took > UNFENCE_DEAD_FOR && self.sees_dead(state, now);
-                let opened = |item: &Item| matches!(item.stage, Stage::Ended(Ok(_)));
-                let closed = !work.items.iter().all(opened);
-                (ended || dead || took > UNFENCE_FOR).then_some(Next::Finish { closed })
-            }
-            Phase::Promoting => ended.then_some(Next::Publish),
-            Phase::Publishing => ended.then_some(Next::Verify),
-            Phase::Verifying => {
-                let own = self.beliefs_of(&state.definition.name, now);
-                let panel = self.panel(state, &own, now);
-                let seen = panel.serves(&state.active);
-                let applied =
-                    matches!(state.decision.kind, DecisionKind::Apply | DecisionKind::Abort);
-                let over = seen || applied || now.since(work.began) > VERIFY_FOR;
-                // An applied definition opens nothing; whatever moved the app left the closed stack.
-                let closed = applied && state.closed;
-                over.then_some(Next::Finish { closed })
-            }
-        }
-    }
-
-    /// Do the voters see the active stack's databases down, as far as gossip tells?
-    fn sees_dead(&self, state: &AppState, now: Moment) -> bool {
-        let own = self.beliefs_of(&state.definition.name, now);
-        let panel = self.panel(state, &own, now);
-        panel.count(&state.active, Aspect::Data).is_some_and(|count| count.verdict == Verdict::Down)
     }
 
     /// What nobody carries out, this agent may claim: after its rank among those who could.
@@ -521,39 +469,6 @@ impl Node {
             false => self.hearsay.word(agent).and_then(|word| took(&word.beliefs)),
         };
         found.map_or(u32::MAX, |took| (took.as_millis() as u64).saturating_add(1).ilog2() / 2)
-    }
-}
-
-/// What is known of every old primary, once it has been asked; a planned move cannot go on without all their positions.
-fn fenced(work: &Work, state: &AppState) -> Next {
-    let records: BTreeMap<TargetName, FenceRecord> = work
-        .items
-        .iter()
-        .filter_map(|item| {
-            let Effect::Fence(database) = &item.effect else { return None };
-            let (text, position) = match &item.stage {
-                Stage::Ended(Ok(done)) => (done.text.clone(), done.position),
-                Stage::Ended(Err(fault)) => (fault.text.clone(), None),
-                Stage::Waiting(_) | Stage::Running(_) => ("has not answered".to_owned(), None),
-            };
-            // Whoever accepts this as proven sees by its own clock that no lease runs.
-            let record = match &database.guard {
-                Some(guard) => FenceRecord {
-                    proven: true,
-                    text: format!("{guard} holds no lease any more; {text}"),
-                    position,
-                },
-                None => FenceRecord { proven: false, text, position },
-            };
-            Some((database.name.clone(), record))
-        })
-        .collect();
-    let unknown = records.iter().find(|(_, record)| record.position.is_none());
-    match (state.decision.kind, unknown) {
-        (DecisionKind::Switchover, Some((name, record))) => {
-            Next::Abort(format!("the last position of {name} is not known: {}", record.text))
-        }
-        (kind, _) => Next::Promote { fence: records, looks_again: plan::rests_on_evidence(kind) },
     }
 }
 

@@ -15,6 +15,7 @@ mod guard;
 mod initiate;
 mod learn;
 mod lease;
+mod outcome;
 mod panel;
 mod people;
 mod planned;
