@@ -16,11 +16,16 @@ use crate::model::{
 };
 
 /// The version written.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 
 /// The first format: an operation did not say as which epoch it was agreed.
+type First = Older<OperationId>;
+/// The second: nothing was known of databases that may be closed still.
+type Second = Older<Operation>;
+
+/// A state as it was before, with its operations as they were.
 #[derive(Serialize, Deserialize)]
-struct First {
+struct Older<O> {
     definition: Arc<Definition>,
     revision: u64,
     epoch: Epoch,
@@ -31,29 +36,38 @@ struct First {
     damping: Damping,
     freeze: Option<Freeze>,
     claim: Option<Claim>,
-    operations: Vec<OperationId>,
+    operations: Vec<O>,
     previous: [u8; 32],
 }
 
-impl From<First> for AppState {
-    fn from(first: First) -> Self {
-        let (epoch, revision) = (first.epoch, first.revision);
-        let operation = |id| Operation { id, epoch, revision };
-        Self {
-            definition: first.definition,
-            revision,
-            epoch,
-            active: first.active,
-            phase: first.phase,
-            decision: first.decision,
-            guards_since: first.guards_since,
-            damping: first.damping,
-            freeze: first.freeze,
-            claim: first.claim,
-            operations: first.operations.into_iter().map(operation).collect(),
-            previous: first.previous,
+impl<O> Older<O> {
+    /// The same state now, each operation by what is known of it.
+    fn today(self, operation: impl Fn(O) -> Operation) -> AppState {
+        AppState {
+            definition: self.definition,
+            revision: self.revision,
+            epoch: self.epoch,
+            active: self.active,
+            phase: self.phase,
+            decision: self.decision,
+            guards_since: self.guards_since,
+            damping: self.damping,
+            freeze: self.freeze,
+            claim: self.claim,
+            closed: false,
+            operations: self.operations.into_iter().map(operation).collect(),
+            previous: self.previous,
         }
     }
+}
+
+fn first(it: First) -> AppState {
+    let (epoch, revision) = (it.epoch, it.revision);
+    it.today(|id| Operation { id, epoch, revision })
+}
+
+fn second(it: Second) -> AppState {
+    it.today(|operation| operation)
 }
 
 /// A state as the value of its register.
@@ -67,7 +81,8 @@ pub fn encode(state: &AppState) -> Value {
 /// If it is of a format that is not known here, or not what it should be.
 pub fn decode(value: &Value) -> Result<AppState, Malformed> {
     match value.bytes().first() {
-        Some(1) => codec::decode_as::<First>(1, value.bytes()).map(AppState::from),
+        Some(1) => codec::decode_as(1, value.bytes()).map(first),
+        Some(2) => codec::decode_as(2, value.bytes()).map(second),
         _ => codec::decode_as(VERSION, value.bytes()),
     }
 }
@@ -98,8 +113,8 @@ mod tests {
     #[test]
     fn what_is_newer_is_said_to_be() {
         let mut bytes = encode(&decode(&written_before()).unwrap()).bytes().to_vec();
-        bytes[0] = 3;
-        let newer = Malformed::Version { expected: VERSION, found: 3 };
+        bytes[0] = VERSION + 1;
+        let newer = Malformed::Version { expected: VERSION, found: VERSION + 1 };
         assert_eq!(decode(&Value::new(bytes)), Err(newer));
     }
 }

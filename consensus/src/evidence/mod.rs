@@ -8,6 +8,7 @@ mod choice;
 mod panel;
 mod replicas;
 mod signed;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod warnings;

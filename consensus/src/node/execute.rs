@@ -399,7 +399,9 @@ impl Node {
             Phase::Aborting => {
                 let took = now.since(work.began);
                 let dead = took > UNFENCE_DEAD_FOR && self.sees_dead(state, now);
-                (ended || dead || took > UNFENCE_FOR).then_some(Next::Finish)
+                let opened = |item: &Item| matches!(item.stage, Stage::Ended(Ok(_)));
+                let closed = !work.items.iter().all(opened);
+                (ended || dead || took > UNFENCE_FOR).then_some(Next::Finish { closed })
             }
             Phase::Promoting => ended.then_some(Next::Publish),
             Phase::Publishing => ended.then_some(Next::Verify),
@@ -409,7 +411,10 @@ impl Node {
                 let seen = panel.serves(&state.active);
                 let applied =
                     matches!(state.decision.kind, DecisionKind::Apply | DecisionKind::Abort);
-                (seen || applied || now.since(work.began) > VERIFY_FOR).then_some(Next::Finish)
+                let over = seen || applied || now.since(work.began) > VERIFY_FOR;
+                // An applied definition opens nothing; whatever moved the app left the closed stack.
+                let closed = applied && state.closed;
+                over.then_some(Next::Finish { closed })
             }
         }
     }

@@ -520,9 +520,10 @@ impl Simulation {
         if let Note::Judges { target, health, .. } = note {
             self.fleet.on_judged(self.now, agent, target, *health);
         }
-        // That a database which is told whom to follow goes astray is what happens to it, and no fault of the mesh.
+        // That a database which is told whom to follow goes astray, or dies behind its fence and comes back closed, is what
+        // happens to it, and no fault of the mesh.
         if let Note::Alarm(what) = note
-            && !what.contains("beside that of")
+            && !["beside that of", "is closed still"].iter().any(|it| what.contains(it))
         {
             let text = format!("{agent}: {what}");
             self.report(vec![("no alarm", text)]);
