@@ -132,6 +132,8 @@ mutants! {
     TokenIgnored,
     /// A database that follows nobody, beside an agreed primary, is left alone.
     AstrayLeft,
+    /// A primary that the taking back of its fence did not reach is left closed.
+    ClosedLeft,
     /// DNS is moved without comparing its marker (rule 11).
     BlindPublish,
     /// A fence is taken back under its own token (rule 10).

@@ -13,8 +13,8 @@ use serde::Serialize;
 use crate::message::{Message, Refusal};
 use crate::model::{
     Abstention, Action, AgentId, AppId, Ballot, Database, DecisionKind, Definition, Endpoint,
-    Epoch, Health, Observation, Phase, Quarantined, Report, StackId, TargetId, Token, Verdict,
-    VotersChange, Warning, WarningKind, Watched,
+    Epoch, Health, Inspected, Inspection, Observation, Phase, Quarantined, Report, StackId,
+    TargetId, Token, Verdict, VotersChange, Warning, WarningKind, Watched,
 };
 use crate::moment::Moment;
 use crate::saved::Entry;
@@ -32,6 +32,8 @@ pub enum Input {
     Observation(Observation),
     /// An action ended. Every [`Output::Act`] is answered at most once.
     Report(Report),
+    /// An inspection ended. Every [`Output::Inspect`] is answered at most once.
+    Inspected(Inspected),
     /// Making a database a replica again ended, and what there is to say of it. Every [`Output::Rejoin`] is answered at most once.
     Rejoined {
         /// Which database.
@@ -67,6 +69,8 @@ pub enum Output {
     Probe(Look),
     /// Carry out an action.
     Act(Action),
+    /// Look at what the outside's DNS says.
+    Inspect(Inspection),
     /// Make a database on this host a replica again, however long it takes.
     Rejoin(Box<Rejoin>),
     /// Keep a database open to writes until then on this host's boot clock, whatever becomes of this process; shut it if that
@@ -349,6 +353,15 @@ pub enum Note {
         /// What came of it.
         what: Result<String, String>,
     },
+    /// Somebody has written over what was decided.
+    Drifts {
+        /// The app.
+        app: AppId,
+        /// The name whose records they are.
+        name: String,
+        /// What stands there, and what was decided.
+        what: String,
+    },
     /// This voter would not accept a value.
     Refuses {
         /// The app.
@@ -367,12 +380,12 @@ pub enum Note {
         /// By what, or why no more.
         how: Hold,
     },
-    /// Something is not as it should be with a database, though nothing has failed yet; told by whoever drives the core,
+    /// Something is not as it should be with a database or with records, though nothing has failed yet; told by whoever drives the core,
     /// once it lasts.
     Warns(Warning),
     /// It is as it should be again.
     Rests {
-        /// Which database.
+        /// Which database, or `records`.
         target: TargetId,
         /// In what respect.
         kind: WarningKind,
@@ -458,6 +471,7 @@ impl fmt::Display for Note {
             Self::Reports { app, token, what: Err(what), .. } => {
                 write!(f, "failed for {app} with {token}: {what}")
             }
+            Self::Drifts { app, name, what } => write!(f, "finds {name} of {app} changed: {what}"),
             Self::Refuses { app, ballot, why } => write!(f, "refuses {ballot} for {app}: {why}"),
             Self::Guards { app, stack, how } => {
                 let how = match how {

@@ -17,9 +17,9 @@ use crate::model::{
 };
 
 /// The version written.
-pub const VERSION: u8 = 3;
+pub const VERSION: u8 = 4;
 
-/// A definition of the first two formats: loss had a bound in bytes only.
+/// A definition of the first three formats: loss had a bound in bytes only.
 #[derive(Serialize, Deserialize)]
 struct Bytewise {
     name: AppId,
@@ -43,9 +43,16 @@ impl From<Bytewise> for Definition {
     }
 }
 
-/// The first two formats differ in what an operation is: in the first it did not say as which epoch it was agreed.
+/// The first format: an operation did not say as which epoch it was agreed.
+type First = Older<(), OperationId>;
+/// The second: nothing was known of databases that may be closed still.
+type Second = Older<(), Operation>;
+/// The third: loss had a bound in bytes only, as in those before it.
+type Third = Older<bool, Operation>;
+
+/// A state as it was before: whether a database may be closed still, and the operations, as they were.
 #[derive(Serialize, Deserialize)]
-struct Before<O> {
+struct Older<C, O> {
     definition: Bytewise,
     revision: u64,
     epoch: Epoch,
@@ -56,18 +63,18 @@ struct Before<O> {
     damping: Damping,
     freeze: Option<Freeze>,
     claim: Option<Claim>,
+    closed: C,
     operations: Vec<O>,
     previous: [u8; 32],
 }
 
-impl<O> Before<O> {
-    fn into_state(self, operation: impl Fn(O, Epoch, u64) -> Operation) -> AppState {
-        let (epoch, revision) = (self.epoch, self.revision);
-        let operation = |it| operation(it, epoch, revision);
+impl<C, O> Older<C, O> {
+    /// The same state now, by what is known of it.
+    fn today(self, closed: impl Fn(C) -> bool, operation: impl Fn(O) -> Operation) -> AppState {
         AppState {
             definition: Arc::new(self.definition.into()),
-            revision,
-            epoch,
+            revision: self.revision,
+            epoch: self.epoch,
             active: self.active,
             phase: self.phase,
             decision: self.decision,
@@ -75,10 +82,24 @@ impl<O> Before<O> {
             damping: self.damping,
             freeze: self.freeze,
             claim: self.claim,
+            closed: closed(self.closed),
             operations: self.operations.into_iter().map(operation).collect(),
             previous: self.previous,
         }
     }
+}
+
+fn first(it: First) -> AppState {
+    let (epoch, revision) = (it.epoch, it.revision);
+    it.today(|()| false, |id| Operation { id, epoch, revision })
+}
+
+fn second(it: Second) -> AppState {
+    it.today(|()| false, |operation| operation)
+}
+
+fn third(it: Third) -> AppState {
+    it.today(|closed| closed, |operation| operation)
 }
 
 /// A state as the value of its register.
@@ -92,10 +113,9 @@ pub fn encode(state: &AppState) -> Value {
 /// If it is of a format that is not known here, or not what it should be.
 pub fn decode(value: &Value) -> Result<AppState, Malformed> {
     match value.bytes().first() {
-        Some(1) => codec::decode_as::<Before<OperationId>>(1, value.bytes())
-            .map(|it| it.into_state(|id, epoch, revision| Operation { id, epoch, revision })),
-        Some(2) => codec::decode_as::<Before<Operation>>(2, value.bytes())
-            .map(|it| it.into_state(|operation, _, _| operation)),
+        Some(1) => codec::decode_as(1, value.bytes()).map(first),
+        Some(2) => codec::decode_as(2, value.bytes()).map(second),
+        Some(3) => codec::decode_as(3, value.bytes()).map(third),
         _ => codec::decode_as(VERSION, value.bytes()),
     }
 }
@@ -104,9 +124,10 @@ pub fn decode(value: &Value) -> Result<AppState, Malformed> {
 mod tests {
     use super::*;
 
-    /// Written in the first and in the second format: an app in the middle of epoch 3, with an operation of run 7.
+    /// Written in each format before: an app in the middle of epoch 3, with an operation of run 7.
     const FIRST: &str = include_str!("value/first.hex");
     const SECOND: &str = include_str!("value/second.hex");
+    const THIRD: &str = include_str!("value/third.hex");
 
     fn written_before(text: &str) -> Value {
         let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
@@ -116,13 +137,14 @@ mod tests {
 
     #[test]
     fn what_was_written_before_is_read_and_written_anew_in_the_newest_format() {
-        for (version, text) in (1..).zip([FIRST, SECOND]) {
+        for (version, text) in (1..).zip([FIRST, SECOND, THIRD]) {
             let value = written_before(text);
             assert_eq!(value.bytes()[0], version);
             let state = decode(&value).expect("every format is read");
             let id = OperationId { instance: 7, number: 3 };
             let operation = Operation { id, epoch: state.epoch, revision: state.revision };
             assert_eq!((state.epoch, &state.operations[..]), (Epoch(3), &[operation][..]));
+            assert_eq!(state.closed, version == 3);
             let anew = encode(&state);
             assert_eq!((anew.bytes()[0], decode(&anew)), (VERSION, Ok(state)));
         }

@@ -317,6 +317,7 @@ fn agreed(epoch: u32, net: u8) -> Arc<Agreed> {
         phase: Phase::Idle,
         decision,
         claim: None,
+        closed: false,
         operations: Vec::new(),
         previous: [0; 32],
     };

@@ -35,9 +35,9 @@ state
 ----
   125.201 a2    learns shop epoch 2 promoting at 13.87a8: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
   125.254 *     promote with 2.1.3 of a2: promoted to timeline 2
-  125.422 a2    learns shop epoch 2 publishing at 14.87a8: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
-  125.465 *     publish with 2.1.4 of a2: names west
-  125.607 a2    learns shop epoch 2 verifying at 15.87a8: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
+  125.417 a2    learns shop epoch 2 publishing at 14.87a8: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
+  125.437 *     publish with 2.1.4 of a2: names west
+  125.577 a2    learns shop epoch 2 verifying at 15.87a8: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
   152.309 a2    learns shop epoch 2 idle at 16.87a8: failover, active west (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
 shop: epoch 2 failover idle, active west
   192.0.2.53:53: shop.example.com is 198.51.100.2, change 2

@@ -21,13 +21,13 @@ state
 ----
   111.043 a3    holds shop/east for down: 5 of 5 voters see it down (and a1 a4 a2 a5 a7)
   111.058 a7    leaves shop alone: database of east down for 5 of 5 voters in 3 regions: it is up, but the guard of db is silent, and so its door is shut; others will propose: this agent is an observer
-  111.236 a2    learns shop epoch 2 fencing at 5.bfcd: failover, active east, carried out by a2 (database of east down for 5 of 5 voters in 3 regions: it is up, but the guard of db is silent, and so its door is shut) (and a5 a7 a3 a1 a4)
-  111.273 *     fence with 2.1.1 of a2: read-only, sessions ended
-  111.442 a2    learns shop epoch 2 promoting at 6.bfcd: failover, active east, carried out by a2 (database of east down for 5 of 5 voters in 3 regions: it is up, but the guard of db is silent, and so its door is shut) (and a5 a7 a3 a1 a4)
-  111.512 a7    holds open shop/west
-  111.598 *     promote with 2.1.3 of a2: promoted to timeline 2
-  111.743 a2    learns shop epoch 2 publishing at 7.bfcd: failover, active west, carried out by a2 (database of east down for 5 of 5 voters in 3 regions: it is up, but the guard of db is silent, and so its door is shut) (and a5 a7 a3 a1 a4)
-  111.882 a2    learns shop epoch 2 verifying at 8.bfcd: failover, active west, carried out by a2 (database of east down for 5 of 5 voters in 3 regions: it is up, but the guard of db is silent, and so its door is shut) (and a5 a7 a3 a1 a4)
+  111.262 a2    learns shop epoch 2 fencing at 5.bfcd: failover, active east, carried out by a2 (database of east down for 5 of 5 voters in 3 regions: it is up, but the guard of db is silent, and so its door is shut) (and a5 a7 a3 a1 a4)
+  111.299 *     fence with 2.1.1 of a2: read-only, sessions ended
+  111.449 a2    learns shop epoch 2 promoting at 6.bfcd: failover, active east, carried out by a2 (database of east down for 5 of 5 voters in 3 regions: it is up, but the guard of db is silent, and so its door is shut) (and a5 a7 a3 a1 a4)
+  111.519 a7    holds open shop/west
+  111.605 *     promote with 2.1.3 of a2: promoted to timeline 2
+  111.768 a2    learns shop epoch 2 publishing at 7.bfcd: failover, active west, carried out by a2 (database of east down for 5 of 5 voters in 3 regions: it is up, but the guard of db is silent, and so its door is shut) (and a5 a7 a3 a1 a4)
+  111.907 a2    learns shop epoch 2 verifying at 8.bfcd: failover, active west, carried out by a2 (database of east down for 5 of 5 voters in 3 regions: it is up, but the guard of db is silent, and so its door is shut) (and a5 a7 a3 a1 a4)
   112.334 a2    learns shop epoch 2 idle at 9.bfcd: failover, active west (database of east down for 5 of 5 voters in 3 regions: it is up, but the guard of db is silent, and so its door is shut) (and a5 a7 a3 a1 a4)
 shop: epoch 2 failover idle, active west
   shop/east/db: Up, primary, timeline 1, closed, its door is shut
@@ -38,8 +38,8 @@ run 5s
 state
 ----
   145.000 a6    goes on
-  145.000 a6    abstains: was not scheduled in time
   145.000 a6    has no lease any more on shop/east
+  145.000 a6    abstains: was not scheduled in time
   146.000 a6    learns shop epoch 2 idle at 9.bfcd: failover, active west (database of east down for 5 of 5 voters in 3 regions: it is up, but the guard of db is silent, and so its door is shut)
 shop: epoch 2 failover idle, active west
   shop/east/db: Up, primary, timeline 1, closed, its door is shut

@@ -11,7 +11,9 @@ mod dns;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use consensus::model::{Action, ActionFault, ActionFaultKind, Done, Effect, Report};
+use consensus::model::{
+    Action, ActionFault, ActionFaultKind, Done, Effect, Inspected, Inspection, Report,
+};
 use consensus::outbox::Input;
 use probe::Trust;
 use tokio::sync::mpsc;
@@ -53,6 +55,35 @@ impl Actors {
             // A loop that has ended wants no report.
             let _ = actors.inputs.send(Input::Report(report)).await;
         });
+    }
+
+    /// Begins an inspection; what it saw follows as an input. Within a tokio runtime.
+    pub fn inspect(&self, inspection: Inspection) {
+        let actors = self.clone();
+        tokio::spawn(async move {
+            let inspected = actors.look(inspection).await;
+            // A loop that has ended wants to know nothing.
+            let _ = actors.inputs.send(Input::Inspected(inspected)).await;
+        });
+    }
+
+    async fn look(&self, inspection: Inspection) -> Inspected {
+        let Inspection { app, token, publications, holder } = inspection;
+        let mut names = Vec::new();
+        for publication in &publications {
+            let Effect::Publish { name, driver, sets, stack } = publication else { continue };
+            let order = dns::Order {
+                app: &app,
+                token,
+                name,
+                sets,
+                stack,
+                credentials: &self.credentials,
+                wall_ms: self.wall_ms,
+            };
+            names.push(dns::inspect(&order, driver, holder).await);
+        }
+        Inspected { app, token, names }
     }
 
     async fn carry_out(&self, action: Action) -> Report {

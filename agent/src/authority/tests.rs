@@ -85,6 +85,7 @@ fn app(zones: Vec<Zone>, records: Vec<Record>) -> Arc<AppState> {
             second: None,
         },
         claim: None,
+        closed: false,
         operations: Vec::new(),
         previous: [0; 32],
     })

@@ -393,6 +393,7 @@ mod tests {
             phase: Phase::Idle,
             decision,
             claim: None,
+            closed: false,
             operations: Vec::new(),
             previous: [0; 32],
         }

@@ -162,6 +162,7 @@ impl Turn {
             Output::Address(agent, address) => self.mesh.learn(agent, address),
             Output::Probe(look) => self.probes.perform(look),
             Output::Act(action) => self.actors.start(action),
+            Output::Inspect(inspection) => self.actors.inspect(inspection),
             Output::Rejoin(rejoin) => self.rejoins.start(*rejoin),
             Output::Note(note) => self.tell(note),
             Output::Quarantine(why) => self.quarantined = Some(why),
@@ -231,6 +232,7 @@ fn log(agent: &AgentId, note: &Note) {
         | Note::Suspects { .. }
         | Note::Holds { .. }
         | Note::Warns(_)
+        | Note::Drifts { .. }
         | Note::GivesUp { .. }
         | Note::Refuses { .. }
         | Note::Reports { what: Err(_), .. } => tracing::warn!(agent = %agent, "{note}"),

@@ -302,6 +302,7 @@ pub fn shop_state(phase: Phase) -> AppState {
             second,
         },
         claim: (phase != Phase::Idle).then(|| Claim { agent: name("fra-1"), instance: 9, term: 2 }),
+        closed: false,
         operations: Vec::new(),
         previous: [7; 32],
     }
@@ -335,6 +336,7 @@ pub fn blog_state() -> AppState {
             second: None,
         },
         claim: None,
+        closed: false,
         operations: Vec::new(),
         previous: [0; 32],
     }

@@ -339,6 +339,7 @@ fn subject(note: &Note) -> Option<(Option<AppId>, Option<Epoch>)> {
         | Note::Frozen { app, .. }
         | Note::Thawed { app }
         | Note::Acknowledged { app, .. }
+        | Note::Drifts { app, .. }
         | Note::Refuses { app, .. } => Some((Some(app.clone()), None)),
         Note::Warns(Warning { target, .. }) | Note::Rests { target, .. } => {
             Some((Some(target.app.clone()), None))

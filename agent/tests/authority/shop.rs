@@ -156,6 +156,7 @@ pub fn app(epoch: u32, active: &str) -> Arc<AppState> {
             second: None,
         },
         claim: None,
+        closed: false,
         operations: Vec::new(),
         previous: [0; 32],
     })

@@ -9,6 +9,7 @@ mod loss;
 mod panel;
 mod replicas;
 mod signed;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod warnings;

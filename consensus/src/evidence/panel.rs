@@ -323,7 +323,7 @@ impl<'a> Panel<'a> {
     }
 
     /// What one belief says, with what the believer knows first hand of the guard.
-    fn health(&self, belief: &Belief) -> Health {
+    pub(super) fn health(&self, belief: &Belief) -> Health {
         let window = self.definition.probe.window;
         match &belief.guard {
             Some(guard) if self.fenced == Some(&belief.target.stack) => match guard.health {
@@ -475,34 +475,6 @@ impl<'a> Panel<'a> {
         (!words.is_empty()).then(|| words.join("; "))
     }
 
-    /// Does a majority see all of a stack up?
-    pub fn stands(&self, stack: &StackId) -> bool {
-        self.deciding(stack).into_iter().flatten().all(|count| self.majority(&count.up))
-    }
-
-    /// And do its databases take writes?
-    pub fn serves(&self, stack: &StackId) -> bool {
-        let databases = self.definition.stack(stack).map(|stack| &stack.databases[..]);
-        let primary = |name| self.latest(stack, name).is_some_and(|(sight, _)| !sight.replica);
-        self.stands(stack)
-            && (!self.definition.has_databases()
-                || databases.unwrap_or_default().iter().all(|it| primary(&it.name)))
-    }
-
-    /// Has the active stack's database of this name, a primary by all that is known, taken the place of this one?
-    pub fn superseded(&self, old: &DatabaseSight, active: &StackId, name: &TargetName) -> bool {
-        self.latest(active, name).is_some_and(|(new, _)| {
-            !new.replica && (old.system != new.system || old.timeline < new.timeline)
-        })
-    }
-
-    /// A database of this stack that receives nothing from its primary just now, as far as anybody knows.
-    pub fn adrift(&self, stack: &StackId) -> Option<&TargetName> {
-        let databases = &self.definition.stack(stack)?.databases;
-        let streams = |name| self.latest(stack, name).is_some_and(|(sight, _)| sight.streaming);
-        databases.iter().map(|database| &database.name).find(|name| !streams(name))
-    }
-
     /// Which halves of a stack its app goes by.
     fn aspects(&self, stack: &Stack) -> impl Iterator<Item = Aspect> + use<> {
         let data = self.definition.has_databases() || stack.endpoints.is_empty();
@@ -554,7 +526,7 @@ fn names(stack: &Stack, aspect: Aspect) -> Box<dyn Iterator<Item = &TargetName> 
     }
 }
 
-fn belief<'a>(
+pub(super) fn belief<'a>(
     witness: &Witness<'a>,
     definition: &Definition,
     stack: &StackId,

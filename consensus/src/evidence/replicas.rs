@@ -1,4 +1,4 @@
-//! Which replicas do not follow the primary that the mesh agreed on: what people are warned of, and what is put right.
+//! Which replicas do not follow the primary that the mesh agreed on, and whether that was left closed: what people are warned of, and what is put right.
 
 use super::panel::Panel;
 use crate::model::{Database, StackId};
@@ -15,6 +15,20 @@ impl Panel<'_> {
             .guarded()
             .filter(|(stack, it)| *stack != active && it.engine.is_led() && self.stands(stack));
         led.filter_map(|(stack, database)| self.strays(stack, database, active)).next()
+    }
+
+    /// The first database of the active stack that answers and takes no writes, in words: of interest if the taking back of
+    /// a fence did not reach it.
+    pub fn left_closed(&self, active: &StackId) -> Option<String> {
+        let databases = &self.definition.stack(active)?.databases;
+        let closed = |name| {
+            let seen = self.latest(active, name);
+            seen.is_some_and(|(sight, age)| {
+                !sight.replica && sight.read_only && age <= self.definition.probe.window
+            })
+        };
+        let found = databases.iter().map(|it| &it.name).find(|name| closed(name))?;
+        Some(format!("{found} of {active} is closed still"))
     }
 
     fn strays(&self, stack: &StackId, database: &Database, active: &StackId) -> Option<String> {

@@ -275,6 +275,21 @@ fn the_data_rule() {
 }
 
 #[test]
+fn a_voter_that_guards_is_not_missing_where_its_own_database_is_seen_up() {
+    let guarded: Twist = Twist {
+        edit: Some(|it| it.stacks[0].databases[0].guard = Some(voters().members[2].agent.clone())),
+        ..Twist::default()
+    };
+    // Two voters are dead, and the third guards: its own look is no vote on whether others reach what it guards.
+    for (data, stands, up) in [("UUU..", true, 2), ("UUg..", false, 2), ("UgU..", false, 1)] {
+        let bench = Bench::new(&format!("UUU../{data}"), "UUU../UUU..", &guarded);
+        let panel = bench.panel();
+        let seen = panel.count(&stack("a"), Aspect::Data).unwrap().up.len();
+        assert_eq!((panel.stands(&stack("a")), seen), (stands, up), "{data}");
+    }
+}
+
+#[test]
 fn a_standby_that_is_not_its_primarys_replica_is_unfit() {
     type Edit = fn(&mut DatabaseSight);
     let rows: [(Edit, &str); 5] = [

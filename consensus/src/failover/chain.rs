@@ -176,6 +176,7 @@ fn applies(before: &AppState, next: &AppState) -> Result<Demand<'static>, String
         && next.decision.kind == DecisionKind::Apply
         && next.phase == Phase::Publishing
         && next.active == before.active
+        && next.closed == before.closed
         && restrains(next) == restrains(before);
     fits.then_some(Demand::default())
         .ok_or("a definition is applied in an epoch of its own, and moves nothing".into())
@@ -301,6 +302,9 @@ fn decides<'a>(
         {
             takes_back(before, next, &before.active)
         }
+        (Phase::Idle, DecisionKind::Abort, Phase::Aborting) if before.closed => {
+            opens_again(before, next)
+        }
         // A DNS move that only a minority may have accepted is undone by publishing the old answer again.
         (Phase::Publishing, DecisionKind::Abort, Phase::Publishing)
             if needs_evidence_first(before) && certainty != Certainty::Chosen =>
@@ -361,6 +365,14 @@ fn takes_back(
         && next.damping == damping::taken_back(&before.damping, before.epoch)
         && next.freeze == before.freeze;
     fits.then_some(Demand::default()).ok_or("it does not take back the decision before it".into())
+}
+
+/// What the taking back of a fence had not reached is asked for once more; nothing moves.
+fn opens_again(before: &AppState, next: &AppState) -> Result<Demand<'static>, String> {
+    let decision = &next.decision;
+    let fits = [&decision.from, &decision.to, &next.active].iter().all(|it| **it == before.active)
+        && restrains(next) == restrains(before);
+    fits.then_some(Demand::default()).ok_or("it does not open the active stack again".into())
 }
 
 /// A decision of the mesh's own needs its evidence; an operator's does not.

@@ -98,7 +98,8 @@ fn promotions(state: &AppState) -> Vec<Effect> {
         .collect()
 }
 
-fn publications(state: &AppState) -> Vec<Effect> {
+/// What drivers are to publish while the active stack stands.
+pub fn publications(state: &AppState) -> Vec<Effect> {
     answers(&state.definition, &state.active)
         .into_iter()
         .filter(|((_, driver), _)| **driver != Driver::BuiltIn)
@@ -124,6 +125,12 @@ pub fn credentials(state: &AppState) -> BTreeSet<CredentialId> {
             Effect::Publish { driver, .. } => driver.credential().cloned(),
         })
         .collect()
+}
+
+/// The credentials without which an agent cannot publish an app's records.
+pub fn publishing_credentials(state: &AppState) -> BTreeSet<CredentialId> {
+    let records = state.definition.records.iter();
+    records.filter_map(|record| record.driver.credential().cloned()).collect()
 }
 
 /// The credentials that whoever carries out the current phase should hold besides: for what is only tried.

@@ -136,6 +136,9 @@ pub struct AppState {
     pub freeze: Option<Freeze>,
     /// Who carries out the current phase.
     pub claim: Option<Claim>,
+    /// The last taking back ended before it had opened every database of the active stack: what its fence closed may be
+    /// closed still, and is opened once it is found so.
+    pub closed: bool,
     /// The last writes, oldest first, at most [`OPERATION_MEMORY`].
     pub operations: Vec<Operation>,
     /// SHA-256 of the value this one was derived from; zero for the first.

@@ -5,6 +5,7 @@ mod decision;
 mod definition;
 mod name;
 mod observation;
+mod published;
 mod voters;
 mod warning;
 
@@ -13,5 +14,6 @@ pub use decision::*;
 pub use definition::*;
 pub use name::*;
 pub use observation::*;
+pub use published::*;
 pub use voters::*;
 pub use warning::*;

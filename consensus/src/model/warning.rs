@@ -1,4 +1,4 @@
-//! What people should know of an app's data before it is too late.
+//! What people should know of an app's data and records before it is too late.
 
 use std::fmt;
 
@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::TargetId;
 
-/// One thing that is not as it should be with a database, though nothing has failed yet.
+/// One thing that is not as it should be with a database or with an app's records, though nothing has failed yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Warning {
-    /// The database.
+    /// The database; `records` of the active stack for what DNS says.
     pub target: TargetId,
     /// What sort of thing.
     pub kind: WarningKind,
@@ -35,6 +35,10 @@ pub enum WarningKind {
     Lag,
     /// The log that a replica still needs is about to go, or about to fill the disk.
     Slot,
+    /// Whoever holds the zone of an app's records holds something else than was decided, or does not tell.
+    Records,
+    /// Not every name server of the zone says what was decided.
+    Servers,
 }
 
 impl fmt::Display for WarningKind {
@@ -44,6 +48,8 @@ impl fmt::Display for WarningKind {
             Self::WrongUpstream => "wrong-upstream",
             Self::Lag => "lag",
             Self::Slot => "slot",
+            Self::Records => "records",
+            Self::Servers => "servers",
         })
     }
 }

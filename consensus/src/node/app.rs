@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::attempt::Attempt;
 use super::compose::Intent;
 use super::damping::Ages;
+use super::drift::Records;
 use super::execute::Work;
 use super::fleet::Place;
 use super::guard::Guarding;
@@ -89,6 +90,8 @@ pub struct App {
     pub rejoining: Option<Rejoining>,
     /// A replica that follows another than it should.
     pub astray: Option<Astray>,
+    /// What others' DNS says of it.
+    pub records: Records,
     /// When to look at this app again though nothing happens.
     pub again: Option<Deadline>,
     /// When it was last found that this app would have to be looked at, though nothing happens.

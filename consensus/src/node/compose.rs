@@ -40,8 +40,8 @@ pub enum Intent {
     Regulate { word: Word, by: String },
     /// The next phase of what this agent carries out.
     Advance { epoch: Epoch, phase: Phase, term: u32, next: Next },
-    /// To tell replicas anew whom to follow.
-    Tend { reason: String },
+    /// To tell replicas anew whom to follow, or to open a primary that was left closed.
+    Tend { reason: String, opens: bool },
     /// To carry out what nobody does.
     Claim,
     /// To carry the register over into another set of voters, as it is.
@@ -61,7 +61,10 @@ pub enum Next {
     },
     Publish,
     Verify,
-    Finish,
+    Finish {
+        /// Of a taking back: may a database of the active stack be closed still?
+        closed: bool,
+    },
     Abort(String),
 }
 
@@ -90,13 +93,13 @@ impl fmt::Display for Intent {
             Self::Operator { kind, by, .. } => write!(f, "{kind}, for {by}"),
             Self::Approve { by } => write!(f, "approved failover, for {by}"),
             Self::TakeBack { by } => write!(f, "take it back, for {by}"),
-            Self::Tend { reason } => f.write_str(reason),
+            Self::Tend { reason, .. } => f.write_str(reason),
             Self::Regulate { word, by } => write!(f, "{word}, for {by}"),
             Self::Advance { phase, next, .. } => match next {
                 Next::Promote { .. } => write!(f, "promote after {phase}"),
                 Next::Publish => write!(f, "publish after {phase}"),
                 Next::Verify => write!(f, "verify after {phase}"),
-                Next::Finish => write!(f, "finish after {phase}"),
+                Next::Finish { .. } => write!(f, "finish after {phase}"),
                 Next::Abort(why) => write!(f, "abort while {phase}: {why}"),
             },
             Self::Claim => f.write_str("carry it out"),
@@ -149,7 +152,12 @@ impl Node {
                     },
                 };
             }
-            (Some(current), Intent::Tend { reason }) => self.tended(current, reason, now),
+            (Some(current), Intent::Tend { reason, opens: false }) => {
+                self.tended(current, reason, now)
+            }
+            (Some(current), Intent::Tend { reason, opens: true }) => {
+                self.opened_again(current, reason, now)
+            }
             (Some(current), Intent::Failover) => self.failover(current, found, now),
             (Some(current), Intent::Operator { kind, to, accept_loss, by }) => {
                 self.operator(current, found, (*kind, to.as_ref(), *accept_loss, by), now)
@@ -234,6 +242,7 @@ impl Node {
                 damping: Damping::default(),
                 freeze: None,
                 claim: None,
+                closed: false,
                 operations: Vec::new(),
                 previous: [0; 32],
             });
@@ -306,7 +315,7 @@ impl Node {
     }
 
     /// Names this agent as the executor of the state's phase if it can be, and nobody otherwise.
-    fn claimed(&self, mut state: AppState) -> AppState {
+    pub(super) fn claimed(&self, mut state: AppState) -> AppState {
         let term = state.claim.as_ref().map_or(0, |claim| claim.term).saturating_add(1);
         let able = self.is_able(&state);
         state.claim =
@@ -349,9 +358,10 @@ impl Node {
                 state.active = state.decision.to.clone();
             }
             Next::Verify => state.phase = Phase::Verifying,
-            Next::Finish => {
+            Next::Finish { closed } => {
                 state.phase = Phase::Idle;
                 state.claim = None;
+                state.closed = *closed;
                 return Ok(state);
             }
             Next::Abort(why) => return Ok(self.taken_back(current, why, now)),

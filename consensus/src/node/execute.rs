@@ -82,6 +82,41 @@ impl Item {
 }
 
 impl Work {
+    /// Requests of a decision that has been carried out, asked for once more: nobody's claim, and nothing follows.
+    pub fn mending(token: Token, epoch: Epoch, effects: Vec<Effect>, now: Moment) -> Self {
+        Self::new(token, epoch, Phase::Idle, 0, effects, now)
+    }
+
+    fn new(
+        token: Token,
+        epoch: Epoch,
+        phase: Phase,
+        term: u32,
+        effects: Vec<Effect>,
+        now: Moment,
+    ) -> Self {
+        let items =
+            effects.into_iter().map(|effect| Item { effect, stage: Stage::Waiting(now), tries: 0 });
+        Self {
+            token,
+            epoch,
+            phase,
+            term,
+            items: items.collect(),
+            began: now,
+            reading: None,
+            unread: 0,
+            waits: None,
+            trouble: None,
+            again: now,
+        }
+    }
+
+    /// Has everything that was asked for once more ended?
+    pub fn is_mended(&self) -> bool {
+        self.phase == Phase::Idle && self.items.iter().all(Item::ended)
+    }
+
     /// A reading found a quorum of one mind.
     pub fn confirmed(&mut self) {
         self.reading = None;
@@ -171,25 +206,9 @@ impl Node {
         if same {
             return;
         }
-        let items = plan::effects(state).into_iter().map(|effect| Item {
-            effect,
-            stage: Stage::Waiting(now),
-            tries: 0,
-        });
-        let work = Work {
-            token: token_of(&self.config, state),
-            epoch: state.epoch,
-            phase: state.phase,
-            term: claim.term,
-            items: items.collect(),
-            began: now,
-            reading: None,
-            unread: 0,
-            waits: None,
-            trouble: None,
-            again: now,
-        };
-        it.work = Some(work);
+        let token = token_of(&self.config, state);
+        let effects = plan::effects(state);
+        it.work = Some(Work::new(token, state.epoch, state.phase, claim.term, effects, now));
         self.work_on(app, now);
     }
 
@@ -331,7 +350,9 @@ impl Node {
             Err(_) => Stage::Waiting(now + pause),
         };
         work.again = now;
-        self.drive(&app, now);
+        if !self.mended(&app, now) {
+            self.drive(&app, now);
+        }
     }
 
     /// Takes the current phase as far as the reports allow.
@@ -378,7 +399,9 @@ impl Node {
             Phase::Aborting => {
                 let took = now.since(work.began);
                 let dead = took > UNFENCE_DEAD_FOR && self.sees_dead(state, now);
-                (ended || dead || took > UNFENCE_FOR).then_some(Next::Finish)
+                let opened = |item: &Item| matches!(item.stage, Stage::Ended(Ok(_)));
+                let closed = !work.items.iter().all(opened);
+                (ended || dead || took > UNFENCE_FOR).then_some(Next::Finish { closed })
             }
             Phase::Promoting => ended.then_some(Next::Publish),
             Phase::Publishing => ended.then_some(Next::Verify),
@@ -388,7 +411,10 @@ impl Node {
                 let seen = panel.serves(&state.active);
                 let applied =
                     matches!(state.decision.kind, DecisionKind::Apply | DecisionKind::Abort);
-                (seen || applied || now.since(work.began) > VERIFY_FOR).then_some(Next::Finish)
+                let over = seen || applied || now.since(work.began) > VERIFY_FOR;
+                // An applied definition opens nothing; whatever moved the app left the closed stack.
+                let closed = applied && state.closed;
+                over.then_some(Next::Finish { closed })
             }
         }
     }

@@ -75,6 +75,9 @@ impl Node {
         }
         it.ages.on_learned(&state, now);
         it.place = Place::after(it.place, &state, now);
+        if moved {
+            it.records.look(now);
+        }
         it.chosen = Some(known);
         it.in_flux = false;
         it.called = None;

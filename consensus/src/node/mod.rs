@@ -8,6 +8,7 @@ mod attempt;
 mod change;
 mod compose;
 mod damping;
+mod drift;
 mod execute;
 mod fleet;
 mod guard;
@@ -217,6 +218,7 @@ impl Node {
                 self.on_report(report, now);
                 stir
             }
+            Input::Inspected(inspected) => self.on_inspected(inspected, now),
             Input::Rejoined { target, token, took, what } => {
                 self.on_rejoined(&target, token, took, what, now);
                 Stir::One(target.app)
@@ -359,6 +361,7 @@ impl Node {
             self.pulse(now);
             self.trust_store(now);
             self.save_ages(now);
+            self.inspect(now);
         }
         changed || beat
     }
@@ -507,28 +510,6 @@ impl Node {
             blackout: self.judge.blackout(now),
         };
         self.selfcheck.abstention(now, around).filter(|why| !self.overlooks(*why))
-    }
-
-    /// Does a mutant vote all the same?
-    fn overlooks(&self, why: Abstention) -> bool {
-        let _ = why;
-        #[cfg(feature = "mutants")]
-        return match why {
-            Abstention::Isolated => self.broken(Mutant::VotesWhileIsolated),
-            Abstention::CutOff => self.broken(Mutant::CanariesIgnored),
-            Abstention::MassFailure => self.broken(Mutant::MassFailureVotes),
-            Abstention::Stalled => self.broken(Mutant::PauseForgotten),
-            _ => false,
-        };
-        #[cfg(not(feature = "mutants"))]
-        false
-    }
-
-    fn forgets_pauses(&self) -> bool {
-        #[cfg(feature = "mutants")]
-        return self.broken(Mutant::PauseForgotten);
-        #[cfg(not(feature = "mutants"))]
-        false
     }
 
     fn rtt(&self) -> Duration {

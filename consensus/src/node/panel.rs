@@ -3,7 +3,7 @@
 use super::Node;
 use crate::evidence::{Panel, Witness};
 use crate::judge::HEARD_WITHIN;
-use crate::model::{AgentId, AppId, AppState, Belief, Health, StackId};
+use crate::model::{Abstention, AgentId, AppId, AppState, Belief, Health, StackId};
 use crate::moment::Moment;
 
 impl Node {
@@ -69,6 +69,29 @@ impl Node {
             return panel.taking_for_evidence(self.hearsay(now));
         }
         panel
+    }
+
+    /// Does a mutant vote all the same?
+    pub(super) fn overlooks(&self, why: Abstention) -> bool {
+        let _ = why;
+        #[cfg(feature = "mutants")]
+        return match why {
+            Abstention::Isolated => self.broken(crate::config::Mutant::VotesWhileIsolated),
+            Abstention::CutOff => self.broken(crate::config::Mutant::CanariesIgnored),
+            Abstention::MassFailure => self.broken(crate::config::Mutant::MassFailureVotes),
+            Abstention::Stalled => self.broken(crate::config::Mutant::PauseForgotten),
+            _ => false,
+        };
+        #[cfg(not(feature = "mutants"))]
+        false
+    }
+
+    /// Does a mutant go on after a pause as if there had been none?
+    pub(super) fn forgets_pauses(&self) -> bool {
+        #[cfg(feature = "mutants")]
+        return self.broken(crate::config::Mutant::PauseForgotten);
+        #[cfg(not(feature = "mutants"))]
+        false
     }
 
     /// The panel as a mutant counts it; unchanged in a build without mutants.

@@ -1,4 +1,5 @@
-//! Replicas that follow another than the agreed primary are told to follow it, in an epoch of its own.
+//! Replicas that follow another than the agreed primary are told to follow it, in an epoch of its own; and a primary that
+//! the taking back of a fence did not reach is opened.
 //!
 //! An old primary that comes back, or a replica that could not be reached during a failover, is found by looks like
 //! everything else. It is put right by applying the definition anew: the request carries a token and needs a claim like
@@ -10,6 +11,8 @@ use std::time::Duration;
 use super::Node;
 use super::compose::Intent;
 use super::people::at_rest;
+#[cfg(feature = "mutants")]
+use crate::config::Mutant;
 use crate::model::{AppId, AppState, DecisionKind, Mode, Phase};
 use crate::moment::Moment;
 use crate::outbox::Note;
@@ -33,16 +36,23 @@ impl Node {
     /// Puts an app's replicas right, if they are not and nothing else is going on.
     pub(super) fn consider_replicas(&mut self, app: &AppId, now: Moment) {
         let Some((_, state)) = self.apps.get(app).and_then(|it| it.known()) else { return };
-        if !state.definition.guarded().any(|(_, database)| database.engine.is_led()) {
+        let led = state.definition.guarded().any(|(_, database)| database.engine.is_led());
+        if !led && !state.closed {
             self.apps.get_mut(app).expect("it is known").astray = None;
             return;
         }
         let own = self.beliefs_of(app, now);
         let Some((known, state)) = self.apps.get(app).and_then(|it| it.known()) else { return };
         let (learned, mode) = (known.learned, state.definition.mode);
-        let found = self.panel(state, &own, now).astray(&state.active);
+        let panel = self.panel(state, &own, now);
+        let closed = state.closed.then(|| panel.left_closed(&state.active)).flatten();
+        let opens = closed.is_some();
+        let found = closed.or_else(|| panel.astray(&state.active));
         #[cfg(feature = "mutants")]
-        let found = found.filter(|_| !self.broken(crate::config::Mutant::AstrayLeft));
+        let found = found.filter(|_| {
+            let mutant = if opens { Mutant::ClosedLeft } else { Mutant::AstrayLeft };
+            !self.broken(mutant)
+        });
         let rank = self.rank(app, state, now);
         let may = mode == Mode::Automatic
             && self.apps[app].ages.frozen_for(state, now).is_none()
@@ -74,9 +84,32 @@ impl Node {
             return;
         }
         astray.tries = astray.tries.saturating_add(1);
-        let reason = format!("{}: it is told to follow", astray.what);
+        let what = if opens { "it is opened again" } else { "it is told to follow" };
+        let reason = format!("{}: {what}", astray.what);
         let operation = self.operation();
-        self.start(app, Intent::Tend { reason }, operation, now);
+        self.start(app, Intent::Tend { reason, opens }, operation, now);
+    }
+
+    /// The fence is taken back once more, where that had not reached a database before.
+    pub(super) fn opened_again(
+        &self,
+        current: &AppState,
+        reason: &str,
+        now: Moment,
+    ) -> Result<AppState, String> {
+        at_rest(current)?;
+        if !current.closed {
+            return Err(Intent::UNCHANGED.into());
+        }
+        let epoch = current.epoch.next();
+        let stacks = (&current.active, &current.active);
+        Ok(self.claimed(AppState {
+            epoch,
+            phase: Phase::Aborting,
+            decision: self.decision(DecisionKind::Abort, epoch, stacks, reason, now),
+            claim: None,
+            ..current.clone()
+        }))
     }
 
     /// The same definition once more, so that everything that follows from it is asked for again.

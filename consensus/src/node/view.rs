@@ -150,7 +150,9 @@ impl Node {
         let known = self.apps.values().filter_map(|app| app.known());
         let of_app = |state: &AppState| {
             let own = self.beliefs_of(&state.definition.name, now);
-            self.panel(state, &own, now).warnings(&state.active)
+            let mut found = self.panel(state, &own, now).warnings(&state.active);
+            found.extend(self.record_warnings(state));
+            found
         };
         known.flat_map(|(_, state)| of_app(state)).collect()
     }
@@ -202,7 +204,11 @@ impl Node {
             damping: self.damping_view(state, now),
             next: next.to_owned(),
             unready,
-            warnings: panel.warnings(active),
+            warnings: {
+                let mut found = panel.warnings(active);
+                found.extend(self.record_warnings(state));
+                found
+            },
         }
     }
 

@@ -386,7 +386,9 @@ impl Node {
         if it.asked.len() < ASKED_LIMIT {
             it.asked.push(Asked { by: by.clone(), ballot, until: now + BURST });
         }
-        self.judge.refresh(app, RECENT, now, &mut self.out);
+        // Whoever is not looked at again must still be fresh when the others have been: else it would be waited for until its
+        // next look, which nobody hastens.
+        self.judge.refresh(app, RECENT / 2, now, &mut self.out);
         self.answer_evidence(app, now);
     }
 

@@ -62,6 +62,7 @@ pub fn at_rest(fencing: Fencing) -> AppState {
         freeze: None,
         guards_since: 1,
         claim: None,
+        closed: false,
         operations: Vec::new(),
         previous: [0; 32],
         definition: definition.into(),

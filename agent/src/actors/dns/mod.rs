@@ -15,19 +15,29 @@ mod powerdns;
 mod provider;
 mod rfc2136;
 mod route53;
+mod servers;
 mod sigv4;
 mod update;
 mod webhook;
 
-use consensus::model::{
-    ActionFault, ActionFaultKind, AppId, CredentialId, Done, Driver, RecordSet, StackId, Token,
-};
-use hickory_proto::rr::TSigner;
+use std::time::Duration;
 
+use consensus::model::{
+    ActionFault, ActionFaultKind, AppId, CredentialId, Done, Driver, Held, Published, RecordSet,
+    StackId, Token,
+};
+use consensus::moment::Moment;
+use hickory_proto::rr::TSigner;
+use tokio::time::timeout;
+
+use self::plan::Plan;
 use self::provider::Account;
-use super::attempt::{Attempt, fault};
+use super::attempt::{Attempt, Stage, fault};
 use crate::config::{Credential, Credentials};
 use crate::records;
+
+/// How long whoever holds a zone may take to say what it holds.
+const INSPECTION: Duration = Duration::from_secs(5);
 
 /// A name's records, as the decision has them.
 pub(super) struct Order<'a> {
@@ -55,20 +65,80 @@ pub(super) async fn publish(
             let signer = signer(order.credentials, credential)?;
             rfc2136::publish(attempt, order, server, zone, signer).await
         }
-        Driver::Provider { provider, url, zone, zone_id, credential } => {
-            let (access_key, token) = provider::secret(held(order.credentials, credential)?)
-                .map_err(|why| refused(format!("credential `{credential}` {why}")))?;
-            let account = Account {
-                provider: *provider,
-                url: url.as_deref(),
-                zone,
-                zone_id: zone_id.as_deref(),
-                access_key,
-                token,
-            };
-            provider::publish(attempt, order, &account).await
+        Driver::Provider { .. } => {
+            provider::publish(attempt, order, &account(order.credentials, driver)?).await
         }
     }
+}
+
+/// Looks at what the outside's DNS says: every name server of the zone, and with the credential whoever holds it.
+pub(super) async fn inspect(order: &Order<'_>, driver: &Driver, holder: bool) -> Published {
+    let name = order.name.to_owned();
+    let unknown = |fault: ActionFault| Held::Unknown(fault.text);
+    let plan = match driver {
+        Driver::BuiltIn => Err(refused("the built-in server is not inspected".to_owned())),
+        Driver::Rfc2136 { server, zone, .. } => {
+            Plan::new(order, zone, format!("DNS server `{server}`"))
+        }
+        Driver::Provider { provider, zone, .. } => {
+            Plan::new(order, zone, provider::holder(*provider).to_owned())
+        }
+    };
+    let plan = match plan {
+        Ok(plan) => plan,
+        Err(fault) => return Published { name, held: unknown(fault), right: 0, wrong: vec![] },
+    };
+    let primary = match driver {
+        Driver::Rfc2136 { server, .. } => Some(server.as_str()),
+        Driver::BuiltIn | Driver::Provider { .. } => None,
+    };
+    let asked = async {
+        match holder {
+            false => Held::Unasked,
+            true => held_by(order, &plan, driver).await.unwrap_or_else(unknown),
+        }
+    };
+    let (held, answers) = tokio::join!(asked, servers::ask_all(&plan, primary));
+    Published { name, held, right: answers.right, wrong: answers.wrong }
+}
+
+async fn held_by(order: &Order<'_>, plan: &Plan, driver: &Driver) -> Result<Held, ActionFault> {
+    let reading = async {
+        match driver {
+            Driver::BuiltIn => Ok(Held::Unasked),
+            Driver::Rfc2136 { server, zone, credential } => {
+                let signer = signer(order.credentials, credential)?;
+                let attempt = Attempt::new(Moment::NEVER, Stage::default());
+                rfc2136::inspect(&attempt, plan, server, zone, signer, order.wall_ms).await
+            }
+            Driver::Provider { .. } => {
+                let account = account(order.credentials, driver)?;
+                provider::inspect(plan, &account, order.wall_ms).await
+            }
+        }
+    };
+    let late = |_| Err(plan.unclear(format!("has not answered within {INSPECTION:?}")));
+    timeout(INSPECTION, reading).await.unwrap_or_else(late)
+}
+
+/// By which account a zone is changed; only for drivers that have one.
+fn account<'a>(
+    credentials: &'a Credentials,
+    driver: &'a Driver,
+) -> Result<Account<'a>, ActionFault> {
+    let Driver::Provider { provider, url, zone, zone_id, credential } = driver else {
+        return Err(refused("no account is needed".to_owned()));
+    };
+    let (access_key, token) = provider::secret(held(credentials, credential)?)
+        .map_err(|why| refused(format!("credential `{credential}` {why}")))?;
+    Ok(Account {
+        provider: *provider,
+        url: url.as_deref(),
+        zone,
+        zone_id: zone_id.as_deref(),
+        access_key,
+        token,
+    })
 }
 
 /// Finds the key that a record names.

@@ -2,7 +2,7 @@
 //!
 //! Pure: every driver reads, asks here, and only then writes.
 
-use consensus::model::{ActionFault, ActionFaultKind, Done, RecordSet};
+use consensus::model::{ActionFault, ActionFaultKind, Done, Held, RecordSet};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 use super::Order;
@@ -85,6 +85,42 @@ impl Plan {
         owned(&self.records)
             .into_iter()
             .all(|kind| sorted(held, kind) == sorted(&self.records, kind))
+    }
+
+    /// What stands in the place of our records, in words; nothing if they are there, of whatever lifetime.
+    fn differs(&self, held: &[Record]) -> Option<String> {
+        let (found, ours) = Self::difference(&self.records, held)?;
+        Some(format!("holds {found}, decided was {ours}"))
+    }
+
+    /// What is held of the types that `ours` own and what should be, in words, where they differ.
+    pub(super) fn difference(ours: &[Record], held: &[Record]) -> Option<(String, String)> {
+        let words = |records: &[Record]| {
+            let of = |kind| sorted(records, kind).into_iter().map(|(_, data)| data);
+            let mut all: Vec<String> = owned(ours).into_iter().flat_map(of).collect();
+            all.sort();
+            all.dedup();
+            if all.is_empty() { "nothing".to_owned() } else { all.join(" ") }
+        };
+        let (found, ours) = (words(held), words(ours));
+        (found != ours).then_some((found, ours))
+    }
+
+    /// What is held, with the marker beside it: as decided, or what stands there in its place.
+    pub(super) fn judge(&self, held: &[Record], marker: &[Record]) -> Result<Held, ActionFault> {
+        let marker = self.compare(marker)?;
+        if let Some(words) = self.differs(held) {
+            return Ok(Held::Otherwise(words));
+        }
+        let words = match marker {
+            Some(marker) if marker != self.marker => {
+                format!("carries the older token {}", marker.token)
+            }
+            None => "carries no token".to_owned(),
+            Some(_) if !self.matches(held) => "holds it under another lifetime".to_owned(),
+            Some(_) => return Ok(Held::AsDecided),
+        };
+        Ok(Held::Otherwise(words))
     }
 
     pub(super) fn done(&self, what: &str) -> Done {

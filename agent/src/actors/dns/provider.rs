@@ -4,7 +4,7 @@
 //! a stale writer is caught by reading before and after, and by rule E1 alone (PROTOCOL.md D.3): the interface is then
 //! asked once more to hold what the newest decision says, until it does.
 
-use consensus::model::{ActionFault, Done, Provider};
+use consensus::model::{ActionFault, Done, Held as Seen, Provider};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 use super::Order;
@@ -71,56 +71,112 @@ pub(super) struct Account<'a> {
     pub(super) token: &'a str,
 }
 
+/// An interface, entered.
+pub(super) enum Interface {
+    Route53(Route53),
+    PowerDns(PowerDns),
+    Cloudflare(Cloudflare),
+    DigitalOcean(DigitalOcean),
+    Google(Google),
+    /// One that is only told.
+    Webhook(Api, String),
+}
+
+/// What the plan of an order is called by: who holds the zone.
+pub(super) fn holder(provider: Provider) -> &'static str {
+    match provider {
+        Provider::Route53 => "Route 53",
+        Provider::Cloudflare => "Cloudflare",
+        Provider::DigitalOcean => "DigitalOcean",
+        Provider::Google => "Google Cloud DNS",
+        Provider::PowerDns => "PowerDNS",
+        Provider::Webhook => "the webhook",
+    }
+}
+
+/// Who is asked where no address is given.
+fn own_address(provider: Provider) -> &'static str {
+    match provider {
+        Provider::Route53 => "https://route53.amazonaws.com",
+        Provider::Cloudflare => "https://api.cloudflare.com",
+        Provider::DigitalOcean => "https://api.digitalocean.com",
+        Provider::Google => "https://dns.googleapis.com",
+        Provider::PowerDns | Provider::Webhook => "",
+    }
+}
+
 /// Makes the provider's zone say what the order says.
 pub(super) async fn publish(
     attempt: &mut Attempt,
     order: &Order<'_>,
     account: &Account<'_>,
 ) -> Result<Done, ActionFault> {
-    let (who, own) = match account.provider {
-        Provider::Route53 => ("Route 53", Some("https://route53.amazonaws.com")),
-        Provider::Cloudflare => ("Cloudflare", Some("https://api.cloudflare.com")),
-        Provider::DigitalOcean => ("DigitalOcean", Some("https://api.digitalocean.com")),
-        Provider::Google => ("Google Cloud DNS", Some("https://dns.googleapis.com")),
-        Provider::PowerDns => ("PowerDNS", None),
-        Provider::Webhook => ("the webhook", None),
-    };
-    let plan = Plan::new(order, account.zone, who.to_owned())?;
-    let url = account.url.or(own).unwrap_or_default();
-    let api = Api::new(&plan, url)?;
-    let id = account.zone_id.unwrap_or_default().to_owned();
-    let token = account.token.to_owned();
-    let done = match account.provider {
-        Provider::Route53 => {
-            let Some(key) = account.access_key else {
-                return Err(plan.refused("wants an access key: its credential lacks `access_key`"));
-            };
-            let key = key.to_owned();
-            write(attempt, &plan, Route53 { api, id, key, secret: token, wall_ms: order.wall_ms })
-                .await
-        }
-        Provider::PowerDns => {
-            let api = api.identified(&plan, "x-api-key", &token)?;
-            write(attempt, &plan, PowerDns { api }).await
-        }
-        Provider::Cloudflare => {
-            let api = api.identified(&plan, "authorization", &format!("Bearer {token}"))?;
-            write(attempt, &plan, Cloudflare { api, id }).await
-        }
-        Provider::DigitalOcean => {
-            let api = api.identified(&plan, "authorization", &format!("Bearer {token}"))?;
-            write(attempt, &plan, DigitalOcean { api }).await
-        }
-        Provider::Google => {
-            let google = Google::enter(&plan, api, &id, &token, order.wall_ms).await?;
-            write(attempt, &plan, google).await
-        }
-        Provider::Webhook => webhook::publish(attempt, &plan, api, &token).await,
+    let plan = Plan::new(order, account.zone, holder(account.provider).to_owned())?;
+    let done = match enter(&plan, account, order.wall_ms).await? {
+        Interface::Route53(zone) => write(attempt, &plan, zone).await,
+        Interface::PowerDns(zone) => write(attempt, &plan, zone).await,
+        Interface::Cloudflare(zone) => write(attempt, &plan, zone).await,
+        Interface::DigitalOcean(zone) => write(attempt, &plan, zone).await,
+        Interface::Google(zone) => write(attempt, &plan, zone).await,
+        Interface::Webhook(api, secret) => webhook::publish(attempt, &plan, api, &secret).await,
     }?;
     Ok(match account.provider.compares() {
         true => done,
         // The history is to say what was not guarded against.
         false => Done { text: format!("{} (compared before and after only)", done.text), ..done },
+    })
+}
+
+/// What the provider holds, as against what was decided. A webhook cannot be asked.
+pub(super) async fn inspect(
+    plan: &Plan,
+    account: &Account<'_>,
+    wall_ms: fn() -> u64,
+) -> Result<Seen, ActionFault> {
+    let held = match enter(plan, account, wall_ms).await? {
+        Interface::Route53(mut zone) => zone.read(plan).await,
+        Interface::PowerDns(mut zone) => zone.read(plan).await,
+        Interface::Cloudflare(mut zone) => zone.read(plan).await,
+        Interface::DigitalOcean(mut zone) => zone.read(plan).await,
+        Interface::Google(mut zone) => zone.read(plan).await,
+        Interface::Webhook(..) => return Ok(Seen::Unasked),
+    }?;
+    let (records, marker) = sorted_out(plan, &held);
+    plan.judge(&records, &marker)
+}
+
+/// Says who asks; some interfaces are first asked for a pass.
+async fn enter(
+    plan: &Plan,
+    account: &Account<'_>,
+    wall_ms: fn() -> u64,
+) -> Result<Interface, ActionFault> {
+    let api = Api::new(plan, account.url.unwrap_or(own_address(account.provider)))?;
+    let id = account.zone_id.unwrap_or_default().to_owned();
+    let token = account.token.to_owned();
+    let bearer = || format!("Bearer {token}");
+    Ok(match account.provider {
+        Provider::Route53 => {
+            let Some(key) = account.access_key else {
+                return Err(plan.refused("wants an access key: its credential lacks `access_key`"));
+            };
+            Interface::Route53(Route53 { api, id, key: key.to_owned(), secret: token, wall_ms })
+        }
+        Provider::PowerDns => {
+            Interface::PowerDns(PowerDns { api: api.identified(plan, "x-api-key", &token)? })
+        }
+        Provider::Cloudflare => {
+            let api = api.identified(plan, "authorization", &bearer())?;
+            Interface::Cloudflare(Cloudflare { api, id })
+        }
+        Provider::DigitalOcean => {
+            let api = api.identified(plan, "authorization", &bearer())?;
+            Interface::DigitalOcean(DigitalOcean { api })
+        }
+        Provider::Google => {
+            Interface::Google(Google::enter(plan, api, &id, &token, wall_ms).await?)
+        }
+        Provider::Webhook => Interface::Webhook(api, token),
     })
 }
 
@@ -164,6 +220,13 @@ async fn write(
 
 /// Does the provider hold exactly what the plan says, under its marker? A fault if it may not be written over.
 fn stands(plan: &Plan, held: &[Held]) -> Result<bool, ActionFault> {
+    let (records, marker) = sorted_out(plan, held);
+    let marker = plan.compare(&marker)?;
+    Ok(marker.as_ref() == Some(&plan.marker) && plan.matches(&records))
+}
+
+/// What is held at the name, and the text at its marker.
+fn sorted_out(plan: &Plan, held: &[Held]) -> (Vec<Record>, Vec<Record>) {
     let at = |name: &Name| -> Vec<Record> {
         let here = held.iter().filter(|it| it.name == *name);
         let unread = |it: &Held| RData::Unknown {
@@ -176,12 +239,8 @@ fn stands(plan: &Plan, held: &[Held]) -> Result<bool, ActionFault> {
         })
         .collect()
     };
-    let marker: Vec<Record> = at(&plan.marker_name)
-        .into_iter()
-        .filter(|record| record.record_type() == RecordType::TXT)
-        .collect();
-    let marker = plan.compare(&marker)?;
-    Ok(marker.as_ref() == Some(&plan.marker) && plan.matches(&at(&plan.name)))
+    let is_text = |record: &Record| record.record_type() == RecordType::TXT;
+    (at(&plan.name), at(&plan.marker_name).into_iter().filter(is_text).collect())
 }
 
 /// A CNAME stands alone (RFC 1034 section 3.6.2): whatever else is there is somebody else's.

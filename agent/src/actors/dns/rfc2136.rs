@@ -1,6 +1,6 @@
 //! Publishes by dynamic update (RFC 2136), signed (RFC 8945): read the marker, compare, set, read back.
 
-use consensus::model::{ActionFault, Done};
+use consensus::model::{ActionFault, Done, Held};
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::{Record, RecordType, TSigner};
 
@@ -66,6 +66,21 @@ pub(super) async fn publish(
         }
     }
     Err(plan.unclear(format!("{last}, in {TRIES} tries")))
+}
+
+/// What the server holds, as against what was decided.
+pub(super) async fn inspect(
+    attempt: &Attempt,
+    plan: &Plan,
+    server: &str,
+    zone: &str,
+    signer: TSigner,
+    wall_ms: fn() -> u64,
+) -> Result<Held, ActionFault> {
+    let mut link = Link::open(attempt, server, zone, signer, wall_ms).await?;
+    let records = held(plan, &mut link).await?;
+    let marker = link.read(&plan.marker_name, RecordType::TXT).await?;
+    plan.judge(&records, &marker)
 }
 
 /// What the server holds at the name, of every type that is ours to replace.

@@ -137,6 +137,8 @@ fn heir(
         phase: Phase::Publishing,
         decision,
         claim: None,
+        // Whatever was being fenced or opened when the voters were lost may be closed.
+        closed: newest.closed || matches!(phase, Phase::Fencing | Phase::Aborting),
         operations: Vec::new(),
         previous: hash,
         ..newest

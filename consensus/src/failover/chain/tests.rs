@@ -77,6 +77,7 @@ fn state(phase: Phase, epoch: u32, kind: DecisionKind) -> AppState {
         },
         freeze: None,
         claim: Some(Claim { agent: "a1".parse().unwrap(), instance: 1, term: 1 }),
+        closed: false,
         operations: Vec::new(),
         previous: [0; 32],
     }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use consensus::model::{Action, AgentId, AppState, Token};
+use consensus::model::{Action, AgentId, AppState, Effect, Phase, Token};
 use consensus::moment::Moment;
 
 use super::Found;
@@ -70,6 +70,14 @@ impl Reach {
                 .is_some_and(|claim| claim.agent == *agent && claim.term == action.term)
                 && Token::new(state.epoch, state.decision.attempt, state.phase.step()) == token
         };
+        // What was published and written over since is put back by whoever sees it, while nothing else is going on.
+        let mends = |state: &AppState| {
+            let published = (state.epoch, state.decision.attempt, Phase::Publishing.step());
+            state.phase == Phase::Idle
+                && matches!(action.effect, Effect::Publish { .. })
+                && Token::new(published.0, published.1, published.2) == token
+        };
+        let covers = |state: &AppState| covers(state) || (action.term == 0 && mends(state));
         let mut history =
             registers.history(&action.app).skip_while(|chosen| !covers(&chosen.state));
         if history.next().is_none() {

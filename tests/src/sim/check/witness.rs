@@ -128,6 +128,11 @@ impl Witnesses {
     /// An agent is told what a look found.
     pub fn on_look(&mut self, agent: &AgentId, observation: &Observation, at: Moment) {
         let Some(told) = self.agents.get_mut(agent) else { return };
+        // A look that a pause cut short failed for want of the agent itself.
+        let cut_short = told.went_on.is_some_and(|at| observation.began < at);
+        if cut_short && matches!(observation.outcome, Outcome::Failed(_)) {
+            return;
+        }
         let seen = told.seen.entry(observation.watched.clone()).or_default();
         if observation.began < seen.began {
             return;

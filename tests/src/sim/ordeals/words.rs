@@ -181,6 +181,34 @@ pub const ORDEALS: &[Ordeal] = &[
         },
     },
     Ordeal {
+        name: "a primary dies behind its fence, the move is taken back, and it comes up closed",
+        knows: &[Mutant::ClosedLeft],
+        shape: |_, apps| apps[0].database = true,
+        play: |simulation, chance| {
+            simulation.snare = Some(Box::new(|simulation, _, _, _| {
+                let east = simulation.database(&shop(), &east()).expect("it has one");
+                if simulation.world.databases[&east].read_only {
+                    for stack in [self::east(), west()] {
+                        fells(simulation, &stack);
+                        simulation.break_database(&shop(), &stack, Host::Dark);
+                    }
+                }
+                false
+            }));
+            // It says that it streams, and never reaches the primary's last position.
+            let replica = simulation.database(&shop(), &west()).expect("it has one");
+            simulation.world.stuck.insert(replica.clone());
+            wait(simulation, chance, 3_000..4_000);
+            let by = "operator".to_owned();
+            simulation.command(
+                1,
+                Command::Switchover { app: shop(), to: Some(west()), well_for: None, by },
+            );
+            wait(simulation, chance, 50_000..52_000);
+            simulation.world.stuck.remove(&replica);
+        },
+    },
+    Ordeal {
         name: "an old primary comes back, and nobody but the mesh can tell it whom to follow",
         knows: &[Mutant::AstrayLeft],
         shape: |_, apps| {
@@ -226,6 +254,36 @@ pub const ORDEALS: &[Ordeal] = &[
                 simulation.apply(place, definition.clone());
                 wait(simulation, chance, 4_000..5_000);
             }
+        },
+    },
+    Ordeal {
+        name: "a voter comes back from a copy of before, and starts over and over before it is told",
+        knows: &[Mutant::RollbackUnnoticed],
+        shape: same,
+        play: |simulation, chance| {
+            // A ballot's number begins with how often its agent started: the fifth outbids the second in one round.
+            for _ in 0..2 {
+                simulation.crash(4);
+                simulation.start(4);
+                wait(simulation, chance, 10_000..11_000);
+            }
+            kills(simulation, &[1]);
+            simulation.copy_disk(0);
+            // Refused, and yet promised: the second does not know of it.
+            let abort = || Command::Abort { app: shop(), by: "someone".into() };
+            simulation.command(4, abort());
+            wait(simulation, chance, 2_000..3_000);
+            simulation.start(1);
+            simulation.restore_disk(0);
+            // More often than it gave its word since the copy: starts must not make up for what it forgot.
+            for _ in 0..8 {
+                wait(simulation, chance, 5..10);
+                simulation.crash(0);
+                simulation.start(0);
+            }
+            wait(simulation, chance, 17_000..18_000);
+            simulation.command(1, abort());
+            wait(simulation, chance, 2_000..3_000);
         },
     },
     Ordeal {

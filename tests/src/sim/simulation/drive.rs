@@ -253,6 +253,7 @@ impl Simulation {
             }
             Output::Probe(look) => self.look(place, look),
             Output::Act(action) => self.act(place, &action),
+            Output::Inspect(inspection) => self.inspect(place, &inspection),
             Output::Rejoin(rejoin) => self.rejoin(place, &rejoin),
             Output::Note(note) => self.note(place, &note),
             Output::Lease(database, until) => self.keep_open(place, &database, until),
@@ -519,9 +520,10 @@ impl Simulation {
         if let Note::Judges { target, health, .. } = note {
             self.fleet.on_judged(self.now, agent, target, *health);
         }
-        // That a database which is told whom to follow goes astray is what happens to it, and no fault of the mesh.
+        // That a database which is told whom to follow goes astray, or dies behind its fence and comes back closed, is what
+        // happens to it, and no fault of the mesh.
         if let Note::Alarm(what) = note
-            && !what.contains("beside that of")
+            && !["beside that of", "is closed still"].iter().any(|it| what.contains(it))
         {
             let text = format!("{agent}: {what}");
             self.report(vec![("no alarm", text)]);

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use consensus::model::{Action, ActionFault, ActionFaultKind, AppId, Effect, Phase, Report};
+use consensus::model::{
+    Action, ActionFault, ActionFaultKind, AppId, Effect, Inspected, Inspection, Phase, Report,
+};
 use consensus::moment::Moment;
+use consensus::outbox::Input;
 
 use super::aim::Fate;
 use super::{Event, Simulation};
@@ -36,6 +39,8 @@ impl Errand {
 
 /// Slow, and not so slow that the asker gives up.
 const SLOW: Duration = Duration::from_secs(3);
+/// How long it takes to ask every name server.
+const INSPECTION: Duration = Duration::from_millis(40);
 /// How long a request that waits for the outside is kept waiting before it is tried again there.
 const PATIENCE: Duration = Duration::from_millis(100);
 
@@ -70,6 +75,18 @@ impl Simulation {
         self.dispatch(place, run, action, fate);
         self.aim_at_sent(place, fate);
         self.killed_at(place, step, Moments::After);
+    }
+
+    /// An agent looks at what the outside's DNS says.
+    pub(super) fn inspect(&mut self, place: Place, inspection: &Inspection) {
+        let run = self.agents[place].run;
+        let seen = |effect| self.world.inspect(effect, inspection.token, inspection.holder);
+        let inspected = Inspected {
+            app: inspection.app.clone(),
+            token: inspection.token,
+            names: inspection.publications.iter().filter_map(seen).collect(),
+        };
+        self.after(INSPECTION, Event::Input { to: place, run, input: Input::Inspected(inspected) });
     }
 
     fn dispatch(&mut self, place: Place, run: u64, action: &Action, fate: Fate) {

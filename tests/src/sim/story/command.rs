@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use consensus::model::{AppId, Engine, Mode, Phase, StackId, VotersChange};
+use consensus::model::{AppId, Engine, Mode, Phase, RecordData, RecordKind, StackId, VotersChange};
 use consensus::outbox::Command;
 
 use super::{fold, truth};
@@ -210,6 +210,11 @@ fn perform(simulation: &mut Simulation, verb: &str, words: &[&str]) -> Result<()
         ("see", []) => {
             simulation.world.paths.clear();
             simulation.outside_changed();
+        }
+        ("edit", [name, address]) => {
+            let data = RecordData::Address(parse(address)?);
+            simulation.say(|| format!("somebody has {name} hold {address}"));
+            simulation.world.edit(name, RecordKind::A, &data);
         }
         ("rebuild", []) => simulation.rebuild_replicas(),
         ("kill", agents) => each(simulation, agents, Simulation::crash)?,

@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 
 use consensus::model::{
-    ActionFaultKind, Driver, RecordData, RecordKind, RecordSet, StackId, Token,
+    ActionFaultKind, Driver, Effect, Held, Published, RecordData, RecordKind, RecordSet, StackId,
+    Token,
 };
 
 use super::{Arrival, World, done, fault};
@@ -75,6 +76,48 @@ impl World {
         }
     }
 
+    /// What an agent sees that asks the server, and each of its two name servers.
+    pub fn inspect(&self, effect: &Effect, ours: Token, holder: bool) -> Option<Published> {
+        let Effect::Publish { name, driver: Driver::Rfc2136 { server, .. }, sets, .. } = effect
+        else {
+            return None;
+        };
+        let found = self.servers.get(server);
+        let silent = found.is_some_and(|it| it.trouble != Trouble::None);
+        let held = found.and_then(|it| it.names.get(name)).cloned().unwrap_or_default();
+        let wanted: BTreeMap<_, _> = sets.iter().map(|set| (set.kind, set.data.clone())).collect();
+        let same = held.sets == wanted;
+        let words = |sets: &BTreeMap<RecordKind, Vec<RecordData>>| {
+            sets.values().flatten().map(RecordData::to_string).collect::<Vec<_>>().join(" ")
+        };
+        let otherwise = || format!("holds {}, decided was {}", words(&held.sets), words(&wanted));
+        let newer = held.marker.as_ref().is_some_and(|(token, _)| *token > ours);
+        Some(Published {
+            name: name.clone(),
+            held: match (holder, silent || newer, same) {
+                (false, ..) => Held::Unasked,
+                (true, true, _) => Held::Unknown("is not ours to write over".into()),
+                (true, false, true) => Held::AsDecided,
+                (true, false, false) => Held::Otherwise(otherwise()),
+            },
+            right: if same && !silent { 2 } else { 0 },
+            wrong: match (silent, same) {
+                (true, _) => vec!["none answers".into()],
+                (false, false) => vec![words(&held.sets)],
+                (false, true) => Vec::new(),
+            },
+        })
+    }
+
+    /// Somebody writes over a name's records by hand, and leaves the marker.
+    pub fn edit(&mut self, name: &str, kind: RecordKind, data: &RecordData) {
+        let names = self.servers.values_mut().filter_map(|server| server.names.get_mut(name));
+        for held in names {
+            held.sets.insert(kind, vec![data.clone()]);
+            held.changes += 1;
+        }
+    }
+
     fn update(
         &mut self,
         name: &str,
@@ -94,18 +137,20 @@ impl World {
         let held = server.names.entry(name.to_owned()).or_default();
         let before = held.marker.as_ref().map(|(token, _)| *token);
         let ignored = self.token_ignored || self.blind_publish;
+        let new: BTreeMap<_, _> = sets.iter().map(|set| (set.kind, set.data.clone())).collect();
         match before {
             Some(before) if before > token && !ignored => {
                 return fault(ActionFaultKind::Superseded, format!("marker holds {before}"));
             }
-            Some(before) if before == token && !ignored => return done(None, "was so already"),
+            Some(before) if before == token && held.sets == new && !ignored => {
+                return done(None, "was so already");
+            }
             _ => {}
         }
         if before.is_some_and(|before| before > token) {
             self.breaches.push(format!("{name}: an update with {token} replaced {before:?}"));
         }
         held.marker = Some((token, stack.clone()));
-        let new = sets.iter().map(|set| (set.kind, set.data.clone())).collect();
         held.changes += u64::from(held.sets != new);
         held.sets = new;
         done(None, format!("names {stack}"))

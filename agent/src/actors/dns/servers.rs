@@ -1,0 +1,217 @@
+//! Asks every name server of a zone for a name's records, as a resolver would: which of them say what was decided.
+//!
+//! The servers are found through the zone itself: its NS records, from the server that takes its updates or through the
+//! host's resolver, and their addresses alike. A server that this host has no way to is left out; one that is silent, errs
+//! or says something else is told of.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use hickory_proto::op::{Message, Query, ResponseCode};
+use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
+use hickory_resolver::TokioResolver;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::plan::Plan;
+use super::update::owned;
+
+/// The most addresses that are asked; zones have a handful.
+const ADDRESSES: usize = 32;
+/// How long one question may wait for its answer, and how often it is asked.
+const PATIENCE: Duration = Duration::from_secs(1);
+const TRIES: usize = 2;
+/// The most bytes of an answer that come as one datagram (the size that DNS flag day 2020 recommends).
+const DATAGRAM: u16 = 1232;
+const PORT: u16 = 53;
+
+static RESOLVER: LazyLock<Option<TokioResolver>> = LazyLock::new(|| {
+    TokioResolver::builder_tokio()
+        .and_then(|mut builder| {
+            // Whoever looks whether something has changed must not be told what was.
+            builder.options_mut().cache_size = 0;
+            builder.options_mut().timeout = PATIENCE;
+            builder.options_mut().attempts = 1;
+            builder.build()
+        })
+        .ok()
+});
+
+/// What the name servers of a zone say.
+#[derive(Debug, Default)]
+pub(super) struct Answers {
+    /// How many say what was decided.
+    pub(super) right: usize,
+    /// What the others say, one line each.
+    pub(super) wrong: Vec<String>,
+}
+
+/// Asks every server of the plan's zone; nobody where none is found. `primary` is the server that takes its updates.
+pub(super) async fn ask_all(plan: &Plan, primary: Option<&str>) -> Answers {
+    let servers = find(&plan.zone, primary).await;
+    let plan = Arc::new(Wanted { name: plan.name.clone(), records: plan.records.clone() });
+    let mut asked = JoinSet::new();
+    for (number, (name, address)) in servers.into_iter().take(ADDRESSES).enumerate() {
+        let plan = plan.clone();
+        asked.spawn(async move {
+            let said = plan.ask(SocketAddr::new(address, PORT)).await;
+            (number, format!("{} ({address})", name.to_ascii().trim_end_matches('.')), said)
+        });
+    }
+    let mut said = asked.join_all().await;
+    said.sort_by_key(|(number, ..)| *number);
+    let mut answers = Answers::default();
+    for (_, server, said) in said {
+        match said {
+            Said::AsDecided => answers.right += 1,
+            Said::Otherwise(what) => answers.wrong.push(format!("{server} {what}")),
+            Said::NoWay => {}
+        }
+    }
+    answers
+}
+
+struct Wanted {
+    name: Name,
+    records: Vec<Record>,
+}
+
+/// What one server says.
+enum Said {
+    AsDecided,
+    /// In words.
+    Otherwise(String),
+    /// This host has no way to it, as to addresses of a family it does not have.
+    NoWay,
+}
+
+impl Wanted {
+    async fn ask(&self, server: SocketAddr) -> Said {
+        let mut held = Vec::new();
+        for kind in owned(&self.records) {
+            let answer = match ask(server, &self.name, kind).await {
+                Ok(answer) => answer,
+                Err(error) if no_way(&error) => return Said::NoWay,
+                Err(error) => return Said::Otherwise(format!("does not answer: {error}")),
+            };
+            match answer.metadata.response_code {
+                ResponseCode::NoError | ResponseCode::NXDomain => {}
+                code => return Said::Otherwise(format!("answers {code}")),
+            }
+            if !answer.metadata.authoritative {
+                return Said::Otherwise("does not serve the zone".to_owned());
+            }
+            let here = |record: &Record| record.name == self.name && record.record_type() == kind;
+            held.extend(answer.answers.into_iter().filter(here));
+        }
+        match Plan::difference(&self.records, &held) {
+            None => Said::AsDecided,
+            Some((found, _)) => Said::Otherwise(format!("says {found}")),
+        }
+    }
+}
+
+/// The addresses of every name server of a zone.
+async fn find(zone: &Name, primary: Option<&str>) -> Vec<(Name, IpAddr)> {
+    let primary = match primary {
+        Some(primary) => {
+            tokio::net::lookup_host(primary).await.ok().and_then(|mut found| found.next())
+        }
+        None => None,
+    };
+    let mut servers = Vec::new();
+    for record in look_up(primary, zone, RecordType::NS).await {
+        let RData::NS(name) = record.data else { continue };
+        let own = primary.filter(|_| zone.zone_of(&name.0));
+        for kind in [RecordType::A, RecordType::AAAA] {
+            let found = look_up(own, &name.0, kind).await;
+            let addresses = found.iter().filter_map(|record| record.data.ip_addr());
+            servers.extend(addresses.map(|address| (name.0.clone(), address)));
+        }
+    }
+    servers.sort();
+    servers.dedup();
+    servers
+}
+
+/// The records of a name, of the server that holds them or of whoever resolves for this host.
+async fn look_up(primary: Option<SocketAddr>, name: &Name, kind: RecordType) -> Vec<Record> {
+    if let Some(primary) = primary {
+        let answer = ask(primary, name, kind).await;
+        let records = answer.map(|answer| answer.answers).unwrap_or_default();
+        return records.into_iter().filter(|record| record.record_type() == kind).collect();
+    }
+    let Some(resolver) = &*RESOLVER else { return Vec::new() };
+    match timeout(PATIENCE * 2, resolver.lookup(name.clone(), kind)).await {
+        Ok(Ok(found)) => {
+            let records = found.answers().iter().cloned();
+            records.filter(|record| record.record_type() == kind).collect()
+        }
+        Ok(Err(_)) | Err(_) => Vec::new(),
+    }
+}
+
+/// One question and its answer, over TCP where a datagram is too small.
+async fn ask(server: SocketAddr, name: &Name, kind: RecordType) -> io::Result<Message> {
+    let mut question = Message::query();
+    question.metadata.recursion_desired = false;
+    let mut query = Query::query(name.clone(), kind);
+    query.set_query_class(DNSClass::IN);
+    question.add_query(query);
+    question.edns.get_or_insert_default().set_max_payload(DATAGRAM);
+    question.metadata.id = rand::random();
+    let bytes = question.to_vec().map_err(io::Error::other)?;
+    let answer = match by_datagram(server, &bytes).await {
+        Ok(answer) if !answer.metadata.truncation => answer,
+        Ok(_) => timeout(PATIENCE, by_stream(server, &bytes)).await??,
+        Err(error) => return Err(error),
+    };
+    match answer.queries.first().is_some_and(|it| it.name == *name && it.query_type == kind) {
+        true => Ok(answer),
+        false => Err(io::Error::other("it answered another question")),
+    }
+}
+
+async fn by_datagram(server: SocketAddr, question: &[u8]) -> io::Result<Message> {
+    let any: IpAddr = if server.is_ipv4() { [0; 4].into() } else { [0_u16; 8].into() };
+    let socket = UdpSocket::bind(SocketAddr::new(any, 0)).await?;
+    socket.connect(server).await?;
+    let mut buffer = vec![0; usize::from(DATAGRAM)];
+    for _ in 0..TRIES {
+        socket.send(question).await?;
+        let waiting = async {
+            loop {
+                let length = socket.recv(&mut buffer).await?;
+                // Whatever does not carry our number is somebody else's.
+                if buffer[..length].get(..2) == question.get(..2)
+                    && let Ok(answer) = Message::from_vec(&buffer[..length])
+                {
+                    return Ok(answer);
+                }
+            }
+        };
+        match timeout(PATIENCE, waiting).await {
+            Ok(answer) => return answer,
+            Err(_) => continue,
+        }
+    }
+    Err(io::ErrorKind::TimedOut.into())
+}
+
+async fn by_stream(server: SocketAddr, question: &[u8]) -> io::Result<Message> {
+    let mut stream = TcpStream::connect(server).await?;
+    let length = u16::try_from(question.len()).map_err(io::Error::other)?;
+    stream.write_all(&[length.to_be_bytes().as_slice(), question].concat()).await?;
+    let length = stream.read_u16().await?;
+    let mut answer = vec![0; usize::from(length)];
+    stream.read_exact(&mut answer).await?;
+    Message::from_vec(&answer).map_err(io::Error::other)
+}
+
+fn no_way(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NetworkUnreachable | io::ErrorKind::AddrNotAvailable)
+}

@@ -1,0 +1,53 @@
+//! DNS that others serve, looked at while nothing is in progress: what to look at, and what was seen.
+
+use super::{AppId, Effect, Token};
+
+/// A look to be taken at every name of an app that a driver publishes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inspection {
+    /// The app.
+    pub app: AppId,
+    /// Under which they were published.
+    pub token: Token,
+    /// What the outside is to say: publications, and nothing else.
+    pub publications: Vec<Effect>,
+    /// Is whoever holds the zone asked, too, with the credential? One agent does; all ask the name servers.
+    pub holder: bool,
+}
+
+/// What came of an inspection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inspected {
+    /// The app.
+    pub app: AppId,
+    /// Of what it was inspected.
+    pub token: Token,
+    /// One for each publication, in their order.
+    pub names: Vec<Published>,
+}
+
+/// What was seen of one name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// The name.
+    pub name: String,
+    /// What whoever holds the zone holds.
+    pub held: Held,
+    /// How many of the zone's name servers answer as decided.
+    pub right: usize,
+    /// Those that do not, one line each.
+    pub wrong: Vec<String>,
+}
+
+/// What whoever holds a zone holds at a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// Nobody asked.
+    Unasked,
+    /// What was decided.
+    AsDecided,
+    /// Something else, in words, that may be written over.
+    Otherwise(String),
+    /// What it holds is not known, or not ours to write over.
+    Unknown(String),
+}

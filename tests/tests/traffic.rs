@@ -1,0 +1,148 @@
+//! DNS that others serve, kept as it was decided: real agents, nginx, and BIND with a secondary.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use consensus::model::{Warning, WarningKind};
+use tests::harness::agents::Mesh;
+use tests::harness::app::{OUTSIDE, Shop};
+use tests::harness::bind::{Bind, KEY, SECOND, SECRET, ZONE};
+use tests::harness::fabric::address;
+use tests::harness::lab::{Lab, inside};
+use tests::harness::nginx::Web;
+use tests::harness::resolver::{Answer, Watch, ask};
+use tests::harness::wait::eventually;
+use tests::harness::world::SETTLE;
+
+/// How long an edit by hand may stand: the pause between two looks (`consensus::node::drift`), and a moment to mend it.
+const STANDS: Duration = Duration::from_secs(35);
+
+/// Somebody with the key changes a record by hand.
+fn edit(lab: &Lab, change: &str) {
+    let mut command = lab.fabric.command("dns", "nsupdate");
+    command.args(["-y", &format!("hmac-sha256:{KEY}:{SECRET}")]).stdin(Stdio::piped());
+    let mut editor = command.spawn().expect("nsupdate (bind9-dnsutils) is installed");
+    let script = format!("server {}\nzone {ZONE}\n{change}\nsend\n", address("dns"));
+    let mut input = editor.stdin.take().expect("piped");
+    input.write_all(script.as_bytes()).expect("nsupdate reads");
+    drop(input);
+    assert!(editor.wait().expect("it ends").success(), "{script}");
+}
+
+/// What the agents warn of, in this respect: one line each that warns.
+fn warned(mesh: &Mesh<'_>, kind: WarningKind) -> Result<Vec<String>, String> {
+    let mut lines = Vec::new();
+    for agent in mesh.running() {
+        let warnings = agent.app("shop")?.warnings.into_iter();
+        lines.extend(warnings.filter(|it| it.kind == kind).map(|Warning { text, .. }| text));
+    }
+    Ok(lines)
+}
+
+mod nginx_bind {
+    use super::*;
+
+    #[test]
+    fn what_others_serve_is_put_back_and_every_name_server_is_asked() {
+        inside(|lab: &Lab| {
+            let _webs = [Web::start(lab, "s1"), Web::start(lab, "s2")];
+            let (bind, secondary) = Bind::start_two(lab);
+            let mut mesh = Mesh::new(lab);
+            mesh.start();
+            mesh.apply(lab, &Shop { databases: false, ..Shop::default() }.text());
+            let before = mesh.settle(SETTLE, "shop", "s1");
+            let servers = [bind.address(), SocketAddr::from((address(SECOND), 53))];
+            let says = |server, stack| match ask(server, OUTSIDE) {
+                answer if answer == Answer::Addresses(vec![address(stack)]) => Ok(()),
+                other => Err(format!("{other:?}")),
+            };
+            for server in servers {
+                eventually(SETTLE, "both servers have the first answer", || says(server, "s1"));
+            }
+            let watch = Watch::start(bind.address(), OUTSIDE);
+            let all_well = || match warned(&mesh, WarningKind::Servers)?.as_slice() {
+                [] => Ok(()),
+                lines => Err(lines.join("\n")),
+            };
+
+            // By hand: another address, then nothing at all, with and without the marker.
+            for change in [
+                format!("update delete {OUTSIDE} A\nupdate add {OUTSIDE} 5 A 203.0.113.9"),
+                format!("update delete {OUTSIDE} A"),
+                format!("update delete {OUTSIDE} A\nupdate delete _quorate.{OUTSIDE} TXT"),
+                format!("update add {OUTSIDE} 5 AAAA 2001:db8::9"),
+            ] {
+                edit(lab, &change);
+                let edited = Instant::now();
+                let digs = |kind: &str| {
+                    let mut dig = lab.fabric.command("dns", "dig");
+                    let at = format!("@{}", address("dns"));
+                    let found = dig.args([at.as_str(), "+short", OUTSIDE, kind]).output();
+                    String::from_utf8(found.expect("dig runs").stdout).expect("text")
+                };
+                eventually(STANDS, &format!("it is put back: {change}"), || {
+                    match (digs("A").trim(), digs("AAAA").trim()) {
+                        (a, "") if a == address("s1").to_string() => Ok(()),
+                        other => Err(format!("{other:?}")),
+                    }
+                });
+                println!("put back after {} ms: {change:?}", edited.elapsed().as_millis());
+            }
+            let said: String = mesh.running().map(|agent| agent.said()).collect();
+            let line = format!("finds {OUTSIDE} of shop changed: holds 203.0.113.9, decided was");
+            assert!(said.contains(&line), "the event is told");
+            // Only what was done by hand left it empty; the mesh itself replaced it in one step.
+            assert!(!watch.changes().is_empty());
+            assert_eq!(
+                mesh.settle(SETTLE, "shop", "s1").epoch,
+                before.epoch,
+                "nothing was decided"
+            );
+
+            // A secondary that is cut off keeps the old answer, and everybody says so.
+            eventually(SETTLE, "both servers say what was decided", all_well);
+            eventually(SETTLE, "s2 is fit", || {
+                let unready = mesh.agents[0].app("shop")?.unready;
+                if unready.is_empty() { Ok(()) } else { Err(unready.join("; ")) }
+            });
+            lab.fabric.cut("dns", SECOND);
+            let words = ["switchover", "shop", "--to", "s2", "--yes"];
+            mesh.agents[0].quorate(&words).expect_done();
+            mesh.settle(SETTLE, "shop", "s2");
+            assert!(says(servers[0], "s2").is_ok() && says(servers[1], "s1").is_ok());
+            let old = format!(
+                "{OUTSIDE}: 1 of 2 name servers say so; ns2.{ZONE} ({}) says {}",
+                address(SECOND),
+                address("s1")
+            );
+            eventually(SETTLE, "all agents say that one of two is behind", || {
+                match warned(&mesh, WarningKind::Servers)? {
+                    lines if lines == vec![old.clone(); 5] => Ok(()),
+                    lines => Err(format!("{lines:?}")),
+                }
+            });
+            let shown = mesh.agents[3].quorate(&["status"]).expect_done();
+            assert!(shown.contains("1 of 2 name servers say so"), "{shown}");
+            println!("{shown}");
+            eventually(SETTLE, "it is an event, too", || {
+                let said = mesh.agents[3].said();
+                if said.contains("warns (servers)") { Ok(()) } else { Err("not yet") }
+            });
+            lab.fabric.heal();
+            eventually(SETTLE, "the other has it, too", || says(servers[1], "s2"));
+            eventually(SETTLE, "nobody warns any more", all_well);
+
+            // One that hangs is told of as well.
+            secondary.pause();
+            eventually(SETTLE, "all agents say that one of two is silent", || {
+                let lines = warned(&mesh, WarningKind::Servers)?;
+                let silent = lines.iter().filter(|line| line.contains("does not answer")).count();
+                if silent == 5 { Ok(()) } else { Err(format!("{lines:?}")) }
+            });
+            secondary.resume();
+            eventually(SETTLE, "it answers again", all_well);
+        });
+    }
+}
