@@ -31,6 +31,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct Actors {
     credentials: Arc<Credentials>,
+    meters: Arc<dns::Meters>,
     trust: Trust,
     inputs: mpsc::Sender<Input>,
     wall_ms: fn() -> u64,
@@ -39,7 +40,8 @@ pub struct Actors {
 impl Actors {
     /// Actors that hold these secrets and report to this loop. Reads the host's certificate authorities.
     pub fn new(credentials: Arc<Credentials>, inputs: mpsc::Sender<Input>) -> Self {
-        Self { credentials, trust: Trust::of_host(), inputs, wall_ms: clock::wall_ms }
+        let (meters, trust) = (Arc::default(), Trust::of_host());
+        Self { credentials, meters, trust, inputs, wall_ms: clock::wall_ms }
     }
 
     /// The same, signing by another wall clock: milliseconds since 1970.
@@ -79,6 +81,7 @@ impl Actors {
                 sets,
                 stack,
                 credentials: &self.credentials,
+                meters: &self.meters,
                 wall_ms: self.wall_ms,
             };
             names.push(dns::inspect(&order, driver, holder).await);
@@ -144,6 +147,7 @@ async fn perform(actors: Actors, action: Action, stage: Stage) -> Result<Done, A
                 sets,
                 stack,
                 credentials: &actors.credentials,
+                meters: &actors.meters,
                 wall_ms: actors.wall_ms,
             };
             dns::publish(&mut attempt, &order, driver).await

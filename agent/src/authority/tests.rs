@@ -20,6 +20,8 @@ use super::limit::Limits;
 use super::table::Table;
 use super::zones::{Extra, Status, Zones};
 
+mod fuzz;
+
 const FROM: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 77));
 
 fn record(name: &str, kind: RecordKind, data: &[RecordData]) -> Record {

@@ -1,10 +1,18 @@
 //! Publishing through providers: PowerDNS itself, Knot beside it, and what Route 53, Cloudflare, DigitalOcean and Google
 //! document, kept strictly by servers of the test's own.
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use agent::actors::Actors;
+use agent::clock;
 use agent::config::{Credential, Credentials};
 use consensus::model::{
-    ActionFaultKind, Done, Driver, Effect, Provider, RecordData, RecordKind, RecordSet,
+    Action, ActionFault, ActionFaultKind, Done, Driver, Effect, Held, Inspection, Provider,
+    RecordData, RecordKind, RecordSet,
 };
+use consensus::outbox::Input;
+use tokio::sync::mpsc;
 
 use crate::common::knot::Knot;
 use crate::common::named::{KEY, SECRET, ZONE, dig};
@@ -246,4 +254,77 @@ async fn a_webhook_is_told_everything_signed_and_may_hold_a_newer_token() {
     let forged = act(&with_token(None, "another"), token(6, 4), to(vec![alias("x.example")])).await;
     assert_eq!(kind(&forged), Some(ActionFaultKind::Refused), "{forged:?}");
     assert_eq!(book.with(|it| it.get(NAME, "A")), ["192.0.2.2"]);
+}
+
+/// Begins a publication and waits for what comes of it.
+async fn publish(
+    (actors, inputs): (&Actors, &mut mpsc::Receiver<Input>),
+    url: &str,
+    epoch: u32,
+) -> Result<Done, ActionFault> {
+    actors.start(Action {
+        app: "shop".parse().expect("a name"),
+        token: token(epoch, 4),
+        term: 1,
+        item: 0,
+        deadline: clock::now() + Duration::from_secs(5),
+        limit: Duration::from_secs(5),
+        effect: to(Provider::Cloudflare, url, vec![addresses(&["192.0.2.2"])]),
+    });
+    match inputs.recv().await {
+        Some(Input::Report(report)) => report.result,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Real time passes: what a provider asks for is counted in it.
+#[tokio::test]
+async fn whoever_says_later_is_left_alone_and_looks_leave_enough_for_a_failover() {
+    let book = cloudflare(Book::default()).await;
+    let url = book.url();
+    let (sender, mut inputs) = mpsc::channel(64);
+    let actors = Actors::new(Arc::new(with_token(None, "a token")), sender);
+    book.with(|it| it.trouble = Some(Trouble::Busy));
+    let busy = publish((&actors, &mut inputs), &url, 2).await;
+    assert!(text(&busy).contains("asks to come again later (429)"), "{busy:?}");
+    book.with(|it| it.trouble = None);
+    let (asked, began) = (book.with(|it| it.asked), Instant::now());
+    let held = publish((&actors, &mut inputs), &url, 2).await;
+    assert!(text(&held).contains("wants to be left alone"), "{held:?}");
+    assert_eq!(book.with(|it| it.asked), asked, "nothing was sent");
+    // Three seconds were asked for; the last of them are waited for.
+    let done = loop {
+        let tried = publish((&actors, &mut inputs), &url, 2).await;
+        if tried.is_ok() || Duration::from_secs(6) < began.elapsed() {
+            break tried;
+        }
+    };
+    assert!(done.is_ok(), "{done:?}");
+    let waited = began.elapsed();
+    assert!((2_900..4_000).contains(&waited.as_millis()), "{waited:?}");
+
+    // Forty looks at once, each of two requests: they stop at the reserve, and a change finds it.
+    let asked = book.with(|it| it.asked);
+    for _ in 0..40 {
+        actors.inspect(Inspection {
+            app: "shop".parse().expect("a name"),
+            token: token(2, 4),
+            publications: vec![to(Provider::Cloudflare, &url, vec![addresses(&["192.0.2.2"])])],
+            holder: true,
+        });
+    }
+    let mut held = Vec::new();
+    for _ in 0..40 {
+        match inputs.recv().await {
+            Some(Input::Inspected(mut inspected)) => held.push(inspected.names.remove(0).held),
+            other => panic!("{other:?}"),
+        }
+    }
+    let count = |wanted: &Held| held.iter().filter(|it| *it == wanted).count();
+    let taken = book.with(|it| it.asked) - asked;
+    assert!((2..=10).contains(&taken), "{taken} requests");
+    assert_eq!(count(&Held::AsDecided), taken as usize / 2, "{held:?}");
+    assert_eq!(count(&Held::AsDecided) + count(&Held::Unasked), 40, "{held:?}");
+    let urgent = publish((&actors, &mut inputs), &url, 3).await;
+    assert!(urgent.is_ok(), "{urgent:?}");
 }

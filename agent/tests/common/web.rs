@@ -86,5 +86,8 @@ async fn serve<S>(
     let Some((status, body)) = reply else { return std::future::pending().await };
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = StatusCode::from_u16(status).expect("a status");
+    if status == 429 {
+        response.headers_mut().insert("retry-after", 3.into());
+    }
     Ok(response)
 }

@@ -1,6 +1,7 @@
 //! From a decision to the requests that carry it out: pure, and the same for every executor.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::model::{
     AppState, CredentialId, Database, DecisionKind, Definition, Driver, Effect, Phase, RecordKind,
@@ -158,6 +159,14 @@ pub fn writer(state: &AppState) -> Option<&StackId> {
         Phase::Promoting => Some(&state.decision.to),
         Phase::Idle | Phase::Aborting | Phase::Publishing | Phase::Verifying => Some(&state.active),
     }
+}
+
+/// How long whoever takes the current phase over must leave the outside alone: where it compares no tokens, until nothing
+/// that the one before may have asked for can still take effect (PROTOCOL.md D.3, T_quiet: its limit, and the provider's).
+pub fn quiet(state: &AppState) -> Duration {
+    let blind = state.phase == Phase::Publishing
+        && state.definition.records.iter().any(|record| !record.driver.compares());
+    if blind { Duration::from_secs(10) } else { Duration::ZERO }
 }
 
 /// The phase that a decided move begins with.

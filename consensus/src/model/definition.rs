@@ -412,6 +412,14 @@ pub enum Driver {
 }
 
 impl Driver {
+    /// Does whoever holds the zone refuse an old token in the very step of the change (PROTOCOL.md D.3)?
+    pub fn compares(&self) -> bool {
+        match self {
+            Self::BuiltIn | Self::Rfc2136 { .. } => true,
+            Self::Provider { provider, .. } => provider.compares(),
+        }
+    }
+
     /// What an agent must hold to publish by it.
     pub fn credential(&self) -> Option<&CredentialId> {
         match self {
@@ -424,7 +432,7 @@ impl Driver {
 }
 
 /// Whose HTTP interface a zone is changed through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Provider {
     /// Amazon Route 53: compares and sets.

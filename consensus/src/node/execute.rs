@@ -458,7 +458,7 @@ impl Node {
         };
         let rank = u32::try_from(rank).unwrap_or(u32::MAX);
         let start = match self.abandoned(app, state) {
-            Some(since) => since + TAKE_OVER + RANK_STEP * rank,
+            Some(since) => since + TAKE_OVER.max(plan::quiet(state)) + RANK_STEP * rank,
             None => known.learned + self.rtt().max(Duration::from_millis(25)) * 2 * rank,
         };
         let phase = state.phase;

@@ -4,6 +4,7 @@
 
 use std::io;
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use consensus::model::ActionFault;
@@ -19,10 +20,13 @@ use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio_rustls::TlsConnector;
 
+use super::meter::Meter;
 use super::plan::Plan;
 
 /// The most bytes of an answer: a whole zone, where an interface gives nothing less.
 const ANSWER_LIMIT: usize = 8 << 20;
+/// A change that may go on within this waits for it; its own limit is five seconds.
+const WAITS: Duration = Duration::from_millis(1_500);
 /// The most characters of somebody else's words that are passed on.
 const QUOTE_LIMIT: usize = 200;
 
@@ -34,6 +38,7 @@ static TRUST: LazyLock<Trust> = LazyLock::new(Trust::of_host);
 /// Where an interface is spoken, who asks, and the connection to it.
 pub(super) struct Api {
     base: Uri,
+    meter: Meter,
     /// The header that carries the secret, where a fixed one does.
     identity: Option<(&'static str, HeaderValue)>,
     sender: Option<(SendRequest<Full<Bytes>>, AbortHandle)>,
@@ -56,13 +61,18 @@ pub(super) struct Ask<'a> {
 
 impl Api {
     /// Nothing is sent yet.
-    pub(super) fn new(plan: &Plan, base: &str) -> Result<Self, ActionFault> {
+    pub(super) fn new(plan: &Plan, base: &str, meter: Meter) -> Result<Self, ActionFault> {
         let base: Uri =
             base.parse().map_err(|_| plan.refused(format!("has no usable address: `{base}`")))?;
         match base.host() {
-            Some(_) => Ok(Self { base, identity: None, sender: None }),
+            Some(_) => Ok(Self { base, meter, identity: None, sender: None }),
             None => Err(plan.refused(format!("has no usable address: `{base}`"))),
         }
+    }
+
+    /// The account's meter, for another place where it is spoken to.
+    pub(super) fn meter(&self) -> Meter {
+        self.meter.clone()
     }
 
     /// Says who asks, in every request from now on.
@@ -119,13 +129,33 @@ impl Api {
         }
         headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
 
+        self.take_leave(plan).await?;
         let broke = |error: hyper::Error| plan.unclear(format!("broke the connection: {error}"));
         let sender = self.connected(plan).await?;
         let response = sender.send_request(request).await.map_err(broke)?;
         let status = response.status();
+        let later = later(response.headers());
         let body = Limited::new(response.into_body(), ANSWER_LIMIT).collect().await;
         let body = body.map_err(|error| plan.unclear(format!("broke off its answer: {error}")))?;
-        Ok(Answer { status, body: body.to_bytes() })
+        let answer = Answer { status, body: body.to_bytes() };
+        if answer.says_later() || (later.is_some() && status.is_server_error()) {
+            self.meter.shut(later);
+        }
+        Ok(answer)
+    }
+
+    /// Waits for as long as the provider wants to be left alone, if that is not long.
+    async fn take_leave(&self, plan: &Plan) -> Result<(), ActionFault> {
+        loop {
+            match self.meter.take() {
+                Ok(()) => return Ok(()),
+                Err(left) if left <= WAITS => tokio::time::sleep(left).await,
+                Err(left) => {
+                    let left = left.as_secs() + 1;
+                    return Err(plan.unclear(format!("wants to be left alone for {left} s more")));
+                }
+            }
+        }
     }
 
     async fn connected(
@@ -190,7 +220,20 @@ where
     Ok((sender, driver.abort_handle()))
 }
 
+/// How long a provider wants to be left alone, if it says so in seconds; dates are for caches.
+fn later(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
 impl Answer {
+    /// Was too much asked for? Route 53 says so with 400 and a word.
+    fn says_later(&self) -> bool {
+        let throttled =
+            || self.status == StatusCode::BAD_REQUEST && self.quoted().contains("Throttling");
+        self.status == StatusCode::TOO_MANY_REQUESTS || throttled()
+    }
+
     /// Its body, if all is well; else what the status means, whoever answered.
     pub(super) fn well(&self, plan: &Plan) -> Result<&[u8], ActionFault> {
         let status = self.status.as_u16();

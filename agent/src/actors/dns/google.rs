@@ -79,7 +79,7 @@ impl Google {
             "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion={signed}.{}",
             BASE64URL.encode(&signature)
         );
-        let mut door = Api::new(plan, &key.token_uri)?;
+        let mut door = Api::new(plan, &key.token_uri, api.meter())?;
         let pairs = [("content-type", "application/x-www-form-urlencoded".to_owned())];
         let ask = Ask {
             method: Method::POST,

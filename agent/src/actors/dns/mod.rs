@@ -10,6 +10,7 @@ mod digitalocean;
 mod google;
 mod link;
 mod marker;
+mod meter;
 mod plan;
 mod powerdns;
 mod provider;
@@ -30,6 +31,7 @@ use consensus::moment::Moment;
 use hickory_proto::rr::TSigner;
 use tokio::time::timeout;
 
+pub(super) use self::meter::Meters;
 use self::plan::Plan;
 use self::provider::Account;
 use super::attempt::{Attempt, Stage, fault};
@@ -47,6 +49,7 @@ pub(super) struct Order<'a> {
     pub(super) sets: &'a [RecordSet],
     pub(super) stack: &'a StackId,
     pub(super) credentials: &'a Credentials,
+    pub(super) meters: &'a Meters,
     pub(super) wall_ms: fn() -> u64,
 }
 
@@ -66,7 +69,7 @@ pub(super) async fn publish(
             rfc2136::publish(attempt, order, server, zone, signer).await
         }
         Driver::Provider { .. } => {
-            provider::publish(attempt, order, &account(order.credentials, driver)?).await
+            provider::publish(attempt, order, &account(order, driver, true)?).await
         }
     }
 }
@@ -112,7 +115,7 @@ async fn held_by(order: &Order<'_>, plan: &Plan, driver: &Driver) -> Result<Held
                 rfc2136::inspect(&attempt, plan, server, zone, signer, order.wall_ms).await
             }
             Driver::Provider { .. } => {
-                let account = account(order.credentials, driver)?;
+                let account = account(order, driver, false)?;
                 provider::inspect(plan, &account, order.wall_ms).await
             }
         }
@@ -123,13 +126,14 @@ async fn held_by(order: &Order<'_>, plan: &Plan, driver: &Driver) -> Result<Held
 
 /// By which account a zone is changed; only for drivers that have one.
 fn account<'a>(
-    credentials: &'a Credentials,
+    order: &Order<'a>,
     driver: &'a Driver,
+    changes: bool,
 ) -> Result<Account<'a>, ActionFault> {
     let Driver::Provider { provider, url, zone, zone_id, credential } = driver else {
         return Err(refused("no account is needed".to_owned()));
     };
-    let (access_key, token) = provider::secret(held(credentials, credential)?)
+    let (access_key, token) = provider::secret(held(order.credentials, credential)?)
         .map_err(|why| refused(format!("credential `{credential}` {why}")))?;
     Ok(Account {
         provider: *provider,
@@ -138,6 +142,7 @@ fn account<'a>(
         zone_id: zone_id.as_deref(),
         access_key,
         token,
+        meter: order.meters.of(*provider, credential.as_str(), changes),
     })
 }
 

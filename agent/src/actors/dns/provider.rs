@@ -12,6 +12,7 @@ use super::api::Api;
 use super::cloudflare::Cloudflare;
 use super::digitalocean::DigitalOcean;
 use super::google::Google;
+use super::meter::Meter;
 use super::plan::Plan;
 use super::powerdns::PowerDns;
 use super::route53::Route53;
@@ -69,6 +70,8 @@ pub(super) struct Account<'a> {
     pub(super) zone_id: Option<&'a str>,
     pub(super) access_key: Option<&'a str>,
     pub(super) token: &'a str,
+    /// How often it may be asked.
+    pub(super) meter: Meter,
 }
 
 /// An interface, entered.
@@ -127,12 +130,16 @@ pub(super) async fn publish(
     })
 }
 
-/// What the provider holds, as against what was decided. A webhook cannot be asked.
+/// What the provider holds, as against what was decided. A webhook cannot be asked, and nobody is whose answers are needed for
+/// changes.
 pub(super) async fn inspect(
     plan: &Plan,
     account: &Account<'_>,
     wall_ms: fn() -> u64,
 ) -> Result<Seen, ActionFault> {
+    if account.provider == Provider::Webhook || !account.meter.look() {
+        return Ok(Seen::Unasked);
+    }
     let held = match enter(plan, account, wall_ms).await? {
         Interface::Route53(mut zone) => zone.read(plan).await,
         Interface::PowerDns(mut zone) => zone.read(plan).await,
@@ -151,7 +158,11 @@ async fn enter(
     account: &Account<'_>,
     wall_ms: fn() -> u64,
 ) -> Result<Interface, ActionFault> {
-    let api = Api::new(plan, account.url.unwrap_or(own_address(account.provider)))?;
+    let api = Api::new(
+        plan,
+        account.url.unwrap_or(own_address(account.provider)),
+        account.meter.clone(),
+    )?;
     let id = account.zone_id.unwrap_or_default().to_owned();
     let token = account.token.to_owned();
     let bearer = || format!("Bearer {token}");

@@ -1,0 +1,167 @@
+//! How often a provider may still be asked.
+//!
+//! Each account has a bucket that refills as its provider allows; looks may take only the upper half, so that a failover
+//! always finds enough. A provider that says "come again later" is left alone until then, by looks and changes alike:
+//! asking on would only make it later (RFC 9110 section 10.2.3).
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use consensus::model::Provider;
+
+/// What is saved up at most, in requests: a change takes six.
+const BURST: f64 = 30.0;
+/// What looks leave for changes.
+const RESERVE: f64 = 15.0;
+/// What a look takes: two names, and where passes are given out one for that.
+const LOOK: f64 = 3.0;
+/// Where the provider does not say how long to stay away.
+const LATER: Duration = Duration::from_secs(1);
+/// Whatever it says: a decision must not wait for a header that is wrong.
+const LATEST: Duration = Duration::from_secs(120);
+
+/// Every account that was spoken to since the start.
+#[derive(Debug, Default)]
+pub(crate) struct Meters(Mutex<HashMap<Account, Shared>>);
+
+/// A provider, and the name of the credential.
+type Account = (Provider, String);
+type Shared = Arc<Mutex<Bucket>>;
+
+/// One account's bucket, and what for.
+#[derive(Clone, Debug)]
+pub(super) struct Meter {
+    bucket: Shared,
+    changes: bool,
+}
+
+#[derive(Debug)]
+struct Bucket {
+    left: f64,
+    at: Instant,
+    /// Requests a second.
+    rate: f64,
+    shut: Option<Instant>,
+}
+
+impl Meters {
+    /// The meter of whoever changes, or only looks, by this credential.
+    pub(super) fn of(&self, provider: Provider, credential: &str, changes: bool) -> Meter {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let bucket = all.entry((provider, credential.to_owned())).or_insert_with(|| {
+            let (left, at) = (BURST, Instant::now());
+            Arc::new(Mutex::new(Bucket { left, at, rate: rate(provider), shut: None }))
+        });
+        Meter { bucket: bucket.clone(), changes }
+    }
+}
+
+/// Requests a second that an account may make for long, below what the provider documents: others use it, too.
+fn rate(provider: Provider) -> f64 {
+    match provider {
+        // Five a second for an account.
+        Provider::Route53 => 3.0,
+        // 1,200 in five minutes.
+        Provider::Cloudflare => 2.0,
+        // 5,000 an hour.
+        Provider::DigitalOcean => 1.0,
+        // 600 a minute for a project.
+        Provider::Google => 5.0,
+        Provider::PowerDns | Provider::Webhook => 50.0,
+    }
+}
+
+impl Meter {
+    /// Takes leave for a whole look, unless what is left is kept for changes or nobody is to ask at all.
+    pub(super) fn look(&self) -> bool {
+        self.look_at(Instant::now())
+    }
+
+    fn look_at(&self, now: Instant) -> bool {
+        let mut it = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        it.refill(now);
+        let may = it.shut_for(now).is_zero() && RESERVE + LOOK <= it.left;
+        if may {
+            it.left -= LOOK;
+        }
+        may
+    }
+
+    /// Takes leave for one request; else how long to stay away.
+    pub(super) fn take(&self) -> Result<(), Duration> {
+        self.take_at(Instant::now())
+    }
+
+    fn take_at(&self, now: Instant) -> Result<(), Duration> {
+        let mut it = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        let shut = it.shut_for(now);
+        if !shut.is_zero() {
+            return Err(shut);
+        }
+        if self.changes {
+            it.refill(now);
+            // What is urgent is asked for in any case: whether it is too much is the provider's to say.
+            it.left = (it.left - 1.0).max(0.0);
+        }
+        Ok(())
+    }
+
+    /// The provider says to come again later: when, if it says that, too.
+    pub(super) fn shut(&self, after: Option<Duration>) {
+        self.shut_at(Instant::now(), after);
+    }
+
+    fn shut_at(&self, now: Instant, after: Option<Duration>) {
+        let until = now + after.unwrap_or(LATER).min(LATEST);
+        let mut it = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        it.shut = it.shut.max(Some(until));
+    }
+}
+
+impl Bucket {
+    fn refill(&mut self, now: Instant) {
+        let refilled = now.saturating_duration_since(self.at).as_secs_f64() * self.rate;
+        (self.left, self.at) = ((self.left + refilled).min(BURST), now);
+    }
+
+    fn shut_for(&self, now: Instant) -> Duration {
+        self.shut.map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_leave_a_reserve_for_changes() {
+        let meters = Meters::default();
+        let looks = meters.of(Provider::Route53, "dns", false);
+        let changes = meters.of(Provider::Route53, "dns", true);
+        let now = Instant::now();
+        let look = |meter: &Meter, at| (0..100).take_while(|_| meter.look_at(at)).count();
+        assert_eq!(look(&looks, now), 5);
+        // A failover in the very moment: six requests, and more.
+        assert!((0..100).all(|_| changes.take_at(now).is_ok()));
+        // What was taken comes back at the provider's pace, and looks wait for the reserve to be full again.
+        assert_eq!(look(&looks, now + Duration::from_secs(5)), 0);
+        assert_eq!(look(&looks, now + Duration::from_secs(8)), 3);
+        // Another account has its own.
+        assert_eq!(look(&meters.of(Provider::Route53, "other", false), now), 5);
+    }
+
+    #[test]
+    fn whoever_says_later_is_left_alone_until_then() {
+        let meters = Meters::default();
+        let meter = meters.of(Provider::Cloudflare, "dns", true);
+        let now = Instant::now();
+        meter.shut_at(now, Some(Duration::from_secs(3)));
+        // A second answer, of a request that was under way, does not shorten it.
+        meter.shut_at(now, None);
+        assert_eq!(meter.take_at(now + Duration::from_secs(1)), Err(Duration::from_secs(2)));
+        assert_eq!(meter.take_at(now + Duration::from_secs(3)), Ok(()));
+        meter.shut_at(now, Some(Duration::from_secs(86_400)));
+        assert!(meter.take_at(now + LATEST).is_ok(), "no header keeps a decision for a day");
+    }
+}
