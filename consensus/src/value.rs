@@ -5,28 +5,55 @@
 //! The bytes themselves are never written anew: what a value was derived from is known by their hash.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::codec::{self, Malformed};
 use crate::message::Value;
 use crate::model::{
-    AppState, Claim, Damping, Decision, Definition, Epoch, Freeze, Operation, OperationId, Phase,
-    StackId,
+    AppId, AppState, Claim, Damping, DataPolicy, Decision, Definition, Epoch, Fencing, Freeze,
+    Mode, Operation, OperationId, Phase, ProbePolicy, Record, Stack, StackId, Zone,
 };
 
 /// The version written.
-pub const VERSION: u8 = 3;
+pub const VERSION: u8 = 4;
+
+/// A definition of the first three formats: loss had a bound in bytes only.
+#[derive(Serialize, Deserialize)]
+struct Bytewise {
+    name: AppId,
+    mode: Mode,
+    cooldown: Duration,
+    regions: usize,
+    probe: ProbePolicy,
+    max_loss_bytes: u64,
+    fencing: Fencing,
+    zones: Vec<Zone>,
+    stacks: Vec<Stack>,
+    records: Vec<Record>,
+}
+
+impl From<Bytewise> for Definition {
+    fn from(old: Bytewise) -> Self {
+        let Bytewise { name, mode, cooldown, regions, probe, zones, stacks, records, .. } = old;
+        let (max_loss_bytes, fencing) = (old.max_loss_bytes, old.fencing);
+        let data = DataPolicy { max_loss_bytes, max_loss_time: None, fencing };
+        Self { name, mode, cooldown, regions, probe, data, zones, stacks, records }
+    }
+}
 
 /// The first format: an operation did not say as which epoch it was agreed.
-type First = Older<OperationId>;
+type First = Older<(), OperationId>;
 /// The second: nothing was known of databases that may be closed still.
-type Second = Older<Operation>;
+type Second = Older<(), Operation>;
+/// The third: loss had a bound in bytes only, as in those before it.
+type Third = Older<bool, Operation>;
 
-/// A state as it was before, with its operations as they were.
+/// A state as it was before: whether a database may be closed still, and the operations, as they were.
 #[derive(Serialize, Deserialize)]
-struct Older<O> {
-    definition: Arc<Definition>,
+struct Older<C, O> {
+    definition: Bytewise,
     revision: u64,
     epoch: Epoch,
     active: StackId,
@@ -36,15 +63,16 @@ struct Older<O> {
     damping: Damping,
     freeze: Option<Freeze>,
     claim: Option<Claim>,
+    closed: C,
     operations: Vec<O>,
     previous: [u8; 32],
 }
 
-impl<O> Older<O> {
-    /// The same state now, each operation by what is known of it.
-    fn today(self, operation: impl Fn(O) -> Operation) -> AppState {
+impl<C, O> Older<C, O> {
+    /// The same state now, by what is known of it.
+    fn today(self, closed: impl Fn(C) -> bool, operation: impl Fn(O) -> Operation) -> AppState {
         AppState {
-            definition: self.definition,
+            definition: Arc::new(self.definition.into()),
             revision: self.revision,
             epoch: self.epoch,
             active: self.active,
@@ -54,7 +82,7 @@ impl<O> Older<O> {
             damping: self.damping,
             freeze: self.freeze,
             claim: self.claim,
-            closed: false,
+            closed: closed(self.closed),
             operations: self.operations.into_iter().map(operation).collect(),
             previous: self.previous,
         }
@@ -63,11 +91,15 @@ impl<O> Older<O> {
 
 fn first(it: First) -> AppState {
     let (epoch, revision) = (it.epoch, it.revision);
-    it.today(|id| Operation { id, epoch, revision })
+    it.today(|()| false, |id| Operation { id, epoch, revision })
 }
 
 fn second(it: Second) -> AppState {
-    it.today(|operation| operation)
+    it.today(|()| false, |operation| operation)
+}
+
+fn third(it: Third) -> AppState {
+    it.today(|closed| closed, |operation| operation)
 }
 
 /// A state as the value of its register.
@@ -83,6 +115,7 @@ pub fn decode(value: &Value) -> Result<AppState, Malformed> {
     match value.bytes().first() {
         Some(1) => codec::decode_as(1, value.bytes()).map(first),
         Some(2) => codec::decode_as(2, value.bytes()).map(second),
+        Some(3) => codec::decode_as(3, value.bytes()).map(third),
         _ => codec::decode_as(VERSION, value.bytes()),
     }
 }
@@ -91,28 +124,35 @@ pub fn decode(value: &Value) -> Result<AppState, Malformed> {
 mod tests {
     use super::*;
 
-    /// Written before there was a second format: an app in the middle of epoch 3, with an operation of run 7.
-    const BEFORE: &str = include_str!("value/first.hex");
+    /// Written in each format before: an app in the middle of epoch 3, with an operation of run 7.
+    const FIRST: &str = include_str!("value/first.hex");
+    const SECOND: &str = include_str!("value/second.hex");
+    const THIRD: &str = include_str!("value/third.hex");
 
-    fn written_before() -> Value {
-        let digits: Vec<u8> = BEFORE.bytes().filter(u8::is_ascii_hexdigit).collect();
+    fn written_before(text: &str) -> Value {
+        let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
         let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16);
         Value::new(digits.chunks(2).map(|pair| byte(pair).unwrap()).collect())
     }
 
     #[test]
     fn what_was_written_before_is_read_and_written_anew_in_the_newest_format() {
-        let state = decode(&written_before()).expect("every format is read");
-        let id = OperationId { instance: 7, number: 3 };
-        let operation = Operation { id, epoch: state.epoch, revision: state.revision };
-        assert_eq!((state.epoch, &state.operations[..]), (Epoch(3), &[operation][..]));
-        let anew = encode(&state);
-        assert_eq!((anew.bytes()[0], decode(&anew)), (VERSION, Ok(state)));
+        for (version, text) in (1..).zip([FIRST, SECOND, THIRD]) {
+            let value = written_before(text);
+            assert_eq!(value.bytes()[0], version);
+            let state = decode(&value).expect("every format is read");
+            let id = OperationId { instance: 7, number: 3 };
+            let operation = Operation { id, epoch: state.epoch, revision: state.revision };
+            assert_eq!((state.epoch, &state.operations[..]), (Epoch(3), &[operation][..]));
+            assert_eq!(state.closed, version == 3);
+            let anew = encode(&state);
+            assert_eq!((anew.bytes()[0], decode(&anew)), (VERSION, Ok(state)));
+        }
     }
 
     #[test]
     fn what_is_newer_is_said_to_be() {
-        let mut bytes = encode(&decode(&written_before()).unwrap()).bytes().to_vec();
+        let mut bytes = encode(&decode(&written_before(SECOND)).unwrap()).bytes().to_vec();
         bytes[0] = VERSION + 1;
         let newer = Malformed::Version { expected: VERSION, found: VERSION + 1 };
         assert_eq!(decode(&Value::new(bytes)), Err(newer));

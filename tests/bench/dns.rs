@@ -282,7 +282,7 @@ fn agreed(epoch: u32, net: u8) -> Arc<Agreed> {
             timeout: Duration::from_secs(4),
             window: Duration::from_secs(8),
         },
-        data: DataPolicy { max_loss_bytes: 0, fencing: Fencing::DnsOnly },
+        data: DataPolicy { max_loss_bytes: 0, max_loss_time: None, fencing: Fencing::DnsOnly },
         zones: vec![Zone {
             name: "bench.test".to_owned(),
             ns: vec!["ns1.bench.test".to_owned(), "ns2.bench.test".to_owned()],

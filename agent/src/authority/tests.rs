@@ -57,7 +57,7 @@ fn app(zones: Vec<Zone>, records: Vec<Record>) -> Arc<AppState> {
             timeout: Duration::from_secs(4),
             window: Duration::from_secs(8),
         },
-        data: DataPolicy { max_loss_bytes: 0, fencing: Fencing::DnsOnly },
+        data: DataPolicy { max_loss_bytes: 0, max_loss_time: None, fencing: Fencing::DnsOnly },
         zones,
         stacks: Vec::new(),
         records,

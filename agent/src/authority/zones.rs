@@ -362,7 +362,7 @@ mod tests {
                 timeout: Duration::from_secs(4),
                 window: Duration::from_secs(8),
             },
-            data: DataPolicy { max_loss_bytes: 0, fencing: Fencing::DnsOnly },
+            data: DataPolicy { max_loss_bytes: 0, max_loss_time: None, fencing: Fencing::DnsOnly },
             zones,
             stacks: Vec::new(),
             records,

@@ -14,7 +14,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
 use super::fault::{Findings, Span};
-use super::leaf::span as shown;
+use super::leaf::{LossBudget, span as shown};
 use super::records;
 use super::tree::{At, excerpt};
 use super::typed::app::{AppFile, EndpointTable, StackTable};
@@ -45,10 +45,7 @@ pub(super) fn mean(
         cooldown: file.app.cooldown.value.0,
         regions: file.quorum.regions.value.0 as usize,
         probe: mean_probe(file, findings),
-        data: DataPolicy {
-            max_loss_bytes: file.data.max_loss.value.0,
-            fencing: file.data.fencing.value,
-        },
+        data: mean_data(file),
         zones: mean_zones(file, findings),
         records: records::mean(file, &stacks, findings),
         stacks,
@@ -158,14 +155,22 @@ fn check_policy(file: &AppFile, findings: &mut Findings<'_>) {
     }
 }
 
+fn mean_data(file: &AppFile) -> DataPolicy {
+    let (max_loss_bytes, max_loss_time) = match file.data.max_loss.value {
+        LossBudget::Bytes(bytes) => (bytes, None),
+        LossBudget::Time(time) => (u64::MAX, Some(time)),
+    };
+    DataPolicy { max_loss_bytes, max_loss_time, fencing: file.data.fencing.value }
+}
+
 /// What an engine cannot promise is not asked of it.
 fn check_budget(file: &AppFile, findings: &mut Findings<'_>) {
     let mut databases = file.stack.iter().flat_map(|stack| &stack.database);
     let redis = databases.any(|database| database.engine.value == Engine::Redis);
     let moves = file.data.fencing.value != Fencing::DnsOnly;
-    if redis && moves && file.data.max_loss.value.0 == 0 {
+    if redis && moves && file.data.max_loss.value == LossBudget::Bytes(0) {
         let text = "`max_loss = \"0\"` cannot be kept by Redis, which acknowledges a write before its replicas have it: \
-                    give bytes, such as `16MiB`";
+                    give bytes, such as `16MiB`, or a time";
         findings.error(&file.data.max_loss.span, text);
     }
 }

@@ -345,38 +345,42 @@ pub fn span(time: Duration) -> String {
     }
 }
 
-/// A loss budget: bytes of the primary's log.
+/// A loss budget: bytes of the primary's log, or a span of its writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct LossBudget(pub u64);
+pub(crate) enum LossBudget {
+    Bytes(u64),
+    Time(Duration),
+}
+
+/// Shorter, and no two looks at a primary lie so close together; longer, and it bounds nothing.
+const LOSS_TIMES: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
 
 const SIZE_UNITS: [(&str, u64); 4] =
     [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
 
 impl Leaf for LossBudget {
     fn expected() -> Cow<'static, str> {
-        "`0` or a size such as `512KiB` or `16MiB`".into()
+        "`0`, a size such as `16MiB` or a time from `1s` to `24h`".into()
     }
 
     fn schema() -> Value {
-        json!({ "type": "string", "pattern": "^(0|[0-9]+(B|KiB|MiB|GiB))$" })
+        json!({ "type": "string", "pattern": "^(0|[0-9]+(B|KiB|MiB|GiB|ms|s|m|h))$" })
     }
 
     fn read(raw: Raw<'_>) -> Result<Self, Odd> {
         let typed = text(raw)?;
         if typed == "0" {
-            return Ok(Self(0));
+            return Ok(Self::Bytes(0));
         }
-        if duration(typed).is_some() {
-            return Err(Odd::Refused(format!(
-                "a loss in time (`{typed}`) is not supported yet, it needs a guard to hold the primary to it: \
-                 give bytes, such as `16MiB`"
-            )));
+        if let Some(time) = duration(typed) {
+            return LOSS_TIMES.contains(&time).then_some(Self::Time(time)).ok_or(Odd::Found);
         }
         let digits = typed.bytes().take_while(u8::is_ascii_digit).count();
         let number: u64 = typed[..digits].parse().map_err(|_| Odd::Found)?;
         let unit = typed[digits..].trim_start();
         match SIZE_UNITS.iter().find(|(name, _)| *name == &typed[digits..]) {
-            Some((_, bytes)) => number.checked_mul(*bytes).map(Self).ok_or(Odd::Found),
+            Some((_, bytes)) => number.checked_mul(*bytes).map(Self::Bytes).ok_or(Odd::Found),
             None => Err(match unit.to_ascii_uppercase().as_str() {
                 "" => Odd::Hint(format!("did you mean `{number}B`?")),
                 "K" | "KB" | "KIB" => Odd::Hint(format!("did you mean `{number}KiB`?")),
@@ -445,12 +449,14 @@ mod tests {
     #[test]
     fn sizes_are_in_powers_of_two() {
         for (typed, bytes) in [("0", 0), ("100B", 100), ("16MiB", 16 << 20), ("1GiB", 1 << 30)] {
-            assert_eq!(read(typed), Ok(LossBudget(bytes)), "{typed}");
+            assert_eq!(read(typed), Ok(LossBudget::Bytes(bytes)), "{typed}");
             assert_eq!(size(bytes), typed);
         }
         assert_eq!(read::<LossBudget>("16MB"), Err(Odd::Hint("did you mean `16MiB`?".into())));
         assert_eq!(read::<LossBudget>("16 MiB"), Err(Odd::Hint("did you mean `16MiB`?".into())));
-        assert!(matches!(read::<LossBudget>("30s"), Err(Odd::Refused(_))));
+        assert_eq!(read("30s"), Ok(LossBudget::Time(Duration::from_secs(30))));
+        assert_eq!(read::<LossBudget>("0s"), Err(Odd::Found));
+        assert_eq!(read::<LossBudget>("25h"), Err(Odd::Found));
         assert_eq!(read::<LossBudget>("99999999999GiB"), Err(Odd::Found));
         assert_eq!(read::<LossBudget>(""), Err(Odd::Found));
     }

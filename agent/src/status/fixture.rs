@@ -430,7 +430,7 @@ fn definition(app: &str, stacks: &[&str], databases: bool) -> Definition {
             timeout: Duration::from_secs(4),
             window: Duration::from_secs(8),
         },
-        data: DataPolicy { max_loss_bytes: 0, fencing: Fencing::BestEffort },
+        data: DataPolicy { max_loss_bytes: 0, max_loss_time: None, fencing: Fencing::BestEffort },
         zones: Vec::new(),
         stacks: stacks.iter().map(stack).collect(),
         records: Vec::new(),

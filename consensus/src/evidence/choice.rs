@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::loss::most_received;
 use super::panel::{Count, Panel, Witness};
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
@@ -16,8 +17,6 @@ const REACH: f64 = 0.9;
 const REACH_AHEAD: f64 = 0.4;
 /// A guard that was last heard longer ago than this may be gone.
 const GUARD_HEARD_WITHIN: Duration = Duration::from_secs(5);
-/// A replica that heard from its primary no longer ago than this, before the primary fell silent, has a known loss.
-const STREAMED_WITHIN: Duration = Duration::from_secs(30);
 
 /// Why a stack is left alone most of the time, in words.
 pub fn nobody_sees_down(stack: &StackId) -> String {
@@ -71,15 +70,11 @@ impl Panel<'_> {
             return Err("there is no other stack".to_owned());
         }
         let cause = self.cause(halves, active)?;
-        let mut reasons = Vec::new();
-        for stack in others() {
-            match self.move_for(cause.clone(), active, &stack.name) {
-                Ok(choice) => return Ok(choice),
-                Err(why) => reasons.push(why),
-            }
-        }
-        reasons.dedup();
-        Err(reasons.join("; "))
+        let judged = others().map(|stack| self.move_for(cause.clone(), active, &stack.name));
+        most_received(judged).map_err(|mut reasons| {
+            reasons.dedup();
+            reasons.join("; ")
+        })
     }
 
     /// May the mesh by itself move from `active` to `to`?
@@ -338,7 +333,7 @@ impl Panel<'_> {
             ];
         }
         let judge = |name: &TargetName| -> Result<(), String> {
-            let (standby, _) =
+            let (standby, standby_age) =
                 self.latest(&stack.name, name).ok_or(format!("{name} was never seen"))?;
             let (primary, age) = match (self.latest(active, name), self.recalled(name)) {
                 (Some(primary), _) => primary,
@@ -346,7 +341,11 @@ impl Panel<'_> {
                 (None, None) => return Err(format!("the primary of {name} was never seen")),
             };
             self.follows(name, standby, primary)?;
-            if within_budget { self.within_budget(name, standby, primary, age) } else { Ok(()) }
+            if within_budget {
+                self.within_budget(name, (standby, standby_age), (primary, age))
+            } else {
+                Ok(())
+            }
         };
         let databases = stack.databases.iter();
         databases
@@ -411,68 +410,6 @@ impl Panel<'_> {
             ));
         }
         Ok(())
-    }
-
-    fn within_budget(
-        &self,
-        name: &TargetName,
-        standby: &DatabaseSight,
-        primary: &DatabaseSight,
-        primary_age: Duration,
-    ) -> Result<(), String> {
-        let budget = self.definition.data.max_loss_bytes;
-        let behind = primary.position.saturating_sub(standby.position);
-        if budget == 0 {
-            let synchronous =
-                standby.upstream_name.as_ref().is_some_and(|it| primary.synchronous.contains(it));
-            return match synchronous {
-                true => Ok(()),
-                false => Err(format!(
-                    "{name} was no synchronous replica when its primary was last seen, and `max_loss` is 0"
-                )),
-            };
-        }
-        if behind > budget {
-            return Err(format!("{name} lacks {behind} bytes, {budget} may be lost"));
-        }
-        match standby.streaming
-            || standby
-                .heard
-                .is_some_and(|heard| heard <= primary_age.saturating_add(STREAMED_WITHIN))
-        {
-            true => Ok(()),
-            false => Err(format!(
-                "{name} had not streamed for {} s when its primary was last seen, and lacks {behind} bytes",
-                STREAMED_WITHIN.as_secs()
-            )),
-        }
-    }
-
-    /// What is to be promoted, and what is known to be lost by it.
-    fn promotion(
-        &self,
-        active: &StackId,
-        to: &StackId,
-        path: Path,
-    ) -> (Vec<Candidate>, Option<u64>) {
-        let stack = match (path, self.definition.stack(to)) {
-            (Path::Data, Some(stack)) => stack,
-            _ => return (Vec::new(), None),
-        };
-        let seen = stack.databases.iter().filter_map(|database| {
-            let (standby, _) = self.latest(to, &database.name)?;
-            let primary = self.latest(active, &database.name).map(|(primary, _)| primary.position);
-            let candidate = Candidate {
-                name: database.name.clone(),
-                system: standby.system,
-                timeline: standby.timeline,
-                position: standby.position,
-            };
-            Some((candidate, primary.map(|primary| primary.saturating_sub(standby.position))))
-        });
-        let (candidates, losses): (Vec<_>, Vec<Option<u64>>) = seen.unzip();
-        let loss = losses.into_iter().try_fold(0u64, |sum, loss| Some(sum.saturating_add(loss?)));
-        (candidates, loss)
     }
 
     pub(super) fn target(&self, stack: &StackId, name: &TargetName) -> TargetId {

@@ -2,9 +2,13 @@
 //!
 //! The same for every engine, because sights are. Warnings decide nothing.
 
+use std::time::Duration;
+
+use super::loss::{in_seconds, lacks_for};
 use super::panel::Panel;
 use crate::model::{
-    Database, DatabaseSight, FaultKind, Health, StackId, Target, TargetId, Warning, WarningKind,
+    DataPolicy, Database, DatabaseSight, FaultKind, Health, StackId, Target, TargetId, Warning,
+    WarningKind,
 };
 
 impl Panel<'_> {
@@ -47,20 +51,26 @@ impl Panel<'_> {
             found.extend(said.take(1).map(|it| warning(WarningKind::OutOfSync, it.text.clone())));
             return found;
         }
-        let Some((sight, _)) = self.latest(&id.stack, &database.name) else { return found };
+        let Some((sight, age)) = self.latest(&id.stack, &database.name) else { return found };
         let slots = sight.slots_at_risk.iter();
         found.extend(slots.map(|slot| warning(WarningKind::Slot, format!("slot {slot}"))));
-        let primary = self.latest(active, &database.name).map(|(primary, _)| primary);
-        if let (Some(primary), false) = (primary.filter(|it| !it.replica), id.stack == *active) {
-            let wrong = self.wrong(sight, primary);
+        let primary = self.latest(active, &database.name).filter(|(it, _)| !it.replica);
+        if let (Some(primary), false) = (primary, id.stack == *active) {
+            let wrong = self.wrong((sight, age), primary);
             found.extend(wrong.map(|(kind, text)| warning(kind, text)));
         }
         found
     }
 
     /// The worst of what is wrong with a replica of this primary.
-    fn wrong(&self, it: &DatabaseSight, primary: &DatabaseSight) -> Option<(WarningKind, String)> {
-        let budget = self.definition.data.max_loss_bytes;
+    fn wrong(
+        &self,
+        (it, age): (&DatabaseSight, Duration),
+        (primary, primary_age): (&DatabaseSight, Duration),
+    ) -> Option<(WarningKind, String)> {
+        let DataPolicy { max_loss_bytes: budget, max_loss_time, .. } = self.definition.data;
+        let lacks = lacks_for((it, age), (primary, primary_age));
+        let late = lacks.zip(max_loss_time).filter(|(lacks, most)| lacks > most);
         let behind = primary.position.saturating_sub(it.position);
         let waited_for =
             it.upstream_name.as_ref().is_some_and(|it| primary.synchronous.contains(it));
@@ -73,6 +83,9 @@ impl Panel<'_> {
             (WarningKind::WrongUpstream, format!("is on timeline {own}, its primary on {other}"))
         } else if budget > 0 && behind > budget {
             (WarningKind::Lag, format!("lacks {behind} bytes, {budget} may be lost"))
+        } else if let Some((lacks, most)) = late {
+            let (lacks, most) = (in_seconds(lacks), in_seconds(most));
+            (WarningKind::Lag, format!("lacks the last {lacks} s, {most} s may be lost"))
         } else if !it.streaming {
             (WarningKind::OutOfSync, "receives nothing from its primary".to_owned())
         } else if budget == 0 && !waited_for {

@@ -134,8 +134,12 @@ pub struct ProbePolicy {
 /// What may happen to data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataPolicy {
-    /// The most bytes of the primary's log that a promotion may leave behind; zero asks for synchronous replication.
+    /// The most bytes of the primary's log that a promotion may leave behind; zero asks for synchronous replication, and
+    /// [`u64::MAX`] leaves it to the other bound.
     pub max_loss_bytes: u64,
+    /// The longest span of writes that a promotion may leave behind.
+    #[serde(default)]
+    pub max_loss_time: Option<Duration>,
     /// What must be known of the old primary before another is promoted.
     pub fencing: Fencing,
 }

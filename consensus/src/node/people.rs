@@ -7,6 +7,7 @@ use super::Node;
 use super::app::Wanted;
 use super::attempt::Found;
 use super::compose::Intent;
+use crate::evidence::most_received;
 use crate::failover::damping;
 use crate::model::{
     AppId, AppState, BY_LIMIT, DecisionKind, FREEZE_MOST, Freeze, Mode, Phase, REASON_LIMIT,
@@ -120,28 +121,24 @@ impl Node {
         let wanted: Vec<_> = others
             .filter(|stack| **stack != current.active && to.is_none_or(|to| to == *stack))
             .collect();
-        let mut reasons = Vec::new();
-        for stack in wanted {
-            if kind == DecisionKind::Switchover
-                && let Some(name) = panel.adrift(stack)
-            {
-                reasons.push(format!(
-                    "{stack} cannot be moved to without loss: {name} receives nothing from its primary"
-                ));
-                continue;
-            }
-            match panel.operator(&current.active, stack, accept_loss) {
-                Ok(choice) => {
-                    let reason = format!("{kind} asked for by {by}");
-                    return Ok(self.move_to(current, kind, &choice, &reason, now));
-                }
-                Err(why) => reasons.push(why),
-            }
+        let planned = kind == DecisionKind::Switchover;
+        let judged = wanted.into_iter().map(|stack| match panel.adrift(stack) {
+            Some(name) if planned => Err(format!(
+                "{stack} cannot be moved to without loss: {name} receives nothing from its primary"
+            )),
+            _ => panel.operator(&current.active, stack, accept_loss),
+        });
+        let mut judged: Vec<_> = judged.collect();
+        // Where nothing is lost, preference decides alone.
+        if let (true, Some(first)) = (planned, judged.iter().position(Result::is_ok)) {
+            judged = vec![judged.swap_remove(first)];
         }
-        Err(match reasons.is_empty() {
-            true => "there is no such stack".to_owned(),
-            false => reasons.join("; "),
-        })
+        let choice = most_received(judged.into_iter()).map_err(|reasons| match &reasons[..] {
+            [] => "there is no such stack".to_owned(),
+            reasons => reasons.join("; "),
+        })?;
+        let reason = format!("{kind} asked for by {by}");
+        Ok(self.move_to(current, kind, &choice, &reason, now))
     }
 
     /// The failover that the rule calls for and that waits for a person.

@@ -195,6 +195,7 @@ impl AppShape {
             probe: self.probe,
             data: DataPolicy {
                 max_loss_bytes: if self.synchronous { 0 } else { LOSS_BUDGET },
+                max_loss_time: None,
                 fencing: match self.guards.is_empty() {
                     true => Fencing::BestEffort,
                     false => Fencing::Required,

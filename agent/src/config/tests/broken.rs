@@ -72,23 +72,23 @@ pub const CASES: &[Case] = &[
     ),
     (
         "[data]",
-        "[data]\nmax_loss = \"30s\"",
+        "[data]\nmax_loss = \"500ms\"",
         &[
-            "f:4:12: `max_loss`: a loss in time (`30s`) is not supported yet, it needs a guard to hold the primary to it: give bytes, such as `16MiB`",
+            "f:4:12: `max_loss`: expected `0`, a size such as `16MiB` or a time from `1s` to `24h`, found `500ms`",
         ],
     ),
     (
         "[data]",
         "[data]\nmax_loss = 0",
         &[
-            "f:4:12: `max_loss`: expected `0` or a size such as `512KiB` or `16MiB`, found the number `0`; write it in quotes: `\"0\"`",
+            "f:4:12: `max_loss`: expected `0`, a size such as `16MiB` or a time from `1s` to `24h`, found the number `0`; write it in quotes: `\"0\"`",
         ],
     ),
     (
         "[data]",
         "[data]\nmax_loss = \"16MB\"",
         &[
-            "f:4:12: `max_loss`: expected `0` or a size such as `512KiB` or `16MiB`, found `16MB`; did you mean `16MiB`?",
+            "f:4:12: `max_loss`: expected `0`, a size such as `16MiB` or a time from `1s` to `24h`, found `16MB`; did you mean `16MiB`?",
         ],
     ),
     (

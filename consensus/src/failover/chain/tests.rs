@@ -29,7 +29,7 @@ fn definition() -> Definition {
         cooldown: secs(0),
         regions: 2,
         probe: ProbePolicy { interval: secs(5), timeout: secs(4), window: secs(8) },
-        data: DataPolicy { max_loss_bytes: 0, fencing: Fencing::BestEffort },
+        data: DataPolicy { max_loss_bytes: 0, max_loss_time: None, fencing: Fencing::BestEffort },
         zones: Vec::new(),
         stacks: vec![stack("a"), stack("b")],
         records: Vec::new(),

@@ -1,0 +1,169 @@
+//! What a promotion leaves behind: how much by all that is known, whether that is within the budget, and where it is least.
+
+use std::time::Duration;
+
+use super::choice::{Choice, Path};
+use super::panel::Panel;
+use crate::model::{Candidate, DataPolicy, DatabaseSight, StackId, TargetName};
+
+/// A replica that heard from its primary no longer ago than this, before the primary fell silent, has a known loss.
+const STREAMED_WITHIN: Duration = Duration::from_secs(30);
+
+/// Of all moves that are allowed the one whose databases received the most; of equals the first, in order of preference.
+///
+/// # Errors
+/// Why none is, each in words.
+pub fn most_received(
+    judged: impl Iterator<Item = Result<Choice, String>>,
+) -> Result<Choice, Vec<String>> {
+    let mut best: Option<Choice> = None;
+    let mut reasons = Vec::new();
+    for found in judged {
+        match found {
+            Ok(choice) if best.as_ref().is_none_or(|it| it.received() < choice.received()) => {
+                best = Some(choice);
+            }
+            Ok(_) => {}
+            Err(why) => reasons.push(why),
+        }
+    }
+    best.ok_or(reasons)
+}
+
+impl Choice {
+    fn received(&self) -> u128 {
+        self.candidates.iter().map(|candidate| u128::from(candidate.position)).sum()
+    }
+}
+
+/// For how long the primary had written, when it was last seen, what a replica lacks; unknown where that does not tell when
+/// the last of what it has was written.
+pub(super) fn lacks_for(
+    (standby, standby_age): (&DatabaseSight, Duration),
+    (primary, primary_age): (&DatabaseSight, Duration),
+) -> Option<Duration> {
+    if primary.position <= standby.position {
+        return Some(Duration::ZERO);
+    }
+    let newest = standby.lag?.saturating_add(standby_age);
+    Some(newest.saturating_sub(primary_age))
+}
+
+/// Whole seconds for people, rounded up because it is a bound; in tenths the next look would say something else.
+pub(super) fn in_seconds(time: Duration) -> u128 {
+    time.as_millis().div_ceil(1000)
+}
+
+impl Panel<'_> {
+    pub(super) fn within_budget(
+        &self,
+        name: &TargetName,
+        (standby, standby_age): (&DatabaseSight, Duration),
+        (primary, primary_age): (&DatabaseSight, Duration),
+    ) -> Result<(), String> {
+        let DataPolicy { max_loss_bytes: budget, max_loss_time, .. } = self.definition.data;
+        let behind = primary.position.saturating_sub(standby.position);
+        if budget == 0 {
+            let synchronous =
+                standby.upstream_name.as_ref().is_some_and(|it| primary.synchronous.contains(it));
+            return match synchronous {
+                true => Ok(()),
+                false => Err(format!(
+                    "{name} was no synchronous replica when its primary was last seen, and `max_loss` is 0"
+                )),
+            };
+        }
+        if behind > budget {
+            return Err(format!("{name} lacks {behind} bytes, {budget} may be lost"));
+        }
+        if let Some(most) = max_loss_time {
+            let lacks = lacks_for((standby, standby_age), (primary, primary_age));
+            return match lacks {
+                Some(lacks) if lacks <= most => Ok(()),
+                Some(lacks) => Err(format!(
+                    "{name} lacks the last {} s ({behind} bytes), {} s may be lost",
+                    in_seconds(lacks),
+                    in_seconds(most)
+                )),
+                None => Err(format!(
+                    "{name} lacks {behind} bytes, and of how long is not known; {} s may be lost",
+                    in_seconds(most)
+                )),
+            };
+        }
+        match standby.streaming
+            || standby
+                .heard
+                .is_some_and(|heard| heard <= primary_age.saturating_add(STREAMED_WITHIN))
+        {
+            true => Ok(()),
+            false => Err(format!(
+                "{name} had not streamed for {} s when its primary was last seen, and lacks {behind} bytes",
+                STREAMED_WITHIN.as_secs()
+            )),
+        }
+    }
+
+    /// What is to be promoted, and what is known to be lost by it.
+    pub(super) fn promotion(
+        &self,
+        active: &StackId,
+        to: &StackId,
+        path: Path,
+    ) -> (Vec<Candidate>, Option<u64>) {
+        let stack = match (path, self.definition.stack(to)) {
+            (Path::Data, Some(stack)) => stack,
+            _ => return (Vec::new(), None),
+        };
+        let seen = stack.databases.iter().filter_map(|database| {
+            let (standby, _) = self.latest(to, &database.name)?;
+            let primary = self.latest(active, &database.name).map(|(primary, _)| primary.position);
+            let candidate = Candidate {
+                name: database.name.clone(),
+                system: standby.system,
+                timeline: standby.timeline,
+                position: standby.position,
+            };
+            Some((candidate, primary.map(|primary| primary.saturating_sub(standby.position))))
+        });
+        let (candidates, losses): (Vec<_>, Vec<Option<u64>>) = seen.unzip();
+        let loss = losses.into_iter().try_fold(0u64, |sum, loss| Some(sum.saturating_add(loss?)));
+        (candidates, loss)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn choice(to: &str, position: u64) -> Choice {
+        let candidate =
+            Candidate { name: "orders".parse().unwrap(), system: 7, timeline: 1, position };
+        Choice {
+            to: to.parse().unwrap(),
+            path: Path::Data,
+            candidates: vec![candidate],
+            loss_bytes: None,
+            reason: String::new(),
+        }
+    }
+
+    #[test]
+    fn who_received_most_is_chosen_and_preference_breaks_ties() {
+        let chosen = |judged: Vec<Result<Choice, String>>| {
+            most_received(judged.into_iter()).map(|it| it.to.to_string())
+        };
+        let refused = || Err("b is not fit".to_owned());
+        assert_eq!(chosen(vec![Ok(choice("b", 5)), Ok(choice("c", 6))]), Ok("c".to_owned()));
+        assert_eq!(chosen(vec![Ok(choice("b", 6)), Ok(choice("c", 6))]), Ok("b".to_owned()));
+        assert_eq!(chosen(vec![refused(), Ok(choice("c", 1))]), Ok("c".to_owned()));
+        assert_eq!(chosen(vec![refused()]), Err(vec!["b is not fit".to_owned()]));
+    }
+
+    #[test]
+    fn a_bound_is_rounded_up() {
+        for (millis, shown) in [(0, 0), (1, 1), (5_000, 5), (6_940, 7)] {
+            assert_eq!(in_seconds(Duration::from_millis(millis)), shown);
+        }
+    }
+}
