@@ -126,6 +126,13 @@ mod nginx_bind {
             let shown = mesh.agents[3].quorate(&["status"]).expect_done();
             assert!(shown.contains("1 of 2 name servers say so"), "{shown}");
             println!("{shown}");
+            let verified = mesh.agents[3].quorate(&["dns", "verify", "shop"]);
+            println!("{}", verified.output);
+            let line = format!("  ns2.{ZONE} ({}) says {}\n", address(SECOND), address("s1"));
+            assert!(!verified.status.success() && verified.output.contains(&line));
+            let exported = mesh.agents[3].quorate(&["dns", "export", "shop"]).expect_done();
+            assert!(exported.contains(&format!("{OUTSIDE}. ")), "{exported}");
+            assert!(exported.contains(&format!(" IN A {}\n", address("s2"))), "{exported}");
             eventually(SETTLE, "it is an event, too", || {
                 let said = mesh.agents[3].said();
                 if said.contains("warns (servers)") { Ok(()) } else { Err("not yet") }

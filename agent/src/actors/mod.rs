@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use consensus::model::{
-    Action, ActionFault, ActionFaultKind, Done, Effect, Inspected, Inspection, Report,
+    Action, ActionFault, ActionFaultKind, AppId, Done, Effect, Inspected, Inspection, Published,
+    Report, Token,
 };
 use consensus::outbox::Input;
 use probe::Trust;
@@ -112,6 +113,18 @@ impl Actors {
         };
         Report { app, token, term, item, took: began.elapsed(), result }
     }
+}
+
+/// What every name server of these publications' zones says, asked from this host and without any credential.
+pub(crate) async fn ask_servers(
+    app: &AppId,
+    token: Token,
+    publications: Vec<Effect>,
+) -> Vec<Published> {
+    let (inputs, _) = mpsc::channel(1);
+    let actors = Actors::new(Arc::default(), inputs);
+    let inspection = Inspection { app: app.clone(), token, publications, holder: false };
+    actors.look(inspection).await.names
 }
 
 async fn perform(actors: Actors, action: Action, stage: Stage) -> Result<Done, ActionFault> {

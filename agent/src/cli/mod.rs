@@ -18,6 +18,7 @@ mod agent;
 mod apply;
 mod approve;
 mod completion;
+mod dns;
 mod doctor;
 mod failback;
 mod failover;
@@ -120,6 +121,8 @@ enum Verb {
     Unfreeze(unfreeze::Args),
     /// Acknowledge what the mesh did by itself, so that it damps the app no more
     Ack(ack::Args),
+    /// Compare what DNS says with what was decided, or print it
+    Dns(dns::Args),
     /// Check that the mesh would hold and that this host would do its part
     Doctor(doctor::Args),
     /// Make a new mesh of what one agent knew, when the majority of the voters is gone for good
@@ -161,6 +164,7 @@ pub fn main() -> ExitCode {
         Verb::Freeze(args) => wait(freeze::run(args, out)),
         Verb::Unfreeze(args) => wait(unfreeze::run(args, out)),
         Verb::Ack(args) => wait(ack::run(args, out)),
+        Verb::Dns(args) => wait(dns::run(args, out)),
         Verb::Doctor(args) => wait(doctor::run(args, out)),
         Verb::Recover(args) => recover::run(args, out),
         Verb::Completion(args) => completion::run(args, out),
@@ -180,6 +184,7 @@ impl Verb {
             Self::Voters(args) => Some(args.agent_args()),
             Self::Explain(args) => Some(&mut args.agent),
             Self::History(args) => Some(&mut args.agent),
+            Self::Dns(args) => Some(args.agent()),
             Self::Doctor(args) => Some(&mut args.agent),
             Self::Switchover(args) => Some(&mut args.moving.agent),
             Self::Failback(args) => Some(&mut args.moving.agent),

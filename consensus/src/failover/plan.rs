@@ -101,14 +101,19 @@ fn promotions(state: &AppState) -> Vec<Effect> {
 
 /// What drivers are to publish while the active stack stands.
 pub fn publications(state: &AppState) -> Vec<Effect> {
-    answers(&state.definition, &state.active)
+    published(&state.definition, &state.active)
+}
+
+/// What drivers are to publish while `stack` is the active one.
+pub fn published(definition: &Definition, stack: &StackId) -> Vec<Effect> {
+    answers(definition, stack)
         .into_iter()
         .filter(|((_, driver), _)| **driver != Driver::BuiltIn)
         .map(|((name, driver), sets)| Effect::Publish {
             name: name.to_owned(),
             driver: driver.clone(),
             sets,
-            stack: state.active.clone(),
+            stack: stack.clone(),
         })
         .collect()
 }
