@@ -123,21 +123,6 @@ impl Grants {
         Ok(newer.then(|| Entry::Holder { app, last: granted.last.clone() }))
     }
 
-    /// A guard of the last holder says which revision it knows, whether or not it is granted anything: one that was away while
-    /// the app was redefined, and came back to a fence, would else keep every promotion waiting. Returns what must be durable.
-    pub fn on_word(
-        &mut self,
-        app: &AppId,
-        stack: &StackId,
-        guard: &AgentId,
-        revision: u64,
-    ) -> Option<Entry> {
-        let granted = self.apps.get_mut(app).filter(|it| it.last.stack == *stack)?;
-        let known = granted.last.acknowledged.get_mut(guard).filter(|known| **known < revision)?;
-        *known = revision;
-        Some(Entry::Holder { app: app.clone(), last: granted.last.clone() })
-    }
-
     /// A guard had shut its door after this renewal, and asked for nothing any more. What was granted since stays: a word
     /// that comes late says nothing of now.
     pub fn on_release(&mut self, app: &AppId, stack: &StackId, guard: &AgentId, count: Count) {

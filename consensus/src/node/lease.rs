@@ -67,12 +67,7 @@ impl Node {
             revision,
             count: (message.instance, message.number),
         };
-        let Ok(entry) = self.grants.on_renew(renewal, writer, now) else {
-            if let Some(entry) = self.grants.on_word(app, stack, from, revision) {
-                self.out.push(Output::Save(entry));
-            }
-            return;
-        };
+        let Ok(entry) = self.grants.on_renew(renewal, writer, now) else { return };
         if let Some(entry) = entry {
             self.out.push(Output::Save(entry));
         }
@@ -113,22 +108,6 @@ impl Node {
             && it.known().is_some_and(|(_, state)| state.definition.guards(stack).contains(from))
         {
             it.released.insert((stack.clone(), from.clone()));
-        }
-    }
-
-    /// A guard that knows what is agreed of its app has said so by its pulse, too: behind a fence it asks for no lease.
-    pub(super) fn hear_guard(&mut self, from: &AgentId, pulse: &Pulse) {
-        for (register, theirs) in &pulse.chosen {
-            let RegisterId::App(app) = register else { continue };
-            let Some((known, state)) = self.apps.get(app).and_then(|it| it.known()) else {
-                continue;
-            };
-            if *theirs >= known.ballot
-                && let Some(stack) = self.grants.last(app).map(|last| last.stack.clone())
-                && let Some(entry) = self.grants.on_word(app, &stack, from, state.revision)
-            {
-                self.out.push(Output::Save(entry));
-            }
         }
     }
 

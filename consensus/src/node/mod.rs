@@ -310,7 +310,6 @@ impl Node {
 
     fn on_pulse(&mut self, from: &AgentId, pulse: &Pulse, now: Moment) {
         self.peers.on_pulse(from, pulse, now);
-        self.hear_guard(from, pulse);
         self.dismiss(from, pulse, now);
         let seen = self.on_pulse_of_store(from, pulse, now);
         let (sent, instance) = (pulse.sent, pulse.instance);
