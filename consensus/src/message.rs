@@ -147,7 +147,11 @@ pub enum LeaseBody {
         voters: u64,
     },
     /// A guard to everybody: it is shut, and I ask for nothing any more.
-    Released,
+    Released {
+        /// The revision of the definition that it knows. Nobody's word keeps its door open any more, so that it will never be
+        /// bound by older candidates.
+        revision: u64,
+    },
     /// A guard to every candidate's guard: no majority answers; will you stay shut meanwhile?
     Ask,
     /// A candidate's guard: I will, from now on, for as long as a voter would keep others out.

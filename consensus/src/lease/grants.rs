@@ -8,7 +8,7 @@ use crate::model::{AgentId, AppId, StackId};
 use crate::moment::Moment;
 use crate::saved::{Entry, LastHolder};
 
-/// What a guard asks a voter for.
+/// What a guard asks a voter for, or gives up.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Renewal {
     /// The app.
@@ -123,14 +123,18 @@ impl Grants {
         Ok(newer.then(|| Entry::Holder { app, last: granted.last.clone() }))
     }
 
-    /// A guard had shut its door after this renewal, and asked for nothing any more. What was granted since stays: a word
-    /// that comes late says nothing of now.
-    pub fn on_release(&mut self, app: &AppId, stack: &StackId, guard: &AgentId, count: Count) {
-        if let Some(granted) = self.apps.get_mut(app).filter(|it| it.last.stack == *stack)
-            && granted.counts.get(guard).is_some_and(|it| it.0 == count.0 && it.1 <= count.1)
-        {
-            granted.until.remove(guard);
+    /// A guard had shut its door after this renewal, asked for nothing any more, and knew this revision: with its door shut
+    /// nothing of before binds it, so that it acknowledges it as a renewal would. What was granted since stays: a word that
+    /// comes late says nothing of now. Returns what must be durable.
+    pub fn on_release(&mut self, given_up: Renewal) -> Option<Entry> {
+        let Renewal { app, stack, guard, revision, count } = given_up;
+        let granted = self.apps.get_mut(&app).filter(|it| it.last.stack == stack)?;
+        if granted.counts.get(&guard).is_some_and(|it| it.0 == count.0 && it.1 <= count.1) {
+            granted.until.remove(&guard);
         }
+        let known = granted.last.acknowledged.get_mut(&guard).filter(|known| **known < revision)?;
+        *known = revision;
+        Some(Entry::Holder { app, last: granted.last.clone() })
     }
 
     /// An agent knows that it guards nothing of the last holder any more, and what it held has ended: it is forgotten.

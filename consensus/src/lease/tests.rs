@@ -17,6 +17,11 @@ fn renewal(stack: &str, guard: &str, revision: u64) -> Renewal {
     Renewal { app: name("shop"), stack: name(stack), guard: name(guard), revision, count: (1, 1) }
 }
 
+/// A door that is shut, told of by a guard that knew the first revision.
+fn released(stack: &str, guard: &str, count: Count) -> Renewal {
+    Renewal { count, ..renewal(stack, guard, 1) }
+}
+
 fn voters(n: u128) -> Voters {
     let member = |id| Voter {
         acceptor: AcceptorId(id),
@@ -55,11 +60,11 @@ fn a_release_ends_one_guards_grant_at_once() {
     let (app, east, west): (AppId, StackId, StackId) = (name("shop"), name("east"), name("west"));
     grants.on_renew(renewal("east", "g1", 1), Some(&east), at(0)).unwrap();
     grants.on_renew(renewal("east", "g3", 1), Some(&east), at(0)).unwrap();
-    grants.on_release(&app, &east, &name("g1"), (1, 1));
+    grants.on_release(released("east", "g1", (1, 1)));
     assert!(!grants.left(&app, &west, at(1)).is_zero(), "g3's may still run");
-    grants.on_release(&app, &west, &name("g3"), (1, 1));
+    grants.on_release(released("west", "g3", (1, 1)));
     assert!(!grants.left(&app, &west, at(1)).is_zero(), "it holds nothing of west");
-    grants.on_release(&app, &east, &name("g3"), (1, 1));
+    grants.on_release(released("east", "g3", (1, 1)));
     assert!(grants.left(&app, &west, at(1)).is_zero());
     assert!(grants.left(&app, &east, at(1)).is_zero());
 }
@@ -71,10 +76,10 @@ fn a_release_that_comes_late_ends_nothing_that_was_granted_since() {
     let again = Renewal { count: (1, 2), ..renewal("east", "g1", 1) };
     grants.on_renew(again, Some(&east), at(0)).unwrap();
     for late in [(1, 1), (7, 9)] {
-        grants.on_release(&app, &east, &name("g1"), late);
+        grants.on_release(released("east", "g1", late));
         assert!(!grants.left(&app, &west, at(1)).is_zero(), "{late:?}");
     }
-    grants.on_release(&app, &east, &name("g1"), (1, 2));
+    grants.on_release(released("east", "g1", (1, 2)));
     assert!(grants.left(&app, &west, at(1)).is_zero());
 }
 
@@ -94,7 +99,7 @@ fn a_voter_that_starts_anew_keeps_others_out_until_what_it_granted_has_ended() {
         "the same holder goes on at once"
     );
     assert!(again.on_renew(renewal("west", "g2", 1), Some(&west), at(5_002)).is_err());
-    again.on_release(&app, &east, &name("g1"), (1, 1));
+    again.on_release(released("east", "g1", (1, 1)));
     assert!(again.left(&app, &west, at(5_003)).is_zero(), "unless it says that it is shut");
 }
 
@@ -109,9 +114,15 @@ fn every_guard_that_held_a_lease_must_know_the_candidates_or_be_dismissed() {
     assert_eq!(grants.acknowledged(&app, &west, 4), Ok(()));
     assert_eq!(grants.acknowledged(&app, &west, 5), Err(name("g1")));
     assert_eq!(grants.acknowledged(&app, &east, 5), Ok(()), "its own guards may be behind");
+    let says =
+        |stack: &str, guard: &str, revision| Renewal { revision, ..released(stack, guard, (1, 1)) };
+    assert_eq!(grants.on_release(says("west", "g1", 9)), None, "it guards nothing there");
+    assert_eq!(grants.on_release(says("east", "g9", 9)), None, "it never held a lease");
+    assert_eq!(grants.on_release(says("east", "g2", 4)), None, "it knew more before");
+    assert!(grants.on_release(says("east", "g2", 6)).is_some(), "what it knows is durable");
     assert_eq!(grants.dismiss(&app, &name("g1"), at(10_202)), None, "its lease may still run");
     let entry = grants.dismiss(&app, &name("g1"), at(10_203));
-    let last = LastHolder { stack: east.clone(), acknowledged: BTreeMap::from([(name("g2"), 5)]) };
+    let last = LastHolder { stack: east.clone(), acknowledged: BTreeMap::from([(name("g2"), 6)]) };
     assert_eq!(entry, Some(Entry::Holder { app: app.clone(), last }));
     assert_eq!(grants.acknowledged(&app, &west, 5), Ok(()));
 }

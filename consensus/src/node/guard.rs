@@ -28,6 +28,8 @@ pub struct Guarding {
     told: Option<Hold>,
     /// How often it was said since then that it is shut, and when to say it again.
     releases: (u32, Moment),
+    /// Is another's promotion under way, which waits for what this guard says it knows?
+    awaited: bool,
 }
 
 impl Guarding {
@@ -35,10 +37,15 @@ impl Guarding {
         self.told == Some(Hold::Released)
     }
 
+    /// When it is to be said again that it is shut: as long as somebody waits for the word, without end.
+    fn tells(&self) -> Moment {
+        let (times, at) = self.releases;
+        if times < TOLD_MOST || self.awaited { at } else { Moment::NEVER }
+    }
+
     pub fn wake(&self, now: Moment) -> Deadline {
         if self.is_shut() {
-            let at = if self.releases.0 < TOLD_MOST { self.releases.1 } else { Moment::NEVER };
-            return (at, "a door that is shut is told of");
+            return (self.tells(), "a door that is shut is told of");
         }
         let lapses = if self.holder.open() > now { self.holder.open() } else { Moment::NEVER };
         self.due_or((lapses, "a lease runs out"))
@@ -96,6 +103,7 @@ impl Node {
                 targets: Vec::new(),
                 told: None,
                 releases: (0, Moment::ZERO),
+                awaited: false,
             });
             #[cfg(feature = "mutants")]
             {
@@ -105,7 +113,7 @@ impl Node {
         }
         for (stack, mut guarding) in dismissed {
             self.shut(app, &stack, &mut guarding, now);
-            self.tell_released(app, &stack, guarding.holder.number());
+            self.tell_released(app, &stack, guarding.holder.number(), state.revision);
         }
     }
 
@@ -121,7 +129,7 @@ impl Node {
         for (stack, guarding) in &mut guarding {
             match writer == Some(stack) && !busy.contains(stack) {
                 true => self.hold(app, stack, guarding, &state, now),
-                false => self.stay_shut(app, stack, guarding, now),
+                false => self.stay_shut(app, stack, guarding, &state, now),
             }
         }
         self.apps.get_mut(app).expect("it is guarded").guarding = guarding;
@@ -187,14 +195,21 @@ impl Node {
         guarding.told = how;
     }
 
-    fn stay_shut(&mut self, app: &AppId, stack: &StackId, guarding: &mut Guarding, now: Moment) {
+    fn stay_shut(
+        &mut self,
+        app: &AppId,
+        stack: &StackId,
+        guarding: &mut Guarding,
+        state: &AppState,
+        now: Moment,
+    ) {
         if !guarding.is_shut() {
             self.shut(app, stack, guarding, now);
         }
-        let (times, at) = guarding.releases;
-        if times < TOLD_MOST && at <= now {
-            guarding.releases = (times + 1, now + TOLD_EVERY);
-            self.tell_released(app, stack, guarding.holder.number());
+        guarding.awaited = plan::writer(state) != Some(&state.active);
+        if guarding.tells() <= now {
+            guarding.releases = (guarding.releases.0.saturating_add(1), now + TOLD_EVERY);
+            self.tell_released(app, stack, guarding.holder.number(), state.revision);
         }
     }
 
@@ -211,14 +226,14 @@ impl Node {
         }
     }
 
-    fn tell_released(&mut self, app: &AppId, stack: &StackId, number: u64) {
+    fn tell_released(&mut self, app: &AppId, stack: &StackId, number: u64, revision: u64) {
         let message = Message::Lease(LeaseMessage {
             mesh: self.config.voters.mesh,
             app: app.clone(),
             stack: stack.clone(),
             instance: self.instance,
             number,
-            body: LeaseBody::Released,
+            body: LeaseBody::Released { revision },
         });
         let me = self.config.agent.clone();
         self.loopback.push_back(message.clone());

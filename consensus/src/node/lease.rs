@@ -39,7 +39,7 @@ impl Node {
             LeaseBody::Granted { acceptor, voters } => {
                 self.granted(from, message, (acceptor, voters), now);
             }
-            LeaseBody::Released => self.on_released(from, message),
+            LeaseBody::Released { revision } => self.on_released(from, message, revision),
             LeaseBody::Ask => self.vouch(from, message, now),
             LeaseBody::Vouched => self.vouched(from, message, now),
         }
@@ -100,9 +100,18 @@ impl Node {
     }
 
     /// A guard says that it is shut.
-    fn on_released(&mut self, from: &AgentId, message: &LeaseMessage) {
+    fn on_released(&mut self, from: &AgentId, message: &LeaseMessage, revision: u64) {
         let LeaseMessage { app, stack, instance, number, .. } = message;
-        self.grants.on_release(app, stack, from, (*instance, *number));
+        let given_up = Renewal {
+            app: app.clone(),
+            stack: stack.clone(),
+            guard: from.clone(),
+            revision,
+            count: (*instance, *number),
+        };
+        if let Some(entry) = self.grants.on_release(given_up) {
+            self.out.push(Output::Save(entry));
+        }
         self.peers.on_released(from, app, stack);
         if let Some(it) = self.apps.get_mut(app)
             && it.known().is_some_and(|(_, state)| state.definition.guards(stack).contains(from))

@@ -56,11 +56,12 @@ pub const SHEETS: &[Sheet] = &[
     },
     Sheet {
         name: "m4 failsafe, 1 voter, 2 candidates, 5 ticks",
-        states: 409_108,
+        states: 489_568,
         knows: &[
             Mutant::FailsafeByMajority,
             Mutant::FailsafeBarForgotten,
             Mutant::CandidateUnacknowledged,
+            Mutant::OldListForgotten,
         ],
         explore: |mutant| explore(Lease::new(&Setup::FAILSAFE, mutant)),
     },
@@ -368,10 +369,16 @@ impl Lease {
     }
 
     fn release(&self, state: &mut State, At(at): At) -> Option<()> {
-        let count = (1, u64::from(state.released?));
+        let given_up = Renewal {
+            app: self.app.clone(),
+            stack: self.stacks[OLD].clone(),
+            guard: self.agents[OLD].clone(),
+            revision: if state.guards[OLD].listed { REVISION } else { 1 },
+            count: (1, u64::from(state.released?)),
+        };
         let voter = &mut state.voters[at];
         let mut grants = (*self.grants.get(voter.grants)).clone();
-        grants.on_release(&self.app, &self.stacks[OLD], &self.agents[OLD], count);
+        grants.on_release(given_up);
         voter.grants = self.grants.put(grants);
         voter.released = true;
         Some(())

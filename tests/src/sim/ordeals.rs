@@ -16,7 +16,7 @@ use consensus::outbox::Command;
 
 use super::chance::Chance;
 use super::network::Place;
-use super::scene::{AppShape, MeshShape, name};
+use super::scene::{AppShape, MeshShape, agent_name, name};
 use super::simulation::Simulation;
 use super::swarm::{self, Verdict};
 use super::world::{Path, Web};
@@ -71,6 +71,13 @@ impl Ordeal {
 }
 
 fn same(_: &mut MeshShape, _: &mut Vec<AppShape>) {}
+
+/// A database in each stack, and a guard on the host of each.
+fn guarded(mesh: &mut MeshShape, apps: &mut [AppShape]) {
+    mesh.observers = vec![1, 2];
+    apps[0].database = true;
+    apps[0].guards = vec![agent_name(5), agent_name(6)];
+}
 
 fn shop() -> AppId {
     name("shop")

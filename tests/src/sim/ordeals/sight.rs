@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use consensus::config::Mutant;
 
-use super::{Ordeal, asks, blinds, buries, east, fells, kills, restarts, same, shop, wait, west};
-use crate::sim::scene::{AppShape, MeshShape, agent_name};
+use super::{
+    Ordeal, asks, blinds, buries, east, fells, guarded, kills, restarts, same, shop, wait, west,
+};
+use crate::sim::scene::AppShape;
 use crate::sim::world::Web;
 
 /// All of this room.
@@ -228,10 +230,3 @@ pub const ORDEALS: &[Ordeal] = &[
         },
     },
 ];
-
-/// A database in each stack, and a guard on the host of each.
-fn guarded(mesh: &mut MeshShape, apps: &mut [AppShape]) {
-    mesh.observers = vec![1, 2];
-    apps[0].database = true;
-    apps[0].guards = vec![agent_name(5), agent_name(6)];
-}

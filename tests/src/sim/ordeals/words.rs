@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use consensus::config::Mutant;
 use consensus::message::{BallotBody, Message};
-use consensus::model::Engine;
+use consensus::model::{AppState, Engine, Phase};
 use consensus::outbox::Command;
 
-use super::{Ordeal, blinds, buries, east, fells, kills, restarts, same, shop, wait, west};
+use super::{
+    Ordeal, blinds, buries, east, fells, guarded, kills, restarts, same, shop, wait, west,
+};
 use crate::sim::chance::Chance;
 use crate::sim::scene::{AppShape, DNS_SERVER, agent_name};
 use crate::sim::simulation::{Event, Simulation};
@@ -287,6 +289,33 @@ pub const ORDEALS: &[Ordeal] = &[
         },
     },
     Ordeal {
+        name: "a guard comes back to a fence, and a voter that is needed never heard that it knows the candidates",
+        knows: &[],
+        shape: |mesh, apps| {
+            guarded(mesh, apps);
+            mesh.observers.push(3);
+        },
+        play: |simulation, chance| {
+            wait(simulation, chance, 25_000..26_000);
+            kills(simulation, &[4]);
+            // With another's guard the candidates are others, and nothing is promoted before the old one knows them.
+            let mut definition = simulation.apps[&shop()].definition.as_ref().clone();
+            definition.stacks[1].databases[0].guard = Some(agent_name(7));
+            simulation.apply(1, definition);
+            wait(simulation, chance, 5_000..6_000);
+            simulation.crash(5);
+            simulation.start(4);
+            simulation.break_database(&shop(), &east(), Host::Dark);
+            until(simulation, 300, |state| state.phase != Phase::Idle);
+            kills(simulation, &[2, 3]);
+            simulation.start(5);
+            if !until(simulation, 600, |state| state.active == west()) {
+                let what = "a quorum waits for what the guard cannot say".to_owned();
+                simulation.report(vec![("a healed core settles", what)]);
+            }
+        },
+    },
+    Ordeal {
         name: "syncs fail while a stack dies",
         knows: &[Mutant::SyncFailureIgnored],
         shape: same,
@@ -361,6 +390,14 @@ pub const ORDEALS: &[Ordeal] = &[
         play: |simulation, chance| dies_again(simulation, chance, true),
     },
 ];
+
+/// Is this agreed of the shop within so many tenths of a second?
+fn until(simulation: &mut Simulation, tenths: u32, so: fn(&AppState) -> bool) -> bool {
+    (0..tenths).any(|_| {
+        simulation.run_for(Duration::from_millis(100));
+        simulation.agreed(&shop()).is_some_and(|state| so(&state))
+    })
+}
 
 /// Is this somebody's wish that a value be accepted?
 fn proposes(message: &Message) -> bool {
