@@ -31,6 +31,8 @@ pub struct Agent {
     pub disk: Disk,
     /// A copy of its store from before.
     pub copy: Option<(Disk, Option<BallotStore>)>,
+    /// Is its store such a copy? It has not been told yet, and will not vote again once it is.
+    pub doomed: bool,
     /// The version of the voters it goes by, as its disk says.
     pub version: u64,
     /// Its clocks.
@@ -59,6 +61,7 @@ impl Agent {
         Self {
             id: config.agent.clone(),
             copy: None,
+            doomed: false,
             version: config.voters.version,
             disk: Disk::new(birth(&config)),
             config,
@@ -100,6 +103,7 @@ impl Agent {
             self.config.ballots = Some(store(chance));
         }
         self.disk = Disk::new(birth(&self.config));
+        self.doomed = false;
     }
 
     /// Does it run, stopped or not?

@@ -334,10 +334,12 @@ impl Simulation {
         self.agents.iter().position(|other| other.id == *agent)
     }
 
-    /// Is a voter's store still what its agent holds?
+    /// Is a voter's store still what its agent holds, and no copy from before, which will not vote again once it is told?
     pub fn holds(&self, voter: &Voter) -> bool {
-        let held = self.place(&voter.agent).map(|place| &self.agents[place].config.ballots);
-        held.is_some_and(|held| held.as_ref().is_some_and(|it| it.acceptor == voter.acceptor))
+        let agent = self.place(&voter.agent).map(|place| &self.agents[place]);
+        let agent = agent.filter(|agent| !agent.doomed);
+        let held = agent.and_then(|agent| agent.config.ballots.as_ref());
+        held.is_some_and(|held| held.acceptor == voter.acceptor)
     }
 
     /// Asks an agent for something; its answer will be found under the number.

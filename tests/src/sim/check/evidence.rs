@@ -101,7 +101,8 @@ fn allows(
         let window = definition.probe.window;
         let down = |it: &&&Statement| {
             let belief = of(it, from, &database.name);
-            belief.is_some_and(|it| seen(&it, fenced, window) == Health::Down)
+            // That it is shut is another reason to move, and one that an observer's word may have taken away from the core.
+            belief.is_some_and(|it| dead(&it, fenced, window) == Health::Down)
         };
         let down: BTreeSet<_> = sound.iter().filter(down).map(|it| it.agent.clone()).collect();
         let streams = |statement: &&Statement| {
@@ -128,10 +129,19 @@ fn allows(
 /// nobody but it can tell.
 fn seen(belief: &Belief, fenced: bool, window: Duration) -> Health {
     match &belief.guard {
+        // Nobody holds its door open, and it takes no writes without.
+        Some(guard) if !fenced && guard.lived && !guard.open && guard.heard > window => {
+            Health::Down
+        }
+        _ => dead(belief, fenced, window),
+    }
+}
+
+/// The same of the database alone, whatever its door does.
+fn dead(belief: &Belief, fenced: bool, window: Duration) -> Health {
+    match &belief.guard {
         Some(guard) if fenced && guard.heard > window => Health::Down,
         Some(guard) if fenced => guard.health,
-        // Nobody holds its door open, and it takes no writes without.
-        Some(guard) if guard.lived && !guard.open && guard.heard > window => Health::Down,
         Some(guard) if (guard.health, belief.health) == (Health::Down, Health::Degraded) => {
             Health::Down
         }

@@ -39,6 +39,10 @@ impl Simulation {
         let seed = self.chance.bits();
         self.recover(place);
         let agent = &mut self.agents[place];
+        // As `quorate agent` does: what its last run was too late to put aside is put aside now.
+        if agent.disk.durable().quarantined.is_some() {
+            agent.renew_store(&mut self.chance);
+        }
         let mut found: Found = Vec::new();
         let saved = match agent.disk.restart() {
             Ok(saved) => saved,

@@ -97,7 +97,7 @@ impl Simulation {
         self.transcript.say(self.now, Some(&id), || "comes back from a copy of its disk".into());
         self.crash(place);
         let agent = &mut self.agents[place];
-        (agent.disk, agent.config.ballots) = (disk, store);
+        (agent.disk, agent.config.ballots, agent.doomed) = (disk, store, true);
         self.lost = self.now;
         self.start(place);
     }
