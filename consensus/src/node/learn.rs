@@ -238,7 +238,13 @@ impl Node {
         match reading.on_observed(acceptor, accepted, known.ballot, voters) {
             Tally::Won => {
                 known.confirmed = reading.began;
-                work.confirmed();
+                if work.confirmed() {
+                    let (epoch, token) = (known.state.epoch, work.token);
+                    self.out.note(Note::Alarm(format!(
+                        "the outside of {app} is ahead of all that was agreed: {token} was superseded, and epoch {epoch} is the \
+                         newest"
+                    )));
+                }
                 self.work_on(app, now);
             }
             Tally::Lost => work.reading = None,

@@ -7,7 +7,7 @@ use consensus::message::{BallotBody, Message};
 use consensus::model::Engine;
 use consensus::outbox::Command;
 
-use super::{Ordeal, blinds, buries, east, fells, kills, restarts, same, shop, wait, west};
+use super::{Ordeal, asks, blinds, buries, east, fells, kills, restarts, same, shop, wait, west};
 use crate::sim::chance::Chance;
 use crate::sim::scene::{AppShape, DNS_SERVER, agent_name};
 use crate::sim::simulation::{Event, Simulation};
@@ -315,6 +315,22 @@ pub const ORDEALS: &[Ordeal] = &[
             wait(simulation, chance, 600..1_200);
             simulation.apply(2, definition);
             wait(simulation, chance, 9_000..10_000);
+        },
+    },
+    Ordeal {
+        name: "a fence comes after it was taken back, and who asked for it has not heard of that",
+        knows: &[],
+        shape: |_, apps| apps[0].database = true,
+        play: |simulation, chance| {
+            let usual = simulation.rates.outside_takes;
+            simulation.rates.outside_takes = Duration::from_millis(4_500);
+            asks(simulation, 0);
+            wait(simulation, chance, 600..700);
+            simulation.cut_off(0);
+            simulation.look_at_links();
+            simulation.rates.outside_takes = usual;
+            simulation.command(1, Command::Abort { app: shop(), by: "operator".to_owned() });
+            wait(simulation, chance, 5_000..6_000);
         },
     },
     Ordeal {
