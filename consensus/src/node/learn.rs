@@ -22,7 +22,7 @@ impl Node {
         let it = self.apps.entry(app.clone()).or_default();
         it.ages = ages;
         it.ages.on_learned(&state, now);
-        it.place = Place::after(None, &state, now);
+        it.place = Place::restored(&state, &it.ages, now);
         it.chosen = Some(known);
         self.judge.on_definition(&state.definition, now, &mut self.rng);
         self.take_guard(app, now);
