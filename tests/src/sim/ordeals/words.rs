@@ -318,6 +318,30 @@ pub const ORDEALS: &[Ordeal] = &[
         },
     },
     Ordeal {
+        name: "a decision reaches two of five, and is found when the other stack has come and gone",
+        knows: &[],
+        shape: same,
+        play: |simulation, chance| {
+            simulation.snare = Some(Box::new(|simulation, from, _, message| {
+                let proposes = proposes(message);
+                if proposes {
+                    let others: Vec<_> = (0..5).filter(|it| *it != from).skip(1).collect();
+                    kills(simulation, &others);
+                }
+                proposes
+            }));
+            fells(simulation, &east());
+            wait(simulation, chance, 5_000..6_000);
+            for _ in 0..3 {
+                fells(simulation, &west());
+                wait(simulation, chance, 2_700..3_000);
+                simulation.break_web(&shop(), &west(), Web::Up);
+                wait(simulation, chance, 1_500..2_000);
+            }
+            wait(simulation, chance, 21_000..22_000);
+        },
+    },
+    Ordeal {
         name: "a fence comes after it was taken back, and who asked for it has not heard of that",
         knows: &[],
         shape: |_, apps| apps[0].database = true,
