@@ -148,6 +148,8 @@ mutants! {
     CooldownForgottenAtRestart,
     /// Any number of apps is moved at once.
     BudgetIgnored,
+    /// After a restart no other app is known to have been moved lately.
+    BudgetForgottenAtRestart,
     /// A stack that comes and goes is moved to as if it stood.
     FlappingIgnored,
     /// A freeze holds nobody back.

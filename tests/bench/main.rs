@@ -24,6 +24,8 @@ fn main() -> ExitCode {
         // All of them, or those that are named.
         ["database", subjects @ ..] => database::run(subjects),
         ["dns"] => dns::run(),
+        // Without the peers, who have nothing to do with it.
+        ["dns", "change"] => dns::start_and_change(),
         // One of the servers that it measures.
         ["serve", "dns", port] => dns::serve(port.parse().expect("a port")),
         ["failover"] => failover::run(),

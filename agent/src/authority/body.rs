@@ -21,7 +21,7 @@ const REACH: usize = 0x4000;
 const QUESTION_TAIL: usize = 4;
 
 /// Answer, authority and additional section.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Body {
     bytes: Box<[u8]>,
     /// Where pointers stand that move with the length of the question's name, rising.

@@ -49,7 +49,13 @@ impl Journal {
             if serial(&old.soa) == serial(&new.soa) {
                 continue;
             }
-            let (before, after) = (records(&self.zones, old), records(&zones, new));
+            // Most names hold the very same still.
+            let moved = |name: &LowerName| match (old.held(name), new.held(name)) {
+                (Some(old), Some(new)) => !Arc::ptr_eq(old, new),
+                (_, _) => true,
+            };
+            let before = records_where(&self.zones, old, moved);
+            let after = records_where(&zones, new, moved);
             let missing = |of: &[Record], other: &[Record]| -> Vec<Record> {
                 let other: HashSet<_> = other.iter().map(Record::to_string).collect();
                 of.iter().filter(|record| !other.contains(&record.to_string())).cloned().collect()
@@ -87,7 +93,13 @@ impl Journal {
 
 /// Everything that a zone holds but its start of authority, and the delegations of zones below it.
 pub(super) fn records(zones: &Zones, zone: &Zone) -> Vec<Record> {
-    let own = zone.names().flat_map(|(_, sets)| sets.values().flatten());
+    records_where(zones, zone, |_| true)
+}
+
+/// The same, of the zone's own only those at such names.
+fn records_where(zones: &Zones, zone: &Zone, own: impl Fn(&LowerName) -> bool) -> Vec<Record> {
+    let own = zone.names().filter(|(name, _)| own(name));
+    let own = own.flat_map(|(_, sets)| sets.values().flatten());
     let mut records: Vec<_> =
         own.filter(|record| !matches!(record.data, RData::SOA(_))).cloned().collect();
     let apex = LowerName::new(&zone.soa.name);

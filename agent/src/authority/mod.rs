@@ -31,6 +31,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use consensus::model::AppState;
 use consensus::moment::Moment;
 use hickory_proto::rr::TSigner;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -214,12 +215,26 @@ impl Shared {
         messages
     }
 
-    /// Serves these zones from now on.
-    fn publish(&self, zones: Arc<Zones>) {
-        self.table.store(Arc::new(Table::new(&zones)));
+    /// Serves what these apps hold from now on, and says what of it cannot be served.
+    fn publish(&self, apps: &[Arc<AppState>], served: &Zones) -> Arc<Zones> {
+        let table = self.table.load();
+        let revised = served.revised(apps, &self.extra).and_then(|(zones, touched)| {
+            let zones = Arc::new(zones);
+            Some((table.revised(&zones, &touched)?, zones))
+        });
+        let (next, zones) = revised.unwrap_or_else(|| {
+            let zones = Arc::new(Zones::new(apps, &self.extra));
+            (Table::new(&zones), zones)
+        });
+        if next.notes != table.notes {
+            say(&next.notes);
+        }
+        self.table.store(Arc::new(next));
         if !self.keys.is_empty() {
+            let zones = zones.clone();
             self.journal.send_modify(|journal| *journal = Arc::new(journal.advance(zones)));
         }
+        zones
     }
 
     /// Brings what a thread looks up once a batch up to date.
@@ -259,7 +274,7 @@ pub fn start(
     }
     let zones = Arc::new(Zones::new(&first.apps, &extra));
     let table = Table::new(&zones);
-    let journal = if config.secondaries.is_empty() { Arc::default() } else { zones };
+    let journal = if config.secondaries.is_empty() { Arc::default() } else { zones.clone() };
     let shared = Arc::new(Shared {
         table: ArcSwap::from_pointee(table),
         confirmed: AtomicU64::new(first.confirmed.max(started).as_micros()),
@@ -306,14 +321,14 @@ pub fn start(
         let journal = shared.journal.subscribe();
         authority._tasks.spawn(notify::tell(secondary.address, secondary.key.clone(), journal));
     }
-    authority._tasks.spawn(follow(agreed, first, started, shared));
+    authority._tasks.spawn(follow(agreed, (first, zones), started, shared));
     Ok(authority)
 }
 
 /// Puts every change of the agreed state in place, until there are no more.
 async fn follow(
     mut agreed: watch::Receiver<Arc<Agreed>>,
-    mut served: Arc<Agreed>,
+    (mut served, mut zones): (Arc<Agreed>, Arc<Zones>),
     started: Moment,
     shared: Arc<Shared>,
 ) {
@@ -322,18 +337,12 @@ async fn follow(
         let same = latest.apps.len() == served.apps.len()
             && latest.apps.iter().zip(&served.apps).all(|(a, b)| Arc::ptr_eq(a, b));
         if !same {
-            let (apps, shared) = (latest.apps.clone(), shared.clone());
-            let notes = shared.table.load().notes.clone();
+            let (latest, shared) = (latest.clone(), shared.clone());
             // Thousands of records take milliseconds, in which this thread has other work.
-            let publishing = spawn_blocking(move || {
-                let zones = Arc::new(Zones::new(&apps, &shared.extra));
-                if zones.notes != notes {
-                    say(&zones.notes);
-                }
-                shared.publish(zones);
-            });
-            if publishing.await.is_err() {
-                return;
+            let publishing = spawn_blocking(move || shared.publish(&latest.apps, &zones));
+            match publishing.await {
+                Ok(published) => zones = published,
+                Err(_) => return,
             }
         }
         shared.confirmed.store(latest.confirmed.max(started).as_micros(), Ordering::Relaxed);

@@ -1,19 +1,20 @@
 //! Every answer of every zone, worked out beforehand: a query only finds its own.
 //!
-//! Built anew whenever the agreed state changes and never changed afterwards; whoever holds one is not disturbed. A name
-//! costs one entry, a type there one [`Body`]; what is not there is said by the zone's one negative body. Knows nothing
-//! of packets, sizes or how fresh the zones are.
+//! Never changed; whoever holds one is not disturbed. When the agreed state changes the next one takes over what stays: a
+//! name that holds nothing but data of its own is worked out anew only when that changes, so that a decision about one app
+//! costs what that app holds. A name costs one entry, a type there one [`Body`]; what is not there is said by the zone's one
+//! negative body. Knows nothing of packets, sizes or how fresh the zones are.
 
 use std::sync::Arc;
 
-use hickory_proto::rr::{Name, RecordType};
+use hickory_proto::rr::{LowerName, Name, RecordType};
 use rustc_hash::FxHashMap;
 
 use super::answer::{answer, kinds};
 use super::body::{Anchor, Body, wire};
 use super::query::{self, kind};
 use super::signing::Signing;
-use super::zones::Zones;
+use super::zones::{self, Zone, Zones};
 
 /// A type that no name holds: its answer is that of all the others that a name does not hold.
 const NO_TYPE: RecordType = RecordType::Unknown(0xff00);
@@ -22,8 +23,10 @@ const NO_TYPE: RecordType = RecordType::Unknown(0xff00);
 #[derive(Debug, Default)]
 pub(super) struct Table {
     /// Every name that exists, in wire format and lower case.
-    names: FxHashMap<Box<[u8]>, Node>,
+    names: FxHashMap<Arc<[u8]>, Node>,
     zones: Vec<ServedZone>,
+    /// Names whose answers also say what others hold: aliases, delegations, services, a zone's own.
+    entwined: Arc<Vec<LowerName>>,
     /// What every name that is no alias answers to ANY: its owner is the question's, whatever that is.
     any: Option<Body>,
     /// Makes the answers that are signed; none where no zone is.
@@ -41,7 +44,7 @@ struct ServedZone {
 }
 
 /// One name.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Node {
     zone: u32,
     sets: Arc<Sets>,
@@ -81,19 +84,17 @@ impl Table {
     /// The answers from these zones.
     pub(super) fn new(zones: &Arc<Zones>) -> Self {
         let mut table = Self { notes: zones.notes.clone(), ..Self::default() };
-        let mut numbered = 0;
         table.signing = (!zones.keys().is_empty()).then(|| Signing(zones.clone()));
         let empty = Arc::new(Sets::default());
+        let mut entwined = Vec::new();
         for zone in zones.iter() {
-            let apex = &zone.soa.name;
-            let Some(negative) = Body::new(&answer(zones, apex, NO_TYPE), apex, Anchor::Suffix)
-            else {
-                continue;
-            };
-            let number = numbered;
-            numbered += 1;
-            table.zones.push(ServedZone { negative, signed: zones.is_signed(zone) });
+            let Some(served) = served(zones, zone) else { continue };
+            let number = table.zones.len() as u32;
+            table.zones.push(served);
             for (name, sets) in zone.names() {
+                if is_entwined(sets) {
+                    entwined.push(name.clone());
+                }
                 let sets = match sets.is_empty() {
                     true => empty.clone(),
                     false => Arc::new(table.sets(zones, name)),
@@ -108,8 +109,32 @@ impl Table {
                 table.names.insert(key.into(), node);
             }
         }
+        table.entwined = Arc::new(entwined);
         table.spread_wildcards();
         table
+    }
+
+    /// The answers from these zones, which differ from those that this table was made of by what these names hold and by
+    /// their version; `None` if something in them cannot be served.
+    pub(super) fn revised(&self, zones: &Arc<Zones>, touched: &[LowerName]) -> Option<Self> {
+        if !self.notes.is_empty() {
+            return None;
+        }
+        let mut table = Self {
+            names: self.names.clone(),
+            zones: zones.iter().map(|zone| served(zones, zone)).collect::<Option<_>>()?,
+            entwined: self.entwined.clone(),
+            any: self.any.clone(),
+            signing: (!zones.keys().is_empty()).then(|| Signing(zones.clone())),
+            depth: self.depth,
+            notes: Vec::new(),
+        };
+        for name in touched.iter().chain(&*self.entwined) {
+            let sets = Arc::new(table.sets(zones, name));
+            table.names.get_mut(wire(name)?.as_slice())?.sets = sets;
+        }
+        table.spread_wildcards();
+        table.notes.is_empty().then_some(table)
     }
 
     fn sets(&mut self, zones: &Zones, name: &Name) -> Sets {
@@ -132,9 +157,9 @@ impl Table {
 
     fn spread_wildcards(&mut self) {
         let wildcards = self.names.iter().filter_map(|(name, node)| {
-            Some((Box::from(name.strip_prefix(b"\x01*")?), node.sets.clone()))
+            Some((Arc::from(name.strip_prefix(b"\x01*")?), node.sets.clone()))
         });
-        let wildcards: Vec<(Box<[u8]>, Arc<Sets>)> = wildcards.collect();
+        let wildcards: Vec<(Arc<[u8]>, Arc<Sets>)> = wildcards.collect();
         for (above, sets) in wildcards {
             if let Some(node) = self.names.get_mut(&above) {
                 node.wildcard = Some(sets);
@@ -161,6 +186,18 @@ impl Table {
         }
         Found::Outside
     }
+}
+
+fn served(zones: &Zones, zone: &Zone) -> Option<ServedZone> {
+    let apex = &zone.soa.name;
+    let negative = Body::new(&answer(zones, apex, NO_TYPE), apex, Anchor::Suffix)?;
+    Some(ServedZone { negative, signed: zones.is_signed(zone) })
+}
+
+/// Do the answers for a name say more than what it holds itself ([`answer`])?
+fn is_entwined(sets: &zones::Sets) -> bool {
+    use RecordType::{CNAME, NS, SOA, SRV};
+    sets.keys().any(|kind| matches!(*kind, CNAME | NS | SOA | SRV))
 }
 
 impl Sets {

@@ -21,6 +21,7 @@ use super::table::Table;
 use super::zones::{Extra, Status, Zones};
 
 mod fuzz;
+mod revision;
 
 const FROM: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 77));
 

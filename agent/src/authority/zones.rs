@@ -3,6 +3,7 @@
 //! Pure. A record set is what its app's *active* stack holds; every name above one exists too (RFC 8020); where two apps
 //! claim the same, the first by name keeps it and a note says so. Knows nothing of queries, sockets or time.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -32,16 +33,18 @@ pub(super) struct Extra {
 }
 
 /// Every zone, ready to be answered from.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Zones {
     keys: Arc<Vec<ZoneKeys>>,
     by_apex: HashMap<LowerName, Zone>,
+    /// What they are made of, in the order of names.
+    apps: Vec<Arc<AppState>>,
     /// What could not be served as it was defined, for the log.
     pub(super) notes: Vec<String>,
 }
 
 /// One zone.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Zone {
     /// As it was defined, to tell two definitions of one zone apart.
     defined: ZoneDefinition,
@@ -50,7 +53,7 @@ pub(super) struct Zone {
     /// What the zone above says of its keys.
     pub(super) delegation: Vec<Record>,
     /// Every name that exists, also those that hold nothing but names below them.
-    names: HashMap<LowerName, Sets>,
+    names: HashMap<LowerName, Arc<Sets>>,
 }
 
 /// Does `_status.<app>` in each zone of an app tell what is decided?
@@ -67,10 +70,8 @@ pub(super) type Sets = BTreeMap<RecordType, Vec<Record>>;
 impl Zones {
     /// The zones of these apps.
     pub(super) fn new(apps: &[Arc<AppState>], extra: &Extra) -> Self {
-        let mut apps: Vec<_> = apps.iter().collect();
-        apps.sort_by(|a, b| a.definition.name.cmp(&b.definition.name));
-        let serial = apps.iter().map(|app| stamp(app)).fold(0, u64::wrapping_add) as u32;
-
+        let apps = in_order(apps);
+        let serial = serial_of(&apps);
         let mut zones = Self { keys: extra.keys.clone(), ..Self::default() };
         for app in &apps {
             for zone in &app.definition.zones {
@@ -83,16 +84,47 @@ impl Zones {
             }
         }
         for app in &apps {
-            for (name, set) in built_in(app) {
-                zones.add_set(app, name, &set);
-            }
-            if extra.status == Status::Told {
-                for (name, set) in status_of(app) {
-                    zones.add_set(app, &name, &set);
-                }
+            for (name, set) in sets_of(app, extra.status) {
+                zones.add_set(app, &name, &set);
             }
         }
+        zones.apps = apps;
         zones
+    }
+
+    /// The zones of these apps and the names whose records are others, worked out from those of a moment before: only
+    /// what changed is read. `None` where that cannot be, because an app was defined anew or something could not be served.
+    pub(super) fn revised(
+        &self,
+        apps: &[Arc<AppState>],
+        extra: &Extra,
+    ) -> Option<(Self, Vec<LowerName>)> {
+        let apps = in_order(apps);
+        let same = |(old, new): (&Arc<AppState>, &Arc<AppState>)| old.definition == new.definition;
+        if apps.len() != self.apps.len()
+            || !self.notes.is_empty()
+            || !self.apps.iter().zip(&apps).all(same)
+        {
+            return None;
+        }
+        let (mut zones, mut touched) = (self.clone(), Vec::new());
+        for (old, new) in self.apps.iter().zip(&apps).filter(|(old, new)| !Arc::ptr_eq(old, new)) {
+            let sets = sets_of(old, extra.status).zip(sets_of(new, extra.status));
+            for (_, (name, set)) in sets.filter(|(old, new)| old != new) {
+                let owner = absolute(&name)?;
+                let records = records_of(&owner, &set)?;
+                let owner = LowerName::new(&owner);
+                let held = zones.zone_at_or_above(&owner)?.names.get_mut(&owner)?;
+                Arc::make_mut(held).insert(record_type(set.kind), records);
+                touched.push(owner);
+            }
+        }
+        let serial = serial_of(&apps);
+        if serial != serial_of(&self.apps) {
+            zones.by_apex.values_mut().for_each(|zone| zone.renumber(serial));
+        }
+        zones.apps = apps;
+        Some((zones, touched))
     }
 
     /// The zone that this name belongs to: the deepest one.
@@ -137,6 +169,12 @@ impl Zones {
         self.by_apex.get(apex)
     }
 
+    /// The zone that this name belongs to, to be changed.
+    fn zone_at_or_above(&mut self, name: &LowerName) -> Option<&mut Zone> {
+        let apex = self.zone_of(name).map(|zone| LowerName::new(&zone.soa.name))?;
+        self.by_apex.get_mut(&apex)
+    }
+
     fn add_zone(&mut self, app: &AppState, defined: &ZoneDefinition, serial: u32) {
         let app = &app.definition.name;
         let Some(apex) = absolute(&defined.name) else {
@@ -163,19 +201,12 @@ impl Zones {
         let Some(owner) = absolute(name) else {
             return self.notes.push(format!("record `{name}` of {app} is no name"));
         };
-        let apex = self.zone_of(&LowerName::new(&owner)).map(|zone| LowerName::new(&zone.soa.name));
-        let Some(zone) = apex.and_then(|apex| self.by_apex.get_mut(&apex)) else {
+        let Some(zone) = self.zone_at_or_above(&LowerName::new(&owner)) else {
             return self.notes.push(format!("record `{name}` of {app} lies in no zone"));
         };
-        let records: Vec<_> = set
-            .data
-            .iter()
-            .filter_map(|data| rdata(set.kind, data))
-            .map(|data| Record::from_rdata(owner.clone(), set.ttl, data))
-            .collect();
-        if records.len() < set.data.len() || records.is_empty() {
+        let Some(records) = records_of(&owner, set) else {
             return self.notes.push(format!("{} `{name}` of {app} cannot be served", set.kind));
-        }
+        };
         if zone.holds_rival(&LowerName::new(&owner), set.kind) {
             return self.notes.push(format!(
                 "{} `{name}` of {app} cannot stand beside what an earlier record holds there",
@@ -223,8 +254,22 @@ impl Zone {
     }
 
     /// Every name that exists and what it holds, by type.
-    pub(super) fn names(&self) -> impl Iterator<Item = (&LowerName, &Sets)> {
+    pub(super) fn names(&self) -> impl Iterator<Item = (&LowerName, &Arc<Sets>)> {
         self.names.iter()
+    }
+
+    /// What a name holds itself.
+    pub(super) fn held(&self, name: &LowerName) -> Option<&Arc<Sets>> {
+        self.names.get(name)
+    }
+
+    /// The same zone, a version on.
+    fn renumber(&mut self, serial: u32) {
+        if let RData::SOA(start) = &mut self.soa.data {
+            start.serial = serial;
+        }
+        let apex = self.names.entry(LowerName::new(&self.soa.name)).or_default();
+        Arc::make_mut(apex).insert(RecordType::SOA, vec![self.soa.clone()]);
     }
 
     /// Is it one of the zone's own servers?
@@ -248,7 +293,7 @@ impl Zone {
             above = above.base_name();
         }
         let wildcard = Name::from_labels([b"*".as_slice()]).ok()?.append_domain(&above).ok()?;
-        self.names.get(&LowerName::new(&wildcard))
+        self.names.get(&LowerName::new(&wildcard)).map(Arc::as_ref)
     }
 
     /// Does the name hold this type already, or one that cannot stand beside it (RFC 1034 section 3.6.2)?
@@ -268,9 +313,35 @@ impl Zone {
             above = above.base_name();
             self.names.entry(above.clone()).or_default();
         }
-        let sets = self.names.entry(owner).or_default();
+        let sets = Arc::make_mut(self.names.entry(owner).or_default());
         sets.entry(record.record_type()).or_default().push(record);
     }
+}
+
+fn in_order(apps: &[Arc<AppState>]) -> Vec<Arc<AppState>> {
+    let mut apps = apps.to_vec();
+    apps.sort_by(|a, b| a.definition.name.cmp(&b.definition.name));
+    apps
+}
+
+/// The version of all zones: grows with whatever is agreed of any app.
+fn serial_of(apps: &[Arc<AppState>]) -> u32 {
+    apps.iter().map(|app| stamp(app)).fold(0, u64::wrapping_add) as u32
+}
+
+/// Every record set of an app that is served, in an order that its definition gives.
+fn sets_of(app: &AppState, status: Status) -> impl Iterator<Item = (Cow<'_, str>, RecordSet)> {
+    let told = (status == Status::Told).then(|| status_of(app)).into_iter().flatten();
+    let own = built_in(app).map(|(name, set)| (Cow::Borrowed(name), set));
+    own.chain(told.map(|(name, set)| (Cow::Owned(name), set)))
+}
+
+/// The records of a set; `None` if one of them cannot be served, or there is none.
+fn records_of(owner: &Name, set: &RecordSet) -> Option<Vec<Record>> {
+    let record =
+        |data| rdata(set.kind, data).map(|data| Record::from_rdata(owner.clone(), set.ttl, data));
+    let records: Vec<_> = set.data.iter().map(record).collect::<Option<_>>()?;
+    (!records.is_empty()).then_some(records)
 }
 
 /// What an app adds to every serial: grows with each decision, each definition, and the move of the answers within a decision.

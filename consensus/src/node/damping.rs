@@ -27,7 +27,13 @@ pub struct Age {
 }
 
 impl Age {
-    fn at(self, now: Moment) -> Duration {
+    /// Of what is learned now.
+    pub fn fresh(now: Moment) -> Self {
+        Self { before: Duration::ZERO, since: now }
+    }
+
+    /// How long ago it was.
+    pub fn at(self, now: Moment) -> Duration {
         self.before.saturating_add(now.since(self.since))
     }
 }
@@ -53,7 +59,7 @@ impl Ages {
     pub fn on_learned(&mut self, state: &AppState, now: Moment) {
         let history = &state.damping.history;
         self.epochs.retain(|epoch, _| history.iter().any(|damped| damped.epoch == *epoch));
-        let fresh = Age { before: Duration::ZERO, since: now };
+        let fresh = Age::fresh(now);
         for damped in history {
             self.epochs.entry(damped.epoch).or_insert(fresh);
         }
@@ -64,8 +70,9 @@ impl Ages {
         });
     }
 
-    fn of_epoch(&self, epoch: Epoch, now: Moment) -> Duration {
-        self.epochs.get(&epoch).map_or(Duration::ZERO, |age| age.at(now))
+    /// Of a decision; as of now if nothing is known of it.
+    pub fn of_epoch(&self, epoch: Epoch, now: Moment) -> Age {
+        self.epochs.get(&epoch).copied().unwrap_or(Age::fresh(now))
     }
 
     /// How long a freeze still holds; `None` once it has run out, or if there is none.
@@ -80,7 +87,7 @@ impl Ages {
     pub fn past(&self, state: &AppState, now: Moment) -> Vec<Past> {
         let of = |damped: &crate::model::Damped| Past {
             aborted: damped.aborted,
-            age: self.of_epoch(damped.epoch, now),
+            age: self.of_epoch(damped.epoch, now).at(now),
         };
         state.damping.history.iter().map(of).collect()
     }

@@ -44,6 +44,8 @@ pub struct Work {
     pub reading: Option<Reading>,
     /// Readings that found no quorum of one mind.
     unread: u32,
+    /// Since when something newer than this is known to have been asked for, and the register was not read.
+    outrun: Option<Moment>,
     /// Since when everything has ended and its outcome is waited for.
     waits: Option<Moment>,
     /// The last thing that went wrong and has not been put right.
@@ -96,6 +98,7 @@ impl Work {
             began: now,
             reading: None,
             unread: 0,
+            outrun: None,
             waits: None,
             trouble: None,
             again: now,
@@ -107,10 +110,16 @@ impl Work {
         self.phase == Phase::Idle && self.items.iter().all(Item::ended)
     }
 
-    /// A reading found a quorum of one mind.
-    pub fn confirmed(&mut self) {
-        self.reading = None;
+    /// A reading found a quorum of one mind. Does that contradict what was found outside? Whatever is asked for there was
+    /// chosen before; so what was begun after something newer had been found must have found that.
+    pub fn confirmed(&mut self) -> bool {
+        let began = self.reading.take().map(|reading| reading.began);
         self.unread = 0;
+        let denied = self.outrun.zip(began).is_some_and(|(outrun, began)| outrun <= began);
+        if denied {
+            self.outrun = None;
+        }
+        denied
     }
 
     pub fn wake(&self) -> Deadline {
@@ -212,7 +221,8 @@ impl Node {
         let Some(it) = self.apps.get_mut(app) else { return };
         let (Some(work), Some(known)) = (&mut it.work, &it.chosen) else { return };
         let mut acts = Vec::new();
-        let mut unconfirmed = false;
+        let mut unconfirmed = work.outrun.is_some();
+        let confirmed = confirmed && !unconfirmed;
         for (number, item) in work.items.iter_mut().enumerate() {
             // The edge answers within the limit; a request that was lost with its task is asked again.
             if let Stage::Running(since) = item.stage
@@ -329,8 +339,7 @@ impl Node {
         };
         let pause = RETRY_LEAST.saturating_mul(1 << item.tries.min(9)).min(most);
         if result.as_ref().is_err_and(|fault| fault.kind == ActionFaultKind::Superseded) {
-            let why = format!("{app} is ahead of what is known here: {token} was superseded");
-            self.out.note(Note::Alarm(why));
+            work.outrun.get_or_insert(now);
         }
         work.trouble = result.as_ref().err().map(|fault| fault.text.clone());
         item.stage = match result {
@@ -357,7 +366,7 @@ impl Node {
         if now < work.again && work.items.iter().any(|item| !item.ended()) {
             return;
         }
-        let next = match self.outcome(work, state, now) {
+        let next = match self.outcome(work, state, now).filter(|_| work.outrun.is_none()) {
             Some(next) if it.not_before <= now => next,
             Some(_) => {
                 let again = it.not_before;

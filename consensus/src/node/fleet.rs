@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::Node;
+use super::damping::{Age, Ages};
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
 use crate::message::{Refusal, Value};
@@ -38,37 +39,53 @@ const STABLE_MOST: Duration = Duration::from_secs(5);
 /// How often sites are looked at.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// The last automatic decision about an app that this agent holds.
+/// The last automatic decision about an app that this agent holds, or knows to be behind what it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     epoch: Epoch,
-    since: Moment,
+    age: Age,
     done: bool,
 }
 
 impl Place {
     /// The place that an app takes up once this state is held.
     pub fn after(before: Option<Self>, state: &AppState, now: Moment) -> Option<Self> {
-        let done = state.phase == Phase::Idle;
-        match (state.decision.kind, before) {
-            (DecisionKind::Failover, Some(place)) if place.epoch == state.epoch => {
-                Some(Self { done, ..place })
+        // What was decided since says no more of when, but the state remembers what the mesh did by itself.
+        let epoch = match state.decision.kind {
+            DecisionKind::Failover => Some(state.epoch),
+            _ => state.damping.history.last().map(|damped| damped.epoch),
+        };
+        // Taking it back is still part of it.
+        let goes_on = state.phase != Phase::Idle
+            && epoch.is_some_and(|epoch| match state.decision.kind {
+                DecisionKind::Failover => true,
+                DecisionKind::Abort => epoch.next() == state.epoch,
+                _ => false,
+            });
+        match (epoch, before) {
+            (_, Some(place)) if state.epoch < place.epoch => Some(place),
+            (Some(epoch), Some(place)) if place.epoch == epoch => {
+                Some(Self { done: !goes_on, ..place })
             }
-            (DecisionKind::Failover, _) => Some(Self { epoch: state.epoch, since: now, done }),
-            // Taking it back is still part of it.
-            (DecisionKind::Abort, Some(place)) if place.epoch.next() == state.epoch => {
-                Some(Self { done, ..place })
+            (Some(epoch), place) if place.is_none_or(|place| place.epoch < epoch) => {
+                Some(Self { epoch, age: Age::fresh(now), done: !goes_on })
             }
             (_, place) => place.map(|place| Self { done: true, ..place }),
         }
     }
 
+    /// The place that an app takes up as this run begins: a restart frees none.
+    pub fn restored(state: &AppState, ages: &Ages, now: Moment) -> Option<Self> {
+        let place = Self::after(None, state, now)?;
+        Some(Self { age: ages.of_epoch(place.epoch, now), ..place })
+    }
+
     fn unfinished(self, now: Moment) -> bool {
-        !self.done && now.since(self.since) < GIVEN_UP
+        !self.done && self.age.at(now) < GIVEN_UP
     }
 
     fn taken(self, now: Moment) -> bool {
-        self.unfinished(now) || now.since(self.since) < SETTLES
+        self.unfinished(now) || self.age.at(now) < SETTLES
     }
 }
 
@@ -199,8 +216,8 @@ impl Node {
         if moving >= most {
             return Err(Refusal::Budget { moving, most });
         }
-        let last = places().map(|place| place.since).max();
-        match last.map(|last| PACE.saturating_sub(now.since(last))) {
+        let last = places().map(|place| place.age.at(now)).min();
+        match last.map(|last| PACE.saturating_sub(last)) {
             Some(left) if !left.is_zero() => Err(Refusal::Pace(left)),
             _ => Ok(()),
         }
@@ -233,6 +250,14 @@ impl Node {
         };
         let queued = PACE.saturating_mul(u32::try_from(queued).unwrap_or(u32::MAX));
         Ok(at.max(stable).max(since + queued))
+    }
+
+    /// Forgets at its start whatever the fleet did lately. Only as a mutant.
+    #[cfg(feature = "mutants")]
+    pub(super) fn forget_places(&mut self) {
+        if self.broken(Mutant::BudgetForgottenAtRestart) {
+            self.apps.values_mut().for_each(|it| it.place = None);
+        }
     }
 
     fn ignores_budget(&self) -> bool {

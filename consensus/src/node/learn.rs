@@ -22,7 +22,7 @@ impl Node {
         let it = self.apps.entry(app.clone()).or_default();
         it.ages = ages;
         it.ages.on_learned(&state, now);
-        it.place = Place::after(None, &state, now);
+        it.place = Place::restored(&state, &it.ages, now);
         it.chosen = Some(known);
         self.judge.on_definition(&state.definition, now, &mut self.rng);
         self.take_guard(app, now);
@@ -238,7 +238,13 @@ impl Node {
         match reading.on_observed(acceptor, accepted, known.ballot, voters) {
             Tally::Won => {
                 known.confirmed = reading.began;
-                work.confirmed();
+                if work.confirmed() {
+                    let (epoch, token) = (known.state.epoch, work.token);
+                    self.out.note(Note::Alarm(format!(
+                        "the outside of {app} is ahead of all that was agreed: {token} was superseded, and epoch {epoch} is the \
+                         newest"
+                    )));
+                }
                 self.work_on(app, now);
             }
             Tally::Lost => work.reading = None,

@@ -191,6 +191,8 @@ impl Node {
                 node.on_held(&app, &accepted.value, now);
             }
         }
+        #[cfg(feature = "mutants")]
+        node.forget_places();
         node
     }
 

@@ -139,7 +139,29 @@ fn restarts(simulation: &mut Simulation, places: &[Place]) {
 
 #[cfg(test)]
 mod tests {
+    use consensus::model::{Epoch, Token};
+
     use super::*;
+
+    #[test]
+    fn a_token_outside_that_nobody_agreed_on_is_an_alarm() {
+        let ordeal = Ordeal {
+            name: "somebody else has used a newer token",
+            knows: &[],
+            shape: |_, apps| apps[0].database = true,
+            play: |simulation, chance| {
+                let primary = simulation.database(&shop(), &east()).expect("it has one");
+                let database = simulation.world.databases.get_mut(&primary).expect("it is there");
+                database.token = Token::new(Epoch(9), 1, 1);
+                asks(simulation, 0);
+                wait(simulation, chance, 5_000..6_000);
+            },
+        };
+        let verdict = ordeal.run(0, None, false);
+        let alarms = verdict.violations.iter().filter(|it| it.checker == "no alarm");
+        assert!(alarms.count() > 0, "{:?}", verdict.violations);
+        assert!(verdict.violations[0].text.contains("superseded"), "{}", verdict.violations[0]);
+    }
 
     #[test]
     fn ordeals_do_no_harm_while_every_rule_is_in_force() {

@@ -101,11 +101,16 @@ impl Fleet {
         found: &mut Found,
     ) {
         let (Some(before), after) = (&link.before, &link.after) else { return };
-        if after.epoch == before.epoch || after.decision.kind != DecisionKind::Failover {
+        if after.decision.kind != DecisionKind::Failover {
             return;
         }
-        if let Some(first) = &after.decision.first {
-            self.flaps(now, first, after, found);
+        // Evidence speaks of when it was given: this very value was first proposed on it, however long ago that was.
+        let given = [&after.decision.first, &after.decision.second].into_iter().flatten();
+        for certificate in given.filter(|it| it.ballot == link.ballot) {
+            self.flaps(link.proposed, certificate, after, found);
+        }
+        if after.epoch == before.epoch {
+            return;
         }
         let app = &after.definition.name;
         self.begun.retain(|(other, at)| other != app && now.since(*at) < COUNTS);
@@ -143,9 +148,9 @@ impl Fleet {
         all >= 3 && down * 100 >= all * 80
     }
 
-    fn flaps(&self, now: Moment, first: &Certificate, after: &AppState, found: &mut Found) {
+    fn flaps(&self, at: Moment, given: &Certificate, after: &AppState, found: &mut Found) {
         let within = (after.definition.probe.window * TURNS_WITHIN).saturating_sub(EVIDENCE);
-        for evidence in &first.evidence {
+        for evidence in &given.evidence {
             let statement = &evidence.statement;
             let there = statement
                 .beliefs
@@ -154,7 +159,7 @@ impl Fleet {
             for belief in there {
                 let key = (statement.agent.clone(), belief.target.clone());
                 let Some((_, turns)) = self.minds.get(&key) else { continue };
-                let counts = |at: &&Moment| now.since(**at) < within && now.since(**at) > EVIDENCE;
+                let counts = |turn: &&Moment| (EVIDENCE..within).contains(&at.since(**turn));
                 let turned = turns.iter().filter(counts).count();
                 if turned > TURNS {
                     let (agent, target) = (&statement.agent, &belief.target);

@@ -40,6 +40,8 @@ pub struct Link {
     pub after: Arc<AppState>,
     /// The ballot at which the value after was first proposed.
     pub ballot: Ballot,
+    /// When that was.
+    pub proposed: Moment,
     /// Was it taken back by the very next value, before any majority had held it? Then it never took effect.
     pub taken_back: bool,
     /// Did a majority hold the value before? If not, it was found on the way and proven never to have been chosen.
@@ -49,10 +51,18 @@ pub struct Link {
     hash: Hash,
 }
 
+/// A value as it was first proposed.
+#[derive(Clone, Debug)]
+struct Proposal {
+    ballot: Ballot,
+    at: Moment,
+    state: Arc<AppState>,
+}
+
 /// Every register, as it truly is.
 #[derive(Debug, Default)]
 pub struct Registers {
-    values: BTreeMap<Hash, (Ballot, Arc<AppState>)>,
+    values: BTreeMap<Hash, Proposal>,
     ballots: BTreeMap<(AppId, Ballot), Hash>,
     /// Who holds what, by the version of the voters it went by when it accepted.
     holders: BTreeMap<(AppId, Ballot, u64), BTreeSet<AcceptorId>>,
@@ -99,15 +109,14 @@ impl Registers {
     /// What was proposed at a ballot.
     pub fn proposed(&self, app: &AppId, ballot: Ballot) -> Option<Arc<AppState>> {
         let hash = self.ballots.get(&(app.clone(), ballot))?;
-        Some(self.values.get(hash)?.1.clone())
+        Some(self.values.get(hash)?.state.clone())
     }
 
     /// S2: one ballot carries at most one value, ever. Called for every proposal that leaves and every record of one.
     pub fn on_value(
         &mut self,
-        app: &AppId,
-        ballot: Ballot,
-        value: &Value,
+        at: Moment,
+        (app, ballot, value): (&AppId, Ballot, &Value),
         found: &mut Found,
     ) -> Hash {
         let hash = value.hash();
@@ -118,7 +127,7 @@ impl Registers {
         if let Entry::Vacant(entry) = self.values.entry(hash) {
             match value::decode(value) {
                 Ok(state) => {
-                    entry.insert((ballot, Arc::new(state)));
+                    entry.insert(Proposal { ballot, at, state: Arc::new(state) });
                 }
                 Err(error) => {
                     found.push(("one value a ballot", format!("{app} at {ballot}: {error}")));
@@ -137,13 +146,13 @@ impl Registers {
         (app, ballot, value): (&AppId, Ballot, &Value),
         found: &mut Found,
     ) -> Vec<Link> {
-        let hash = self.on_value(app, ballot, value, found);
+        let hash = self.on_value(now, (app, ballot, value), found);
         let holders = self.holders.entry((app.clone(), ballot, version)).or_default();
         holders.insert(voter);
         let newest = self.newest.entry((app.clone(), voter)).or_insert(ballot);
         *newest = ballot.max(*newest);
         let chosen = self.chosen.entry(app.clone()).or_default();
-        let Some((_, state)) = self.values.get(&hash) else { return vec![] };
+        let Some(Proposal { state, .. }) = self.values.get(&hash) else { return vec![] };
         let quorum = electorate.at(version).is_some_and(|voters| voters.quorum(holders));
         if chosen.contains_key(&ballot) || !quorum {
             return vec![];
@@ -207,8 +216,10 @@ impl Registers {
                 links.reverse();
                 return links;
             }
-            let Some((ballot, after)) = self.values.get(&at) else { break };
-            let before = self.values.get(&after.previous).map(|(_, state)| state.clone());
+            let Some(Proposal { ballot, at: proposed, state: after }) = self.values.get(&at) else {
+                break;
+            };
+            let before = self.values.get(&after.previous).map(|it| it.state.clone());
             let (first, previous) = (after.previous == [0; 32], after.previous);
             let held = |hash| self.chosen[app].values().any(|chosen| chosen.hash == hash);
             // Directly, or after claims that no majority held either (seed 19).
@@ -219,8 +230,16 @@ impl Registers {
             });
             let (taken_back, held_before) = (!held(at) && aborted, held(previous));
             let held = held(at);
-            let (after, ballot) = (after.clone(), *ballot);
-            links.push(Link { before, after, ballot, taken_back, held_before, held, hash: at });
+            links.push(Link {
+                before,
+                after: after.clone(),
+                ballot: *ballot,
+                proposed: *proposed,
+                taken_back,
+                held_before,
+                held,
+                hash: at,
+            });
             if first && from.is_none() {
                 links.reverse();
                 return links;

@@ -8,7 +8,7 @@ use consensus::model::{AppState, Engine, Phase};
 use consensus::outbox::Command;
 
 use super::{
-    Ordeal, blinds, buries, east, fells, guarded, kills, restarts, same, shop, wait, west,
+    Ordeal, asks, blinds, buries, east, fells, guarded, kills, restarts, same, shop, wait, west,
 };
 use crate::sim::chance::Chance;
 use crate::sim::scene::{AppShape, DNS_SERVER, agent_name};
@@ -344,6 +344,46 @@ pub const ORDEALS: &[Ordeal] = &[
             wait(simulation, chance, 600..1_200);
             simulation.apply(2, definition);
             wait(simulation, chance, 9_000..10_000);
+        },
+    },
+    Ordeal {
+        name: "a decision reaches two of five, and is found when the other stack has come and gone",
+        knows: &[],
+        shape: same,
+        play: |simulation, chance| {
+            simulation.snare = Some(Box::new(|simulation, from, _, message| {
+                let proposes = proposes(message);
+                if proposes {
+                    let others: Vec<_> = (0..5).filter(|it| *it != from).skip(1).collect();
+                    kills(simulation, &others);
+                }
+                proposes
+            }));
+            fells(simulation, &east());
+            wait(simulation, chance, 5_000..6_000);
+            for _ in 0..3 {
+                fells(simulation, &west());
+                wait(simulation, chance, 2_700..3_000);
+                simulation.break_web(&shop(), &west(), Web::Up);
+                wait(simulation, chance, 1_500..2_000);
+            }
+            wait(simulation, chance, 21_000..22_000);
+        },
+    },
+    Ordeal {
+        name: "a fence comes after it was taken back, and who asked for it has not heard of that",
+        knows: &[],
+        shape: |_, apps| apps[0].database = true,
+        play: |simulation, chance| {
+            let usual = simulation.rates.outside_takes;
+            simulation.rates.outside_takes = Duration::from_millis(4_500);
+            asks(simulation, 0);
+            wait(simulation, chance, 600..700);
+            simulation.cut_off(0);
+            simulation.look_at_links();
+            simulation.rates.outside_takes = usual;
+            simulation.command(1, Command::Abort { app: shop(), by: "operator".to_owned() });
+            wait(simulation, chance, 5_000..6_000);
         },
     },
     Ordeal {

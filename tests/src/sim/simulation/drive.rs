@@ -457,7 +457,7 @@ impl Simulation {
             let (at, value) = (ballot.ballot, value.clone());
             match &ballot.register {
                 RegisterId::App(app) => {
-                    self.registers.on_value(app, at, &value, &mut found);
+                    self.registers.on_value(self.now, (app, at, &value), &mut found);
                 }
                 RegisterId::Voters => {
                     self.electorate.on_value(&Accepted { ballot: at, value }, &mut found);
