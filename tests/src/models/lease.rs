@@ -61,7 +61,6 @@ pub const SHEETS: &[Sheet] = &[
             Mutant::FailsafeByMajority,
             Mutant::FailsafeBarForgotten,
             Mutant::CandidateUnacknowledged,
-            Mutant::OldListForgotten,
         ],
         explore: |mutant| explore(Lease::new(&Setup::FAILSAFE, mutant)),
     },
