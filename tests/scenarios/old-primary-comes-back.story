@@ -26,9 +26,9 @@ state
   110.417 a6    has shut shop/east
   110.999 a2    learns shop epoch 2 promoting at 8.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a7 a3 a1 a4 a6)
   111.069 a7    holds open shop/west
-  111.131 *     promote with 2.1.3 of a2: promoted to timeline 2
-  111.274 a2    learns shop epoch 2 publishing at 9.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a7 a3 a1 a4 a6)
-  111.413 a2    learns shop epoch 2 verifying at 10.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a7 a3 a1 a4 a6)
+  111.140 *     promote with 2.1.3 of a2: promoted to timeline 2
+  111.290 a2    learns shop epoch 2 publishing at 9.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a7 a3 a1 a4 a6)
+  111.429 a2    learns shop epoch 2 verifying at 10.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a7 a3 a1 a4 a6)
   111.739 a2    learns shop epoch 2 idle at 11.bfcd: failover, active west (database of east down for 3 of 5 voters in 2 regions) (and a5 a7 a3 a1 a4 a6)
 shop: epoch 2 failover idle, active west
   shop/east/db: Dark, primary, timeline 1, its door is shut
@@ -53,16 +53,16 @@ run 30s
 state
 ----
   141.777 a1    answers: Refused("east has been well for 29 s, and 30 min are asked for")
-  211.944 a1    learns shop epoch 3 fencing at 12.41cd: switchover, active west, carried out by a1 (switchover asked for by operator) (and a4 a6 a3 a2 a5 a7)
-  211.982 a7    has shut shop/west
-  212.065 *     fence with 3.1.1 of a1: read-only, sessions ended
-  212.167 a1    learns shop epoch 3 promoting at 13.41cd: switchover, active west, carried out by a1 (switchover asked for by operator) (and a4 a6 a3 a2 a5 a7)
-  212.202 a6    holds open shop/east
-  212.300 *     promote with 3.1.3 of a1: promoted to timeline 3
-  212.382 a1    learns shop epoch 3 publishing at 14.41cd: switchover, active east, carried out by a1 (switchover asked for by operator) (and a4 a6 a3 a2 a5 a7)
-  212.450 a1    learns shop epoch 3 verifying at 15.41cd: switchover, active east, carried out by a1 (switchover asked for by operator) (and a4 a6 a3 a2 a5 a7)
-  212.518 a1    learns shop epoch 3 idle at 16.41cd: switchover, active east (switchover asked for by operator) (and a4 a6 a3 a2 a5 a7)
-  214.626 *     shop/west/db is rewound to follow shop/east/db
+  211.938 a1    learns shop epoch 3 fencing at 12.41cd: switchover, active west, carried out by a1 (switchover asked for by operator) (and a4 a6 a3 a2 a5 a7)
+  211.976 a7    has shut shop/west
+  212.045 *     fence with 3.1.1 of a1: read-only, sessions ended
+  212.125 a1    learns shop epoch 3 promoting at 13.41cd: switchover, active west, carried out by a1 (switchover asked for by operator) (and a4 a6 a3 a2 a5 a7)
+  212.160 a6    holds open shop/east
+  212.248 *     promote with 3.1.3 of a1: promoted to timeline 3
+  212.356 a1    learns shop epoch 3 publishing at 14.41cd: switchover, active east, carried out by a1 (switchover asked for by operator) (and a4 a6 a3 a2 a5 a7)
+  212.424 a1    learns shop epoch 3 verifying at 15.41cd: switchover, active east, carried out by a1 (switchover asked for by operator) (and a4 a6 a3 a2 a5 a7)
+  213.073 a1    learns shop epoch 3 idle at 16.41cd: switchover, active east (switchover asked for by operator) (and a4 a6 a3 a2 a5 a7)
+  215.181 *     shop/west/db is rewound to follow shop/east/db
 shop: epoch 3 switchover idle, active east
   shop/east/db: Up, primary, timeline 3, its door is open
   shop/west/db: Up, replica, timeline 3, streams, its door is shut
