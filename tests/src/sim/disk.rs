@@ -13,8 +13,6 @@ pub struct Disk {
     bytes: Vec<u8>,
     next: u64,
     durable: Saved,
-    /// What was written when a sync failed: nobody knows whether it is there until the next start.
-    pub doubtful: Option<Entry>,
     /// Does it take no more?
     pub full: bool,
 }
@@ -22,13 +20,7 @@ pub struct Disk {
 impl Disk {
     /// A new store, as `quorate agent` makes it on its first start.
     pub fn new(birth: Birth) -> Self {
-        let mut disk = Self {
-            bytes: Vec::new(),
-            next: 0,
-            durable: Saved::default(),
-            doubtful: None,
-            full: false,
-        };
+        let mut disk = Self { bytes: Vec::new(), next: 0, durable: Saved::default(), full: false };
         disk.save(Entry::Born(birth));
         disk
     }

@@ -37,7 +37,6 @@ impl Simulation {
         // Connections of its last run end now; a process that starts knows of none.
         self.reset_links(place);
         let seed = self.chance.bits();
-        self.recover(place);
         let agent = &mut self.agents[place];
         // As `quorate agent` does: what its last run was too late to put aside is put aside now.
         if agent.disk.durable().quarantined.is_some() {
@@ -288,7 +287,11 @@ impl Simulation {
             if self.agents[place].config.mutant == Some(Mutant::SyncFailureIgnored) {
                 return;
             }
-            self.agents[place].disk.doubtful = Some(entry);
+            // A store writes what it reads anew at every start, so the record is there for good then, or gone: of when it was
+            // written, if anything was chosen by it.
+            if self.chance.happens(0.5) {
+                self.made_durable(place, entry);
+            }
             return self.crash_for_a_while(place);
         }
         self.check_acceptance(place, &entry);
@@ -332,15 +335,6 @@ impl Simulation {
             let set = if voters.joint() { "two sets" } else { "one set" };
             format!("voters version {}, {set}: {}", voters.version, moves.join(" "))
         });
-    }
-
-    /// A store writes what it reads anew at every start, so a record whose sync failed is there for good then, or gone.
-    fn recover(&mut self, place: Place) {
-        if let Some(entry) = self.agents[place].disk.doubtful.take()
-            && self.chance.happens(0.5)
-        {
-            self.made_durable(place, entry);
-        }
     }
 
     /// A record is durable: what that means for whoever holds agents to their word.
