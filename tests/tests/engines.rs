@@ -127,6 +127,33 @@ mod redis {
     }
 
     #[test]
+    fn an_old_primary_that_is_back_empty_is_followed_and_promoted_by_nobody() {
+        inside(|lab: &Lab| {
+            let mut servers = servers(lab);
+            let mesh = mesh(lab, &app("redis", 6379, BUDGET));
+            servers[0].ask(&["SET", "precious", "x"]).expect("it takes writes");
+            servers[0].process.kill();
+            mesh.settle(SETTLE, "shop", "s2");
+            eventually(SETTLE, "the third follows the new primary", || {
+                servers[2].follows(&servers[1])
+            });
+            // Back empty, and the new primary out of its reach: it can get nothing of what it lost.
+            lab.fabric.cut("s1", "s2");
+            servers[0].come_back_empty();
+            servers[1].process.kill();
+            mesh.settle(SETTLE, "shop", "dns");
+            lab.fabric.heal();
+            eventually(SETTLE, "it follows the one that has all", || {
+                servers[0].follows(&servers[2])
+            });
+            for server in [&servers[0], &servers[2]] {
+                let found = server.ask(&["GET", "precious"]);
+                assert_eq!(found, Ok(probe::redis::resp::Reply::Text("x".to_owned())));
+            }
+        });
+    }
+
+    #[test]
     fn a_stale_replica_is_passed_over_for_one_that_has_nearly_all() {
         inside(|lab: &Lab| {
             let mut servers = servers(lab);
@@ -270,6 +297,42 @@ mod mariadb {
             let taken =
                 ledger.iter().filter(|it| it.at < kill && it.server != servers[0].address());
             assert_eq!(taken.count(), 0, "nobody else took rows before");
+        });
+    }
+
+    #[test]
+    fn an_old_primary_that_is_back_empty_is_followed_and_promoted_by_nobody() {
+        inside(|lab: &Lab| {
+            let mut servers = MariaDb::start(lab, STACKS);
+            let mesh = mesh(lab, &app("mysql", 3306, BUDGET));
+            servers[0].sql("insert into app.ledger values (7)");
+            let started = |mesh: &Mesh<'_>| mesh.agents[0].app("shop").expect("it answers");
+            servers[0].process.kill();
+            let before = started(&mesh).epoch;
+            let view = eventually(SETTLE, "a failover is done", || {
+                let view = started(&mesh);
+                match view.epoch > before && view.phase == consensus::model::Phase::Idle {
+                    true => Ok(view),
+                    false => Err(format!("{:?}", view.phase)),
+                }
+            });
+            let new = STACKS.iter().position(|name| view.active.as_str() == *name).expect("one");
+            let third = 3 - new;
+            eventually(SETTLE, "the third follows the new primary", || {
+                servers[third].follows(&servers[new])
+            });
+            // Back empty, and the new primary out of its reach: it can get nothing of what it lost.
+            lab.fabric.cut("s1", STACKS[new]);
+            servers[0].lose_data();
+            servers[0].restart();
+            servers[new].process.kill();
+            mesh.settle(SETTLE, "shop", STACKS[third]);
+            let held = servers[third].ask("select count(*) from app.ledger where id = 7");
+            assert_eq!(held.as_deref(), Ok("1"));
+            assert_eq!(servers[third].replica("Master_Host").as_deref(), Ok(""));
+            throughout(Duration::from_secs(5), "and the empty one takes no writes", || {
+                (servers[0].ask("select @@read_only"), started(&mesh).active)
+            });
         });
     }
 

@@ -3,14 +3,17 @@
 
 use std::time::Duration;
 
+use tests::harness::agents::Mesh;
 use tests::harness::app::Shop;
 use tests::harness::bind::Updates;
-use tests::harness::guards::{enrolled, holds, rejoins};
+use tests::harness::guards::{enrolled, enrolled_at, holds, rejoins};
 use tests::harness::lab::{Lab, inside};
+use tests::harness::mariadb::MariaDb;
+use tests::harness::nginx::Web;
 use tests::harness::postgres::Replication;
 use tests::harness::wait::{eventually, throughout};
 use tests::harness::world::{SETTLE, World};
-use tests::harness::writer::{Writer, lost};
+use tests::harness::writer::{Dialect, Writer, lost};
 
 mod nginx_postgres_bind {
     use super::*;
@@ -98,8 +101,123 @@ mod nginx_postgres_bind {
             other => Err(other.to_owned()),
         });
     }
+}
 
-    fn last_words(said: &str) -> String {
-        said.lines().rev().take(3).collect::<Vec<_>>().join(" | ")
+mod nginx_mariadb {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn transactions_that_the_old_primary_alone_had_are_exported_and_it_is_rebuilt() {
+        inside(|lab: &Lab| comes_back(lab, true));
     }
+
+    #[test]
+    fn without_a_way_to_rebuild_it_they_are_exported_and_it_is_left_alone() {
+        inside(|lab: &Lab| comes_back(lab, false));
+    }
+
+    fn comes_back(lab: &Lab, rebuilds: bool) {
+        let engine = ("mysql", 3306);
+        let shop =
+            Shop { guarded: true, outside: false, max_loss: "64MiB", engine, ..Shop::default() };
+        let mut webs = ["s1", "s2"].map(|host| Web::start(lab, host));
+        let mut servers = MariaDb::start(lab, ["s1", "s2"]);
+        // A commit waits for nobody, as it is without further configuration.
+        servers[0].sql("set global rpl_semi_sync_master_enabled = 0");
+        for sql in ["stop slave", "set global slave_net_timeout = 30", "start slave"] {
+            servers[1].sql(sql);
+        }
+        let mut mesh = Mesh::new(lab);
+        mesh.start();
+        let mut guards = enrolled_at(lab, &mesh, engine.1);
+        for (guard, server) in guards.iter_mut().zip(&servers) {
+            let words = server.rejoins(rebuilds);
+            guard.set_up(|setup| setup.more += &format!("rejoin = {words:?}\n"));
+            guard.start();
+        }
+        mesh.apply(lab, &shop.text());
+        mesh.settle(SETTLE, "shop", "s1");
+        holds(&guards[0], SETTLE);
+        ready(&mesh);
+        let [old, new] = servers.each_ref().map(MariaDb::address);
+        let writer = Writer::of(Dialect::MariaDb, &[old, new]);
+        let took =
+            |server| writer.acknowledged().iter().filter(|entry| entry.server == server).count();
+        eventually(SETTLE, "s1 takes rows", || if took(old) < 20 { Err("no") } else { Ok(()) });
+        // Its replica does not notice for a while.
+        lab.fabric.silence("s1", engine.1, "s2");
+        let before = took(old);
+        eventually(SETTLE, "s1 takes rows alone", || match took(old) < before + 50 {
+            true => Err("not yet"),
+            false => Ok(()),
+        });
+        servers[0].process.kill();
+        webs[0].kill();
+        mesh.settle(SETTLE, "shop", "s2");
+        eventually(SETTLE, "s2 takes rows", || if took(new) < 20 { Err("no") } else { Ok(()) });
+        lab.fabric.heal();
+        let ledger = writer.stop();
+        let gone = servers[1].lost(&ledger);
+        assert!(!gone.is_empty(), "rows that the replica never got");
+
+        servers[0].restart_as_service();
+        webs[0].restart();
+        let line = eventually(SETTLE * 2, "what it alone had is reported", || {
+            let said = guards[0].said();
+            let line = said.lines().find(|it| it.contains("that it alone had are kept in"));
+            line.map(str::to_owned).ok_or_else(|| last_words(&said))
+        });
+        println!("{} rows lost; {line}", gone.len());
+        let count = line.split(" transactions").next().and_then(|it| it.rsplit(' ').next());
+        let count: usize = count.and_then(|it| it.parse().ok()).expect("a number of them");
+        // One row each; the last may have been on its way to its client.
+        assert!((gone.len()..gone.len() + 2).contains(&count), "{count}, {} rows", gone.len());
+        let kept = line.split("are kept in ").nth(1).and_then(|it| it.split(' ').next());
+        let kept = Path::new(kept.expect("a folder"));
+        let sql = std::fs::read_to_string(kept.join("transactions.sql")).expect("it is there");
+        for row in &gone {
+            assert!(sql.contains(&format!("insert into app.ledger values ({row})")), "{row}");
+        }
+        let common = ledger.iter().find(|it| !gone.contains(&it.row)).expect("most").row;
+        assert!(!sql.contains(&format!("insert into app.ledger values ({common})")), "{common}");
+        let state = || {
+            let ask = |sql| servers[0].at_host(sql);
+            (
+                ask("show slave status"),
+                ask("select count(*) from app.ledger"),
+                ask("select @@read_only"),
+            )
+        };
+        if !rebuilds {
+            assert!(line.contains("and no --rebuild is configured"), "{line}");
+            throughout(Duration::from_secs(12), "it is left as it is", state);
+            return;
+        }
+        assert!(line.contains("rebuilt, and a replica of"), "{line}");
+        eventually(SETTLE, "the old primary has what the new one has", || {
+            let ask = |server: &MariaDb<'_>| server.at_host("select count(*) from app.ledger");
+            match (ask(&servers[0])?, ask(&servers[1])?) {
+                (own, other) if own == other => Ok(()),
+                (own, other) => Err(format!("{own}, not {other}")),
+            }
+        });
+        assert_eq!(servers[0].at_host("select @@read_only").as_deref(), Ok("1"));
+        ready(&mesh);
+    }
+
+    /// It is what it was before: a standby that a failover could go to.
+    fn ready(mesh: &Mesh<'_>) {
+        eventually(SETTLE, "a failover of shop would succeed", || {
+            match mesh.agents[0].app("shop")?.unready {
+                unready if unready.is_empty() => Ok(()),
+                unready => Err(unready.join("; ")),
+            }
+        });
+    }
+}
+
+fn last_words(said: &str) -> String {
+    said.lines().rev().take(3).collect::<Vec<_>>().join(" | ")
 }

@@ -290,3 +290,34 @@ async fn redis_follows_the_new_primary_and_nobody_that_would_wipe_it() {
     }
     assert_eq!(stranger.ask(&["GET", "precious"]).await, Reply::Text("x".to_owned()));
 }
+
+#[tokio::test]
+async fn a_redis_that_was_started_again_from_its_file_follows_if_it_has_nothing_of_its_own() {
+    let mut old = Redis::primary().await;
+    let new = old.replica().await;
+    assert_eq!(set(&old, "a").await, ok());
+    assert_eq!(old.ask(&["SAVE"]).await, ok());
+    // Of this its file knows nothing.
+    assert_eq!(set(&old, "b").await, ok());
+    caught_up(&old, &new).await;
+    old.kill();
+    let candidate = candidate(&new).await;
+    let promoted = act(&anybody(), token(2, 3), promote(&new, &candidate, None)).await;
+    assert!(promoted.is_ok(), "{promoted:?}");
+    old.restart().await;
+    assert_eq!(old.ask(&["GET", "a"]).await, Reply::Text("x".to_owned()));
+
+    // With something that the new primary never had it is left alone.
+    assert_eq!(set(&old, "its own").await, ok());
+    let refused = act(&anybody(), token(2, 4), follow(old.port, new.port)).await;
+    assert_eq!(kind(&refused), Some(ActionFaultKind::Refused), "{refused:?}");
+    assert_eq!(old.ask(&["GET", "its own"]).await, Reply::Text("x".to_owned()));
+
+    old.kill();
+    old.restart().await;
+    let told = act(&anybody(), token(2, 4), follow(old.port, new.port)).await;
+    assert_eq!(text(&told), format!("follows `127.0.0.1:{}`", new.port));
+    old.until("master_link_status", "up").await;
+    caught_up(&new, &old).await;
+    assert_eq!(old.ask(&["GET", "b"]).await, Reply::Text("x".to_owned()));
+}

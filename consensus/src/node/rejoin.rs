@@ -112,7 +112,6 @@ impl Node {
             let shut = it.guarding.get(*stack).is_some_and(|it| it.holder.open() <= now);
             **stack != state.active
                 && shut
-                && !database.engine.is_led()
                 && database.guard.as_ref() == Some(&self.config.agent)
                 && self.config.rejoins(app, &database.name)
         });

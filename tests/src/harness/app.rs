@@ -25,20 +25,24 @@ pub struct Shop {
     pub max_loss: &'static str,
     /// Do `g1` and `g2` guard them, so that nothing is promoted without proof?
     pub guarded: bool,
+    /// What the databases speak, and on which port.
+    pub engine: (&'static str, u16),
 }
 
 impl Default for Shop {
     /// The fast profile of the figures in tests/bench/RESULTS.md.
     fn default() -> Self {
         let (interval, window) = (Duration::from_millis(500), Duration::from_secs(2));
-        Self { interval, window, databases: true, outside: true, max_loss: "0", guarded: false }
+        let engine = ("postgres", 5432);
+        let (databases, outside, guarded) = (true, true, false);
+        Self { interval, window, databases, outside, max_loss: "0", guarded, engine }
     }
 }
 
 impl Shop {
     /// The app file.
     pub fn text(&self) -> String {
-        let Self { interval, window, databases, outside, max_loss, guarded } = self;
+        let Self { interval, window, databases, outside, max_loss, guarded, engine } = self;
         let fencing = if *guarded { "required" } else { "best-effort" };
         let mut text = format!(
             "[app]\nname = \"shop\"\ncooldown = \"0s\"\n\n[quorum]\nregions = 2\n\n\
@@ -55,9 +59,10 @@ impl Shop {
                  url = \"http://{host}/healthz\"\nexpect = {{ status = [200], body = \"ready\" }}\n"
             );
             if *databases {
+                let (engine, port) = engine;
                 text += &format!(
-                    "\n[[stack.database]]\nname = \"orders\"\nengine = \"postgres\"\n\
-                     address = \"{host}:5432\"\ncredential = \"orders\"\n"
+                    "\n[[stack.database]]\nname = \"orders\"\nengine = \"{engine}\"\n\
+                     address = \"{host}:{port}\"\ncredential = \"orders\"\n"
                 );
                 if *guarded {
                     text += &format!("guard = \"{guard}\"\n");

@@ -45,9 +45,11 @@ impl Fabric {
             ip(&format!("-n {host} link set up0 up"));
             ip(&format!("-n {host} route add default via {router}"));
         }
-        nft("table inet fabric { set cut { type ifname . ifname; }; chain between { \
+        nft("table inet fabric { set cut { type ifname . ifname; }; \
+             set silent { type ifname . ifname . inet_service; }; chain between { \
              type filter hook forward priority 0; policy accept; \
-             iifname . oifname @cut counter drop; }; }");
+             iifname . oifname @cut counter drop; \
+             iifname . oifname . tcp sport @silent counter drop; }; }");
         Self(())
     }
 
@@ -78,6 +80,11 @@ impl Fabric {
         nft(&format!("add element inet fabric cut {{ \"{from}\" . \"{to}\" }}"));
     }
 
+    /// Nothing that a host's server on this port says reaches the other.
+    pub fn silence(&self, from: &str, port: u16, to: &str) {
+        nft(&format!("add element inet fabric silent {{ \"{from}\" . \"{to}\" . {port} }}"));
+    }
+
     /// Nothing passes between this host and any other.
     pub fn isolate(&self, host: &str) {
         let others = HOSTS.into_iter().filter(|other| *other != host);
@@ -99,7 +106,7 @@ impl Fabric {
 
     /// Mends every cut.
     pub fn heal(&self) {
-        nft("flush set inet fabric cut");
+        nft("flush set inet fabric cut; flush set inet fabric silent");
     }
 }
 

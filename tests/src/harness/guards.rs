@@ -13,11 +13,11 @@ use super::wait::eventually;
 pub const LEASE: Duration = Duration::from_secs(10);
 
 /// What a guard's file says beside the rest: one door, which the agents and the replicas pass.
-fn doors() -> String {
+fn doors(port: u16) -> String {
     let known = REGIONS.iter().chain(&["s1", "s2"]);
     let allow: Vec<_> = known.map(|host| format!("\"{}\"", address(host))).collect();
     format!(
-        "\n[[guard.door]]\napp = \"shop\"\ndatabase = \"orders\"\nports = [5432]\nallow = [{}]\n",
+        "\n[[guard.door]]\napp = \"shop\"\ndatabase = \"orders\"\nports = [{port}]\nallow = [{}]\n",
         allow.join(", ")
     )
 }
@@ -38,10 +38,15 @@ pub fn rejoins(server: &Postgres<'_>) -> String {
 
 /// Enrols both guards; neither runs yet.
 pub fn enrolled<'a>(lab: &'a Lab, mesh: &Mesh<'a>) -> [Agent<'a>; 2] {
+    enrolled_at(lab, mesh, 5432)
+}
+
+/// The same, with doors in front of this port.
+pub fn enrolled_at<'a>(lab: &'a Lab, mesh: &Mesh<'a>, port: u16) -> [Agent<'a>; 2] {
     [("g1", "s1"), ("g2", "s2")].map(|(name, host)| {
         let home = enrol(&mesh.folder, name, host, false);
         let mut guard = Agent::new(lab, name, host, &home);
-        guard.set_up(|setup| setup.more = doors());
+        guard.set_up(|setup| setup.more = doors(port));
         guard
     })
 }

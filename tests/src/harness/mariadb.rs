@@ -14,7 +14,7 @@ use mysql_async::prelude::Queryable as _;
 use mysql_async::{Conn, OptsBuilder, Row};
 
 use super::fabric::address;
-use super::lab::{Lab, build_folder, give_to_server_user};
+use super::lab::{Lab, build_folder, give_to_server_user, server_user};
 use super::postgres::{PASSWORD, USER, runtime};
 use super::process::{Process, run};
 use super::wait::eventually;
@@ -114,6 +114,106 @@ impl<'a> MariaDb<'a> {
         self.answers();
     }
 
+    /// Starts it again on the same data as a host's service manager would, which [`Self::rejoins`] knows how to stop. Does not
+    /// wait for an answer: its door may be shut.
+    pub fn restart_as_service(&mut self) {
+        let words = words(self.lab, &self.host, &self.folder).join(" ");
+        let stopped = self.stopped();
+        let script = format!(
+            "while :; do if [ -e {stopped} ]; then sleep 0.1; else mariadbd {words} --read-only=1; sleep 0.1; fi; done"
+        );
+        let mut command = self.lab.fabric.command_as_server(&self.host, "sh");
+        command.args(["-c", &script]).current_dir("/");
+        self.process.kill();
+        self.process = Process::start(self.lab, &format!("{}-mariadb", self.host), &mut command);
+    }
+
+    /// Its data are gone: what is started next is a server with nothing but its users.
+    pub fn lose_data(&mut self) {
+        self.process.kill();
+        let data = self.folder.join("data");
+        fs::remove_dir_all(&data).expect("nobody uses it");
+        run(Command::new("cp").args(["-a", "-T"]).arg(template(self.lab)).arg(&data));
+        let user = format!(
+            "{INIT}create user if not exists {USER}@'%' identified by '{PASSWORD}';\n\
+             create database if not exists quorate;\n"
+        );
+        let grants = RIGHTS.map(|rights| format!("grant {rights} to {USER}@'%';\n")).concat();
+        fs::write(self.folder.join("init.sql"), user + &grants).expect("own folder");
+        give_to_server_user(&self.folder);
+    }
+
+    /// The words of `deploy/rejoin-mariadb` for this server, as [`Self::restart_as_service`] keeps it alive; rebuilt of a dump,
+    /// if at all.
+    pub fn rejoins(&self, rebuilds: bool) -> Vec<String> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/rejoin-mariadb");
+        let place = |name: &str| self.folder.join(name).display().to_string();
+        let mut words = vec![script.display().to_string(), "--socket".into(), place("socket")];
+        if !rebuilds {
+            return words;
+        }
+        let (stopped, pid, socket) = (self.stopped(), place("pid"), place("socket"));
+        let options: Vec<_> = words_without_place(self.lab, &self.host, &self.folder);
+        for (option, value) in [
+            ("--data", place("data")),
+            ("--server", format!("mariadbd {}", options.join(" "))),
+            (
+                "--stop",
+                format!(
+                    "touch {stopped}; kill $(cat {pid}); while [ -e {pid} ]; do sleep 0.05; done"
+                ),
+            ),
+            (
+                "--start",
+                format!(
+                    "rm -f {stopped}; until mariadb-admin --no-defaults -S {socket} -u root ping; do sleep 0.1; done"
+                ),
+            ),
+            ("--rebuild", self.rebuild()),
+        ] {
+            words.extend([option.to_owned(), value]);
+        }
+        if let Some(user) = server_user() {
+            words.extend(["--user".to_owned(), user.to_owned()]);
+        }
+        words
+    }
+
+    /// Fills a fresh data folder with a dump of the new primary, and says as mariadb-backup does where that stands.
+    fn rebuild(&self) -> String {
+        let (data, dump) = (self.folder.join("data"), self.folder.join("dump.sql"));
+        let (data, dump) = (data.display(), dump.display());
+        let owner =
+            server_user().map(|user| format!("chown -R {user} {data}; ")).unwrap_or_default();
+        let template = template(self.lab);
+        format!(
+            "set -e; mariadb-dump --no-defaults -h $QUORATE_PRIMARY_HOST -P $QUORATE_PRIMARY_PORT -u root \
+             --databases mysql app quorate --ignore-table=mysql.help_topic --ignore-table=mysql.proc \
+             --skip-extended-insert --single-transaction --gtid --master-data=2 >{dump}; rm -rf {data}; cp -a -T {} {data}; \
+             (echo 'use mysql;'; cat {dump}) | mariadbd --no-defaults --datadir={data} --bootstrap --user={}; \
+             sed -n \"s/^-- SET GLOBAL gtid_slave_pos='\\(.*\\)';/dump 0 \\1/p\" {dump} >{data}/xtrabackup_binlog_info; {owner}",
+            template.display(),
+            server_user().unwrap_or("$(id -un)"),
+        )
+    }
+
+    /// There while the service manager is to leave it alone.
+    fn stopped(&self) -> String {
+        format!("{}.stopped", self.folder.display())
+    }
+
+    /// Runs a statement as root at its host, where no door is in the way; the first column of the first row.
+    pub fn at_host(&self, sql: &str) -> Result<String, String> {
+        let mut command = self.lab.fabric.command(&self.host, "mariadb");
+        command.arg("--no-defaults").arg("--socket").arg(self.folder.join("socket"));
+        command.args(["-u", "root", "-BN", "-e", sql]);
+        let done = command.output().map_err(|error| error.to_string())?;
+        match done.status.success() {
+            true => Ok(String::from_utf8_lossy(&done.stdout).trim().to_owned()),
+            false => Err(String::from_utf8_lossy(&done.stderr).trim().to_owned()),
+        }
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         (address(&self.host), PORT).into()
@@ -204,29 +304,50 @@ async fn limited<T>(
 }
 
 fn spawn(lab: &Lab, host: &str, folder: &Path, settings: &[&str]) -> Process {
+    let mut command = lab.fabric.command_as_server(host, "mariadbd");
+    command.args(words(lab, host, folder)).args(settings).current_dir("/");
+    Process::start(lab, &format!("{host}-mariadb"), &mut command)
+}
+
+/// What every server is started with.
+fn words(lab: &Lab, host: &str, folder: &Path) -> Vec<String> {
     let id = address(host).octets()[2];
     let place = |name: &str| folder.join(name).display().to_string();
-    let mut command = lab.fabric.command_as_server(host, "mariadbd");
-    command.arg("--no-defaults").current_dir("/");
-    for (setting, value) in [
+    let settings = [
         ("datadir", place("data")),
         ("socket", place("socket")),
         ("pid-file", place("pid")),
         ("init-file", place("init.sql")),
         ("port", PORT.to_string()),
         ("server-id", id.to_string()),
-    ] {
-        command.arg(format!("--{setting}={value}"));
-    }
-    command.args(["--bind-address=0.0.0.0", "--log-bin=bin", "--log-slave-updates"]);
-    command.args(["--gtid-strict-mode=1", "--skip-name-resolve", "--slave-net-timeout=5"]);
-    command.args(["--innodb-buffer-pool-size=16M", "--innodb-log-file-size=8M"]);
-    command.args(["--performance-schema=OFF", "--innodb-flush-log-at-trx-commit=2"]);
+    ];
+    let settings = settings.map(|(setting, value)| format!("--{setting}={value}"));
     // In memory there is nothing to sync to.
-    command.arg(if lab.on_disk() { "--sync-binlog=1" } else { "--sync-binlog=0" });
-    command.args(settings);
-    Process::start(lab, &format!("{host}-mariadb"), &mut command)
+    let sync = if lab.on_disk() { "--sync-binlog=1" } else { "--sync-binlog=0" };
+    let words = ["--no-defaults".to_owned()].into_iter().chain(settings);
+    words.chain(FIXED.iter().chain(&[sync]).map(|word| (*word).to_owned())).collect()
 }
+
+/// The same but for where it is reached and where its data lie.
+fn words_without_place(lab: &Lab, host: &str, folder: &Path) -> Vec<String> {
+    let of_place = ["--datadir", "--socket", "--init-file", "--port", "--bind-address"];
+    let mut words = words(lab, host, folder);
+    words.retain(|word| !of_place.iter().any(|it| word.starts_with(it)));
+    words
+}
+
+const FIXED: [&str; 10] = [
+    "--bind-address=0.0.0.0",
+    "--log-bin=bin",
+    "--log-slave-updates",
+    "--gtid-strict-mode=1",
+    "--skip-name-resolve",
+    "--slave-net-timeout=5",
+    "--innodb-buffer-pool-size=16M",
+    "--innodb-log-file-size=8M",
+    "--performance-schema=OFF",
+    "--innodb-flush-log-at-trx-commit=2",
+];
 
 /// A data folder as `mariadb-install-db` leaves it, made once and copied for every server: that takes seconds.
 fn template(lab: &Lab) -> PathBuf {

@@ -183,8 +183,8 @@ pub(super) async fn follow(
     attempt.commit("telling it whom to follow")?;
     session.run("ending replication", session.words.stop).await?;
     if replica.is_none() && session.dialect == Dialect::MariaDb {
-        // What it wrote itself counts as received.
-        session.run("setting its place", "set global gtid_slave_pos = @@gtid_binlog_pos").await?;
+        // What it wrote itself counts as received; one that was rebuilt has no log yet, and stands where that says.
+        session.run("setting its place", "set global gtid_slave_pos = @@gtid_current_pos").await?;
     }
     let (user, password) = (quoted(&upstream.login.user), quoted(password));
     let sql = following(session.dialect, host, port, &upstream.login.tls, &user, &password);

@@ -130,7 +130,9 @@ pub(super) async fn promote(
 ///
 /// A replica drops what it holds when it follows a primary of another history. So nothing is asked for that could wipe
 /// data: not to follow a server that is itself no primary, is empty, or knows an older token; and not of a primary that
-/// holds data of its own and is not the one that this primary was promoted from.
+/// holds data of its own and is not the one that this primary was promoted from. One that was started again from its file
+/// has a new history, and tells only where it left the old one: it is told to follow if it has nothing beyond that, and this
+/// primary has all of it.
 pub(super) async fn follow(
     attempt: &mut Attempt,
     order: &Order<'_>,
@@ -162,7 +164,8 @@ pub(super) async fn follow(
         )));
     }
     let fork = above.left_of(&seen);
-    if seen.is_primary() && !here && fork.is_none() {
+    let known = fork.is_some() || above.has_all_of(&seen);
+    if seen.is_primary() && !here && !known {
         return Err(session.refused(format!(
             "is a primary with data that `{place}` never had: look at it, then make it a replica by hand \
              (`REPLICAOF {host} {port}`), which drops that data"
@@ -200,6 +203,21 @@ impl Seen {
                 self.info().number::<u64>("second_repl_offset")?.checked_sub(1)
             }
             false => None,
+        }
+    }
+
+    /// Was another primary started anew from what it had saved of this one's history, before this one left that, and has it
+    /// taken nothing since? A server that was promoted says the same of itself, and then has more.
+    fn has_all_of(&self, other: &Self) -> bool {
+        let second = |it: &Self| {
+            let left = it.info().number::<u64>("second_repl_offset")?.checked_sub(1)?;
+            Some((it.info().history("master_replid2")?, left))
+        };
+        match (second(self), second(other)) {
+            (Some((own, fork)), Some((theirs, saved))) => {
+                own == theirs && saved <= fork && other.position() == Some(saved)
+            }
+            _ => false,
         }
     }
 
