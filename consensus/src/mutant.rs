@@ -134,6 +134,8 @@ mutants! {
     AstrayLeft,
     /// A primary that the taking back of its fence did not reach is left closed.
     ClosedLeft,
+    /// What somebody wrote over by hand outside is left so.
+    DriftLeft,
     /// DNS is moved without comparing its marker (rule 11).
     BlindPublish,
     /// A fence is taken back under its own token (rule 10).

@@ -10,6 +10,8 @@ use std::time::Duration;
 use super::Node;
 use super::execute::{Work, rendezvous};
 use super::stir::Stir;
+#[cfg(feature = "mutants")]
+use crate::config::Mutant;
 use crate::failover::plan;
 use crate::judge::HEARD_WITHIN;
 use crate::model::{
@@ -108,6 +110,8 @@ impl Node {
         let left = state.definition.mode == Mode::Shadow
             || it.ages.frozen_for(state, now).is_some()
             || !hears;
+        #[cfg(feature = "mutants")]
+        let left = left || self.broken(Mutant::DriftLeft);
         let publications = plan::publications(state).into_iter().zip(&it.records.seen);
         let adrift = publications.filter(|(_, seen)| matches!(seen.held, Held::Otherwise(_)));
         let effects: Vec<Effect> = adrift.map(|(effect, _)| effect).collect();

@@ -26,6 +26,7 @@ use consensus::model::AppId;
 use super::chance::Chance;
 use super::network::Place;
 use super::simulation::{Aim, Event, Simulation};
+pub use outside::edit_a_record;
 pub use rates::{Moments, Rates};
 
 /// Something that strikes now and then.
@@ -67,6 +68,7 @@ pub const FAULTS: &[Fault] = &[
         weight: 2,
         strike: outside::trouble_server,
     },
+    Fault { name: "strike: a record is edited", weight: 1, strike: edit_a_record },
     Fault { name: "strike: a replica is cut off", weight: 2, strike: data::sever_replica },
     Fault { name: "strike: a replica is stuck", weight: 2, strike: data::stick_replica },
     Fault { name: "strike: replicas are rebuilt", weight: 2, strike: Simulation::rebuild_replicas },

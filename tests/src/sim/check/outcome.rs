@@ -54,14 +54,15 @@ pub fn voters_unsettled(simulation: &Simulation) -> Option<String> {
     behind.map(|agent| format!("{} goes by version {}", agent.id, agent.version))
 }
 
-/// What an outside server says in place of what was agreed.
+/// What an outside server says in place of what was agreed. What was edited by hand under a freeze is left alone.
 fn names_another(simulation: &Simulation, agreed: &AppState) -> Option<String> {
     agreed.definition.records.iter().find_map(|record| {
         let Driver::Rfc2136 { server, .. } = &record.driver else { return None };
         let held = simulation.world.servers.get(server).and_then(|s| s.names.get(&record.name));
+        let left = agreed.freeze.is_some() && held.is_some_and(|name| name.edited);
         let data = held.and_then(|name| name.sets.get(&record.kind));
         let wanted = record.values.get(&agreed.active);
-        (data != wanted)
+        (data != wanted && !left)
             .then(|| format!("{} is {data:?}, agreed was {}", record.name, agreed.active))
     })
 }

@@ -13,6 +13,7 @@ use super::{
 use crate::sim::chance::Chance;
 use crate::sim::scene::{AppShape, DNS_SERVER, agent_name};
 use crate::sim::simulation::{Event, Simulation};
+use crate::sim::weather;
 use crate::sim::world::{Host, Trouble, Web};
 
 /// All of this room.
@@ -221,6 +222,15 @@ pub const ORDEALS: &[Ordeal] = &[
             fells(simulation, &east());
             simulation.break_database(&shop(), &east(), Host::Dark);
             wait(simulation, chance, 12_000..14_000);
+        },
+    },
+    Ordeal {
+        name: "somebody writes over a record by hand, and leaves its marker",
+        knows: &[Mutant::DriftLeft],
+        shape: |_, apps| apps[0].outside = true,
+        play: |simulation, chance| {
+            weather::edit_a_record(simulation);
+            wait(simulation, chance, 2_000..3_000);
         },
     },
     Ordeal {

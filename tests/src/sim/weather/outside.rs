@@ -1,8 +1,9 @@
 //! What befalls stacks, the ways to them, and DNS servers.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use consensus::model::{AppId, StackId};
+use consensus::model::{AppId, RecordData, RecordKind, StackId};
 
 use super::Simulation;
 use crate::sim::scene::DNS_SERVER;
@@ -133,6 +134,17 @@ pub(super) fn trouble_server(simulation: &mut Simulation) {
     let span = simulation.some_span(&[5, 60]);
     simulation.say(|| format!("{DNS_SERVER} is {trouble:?}"));
     simulation.trouble_server(trouble, span);
+}
+
+/// Somebody writes over an app's address by hand.
+pub fn edit_a_record(simulation: &mut Simulation) {
+    let app = simulation.some_app();
+    let Some(state) = simulation.agreed(&app) else { return };
+    for record in state.definition.records.iter().filter(|it| it.kind == RecordKind::A) {
+        let data = RecordData::Address(Ipv4Addr::new(203, 0, 113, 99).into());
+        simulation.say(|| format!("somebody has {} hold {data}", record.name));
+        simulation.world.edit(&record.name, record.kind, &data);
+    }
 }
 
 impl Simulation {

@@ -7,6 +7,9 @@ use consensus::outbox::Command;
 
 use super::Simulation;
 
+/// For how long whoever asks for a failback wants the old stack to have been well.
+const WELL_FOR: Duration = Duration::from_secs(20);
+
 /// Somebody wants an app elsewhere.
 pub(super) fn ask_for_a_move(simulation: &mut Simulation) {
     let (place, app) = (simulation.some_place(), simulation.some_app());
@@ -16,8 +19,10 @@ pub(super) fn ask_for_a_move(simulation: &mut Simulation) {
     let by = "operator".to_owned();
     match simulation.chance.happens(0.5) {
         true => {
-            simulation.say(|| format!("asks for a switchover of {app}"));
-            simulation.command(place, Command::Switchover { app, to, well_for: None, by });
+            let well_for = simulation.chance.happens(0.3).then_some(WELL_FOR);
+            let verb = if well_for.is_some() { "failback" } else { "switchover" };
+            simulation.say(|| format!("asks for a {verb} of {app}"));
+            simulation.command(place, Command::Switchover { app, to, well_for, by });
         }
         false => {
             simulation.say(|| format!("asks for a failover of {app}"));

@@ -20,6 +20,8 @@ pub struct Name {
     pub sets: BTreeMap<RecordKind, Vec<RecordData>>,
     /// How often they changed.
     pub changes: u64,
+    /// Were they written over by hand since the mesh last wrote them?
+    pub edited: bool,
 }
 
 /// What is wrong with a server.
@@ -115,6 +117,7 @@ impl World {
         for held in names {
             held.sets.insert(kind, vec![data.clone()]);
             held.changes += 1;
+            held.edited = true;
         }
     }
 
@@ -153,6 +156,7 @@ impl World {
         held.marker = Some((token, stack.clone()));
         held.changes += u64::from(held.sets != new);
         held.sets = new;
+        held.edited = false;
         done(None, format!("names {stack}"))
     }
 }
