@@ -64,7 +64,13 @@ impl Node {
         let it = &self.apps[app];
         match (it.known().map(|(_, state)| state.phase), it.work.is_some()) {
             (None, _) => {}
-            (Some(Phase::Idle), _) => self.consider_failover(app, now),
+            (Some(Phase::Idle), works) => {
+                // What is put back needs no ballot, and waits for no pause between two: else it would wake us all the while.
+                if works {
+                    self.drive(app, now);
+                }
+                self.consider_failover(app, now);
+            }
             (Some(_), true) => {
                 self.drive(app, now);
                 self.say_work(app);

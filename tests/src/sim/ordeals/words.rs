@@ -11,6 +11,7 @@ use super::{
     Ordeal, asks, blinds, buries, east, fells, guarded, kills, restarts, same, shop, wait, west,
 };
 use crate::sim::chance::Chance;
+use crate::sim::network::Place;
 use crate::sim::scene::{AppShape, DNS_SERVER, agent_name};
 use crate::sim::simulation::{Event, Simulation};
 use crate::sim::weather;
@@ -234,6 +235,23 @@ pub const ORDEALS: &[Ordeal] = &[
         },
     },
     Ordeal {
+        name: "somebody writes over a record by hand, and no quorum answers who would put it back",
+        knows: &[],
+        shape: |_, apps| apps[0].outside = true,
+        play: |simulation, chance| {
+            simulation.snare = Some(Box::new(|simulation, from, _, message| {
+                let reads = |it: &BallotBody| matches!(it, BallotBody::Observe);
+                let reads = matches!(message, Message::Ballot(it) if reads(&it.body));
+                if reads {
+                    leaves_two(simulation, from);
+                }
+                reads
+            }));
+            weather::edit_a_record(simulation);
+            wait(simulation, chance, 45_000..46_000);
+        },
+    },
+    Ordeal {
         name: "a voter comes back from a copy of before, and whoever knows of more dies",
         knows: &[Mutant::RollbackUnnoticed],
         shape: same,
@@ -364,8 +382,7 @@ pub const ORDEALS: &[Ordeal] = &[
             simulation.snare = Some(Box::new(|simulation, from, _, message| {
                 let proposes = proposes(message);
                 if proposes {
-                    let others: Vec<_> = (0..5).filter(|it| *it != from).skip(1).collect();
-                    kills(simulation, &others);
+                    leaves_two(simulation, from);
                 }
                 proposes
             }));
@@ -447,6 +464,12 @@ fn until(simulation: &mut Simulation, tenths: u32, so: fn(&AppState) -> bool) ->
         simulation.run_for(Duration::from_millis(100));
         simulation.agreed(&shop()).is_some_and(|state| so(&state))
     })
+}
+
+/// Of five voters, all die but this one and another.
+fn leaves_two(simulation: &mut Simulation, place: Place) {
+    let others: Vec<_> = (0..5).filter(|it| *it != place).skip(1).collect();
+    kills(simulation, &others);
 }
 
 /// Is this somebody's wish that a value be accepted?
