@@ -13,6 +13,7 @@ pub mod store;
 pub mod run;
 
 mod records;
+pub mod standing;
 pub mod zone_key;
 
 pub mod actors;

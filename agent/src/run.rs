@@ -11,10 +11,13 @@ use std::sync::Arc;
 
 use consensus::model::AppState;
 use consensus::moment::Moment;
+use consensus::node::Handing;
 use consensus::outbox::{Answer, Command, Note};
 use consensus::view::View;
 use serde::Serialize;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+use crate::standing::Since;
 
 pub use start::{Running, StartError, start};
 
@@ -35,8 +38,28 @@ pub struct Event {
 pub struct Agreed {
     /// The agreed state of every app, as far as known here; changes are published at once.
     pub apps: Vec<Arc<AppState>>,
+    /// What is handed out of each, in the same order; of the others everything, for as long as the definition says.
+    pub handing: Vec<Arc<Handing>>,
+    /// Since when each app's stack is known to serve.
+    pub since: Since,
     /// When a majority of voters was last heard, or the agent started; refreshed about once a second.
     pub confirmed: Moment,
+}
+
+impl Agreed {
+    /// Every app with what is handed out of it.
+    pub fn apps(&self) -> impl Iterator<Item = (Arc<AppState>, Arc<Handing>)> {
+        let handing = self.handing.iter().cloned().chain(std::iter::repeat_with(Arc::default));
+        self.apps.iter().cloned().zip(handing)
+    }
+
+    /// Does nothing in it differ from the other but when it was confirmed?
+    pub fn same(&self, other: &Self) -> bool {
+        let alike = |(one, other): (&Arc<AppState>, &Arc<AppState>)| Arc::ptr_eq(one, other);
+        self.apps.len() == other.apps.len()
+            && self.apps.iter().zip(&other.apps).all(alike)
+            && self.handing == other.handing
+    }
 }
 
 /// What others may ask of the loop.

@@ -33,7 +33,7 @@ use tokio::sync::watch;
 type Sender = watch::Sender<Arc<Agreed>>;
 
 fn agreed(apps: &[Arc<AppState>]) -> Arc<Agreed> {
-    Arc::new(Agreed { apps: apps.to_vec(), confirmed: clock::now() })
+    Arc::new(Agreed { apps: apps.to_vec(), confirmed: clock::now(), ..Agreed::default() })
 }
 
 fn config(stale_after: Duration) -> DnsConfig {
@@ -293,7 +293,7 @@ async fn a_move_is_answered_at_once_and_the_serial_grows() {
 async fn answers_nobody_confirms_become_servfail_until_somebody_does() {
     // Saved long ago, by an agent that has just been started: answered from its start on.
     let config = config(Duration::from_millis(400));
-    let saved = Agreed { apps: vec![app(1, "east")], confirmed: Moment::ZERO };
+    let saved = Agreed { apps: vec![app(1, "east")], confirmed: Moment::ZERO, ..Agreed::default() };
     let (sender, receiver) = watch::channel(Arc::new(saved));
     let authority = authority::start(&config, receiver).expect("a free port");
     let server = authority.addresses()[0];
@@ -419,7 +419,11 @@ async fn clients_of_others_read_every_kind_of_record() {
         ("_sip._tcp.shop.example", "SRV", "10 5 5060 ns1.shop.example."),
         ("shop.example", "CAA", "0 issue \"ca.example\""),
         ("any.wild.shop.example", "TXT", "\"wild\""),
-        ("_status.shop.shop.example", "TXT", "\"app=shop active=east epoch=1 since=0\""),
+        (
+            "_status.shop.shop.example",
+            "TXT",
+            "\"app=shop active=east state=offline epoch=1 since=0\"",
+        ),
     ] {
         assert!(tell("kdig", &["+short", name, kind]).contains(data), "kdig {name} {kind}");
         assert!(tell("kdig", &["+tcp", "+short", name, kind]).contains(data), "{name} {kind}");

@@ -50,7 +50,8 @@ fn serve(pems: &[&str]) -> (Authority, SocketAddr, Sender) {
         secondaries: Vec::new(),
         signing: Arc::new(vec![keys]),
     };
-    let agreed = Agreed { apps: vec![app(1, "east")], confirmed: clock::now() };
+    let agreed =
+        Agreed { apps: vec![app(1, "east")], confirmed: clock::now(), ..Agreed::default() };
     let (sender, receiver) = watch::channel(Arc::new(agreed));
     let authority = authority::start(&config, receiver).expect("a free port");
     let address = authority.addresses()[0];
@@ -137,7 +138,7 @@ async fn unbound_validates_every_kind_of_answer() {
         assert!(told.contains(holds), "{name} {kind}: {told}");
     }
     // A move is signed too, at once.
-    let moved = Agreed { apps: vec![app(2, "west")], confirmed: clock::now() };
+    let moved = Agreed { apps: vec![app(2, "west")], confirmed: clock::now(), ..Agreed::default() };
     sender.send_replace(Arc::new(moved));
     let ours = || dig(server, &["shop.example", "A"]);
     let new = async || ours().contains("198.51.100.1").then_some(());

@@ -14,7 +14,7 @@ use crate::message::{Message, Refusal};
 use crate::model::{
     Abstention, Action, AgentId, AppId, Ballot, Database, DecisionKind, Definition, Endpoint,
     Epoch, Health, Inspected, Inspection, Observation, Phase, Quarantined, Report, StackId,
-    TargetId, Token, Verdict, VotersChange, Warning, WarningKind, Watched,
+    TargetId, TargetName, Token, Verdict, VotersChange, Warning, WarningKind, Watched,
 };
 use crate::moment::Moment;
 use crate::saved::Entry;
@@ -362,6 +362,15 @@ pub enum Note {
         /// What stands there, and what was decided.
         what: String,
     },
+    /// DNS hands out other endpoints of the active stack than before.
+    HandsOut {
+        /// The app.
+        app: AppId,
+        /// Its active stack.
+        stack: StackId,
+        /// The endpoints that are left out; none, and all are handed out.
+        without: Vec<TargetName>,
+    },
     /// This voter would not accept a value.
     Refuses {
         /// The app.
@@ -472,6 +481,13 @@ impl fmt::Display for Note {
                 write!(f, "failed for {app} with {token}: {what}")
             }
             Self::Drifts { app, name, what } => write!(f, "finds {name} of {app} changed: {what}"),
+            Self::HandsOut { app, stack, without } => match without.as_slice() {
+                [] => write!(f, "hands out all endpoints of {app}/{stack}"),
+                without => {
+                    let names: Vec<_> = without.iter().map(ToString::to_string).collect();
+                    write!(f, "hands out {app}/{stack} without {}", names.join(", "))
+                }
+            },
             Self::Refuses { app, ballot, why } => write!(f, "refuses {ballot} for {app}: {why}"),
             Self::Guards { app, stack, how } => {
                 let how = match how {

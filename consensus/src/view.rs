@@ -261,6 +261,9 @@ pub struct DecisionView {
     pub to: StackId,
     /// Who proposed it.
     pub by: AgentId,
+    /// Which attempt at it is carried out: requests carry it in their tokens.
+    #[serde(default)]
+    pub attempt: u8,
     /// Why.
     pub reason: String,
     /// When, by the proposer's wall clock: milliseconds since 1970.

@@ -157,7 +157,7 @@ pub fn start_and_change() {
             let mut apps = state.apps.clone();
             apps.iter_mut().take(moved).for_each(|app| *app = elsewhere(app, epoch));
             let net = u8::from(apps[0].active.as_str() == "west");
-            state = Arc::new(Agreed { apps, confirmed: clock::now() });
+            state = Arc::new(Agreed { apps, confirmed: clock::now(), ..Agreed::default() });
             let began = Instant::now();
             sender.send_replace(state.clone());
             // Several sockets take turns by the asker's port; a few in a row have asked each of them.
@@ -291,7 +291,7 @@ fn agreed() -> Arc<Agreed> {
     }
     let apps = records.chunks(APP as usize).enumerate();
     let apps = apps.map(|(number, records)| Arc::new(app(number, records.to_vec())));
-    Arc::new(Agreed { apps: apps.collect(), confirmed: clock::now() })
+    Arc::new(Agreed { apps: apps.collect(), confirmed: clock::now(), ..Agreed::default() })
 }
 
 /// The same app after a move to its other stack.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use consensus::model::{Warning, WarningKind};
 use tests::harness::agents::Mesh;
-use tests::harness::app::{OUTSIDE, Shop};
+use tests::harness::app::{INSIDE, OUTSIDE, Shop};
 use tests::harness::bind::{Bind, KEY, SECOND, SECRET, ZONE};
 use tests::harness::fabric::address;
 use tests::harness::lab::{Lab, inside};
@@ -130,6 +130,20 @@ mod nginx_bind {
             println!("{}", verified.output);
             let line = format!("  ns2.{ZONE} ({}) says {}\n", address(SECOND), address("s1"));
             assert!(!verified.status.success() && verified.output.contains(&line));
+            // Whoever holds the zone has it as decided; an edit of a frozen app is left, and shown.
+            let file = mesh.agents[3].file();
+            let diff = ["dns", "diff", "shop", "--config", file.to_str().expect("our own path")];
+            let same = mesh.agents[3].quorate(&diff).expect_done();
+            assert_eq!(same, format!("{OUTSIDE}: as decided\n"));
+            let freeze = ["freeze", "shop", "--for", "10m", "--reason", "by hand", "--yes"];
+            mesh.agents[0].quorate(&freeze).expect_done();
+            edit(lab, &format!("update delete {OUTSIDE} A\nupdate add {OUTSIDE} 5 A 203.0.113.9"));
+            let differs = mesh.agents[3].quorate(&diff);
+            let ours = address("s2");
+            let words = format!("{OUTSIDE}: holds 203.0.113.9, decided was {ours}\n");
+            assert_eq!((differs.status.code(), differs.output), (Some(2), words));
+            mesh.agents[0].quorate(&["unfreeze", "shop", "--yes"]).expect_done();
+            eventually(STANDS, "it is put back once nobody holds it", || says(servers[0], "s2"));
             let exported = mesh.agents[3].quorate(&["dns", "export", "shop"]).expect_done();
             assert!(exported.contains(&format!("{OUTSIDE}. ")), "{exported}");
             assert!(exported.contains(&format!(" IN A {}\n", address("s2"))), "{exported}");
@@ -150,6 +164,147 @@ mod nginx_bind {
             });
             secondary.resume();
             eventually(SETTLE, "it answers again", all_well);
+        });
+    }
+}
+
+mod nginx {
+    use super::*;
+
+    /// `shop` with two web servers in its first stack.
+    fn two_servers() -> String {
+        let mut text = Shop { databases: false, outside: false, ..Shop::default() }.text();
+        let endpoint = format!(
+            "\n[[stack.endpoint]]\nurl = \"http://{}/healthz\"\n\n[[stack]]\nname = \"s2\"\n",
+            address("client")
+        );
+        text = text.replacen("\n[[stack]]\nname = \"s2\"\n", &endpoint, 1);
+        text
+    }
+
+    fn answers(mesh: &Mesh<'_>, hosts: &[&str]) -> Result<(), String> {
+        let mut wanted: Vec<_> = hosts.iter().map(|host| address(host)).collect();
+        wanted.sort();
+        for agent in mesh.running() {
+            match ask(agent.dns(), INSIDE) {
+                Answer::Addresses(mut found) => {
+                    found.sort();
+                    if found != wanted {
+                        return Err(format!("{}: {found:?}", agent.name));
+                    }
+                }
+                other => return Err(format!("{}: {other:?}", agent.name)),
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_dead_server_is_not_handed_out_and_comes_back_once_it_is_steady() {
+        inside(|lab: &Lab| {
+            let mut webs = ["s1", "client", "s2"].map(|host| Web::start(lab, host));
+            let mut mesh = Mesh::new(lab);
+            mesh.start();
+            mesh.apply(lab, &two_servers());
+            let before = mesh.settle(SETTLE, "shop", "s1");
+            eventually(SETTLE, "both are handed out", || answers(&mesh, &["s1", "client"]));
+            webs[1].kill();
+            let killed = Instant::now();
+            eventually(SETTLE, "no agent hands it out", || answers(&mesh, &["s1"]));
+            println!(
+                "not handed out by any agent {} ms after it died",
+                killed.elapsed().as_millis()
+            );
+            webs[1].restart();
+            let restarted = Instant::now();
+            eventually(SETTLE, "both again", || answers(&mesh, &["s1", "client"]));
+            let steady = restarted.elapsed();
+            println!("handed out again after {} ms", steady.as_millis());
+            assert!(Duration::from_secs(14) < steady, "as long as a standby must be up");
+            assert_eq!(mesh.settle(SETTLE, "shop", "s1").epoch, before.epoch, "nothing is decided");
+            let said = mesh.agents[0].said();
+            let times = said.matches("hands out shop/s1 without web-2").count();
+            assert_eq!(times, 1, "it does not flap");
+            webs[0].kill();
+            webs[1].kill();
+            mesh.settle(SETTLE, "shop", "s2");
+            eventually(SETTLE, "the standby alone", || answers(&mesh, &["s2"]));
+        });
+    }
+
+    #[test]
+    fn a_stack_that_is_cut_off_is_offline_before_another_is_online() {
+        inside(|lab: &Lab| {
+            let _webs = [Web::start(lab, "s1"), Web::start(lab, "s2")];
+            let mut mesh = Mesh::new(lab);
+            mesh.start();
+            mesh.apply(lab, &Shop { databases: false, outside: false, ..Shop::default() }.text());
+            mesh.settle(SETTLE, "shop", "s1");
+            let asks = |mesh: &Mesh<'_>, agent: usize, stack: &str| {
+                let said = mesh.agents[agent].quorate(&["state", "shop", "--stack", stack]);
+                (said.status.success(), said.output)
+            };
+            let online = |mesh: &Mesh<'_>, agent: usize, stack: &str| match asks(mesh, agent, stack)
+            {
+                (true, _) => Ok(()),
+                (false, why) => Err(why),
+            };
+            eventually(SETTLE, "the first stack is online", || online(&mesh, 0, "s1"));
+            assert!(!asks(&mesh, 0, "s2").0);
+            let text = |mesh: &Mesh<'_>, agent: usize| {
+                let server = mesh.agents[agent].dns().ip().to_string();
+                let mut dig = lab.fabric.command("client", "dig");
+                let name = "_status.shop.edge.test";
+                let found = dig.args([&format!("@{server}"), "+short", name, "TXT"]).output();
+                String::from_utf8(found.expect("dig runs").stdout).expect("text")
+            };
+            eventually(SETTLE, "DNS says so, too", || match text(&mesh, 0) {
+                it if it.contains("active=s1 state=online") => Ok(()),
+                other => Err(other),
+            });
+
+            // The first region is cut off with its stack; what runs beside the stack asks its own agent.
+            lab.fabric.isolate("r1");
+            lab.fabric.split(&["s1"], &["r2", "r3", "r4", "r5"]);
+            let cut = Instant::now();
+            let mut ended = None;
+            eventually(SETTLE, "the second stack is online for the others", || {
+                let (first, second) = (asks(&mesh, 0, "s1").0, asks(&mesh, 1, "s2"));
+                assert!(!(first && second.0), "both are online");
+                if !first && ended.is_none() {
+                    ended = Some(cut.elapsed());
+                }
+                if second.0 { Ok(()) } else { Err(second.1) }
+            });
+            let ended = ended.expect("it ended before").as_millis();
+            let began = cut.elapsed().as_millis();
+            println!("offline {ended} ms after the cut, the other online after {began} ms");
+            let (_, why) = asks(&mesh, 0, "s1");
+            assert!(why.starts_with("offline: no majority of voters was heard"), "{why}");
+
+            // An agent that stands still takes nothing back: its file ends by itself.
+            lab.fabric.heal();
+            eventually(SETTLE, "the second stack is online for all", || online(&mesh, 0, "s2"));
+            let folder = mesh.agents[2].states();
+            let folder = folder.to_str().expect("our own path");
+            let reads = |mesh: &Mesh<'_>| {
+                let words = ["state", "shop", "--stack", "s2", "--folder", folder];
+                let said = mesh.agents[2].quorate(&words);
+                (said.status.success(), said.output)
+            };
+            eventually(SETTLE, "the file says so", || match reads(&mesh) {
+                (true, _) => Ok(()),
+                (false, why) => Err(why),
+            });
+            mesh.agents[2].process().pause();
+            let paused = Instant::now();
+            eventually(SETTLE, "the file is too old", || match reads(&mesh) {
+                (true, _) => Err("online still".to_owned()),
+                (false, why) if why.contains("too old") => Ok(()),
+                (false, why) => Err(why),
+            });
+            println!("the file ended {} ms after its agent stopped", paused.elapsed().as_millis());
+            mesh.agents[2].process().resume();
         });
     }
 }

@@ -12,10 +12,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use consensus::model::{
-    Action, ActionFault, ActionFaultKind, AppId, Done, Effect, Inspected, Inspection, Published,
-    Report, Token,
+    Action, ActionFault, ActionFaultKind, AppId, Done, Effect, Inspected, Inspection, Phase,
+    Published, Report, Token,
 };
 use consensus::outbox::Input;
+use consensus::view::AppView;
 use probe::Trust;
 use tokio::sync::mpsc;
 use tokio::task::JoinError;
@@ -125,6 +126,31 @@ pub(crate) async fn ask_servers(
     let actors = Actors::new(Arc::default(), inputs);
     let inspection = Inspection { app: app.clone(), token, publications, holder: false };
     actors.look(inspection).await.names
+}
+
+/// The same, and what whoever holds the zones holds, read with these credentials; where one is missing nobody is asked.
+pub(crate) async fn ask_holders(
+    app: &AppId,
+    token: Token,
+    publications: Vec<Effect>,
+    credentials: Arc<Credentials>,
+) -> Vec<Published> {
+    let (inputs, _) = mpsc::channel(1);
+    let actors = Actors::new(credentials, inputs);
+    let mut seen = Vec::new();
+    for publication in publications {
+        let Effect::Publish { driver, .. } = &publication else { continue };
+        let holder = driver.credential().is_none_or(|it| actors.credentials.contains_key(it));
+        let publications = vec![publication];
+        let inspection = Inspection { app: app.clone(), token, publications, holder };
+        seen.extend(actors.look(inspection).await.names);
+    }
+    seen
+}
+
+/// The token under which what was decided is published.
+pub(crate) fn published_under(view: &AppView) -> Token {
+    Token::new(view.epoch, view.decision.attempt, Phase::Publishing.step())
 }
 
 async fn perform(actors: Actors, action: Action, stage: Stage) -> Result<Done, ActionFault> {

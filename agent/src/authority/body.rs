@@ -32,6 +32,8 @@ pub(super) struct Body {
     core: u16,
     pub(super) missing: bool,
     counts: [u16; 3],
+    /// What is said in its place, in turns; nothing, where this is.
+    turns: Box<[Body]>,
 }
 
 /// How much of a body is said.
@@ -64,7 +66,21 @@ impl Body {
             ],
             bytes: writer.bytes.into(),
             pointers: writer.pointers.into(),
+            turns: Box::default(),
         })
+    }
+
+    /// The same, with these said in its place.
+    pub(super) fn in_turns(self, turns: Vec<Body>) -> Self {
+        Self { turns: turns.into(), ..self }
+    }
+
+    /// What is said at a turn.
+    pub(super) fn at_turn(&self, turn: usize) -> &Body {
+        match self.turns.len() {
+            0 => self,
+            turns => self.turns.get(turn % turns).unwrap_or(self),
+        }
     }
 
     /// How many bytes are written.

@@ -47,6 +47,8 @@ pub(super) struct Desk {
     pub(super) tally: Arc<Tally>,
     pub(super) transport: Transport,
     slipped: u32,
+    /// Counts answers, for those that are given in turns.
+    turn: usize,
 }
 
 /// What became of a packet.
@@ -102,6 +104,8 @@ impl Desk {
             tally,
             transport,
             slipped: 0,
+            // Threads begin at different places.
+            turn: rand::random_range(0..64),
         }
     }
 
@@ -164,6 +168,11 @@ impl Desk {
             }
         };
         let place = say.body().map_or(REFUSALS, |body| std::ptr::from_ref(body).addr());
+        self.turn = self.turn.wrapping_add(1);
+        let say = match say {
+            Say::Body(body, code) => Say::Body(body.at_turn(self.turn), code),
+            other => other,
+        };
         // Who sends our own cookie back has the address it claims.
         let limited = !judged.is_some_and(|judged| judged.known) && self.limited(from, place);
         let slipped = self.slipped.wrapping_add(u32::from(limited));

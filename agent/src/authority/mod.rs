@@ -15,6 +15,7 @@ mod journal;
 mod limit;
 mod notify;
 mod query;
+mod sets;
 mod signing;
 mod table;
 #[cfg(test)]
@@ -23,6 +24,7 @@ mod transfer;
 mod tsig;
 mod zones;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Shutdown, SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -31,7 +33,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use consensus::model::AppState;
+use consensus::model::AppId;
 use consensus::moment::Moment;
 use hickory_proto::rr::TSigner;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -39,6 +41,7 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use self::cookie::Baker;
@@ -48,9 +51,10 @@ use self::desk::Desk;
 use self::journal::Journal;
 use self::limit::Limits;
 use self::query::{Query, kind};
+use self::sets::Status;
 use self::table::Table;
 use self::tsig::Signed;
-use self::zones::{Extra, Status, Zones};
+use self::zones::{Extra, Zones};
 use crate::clock;
 use crate::config::DnsConfig;
 use crate::run::Agreed;
@@ -216,14 +220,15 @@ impl Shared {
     }
 
     /// Serves what these apps hold from now on, and says what of it cannot be served.
-    fn publish(&self, apps: &[Arc<AppState>], served: &Zones) -> Arc<Zones> {
+    fn publish(&self, agreed: &Agreed, online: BTreeSet<AppId>, served: &Zones) -> Arc<Zones> {
         let table = self.table.load();
-        let revised = served.revised(apps, &self.extra).and_then(|(zones, touched)| {
+        let extra = Extra { online, ..self.extra.clone() };
+        let revised = served.revised(agreed, &extra).and_then(|(zones, touched)| {
             let zones = Arc::new(zones);
             Some((table.revised(&zones, &touched)?, zones))
         });
         let (next, zones) = revised.unwrap_or_else(|| {
-            let zones = Arc::new(Zones::new(apps, &self.extra));
+            let zones = Arc::new(Zones::new(agreed, &extra));
             (Table::new(&zones), zones)
         });
         if next.notes != table.notes {
@@ -231,8 +236,15 @@ impl Shared {
         }
         self.table.store(Arc::new(next));
         if !self.keys.is_empty() {
-            let zones = zones.clone();
-            self.journal.send_modify(|journal| *journal = Arc::new(journal.advance(zones)));
+            let whole = whole(agreed);
+            self.journal.send_if_modified(|journal| {
+                let revised = journal.zones.revised(&whole, &self.extra);
+                let zones =
+                    revised.map_or_else(|| Zones::new(&whole, &self.extra), |(zones, _)| zones);
+                let before = journal.zones.clone();
+                *journal = Arc::new(journal.advance(Arc::new(zones)));
+                !journal.zones.iter().map(|it| &it.soa).eq(before.iter().map(|it| &it.soa))
+            });
         }
         zones
     }
@@ -266,15 +278,18 @@ pub fn start(
     let first = agreed.borrow_and_update().clone();
     let tcp = Arc::new(Tally::new(Transport::Tcp));
     let status = if config.status { Status::Told } else { Status::Untold };
-    let extra = Extra { status, keys: config.signing.clone() };
+    let extra = Extra { status, keys: config.signing.clone(), ..Extra::default() };
     for signed in config.signing.iter() {
         for key in &signed.keys {
             info!("the parent needs: {}", key.delegation_text(&signed.apex));
         }
     }
-    let zones = Arc::new(Zones::new(&first.apps, &extra));
+    let zones = Arc::new(Zones::new(&first, &extra));
     let table = Table::new(&zones);
-    let journal = if config.secondaries.is_empty() { Arc::default() } else { zones.clone() };
+    let journal = match config.secondaries.is_empty() {
+        true => Zones::default(),
+        false => Zones::new(&whole(&first), &extra),
+    };
     let shared = Arc::new(Shared {
         table: ArcSwap::from_pointee(table),
         confirmed: AtomicU64::new(first.confirmed.max(started).as_micros()),
@@ -284,7 +299,7 @@ pub fn start(
         limits: Limits::new(config.rate_limit).map(Arc::new),
         tcp: tcp.clone(),
         keys: config.secondaries.iter().map(|secondary| secondary.key.clone()).collect(),
-        journal: watch::Sender::new(Arc::new(Journal::new(journal))),
+        journal: watch::Sender::new(Arc::new(Journal::new(Arc::new(journal)))),
         extra,
     });
     say(&shared.table.load().notes);
@@ -332,14 +347,24 @@ async fn follow(
     started: Moment,
     shared: Arc<Shared>,
 ) {
-    while agreed.changed().await.is_ok() {
+    let told = shared.extra.status == Status::Told;
+    let mut online = BTreeSet::new();
+    loop {
+        // Who is online ends by itself.
+        let changed = match told {
+            true => timeout(served.standing_changes_in(clock::now()), agreed.changed()).await,
+            false => Ok(agreed.changed().await),
+        };
+        if let Ok(Err(_)) = changed {
+            return;
+        }
         let latest = agreed.borrow_and_update().clone();
-        let same = latest.apps.len() == served.apps.len()
-            && latest.apps.iter().zip(&served.apps).all(|(a, b)| Arc::ptr_eq(a, b));
-        if !same {
+        let still = if told { latest.online(clock::now()) } else { BTreeSet::new() };
+        if !latest.same(&served) || still != online {
+            online = still.clone();
             let (latest, shared) = (latest.clone(), shared.clone());
             // Thousands of records take milliseconds, in which this thread has other work.
-            let publishing = spawn_blocking(move || shared.publish(&latest.apps, &zones));
+            let publishing = spawn_blocking(move || shared.publish(&latest, still, &zones));
             match publishing.await {
                 Ok(published) => zones = published,
                 Err(_) => return,
@@ -348,6 +373,11 @@ async fn follow(
         shared.confirmed.store(latest.confirmed.max(started).as_micros(), Ordering::Relaxed);
         served = latest;
     }
+}
+
+/// What secondaries hold: every target of the active stacks, for a copy must not rest on what one agent saw.
+fn whole(agreed: &Agreed) -> Agreed {
+    Agreed { apps: agreed.apps.clone(), ..Agreed::default() }
 }
 
 fn say(notes: &[String]) {

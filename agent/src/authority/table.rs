@@ -7,10 +7,10 @@
 
 use std::sync::Arc;
 
-use hickory_proto::rr::{LowerName, Name, RecordType};
+use hickory_proto::rr::{LowerName, RecordType};
 use rustc_hash::FxHashMap;
 
-use super::answer::{answer, kinds};
+use super::answer::{Answer, answer, kinds};
 use super::body::{Anchor, Body, wire};
 use super::query::{self, kind};
 use super::signing::Signing;
@@ -137,14 +137,17 @@ impl Table {
         table.notes.is_empty().then_some(table)
     }
 
-    fn sets(&mut self, zones: &Zones, name: &Name) -> Sets {
+    fn sets(&mut self, zones: &Zones, name: &LowerName) -> Sets {
         let anchor = if name.is_wildcard() { Anchor::Wildcard } else { Anchor::Same };
         let mut sets = Sets::default();
         let mut by_kind = Vec::new();
         let kinds = kinds(zones, name);
         for kind in kinds.iter().copied() {
             match Body::new(&answer(zones, name, kind), name, anchor) {
-                Some(body) => by_kind.push((u16::from(kind), body)),
+                Some(body) => {
+                    let turns = turns(zones, name, kind, anchor);
+                    by_kind.push((u16::from(kind), body.in_turns(turns)));
+                }
                 None => self.notes.push(format!("{kind} `{name}` fits no DNS message")),
             }
         }
@@ -186,6 +189,19 @@ impl Table {
         }
         Found::Outside
     }
+}
+
+/// The bodies of a name with weights, each with one of its records, in the order in which they are answers.
+fn turns(zones: &Zones, name: &LowerName, kind: RecordType, anchor: Anchor) -> Vec<Body> {
+    let whole = answer(zones, name, kind);
+    let turn = |at: &u16| {
+        let record = whole.answers.get(usize::from(*at))?.clone();
+        let (answers, authorities, additionals) = (vec![record], Vec::new(), Vec::new());
+        let one = Answer { answers, authorities, additionals, ..whole };
+        Body::new(&one, name, anchor)
+    };
+    let turns = zones.turns(name, kind).into_iter().flatten();
+    turns.map(turn).collect::<Option<_>>().unwrap_or_default()
 }
 
 fn served(zones: &Zones, zone: &Zone) -> Option<ServedZone> {

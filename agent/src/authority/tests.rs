@@ -17,11 +17,15 @@ use super::cookie::Baker;
 use super::counters::{Tally, Transport};
 use super::desk::{DATAGRAM, Desk, Outcome};
 use super::limit::Limits;
+use super::sets::Status;
 use super::table::Table;
-use super::zones::{Extra, Status, Zones};
+use super::zones::{Extra, Zones};
+use crate::run::Agreed;
 
 mod fuzz;
+mod handing;
 mod revision;
+mod transfers;
 
 const FROM: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 77));
 
@@ -154,6 +158,10 @@ fn shop() -> Arc<AppState> {
     )
 }
 
+fn agreed(apps: Vec<Arc<AppState>>) -> Agreed {
+    Agreed { apps, ..Agreed::default() }
+}
+
 fn extra() -> Extra {
     Extra { status: Status::Told, ..Extra::default() }
 }
@@ -168,7 +176,7 @@ fn desk(table: Table, transport: Transport, rate: u32) -> Desk {
 }
 
 fn shop_desk(transport: Transport) -> Desk {
-    desk(Table::new(&Arc::new(Zones::new(&[shop()], &extra()))), transport, 0)
+    desk(Table::new(&Arc::new(Zones::new(&agreed(vec![shop()]), &extra()))), transport, 0)
 }
 
 fn question(name: &str, kind: RecordType) -> Message {
@@ -243,7 +251,7 @@ proptest! {
     /// What is found and copied is what the zones mean, for every name and type.
     #[test]
     fn prepared_answers_are_those_worked_out_for_the_question(name in labels(), kind in kinds()) {
-        let zones = Arc::new(Zones::new(&[shop()], &extra()));
+        let zones = Arc::new(Zones::new(&agreed(vec![shop()]), &extra()));
         let mut desk = desk(Table::new(&zones), Transport::Tcp, 0);
         let asked = Name::from_ascii(&name).expect("a name");
         let meant = answer(&zones, &asked, kind);
@@ -362,7 +370,8 @@ fn a_wildcard_answers_for_what_does_not_exist() {
 
 #[test]
 fn a_cookie_is_answered_and_known_again() {
-    let mut desk = desk(Table::new(&Arc::new(Zones::new(&[shop()], &extra()))), Transport::Udp, 1);
+    let mut desk =
+        desk(Table::new(&Arc::new(Zones::new(&agreed(vec![shop()]), &extra()))), Transport::Udp, 1);
     let server_half = |told: &[u8]| told[told.len() - 16..].to_vec();
     let first = with_edns(question("shop.example.", RecordType::A), 1232, Some(b"mycookie".into()));
     let told = ask(&mut desk, &bytes(&first)).expect("the first is within the limit");
@@ -385,7 +394,11 @@ fn a_cookie_is_answered_and_known_again() {
 
 #[test]
 fn a_flood_from_one_network_is_answered_rarely_and_shortly() {
-    let mut desk = desk(Table::new(&Arc::new(Zones::new(&[shop()], &extra()))), Transport::Udp, 10);
+    let mut desk = desk(
+        Table::new(&Arc::new(Zones::new(&agreed(vec![shop()]), &extra()))),
+        Transport::Udp,
+        10,
+    );
     let packet = bytes(&with_edns(question("many.shop.example.", RecordType::A), 4096, None));
     let (mut sent, mut whole, mut cut) = (0, 0, 0);
     for _ in 0..1_000 {

@@ -5,7 +5,7 @@
 
 use hickory_proto::op::Message;
 use hickory_proto::rr::rdata::tsig::{TSIG, TsigError, make_tsig_record};
-use hickory_proto::rr::{Record, TSigner};
+use hickory_proto::rr::{DNSClass, Record, TSigner};
 use hickory_proto::serialize::binary::{BinEncodable, BinEncoder};
 
 use super::desk::bare;
@@ -37,7 +37,9 @@ pub(super) struct Signing {
 pub(super) fn check(keys: &[TSigner], packet: &[u8], query: &Query<'_>, now: u64) -> Signed {
     let Some(at) = query.signature else { return Signed::Not };
     let record = Message::from_vec(packet).ok().and_then(|message| message.signature().cloned());
-    let Some(record) = record else { return Signed::Not };
+    // Neither is signed, and each has one value that it may have (RFC 8945 section 4.2).
+    let as_it_must = |it: &Record<TSIG>| it.ttl == 0 && it.dns_class == DNSClass::ANY;
+    let Some(record) = record.filter(as_it_must) else { return Signed::Not };
     let tsig = &record.data;
     let key = keys
         .iter()

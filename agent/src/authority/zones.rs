@@ -3,25 +3,22 @@
 //! Pure. A record set is what its app's *active* stack holds; every name above one exists too (RFC 8020); where two apps
 //! claim the same, the first by name keeps it and a note says so. Knows nothing of queries, sockets or time.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use consensus::model::{
-    AppState, Driver, RecordData, RecordKind, RecordSet, Zone as ZoneDefinition,
-};
+use consensus::model::{AppId, AppState, RecordKind, RecordSet, Zone as ZoneDefinition};
 use hickory_proto::rr::rdata::{NS, SOA};
 use hickory_proto::rr::{LowerName, Name, RData, Record, RecordType};
 
-use crate::records::{absolute, rdata, record_type};
+use super::sets::{Source, Status, records_of, serial, turns_of};
+use crate::records::{absolute, record_type};
+use crate::run::Agreed;
 use crate::zone_key::{ZoneKey, ZoneKeys};
 
 /// How long a resolver may remember that something is not there, in seconds (PROTOCOL.md D.3: at most 60).
 const NEGATIVE_TTL: u32 = 60;
 /// How long the apex's own records may be cached, in seconds: they change with the definition only.
 const APEX_TTL: u32 = 300;
-/// How long what `_status` tells may be cached, in seconds.
-const STATUS_TTL: u32 = 5;
 /// What a secondary is told, in seconds (refresh, retry, expire): RIPE-203 with a quicker pace.
 const SECONDARY: (i32, i32, i32) = (300, 60, 604_800);
 
@@ -30,6 +27,8 @@ const SECONDARY: (i32, i32, i32) = (300, 60, 604_800);
 pub(super) struct Extra {
     pub(super) status: Status,
     pub(super) keys: Arc<Vec<ZoneKeys>>,
+    /// The apps whose active stack is to act as the one that serves.
+    pub(super) online: BTreeSet<AppId>,
 }
 
 /// Every zone, ready to be answered from.
@@ -37,8 +36,10 @@ pub(super) struct Extra {
 pub(super) struct Zones {
     keys: Arc<Vec<ZoneKeys>>,
     by_apex: HashMap<LowerName, Zone>,
+    /// Of names with weights: which of their records is the answer, turn by turn.
+    turns: HashMap<LowerName, BTreeMap<RecordType, Vec<u16>>>,
     /// What they are made of, in the order of names.
-    apps: Vec<Arc<AppState>>,
+    sources: Vec<Source>,
     /// What could not be served as it was defined, for the log.
     pub(super) notes: Vec<String>,
 }
@@ -56,26 +57,18 @@ pub(super) struct Zone {
     names: HashMap<LowerName, Arc<Sets>>,
 }
 
-/// Does `_status.<app>` in each zone of an app tell what is decided?
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Status {
-    Told,
-    #[default]
-    Untold,
-}
-
 /// What a name holds, by type.
 pub(super) type Sets = BTreeMap<RecordType, Vec<Record>>;
 
 impl Zones {
     /// The zones of these apps.
-    pub(super) fn new(apps: &[Arc<AppState>], extra: &Extra) -> Self {
-        let apps = in_order(apps);
-        let serial = serial_of(&apps);
+    pub(super) fn new(agreed: &Agreed, extra: &Extra) -> Self {
+        let sources = Source::all(agreed, &extra.online);
+        let serial = serial(&sources);
         let mut zones = Self { keys: extra.keys.clone(), ..Self::default() };
-        for app in &apps {
-            for zone in &app.definition.zones {
-                zones.add_zone(app, zone, serial);
+        for Source { state, .. } in &sources {
+            for zone in &state.definition.zones {
+                zones.add_zone(state, zone, serial);
             }
         }
         for signed in extra.keys.iter() {
@@ -83,47 +76,44 @@ impl Zones {
                 zone.publish(&signed.keys);
             }
         }
-        for app in &apps {
-            for (name, set) in sets_of(app, extra.status) {
-                zones.add_set(app, &name, &set);
+        for source in &sources {
+            for (name, set) in source.sets(extra.status) {
+                zones.add_set(&source.state, &name, &set);
             }
         }
-        zones.apps = apps;
+        zones.sources = sources;
         zones
     }
 
     /// The zones of these apps and the names whose records are others, worked out from those of a moment before: only
     /// what changed is read. `None` where that cannot be, because an app was defined anew or something could not be served.
-    pub(super) fn revised(
-        &self,
-        apps: &[Arc<AppState>],
-        extra: &Extra,
-    ) -> Option<(Self, Vec<LowerName>)> {
-        let apps = in_order(apps);
-        let same = |(old, new): (&Arc<AppState>, &Arc<AppState>)| old.definition == new.definition;
-        if apps.len() != self.apps.len()
+    pub(super) fn revised(&self, agreed: &Agreed, extra: &Extra) -> Option<(Self, Vec<LowerName>)> {
+        let sources = Source::all(agreed, &extra.online);
+        let pairs = || self.sources.iter().zip(&sources);
+        if sources.len() != self.sources.len()
             || !self.notes.is_empty()
-            || !self.apps.iter().zip(&apps).all(same)
+            || !pairs().all(|(old, new)| old.state.definition == new.state.definition)
         {
             return None;
         }
         let (mut zones, mut touched) = (self.clone(), Vec::new());
-        for (old, new) in self.apps.iter().zip(&apps).filter(|(old, new)| !Arc::ptr_eq(old, new)) {
-            let sets = sets_of(old, extra.status).zip(sets_of(new, extra.status));
+        for (old, new) in pairs().filter(|(old, new)| !old.is(new)) {
+            let sets = old.sets(extra.status).zip(new.sets(extra.status));
             for (_, (name, set)) in sets.filter(|(old, new)| old != new) {
                 let owner = absolute(&name)?;
                 let records = records_of(&owner, &set)?;
                 let owner = LowerName::new(&owner);
+                zones.take_turns(&owner, &set);
                 let held = zones.zone_at_or_above(&owner)?.names.get_mut(&owner)?;
                 Arc::make_mut(held).insert(record_type(set.kind), records);
                 touched.push(owner);
             }
         }
-        let serial = serial_of(&apps);
-        if serial != serial_of(&self.apps) {
-            zones.by_apex.values_mut().for_each(|zone| zone.renumber(serial));
+        let version = serial(&sources);
+        if version != serial(&self.sources) {
+            zones.by_apex.values_mut().for_each(|zone| zone.renumber(version));
         }
-        zones.apps = apps;
+        zones.sources = sources;
         Some((zones, touched))
     }
 
@@ -175,6 +165,23 @@ impl Zones {
         self.by_apex.get_mut(&apex)
     }
 
+    fn take_turns(&mut self, owner: &LowerName, set: &RecordSet) {
+        let (kind, turns) = (record_type(set.kind), turns_of(set));
+        match turns.is_empty() {
+            true => {
+                if let Some(kinds) = self.turns.get_mut(owner) {
+                    kinds.remove(&kind);
+                }
+            }
+            false => drop(self.turns.entry(owner.clone()).or_default().insert(kind, turns)),
+        }
+    }
+
+    /// Which of a name's records of a type is the answer, turn by turn; `None` where all are.
+    pub(super) fn turns(&self, name: &LowerName, kind: RecordType) -> Option<&[u16]> {
+        self.turns.get(name)?.get(&kind).map(Vec::as_slice)
+    }
+
     fn add_zone(&mut self, app: &AppState, defined: &ZoneDefinition, serial: u32) {
         let app = &app.definition.name;
         let Some(apex) = absolute(&defined.name) else {
@@ -214,6 +221,7 @@ impl Zones {
             ));
         }
         records.into_iter().for_each(|record| zone.put(record));
+        self.take_turns(&LowerName::new(&owner), set);
     }
 }
 
@@ -318,65 +326,6 @@ impl Zone {
     }
 }
 
-fn in_order(apps: &[Arc<AppState>]) -> Vec<Arc<AppState>> {
-    let mut apps = apps.to_vec();
-    apps.sort_by(|a, b| a.definition.name.cmp(&b.definition.name));
-    apps
-}
-
-/// The version of all zones: grows with whatever is agreed of any app.
-fn serial_of(apps: &[Arc<AppState>]) -> u32 {
-    apps.iter().map(|app| stamp(app)).fold(0, u64::wrapping_add) as u32
-}
-
-/// Every record set of an app that is served, in an order that its definition gives.
-fn sets_of(app: &AppState, status: Status) -> impl Iterator<Item = (Cow<'_, str>, RecordSet)> {
-    let told = (status == Status::Told).then(|| status_of(app)).into_iter().flatten();
-    let own = built_in(app).map(|(name, set)| (Cow::Borrowed(name), set));
-    own.chain(told.map(|(name, set)| (Cow::Owned(name), set)))
-}
-
-/// The records of a set; `None` if one of them cannot be served, or there is none.
-fn records_of(owner: &Name, set: &RecordSet) -> Option<Vec<Record>> {
-    let record =
-        |data| rdata(set.kind, data).map(|data| Record::from_rdata(owner.clone(), set.ttl, data));
-    let records: Vec<_> = set.data.iter().map(record).collect::<Option<_>>()?;
-    (!records.is_empty()).then_some(records)
-}
-
-/// What an app adds to every serial: grows with each decision, each definition, and the move of the answers within a decision.
-fn stamp(app: &AppState) -> u64 {
-    let moved = u64::from(app.active == app.decision.to);
-    2 * u64::from(app.epoch.0) + moved + 2 * app.revision
-}
-
-/// The record sets of the active stack that the mesh answers itself.
-fn built_in(app: &AppState) -> impl Iterator<Item = (&str, RecordSet)> {
-    let records = app.definition.records.iter();
-    records.filter(|record| record.driver == Driver::BuiltIn).map(|record| {
-        let data = record.values.get(&app.active).cloned().unwrap_or_default();
-        (record.name.as_str(), RecordSet { kind: record.kind, ttl: record.ttl, data })
-    })
-}
-
-/// What is decided about the app, in a text that grows old with the serial.
-fn status_of(app: &AppState) -> impl Iterator<Item = (String, RecordSet)> {
-    let name = &app.definition.name;
-    let text = format!(
-        "app={name} active={} epoch={} since={}",
-        app.active,
-        app.epoch.0,
-        app.decision.wall_ms / 1000
-    );
-    app.definition.zones.iter().map(move |zone| {
-        let data = vec![RecordData::Text(text.clone())];
-        (
-            format!("_status.{name}.{}", zone.name),
-            RecordSet { kind: RecordKind::Txt, ttl: STATUS_TTL, data },
-        )
-    })
-}
-
 /// A mail address as a name: its first label is all that stands before the `@`, dots and all (RFC 1035 section 8).
 fn mailbox(contact: &str) -> Option<Name> {
     match contact.split_once('@') {
@@ -390,10 +339,11 @@ mod tests {
     use std::time::Duration;
 
     use consensus::model::{
-        Damping, DataPolicy, Decision, DecisionKind, Definition, Epoch, Fencing, Mode, Phase,
-        ProbePolicy, Record as RecordDefinition, StackId,
+        Damping, DataPolicy, Decision, DecisionKind, Definition, Driver, Epoch, Fencing, Mode,
+        Phase, ProbePolicy, Record as RecordDefinition, RecordData, StackId,
     };
 
+    use super::super::sets::stamp;
     use super::*;
 
     fn zone(ns: &str) -> ZoneDefinition {
@@ -492,7 +442,8 @@ mod tests {
                 record("bad.shop.example", RecordKind::Aaaa, address(5)),
             ],
         );
-        let zones = Zones::new(&[Arc::new(second), Arc::new(first)], &Extra::default());
+        let apps = vec![Arc::new(second), Arc::new(first)];
+        let zones = Zones::new(&Agreed { apps, ..Agreed::default() }, &Extra::default());
         assert_eq!(holds(&zones, www, RecordType::A), ["192.0.2.1"]);
         assert_eq!(holds(&zones, "till.shop.example", RecordType::A), ["192.0.2.3"]);
         assert_eq!(holds(&zones, "shop.example", RecordType::NS), ["ns1.example.net."]);

@@ -11,7 +11,7 @@ use tracing_subscriber::prelude::*;
 use super::{INVALID, chain, failed};
 use crate::config::{self, AgentConfig};
 use crate::guard::Guard;
-use crate::{authority, run, status};
+use crate::{authority, run, standing, status};
 
 /// What `quorate agent` takes.
 #[derive(clap::Args)]
@@ -94,9 +94,16 @@ async fn serve(config: &AgentConfig) -> Result<(), String> {
     let status = status::start(config, running.handle.clone(), config::applied)
         .await
         .map_err(|error| chain(&error))?;
+    let told = config
+        .states
+        .as_ref()
+        .map(|folder| tokio::spawn(standing::tell(folder.clone(), running.handle.agreed())));
     running.ready();
     let ended = running.until_told().await;
     status.stop().await;
+    if let Some(told) = told {
+        told.abort();
+    }
     drop(dns);
     ended.map_err(|error| chain(&error))
 }

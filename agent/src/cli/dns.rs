@@ -1,9 +1,11 @@
-//! `quorate dns verify|export APP`: what was decided for an app's names, beside what their name servers say.
+//! `quorate dns diff|verify|export APP`: what was decided for an app's names, beside what others hold and say.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use consensus::failover::plan;
-use consensus::model::{AppId, Effect, Published, Token};
+use consensus::model::{self, AppId, Effect, Published, Token};
 use consensus::view::AppView;
 use serde_json::json;
 
@@ -12,6 +14,7 @@ use super::failed;
 use super::plan::{Defined, defined};
 use super::table::{Ink, Out, Sheet};
 use crate::actors;
+use crate::config::{self, Credentials};
 
 /// What `quorate dns` takes.
 #[derive(clap::Args)]
@@ -22,6 +25,9 @@ pub struct Args {
 
 #[derive(clap::Subcommand)]
 enum What {
+    /// Read what whoever holds the zones has, with this agent's credentials; 2 if it is not what was decided, 1 if it cannot
+    /// be known
+    Diff(Held),
     /// Ask every name server of the zones that drivers publish in, from this host; 1 if one says something else
     Verify(Names),
     /// Print every record as it was decided, as a master file
@@ -39,10 +45,29 @@ struct Names {
     agent: AgentArgs,
 }
 
+#[derive(clap::Args)]
+struct Held {
+    /// The agent's file, which names the credentials
+    #[arg(long, short, value_name = "FILE", default_value = "/etc/quorate/agent.toml")]
+    config: PathBuf,
+    #[command(flatten)]
+    names: Names,
+}
+
+impl What {
+    fn names(&self) -> &Names {
+        match self {
+            Self::Diff(held) => &held.names,
+            Self::Verify(names) | Self::Export(names) => names,
+        }
+    }
+}
+
 impl Args {
     /// Which agent is asked.
     pub(super) fn agent(&mut self) -> &mut AgentArgs {
         match &mut self.what {
+            What::Diff(held) => &mut held.names.agent,
             What::Verify(names) | What::Export(names) => &mut names.agent,
         }
     }
@@ -50,7 +75,7 @@ impl Args {
 
 /// Reads what was decided, and compares or prints it.
 pub async fn run(args: &Args, out: &mut Out<'_>) -> ExitCode {
-    let (What::Verify(names) | What::Export(names)) = &args.what;
+    let names = args.what.names();
     let client = names.agent.client();
     let view: AppView = match client.read(&format!("/api/v1/apps/{}", names.app)).await {
         Ok(view) => view,
@@ -61,7 +86,11 @@ pub async fn run(args: &Args, out: &mut Out<'_>) -> ExitCode {
         Ok(None) => return failed(format!("there is no app {}", names.app)),
         Err(error) => return failed(error),
     };
-    match args.what {
+    match &args.what {
+        What::Diff(held) => match config::read_agent(&held.config) {
+            Ok(config) => diff(&decided, &view, config.credentials, names.json, out).await,
+            Err(faults) => failed(faults),
+        },
         What::Export(_) => export(&decided, &view, names.json, out),
         What::Verify(_) => verify(&decided, &view, names.json, out).await,
     }
@@ -81,6 +110,48 @@ fn export(decided: &Defined, view: &AppView, json: bool, out: &mut Out<'_>) -> E
         false => out.print(&lines.iter().map(|line| format!("{line}\n")).collect::<String>()),
     }
     ExitCode::SUCCESS
+}
+
+async fn diff(
+    decided: &Defined,
+    view: &AppView,
+    credentials: Credentials,
+    json: bool,
+    out: &mut Out<'_>,
+) -> ExitCode {
+    let publications = plan::published(&decided.definition, &view.active);
+    let token = actors::published_under(view);
+    let seen = actors::ask_holders(&view.app, token, publications, Arc::new(credentials)).await;
+    let lines = seen.iter().map(|it| match &it.held {
+        model::Held::AsDecided => (Ink::Good, "same", "as decided".to_owned()),
+        model::Held::Otherwise(what) => (Ink::Wary, "differs", what.clone()),
+        model::Held::Unknown(what) => (Ink::Bad, "unknown", what.clone()),
+        model::Held::Unasked => {
+            (Ink::Bad, "unknown", "this agent lacks the credential to read it".to_owned())
+        }
+    });
+    let lines: Vec<_> = lines.collect();
+    let found = |word| lines.iter().any(|(_, it, _)| *it == word);
+    match json {
+        true => {
+            let name = |(it, (_, word, words)): (&Published, &(Ink, &str, String))| json!({ "name": it.name, "found": word, "words": words });
+            let names: Vec<_> = seen.iter().zip(&lines).map(name).collect();
+            out.json(&json!({ "app": view.app, "stack": view.active, "names": names }));
+        }
+        false => {
+            let mut sheet = Sheet::new(out.colour);
+            for (it, (ink, _, words)) in seen.iter().zip(&lines) {
+                sheet.put(*ink, &format!("{}: {words}", it.name));
+                sheet.end();
+            }
+            out.print(&sheet.finish());
+        }
+    }
+    match (found("differs"), found("unknown")) {
+        (true, _) => ExitCode::from(2),
+        (false, true) => ExitCode::FAILURE,
+        (false, false) => ExitCode::SUCCESS,
+    }
 }
 
 async fn verify(decided: &Defined, view: &AppView, json: bool, out: &mut Out<'_>) -> ExitCode {

@@ -5,6 +5,7 @@
 
 mod host;
 mod mesh;
+mod traffic;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -100,7 +101,12 @@ pub async fn run(args: &Args, out: &mut Out<'_>) -> ExitCode {
     let heard = ask(&client).await;
     let mut checks = Vec::new();
     match &config {
-        Ok(config) => checks.extend(host(config, heard.as_ref().ok())),
+        Ok(config) => {
+            checks.extend(host(config, heard.as_ref().ok()));
+            if let Ok(heard) = &heard {
+                checks.extend(traffic::checks(config, heard).await);
+            }
+        }
         Err(faults) => {
             let words = format!("{faults}").lines().next().unwrap_or_default().to_owned();
             checks.push(Check::new("file", Found::Wrong, words));

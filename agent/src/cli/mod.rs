@@ -28,6 +28,7 @@ mod man;
 mod plan;
 mod recover;
 mod schema;
+mod state;
 mod switchover;
 mod unfreeze;
 mod validate;
@@ -121,6 +122,8 @@ enum Verb {
     Unfreeze(unfreeze::Args),
     /// Acknowledge what the mesh did by itself, so that it damps the app no more
     Ack(ack::Args),
+    /// Is a stack to act as the one that serves? For what must run once, such as cron jobs
+    State(state::Args),
     /// Compare what DNS says with what was decided, or print it
     Dns(dns::Args),
     /// Check that the mesh would hold and that this host would do its part
@@ -164,6 +167,7 @@ pub fn main() -> ExitCode {
         Verb::Freeze(args) => wait(freeze::run(args, out)),
         Verb::Unfreeze(args) => wait(unfreeze::run(args, out)),
         Verb::Ack(args) => wait(ack::run(args, out)),
+        Verb::State(args) => wait(state::run(args, out)),
         Verb::Dns(args) => wait(dns::run(args, out)),
         Verb::Doctor(args) => wait(doctor::run(args, out)),
         Verb::Recover(args) => recover::run(args, out),
@@ -184,6 +188,7 @@ impl Verb {
             Self::Voters(args) => Some(args.agent_args()),
             Self::Explain(args) => Some(&mut args.agent),
             Self::History(args) => Some(&mut args.agent),
+            Self::State(args) => Some(&mut args.agent),
             Self::Dns(args) => Some(args.agent()),
             Self::Doctor(args) => Some(&mut args.agent),
             Self::Switchover(args) => Some(&mut args.moving.agent),

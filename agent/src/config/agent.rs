@@ -78,6 +78,7 @@ pub(super) fn mean(
         },
         status: file.status.listen.as_ref().map(|listen| listen.value),
         socket,
+        states: file.status.states.as_ref().map(from),
         dns: dns(file, beside, &credentials, findings),
         canaries: canaries(file, findings),
         doors: doors(file, findings),

@@ -256,6 +256,8 @@ pub struct AgentConfig {
     pub status: Option<SocketAddr>,
     /// The Unix socket that commands travel over.
     pub socket: PathBuf,
+    /// Where files say which stacks are to act as those that serve, if they are to.
+    pub states: Option<PathBuf>,
     /// The built-in DNS server, if it is to run.
     pub dns: Option<DnsConfig>,
     /// What it looks at to know whether it reaches the world; none, and it does not ask itself.

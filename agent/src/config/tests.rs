@@ -9,6 +9,7 @@ use probe::Tls;
 use super::*;
 
 mod broken;
+mod roles;
 use broken::CASES;
 
 const SHOP: &str = include_str!("../../../deploy/examples/shop.toml");

@@ -109,6 +109,8 @@ pub(crate) mod app {
             url: At<EndpointUrl>,
             /// The name for the Host header, SNI and the certificate, where it is not the URL's.
             host: Option<At<DnsName>>,
+            /// How often it is answered with, beside the stack's others; `0` drains it: it is watched and not handed out.
+            weight: At<Whole<0, 100>> = 1,
             /// What a healthy answer looks like; any 2xx where nothing is given.
             expect: ExpectTable,
             /// The authorities to trust in place of the system's: PEM, or the path of a PEM file beside this one.
@@ -161,6 +163,10 @@ pub(crate) mod app {
             url: Option<At<EndpointUrl>>,
             /// Of every driver but `built-in`: the name of the key or token.
             credential: Option<At<CredentialId>>,
+            /// In place of `values`: the active stack's database of this name, where it is written.
+            rw: Option<At<TargetName>>,
+            /// In place of `values`: the other stacks' databases of this name, its replicas, where it is only read.
+            ro: Option<At<TargetName>>,
             /// What it holds while each stack is active; by default the addresses of that stack's endpoints.
             values: Named<StackId, Vec<At<String>>>,
         }
@@ -231,6 +237,8 @@ pub(crate) mod agent {
             listen: Option<At<SocketAddr>>,
             /// The Unix socket that commands travel over; by default `agent.sock` in `data_dir`.
             socket: Option<At<PathBuf>>,
+            /// A folder, best below `/run`, in which `APP/STACK` says whether that stack is to act as the one that serves.
+            states: Option<At<PathBuf>>,
         }
 
         /// The built-in DNS server.

@@ -28,6 +28,7 @@ use crate::guard::{DoorFault, Guard, Rejoins};
 use crate::identity::{Identity, IdentityError, Member, VotersError, read_voters};
 use crate::mesh::{Counters, Mesh, MeshError, Setup};
 use crate::probes::Probes;
+use crate::standing::{self, Since};
 use crate::store::{Opened, Owner, Quarantine, Store, StoreError};
 
 /// Inputs that wait for the loop. It takes one in microseconds, so a full queue means that it does not keep up, and
@@ -176,7 +177,12 @@ pub async fn start(config: &AgentConfig) -> Result<Running, StartError> {
     let (asker, asks) = mpsc::channel(ASKS);
     let (events, _) = broadcast::channel(EVENTS);
     // What was agreed before the restart is answered at once: the start counts as a confirmation.
-    let (agreed, _) = watch::channel(Arc::new(Agreed { apps: node.states(), confirmed: now }));
+    let (agreed, _) = watch::channel(Arc::new(Agreed {
+        apps: node.states(),
+        handing: node.handing(),
+        since: standing::note(&Since::new(), &node.states(), now),
+        confirmed: now,
+    }));
     let handle = Handle { asks: asker, agreed: agreed.subscribe(), events: events.clone() };
     let turn = Turn {
         agent: member.name.clone(),

@@ -23,6 +23,7 @@ use crate::clock;
 use crate::guard::{DoorFault, Guard, Rejoins};
 use crate::mesh::Mesh;
 use crate::probes::Probes;
+use crate::standing;
 use crate::store::{Store, StoreError};
 
 /// How often the core is told what the other clocks say.
@@ -185,13 +186,13 @@ impl Turn {
 
     /// Tells DNS and everybody else what is agreed: changes at once, its confirmation when there is one.
     fn publish(&mut self, confirmed: Option<Moment>) {
-        let apps = self.node.states();
         let told = self.agreed.borrow().clone();
-        let same = apps.len() == told.apps.len()
-            && apps.iter().zip(&told.apps).all(|(now, then)| Arc::ptr_eq(now, then));
         let confirmed = told.confirmed.max(confirmed.unwrap_or_default());
-        if !same || told.confirmed < confirmed {
-            self.agreed.send_replace(Arc::new(Agreed { apps, confirmed }));
+        let (apps, handing) = (self.node.states(), self.node.handing());
+        let since = standing::note(&told.since, &apps, clock::now());
+        let next = Agreed { apps, handing, since, confirmed };
+        if !next.same(&told) || told.confirmed < confirmed {
+            self.agreed.send_replace(Arc::new(next));
         }
     }
 }
@@ -233,6 +234,7 @@ fn log(agent: &AgentId, note: &Note) {
         | Note::Holds { .. }
         | Note::Warns(_)
         | Note::Drifts { .. }
+        | Note::HandsOut { .. }
         | Note::GivesUp { .. }
         | Note::Refuses { .. }
         | Note::Reports { what: Err(_), .. } => tracing::warn!(agent = %agent, "{note}"),

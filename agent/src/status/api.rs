@@ -24,7 +24,9 @@ use super::metrics::Counters;
 use super::page::{PAGE, Page};
 use super::serve::Caller;
 use super::{ParseApp, command, events, explain, metrics};
+use crate::clock;
 use crate::run::Handle;
+use crate::standing::Standing;
 
 /// How long the loop may take to say what it sees: it never waits for anything, so this is a hundred times too long.
 const VIEW_LIMIT: Duration = Duration::from_secs(2);
@@ -79,6 +81,7 @@ pub fn router(shared: Arc<Shared>, commands: bool) -> Router {
         .route("/api/v1/voters", get(voters))
         .route("/api/v1/apps/{app}", get(app))
         .route("/api/v1/apps/{app}/definition", get(definition))
+        .route("/api/v1/apps/{app}/state/{stack}", get(state))
         .route("/api/v1/explain/{app}", get(explanation))
         .route("/api/v1/history", get(history))
         .route("/api/v1/events", get(events::stream));
@@ -240,6 +243,19 @@ struct Defined {
 async fn definition(State(shared): Agent, Path(app): Path<String>) -> Answer<Defined> {
     let state = shared.agreed(&app_id(&app)?).ok_or_else(|| unknown_app(&app))?;
     Ok(Json(Defined { revision: state.revision, definition: state.definition.clone() }))
+}
+
+async fn state(
+    State(shared): Agent,
+    Path((app, stack)): Path<(String, String)>,
+) -> Answer<Standing> {
+    let (app, agreed) = (app_id(&app)?, shared.handle.agreed());
+    let agreed = agreed.borrow();
+    let state = agreed.apps.iter().find(|state| state.definition.name == app);
+    let state = state.ok_or_else(|| unknown_app(app.as_str()))?;
+    let stack = state.definition.stacks.iter().find(|it| it.name.as_str() == stack);
+    let stack = stack.ok_or_else(|| Failure::missing(format!("{app} has no such stack")))?;
+    Ok(Json(agreed.standing(state, &stack.name, clock::now())))
 }
 
 #[derive(Deserialize)]

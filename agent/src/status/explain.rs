@@ -220,6 +220,7 @@ pub fn decision_view(decision: &Decision) -> DecisionView {
         from: decision.from.clone(),
         to: decision.to.clone(),
         by: decision.by.clone(),
+        attempt: decision.attempt,
         reason: decision.reason.clone(),
         wall_ms: decision.wall_ms,
         fence: decision.fence.clone(),

@@ -259,6 +259,7 @@ pub fn agreed() -> Agreed {
     Agreed {
         apps: vec![Arc::new(blog_state()), Arc::new(shop_state(Phase::Promoting))],
         confirmed: crate::clock::now(),
+        ..Agreed::default()
     }
 }
 

@@ -79,6 +79,7 @@ fn config(folder: &TempDir, listen: &str) -> AgentConfig {
         },
         status: Some(listen.parse().expect("an address")),
         socket: folder.path().join("agent.sock"),
+        states: None,
         dns: None,
         canaries: Vec::new(),
         doors: Vec::new(),

@@ -283,6 +283,21 @@ impl<'a> Panel<'a> {
         }
     }
 
+    /// What the rule makes of some targets of a stack, taken together.
+    pub(super) fn verdict_on(
+        &self,
+        stack: &Stack,
+        targets: &[&TargetName],
+        aspect: Aspect,
+    ) -> Verdict {
+        let up = self.saying(stack, targets, aspect, Health::Up);
+        let up: Vec<_> = up.map(|it| it.agent.clone()).collect();
+        let down: Vec<_> = self.saying(stack, targets, aspect, Health::Down).collect();
+        let regions = down.iter().map(|it| it.region).collect::<BTreeSet<_>>().len();
+        let down: Vec<_> = down.into_iter().map(|it| it.agent.clone()).collect();
+        self.verdict(&down, regions, &up)
+    }
+
     /// Asymmetric on purpose: up by a few blocks, down by a minority does nothing (PROTOCOL.md B.5, after Route 53).
     fn verdict(&self, down: &[AgentId], regions: usize, up: &[AgentId]) -> Verdict {
         let blocked = self.voters.blocked_where(|voter| up.contains(&voter.agent));

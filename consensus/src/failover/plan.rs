@@ -39,7 +39,12 @@ pub fn answers<'a>(
             ttl: record.ttl,
             data: vec![],
         });
-        set.data.extend(data.iter().cloned());
+        // What weighs more stands there more often; others' servers hold a set.
+        for datum in data {
+            if !set.data.contains(datum) {
+                set.data.push(datum.clone());
+            }
+        }
     }
     answers.into_iter().map(|(key, sets)| (key, sets.into_values().collect())).collect()
 }

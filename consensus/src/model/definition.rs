@@ -282,7 +282,8 @@ pub struct Record {
     pub kind: RecordKind,
     /// How long it may be cached, in seconds.
     pub ttl: u32,
-    /// What it holds while each stack is the active one; never empty for any of them.
+    /// What it holds while each stack is the active one; never empty for any of them. What stands there more often than
+    /// another is to be answered with more often, where that can be.
     pub values: BTreeMap<StackId, Vec<RecordData>>,
     /// How it is published.
     pub driver: Driver,

@@ -11,6 +11,7 @@ use super::drift::Records;
 use super::execute::Work;
 use super::fleet::Place;
 use super::guard::Guarding;
+use super::handing::Handed;
 use super::rejoin::Rejoining;
 use super::tend::Astray;
 use crate::message::{Accepted, Value};
@@ -92,6 +93,8 @@ pub struct App {
     pub astray: Option<Astray>,
     /// What others' DNS says of it.
     pub records: Records,
+    /// What DNS hands out of it.
+    pub handed: Handed,
     /// When to look at this app again though nothing happens.
     pub again: Option<Deadline>,
     /// When it was last found that this app would have to be looked at, though nothing happens.

@@ -30,6 +30,7 @@ impl Node {
             );
             self.out.push(Output::Answer(wanted.command, answer));
         }
+        self.hand_out(app, now);
         self.answer_evidence(app, now);
         self.guard(app, now);
         self.consider_rejoin(app, now);
@@ -162,7 +163,7 @@ impl Node {
 
     /// Does everybody who says anything see all of the active stack up? Then the rule has nothing to count: most of the
     /// time, of most apps.
-    fn stands_for_all(&self, state: &AppState, now: Moment) -> bool {
+    pub(super) fn stands_for_all(&self, state: &AppState, now: Moment) -> bool {
         let (definition, active) = (&state.definition, &state.active);
         let watched = definition.stack(active).is_some_and(|stack| {
             if definition.has_databases() {

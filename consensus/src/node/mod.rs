@@ -12,6 +12,7 @@ mod drift;
 mod execute;
 mod fleet;
 mod guard;
+mod handing;
 mod initiate;
 mod learn;
 mod lease;
@@ -36,6 +37,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use app::App;
+pub use handing::Handing;
 use relay::Relays;
 use stir::Stir;
 use voters::Voting;

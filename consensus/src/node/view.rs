@@ -346,6 +346,7 @@ fn decision_view(state: &AppState) -> DecisionView {
         from: decision.from.clone(),
         to: decision.to.clone(),
         by: decision.by.clone(),
+        attempt: decision.attempt,
         reason: decision.reason.clone(),
         wall_ms: decision.wall_ms,
         fence: decision.fence.clone(),

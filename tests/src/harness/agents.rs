@@ -198,18 +198,29 @@ impl<'a> Agent<'a> {
              seeds = [{}]\ncertificate = \"{identity}/agent.crt\"\n\
              key = \"{identity}/agent.key\"\nauthority = \"{identity}/mesh.crt\"\n\
              voters = \"{identity}/voters.toml\"\n\n\
-             [status]\nlisten = \"127.0.0.1:4791\"\nsocket = \"{}\"\n\n\
-             [dns]\nlisten = [\"{own}:53\"]\n\n\
+             [status]\nlisten = \"127.0.0.1:4791\"\nsocket = \"{}\"\n\
+             states = \"{}\"\n\n[dns]\nlisten = [\"{own}:53\"]\nstatus = true\n\n\
              [credentials.orders]\nuser = \"{USER}\"\npassword = \"{password}\"\n\n\
              [credentials.dns-key]\nname = \"{KEY}\"\nalgorithm = \"hmac-sha256\"\n\
              secret = \"{SECRET}\"\n\n\
              [health]\ncanaries = {canaries:?}\n{more}",
             seeds.join(", "),
             self.socket().display(),
+            self.states().display(),
         );
-        let file = self.folder.join("agent.toml");
+        let file = self.file();
         write_private(&file, &text);
         file
+    }
+
+    /// Its file, once it was started.
+    pub fn file(&self) -> PathBuf {
+        self.folder.join("agent.toml")
+    }
+
+    /// Where it tells who is online.
+    pub fn states(&self) -> PathBuf {
+        self.folder.join("states")
     }
 
     fn socket(&self) -> PathBuf {

@@ -82,6 +82,7 @@ impl Files {
             },
             status: None,
             socket: path("socket"),
+            states: None,
             dns: None,
             canaries: Vec::new(),
             doors: Vec::new(),

@@ -5,7 +5,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use consensus::model::{AppId, Engine, Mode, Phase, RecordData, RecordKind, StackId, VotersChange};
+use consensus::model::{
+    AppId, Engine, Mode, Phase, RecordData, RecordKind, StackId, TargetId, VotersChange,
+};
 use consensus::outbox::Command;
 
 use super::{fold, truth};
@@ -178,6 +180,10 @@ fn perform(simulation: &mut Simulation, verb: &str, words: &[&str]) -> Result<()
             }
         }
         ("web", [app, stack, how]) => simulation.break_web(&parse(app)?, &parse(stack)?, web(how)?),
+        ("endpoint", [app, stack, name, how]) => {
+            let id = TargetId { app: parse(app)?, stack: parse(stack)?, name: parse(name)? };
+            simulation.break_endpoint(&id, web(how)?);
+        }
         ("database", [app, stack, how]) => {
             simulation.break_database(&parse(app)?, &parse(stack)?, host(how)?);
         }
@@ -409,6 +415,7 @@ fn app(words: &[&str]) -> Result<AppShape, String> {
             ("database", _) => shape.database = true,
             ("synchronous", _) => (shape.database, shape.synchronous) = (true, true),
             ("engine", "redis") => shape.engine = Engine::Redis,
+            ("endpoints", number) => shape.endpoints = parse(number)?,
             ("outside", _) => shape.outside = true,
             ("guards", names) => {
                 shape.guards = names.split(',').map(parse).collect::<Result<_, _>>()?;

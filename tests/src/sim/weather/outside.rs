@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use consensus::model::{AppId, RecordData, RecordKind, StackId};
+use consensus::model::{AppId, RecordData, RecordKind, StackId, TargetId};
 
 use super::Simulation;
 use crate::sim::scene::DNS_SERVER;
@@ -171,6 +171,16 @@ impl Simulation {
             if id.app == *app && id.stack == *stack {
                 *web = how;
             }
+        }
+        self.outside_changed();
+    }
+
+    /// One of a stack's endpoints behaves like this.
+    pub fn break_endpoint(&mut self, id: &TargetId, how: Web) {
+        self.world.hear(self.now);
+        self.say(|| format!("{id} is {how:?}"));
+        if let Some(web) = self.world.webs.get_mut(id) {
+            *web = how;
         }
         self.outside_changed();
     }
