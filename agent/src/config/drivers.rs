@@ -46,6 +46,7 @@ fn mean_provider(
     let secret = match provider {
         Provider::Route53 => "the name of an access key",
         Provider::Google => "the name of a service account's key",
+        Provider::Azure => "the name of a service principal's secret",
         Provider::PowerDns | Provider::Cloudflare | Provider::DigitalOcean | Provider::Webhook => {
             "the name of a token"
         }
@@ -55,6 +56,7 @@ fn mean_provider(
         Provider::Route53 => Some("the hosted zone's id, such as `Z2FDTNDATAQYW2`"),
         Provider::Cloudflare => Some("the zone's id, 32 hexadecimal digits"),
         Provider::Google => Some("`project/zone`, both as the console names them"),
+        Provider::Azure => Some("`subscription/resource group`, where the zone is"),
         Provider::PowerDns | Provider::DigitalOcean | Provider::Webhook => None,
     };
     match (numbered, &table.zone_id) {
@@ -62,7 +64,10 @@ fn mean_provider(
         (None, Some(_)) => refuse_strays(table, &["zone_id"], findings),
         (Some(_), Some(id)) => {
             let fit = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte);
-            let parts = if provider == Provider::Google { 2 } else { 1 };
+            let parts = match provider {
+                Provider::Google | Provider::Azure => 2,
+                _ => 1,
+            };
             let shaped = id.value.0.split('/').filter(|part| !part.is_empty()).count() == parts;
             if !id.value.0.bytes().all(fit) || !shaped || id.value.0.contains("..") {
                 findings.error(&id.span, format!("expected {}", numbered.unwrap_or_default()));
@@ -115,7 +120,11 @@ fn refuse_strays(table: &RecordTable, keys: &[&str], findings: &mut Findings<'_>
     let typed: [(&str, Option<&Span>, &str); 5] = [
         ("server", table.server.as_ref().map(|at| &at.span), "`driver = \"rfc2136\"`"),
         ("zone", table.zone.as_ref().map(|at| &at.span), "`driver = \"rfc2136\"` and providers"),
-        ("zone_id", table.zone_id.as_ref().map(|at| &at.span), "`route53`, `cloudflare`, `google`"),
+        (
+            "zone_id",
+            table.zone_id.as_ref().map(|at| &at.span),
+            "`route53`, `cloudflare`, `google`, `azure`",
+        ),
         ("url", table.url.as_ref().map(|at| &at.span), "providers"),
         (
             "credential",

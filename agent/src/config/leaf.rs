@@ -141,8 +141,9 @@ words! { DriverWord {
     "cloudflare" => Self::Provider(Provider::Cloudflare),
     "digitalocean" => Self::Provider(Provider::DigitalOcean),
     "google" => Self::Provider(Provider::Google),
+    "azure" => Self::Provider(Provider::Azure),
     "webhook" => Self::Provider(Provider::Webhook),
-} later { "azure" => "delegate the name to the agents (`built-in`), or write a `webhook`" } }
+} }
 
 /// A TSIG algorithm; the three that RFC 8945 asks for and every server knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -157,7 +157,8 @@ pub(crate) mod app {
             server: Option<At<HostPort>>,
             /// Of every driver but `built-in`: the zone to change.
             zone: Option<At<DnsName>>,
-            /// Of `route53`, `cloudflare` and `google`: the zone as the provider numbers it (`google`: `project/zone`).
+            /// Of `route53`, `cloudflare`, `google` and `azure`: the zone as the provider numbers it (`google`: `project/zone`,
+            /// `azure`: `subscription/group`).
             zone_id: Option<At<Text<255>>>,
             /// Of `powerdns` and `webhook`: where it is spoken to.
             url: Option<At<EndpointUrl>>,

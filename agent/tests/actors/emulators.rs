@@ -8,6 +8,11 @@ use serde_json::{Value, json};
 
 use crate::common::web::{Asked, Reply, Web};
 
+#[path = "azure.rs"]
+mod azure;
+
+pub use azure::{azure, principal};
+
 pub type Server = Web<Book>;
 
 /// One record.

@@ -22,7 +22,7 @@ use crate::{act, kind, text, token};
 #[path = "emulators.rs"]
 mod emulators;
 
-use emulators::{Book, Trouble, cloudflare, digitalocean, google, route53};
+use emulators::{Book, Trouble, azure, cloudflare, digitalocean, google, route53};
 
 const NAME: &str = "shop.dyn.example";
 const MARKER: &str = "_quorate.shop.dyn.example";
@@ -47,6 +47,7 @@ fn to(provider: Provider, url: &str, sets: Vec<RecordSet>) -> Effect {
         Provider::Route53 => Some("Z2FDTNDATAQYW2"),
         Provider::Cloudflare => Some("023e105f4ecef8ad9ca31a8372d0c353"),
         Provider::Google => Some("acme/dyn"),
+        Provider::Azure => Some("acme/dns"),
         _ => None,
     };
     Effect::Publish {
@@ -239,6 +240,13 @@ async fn google_is_changed_in_changes_that_name_what_goes() {
     let book = google(Book::default()).await;
     let key_file = emulators::key_file(&book.url());
     follows(Provider::Google, book, &with_token(None, &key_file)).await;
+}
+
+#[tokio::test]
+async fn azure_changes_each_set_only_as_it_was_read() {
+    let book = azure(Book::default()).await;
+    let principal = emulators::principal(&book.url());
+    follows(Provider::Azure, book, &with_token(None, &principal)).await;
 }
 
 #[tokio::test]

@@ -448,6 +448,8 @@ pub enum Provider {
     Google,
     /// A program of the user's own, which is sent the token and compares.
     Webhook,
+    /// Azure DNS: every set is changed only as it was read, the marker's first.
+    Azure,
 }
 
 impl Provider {
@@ -465,6 +467,7 @@ impl Provider {
             Self::DigitalOcean => "digitalocean",
             Self::Google => "google",
             Self::Webhook => "webhook",
+            Self::Azure => "azure",
         }
     }
 }

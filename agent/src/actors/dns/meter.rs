@@ -68,6 +68,8 @@ fn rate(provider: Provider) -> f64 {
         Provider::DigitalOcean => 1.0,
         // 600 a minute for a project.
         Provider::Google => 5.0,
+        // 200 reads and 40 changes a minute for a subscription at Azure DNS; a look is eight.
+        Provider::Azure => 2.0,
         Provider::PowerDns | Provider::Webhook => 50.0,
     }
 }

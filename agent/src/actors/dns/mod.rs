@@ -5,6 +5,7 @@
 //! driver ever sends an empty set.
 
 mod api;
+mod azure;
 mod cloudflare;
 mod digitalocean;
 mod google;

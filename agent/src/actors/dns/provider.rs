@@ -9,6 +9,7 @@ use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 use super::Order;
 use super::api::Api;
+use super::azure::Azure;
 use super::cloudflare::Cloudflare;
 use super::digitalocean::DigitalOcean;
 use super::google::Google;
@@ -81,6 +82,7 @@ pub(super) enum Interface {
     Cloudflare(Cloudflare),
     DigitalOcean(DigitalOcean),
     Google(Google),
+    Azure(Azure),
     /// One that is only told.
     Webhook(Api, String),
 }
@@ -92,6 +94,7 @@ pub(super) fn holder(provider: Provider) -> &'static str {
         Provider::Cloudflare => "Cloudflare",
         Provider::DigitalOcean => "DigitalOcean",
         Provider::Google => "Google Cloud DNS",
+        Provider::Azure => "Azure DNS",
         Provider::PowerDns => "PowerDNS",
         Provider::Webhook => "the webhook",
     }
@@ -104,6 +107,7 @@ fn own_address(provider: Provider) -> &'static str {
         Provider::Cloudflare => "https://api.cloudflare.com",
         Provider::DigitalOcean => "https://api.digitalocean.com",
         Provider::Google => "https://dns.googleapis.com",
+        Provider::Azure => "https://management.azure.com",
         Provider::PowerDns | Provider::Webhook => "",
     }
 }
@@ -121,6 +125,7 @@ pub(super) async fn publish(
         Interface::Cloudflare(zone) => write(attempt, &plan, zone).await,
         Interface::DigitalOcean(zone) => write(attempt, &plan, zone).await,
         Interface::Google(zone) => write(attempt, &plan, zone).await,
+        Interface::Azure(zone) => write(attempt, &plan, zone).await,
         Interface::Webhook(api, secret) => webhook::publish(attempt, &plan, api, &secret).await,
     }?;
     Ok(match account.provider.compares() {
@@ -146,6 +151,7 @@ pub(super) async fn inspect(
         Interface::Cloudflare(mut zone) => zone.read(plan).await,
         Interface::DigitalOcean(mut zone) => zone.read(plan).await,
         Interface::Google(mut zone) => zone.read(plan).await,
+        Interface::Azure(mut zone) => zone.read(plan).await,
         Interface::Webhook(..) => return Ok(Seen::Unasked),
     }?;
     let (records, marker) = sorted_out(plan, &held);
@@ -187,6 +193,7 @@ async fn enter(
         Provider::Google => {
             Interface::Google(Google::enter(plan, api, &id, &token, wall_ms).await?)
         }
+        Provider::Azure => Interface::Azure(Azure::enter(plan, api, &id, &token).await?),
         Provider::Webhook => Interface::Webhook(api, token),
     })
 }

@@ -276,7 +276,9 @@ pub const CASES: &[Case] = &[
         "type = \"A\"",
         "type = \"A\"\ndriver = \"azure\"",
         &[
-            "f:20:10: `driver`: `azure` is not supported yet: delegate the name to the agents (`built-in`), or write a `webhook`",
+            "f:17:1: `driver = \"azure\"` lacks `zone`: expected the zone to change",
+            "f:17:1: `driver = \"azure\"` lacks `credential`: expected the name of a service principal's secret",
+            "f:17:1: `driver = \"azure\"` lacks `zone_id`: expected `subscription/resource group`, where the zone is",
         ],
     ),
     (

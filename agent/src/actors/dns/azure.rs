@@ -1,0 +1,301 @@
+//! Azure DNS: each set carries a tag that changes with it, and is changed only as it was read.
+//!
+//! A change is several requests, the marker's first: whoever lost the race for the marker writes nothing else, and whoever won
+//! it and was then stopped finds every later set under another tag. A name that turns from addresses into an alias has none for
+//! a moment, since the one must go before the other can come.
+
+use consensus::model::ActionFault;
+use hickory_proto::rr::{Name, RData, RecordType};
+use http::{Method, StatusCode, header};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::api::{Api, Ask, headers};
+use super::plan::{Plan, text_of};
+use super::provider::{Change, Changed, Held, Zone, bare_text, read_data, written};
+
+/// The version of the interface that all this is about.
+const VERSION: &str = "2018-05-01";
+/// Where passes are given out.
+const AUTHORITY: &str = "https://login.microsoftonline.com";
+/// What Azure serves and may stand where we write.
+const KINDS: [&str; 7] = ["A", "AAAA", "CNAME", "TXT", "SRV", "CAA", "MX"];
+
+pub(super) struct Azure {
+    api: Api,
+    subscription: String,
+    group: String,
+}
+
+/// A service principal, as `az ad sp create-for-rbac` prints it.
+#[derive(Deserialize)]
+struct Principal {
+    #[serde(rename = "appId")]
+    app_id: String,
+    password: String,
+    tenant: String,
+    /// Another cloud's.
+    authority: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Pass {
+    access_token: String,
+}
+
+#[derive(Deserialize)]
+struct Set {
+    etag: String,
+    properties: Value,
+}
+
+impl Azure {
+    /// Trades the secret for a pass of an hour (RFC 6749 section 4.4).
+    pub(super) async fn enter(
+        plan: &Plan,
+        api: Api,
+        id: &str,
+        principal: &str,
+    ) -> Result<Self, ActionFault> {
+        let bad = |what: &str| {
+            plan.refused(format!("wants what `az ad sp create-for-rbac` printed: {what}"))
+        };
+        let of: Principal =
+            serde_json::from_str(principal).map_err(|error| bad(&error.to_string()))?;
+        let (subscription, group) = id.split_once('/').ok_or_else(|| bad("no zone is named"))?;
+        let fit = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte);
+        if of.tenant.is_empty() || !of.tenant.bytes().all(fit) {
+            return Err(bad("its `tenant` is no tenant's"));
+        }
+        let base = of.authority.as_deref().unwrap_or(AUTHORITY);
+        let door = format!("{}/{}/oauth2/v2.0/token", base.trim_end_matches('/'), of.tenant);
+        let mut door = Api::new(plan, &door, api.meter())?;
+        let body = format!(
+            "grant_type=client_credentials&client_id={}&client_secret={}&scope={}",
+            escaped(&of.app_id),
+            escaped(&of.password),
+            escaped("https://management.azure.com/.default"),
+        );
+        let pairs = [("content-type", "application/x-www-form-urlencoded".to_owned())];
+        let ask = Ask {
+            method: Method::POST,
+            path: "",
+            headers: headers(plan, pairs)?,
+            body: body.into_bytes(),
+        };
+        let pass: Pass = door.ask(plan, ask).await?.json(plan)?;
+        let api =
+            api.identified(plan, "authorization", &format!("Bearer {}", pass.access_token))?;
+        Ok(Self { api, subscription: subscription.to_owned(), group: group.to_owned() })
+    }
+
+    fn path(&self, plan: &Plan, name: &Name, kind: &str) -> String {
+        let (zone, name) = (bare_text(&plan.zone), bare_text(name));
+        let below = name.strip_suffix(&zone).map(|below| below.trim_end_matches('.'));
+        let below = match below {
+            None | Some("") => "@".to_owned(),
+            Some(below) => escaped(below),
+        };
+        format!(
+            "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.Network/dnsZones/{zone}/{kind}/{below}?api-version={VERSION}",
+            self.subscription, self.group
+        )
+    }
+
+    /// Changes one set, if it is as it was read.
+    async fn set(
+        &mut self,
+        plan: &Plan,
+        (name, kind): (&Name, RecordType),
+        tag: Option<&str>,
+        properties: Option<Value>,
+    ) -> Result<Changed, ActionFault> {
+        let path = self.path(plan, name, &kind.to_string());
+        let condition = match tag {
+            Some(tag) => ("if-match", tag.to_owned()),
+            None => ("if-none-match", "*".to_owned()),
+        };
+        let pairs = [("content-type", "application/json".to_owned()), condition];
+        let (method, body) = match properties {
+            Some(properties) => {
+                (Method::PUT, json!({ "properties": properties }).to_string().into_bytes())
+            }
+            None => (Method::DELETE, Vec::new()),
+        };
+        let mut headers = headers(plan, pairs)?;
+        if method == Method::DELETE {
+            headers.remove(header::CONTENT_TYPE);
+        }
+        let answer = self.api.ask(plan, Ask { method, path: &path, headers, body }).await?;
+        match answer.status {
+            StatusCode::PRECONDITION_FAILED => Ok(Changed::Moved),
+            _ => answer.well(plan).map(|_| Changed::Taken),
+        }
+    }
+}
+
+impl Zone for Azure {
+    async fn read(&mut self, plan: &Plan) -> Result<Vec<Held>, ActionFault> {
+        let mut held = Vec::new();
+        let wanted = KINDS.iter().map(|kind| (&plan.name, *kind));
+        for (name, kind) in wanted.chain([(&plan.marker_name, "TXT")]) {
+            let path = self.path(plan, name, kind);
+            let answer = self.api.call(plan, Method::GET, &path, Vec::new()).await?;
+            if answer.status == StatusCode::NOT_FOUND && answer.quoted().contains("NotFound") {
+                continue;
+            }
+            let set: Set = answer.json(plan)?;
+            let Ok(kind) = kind.parse::<RecordType>() else { continue };
+            if set.properties["targetResource"]["id"].is_string() {
+                return Err(plan.refused(format!(
+                    "leads `{name}` {kind} to a resource of its own: quorate replaces plain records only"
+                )));
+            }
+            let ttl = set.properties["TTL"].as_u64().and_then(|ttl| u32::try_from(ttl).ok());
+            let ttl = ttl.ok_or_else(|| plan.unclear("answers with a set without lifetime"))?;
+            held.extend(texts(kind, &set.properties).into_iter().map(|text| Held {
+                name: name.clone(),
+                kind,
+                ttl,
+                data: read_data(kind, &text),
+                text,
+                id: set.etag.clone(),
+            }));
+        }
+        Ok(held)
+    }
+
+    async fn change(&mut self, plan: &Plan, change: &Change<'_>) -> Result<Changed, ActionFault> {
+        let tag = |name: &Name, kind: RecordType| {
+            let held = change.gone.iter().find(|it| it.name == *name && it.kind == kind);
+            held.map(|held| held.id.clone())
+        };
+        let mut come: Vec<(Name, RecordType, Value)> = Vec::new();
+        for (name, kind, ttl, _) in change.sets() {
+            let data = change.come.iter().filter(|it| it.name == name && it.record_type() == kind);
+            let data: Vec<&RData> = data.map(|it| &it.data).collect();
+            let properties = properties(kind, ttl, &data).ok_or_else(|| {
+                plan.refused(format!("does not serve {kind} records; delegate `{name}` instead"))
+            })?;
+            come.push((name, kind, properties));
+        }
+        // The marker comes last in the plan, and first here.
+        come.rotate_right(1);
+        let mut come = come.into_iter();
+        if let Some((name, kind, properties)) = come.next()
+            && let Changed::Moved =
+                self.set(plan, (&name, kind), tag(&name, kind).as_deref(), Some(properties)).await?
+        {
+            return Ok(Changed::Moved);
+        }
+        let come: Vec<_> = come.collect();
+        for (name, kind, ..) in change.gone_sets() {
+            let stays = name == plan.marker_name || come.iter().any(|(_, it, _)| *it == kind);
+            if !stays
+                && let Changed::Moved =
+                    self.set(plan, (&name, kind), tag(&name, kind).as_deref(), None).await?
+            {
+                return Ok(Changed::Moved);
+            }
+        }
+        for (name, kind, properties) in come {
+            let tag = tag(&name, kind);
+            if let Changed::Moved =
+                self.set(plan, (&name, kind), tag.as_deref(), Some(properties)).await?
+            {
+                return Ok(Changed::Moved);
+            }
+        }
+        Ok(Changed::Taken)
+    }
+}
+
+/// A set's data as master files write it.
+fn texts(kind: RecordType, properties: &Value) -> Vec<String> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let all = |key: &str| properties[key].as_array().cloned().unwrap_or_default();
+    let each = |key: &str, of: &dyn Fn(&Value) -> String| all(key).iter().map(of).collect();
+    match kind {
+        RecordType::A => each("ARecords", &|it| text(&it["ipv4Address"])),
+        RecordType::AAAA => each("AAAARecords", &|it| text(&it["ipv6Address"])),
+        RecordType::CNAME => {
+            let alias = properties["CNAMERecord"]["cname"].as_str();
+            alias.map(|alias| format!("{}.", alias.trim_end_matches('.'))).into_iter().collect()
+        }
+        RecordType::TXT => each("TXTRecords", &|it| {
+            let parts = it["value"].as_array().cloned().unwrap_or_default();
+            let quoted = parts.iter().map(|part| {
+                format!("\"{}\"", text(part).replace('\\', "\\\\").replace('"', "\\\""))
+            });
+            quoted.collect::<Vec<_>>().join(" ")
+        }),
+        RecordType::SRV => each("SRVRecords", &|it| {
+            let target = text(&it["target"]);
+            let target = target.trim_end_matches('.');
+            format!("{} {} {} {target}.", it["priority"], it["weight"], it["port"])
+        }),
+        RecordType::CAA => each("caaRecords", &|it| {
+            format!("{} {} \"{}\"", it["flags"], text(&it["tag"]), text(&it["value"]))
+        }),
+        RecordType::MX => {
+            each("MXRecords", &|it| format!("{} {}", it["preference"], text(&it["exchange"])))
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// A set as the interface takes it; `None` for a type that Azure does not serve.
+fn properties(kind: RecordType, ttl: u32, data: &[&RData]) -> Option<Value> {
+    let each = |of: &dyn Fn(&RData) -> Option<Value>| -> Option<Value> {
+        data.iter().map(|data| of(data)).collect::<Option<Vec<_>>>().map(Value::from)
+    };
+    let (key, records) = match kind {
+        RecordType::A => ("ARecords", each(&|it| Some(json!({ "ipv4Address": written(it) })))?),
+        RecordType::AAAA => {
+            ("AAAARecords", each(&|it| Some(json!({ "ipv6Address": written(it) })))?)
+        }
+        RecordType::CNAME => match data {
+            [RData::CNAME(alias)] => ("CNAMERecord", json!({ "cname": bare_text(&alias.0) })),
+            _ => return None,
+        },
+        RecordType::TXT => {
+            let parts = |it: &RData| -> Vec<String> {
+                let whole: Vec<char> = text_of(it).chars().collect();
+                whole.chunks(255).map(|part| part.iter().collect()).collect()
+            };
+            ("TXTRecords", each(&|it| Some(json!({ "value": parts(it) })))?)
+        }
+        RecordType::SRV => (
+            "SRVRecords",
+            each(&|it| match it {
+                RData::SRV(it) => Some(json!({
+                    "priority": it.priority, "weight": it.weight, "port": it.port,
+                    "target": bare_text(&it.target),
+                })),
+                _ => None,
+            })?,
+        ),
+        RecordType::CAA => (
+            "caaRecords",
+            each(&|it| {
+                let text = it.to_string();
+                let mut words = text.splitn(3, ' ');
+                let flags: u8 = words.next()?.parse().ok()?;
+                let (tag, value) = (words.next()?, words.next()?.trim_matches('"'));
+                Some(json!({ "flags": flags, "tag": tag, "value": value }))
+            })?,
+        ),
+        _ => return None,
+    };
+    Some(json!({ "TTL": ttl, key: records }))
+}
+
+/// As it stands in a path or a form (RFC 3986 section 2.3).
+fn escaped(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let one = |byte: u8| match plain(byte) {
+        true => char::from(byte).to_string(),
+        false => format!("%{byte:02X}"),
+    };
+    text.bytes().map(one).collect()
+}
