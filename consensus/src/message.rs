@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::model::{
-    Abstention, AcceptorId, AgentId, AppId, Ballot, Belief, CredentialId, Evidence, MeshId, Region,
-    RegisterId, StackId, Token,
+    Abstention, AcceptorId, AgentId, AppId, Ballot, Belief, CredentialId, Evidence, Lost, MeshId,
+    Region, RegisterId, StackId, TargetId, Token,
 };
 use crate::moment::Moment;
 
@@ -112,6 +112,17 @@ pub enum Message {
     Lease(LeaseMessage),
     /// A letter of one voter to another, by way of a third that hears both.
     Relayed(Box<Relayed>),
+    /// A guard to everybody: what its database alone had, that was the primary. Lost without harm: its own history holds it.
+    Lost {
+        /// In which mesh.
+        mesh: MeshId,
+        /// The old primary.
+        target: TargetId,
+        /// The token under which it was brought back.
+        token: Token,
+        /// What it alone had.
+        lost: Lost,
+    },
 }
 
 /// One message about who may write (PROTOCOL.md C.1).
@@ -138,6 +149,8 @@ pub enum LeaseBody {
     Renew {
         /// The revision of the definition whose candidates it is bound by.
         revision: u64,
+        /// How long a lease it counts from this.
+        lease: Duration,
     },
     /// A voter to a guard: as far as I am concerned, from when you sent that.
     Granted {
@@ -153,7 +166,10 @@ pub enum LeaseBody {
         revision: u64,
     },
     /// A guard to every candidate's guard: no majority answers; will you stay shut meanwhile?
-    Ask,
+    Ask {
+        /// How long a lease it counts from this.
+        lease: Duration,
+    },
     /// A candidate's guard: I will, from now on, for as long as a voter would keep others out.
     Vouched,
 }
@@ -204,6 +220,7 @@ impl Letter {
             | Message::Pulse(_)
             | Message::Echo { .. }
             | Message::Lease(_)
+            | Message::Lost { .. }
             | Message::Relayed(_) => None,
         }
     }

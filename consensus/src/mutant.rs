@@ -110,6 +110,8 @@ mutants! {
     TimerStopsWhilePaused,
     /// A voter that starts anew has forgotten what it granted.
     GrantForgottenAtRestart,
+    /// A voter that grants a shorter lease forgets that a longer one may still run.
+    LongerForgotten,
     /// A lease counts from when its grant arrives.
     LeaseFromArrival,
     /// A voter goes on granting to a stack that is being fenced, or left.

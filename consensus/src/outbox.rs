@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::message::{Message, Refusal};
 use crate::model::{
     Abstention, Action, AgentId, AppId, Ballot, Database, DecisionKind, Definition, Endpoint,
-    Epoch, Health, Inspected, Inspection, Observation, Phase, Quarantined, Report, StackId,
+    Epoch, Health, Inspected, Inspection, Lost, Observation, Phase, Quarantined, Report, StackId,
     TargetId, TargetName, Token, Verdict, VotersChange, Warning, WarningKind, Watched,
 };
 use crate::moment::Moment;
@@ -44,6 +44,8 @@ pub enum Input {
         took: Duration,
         /// What came of it.
         what: Result<String, String>,
+        /// What that database alone had, where it was found out, whatever came of the rest.
+        lost: Option<Lost>,
     },
     /// Somebody asks for something.
     Command(CommandId, Command),
@@ -353,6 +355,15 @@ pub enum Note {
         /// What came of it.
         what: Result<String, String>,
     },
+    /// It was found out what a decision really lost.
+    Loses {
+        /// The old primary.
+        target: TargetId,
+        /// The token under which it was brought back.
+        token: Token,
+        /// What it alone had.
+        lost: Lost,
+    },
     /// Somebody has written over what was decided.
     Drifts {
         /// The app.
@@ -479,6 +490,9 @@ impl fmt::Display for Note {
             }
             Self::Reports { app, token, what: Err(what), .. } => {
                 write!(f, "failed for {app} with {token}: {what}")
+            }
+            Self::Loses { target, lost, .. } => {
+                write!(f, "learns what the old primary {target} alone had: {lost}")
             }
             Self::Drifts { app, name, what } => write!(f, "finds {name} of {app} changed: {what}"),
             Self::HandsOut { app, stack, without } => match without.as_slice() {

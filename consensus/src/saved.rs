@@ -101,6 +101,14 @@ pub enum Entry {
         /// How long ago.
         ages: SavedAges,
     },
+    /// The longest lease of an app that this agent granted, gave its word for, or asked for, where it is longer than usual:
+    /// durable before it does.
+    Longest {
+        /// The app.
+        app: AppId,
+        /// How long.
+        lease: Duration,
+    },
 }
 
 /// How long ago an agent learned of what damps an app, as it was last written down.
@@ -165,6 +173,8 @@ pub struct Saved {
     pub holders: BTreeMap<AppId, LastHolder>,
     /// The stacks that another's lease may rest on this guard's word for.
     pub vouching: BTreeSet<(AppId, StackId)>,
+    /// The longest lease of each app that had longer ones than usual.
+    pub longest: BTreeMap<AppId, Duration>,
     /// The ages of what damps every app.
     pub ages: BTreeMap<AppId, SavedAges>,
     /// How many durable changes this store ever made: a copy from before holds fewer than others have heard of.
@@ -211,6 +221,10 @@ impl Saved {
             Entry::Aged { app, ages } => {
                 self.ages.insert(app, ages);
             }
+            Entry::Longest { app, lease } => {
+                let known = self.longest.entry(app).or_default();
+                *known = lease.max(*known);
+            }
             Entry::Counted { changes } => self.changes = changes,
             Entry::Sighted { acceptor, changes } => {
                 let known = self.sightings.entry(acceptor).or_default();
@@ -251,6 +265,10 @@ impl Saved {
             .ages
             .iter()
             .map(|(app, ages)| Entry::Aged { app: app.clone(), ages: ages.clone() });
+        let longest = self
+            .longest
+            .iter()
+            .map(|(app, lease)| Entry::Longest { app: app.clone(), lease: *lease });
         let sightings = self
             .sightings
             .iter()
@@ -264,6 +282,7 @@ impl Saved {
             .chain(sightings)
             .chain(holders)
             .chain(vouching)
+            .chain(longest)
             .chain(reached)
             .chain(self.quarantined.clone().map(Entry::Quarantined))
             .chain(last)
@@ -399,6 +418,7 @@ mod tests {
                 stack: "west".parse().expect("a name"),
                 vouching: true,
             },
+            Entry::Longest { app: "shop".parse().expect("a name"), lease: Duration::from_secs(30) },
             Entry::Aged {
                 app,
                 ages: SavedAges {

@@ -4,6 +4,7 @@
 //! values for as long as it lives, and every voter answers from them. Older formats are read; the newest alone is written.
 //! The bytes themselves are never written anew: what a value was derived from is known by their hash.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,53 +13,112 @@ use serde::{Deserialize, Serialize};
 use crate::codec::{self, Malformed};
 use crate::message::Value;
 use crate::model::{
-    AppId, AppState, Claim, Damping, DataPolicy, Decision, Definition, Epoch, Fencing, Freeze,
-    Mode, Operation, OperationId, Phase, ProbePolicy, Record, Stack, StackId, Zone,
+    AgentId, AppId, AppState, Candidate, Certificate, Claim, Damping, DataPolicy, Decision,
+    DecisionKind, Definition, Epoch, FenceRecord, Fencing, Freeze, Mode, Operation, OperationId,
+    Phase, ProbePolicy, Record, Stack, StackId, TargetName, Zone,
 };
 
 /// The version written.
-pub const VERSION: u8 = 4;
+pub const VERSION: u8 = 5;
 
-/// A definition of the first three formats: loss had a bound in bytes only.
+/// What may be lost, in bytes only: of the first three formats.
+type Bytewise = u64;
+/// The same in bytes and in time: of the fourth.
+type Bounded = (u64, Option<Duration>);
+
+/// A definition of the first four formats: a lease was as long as it usually is.
 #[derive(Serialize, Deserialize)]
-struct Bytewise {
+struct Unleased<L> {
     name: AppId,
     mode: Mode,
     cooldown: Duration,
     regions: usize,
     probe: ProbePolicy,
-    max_loss_bytes: u64,
+    max_loss: L,
     fencing: Fencing,
     zones: Vec<Zone>,
     stacks: Vec<Stack>,
     records: Vec<Record>,
 }
 
-impl From<Bytewise> for Definition {
-    fn from(old: Bytewise) -> Self {
-        let Bytewise { name, mode, cooldown, regions, probe, zones, stacks, records, .. } = old;
-        let (max_loss_bytes, fencing) = (old.max_loss_bytes, old.fencing);
-        let data = DataPolicy { max_loss_bytes, max_loss_time: None, fencing };
-        Self { name, mode, cooldown, regions, probe, data, zones, stacks, records }
+impl<L> Unleased<L> {
+    fn today(self, bounds: impl Fn(L) -> Bounded) -> Definition {
+        let Self { name, mode, cooldown, regions, probe, zones, stacks, records, .. } = self;
+        let ((max_loss_bytes, max_loss_time), fencing) = (bounds(self.max_loss), self.fencing);
+        let data = DataPolicy { max_loss_bytes, max_loss_time, fencing, lease: DataPolicy::LEASE };
+        Definition { name, mode, cooldown, regions, probe, data, zones, stacks, records }
+    }
+}
+
+impl From<Unleased<Bytewise>> for Definition {
+    fn from(old: Unleased<Bytewise>) -> Self {
+        old.today(|bytes| (bytes, None))
+    }
+}
+
+impl From<Unleased<Bounded>> for Definition {
+    fn from(old: Unleased<Bounded>) -> Self {
+        old.today(|bounds| bounds)
+    }
+}
+
+/// A decision of the first four formats: a loss was known in bytes only.
+#[derive(Serialize, Deserialize)]
+struct Timeless {
+    epoch: Epoch,
+    kind: DecisionKind,
+    from: StackId,
+    to: StackId,
+    by: AgentId,
+    reason: String,
+    wall_ms: u64,
+    attempt: u8,
+    candidates: Vec<Candidate>,
+    fence: BTreeMap<TargetName, FenceRecord>,
+    loss_bytes: Option<u64>,
+    first: Option<Certificate>,
+    second: Option<Certificate>,
+}
+
+impl From<Timeless> for Decision {
+    fn from(old: Timeless) -> Self {
+        Self {
+            epoch: old.epoch,
+            kind: old.kind,
+            from: old.from,
+            to: old.to,
+            by: old.by,
+            reason: old.reason,
+            wall_ms: old.wall_ms,
+            attempt: old.attempt,
+            candidates: old.candidates,
+            fence: old.fence,
+            loss_bytes: old.loss_bytes,
+            loss_time: None,
+            first: old.first,
+            second: old.second,
+        }
     }
 }
 
 /// The first format: an operation did not say as which epoch it was agreed.
-type First = Older<(), OperationId>;
+type First = Older<Unleased<Bytewise>, (), OperationId>;
 /// The second: nothing was known of databases that may be closed still.
-type Second = Older<(), Operation>;
+type Second = Older<Unleased<Bytewise>, (), Operation>;
 /// The third: loss had a bound in bytes only, as in those before it.
-type Third = Older<bool, Operation>;
+type Third = Older<Unleased<Bytewise>, bool, Operation>;
+/// The fourth: a decision knew its loss in bytes only, and a definition of no lease of its own, as in those before it.
+type Fourth = Older<Unleased<Bounded>, bool, Operation>;
 
-/// A state as it was before: whether a database may be closed still, and the operations, as they were.
+/// A state as it was before: the definition, whether a database may be closed still, and the operations, as they were.
 #[derive(Serialize, Deserialize)]
-struct Older<C, O> {
-    definition: Bytewise,
+struct Older<D, C, O> {
+    definition: D,
     revision: u64,
     epoch: Epoch,
     active: StackId,
     phase: Phase,
-    decision: Decision,
+    decision: Timeless,
     guards_since: u64,
     damping: Damping,
     freeze: Option<Freeze>,
@@ -68,7 +128,7 @@ struct Older<C, O> {
     previous: [u8; 32],
 }
 
-impl<C, O> Older<C, O> {
+impl<D: Into<Definition>, C, O> Older<D, C, O> {
     /// The same state now, by what is known of it.
     fn today(self, closed: impl Fn(C) -> bool, operation: impl Fn(O) -> Operation) -> AppState {
         AppState {
@@ -77,7 +137,7 @@ impl<C, O> Older<C, O> {
             epoch: self.epoch,
             active: self.active,
             phase: self.phase,
-            decision: self.decision,
+            decision: self.decision.into(),
             guards_since: self.guards_since,
             damping: self.damping,
             freeze: self.freeze,
@@ -102,6 +162,10 @@ fn third(it: Third) -> AppState {
     it.today(|closed| closed, |operation| operation)
 }
 
+fn fourth(it: Fourth) -> AppState {
+    it.today(|closed| closed, |operation| operation)
+}
+
 /// A state as the value of its register.
 pub fn encode(state: &AppState) -> Value {
     Value::new(codec::encode_as(VERSION, state))
@@ -116,6 +180,7 @@ pub fn decode(value: &Value) -> Result<AppState, Malformed> {
         Some(1) => codec::decode_as(1, value.bytes()).map(first),
         Some(2) => codec::decode_as(2, value.bytes()).map(second),
         Some(3) => codec::decode_as(3, value.bytes()).map(third),
+        Some(4) => codec::decode_as(4, value.bytes()).map(fourth),
         _ => codec::decode_as(VERSION, value.bytes()),
     }
 }
@@ -128,6 +193,7 @@ mod tests {
     const FIRST: &str = include_str!("value/first.hex");
     const SECOND: &str = include_str!("value/second.hex");
     const THIRD: &str = include_str!("value/third.hex");
+    const FOURTH: &str = include_str!("value/fourth.hex");
 
     fn written_before(text: &str) -> Value {
         let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
@@ -137,14 +203,14 @@ mod tests {
 
     #[test]
     fn what_was_written_before_is_read_and_written_anew_in_the_newest_format() {
-        for (version, text) in (1..).zip([FIRST, SECOND, THIRD]) {
+        for (version, text) in (1..).zip([FIRST, SECOND, THIRD, FOURTH]) {
             let value = written_before(text);
             assert_eq!(value.bytes()[0], version);
             let state = decode(&value).expect("every format is read");
             let id = OperationId { instance: 7, number: 3 };
             let operation = Operation { id, epoch: state.epoch, revision: state.revision };
             assert_eq!((state.epoch, &state.operations[..]), (Epoch(3), &[operation][..]));
-            assert_eq!(state.closed, version == 3);
+            assert_eq!(state.closed, 3 <= version);
             let anew = encode(&state);
             assert_eq!((anew.bytes()[0], decode(&anew)), (VERSION, Ok(state)));
         }

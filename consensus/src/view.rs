@@ -176,6 +176,9 @@ pub struct AppView {
     /// What is not as it should be with the databases, though nothing has failed yet.
     #[serde(default)]
     pub warnings: Vec<Warning>,
+    /// What decisions really lost, by database: what the last old primary turned out to hold alone, once it was back.
+    #[serde(default)]
+    pub lost: BTreeMap<TargetName, LostView>,
 }
 
 /// Who may write.
@@ -272,10 +275,28 @@ pub struct DecisionView {
     pub fence: BTreeMap<TargetName, FenceRecord>,
     /// The bytes known to be left behind.
     pub loss_bytes: Option<u64>,
+    /// For how long those had been written, in milliseconds, where that is known.
+    #[serde(default)]
+    pub loss_ms: Option<u64>,
     /// The evidence behind the decision.
     pub first: Option<Certificate>,
     /// The evidence behind the point of no return.
     pub second: Option<Certificate>,
+}
+
+/// What was really lost of one database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostView {
+    /// The stack of the old primary.
+    pub stack: StackId,
+    /// The epoch that it came back in.
+    pub epoch: Epoch,
+    /// Transactions that had committed.
+    pub transactions: u64,
+    /// The log they take.
+    pub bytes: u64,
+    /// From the first to the last of them, in milliseconds.
+    pub span_ms: u64,
 }
 
 /// One stack.
@@ -294,6 +315,9 @@ pub struct StackView {
     /// Of a standby: how much of the primaries' logs it has not received, where that is known.
     #[serde(default)]
     pub would_lose: Option<u64>,
+    /// For how long that had been written, in milliseconds, where that is known.
+    #[serde(default)]
+    pub would_lose_ms: Option<u64>,
     /// What is not well about it though it stands: degraded, or reached in part.
     pub condition: Option<String>,
     /// Its targets, in the order of the file.

@@ -60,8 +60,9 @@ impl Profile {
 }
 
 /// Ours beside theirs: which of ours does the same work.
-const PAIRS: [(&str, &str); 4] = [
+const PAIRS: [(&str, &str); 5] = [
     ("quorate-guarded", "patroni"),
+    ("quorate-guarded-3s", "patroni"),
     ("quorate-guarded", "repmgr"),
     ("quorate-postgres", "repmgr"),
     ("quorate-redis", "sentinel"),
@@ -69,8 +70,15 @@ const PAIRS: [(&str, &str); 4] = [
 
 /// Prints every run, the medians, and the ratios; of those named, or of all.
 pub fn run(only: &[&str]) {
-    let all =
-        ["quorate-guarded", "quorate-postgres", "quorate-redis", "patroni", "repmgr", "sentinel"];
+    let all = [
+        "quorate-guarded",
+        "quorate-guarded-3s",
+        "quorate-postgres",
+        "quorate-redis",
+        "patroni",
+        "repmgr",
+        "sentinel",
+    ];
     let chosen = all.into_iter().filter(|it| only.is_empty() || only.contains(it));
     let mut medians = Vec::new();
     for subject in chosen {
@@ -112,8 +120,9 @@ pub fn world(lab: &Lab, subject: &str, profile: &str) {
         _ => Profile::Fast,
     };
     match subject {
-        "quorate-guarded" => postgres(lab, profile, true),
-        "quorate-postgres" => postgres(lab, profile, false),
+        "quorate-guarded" => postgres(lab, profile, Some("10s")),
+        "quorate-guarded-3s" => postgres(lab, profile, Some("3s")),
+        "quorate-postgres" => postgres(lab, profile, None),
         "quorate-redis" => redis(lab, profile),
         "patroni" => patroni(lab, profile),
         "repmgr" => repmgr(lab, profile),
@@ -184,9 +193,12 @@ pub fn set(server: &Redis<'_>) -> Result<(), String> {
     }
 }
 
-fn postgres(lab: &Lab, profile: Profile, guarded: bool) {
+/// With guards whose leases are so long, or without.
+fn postgres(lab: &Lab, profile: Profile, lease: Option<&'static str>) {
     let (interval, window) = profile.probing();
-    let shop = Shop { interval, window, outside: false, guarded, ..Shop::default() };
+    let guarded = lease.is_some();
+    let lease = lease.unwrap_or("10s");
+    let shop = Shop { interval, window, outside: false, guarded, lease, ..Shop::default() };
     let mut world = World::replicated(lab, Updates::Granted, Replication::Synchronous);
     let [first, second] = world.databases.each_ref().map(Postgres::address);
     let mut guards = guarded.then(|| guards::start(lab, &world.mesh));

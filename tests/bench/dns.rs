@@ -319,7 +319,12 @@ fn app(number: usize, records: Vec<Record>) -> AppState {
             timeout: Duration::from_secs(4),
             window: Duration::from_secs(8),
         },
-        data: DataPolicy { max_loss_bytes: 0, max_loss_time: None, fencing: Fencing::DnsOnly },
+        data: DataPolicy {
+            max_loss_bytes: 0,
+            max_loss_time: None,
+            fencing: Fencing::DnsOnly,
+            lease: DataPolicy::LEASE,
+        },
         zones: vec![Zone {
             name: "bench.test".to_owned(),
             ns: vec!["ns1.bench.test".to_owned(), "ns2.bench.test".to_owned()],
@@ -340,6 +345,7 @@ fn app(number: usize, records: Vec<Record>) -> AppState {
         candidates: Vec::new(),
         fence: Default::default(),
         loss_bytes: None,
+        loss_time: None,
         first: None,
         second: None,
     };

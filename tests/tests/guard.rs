@@ -147,6 +147,41 @@ mod nginx_postgres_bind {
         });
     }
 
+    /// A definition with a shorter lease, while a longer one runs: nothing is noticed of that, and from then on a guard that
+    /// stands still is replaced that much sooner.
+    #[test]
+    fn a_lease_is_as_long_as_the_definition_says_and_is_changed_while_it_runs() {
+        inside(|lab: &Lab| {
+            let (world, mut guards, writer) = world(lab, Replication::Synchronous, &guarded());
+            let [old, new] = world.databases.each_ref().map(|it| it.address());
+            let before = Instant::now();
+            world.apply(lab, &Shop { lease: "3s", ..guarded() });
+            throughout(LEASE + Duration::from_secs(2), "its door stays open", || reaches(old));
+            let rows = writer.acknowledged();
+            let rows: Vec<_> = rows.iter().map(|it| it.at).filter(|at| *at > before).collect();
+            let gaps = rows.windows(2).map(|two| two[1].saturating_duration_since(two[0]));
+            let longest = gaps.max().expect("rows");
+            assert!(longest < Duration::from_secs(1), "{longest:?}");
+
+            let stopped = Instant::now();
+            guards[0].process().pause();
+            let last = falls_silent(&writer, old, stopped);
+            assert!(last < Duration::from_secs(3), "{last:?}");
+            eventually(SETTLE, "s2 takes rows", || match took(&writer, new) {
+                0..20 => Err("not yet"),
+                _ => Ok(()),
+            });
+            let ledger = writer.stop();
+            assert_eq!(lost(&ledger, &world.databases[1]), Vec::<i64>::new());
+            let pause = gap(&ledger, old, new).as_millis();
+            println!(
+                "longest gap while the lease was changed: {} ms; guard stopped: last row after {} ms, pause {pause} ms",
+                longest.as_millis(),
+                last.as_millis()
+            );
+        });
+    }
+
     fn took_before(writer: &Writer, server: SocketAddr, until: Instant) -> usize {
         let rows = writer.acknowledged();
         rows.iter().filter(|it| it.server == server && it.at < until).count()

@@ -69,6 +69,12 @@ mod nginx_postgres_bind {
             let said = agent.quorate(&[&words[..], &["--accept-loss"]].concat()).expect_done();
             println!("accepted: {said}");
             let view = world.mesh.settle(SETTLE, "shop", "s2");
+            // In bytes and in time, before and after.
+            let recorded = view.decision.loss_ms.map(Duration::from_millis);
+            let recorded = recorded.expect("it was known");
+            let near = known.saturating_sub(UNSEEN)..known + UNSEEN;
+            assert!(near.contains(&recorded), "{recorded:?} agreed, {known:?} said");
+            println!("agreed: {:?} bytes of {recorded:?}", view.decision.loss_bytes);
             eventually(SETTLE, "s2 takes rows", || if took(new) < 20 { Err("no") } else { Ok(()) });
             assert!(view.decision.loss_bytes.is_some_and(|bytes| 0 < bytes), "{:?}", view.decision);
 

@@ -86,6 +86,7 @@ mod nginx_postgres_bind {
         let count = line.split(" transactions").next().and_then(|it| it.rsplit(' ').next());
         let count: usize = count.and_then(|it| it.parse().ok()).expect("a number of them");
         assert!(gone.len() <= count, "{count} of them, and {} rows", gone.len());
+        recorded(&world.mesh, count);
         let kept = line.split("are kept in ").nth(1).and_then(|it| it.split(' ').next());
         let kept = std::fs::read_dir(kept.expect("a folder")).expect("it is there");
         assert!(kept.count() >= 2, "log and a line about it");
@@ -174,6 +175,7 @@ mod nginx_mariadb {
         let count: usize = count.and_then(|it| it.parse().ok()).expect("a number of them");
         // One row each; the last may have been on its way to its client.
         assert!((gone.len()..gone.len() + 2).contains(&count), "{count}, {} rows", gone.len());
+        recorded(&mesh, count);
         let kept = line.split("are kept in ").nth(1).and_then(|it| it.split(' ').next());
         let kept = Path::new(kept.expect("a folder"));
         let sql = std::fs::read_to_string(kept.join("transactions.sql")).expect("it is there");
@@ -216,6 +218,20 @@ mod nginx_mariadb {
             }
         });
     }
+}
+
+/// What was really lost is in the status and in the history of agents far from the old primary.
+fn recorded(mesh: &Mesh<'_>, transactions: usize) {
+    let agent = &mesh.agents[2];
+    let lost = eventually(SETTLE, "what was really lost is in a3's status", || {
+        agent.app("shop")?.lost.into_values().next().ok_or("nothing is said of it".to_owned())
+    });
+    assert_eq!(lost.transactions as usize, transactions, "{lost:?}");
+    assert!(0 < lost.bytes && lost.stack.as_str() == "s1", "{lost:?}");
+    let history = agent.quorate(&["history"]).expect_done();
+    let line = history.lines().find(|line| line.contains("really lost: ")).expect("it is there");
+    println!("a3: {line}");
+    assert!(line.contains(&format!("{transactions} transactions (")), "{line}");
 }
 
 fn last_words(said: &str) -> String {

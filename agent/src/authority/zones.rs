@@ -383,7 +383,12 @@ mod tests {
                 timeout: Duration::from_secs(4),
                 window: Duration::from_secs(8),
             },
-            data: DataPolicy { max_loss_bytes: 0, max_loss_time: None, fencing: Fencing::DnsOnly },
+            data: DataPolicy {
+                max_loss_bytes: 0,
+                max_loss_time: None,
+                fencing: Fencing::DnsOnly,
+                lease: DataPolicy::LEASE,
+            },
             zones,
             stacks: Vec::new(),
             records,
@@ -400,6 +405,7 @@ mod tests {
             candidates: Vec::new(),
             fence: BTreeMap::new(),
             loss_bytes: None,
+            loss_time: None,
             first: None,
             second: None,
         };

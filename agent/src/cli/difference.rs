@@ -90,7 +90,7 @@ fn rows(definition: &Definition) -> Rows {
     let Definition { name, mode, cooldown, regions, probe, data, zones, stacks, records } =
         definition;
     let ProbePolicy { interval, timeout, window } = probe;
-    let DataPolicy { max_loss_bytes, max_loss_time, fencing } = data;
+    let DataPolicy { max_loss_bytes, max_loss_time, fencing, lease } = data;
     let mut rows: Rows = [
         ("app.name", name.to_string()),
         ("app.mode", mode_word(*mode).to_owned()),
@@ -101,6 +101,7 @@ fn rows(definition: &Definition) -> Rows {
         ("probe.window", span(*window)),
         ("data.max_loss", max_loss_time.map_or_else(|| size(*max_loss_bytes), span)),
         ("data.fencing", fencing_word(*fencing).to_owned()),
+        ("data.lease", span(*lease)),
     ]
     .map(|(path, value)| (path.to_owned(), value))
     .into();

@@ -7,7 +7,7 @@ use consensus::model::AppId;
 use super::client::{AgentArgs, Client, ClientError};
 use super::history;
 use super::status::{health_ink, restraints, verdict_word};
-use super::table::{Ink, Out, Sheet, WIDTH, bytes, clock, fit, widest};
+use super::table::{Ink, Out, Sheet, WIDTH, bytes, clock, fit, of, widest};
 use crate::status::explain::{Explanation, Sight, StackSight, Sum, Witness};
 use consensus::view::View;
 
@@ -90,7 +90,8 @@ pub fn sheet(found: &Explanation, colour: bool) -> String {
         sheet.labelled(2, "fence", ink, &format!("{name}: {}", fence.text));
     }
     if let Some(loss) = decision.loss_bytes {
-        sheet.labelled(2, "left", Ink::Plain, &format!("{} of log not taken over", bytes(loss)));
+        let left = format!("{}{} of log not taken over", bytes(loss), of(decision.loss_ms));
+        sheet.labelled(2, "left", Ink::Plain, &left);
     }
     for sight in &found.sights {
         sheet.end();

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use consensus::model::{Abstention, Health, Mode, Phase, TargetId, Verdict, Warning};
+use consensus::model::{Abstention, Health, Mode, Phase, TargetId, TargetName, Verdict, Warning};
 use consensus::view::{
-    AppView, BeliefView, DampingView, FreezeView, LeaseView, MemberView, StackView, TargetView,
-    View,
+    AppView, BeliefView, DampingView, FreezeView, LeaseView, LostView, MemberView, StackView,
+    TargetView, View,
 };
 use serde_json::Value;
 
 use super::client::{AgentArgs, ClientError};
-use super::table::{Ink, Out, Sheet, WIDTH, bytes, clock, fit, span, widest};
+use super::table::{Ink, Out, Sheet, WIDTH, bytes, clock, fit, of, span, widest};
 
 /// What `quorate status` takes.
 #[derive(Clone, Debug, clap::Args)]
@@ -274,7 +274,8 @@ fn app_lines(sheet: &mut Sheet, app: &AppView) {
         sheet.labelled(2, "fence", ink, &format!("{name}: {}", fence.text));
     }
     if let Some(loss) = decision.loss_bytes.filter(|loss| *loss > 0) {
-        sheet.labelled(2, "left", Ink::Wary, &format!("{} of log not taken over", bytes(loss)));
+        let left = format!("{}{} of log not taken over", bytes(loss), of(decision.loss_ms));
+        sheet.labelled(2, "left", Ink::Wary, &left);
     }
     sheet.labelled(2, "next", if moving { Ink::Wary } else { Ink::Plain }, &app.next);
     if let Some(lease) = &app.lease {
@@ -290,13 +291,27 @@ fn app_lines(sheet: &mut Sheet, app: &AppView) {
     }
     for stack in &app.stacks {
         if let Some(loss) = stack.would_lose.filter(|loss| *loss > 0) {
-            let words = format!("a move to {} now would lose {} of log", stack.stack, bytes(loss));
+            let (loss, time) = (bytes(loss), of(stack.would_lose_ms));
+            let words = format!("a move to {} now would lose {loss}{time} of log", stack.stack);
             sheet.labelled(2, "loss", Ink::Wary, &words);
         }
+    }
+    for (name, lost) in &app.lost {
+        sheet.labelled(2, "lost", Ink::Wary, &lost_words(name, lost));
     }
     for stack in &app.stacks {
         stack_lines(sheet, app, stack);
     }
+}
+
+/// What an old primary turned out to hold alone.
+fn lost_words(name: &TargetName, lost: &LostView) -> String {
+    let LostView { stack, epoch, transactions, bytes: size, span_ms } = lost;
+    let what = match transactions {
+        0 => "nothing".to_owned(),
+        _ => format!("{transactions} transactions, {}{} of log", bytes(*size), of(Some(*span_ms))),
+    };
+    format!("{what}: what {name} of {stack} alone had, back in epoch {epoch}")
 }
 
 /// A warning, without the app's name, which stands above it.

@@ -173,6 +173,11 @@ pub fn span(ms: u64) -> String {
     }
 }
 
+/// How long what is counted took, behind the count, where that is known.
+pub fn of(ms: Option<u64>) -> String {
+    ms.map(|ms| format!(" of {}", span(ms))).unwrap_or_default()
+}
+
 /// Bytes as people say them.
 pub fn bytes(count: u64) -> String {
     match count {

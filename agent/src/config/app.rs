@@ -160,7 +160,8 @@ fn mean_data(file: &AppFile) -> DataPolicy {
         LossBudget::Bytes(bytes) => (bytes, None),
         LossBudget::Time(time) => (u64::MAX, Some(time)),
     };
-    DataPolicy { max_loss_bytes, max_loss_time, fencing: file.data.fencing.value }
+    let (fencing, lease) = (file.data.fencing.value, file.data.lease.value.0);
+    DataPolicy { max_loss_bytes, max_loss_time, fencing, lease }
 }
 
 /// What an engine cannot promise is not asked of it.

@@ -75,6 +75,8 @@ pub(crate) mod app {
             max_loss: At<LossBudget> = "0",
             /// What must be known of the old primary before another is promoted.
             fencing: At<Fencing> = "required",
+            /// How long a database's guard may hold it open without another word of the voters.
+            lease: At<Time<2_000, MINUTE>> = "10s",
             /// May a stack's web use the other stack's database, so that web alone may move?
             across: At<bool> = false,
         }

@@ -12,7 +12,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use consensus::model::{TargetId, Token};
+use consensus::model::{Lost, TargetId, Token};
 use consensus::outbox::{Input, Rejoin};
 use tokio::process::Command;
 use tokio::sync::mpsc;
@@ -78,8 +78,9 @@ impl Rejoins {
         tokio::spawn(async move {
             let began = Instant::now();
             let what = rejoins.carry_out(&rejoin).await.map_err(|fault| worded(&fault));
+            let lost = rejoins.lost(&rejoin.target);
             let (target, token) = (rejoin.target, rejoin.token);
-            let input = Input::Rejoined { target, token, took: began.elapsed(), what };
+            let input = Input::Rejoined { target, token, took: began.elapsed(), what, lost };
             // A loop that has ended wants no report.
             let _ = rejoins.inputs.send(input).await;
         });
@@ -92,7 +93,7 @@ impl Rejoins {
         let (program, arguments) = words.split_first().ok_or(RejoinFault::Nothing)?;
         let file = self.folder.join(format!("{}.{}.token", name.0, name.1));
         raise(&file, *token)?;
-        let log = self.folder.join(format!("{}.{}.log", name.0, name.1));
+        let log = self.log(target);
         let said = File::create(&log).and_then(|file| Ok((file.try_clone()?, file)));
         let (said, complained) = said.map_err(RejoinFault::Token)?;
         let mut command = Command::new(program);
@@ -129,6 +130,17 @@ impl Rejoins {
         }
     }
 
+    /// What the command printed.
+    fn log(&self, target: &TargetId) -> PathBuf {
+        self.folder.join(format!("{}.{}.log", target.app, target.name))
+    }
+
+    /// What the old primary alone had, if the command said so.
+    fn lost(&self, target: &TargetId) -> Option<Lost> {
+        let said = end_of(&self.log(target)).ok()?;
+        said.lines().rev().find_map(lost)
+    }
+
     /// Where the command is to keep what would be lost.
     fn kept(&self, target: &TargetId, token: Token) -> PathBuf {
         self.folder.join(format!("{}.{}.{token}", target.app, target.name))
@@ -162,14 +174,27 @@ fn write(file: &Path, token: Token) -> io::Result<()> {
 
 /// The last line that says anything, shortened.
 fn last_line(log: &Path) -> io::Result<String> {
+    let text = end_of(log)?;
+    let last = text.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    Ok(last.chars().take(TOLD).collect())
+}
+
+/// `lost: 52 transactions, 8840 bytes, 1 s`.
+fn lost(line: &str) -> Option<Lost> {
+    let mut parts = line.strip_prefix("lost: ")?.split(", ");
+    let mut number = |unit: &str| parts.next()?.strip_suffix(unit)?.trim().parse().ok();
+    let (transactions, bytes) = (number("transactions")?, number("bytes")?);
+    let time = Duration::from_secs(number("s")?);
+    Some(Lost { transactions, bytes, time })
+}
+
+fn end_of(log: &Path) -> io::Result<String> {
     let mut file = File::open(log)?;
     let end = file.metadata()?.len();
     file.seek(SeekFrom::Start(end.saturating_sub(SAID)))?;
     let mut bytes = Vec::new();
     file.take(SAID).read_to_end(&mut bytes)?;
-    let text = String::from_utf8_lossy(&bytes);
-    let last = text.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
-    Ok(last.chars().take(TOLD).collect())
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn worded(fault: &RejoinFault) -> String {
@@ -230,6 +255,22 @@ mod tests {
         assert_eq!(again.expect("the same once more"), "after 3.1.6");
         let older = rejoins.carry_out(&rejoin(2, Moment::NEVER)).await;
         assert_eq!(worded(&older.expect_err("older")), "the newer token 3.1.6 was acted on");
+    }
+
+    #[test]
+    fn what_was_lost_is_read_and_nothing_else_is_taken_for_it() {
+        let said = |transactions, bytes, seconds| {
+            Some(Lost { transactions, bytes, time: Duration::from_secs(seconds) })
+        };
+        for (line, expected) in [
+            ("lost: 52 transactions, 8840 bytes, 1 s", said(52, 8840, 1)),
+            ("lost: 0 transactions, 0 bytes, 0 s", said(0, 0, 0)),
+            ("lost: -1 transactions, 0 bytes, 0 s", None),
+            ("lost: 52 transactions", None),
+            ("52 transactions, 8840 bytes, 1 s", None),
+        ] {
+            assert_eq!(lost(line), expected, "{line}");
+        }
     }
 
     #[tokio::test]

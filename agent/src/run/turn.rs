@@ -237,6 +237,7 @@ fn log(agent: &AgentId, note: &Note) {
         | Note::HandsOut { .. }
         | Note::GivesUp { .. }
         | Note::Refuses { .. }
+        | Note::Loses { .. }
         | Note::Reports { what: Err(_), .. } => tracing::warn!(agent = %agent, "{note}"),
         Note::Judges { .. }
         | Note::Abstains(None)

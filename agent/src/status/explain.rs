@@ -225,6 +225,7 @@ pub fn decision_view(decision: &Decision) -> DecisionView {
         wall_ms: decision.wall_ms,
         fence: decision.fence.clone(),
         loss_bytes: decision.loss_bytes,
+        loss_ms: decision.loss_time.map(|time| time.as_millis().try_into().unwrap_or(u64::MAX)),
         first: decision.first.clone(),
         second: decision.second.clone(),
     }

@@ -81,6 +81,16 @@ fn shop() -> AppView {
             kind: WarningKind::OutOfSync,
             text: "receives nothing from its primary".into(),
         }],
+        lost: BTreeMap::from([(
+            name("orders"),
+            LostView {
+                stack: name("do-west"),
+                epoch: Epoch(3),
+                transactions: 7,
+                bytes: 1_372,
+                span_ms: 2_000,
+            },
+        )]),
     }
 }
 
@@ -109,6 +119,7 @@ fn shop_stacks() -> Vec<StackView> {
             data: Some(Verdict::Down),
             unfit: vec!["web-1 is down".into(), "orders is down".into()],
             would_lose: None,
+            would_lose_ms: None,
             condition: None,
             targets: vec![
                 target("web-1", false, "https://198.51.100.10/healthz", timed_out.clone()),
@@ -123,6 +134,7 @@ fn shop_stacks() -> Vec<StackView> {
             data: Some(Verdict::Standing),
             unfit: Vec::new(),
             would_lose: Some(4_096),
+            would_lose_ms: Some(1_400),
             condition: None,
             targets: vec![
                 target("web-1", false, "https://203.0.113.10/healthz", well(24.0, None)),
@@ -169,6 +181,7 @@ fn blog() -> AppView {
                 data: None,
                 unfit: Vec::new(),
                 would_lose: None,
+                would_lose_ms: None,
                 condition: None,
                 targets: vec![target(
                     "web-1",
@@ -189,6 +202,7 @@ fn blog() -> AppView {
         lease: None,
         unready: Vec::new(),
         warnings: Vec::new(),
+        lost: BTreeMap::new(),
     }
 }
 
@@ -299,6 +313,7 @@ pub fn shop_state(phase: Phase) -> AppState {
                 },
             )]),
             loss_bytes: Some(0),
+            loss_time: None,
             first: Some(certificate(17)),
             second,
         },
@@ -333,6 +348,7 @@ pub fn blog_state() -> AppState {
             candidates: Vec::new(),
             fence: BTreeMap::new(),
             loss_bytes: None,
+            loss_time: None,
             first: None,
             second: None,
         },
@@ -431,7 +447,12 @@ fn definition(app: &str, stacks: &[&str], databases: bool) -> Definition {
             timeout: Duration::from_secs(4),
             window: Duration::from_secs(8),
         },
-        data: DataPolicy { max_loss_bytes: 0, max_loss_time: None, fencing: Fencing::BestEffort },
+        data: DataPolicy {
+            max_loss_bytes: 0,
+            max_loss_time: None,
+            fencing: Fencing::BestEffort,
+            lease: DataPolicy::LEASE,
+        },
         zones: Vec::new(),
         stacks: stacks.iter().map(stack).collect(),
         records: Vec::new(),

@@ -311,6 +311,9 @@ fn words(note: &Note) -> String {
             Ok(done) => format!("done after {} ms: {done}", took.as_millis()),
             Err(why) => format!("failed after {} ms: {why}", took.as_millis()),
         },
+        Note::Loses { target, lost, .. } => {
+            format!("really lost: {lost}, of {} on {}", target.name, target.stack)
+        }
         Note::Frozen { by, lasts, reason, .. } => {
             format!("frozen by {by} for {}: {reason}", in_words(*lasts))
         }
@@ -346,6 +349,7 @@ fn subject(note: &Note) -> Option<(Option<AppId>, Option<Epoch>)> {
             Some((Some(target.app.clone()), None))
         }
         Note::Learns { app, epoch, .. } => Some((Some(app.clone()), Some(*epoch))),
+        Note::Loses { target, token, .. } => Some((Some(target.app.clone()), Some(token.epoch()))),
         Note::Acts { app, token, .. } | Note::Reports { app, token, .. } => {
             Some((Some(app.clone()), Some(token.epoch())))
         }

@@ -241,6 +241,11 @@ fn apps(registry: &mut Registry, view: &View) {
         stacks().filter_map(|(app, stack)| Some((label(app, stack), stack.would_lose? as f64)));
     let help = "How much of the primaries' logs a move to the stack would leave behind now";
     gauges(registry, "promotion_loss", help, Some(Unit::Bytes), loss);
+    let loss = stacks().filter_map(|(app, stack)| {
+        Some((label(app, stack), stack.would_lose_ms? as f64 / 1_000.0))
+    });
+    let help = "For how long what a move to the stack would leave behind now had been written";
+    gauges(registry, "promotion_loss", help, Some(Unit::Seconds), loss);
     let warnings = apps().flat_map(|app| {
         app.warnings.iter().map(|warning| {
             let labels = vec![

@@ -441,6 +441,7 @@ async fn metrics_are_open_metrics() {
         "quorate_decisions_total{app=\"shop\",kind=\"failover\"} 1",
         "quorate_database_warning{app=\"shop\",stack=\"do-west\",target=\"orders\",kind=\"out-of-sync\"} 1.0",
         "quorate_promotion_loss_bytes{app=\"shop\",stack=\"do-west\"} 4096.0",
+        "quorate_promotion_loss_seconds{app=\"shop\",stack=\"do-west\"} 1.4",
     ] {
         assert!(text.lines().any(|found| found == line), "no `{line}` in\n{text}");
     }

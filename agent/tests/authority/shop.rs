@@ -67,7 +67,12 @@ pub fn app(epoch: u32, active: &str) -> Arc<AppState> {
             timeout: Duration::from_secs(4),
             window: Duration::from_secs(8),
         },
-        data: DataPolicy { max_loss_bytes: 0, max_loss_time: None, fencing: Fencing::DnsOnly },
+        data: DataPolicy {
+            max_loss_bytes: 0,
+            max_loss_time: None,
+            fencing: Fencing::DnsOnly,
+            lease: DataPolicy::LEASE,
+        },
         zones: vec![Zone {
             name: "shop.example".to_owned(),
             ns: vec!["ns1.shop.example".to_owned(), "ns2.example.net".to_owned()],
@@ -152,6 +157,7 @@ pub fn app(epoch: u32, active: &str) -> Arc<AppState> {
             candidates: Vec::new(),
             fence: Default::default(),
             loss_bytes: None,
+            loss_time: None,
             first: None,
             second: None,
         },

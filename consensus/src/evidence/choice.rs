@@ -34,6 +34,8 @@ pub struct Choice {
     pub candidates: Vec<Candidate>,
     /// The bytes of log known to be left behind.
     pub loss_bytes: Option<u64>,
+    /// For how long those had been written, where that is known.
+    pub loss_time: Option<Duration>,
     /// One line for people.
     pub reason: String,
 }
@@ -96,8 +98,8 @@ impl Panel<'_> {
             return Err(format!("{to} is not fit: {}", unfit.join(", ")));
         }
         self.better(to, active)?;
-        let (candidates, loss_bytes) = self.promotion(active, to, path);
-        Ok(Choice { to: to.clone(), path, candidates, loss_bytes, reason })
+        let (candidates, loss_bytes, loss_time) = self.promotion(active, to, path);
+        Ok(Choice { to: to.clone(), path, candidates, loss_bytes, loss_time, reason })
     }
 
     /// May an operator move there, and what has to be done? Health of the active stack is not asked; fitness is, and
@@ -116,8 +118,9 @@ impl Panel<'_> {
         if !unfit.is_empty() {
             return Err(format!("{to} is not fit: {}", unfit.join(", ")));
         }
-        let (candidates, loss_bytes) = self.promotion(active, to, path);
-        Ok(Choice { to: to.clone(), path, candidates, loss_bytes, reason: String::new() })
+        let (candidates, loss_bytes, loss_time) = self.promotion(active, to, path);
+        let reason = String::new();
+        Ok(Choice { to: to.clone(), path, candidates, loss_bytes, loss_time, reason })
     }
 
     /// Does far more of the world reach this stack than the active one, for the voters alone and for all who watch?

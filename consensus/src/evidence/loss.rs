@@ -104,17 +104,19 @@ impl Panel<'_> {
         }
     }
 
-    /// What is to be promoted, and what is known to be lost by it.
+    /// What is to be promoted, and what is known to be lost by it: bytes of log, and for how long they had been written.
     pub(super) fn promotion(
         &self,
         active: &StackId,
         to: &StackId,
         path: Path,
-    ) -> (Vec<Candidate>, Option<u64>) {
+    ) -> (Vec<Candidate>, Option<u64>, Option<Duration>) {
         let stack = match (path, self.definition.stack(to)) {
             (Path::Data, Some(stack)) => stack,
-            _ => return (Vec::new(), None),
+            _ => return (Vec::new(), None, None),
         };
+        let mut times = stack.databases.iter().map(|it| self.lacks_for(active, to, &it.name));
+        let time = times.try_fold(Duration::ZERO, |most, time| Some(most.max(time?)));
         let seen = stack.databases.iter().filter_map(|database| {
             let (standby, _) = self.latest(to, &database.name)?;
             let primary = self.latest(active, &database.name).map(|(primary, _)| primary.position);
@@ -128,7 +130,17 @@ impl Panel<'_> {
         });
         let (candidates, losses): (Vec<_>, Vec<Option<u64>>) = seen.unzip();
         let loss = losses.into_iter().try_fold(0u64, |sum, loss| Some(sum.saturating_add(loss?)));
-        (candidates, loss)
+        (candidates, loss, time)
+    }
+
+    /// For how long what a standby lacks of its primary's log had been written, as far as anybody saw.
+    pub(super) fn lacks_for(
+        &self,
+        active: &StackId,
+        to: &StackId,
+        name: &TargetName,
+    ) -> Option<Duration> {
+        lacks_for(self.latest(to, name)?, self.latest(active, name)?)
     }
 }
 
@@ -144,6 +156,7 @@ mod tests {
             path: Path::Data,
             candidates: vec![candidate],
             loss_bytes: None,
+            loss_time: None,
             reason: String::new(),
         }
     }

@@ -25,19 +25,22 @@ impl Panel<'_> {
     }
 
     /// How much of the primaries' logs this stack has not received, as far as anybody saw: what moving there now would
-    /// leave behind.
-    pub fn would_lose(&self, active: &StackId, to: &StackId) -> Option<u64> {
+    /// leave behind; and for how long that had been written, where that is known.
+    pub fn would_lose(&self, active: &StackId, to: &StackId) -> Option<(u64, Option<Duration>)> {
         let databases =
             &self.definition.stack(to).filter(|_| self.definition.has_databases())?.databases;
         let mut sum = None;
+        let mut longest = Some(Duration::ZERO);
         for database in databases {
             let (replica, _) = self.latest(to, &database.name)?;
             let (primary, _) = self.latest(active, &database.name)?;
             let kin = (replica.system, replica.timeline) == (primary.system, primary.timeline);
             let behind = kin.then(|| primary.position.saturating_sub(replica.position))?;
             sum = Some(behind.saturating_add(sum.unwrap_or_default()));
+            let time = self.lacks_for(active, to, &database.name);
+            longest = longest.zip(time).map(|(one, other)| one.max(other));
         }
-        sum
+        Some((sum?, longest))
     }
 
     fn warnings_of(&self, active: &StackId, id: &TargetId, database: &Database) -> Vec<Warning> {

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use super::{damping, plan};
 use crate::model::{
-    AppState, BY_LIMIT, Ballot, Certainty, Certificate, DAMPING_MEMORY, Damping, Decision,
-    DecisionKind, Definition, Epoch, FREEZE_MOST, Fencing, Freeze, Mode, OPERATION_MEMORY, Phase,
-    REASON_LIMIT, RECORD_LIMIT, STACK_LIMIT, TARGET_LIMIT,
+    AppState, BY_LIMIT, Ballot, Certainty, Certificate, DAMPING_MEMORY, Damping, DataPolicy,
+    Decision, DecisionKind, Definition, Epoch, FREEZE_MOST, Fencing, Freeze, Mode,
+    OPERATION_MEMORY, Phase, REASON_LIMIT, RECORD_LIMIT, STACK_LIMIT, TARGET_LIMIT,
 };
 
 /// What a probe policy may ask for.
@@ -117,6 +117,7 @@ fn within_limits(definition: &Definition) -> Result<(), String> {
     let fits = definition.stacks.len() <= STACK_LIMIT
         && definition.targets().count() <= TARGET_LIMIT
         && definition.records.len() <= RECORD_LIMIT
+        && DataPolicy::may_last(definition.data.lease)
         && spans.iter().all(|span| (SPAN_LEAST..=SPAN_MOST).contains(span));
     fits.then_some(()).ok_or("its definition is beyond its limits".into())
 }
@@ -261,7 +262,8 @@ fn keeps(before: &AppState, next: &AppState) -> Result<(), String> {
     if old.attempt != new.attempt || (!promotes && old.fence != new.fence) {
         return Err(format!("epoch {} knows other fences", before.epoch));
     }
-    if !looks_again && (&old.candidates, old.loss_bytes) != (&new.candidates, new.loss_bytes) {
+    let promises = |it: &Decision| (it.candidates.clone(), it.loss_bytes, it.loss_time);
+    if !looks_again && promises(old) != promises(new) {
         return Err(format!("epoch {} has other candidates", before.epoch));
     }
     let term = |state: &AppState| state.claim.as_ref().map_or(0, |claim| claim.term);

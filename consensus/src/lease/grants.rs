@@ -21,6 +21,8 @@ pub struct Renewal {
     pub revision: u64,
     /// Which run of the guard's process asks, and the how manieth time.
     pub count: Count,
+    /// How long a lease the guard counts from this renewal; none, if it gives up what it has.
+    pub lease: Duration,
 }
 
 /// A run of a guard's process, and the last renewal it had asked for.
@@ -34,6 +36,9 @@ pub struct Grants {
     /// Keep nobody out, to show that a test notices.
     #[cfg(feature = "mutants")]
     pub keeps_no_account: bool,
+    /// Keep others out for the last renewal's lease alone, to show that a test notices.
+    #[cfg(feature = "mutants")]
+    pub forgets_longer: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -53,23 +58,31 @@ impl Granted {
 }
 
 impl Grants {
-    /// As the store knows them. What was granted before this start may still run: until it cannot, it does.
-    pub fn new(terms: Terms, saved: &BTreeMap<AppId, LastHolder>, now: Moment) -> Self {
-        let granted = |last: &LastHolder| Granted {
-            until: last
-                .acknowledged
-                .keys()
-                .map(|guard| (guard.clone(), now + terms.kept))
-                .collect(),
-            last: last.clone(),
-            counts: BTreeMap::new(),
+    /// As the store knows them. What was granted before this start may still run: until it cannot, it does; at most for
+    /// `longest`, the longest lease of each app that was ever granted, where that is longer than usual.
+    pub fn new(
+        terms: Terms,
+        saved: &BTreeMap<AppId, LastHolder>,
+        longest: &BTreeMap<AppId, Duration>,
+        now: Moment,
+    ) -> Self {
+        let granted = |app: &AppId, last: &LastHolder| {
+            let lease = longest.get(app).map_or(terms.lease, |longest| terms.lease.max(*longest));
+            let until = now + terms.lasting(lease).kept;
+            Granted {
+                until: last.acknowledged.keys().map(|guard| (guard.clone(), until)).collect(),
+                last: last.clone(),
+                counts: BTreeMap::new(),
+            }
         };
-        let apps = saved.iter().map(|(app, last)| (app.clone(), granted(last))).collect();
+        let apps = saved.iter().map(|(app, last)| (app.clone(), granted(app, last))).collect();
         Self {
             terms,
             apps,
             #[cfg(feature = "mutants")]
             keeps_no_account: false,
+            #[cfg(feature = "mutants")]
+            forgets_longer: false,
         }
     }
 
@@ -92,7 +105,7 @@ impl Grants {
         writer: Option<&StackId>,
         now: Moment,
     ) -> Result<Option<Entry>, Duration> {
-        let Renewal { app, stack, guard, revision, count } = renewal;
+        let Renewal { app, stack, guard, revision, count, lease } = renewal;
         if writer != Some(&stack) {
             return Err(Duration::ZERO);
         }
@@ -111,7 +124,14 @@ impl Grants {
         if granted.last.stack != stack {
             *granted = fresh();
         }
-        granted.until.insert(guard.clone(), now + self.terms.kept);
+        let kept = now + self.terms.lasting(lease).kept;
+        let until = granted.until.entry(guard.clone()).or_insert(kept);
+        // What was granted for longer may still run.
+        *until = kept.max(*until);
+        #[cfg(feature = "mutants")]
+        if self.forgets_longer {
+            *until = kept;
+        }
         let newest = granted.counts.entry(guard.clone()).or_insert(count);
         *newest = if newest.0 == count.0 { count.max(*newest) } else { count };
         let known = granted.last.acknowledged.get(&guard).copied();
@@ -127,7 +147,7 @@ impl Grants {
     /// nothing of before binds it, so that it acknowledges it as a renewal would. What was granted since stays: a word that
     /// comes late says nothing of now. Returns what must be durable.
     pub fn on_release(&mut self, given_up: Renewal) -> Option<Entry> {
-        let Renewal { app, stack, guard, revision, count } = given_up;
+        let Renewal { app, stack, guard, revision, count, .. } = given_up;
         let granted = self.apps.get_mut(&app).filter(|it| it.last.stack == stack)?;
         if granted.counts.get(&guard).is_some_and(|it| it.0 == count.0 && it.1 <= count.1) {
             granted.until.remove(&guard);

@@ -16,11 +16,11 @@ use crate::moment::Moment;
 pub struct Holder {
     terms: Terms,
     number: u64,
-    /// When each renewal was sent that may still be answered.
+    /// Until when the lease runs that each renewal asked for which may still be answered: from when it was sent.
     sent: BTreeMap<u64, Moment>,
     /// The set of voters that the grants are of.
     version: u64,
-    /// When the newest renewal was sent that each voter granted.
+    /// Until when the lease runs of all that each voter granted.
     granted: BTreeMap<AcceptorId, Moment>,
     /// The same of the candidates' guards, and the revision of the list that they are of.
     vouched: BTreeMap<AgentId, Moment>,
@@ -45,8 +45,10 @@ pub struct Holder {
 }
 
 impl Holder {
-    /// A door that is shut. `vouching`: another's lease may rest on this guard's word of before its start.
-    pub fn new(terms: Terms, vouching: bool, now: Moment) -> Self {
+    /// A door that is shut. `longest`: no lease that it held, or gave its word for, before its start was longer.
+    /// `vouching`: another's lease may rest on that word.
+    pub fn new(terms: Terms, longest: Duration, vouching: bool, now: Moment) -> Self {
+        let before = terms.lasting(longest.max(terms.lease));
         Self {
             terms,
             number: 0,
@@ -57,14 +59,24 @@ impl Holder {
             listed: 0,
             leased: Moment::ZERO,
             vouched_for: Moment::ZERO,
-            bound: (now + terms.lease, 0),
+            bound: (now + before.lease, 0),
             open: Moment::ZERO,
-            barred: if vouching { now + terms.kept } else { Moment::ZERO },
+            barred: if vouching { now + before.kept } else { Moment::ZERO },
             vouching,
             next: Moment::ZERO,
             #[cfg(feature = "mutants")]
             counts_from_arrival: false,
         }
+    }
+
+    /// How long a lease its renewals ask for from now on.
+    pub fn lease(&self) -> Duration {
+        self.terms.lease
+    }
+
+    /// From now on leases are of another length. What it holds it keeps.
+    pub fn set_terms(&mut self, terms: Terms) {
+        self.terms = terms;
     }
 
     /// When to renew next; never before the bar is gone.
@@ -75,8 +87,8 @@ impl Holder {
     /// A renewal leaves now: its number.
     pub fn renew(&mut self, now: Moment) -> u64 {
         self.number += 1;
-        self.sent.retain(|_, sent| now.since(*sent) < self.terms.lease);
-        self.sent.insert(self.number, now);
+        self.sent.retain(|_, until| *until > now);
+        self.sent.insert(self.number, now + self.terms.lease);
         let pause = if self.open > now { self.terms.renew } else { self.terms.retry };
         self.next = now + pause;
         self.number
@@ -105,21 +117,21 @@ impl Holder {
         voters: &Voters,
         now: Moment,
     ) -> Option<Moment> {
-        let sent = *self.sent.get(&number)?;
+        let until = *self.sent.get(&number)?;
         #[cfg(feature = "mutants")]
-        let sent = if self.counts_from_arrival { now } else { sent };
+        let until = if self.counts_from_arrival { now + self.terms.lease } else { until };
         if self.version != voters.version {
             self.version = voters.version;
             self.granted.clear();
         }
-        let newest = self.granted.entry(acceptor).or_insert(sent);
-        *newest = (*newest).max(sent);
-        let since = |from: Moment| -> BTreeSet<AcceptorId> {
-            let fresh = self.granted.iter().filter(|(_, sent)| **sent >= from);
-            fresh.map(|(acceptor, _)| *acceptor).collect()
+        let longest = self.granted.entry(acceptor).or_insert(until);
+        *longest = (*longest).max(until);
+        let beyond = |until: Moment| -> BTreeSet<AcceptorId> {
+            let granted = self.granted.iter().filter(|(_, granted)| **granted >= until);
+            granted.map(|(acceptor, _)| *acceptor).collect()
         };
-        let from = self.granted.values().copied().filter(|from| voters.quorum(&since(*from))).max();
-        self.leased = self.leased.max(from? + self.terms.lease);
+        let leased = self.granted.values().copied().filter(|it| voters.quorum(&beyond(*it))).max();
+        self.leased = self.leased.max(leased?);
         self.opened(now)
     }
 
@@ -133,7 +145,7 @@ impl Holder {
         needed: usize,
         now: Moment,
     ) -> Option<Moment> {
-        let sent = *self.sent.get(&number)?;
+        let until = *self.sent.get(&number)?;
         if self.listed != revision {
             self.listed = revision;
             self.vouched.clear();
@@ -141,13 +153,13 @@ impl Holder {
         if self.open <= now || !candidates.contains(by) {
             return None;
         }
-        let newest = self.vouched.entry(by.clone()).or_insert(sent);
-        *newest = (*newest).max(sent);
+        let longest = self.vouched.entry(by.clone()).or_insert(until);
+        *longest = (*longest).max(until);
         let words = candidates.iter().filter_map(|guard| self.vouched.get(guard).copied());
         let mut words: Vec<_> = words.collect();
         words.sort_unstable_by(|one, other| other.cmp(one));
-        let from = *words.get(needed.checked_sub(1)?)?;
-        self.vouched_for = self.vouched_for.max(from + self.terms.lease);
+        let until = *words.get(needed.checked_sub(1)?)?;
+        self.vouched_for = self.vouched_for.max(until);
         let opened = self.opened(now);
         if opened.is_some() {
             self.bound = (self.vouched_for, revision);
@@ -176,14 +188,15 @@ impl Holder {
         was_open
     }
 
-    /// Another stack's guard asks for this one's word that it will stay shut. Given for `kept` from now; not while this one
-    /// is open itself. Tells whether it must be made durable that it was given, before it is.
-    pub fn vouch(&mut self, now: Moment) -> Option<bool> {
+    /// Another stack's guard asks for this one's word that it will stay shut, for a lease of this length. Given for as long as
+    /// a voter would keep others out; not while this one is open itself. Tells whether it must be made durable that it was
+    /// given, before it is.
+    pub fn vouch(&mut self, lease: Duration, now: Moment) -> Option<bool> {
         if self.open > now {
             return None;
         }
         self.shut(now);
-        self.barred = now + self.terms.kept;
+        self.barred = self.barred.max(now + self.terms.lasting(lease).kept);
         Some(!std::mem::replace(&mut self.vouching, true))
     }
 

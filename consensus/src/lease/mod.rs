@@ -2,7 +2,9 @@
 //!
 //! [`Grants`] is one voter's memory, [`Holder`] one guard's. Every app has at most one stack with a lease that may still
 //! run, whatever is agreed, whoever carries it out and whatever their clocks show: only that every clock's *rate* is right
-//! to a hundredth. This room knows nothing of ballots, evidence or doors; `node` tells it who may write by what is agreed.
+//! to a hundredth. Nobody has to agree how long a lease is: every renewal says what its guard counts from it, whoever grants
+//! it keeps others out for that, and a shorter one takes nothing off a longer one that may still run. This room knows nothing
+//! of ballots, evidence or doors; `node` tells it who may write by what is agreed.
 
 mod grants;
 mod holder;
@@ -10,6 +12,8 @@ mod holder;
 mod tests;
 
 use std::time::Duration;
+
+use crate::model::DataPolicy;
 
 pub use grants::{Count, Grants, Renewal};
 pub use holder::Holder;
@@ -33,12 +37,21 @@ pub struct Terms {
 impl Terms {
     /// PROTOCOL.md H.
     pub const DEFAULT: Self = Self {
-        lease: Duration::from_secs(10),
+        lease: DataPolicy::LEASE,
         kept: Duration::from_millis(10_203),
         margin: Duration::from_millis(250),
         renew: Duration::from_millis(2_500),
         retry: Duration::from_millis(500),
     };
+
+    /// The same for a lease of another length: all scales but the margin, which is what opening a door may take.
+    #[must_use]
+    pub fn lasting(self, lease: Duration) -> Self {
+        let micros = |span: Duration| span.as_micros();
+        let kept = (micros(lease) * micros(self.kept)).div_ceil(micros(self.lease).max(1));
+        let kept = Duration::from_micros(u64::try_from(kept).unwrap_or(u64::MAX));
+        Self { lease, kept, margin: self.margin, renew: lease / 4, retry: lease / 20 }
+    }
 
     /// Other times, as only a mutant has them.
     #[cfg(feature = "mutants")]

@@ -14,7 +14,14 @@ fn at(millis: u64) -> Moment {
 }
 
 fn renewal(stack: &str, guard: &str, revision: u64) -> Renewal {
-    Renewal { app: name("shop"), stack: name(stack), guard: name(guard), revision, count: (1, 1) }
+    Renewal {
+        app: name("shop"),
+        stack: name(stack),
+        guard: name(guard),
+        revision,
+        count: (1, 1),
+        lease: Terms::DEFAULT.lease,
+    }
 }
 
 /// A door that is shut, told of by a guard that knew the first revision.
@@ -35,7 +42,7 @@ fn voters(n: u128) -> Voters {
 /// `at guard stack writer → granted?` one line each, on one voter.
 #[test]
 fn one_voter_grants_to_one_stack_at_a_time() {
-    let mut grants = Grants::new(Terms::DEFAULT, &BTreeMap::new(), at(0));
+    let mut grants = Grants::new(Terms::DEFAULT, &BTreeMap::new(), &BTreeMap::new(), at(0));
     let table = [
         (0, "g1", "east", Some("west"), Err(0), "west may write"),
         (0, "g1", "east", None, Err(0), "nobody may write"),
@@ -56,7 +63,7 @@ fn one_voter_grants_to_one_stack_at_a_time() {
 
 #[test]
 fn a_release_ends_one_guards_grant_at_once() {
-    let mut grants = Grants::new(Terms::DEFAULT, &BTreeMap::new(), at(0));
+    let mut grants = Grants::new(Terms::DEFAULT, &BTreeMap::new(), &BTreeMap::new(), at(0));
     let (app, east, west): (AppId, StackId, StackId) = (name("shop"), name("east"), name("west"));
     grants.on_renew(renewal("east", "g1", 1), Some(&east), at(0)).unwrap();
     grants.on_renew(renewal("east", "g3", 1), Some(&east), at(0)).unwrap();
@@ -71,7 +78,7 @@ fn a_release_ends_one_guards_grant_at_once() {
 
 #[test]
 fn a_release_that_comes_late_ends_nothing_that_was_granted_since() {
-    let mut grants = Grants::new(Terms::DEFAULT, &BTreeMap::new(), at(0));
+    let mut grants = Grants::new(Terms::DEFAULT, &BTreeMap::new(), &BTreeMap::new(), at(0));
     let (app, east, west): (AppId, StackId, StackId) = (name("shop"), name("east"), name("west"));
     let again = Renewal { count: (1, 2), ..renewal("east", "g1", 1) };
     grants.on_renew(again, Some(&east), at(0)).unwrap();
@@ -87,11 +94,11 @@ fn a_release_that_comes_late_ends_nothing_that_was_granted_since() {
 fn a_voter_that_starts_anew_keeps_others_out_until_what_it_granted_has_ended() {
     let (app, east, west): (AppId, StackId, StackId) = (name("shop"), name("east"), name("west"));
     let mut saved = Saved::default();
-    let mut grants = Grants::new(Terms::DEFAULT, &saved.holders, at(0));
+    let mut grants = Grants::new(Terms::DEFAULT, &saved.holders, &BTreeMap::new(), at(0));
     let entry = grants.on_renew(renewal("east", "g1", 1), Some(&east), at(0)).unwrap();
     saved.apply(entry.expect("a new holder is durable first"));
 
-    let mut again = Grants::new(Terms::DEFAULT, &saved.holders, at(5_000));
+    let mut again = Grants::new(Terms::DEFAULT, &saved.holders, &BTreeMap::new(), at(5_000));
     assert_eq!(again.left(&app, &west, at(5_000)), Terms::DEFAULT.kept);
     assert_eq!(
         again.on_renew(renewal("east", "g1", 1), Some(&east), at(5_001)),
@@ -106,7 +113,7 @@ fn a_voter_that_starts_anew_keeps_others_out_until_what_it_granted_has_ended() {
 #[test]
 fn every_guard_that_held_a_lease_must_know_the_candidates_or_be_dismissed() {
     let (app, east, west): (AppId, StackId, StackId) = (name("shop"), name("east"), name("west"));
-    let mut grants = Grants::new(Terms::DEFAULT, &BTreeMap::new(), at(0));
+    let mut grants = Grants::new(Terms::DEFAULT, &BTreeMap::new(), &BTreeMap::new(), at(0));
     assert_eq!(grants.acknowledged(&app, &west, 7), Ok(()), "nobody held one");
     for (guard, revision) in [("g1", 3), ("g2", 5), ("g1", 4), ("g1", 2)] {
         grants.on_renew(renewal("east", guard, revision), Some(&east), at(0)).unwrap();
@@ -130,7 +137,7 @@ fn every_guard_that_held_a_lease_must_know_the_candidates_or_be_dismissed() {
 #[test]
 fn a_lease_counts_from_when_it_was_asked_for_by_a_majority_of_one_set_of_voters() {
     let three = voters(3);
-    let mut holder = Holder::new(Terms::DEFAULT, false, at(0));
+    let mut holder = Holder::new(Terms::DEFAULT, Duration::ZERO, false, at(0));
     assert_eq!(holder.acknowledges(5, at(0)), 0, "what it held before its start may still run");
     let first = holder.renew(at(0));
     assert_eq!(holder.on_granted(first, AcceptorId(0), &three, at(900)), None);
@@ -153,7 +160,7 @@ fn a_lease_counts_from_when_it_was_asked_for_by_a_majority_of_one_set_of_voters(
 #[test]
 fn what_was_shut_is_not_opened_by_a_late_answer() {
     let three = voters(3);
-    let mut holder = Holder::new(Terms::DEFAULT, false, at(0));
+    let mut holder = Holder::new(Terms::DEFAULT, Duration::ZERO, false, at(0));
     let number = holder.renew(at(0));
     holder.on_granted(number, AcceptorId(0), &three, at(10));
     assert!(!holder.shut(at(20)));
@@ -166,7 +173,7 @@ fn the_failsafe_takes_every_candidate_and_continues_what_runs() {
     let three = voters(3);
     let candidates: BTreeSet<AgentId> = [name("g2"), name("g3")].into();
     let list = (&candidates, 1);
-    let mut holder = Holder::new(Terms::DEFAULT, false, Moment::ZERO);
+    let mut holder = Holder::new(Terms::DEFAULT, Duration::ZERO, false, Moment::ZERO);
     let cold = holder.renew(at(0));
     for guard in &candidates {
         assert_eq!(holder.on_vouched(cold, guard, list, 2, at(1)), None, "nothing runs yet");
@@ -198,30 +205,77 @@ fn the_failsafe_takes_every_candidate_and_continues_what_runs() {
 
 #[test]
 fn whoever_gave_its_word_is_barred_for_as_long_even_if_it_starts_anew() {
-    let mut holder = Holder::new(Terms::DEFAULT, false, at(0));
+    let mut holder = Holder::new(Terms::DEFAULT, Duration::ZERO, false, at(0));
     assert_eq!(holder.due(), Moment::ZERO);
-    assert_eq!(holder.vouch(at(1_000)), Some(true), "to be made durable");
-    assert_eq!(holder.vouch(at(2_000)), Some(false));
+    assert_eq!(holder.vouch(Terms::DEFAULT.lease, at(1_000)), Some(true), "to be made durable");
+    assert_eq!(holder.vouch(Terms::DEFAULT.lease, at(2_000)), Some(false));
     assert_eq!(holder.due(), at(2_000) + Terms::DEFAULT.kept);
-    let again = Holder::new(Terms::DEFAULT, true, at(3_000));
+    let again = Holder::new(Terms::DEFAULT, Duration::ZERO, true, at(3_000));
     assert_eq!(again.due(), at(3_000) + Terms::DEFAULT.kept);
 
     let three = voters(3);
-    let mut open = Holder::new(Terms::DEFAULT, false, at(0));
+    let mut open = Holder::new(Terms::DEFAULT, Duration::ZERO, false, at(0));
     let number = open.renew(at(0));
     open.on_granted(number, AcceptorId(0), &three, at(1));
     open.on_granted(number, AcceptorId(1), &three, at(1));
-    assert_eq!(open.vouch(at(2)), None, "it is open itself");
+    assert_eq!(open.vouch(Terms::DEFAULT.lease, at(2)), None, "it is open itself");
+}
+
+/// A shorter lease takes nothing off a longer one that may still run: not at the voter, not at the guard, not at a candidate.
+#[test]
+fn a_lease_that_was_longer_is_kept_as_long() {
+    let (app, east, west): (AppId, StackId, StackId) = (name("shop"), name("east"), name("west"));
+    let long = Duration::from_secs(30);
+    let kept = Terms::DEFAULT.lasting(long).kept;
+    let mut grants = Grants::new(Terms::DEFAULT, &BTreeMap::new(), &BTreeMap::new(), at(0));
+    let longer = Renewal { lease: long, ..renewal("east", "g1", 1) };
+    let entry = grants.on_renew(longer, Some(&east), at(0)).unwrap();
+    grants.on_renew(renewal("east", "g1", 1), Some(&east), at(1_000)).unwrap();
+    assert_eq!(grants.left(&app, &west, at(1_000)), kept - Duration::from_secs(1));
+
+    let mut saved = Saved::default();
+    saved.apply(entry.expect("a new holder is durable first"));
+    saved.apply(Entry::Longest { app: app.clone(), lease: long });
+    saved.apply(Entry::Longest { app: app.clone(), lease: Duration::from_secs(12) });
+    let again = Grants::new(Terms::DEFAULT, &saved.holders, &saved.longest, at(5_000));
+    assert_eq!(again.left(&app, &west, at(5_000)), kept, "and by a voter that starts anew");
+
+    let three = voters(3);
+    let mut holder = Holder::new(Terms::DEFAULT.lasting(long), Duration::ZERO, false, at(0));
+    let number = holder.renew(at(0));
+    holder.set_terms(Terms::DEFAULT.lasting(Duration::from_secs(3)));
+    holder.on_granted(number, AcceptorId(0), &three, at(10));
+    let open = holder.on_granted(number, AcceptorId(1), &three, at(10));
+    assert_eq!(open, Some(at(29_750)), "as it was asked for");
+    let number = holder.renew(at(1_000));
+    holder.on_granted(number, AcceptorId(0), &three, at(1_010));
+    assert_eq!(holder.on_granted(number, AcceptorId(1), &three, at(1_010)), None);
+    let number = holder.renew(at(28_000));
+    holder.on_granted(number, AcceptorId(0), &three, at(28_010));
+    let open = holder.on_granted(number, AcceptorId(2), &three, at(28_010));
+    assert_eq!(open, Some(at(30_750)), "three seconds, once they are longer");
+
+    let mut candidate = Holder::new(Terms::DEFAULT, Duration::ZERO, false, at(0));
+    candidate.vouch(long, at(1_000));
+    candidate.vouch(Duration::from_secs(3), at(2_000));
+    assert_eq!(candidate.due(), at(1_000) + kept);
+    let again = Holder::new(Terms::DEFAULT, long, true, at(3_000));
+    assert_eq!(again.due(), at(3_000) + kept);
 }
 
 /// The claim behind it all: a door that voters' grants hold open is shut, in true time, before any of them grants to
-/// another, with every clock a hundredth off the worst way.
+/// another, with every clock a hundredth off the worst way, however long leases are.
 #[test]
 fn clocks_may_be_a_hundredth_off() {
-    let Terms { lease, kept, margin, .. } = Terms::DEFAULT;
-    let shut_at_the_latest = (lease - margin).as_secs_f64() / 0.99;
-    let ended_at_the_latest = lease.as_secs_f64() / 0.99;
-    let granted_at_the_earliest = kept.as_secs_f64() / 1.01;
-    assert!(ended_at_the_latest <= granted_at_the_earliest);
-    assert!(shut_at_the_latest < granted_at_the_earliest);
+    assert_eq!(Terms::DEFAULT.lasting(Terms::DEFAULT.lease), Terms::DEFAULT);
+    for millis in [2_000, 2_001, 3_000, 9_999, 10_000, 33_333, 60_000] {
+        let terms = Terms::DEFAULT.lasting(Duration::from_millis(millis));
+        let Terms { lease, kept, margin, renew, .. } = terms;
+        let shut_at_the_latest = (lease - margin).as_secs_f64() / 0.99;
+        let ended_at_the_latest = lease.as_secs_f64() / 0.99;
+        let granted_at_the_earliest = kept.as_secs_f64() / 1.01;
+        assert!(ended_at_the_latest <= granted_at_the_earliest, "{lease:?}");
+        assert!(shut_at_the_latest < granted_at_the_earliest, "{lease:?}");
+        assert!(renew * 3 < lease - margin, "two renewals may be lost: {lease:?}");
+    }
 }

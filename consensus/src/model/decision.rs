@@ -215,10 +215,34 @@ pub struct Decision {
     pub fence: BTreeMap<TargetName, FenceRecord>,
     /// The bytes of log that the promotion is known to leave behind.
     pub loss_bytes: Option<u64>,
+    /// For how long those had been written, where that is known.
+    pub loss_time: Option<Duration>,
     /// What the voters saw before the decision.
     pub first: Option<Certificate>,
     /// What they saw before the point of no return.
     pub second: Option<Certificate>,
+}
+
+/// What a decision really lost of one database: what the old primary turned out to hold alone, once it was back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lost {
+    /// Transactions that had committed.
+    pub transactions: u64,
+    /// The log they take.
+    pub bytes: u64,
+    /// From the first to the last of them, by the old primary's clock.
+    pub time: Duration,
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { transactions, bytes, time } = self;
+        match transactions {
+            0 => f.write_str("nothing"),
+            1 => write!(f, "1 transaction ({bytes} bytes)"),
+            _ => write!(f, "{transactions} transactions ({bytes} bytes, of {} s)", time.as_secs()),
+        }
+    }
 }
 
 /// What sort of decision.

@@ -142,6 +142,27 @@ pub struct DataPolicy {
     pub max_loss_time: Option<Duration>,
     /// What must be known of the old primary before another is promoted.
     pub fencing: Fencing,
+    /// How long a guard may hold its databases open without another word of the voters.
+    #[serde(default = "DataPolicy::usual_lease")]
+    pub lease: Duration,
+}
+
+impl DataPolicy {
+    /// The lease where none is asked for (PROTOCOL.md H).
+    pub const LEASE: Duration = Duration::from_secs(10);
+    /// A shorter lease would be over before a renewal that was lost is asked for again.
+    pub const LEASE_LEAST: Duration = Duration::from_secs(2);
+    /// Whoever died without a word holds up its replacement for as long.
+    pub const LEASE_MOST: Duration = Duration::from_secs(60);
+
+    /// Is a lease of this length within its limits?
+    pub fn may_last(lease: Duration) -> bool {
+        (Self::LEASE_LEAST..=Self::LEASE_MOST).contains(&lease)
+    }
+
+    fn usual_lease() -> Duration {
+        Self::LEASE
+    }
 }
 
 /// What must be known of the old primary before another is promoted.

@@ -15,7 +15,9 @@ use super::handing::Handed;
 use super::rejoin::Rejoining;
 use super::tend::Astray;
 use crate::message::{Accepted, Value};
-use crate::model::{AgentId, AppState, Ballot, Epoch, OperationId, StackId, Verdict};
+use crate::model::{
+    AgentId, AppState, Ballot, Epoch, Lost, OperationId, StackId, TargetName, Token, Verdict,
+};
 use crate::moment::Moment;
 use crate::outbox::{CommandId, Deadline};
 
@@ -89,6 +91,8 @@ pub struct App {
     pub called: Option<Moment>,
     /// An old primary on this host that is to be a replica again.
     pub rejoining: Option<Rejoining>,
+    /// What decisions lost, as old primaries' guards found, by database: of which stack, told under which token.
+    pub lost: BTreeMap<TargetName, (StackId, Token, Lost)>,
     /// A replica that follows another than it should.
     pub astray: Option<Astray>,
     /// What others' DNS says of it.

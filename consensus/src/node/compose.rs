@@ -312,7 +312,7 @@ impl Node {
         let epoch = self.next_epoch(current);
         let mut decision = self.decision(kind, epoch, (&current.active, &choice.to), reason, now);
         decision.candidates.clone_from(&choice.candidates);
-        decision.loss_bytes = choice.loss_bytes;
+        (decision.loss_bytes, decision.loss_time) = (choice.loss_bytes, choice.loss_time);
         let phase = plan::first_phase(choice.path == Path::Data);
         let active = match phase {
             Phase::Publishing => choice.to.clone(),
@@ -351,8 +351,10 @@ impl Node {
                         Ok(choice) => {
                             state.decision.candidates = choice.candidates;
                             // A primary that nobody has seen since was judged when the decision was made.
-                            state.decision.loss_bytes =
-                                choice.loss_bytes.or(state.decision.loss_bytes);
+                            if choice.loss_bytes.is_some() {
+                                state.decision.loss_bytes = choice.loss_bytes;
+                                state.decision.loss_time = choice.loss_time;
+                            }
                         }
                         Err(why) => return self.taken_back_if_up(current, found, &why, now),
                     }
@@ -525,6 +527,7 @@ impl Node {
             candidates: Vec::new(),
             fence: BTreeMap::new(),
             loss_bytes: None,
+            loss_time: None,
             first: None,
             second: None,
         }

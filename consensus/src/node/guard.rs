@@ -61,9 +61,11 @@ impl Node {
     pub(super) fn take_guard(&mut self, app: &AppId, now: Moment) {
         let me = self.config.agent.clone();
         let terms = Self::terms(&self.config);
+        let longest = self.longest_lease(app);
         let Some(it) = self.apps.get_mut(app) else { return };
         let Some(known) = &it.chosen else { return };
         let state = known.state.clone();
+        let terms = terms.lasting(state.definition.data.lease);
         let writer = plan::writer(&state);
         it.released.retain(|(stack, _)| writer != Some(stack));
         let mine = |stack: &StackId| -> Vec<TargetId> {
@@ -99,7 +101,7 @@ impl Node {
             }
             let vouching = self.vouching.contains(&(app.clone(), stack.name.clone()));
             let guarding = it.guarding.entry(stack.name.clone()).or_insert_with(|| Guarding {
-                holder: Holder::new(terms, vouching, now),
+                holder: Holder::new(terms, longest, vouching, now),
                 targets: Vec::new(),
                 told: None,
                 releases: (0, Moment::ZERO),
@@ -109,6 +111,7 @@ impl Node {
             {
                 guarding.holder.counts_from_arrival = self.config.broken(Mutant::LeaseFromArrival);
             }
+            guarding.holder.set_terms(terms);
             guarding.targets = targets;
         }
         for (stack, mut guarding) in dismissed {
@@ -151,6 +154,7 @@ impl Node {
         let holder = &mut guarding.holder;
         if holder.due() <= now {
             let asks = holder.wants_vouchers(now);
+            let lease = holder.lease();
             let number = holder.renew(now);
             let revision = holder.acknowledges(state.revision, now);
             let message = |body| LeaseMessage {
@@ -161,7 +165,9 @@ impl Node {
                 number,
                 body,
             };
-            let (renew, ask) = (message(LeaseBody::Renew { revision }), message(LeaseBody::Ask));
+            let renew = message(LeaseBody::Renew { revision, lease });
+            let ask = message(LeaseBody::Ask { lease });
+            self.remember_lease(app, lease);
             let voters: Vec<_> = self.config.voters.agents().into_iter().cloned().collect();
             for voter in voters {
                 self.say(&voter, Message::Lease(renew.clone()));
@@ -285,7 +291,13 @@ impl Node {
     }
 
     /// The writer's guard asks for this one's word that it opens nothing meanwhile (PROTOCOL.md C.3).
-    pub(super) fn vouch(&mut self, from: &AgentId, message: &LeaseMessage, now: Moment) {
+    pub(super) fn vouch(
+        &mut self,
+        from: &AgentId,
+        message: &LeaseMessage,
+        lease: Duration,
+        now: Moment,
+    ) {
         let LeaseMessage { app, stack, .. } = message;
         let Some(it) = self.apps.get_mut(app) else { return };
         let Some(known) = &it.chosen else { return };
@@ -299,7 +311,7 @@ impl Node {
         }
         let mut entries = Vec::new();
         for (of, guarding) in others {
-            match guarding.holder.vouch(now) {
+            match guarding.holder.vouch(lease, now) {
                 None => return,
                 Some(false) => {}
                 Some(true) => entries.push((app.clone(), of.clone())),
@@ -309,6 +321,7 @@ impl Node {
             self.vouching.insert((app.clone(), stack.clone()));
             self.out.push(Output::Save(Entry::Vouching { app, stack, vouching: true }));
         }
+        self.remember_lease(app, lease);
         self.lease_reply(from, message, LeaseBody::Vouched);
     }
 

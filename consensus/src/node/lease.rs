@@ -12,15 +12,16 @@ use crate::failover::plan;
 use crate::lease::{Renewal, Terms};
 use crate::message::{LeaseBody, LeaseMessage, LeaseSaid, Message, Pulse, Refusal};
 use crate::model::{
-    AcceptorId, AgentId, AppId, AppState, Belief, DecisionKind, Effect, Fencing, GuardSight,
-    Health, RegisterId, StackId, TargetId,
+    AcceptorId, AgentId, AppId, AppState, Belief, DataPolicy, DecisionKind, Effect, Fencing,
+    GuardSight, Health, RegisterId, StackId, TargetId,
 };
 use crate::moment::Moment;
 use crate::outbox::Output;
+use crate::saved::Entry;
 use crate::value;
 
 impl Node {
-    /// How long leases last; other times only as a mutant.
+    /// How long leases last where nothing else is defined; other times only as a mutant.
     pub(super) fn terms(config: &crate::config::Config) -> Terms {
         let terms = Terms::DEFAULT;
         let _ = config;
@@ -29,24 +30,49 @@ impl Node {
         terms
     }
 
+    /// No lease of this app that this agent has to do with may be longer than this, by what is durable.
+    pub(super) fn longest_lease(&self, app: &AppId) -> Duration {
+        let usual = Self::terms(&self.config).lease;
+        self.longest.get(app).map_or(usual, |longest| usual.max(*longest))
+    }
+
+    /// From now on a lease of this length may run: that is durable before it does.
+    pub(super) fn remember_lease(&mut self, app: &AppId, lease: Duration) {
+        if self.longest_lease(app) < lease {
+            self.longest.insert(app.clone(), lease);
+            self.out.push(Output::Save(Entry::Longest { app: app.clone(), lease }));
+        }
+    }
+
     /// A message about who may write.
     pub(super) fn on_lease(&mut self, from: &AgentId, message: &LeaseMessage, now: Moment) {
         if message.mesh != self.config.voters.mesh {
             return;
         }
         match message.body {
-            LeaseBody::Renew { revision } => self.grant(from, message, revision, now),
+            // Nobody asks for another lease than a definition may: whoever does is not heeded.
+            LeaseBody::Renew { lease, .. } | LeaseBody::Ask { lease }
+                if !DataPolicy::may_last(lease) => {}
+            LeaseBody::Renew { revision, lease } => {
+                self.grant(from, message, (revision, lease), now);
+            }
             LeaseBody::Granted { acceptor, voters } => {
                 self.granted(from, message, (acceptor, voters), now);
             }
             LeaseBody::Released { revision } => self.on_released(from, message, revision),
-            LeaseBody::Ask => self.vouch(from, message, now),
+            LeaseBody::Ask { lease } => self.vouch(from, message, lease, now),
             LeaseBody::Vouched => self.vouched(from, message, now),
         }
     }
 
     /// A guard wants its lease renewed, of this voter.
-    fn grant(&mut self, from: &AgentId, message: &LeaseMessage, revision: u64, now: Moment) {
+    fn grant(
+        &mut self,
+        from: &AgentId,
+        message: &LeaseMessage,
+        (revision, lease): (u64, Duration),
+        now: Moment,
+    ) {
         let LeaseMessage { app, stack, .. } = message;
         // A store that may have lost something may have lost whom it granted to.
         let voting = self.acceptor.as_ref().filter(|_| self.votes(now));
@@ -66,8 +92,10 @@ impl Node {
             guard: from.clone(),
             revision,
             count: (message.instance, message.number),
+            lease,
         };
         let Ok(entry) = self.grants.on_renew(renewal, writer, now) else { return };
+        self.remember_lease(app, lease);
         if let Some(entry) = entry {
             self.out.push(Output::Save(entry));
         }
@@ -108,6 +136,7 @@ impl Node {
             guard: from.clone(),
             revision,
             count: (*instance, *number),
+            lease: Duration::ZERO,
         };
         if let Some(entry) = self.grants.on_release(given_up) {
             self.out.push(Output::Save(entry));
@@ -123,13 +152,13 @@ impl Node {
     /// An agent that was a guard, and knows that it is none any more, need not acknowledge anything. What it held before its
     /// start may still run: that long it must have been heard.
     pub(super) fn dismiss(&mut self, from: &AgentId, pulse: &Pulse, now: Moment) {
-        let lasts = Self::terms(&self.config).kept;
+        let terms = Self::terms(&self.config);
         let since = self.peers.peer(from).map_or(now, |peer| peer.since);
-        if now.since(since) < lasts {
-            return;
-        }
         for (register, theirs) in &pulse.chosen {
             let RegisterId::App(app) = register else { continue };
+            if now.since(since) < terms.lasting(self.longest_lease(app)).kept {
+                continue;
+            }
             let Some((known, state)) = self.apps.get(app).and_then(|it| it.known()) else {
                 continue;
             };

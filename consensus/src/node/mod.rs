@@ -85,6 +85,8 @@ pub struct Node {
     peers: Peers,
     hearsay: Hearsay,
     grants: Grants,
+    /// The longest lease of each app that this agent had to do with, where that is longer than usual.
+    longest: BTreeMap<AppId, Duration>,
     /// The stacks that another's lease may rest on this guard's word for.
     vouching: BTreeSet<(AppId, StackId)>,
     apps: BTreeMap<AppId, App>,
@@ -140,7 +142,8 @@ impl Node {
             membership: Membership::new(me, StdRng::seed_from_u64(rng.random())),
             peers: Peers::new(),
             hearsay: Hearsay::new(),
-            grants: Grants::new(Self::terms(&config), &saved.holders, now),
+            grants: Grants::new(Self::terms(&config), &saved.holders, &saved.longest, now),
+            longest: saved.longest,
             vouching: saved.vouching,
             apps: BTreeMap::new(),
             rng,
@@ -166,6 +169,7 @@ impl Node {
         #[cfg(feature = "mutants")]
         {
             node.grants.keeps_no_account = node.broken(Mutant::TwoOutstanding);
+            node.grants.forgets_longer = node.broken(Mutant::LongerForgotten);
             if node.broken(Mutant::GrantForgottenAtRestart) {
                 node.grants.forget();
             }
@@ -224,8 +228,11 @@ impl Node {
                 stir
             }
             Input::Inspected(inspected) => self.on_inspected(inspected, now),
-            Input::Rejoined { target, token, took, what } => {
+            Input::Rejoined { target, token, took, what, lost } => {
                 self.on_rejoined(&target, token, took, what, now);
+                if let Some(lost) = lost {
+                    self.tell_lost(&target, token, lost);
+                }
                 Stir::One(target.app)
             }
             Input::Command(id, command) => {
@@ -302,6 +309,10 @@ impl Node {
                 self.learn_voters(accepted, now);
             }
             Message::Lease(message) => self.on_lease(from, &message, now),
+            Message::Lost { mesh, target, token, lost } if mesh == self.config.voters.mesh => {
+                self.on_lost(from, &target, token, lost);
+            }
+            Message::Lost { .. } => {}
         }
         stir
     }

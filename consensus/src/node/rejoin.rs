@@ -10,7 +10,10 @@ use std::time::Duration;
 use super::Node;
 use super::app::App;
 use super::execute::{ACT, Reading};
-use crate::model::{AppId, AppState, Health, Phase, StackId, TargetId, Token};
+use crate::message::Message;
+use crate::model::{
+    AgentId, AppId, AppState, Database, Health, Lost, Phase, StackId, TargetId, Token,
+};
 use crate::moment::Moment;
 use crate::outbox::{Deadline, Note, Output, Rejoin};
 
@@ -163,6 +166,32 @@ impl Node {
             rejoining.stage = Stage::Waiting(now + pause);
         }
         self.out.note(Note::Reports { app: target.app.clone(), token, took, what });
+    }
+
+    /// What a database of this host alone had is known: that is told to everybody.
+    pub(super) fn tell_lost(&mut self, target: &TargetId, token: Token, lost: Lost) {
+        let mesh = self.config.voters.mesh;
+        self.on_lost(&self.config.agent.clone(), target, token, lost);
+        for agent in self.everybody() {
+            let message = Message::Lost { mesh, target: target.clone(), token, lost };
+            self.out.send(&agent, message);
+        }
+    }
+
+    /// A guard tells what its database alone had.
+    pub(super) fn on_lost(&mut self, from: &AgentId, target: &TargetId, token: Token, lost: Lost) {
+        let Some(it) = self.apps.get_mut(&target.app) else { return };
+        let Some((_, state)) = it.known() else { return };
+        let guards = |(stack, database): (&StackId, &Database)| {
+            (stack, &database.name, &database.guard)
+                == (&target.stack, &target.name, &Some(from.clone()))
+        };
+        let known = it.lost.get(&target.name).is_some_and(|(_, held, _)| *held >= token);
+        if known || !state.definition.guarded().any(guards) {
+            return;
+        }
+        it.lost.insert(target.name.clone(), (target.stack.clone(), token, lost));
+        self.out.note(Note::Loses { target: target.clone(), token, lost });
     }
 }
 

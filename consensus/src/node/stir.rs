@@ -30,6 +30,7 @@ impl Stir {
             | Message::Pulse(_)
             | Message::Echo { .. }
             | Message::Beliefs(_)
+            | Message::Lost { .. }
             | Message::Relayed(_) => Self::Nothing,
             Message::Ballot(message) => Self::in_register(&message.register),
             Message::Evidence(evidence) => Self::One(evidence.statement.app.clone()),

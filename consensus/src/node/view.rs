@@ -9,13 +9,13 @@ use crate::evidence::{Aspect, Panel, Path};
 use crate::failover::plan;
 use crate::judge::HEARD_WITHIN;
 use crate::model::{
-    AcceptorId, AgentId, AppState, Belief, Health, Stack, StackId, Target, TargetId, Voter, Voters,
-    Warning, advice,
+    AcceptorId, AgentId, AppId, AppState, Belief, Health, Lost, Stack, StackId, Target, TargetId,
+    TargetName, Token, Voter, Voters, Warning, advice,
 };
 use crate::moment::Moment;
 use crate::view::{
     AppView, BeliefView, CanaryView, DecisionView, GrantView, GuardView, HealthView, LeaseView,
-    MemberView, Moving, QuorumView, StackView, TargetView, View, VoterView, VotersView,
+    LostView, MemberView, Moving, QuorumView, StackView, TargetView, View, VoterView, VotersView,
 };
 
 fn millis(span: Duration) -> u64 {
@@ -209,7 +209,21 @@ impl Node {
                 found.extend(self.record_warnings(state));
                 found
             },
+            lost: self.lost(&state.definition.name),
         }
+    }
+
+    /// What decisions really lost, as far as old primaries' guards told.
+    fn lost(&self, app: &AppId) -> BTreeMap<TargetName, LostView> {
+        let told = self.apps.get(app).into_iter().flat_map(|it| &it.lost);
+        let view = |(stack, token, lost): &(StackId, Token, Lost)| LostView {
+            stack: stack.clone(),
+            epoch: token.epoch(),
+            transactions: lost.transactions,
+            bytes: lost.bytes,
+            span_ms: millis(lost.time),
+        };
+        told.map(|(name, told)| (name.clone(), view(told))).collect()
     }
 
     /// Who may write, as far as guards and voters told.
@@ -266,6 +280,10 @@ impl Node {
     ) -> StackView {
         let active = stack.name == state.active;
         let targets = state.definition.targets().filter(|(target, _)| target.stack == stack.name);
+        let would_lose = match active {
+            true => None,
+            false => panel.would_lose(&state.active, &stack.name),
+        };
         StackView {
             stack: stack.name.clone(),
             active,
@@ -276,10 +294,8 @@ impl Node {
             } else {
                 panel.unfit(&stack.name, &state.active, path, true)
             },
-            would_lose: match active {
-                true => None,
-                false => panel.would_lose(&state.active, &stack.name),
-            },
+            would_lose: would_lose.map(|(bytes, _)| bytes),
+            would_lose_ms: would_lose.and_then(|(_, time)| time).map(millis),
             condition: panel.condition(&stack.name),
             targets: targets
                 .map(|(target, subject)| self.target_view(&target, subject, own, now))
@@ -351,6 +367,7 @@ fn decision_view(state: &AppState) -> DecisionView {
         wall_ms: decision.wall_ms,
         fence: decision.fence.clone(),
         loss_bytes: decision.loss_bytes,
+        loss_ms: decision.loss_time.map(millis),
         first: decision.first.clone(),
         second: decision.second.clone(),
     }

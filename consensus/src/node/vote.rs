@@ -323,7 +323,8 @@ impl Node {
         if settles && choice.candidates != decision.candidates {
             return Err(Refusal::Evidence("it shows other candidates".into()));
         }
-        if begins && choice.loss_bytes != decision.loss_bytes {
+        let stated = (decision.loss_bytes, decision.loss_time);
+        if begins && (choice.loss_bytes, choice.loss_time) != stated {
             return Err(Refusal::Evidence("it shows another loss".into()));
         }
         let stated = self.apps.get(app).and_then(|it| it.stated);

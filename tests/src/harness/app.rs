@@ -25,6 +25,8 @@ pub struct Shop {
     pub max_loss: &'static str,
     /// Do `g1` and `g2` guard them, so that nothing is promoted without proof?
     pub guarded: bool,
+    /// How long their guards' leases are.
+    pub lease: &'static str,
     /// What the databases speak, and on which port.
     pub engine: (&'static str, u16),
 }
@@ -35,19 +37,20 @@ impl Default for Shop {
         let (interval, window) = (Duration::from_millis(500), Duration::from_secs(2));
         let engine = ("postgres", 5432);
         let (databases, outside, guarded) = (true, true, false);
-        Self { interval, window, databases, outside, max_loss: "0", guarded, engine }
+        let (max_loss, lease) = ("0", "10s");
+        Self { interval, window, databases, outside, max_loss, guarded, lease, engine }
     }
 }
 
 impl Shop {
     /// The app file.
     pub fn text(&self) -> String {
-        let Self { interval, window, databases, outside, max_loss, guarded, engine } = self;
+        let Self { interval, window, databases, outside, max_loss, guarded, lease, engine } = self;
         let fencing = if *guarded { "required" } else { "best-effort" };
         let mut text = format!(
             "[app]\nname = \"shop\"\ncooldown = \"0s\"\n\n[quorum]\nregions = 2\n\n\
              [probe]\ninterval = \"{}ms\"\nwindow = \"{}ms\"\n\n[data]\nmax_loss = \"{max_loss}\"\n\
-             fencing = \"{fencing}\"\n\n[[zone]]\nname = \"edge.test\"\nns = [\"ns1.edge.test\"]\n\
+             fencing = \"{fencing}\"\nlease = \"{lease}\"\n\n[[zone]]\nname = \"edge.test\"\nns = [\"ns1.edge.test\"]\n\
              contact = \"hostmaster@edge.test\"\n",
             interval.as_millis(),
             window.as_millis(),

@@ -87,6 +87,7 @@ fn decision(
         candidates: Vec::new(),
         fence: BTreeMap::new(),
         loss_bytes: None,
+        loss_time: None,
         first: None,
         second: None,
     }

@@ -8,6 +8,7 @@
 mod setup;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use consensus::lease::{Grants, Holder, Renewal, Terms};
 use consensus::model::{AcceptorId, AgentId, AppId, StackId, Voters};
@@ -41,6 +42,12 @@ pub const SHEETS: &[Sheet] = &[
         states: 21_132,
         knows: &[Mutant::GrantForgottenAtRestart],
         explore: |mutant| explore(Lease::new(&Setup::RESTART, mutant)),
+    },
+    Sheet {
+        name: "m4 lease, 1 voter, 4 ticks, a shorter one while one runs",
+        states: 14_545,
+        knows: &[Mutant::LongerForgotten],
+        explore: |mutant| explore(Lease::new(&Setup::SHORTER, mutant)),
     },
     Sheet {
         name: "m4 lease, 3 voters, 3 ticks",
@@ -187,7 +194,7 @@ impl Lease {
         let (stacks, agents): (Vec<String>, Vec<String>) = (names("s"), names("g"));
         let terms = Terms::DEFAULT.broken(mutant);
         let long_ago = clock(setup, 0, 0) - terms.lease * 2;
-        let mut holder = Holder::new(terms, false, long_ago);
+        let mut holder = Holder::new(terms, Duration::ZERO, false, long_ago);
         holder.counts_from_arrival = mutant == Some(Mutant::LeaseFromArrival);
         let mut lease = Self {
             setup: *setup,
@@ -197,10 +204,10 @@ impl Lease {
             agents: agents.iter().map(|it| it.parse().expect("a name")).collect(),
             voters: voters(setup.voters),
             mutant,
-            grants: Pool::new(Grants::new(terms, &[].into(), long_ago)),
+            grants: Pool::new(Grants::new(terms, &[].into(), &[].into(), long_ago)),
             holders: Pool::new(holder),
         };
-        let first = lease.started(Grants::new(terms, &[].into(), long_ago));
+        let first = lease.started(Grants::new(terms, &[].into(), &[].into(), long_ago));
         lease.grants = Pool::new(first);
         lease
     }
@@ -211,6 +218,7 @@ impl Lease {
 
     fn started(&self, mut grants: Grants) -> Grants {
         grants.keeps_no_account = self.broken(Mutant::TwoOutstanding);
+        grants.forgets_longer = self.broken(Mutant::LongerForgotten);
         if self.broken(Mutant::GrantForgottenAtRestart) {
             grants.forget();
         }
@@ -308,6 +316,9 @@ impl Lease {
         if !may || holder.due() > now {
             return None;
         }
+        if it.renewed == 1 {
+            holder.set_terms(self.terms.lasting(self.lease_of(guard, 2)));
+        }
         let asks = self.setup.failsafe && guard == OLD && holder.wants_vouchers(now);
         let number = holder.renew(now) as u8;
         let newest = if it.listed { REVISION } else { 1 };
@@ -318,6 +329,14 @@ impl Lease {
         it.asks |= u8::from(asks) << number;
         (it.renewed, it.holder) = (number, holder);
         Some(())
+    }
+
+    /// How long a lease this renewal asks for.
+    fn lease_of(&self, guard: usize, number: u8) -> Duration {
+        match self.setup.second {
+            Some(second) if (guard, number) == (OLD, 2) => second,
+            _ => self.terms.lease,
+        }
     }
 
     fn ask(&self, state: &mut State, guard: usize, number: u8, At(at): At) -> Option<()> {
@@ -334,6 +353,7 @@ impl Lease {
             guard: self.agents[guard].clone(),
             revision: if acknowledged { REVISION } else { 1 },
             count: (1, u64::from(number)),
+            lease: self.lease_of(guard, number),
         };
         let mut grants = (*self.grants.get(voter.grants)).clone();
         // What is refused may as well come later.
@@ -374,6 +394,7 @@ impl Lease {
             guard: self.agents[OLD].clone(),
             revision: if state.guards[OLD].listed { REVISION } else { 1 },
             count: (1, u64::from(state.released?)),
+            lease: Duration::ZERO,
         };
         let voter = &mut state.voters[at];
         let mut grants = (*self.grants.get(voter.grants)).clone();
@@ -388,7 +409,7 @@ impl Lease {
             return None;
         }
         let now = self.guard_clock(state, guard);
-        self.hold(state, guard, |holder| holder.vouch(now))?;
+        self.hold(state, guard, |holder| holder.vouch(self.terms.lease, now))?;
         state.guards[guard].vouched |= 1 << number;
         Some(())
     }
@@ -415,7 +436,7 @@ impl Lease {
         let now = self.voter_clock(state);
         let grants = self.grants.get(state.voters[at].grants);
         let saved = grants.last(&self.app).map(|last| (self.app.clone(), last.clone()));
-        let grants = Grants::new(self.terms, &saved.into_iter().collect(), now);
+        let grants = Grants::new(self.terms, &saved.into_iter().collect(), &[].into(), now);
         state.voters[at].grants = self.grants.put(self.started(grants));
         state.restarts = false;
         Some(())
@@ -423,7 +444,8 @@ impl Lease {
 
     fn restart_guard(&self, state: &mut State, guard: usize) -> Option<()> {
         let vouching = state.guards[guard].vouched != 0;
-        let holder = Holder::new(self.terms, vouching, self.guard_clock(state, guard));
+        let now = self.guard_clock(state, guard);
+        let holder = Holder::new(self.terms, Duration::ZERO, vouching, now);
         state.guards[guard].holder = self.holders.put(holder);
         state.restarts = false;
         Some(())

@@ -147,6 +147,8 @@ pub struct AppShape {
     pub outside: bool,
     /// The guard of every stack's database, if they have any: then nothing is promoted without proof of a fence.
     pub guards: Vec<AgentId>,
+    /// How long the leases of its guards are.
+    pub lease: Duration,
     /// May the mesh act by itself?
     pub mode: Mode,
     /// After an automatic failover.
@@ -169,6 +171,7 @@ impl AppShape {
             synchronous: false,
             outside: false,
             guards: vec![],
+            lease: DataPolicy::LEASE,
             mode: Mode::Automatic,
             cooldown: Duration::ZERO,
             probe: ProbePolicy {
@@ -200,6 +203,7 @@ impl AppShape {
                     true => Fencing::BestEffort,
                     false => Fencing::Required,
                 },
+                lease: self.lease,
             },
             zones: vec![],
             stacks: self.stacks.iter().enumerate().map(|(i, s)| self.stack(i, s)).collect(),

@@ -46,6 +46,8 @@ const REST: Duration = Duration::from_secs(240);
 const MOVE: Duration = Duration::from_secs(60);
 /// In how many regions every app of a swarm wants its stack to be seen down.
 const REGIONS: usize = 2;
+/// In seconds; shorter ones would be lost to messages that travel for a second.
+pub const LEASES: [u64; 5] = [3, 4, 5, 8, 15];
 /// So many of all seeds have ten apps instead of two.
 const FLEETS: f64 = 0.04;
 /// And so many go on for days.
@@ -60,6 +62,7 @@ pub fn run(seed: u64, mutant: Option<Mutant>, kept: bool) -> Verdict {
     let mut mesh = draw_mesh(&mut chance, mutant);
     let mut apps = draw_apps(&mut chance);
     draw_guards(&mut mesh, &mut apps, &mut chance);
+    draw_leases(&mut apps, seed);
     let mut simulation = Simulation::new(&mesh, &apps, chance.bits(), kept);
     if mesh.voters.len() >= 5 && chance.happens(0.1) {
         simulation.lose_key(chance.below(mesh.voters.len() as u64) as Place);
@@ -156,6 +159,23 @@ pub(super) fn begin(simulation: &mut Simulation, apps: &[AppShape]) {
     simulation.run_for(Duration::from_secs(5));
     for app in apps {
         define(simulation, app);
+    }
+}
+
+/// From this seed on half of all have leases as they usually are not; not those before, whose runs are known.
+const LEASES_FROM: u64 = 1_000_000;
+
+/// Drawn apart from all else, so that it moves nothing else.
+fn draw_leases(apps: &mut [AppShape], seed: u64) {
+    if seed < LEASES_FROM {
+        return;
+    }
+    let mut chance = Chance::new(seed.wrapping_mul(0x2545_f491_4f6c_dd1d).wrapping_add(7));
+    for shape in apps {
+        if chance.happens(0.5) {
+            continue;
+        }
+        shape.lease = Duration::from_secs(*chance.pick(&LEASES));
     }
 }
 

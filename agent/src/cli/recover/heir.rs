@@ -127,6 +127,7 @@ fn heir(
         candidates: Vec::new(),
         fence: Default::default(),
         loss_bytes: None,
+        loss_time: None,
         first: None,
         second: None,
     };

@@ -53,6 +53,7 @@ function span(ms) {
   return ms < 172800000 ? Math.floor(ms / 3600000) + " h" : Math.floor(ms / 86400000) + " days";
 }
 
+const within = ms => typeof ms === "number" ? ` of ${span(ms)}` : "";
 function bytes(count) {
   if (count < 10240) return count + " B";
   return count < 10485760 ? Math.floor(count / 1024) + " KiB" : Math.floor(count / 1048576) + " MiB";
@@ -273,11 +274,13 @@ function drawApps() {
         app.unready.map(why => fact("unready", why, "wary")),
         list(app.warnings).map(it => fact("warning", `${it.target.name} of ${it.target.stack} ${it.text}`, "wary")),
         app.stacks.filter(stack => stack.would_lose > 0).map(stack =>
-          fact("loss", `a move to ${stack.stack} now would lose ${bytes(stack.would_lose)} of log`, "wary")),
+          fact("loss", `a move to ${stack.stack} now would lose ${bytes(stack.would_lose)}${within(stack.would_lose_ms)} of log`, "wary")),
+        Object.entries(app.lost || {}).map(([name, lost]) =>
+          fact("lost", `${lost.transactions} transactions, ${bytes(lost.bytes)}${within(lost.span_ms)} of log: what ${name} of ${lost.stack} alone had, back in epoch ${lost.epoch}`, "wary")),
         fact("decided", `${decision.kind} ${way(decision)}, by ${decision.by} at ${clock(decision.wall_ms)}`),
         fact("because", decision.reason),
         Object.entries(decision.fence).map(([name, fence]) => fact("fence", `${name}: ${fence.text}`, fence.proven ? "good" : "wary")),
-        decision.loss_bytes > 0 && fact("left", `${bytes(decision.loss_bytes)} of log not taken over`, "wary")),
+        decision.loss_bytes > 0 && fact("left", `${bytes(decision.loss_bytes)}${within(decision.loss_ms)} of log not taken over`, "wary")),
       decision.kind !== "apply" && [el("h3", {}, app.phase === "idle" ? "Last failover" : "Failover in progress"), steps(app)],
       el("h3", {}, "Who sees what"),
       grid(app));

@@ -29,7 +29,12 @@ fn definition() -> Definition {
         cooldown: secs(0),
         regions: 2,
         probe: ProbePolicy { interval: secs(5), timeout: secs(4), window: secs(8) },
-        data: DataPolicy { max_loss_bytes: 0, max_loss_time: None, fencing: Fencing::BestEffort },
+        data: DataPolicy {
+            max_loss_bytes: 0,
+            max_loss_time: None,
+            fencing: Fencing::BestEffort,
+            lease: DataPolicy::LEASE,
+        },
         zones: Vec::new(),
         stacks: vec![stack("a"), stack("b")],
         records: Vec::new(),
@@ -67,6 +72,7 @@ fn state(phase: Phase, epoch: u32, kind: DecisionKind) -> AppState {
                 false => BTreeMap::new(),
             },
             loss_bytes: Some(0),
+            loss_time: None,
             first: certificate(5),
             second: promotes.then(|| certificate(10)).flatten(),
         },
@@ -156,19 +162,20 @@ fn a_claim_that_was_not_chosen_says_nothing_of_the_promotion_before_it() {
 #[test]
 fn a_decision_stays_what_it_is_within_its_epoch() {
     let promoting = state(Phase::Promoting, 2, DecisionKind::Failover);
-    let edits: [fn(&mut AppState); 8] = [
+    let edits: [fn(&mut AppState); 9] = [
         |next| next.decision.to = "a".parse().unwrap(),
         |next| next.decision.reason = "whim".into(),
         |next| next.decision.attempt = 0,
         |next| next.decision.candidates.clear(),
         |next| next.decision.fence.clear(),
         |next| next.decision.loss_bytes = Some(9),
+        |next| next.decision.loss_time = Some(Duration::from_secs(9)),
         |next| next.damping = Damping::default(),
         |next| next.claim.as_mut().unwrap().agent = "a3".parse().unwrap(),
     ];
     for (row, edit) in edits.into_iter().enumerate() {
         let found = step(&promoting, Certainty::Chosen, |next| {
-            if row < 7 {
+            if row < 8 {
                 claims(next);
             }
             edit(next);

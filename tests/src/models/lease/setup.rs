@@ -21,6 +21,8 @@ pub struct Setup {
     pub restarts: bool,
     /// Do candidates give their word?
     pub failsafe: bool,
+    /// How long a lease the old guard's second renewal asks for, where that is another length.
+    pub second: Option<Duration>,
 }
 
 impl Setup {
@@ -34,6 +36,7 @@ impl Setup {
         late: true,
         restarts: false,
         failsafe: false,
+        second: None,
     };
     /// The same, and a voter may forget what it did not write down.
     pub const RESTART: Self = Self { ticks: 3, rates: &[(-1, 1)], restarts: true, ..Self::LATE };
@@ -44,6 +47,13 @@ impl Setup {
         renewals: &[1, 1],
         rates: &[(-1, 1)],
         late: false,
+        ..Self::LATE
+    };
+    /// Three ticks to a lease, and one that is asked for while it runs is shorter than a tick.
+    pub const SHORTER: Self = Self {
+        tick: Duration::from_millis(3_350),
+        rates: &[(-1, 1)],
+        second: Some(Duration::from_secs(2)),
         ..Self::LATE
     };
     /// And leases are renewed.

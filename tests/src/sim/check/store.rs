@@ -42,6 +42,7 @@ impl Words {
             | Entry::Reached { .. }
             | Entry::Holder { .. }
             | Entry::Vouching { .. }
+            | Entry::Longest { .. }
             | Entry::Counted { .. }
             | Entry::Sighted { .. }
             | Entry::Quarantined(_) => return,

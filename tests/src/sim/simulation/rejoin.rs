@@ -46,7 +46,8 @@ impl Simulation {
             None => Err("there is nobody to follow".to_owned()),
         };
         self.count(if what.is_ok() { "old primaries rewound" } else { "rewinding failed" });
-        let input = Input::Rejoined { target: target.clone(), token: *token, took, what };
+        let input =
+            Input::Rejoined { target: target.clone(), token: *token, took, what, lost: None };
         self.after(took, Event::Input { to: place, run, input });
     }
 }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use consensus::model::{AppId, Phase, StackId};
+use consensus::model::{AppId, DataPolicy, Phase, StackId};
 use consensus::outbox::Command;
 
 use super::Simulation;
+use crate::sim::swarm::LEASES;
 
 /// For how long whoever asks for a failback wants the old stack to have been well.
 const WELL_FOR: Duration = Duration::from_secs(20);
@@ -36,7 +37,17 @@ pub(super) fn apply(simulation: &mut Simulation) {
     let (place, app) = (simulation.some_place(), simulation.some_app());
     let Some(state) = simulation.agreed(&app) else { return };
     let mut definition = state.definition.as_ref().clone();
-    definition.records[0].ttl = 10 + simulation.chance.below(50) as u32;
+    let number = simulation.chance.below(50);
+    definition.records[0].ttl = 10 + number as u32;
+    // While leases of another length run, in a mesh that has such.
+    let lease = Duration::from_secs(LEASES[number as usize % LEASES.len()]);
+    if definition.data.lease != DataPolicy::LEASE
+        && lease != definition.data.lease
+        && definition.guarded().any(|(_, it)| it.guard.is_some())
+    {
+        definition.data.lease = lease;
+        simulation.count("leases of another length");
+    }
     simulation.say(|| format!("applies {app}"));
     simulation.apply(place, definition);
 }
