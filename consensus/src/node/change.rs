@@ -21,8 +21,8 @@ use crate::moment::Moment;
 use crate::outbox::{CommandId, Deadline, Note};
 use crate::voters::chain;
 
-/// Both sets of voters are in force for at least so long: a lease that was granted before runs no longer (PROTOCOL.md
-/// 0.1 a, Lv).
+/// Both sets of voters are in force for at least so long: a lease of the usual length that was granted before runs no longer
+/// (PROTOCOL.md 0.1 a, Lv). Where leases are longer, so is this.
 pub const BOTH_FOR: Duration = Duration::from_millis(10_200);
 /// A store that the mesh replaces by itself has been silent for this long (PROTOCOL.md A.4).
 pub const SILENT_FOR: Duration = Duration::from_secs(60);
@@ -326,9 +326,9 @@ impl Node {
         }
         let demand =
             chain::follows(before, certainty, &self.agreed_voters(), &next).map_err(malformed)?;
-        let since = now.since(self.voting.adopted);
-        if demand.leaves && since < BOTH_FOR {
-            return Err(Refusal::Young(BOTH_FOR - since));
+        let (since, both_for) = (now.since(self.voting.adopted), self.both_for());
+        if demand.leaves && since < both_for {
+            return Err(Refusal::Young(both_for - since));
         }
         match demand.replaces {
             Some(store) => self.may_replace(store, now).map_err(malformed),

@@ -1,10 +1,11 @@
 //! Who may write: this agent as a voter that grants, and as whoever has to wait for leases or tells of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::Node;
 use super::app::App;
+use super::change::BOTH_FOR;
 use crate::ballot::Acceptor;
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
@@ -42,6 +43,12 @@ impl Node {
             self.longest.insert(app.clone(), lease);
             self.out.push(Output::Save(Entry::Longest { app: app.clone(), lease }));
         }
+    }
+
+    /// For how long both sets of voters are in force at least: no lease that this voter granted before runs longer (PROTOCOL.md
+    /// 0.1 a, Lv). Whoever leaves the old set needs its quorum, and so one voter of every quorum that granted a lease.
+    pub(super) fn both_for(&self) -> Duration {
+        outlasting(&self.longest)
     }
 
     /// A message about who may write.
@@ -354,5 +361,25 @@ impl Node {
             open: granted || self.is_open(app, stack, guard, now),
             lived: serves && (by_grant || self.open_until(app, stack, guard) > Moment::ZERO),
         }
+    }
+}
+
+fn outlasting(longest: &BTreeMap<AppId, Duration>) -> Duration {
+    let kept = longest.values().map(|lease| Terms::DEFAULT.lasting(*lease).kept);
+    kept.fold(BOTH_FOR, Duration::max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_sets_of_voters_outlast_every_lease() {
+        assert_eq!(outlasting(&BTreeMap::new()), BOTH_FOR);
+        let of = |name: &str, lease| (name.parse().expect("a name"), Duration::from_secs(lease));
+        assert_eq!(outlasting(&[of("shop", 3)].into()), BOTH_FOR);
+        let long = outlasting(&[of("blog", 60), of("shop", 12)].into());
+        assert_eq!(long, Terms::DEFAULT.lasting(Duration::from_secs(60)).kept);
+        assert!(Duration::from_secs(60).mul_f64(1.01 / 0.99) < long);
     }
 }

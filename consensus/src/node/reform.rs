@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Node;
-use super::change::{BOTH_FOR, Goal, Wanted};
+use super::change::{Goal, Wanted};
 use super::compose::Intent;
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
@@ -219,7 +219,7 @@ impl Node {
         let swept = self.broken(Mutant::NoSweep) || self.sweep(now);
         #[cfg(not(feature = "mutants"))]
         let swept = self.sweep(now);
-        if swept && now.since(self.voting.adopted) >= BOTH_FOR + LATER {
+        if swept && now.since(self.voting.adopted) >= self.both_for() + LATER {
             self.start_change(Goal::Leave, now);
         }
     }
