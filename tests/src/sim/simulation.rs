@@ -172,7 +172,7 @@ pub struct Simulation {
     witnesses: Witnesses,
     /// The evidence keys of agents that hold another than the voters know.
     pub(super) lost_keys: BTreeMap<Place, [u8; 32]>,
-    /// Since when everything has passed between all agents.
+    /// Since when everything has passed between all agents, and nobody's canaries have come back.
     calm_since: Moment,
     reach: Reach,
     acts: Acts,
@@ -390,6 +390,11 @@ impl Simulation {
             self.lost_keys.insert(place, store.seed);
             store.seed = [7; 32];
         }
+    }
+
+    /// Whatever ailed somebody has ended just now; whether it knows so already cannot be told.
+    pub fn disturbed(&mut self) {
+        self.calm_since = self.now;
     }
 
     /// The observers that nothing ails and that everybody has heard for a while, if that can be told.

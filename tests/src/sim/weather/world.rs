@@ -36,6 +36,7 @@ pub(super) fn silence_canaries(simulation: &mut Simulation) {
         simulation.later(span, move |simulation| {
             simulation.say(|| format!("the canaries of {agent} answer again"));
             simulation.world.silent.remove(&agent);
+            simulation.disturbed();
         });
     }
 }
