@@ -148,6 +148,8 @@ fn launch(folder: &TempDir, port: u16, id: u32, settings: &[&str]) -> Process {
         format!("--datadir={data}"),
         format!("--socket={socket}"),
         format!("--pid-file={pid}"),
+        // At its start every server removes what others left in the place it shares with them.
+        format!("--tmpdir={}", folder.path().display()),
         format!("--port={port}"),
         format!("--server-id={id}"),
     ];
@@ -180,6 +182,7 @@ fn template() -> &'static Path {
         let mut make = command_as(Some(USER), Path::new("mariadb-install-db"));
         make.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
         make.arg("--skip-name-resolve").arg(format!("--datadir={}", data.display()));
+        make.env("TMPDIR", folder.path());
         run(&mut make);
         // Root may log in from anywhere, so that tests need no socket.
         folder

@@ -317,6 +317,8 @@ fn words(lab: &Lab, host: &str, folder: &Path) -> Vec<String> {
         ("datadir", place("data")),
         ("socket", place("socket")),
         ("pid-file", place("pid")),
+        // At its start every server removes what others left in the place it shares with them.
+        ("tmpdir", folder.display().to_string()),
         ("init-file", place("init.sql")),
         ("port", PORT.to_string()),
         ("server-id", id.to_string()),
@@ -362,7 +364,7 @@ fn template(lab: &Lab) -> PathBuf {
         let mut make = lab.fabric.command_as_server("client", "mariadb-install-db");
         make.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
         make.args(["--skip-name-resolve", "--innodb-log-file-size=8M"]).current_dir("/");
-        run(make.arg(format!("--datadir={}", fresh.display())));
+        run(make.arg(format!("--datadir={}", fresh.display())).env("TMPDIR", &fresh));
         let half = folder.join("mariadb.half");
         let _ = fs::remove_dir_all(&half);
         run(Command::new("cp").args(["-a", "-T"]).arg(fresh).arg(&half));
