@@ -9,7 +9,7 @@ use crate::model::{Belief, Health, StackId, Target, TargetName, Verdict};
 pub type Place = (StackId, TargetName);
 
 impl Panel<'_> {
-    /// The targets that are not handed out: whatever a quorum sees down; of those left out `before`, too, what a majority does
+    /// The targets that are not handed out: whatever a quorum sees down, unless its stack is dying; of those left out `before`, too, what a majority does
     /// not see up for as long as a standby must be; of the `new`, what no majority has seen up yet; and databases beside the
     /// `active` stack's that no majority sees receive anything. Who hears no majority changes nothing.
     pub fn left_out(
@@ -36,7 +36,8 @@ impl Panel<'_> {
                 Target::Database(_) if place.0 != *active => self.most_say(&place, follows),
                 Target::Database(_) | Target::Endpoint(_) => true,
             };
-            if !back || !proved || !current || self.seen_down(&place, aspect) {
+            let fell = || self.seen_down(&place, aspect) && self.falls_alone(&place, aspect);
+            if !back || !proved || !current || fell() {
                 left_out.insert(place);
             }
         }
@@ -48,6 +49,21 @@ impl Panel<'_> {
         let doubts = |belief: &Belief| belief.reached && belief.failures > 0;
         let of_stack = self.definition.targets().filter(|(id, _)| id.stack == *stack);
         of_stack.map(|(id, _)| (id.stack, id.name)).any(|place| self.most_say(&place, doubts))
+    }
+
+    /// Is this more than the first of its stack to be seen down? While all others fail, too, and are not seen down yet, answers
+    /// stay what they are: they would turn over twice before the stack is left.
+    fn falls_alone(&self, (stack, name): &Place, aspect: Aspect) -> bool {
+        let others = || {
+            let targets = self.definition.targets().filter(|(id, _)| id.stack == *stack);
+            let alike = targets.filter(|(_, target)| {
+                matches!(target, Target::Endpoint(_)) == (aspect == Aspect::Web)
+            });
+            alike.map(|(id, _)| (id.stack, id.name)).filter(|(_, other)| other != name)
+        };
+        let fails = |belief: &Belief| belief.failures > 0;
+        others().any(|other| !self.most_say(&other, fails))
+            || others().all(|other| self.seen_down(&other, aspect))
     }
 
     fn seen_down(&self, (stack, name): &Place, aspect: Aspect) -> bool {
