@@ -43,6 +43,8 @@ pub struct Agent {
     pub run: u64,
     /// Is the process stopped (SIGSTOP, a frozen machine), or too busy to handle anything?
     pub stopped: bool,
+    /// How often it was stopped, or too busy.
+    pub stops: u64,
     /// Is it only too busy? Then its connections live on: other threads hold them.
     pub busy: bool,
     /// Were its clocks to be read while it was stopped? Then they are soon after.
@@ -69,6 +71,7 @@ impl Agent {
             node: None,
             run: 0,
             stopped: false,
+            stops: 0,
             busy: false,
             missed: false,
             inbox: VecDeque::new(),

@@ -92,7 +92,7 @@ impl Simulation {
         }
         self.interrupted(place);
         let agent = &mut self.agents[place];
-        agent.stopped = true;
+        (agent.stopped, agent.stops) = (true, agent.stops + 1);
         let id = agent.id.clone();
         if agent.config.broken(Mutant::TimerStopsWhilePaused) {
             self.world.timers_stop(self.now, &id);
@@ -111,7 +111,7 @@ impl Simulation {
         }
         self.interrupted(place);
         let agent = &mut self.agents[place];
-        (agent.stopped, agent.busy) = (true, true);
+        (agent.stopped, agent.busy, agent.stops) = (true, true, agent.stops + 1);
         let id = agent.id.clone();
         self.witnesses.on_stop(&id, agent.clock.boot(self.now));
         self.transcript.say(self.now, Some(&id), || "has too much to do".into());

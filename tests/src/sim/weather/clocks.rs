@@ -22,9 +22,13 @@ pub(super) fn freeze(simulation: &mut Simulation) {
     }
     let span = simulation.some_span(&[1, 10, 60]);
     let (began, run) = (simulation.now, simulation.agents[place].run);
+    let before = simulation.agents[place].stops;
     simulation.stop(place);
+    let stops = simulation.agents[place].stops;
     simulation.later(span, move |simulation| {
-        if simulation.agents[place].run == run && simulation.agents[place].stopped {
+        // Unless it went on meanwhile, or stood still for another reason: no clock takes back what it has counted.
+        let agent = &simulation.agents[place];
+        if agent.run == run && agent.stopped && before < stops && agent.stops == stops {
             simulation.agents[place].clock.stood_still(simulation.now.since(began));
             simulation.clock_stood_still(place);
         }
