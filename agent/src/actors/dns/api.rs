@@ -15,6 +15,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use probe::Trust;
 use rustls::pki_types::ServerName;
+use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
@@ -70,11 +71,6 @@ impl Api {
         }
     }
 
-    /// The account's meter, for another place where it is spoken to.
-    pub(super) fn meter(&self) -> Meter {
-        self.meter.clone()
-    }
-
     /// Says who asks, in every request from now on.
     pub(super) fn identified(
         mut self,
@@ -84,6 +80,25 @@ impl Api {
     ) -> Result<Self, ActionFault> {
         self.identity = Some((name, sensitive(plan, name, secret)?));
         Ok(self)
+    }
+
+    /// Trades what `form` proves for a pass at a door of the same account (RFC 6749 section 4), and shows it from now on.
+    pub(super) async fn admitted(
+        self,
+        plan: &Plan,
+        door: &str,
+        form: String,
+    ) -> Result<Self, ActionFault> {
+        #[derive(Deserialize)]
+        struct Pass {
+            access_token: String,
+        }
+        let mut door = Self::new(plan, door, self.meter.clone())?;
+        let pairs = [("content-type", "application/x-www-form-urlencoded".to_owned())];
+        let headers = headers(plan, pairs)?;
+        let ask = Ask { method: Method::POST, path: "", headers, body: form.into_bytes() };
+        let pass: Pass = door.ask(plan, ask).await?.json(plan)?;
+        self.identified(plan, "authorization", &format!("Bearer {}", pass.access_token))
     }
 
     /// Sends JSON, or nothing, and reads the answer.

@@ -39,11 +39,6 @@ struct Principal {
 }
 
 #[derive(Deserialize)]
-struct Pass {
-    access_token: String,
-}
-
-#[derive(Deserialize)]
 struct Set {
     etag: String,
     properties: Value,
@@ -69,23 +64,13 @@ impl Azure {
         }
         let base = of.authority.as_deref().unwrap_or(AUTHORITY);
         let door = format!("{}/{}/oauth2/v2.0/token", base.trim_end_matches('/'), of.tenant);
-        let mut door = Api::new(plan, &door, api.meter())?;
         let body = format!(
             "grant_type=client_credentials&client_id={}&client_secret={}&scope={}",
             escaped(&of.app_id),
             escaped(&of.password),
             escaped("https://management.azure.com/.default"),
         );
-        let pairs = [("content-type", "application/x-www-form-urlencoded".to_owned())];
-        let ask = Ask {
-            method: Method::POST,
-            path: "",
-            headers: headers(plan, pairs)?,
-            body: body.into_bytes(),
-        };
-        let pass: Pass = door.ask(plan, ask).await?.json(plan)?;
-        let api =
-            api.identified(plan, "authorization", &format!("Bearer {}", pass.access_token))?;
+        let api = api.admitted(plan, &door, body).await?;
         Ok(Self { api, subscription: subscription.to_owned(), group: group.to_owned() })
     }
 

@@ -10,7 +10,7 @@ use rustls::pki_types::pem::PemObject;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::api::{Api, Ask, headers};
+use super::api::Api;
 use super::plan::Plan;
 use super::provider::{Change, Changed, Held, Zone, absolute_text, read_data, read_kind};
 
@@ -26,11 +26,6 @@ struct KeyFile {
     client_email: String,
     private_key: String,
     token_uri: String,
-}
-
-#[derive(Deserialize)]
-struct Pass {
-    access_token: String,
 }
 
 #[derive(Deserialize)]
@@ -79,17 +74,7 @@ impl Google {
             "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion={signed}.{}",
             BASE64URL.encode(&signature)
         );
-        let mut door = Api::new(plan, &key.token_uri, api.meter())?;
-        let pairs = [("content-type", "application/x-www-form-urlencoded".to_owned())];
-        let ask = Ask {
-            method: Method::POST,
-            path: "",
-            headers: headers(plan, pairs)?,
-            body: body.into_bytes(),
-        };
-        let pass: Pass = door.ask(plan, ask).await?.json(plan)?;
-        let api =
-            api.identified(plan, "authorization", &format!("Bearer {}", pass.access_token))?;
+        let api = api.admitted(plan, &key.token_uri, body).await?;
         Ok(Self { api, project: project.to_owned(), zone: zone.to_owned() })
     }
 
