@@ -24,7 +24,7 @@ use tracing::warn;
 use crate::clock;
 use crate::run::Agreed;
 
-/// How long a majority's word holds: what a guard's lease does.
+/// How long a majority's word holds: as a guard's lease does where no other is defined.
 const HOLDS: Duration = Duration::from_secs(10);
 /// A majority counts as heard for three seconds, and through another for three more; `(HOLDS + 6 s) * 1.01 / 0.99`, and what
 /// it takes to be told of a move.

@@ -135,6 +135,11 @@ mod nginx_bind {
             let diff = ["dns", "diff", "shop", "--config", file.to_str().expect("our own path")];
             let same = mesh.agents[3].quorate(&diff).expect_done();
             assert_eq!(same, format!("{OUTSIDE}: as decided\n"));
+            let doctor = ["doctor", "--config", file.to_str().expect("our own path")];
+            let found = mesh.agents[3].quorate(&doctor).output;
+            let read = format!("{OUTSIDE} of shop is as decided, read with its credential");
+            let behind = format!("1 of 2 say so of {OUTSIDE}");
+            assert!(found.contains(&read) && found.contains(&behind), "{found}");
             let freeze = ["freeze", "shop", "--for", "10m", "--reason", "by hand", "--yes"];
             mesh.agents[0].quorate(&freeze).expect_done();
             edit(lab, &format!("update delete {OUTSIDE} A\nupdate add {OUTSIDE} 5 A 203.0.113.9"));

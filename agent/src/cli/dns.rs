@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use consensus::failover::plan;
-use consensus::model::{self, AppId, Effect, Published, Token};
+use consensus::model::{self, AppId, Effect, Published};
 use consensus::view::AppView;
 use serde_json::json;
 
@@ -156,7 +156,7 @@ async fn diff(
 
 async fn verify(decided: &Defined, view: &AppView, json: bool, out: &mut Out<'_>) -> ExitCode {
     let publications: Vec<Effect> = plan::published(&decided.definition, &view.active);
-    let token = Token::new(view.epoch, 0, 0);
+    let token = actors::published_under(view);
     let seen = actors::ask_servers(&view.app, token, publications).await;
     let well = seen.iter().all(|it| it.wrong.is_empty());
     match json {

@@ -22,7 +22,7 @@ pub struct Args {
     /// The stack that this host belongs to
     #[arg(long)]
     stack: StackId,
-    /// Read the files that the agent keeps here (`[state] folder`), and ask no agent
+    /// Read the files that the agent keeps here (`states` of `[status]`), and ask no agent
     #[arg(long, value_name = "DIR")]
     folder: Option<PathBuf>,
     /// Print nothing
