@@ -314,10 +314,9 @@ impl Node {
                 self.learn_voters(accepted, now);
             }
             Message::Lease(message) => self.on_lease(from, &message, now),
-            Message::Lost { mesh, target, token, lost } if mesh == self.config.voters.mesh => {
-                self.on_lost(from, &target, token, lost);
+            Message::Lost { mesh, target, token, lost } => {
+                self.on_lost(from, mesh, &target, (token, lost));
             }
-            Message::Lost { .. } => {}
             Message::Guard(message) => self.on_guard_message(from, *message, now),
         }
         stir
@@ -539,8 +538,7 @@ impl Node {
     }
 
     fn wall_ms(&self, now: Moment) -> u64 {
-        let since = u64::try_from(now.since(self.wall.1).as_millis()).unwrap_or(0);
-        self.wall.0 + since
+        self.wall.0 + u64::try_from(now.since(self.wall.1).as_millis()).unwrap_or(0)
     }
 
     fn operation(&mut self) -> OperationId {
