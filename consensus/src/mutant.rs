@@ -44,6 +44,10 @@ mutants! {
     SweepWithOldQuorum,
     /// An acceptor answers whatever voters the asker goes by.
     VotersUnfenced,
+    /// The old set is left once the usual lease must have ended, though longer ones were granted.
+    LeftBeforeLease,
+    /// Whoever completes a step out of the old set goes by the clock of the one voter that accepted it.
+    LeftByAnothersClock,
     /// One set of voters follows another at once.
     DirectChange,
     /// While two sets are in force, only the new one is counted.
