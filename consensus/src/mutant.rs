@@ -92,6 +92,10 @@ mutants! {
     UnfitStandby,
     /// A stack is moved to that no more of the world reaches than the active one (B.5).
     WorseStandby,
+    /// DNS moves with a primary that a minority of voters sees (rules 9 and 12).
+    FollowsOneSight,
+    /// Of two that claim to be the primary by the same election, one is followed (rule 12).
+    RivalFollowed,
     /// What is gossiped counts like evidence (rule 1).
     HearsayCounts,
     /// Evidence given for another ballot is taken for this one (rule 1).
