@@ -44,6 +44,10 @@ mutants! {
     SweepWithOldQuorum,
     /// An acceptor answers whatever voters the asker goes by.
     VotersUnfenced,
+    /// The old set is left once the usual lease must have ended, though longer ones were granted.
+    LeftBeforeLease,
+    /// Whoever completes a step out of the old set goes by the clock of the one voter that accepted it.
+    LeftByAnothersClock,
     /// One set of voters follows another at once.
     DirectChange,
     /// While two sets are in force, only the new one is counted.
@@ -88,6 +92,10 @@ mutants! {
     UnfitStandby,
     /// A stack is moved to that no more of the world reaches than the active one (B.5).
     WorseStandby,
+    /// DNS moves with a primary that a minority of voters sees (rules 9 and 12).
+    FollowsOneSight,
+    /// Of two that claim to be the primary by the same election, one is followed (rule 12).
+    RivalFollowed,
     /// What is gossiped counts like evidence (rule 1).
     HearsayCounts,
     /// Evidence given for another ballot is taken for this one (rule 1).

@@ -160,6 +160,7 @@ fn database_rows(at: &str, database: &Database, rows: &mut Rows) {
         Engine::Postgres => "postgres",
         Engine::Redis => "redis",
         Engine::Mysql => "mysql",
+        Engine::Mongodb => "mongodb",
     };
     rows.push((format!("{at}.engine"), engine.to_owned()));
     rows.push((format!("{at}.address"), joined(address, *port)));

@@ -113,6 +113,14 @@ fn check_databases(stacks: &[StackTable], findings: &mut Findings<'_>) {
             findings.error(&database.engine.span, text);
         }
     }
+    let mut databases = stacks.iter().flat_map(|stack| &stack.database);
+    let followed = databases.clone().find(|database| database.engine.value.is_followed());
+    let driven = databases.any(|database| !database.engine.value.is_followed());
+    if let Some(followed) = followed.filter(|_| driven) {
+        let text = "what elects its own primary is followed, and its app's other databases cannot move with it: give it an \
+                    app of its own";
+        findings.error(&followed.engine.span, text);
+    }
     for stack in stacks {
         for (name, other) in &seen {
             if !stack.database.iter().any(|database| database.name.value == **name) {
@@ -128,8 +136,14 @@ fn check_databases(stacks: &[StackTable], findings: &mut Findings<'_>) {
 
 /// What the file allows, and its author may not expect.
 fn check_policy(file: &AppFile, findings: &mut Findings<'_>) {
-    let mut databases = file.stack.iter().flat_map(|stack| &stack.database);
-    let unguarded = databases.any(|database| database.guard.is_none());
+    let databases = || file.stack.iter().flat_map(|stack| &stack.database);
+    let unguarded = databases().any(|it| it.guard.is_none() && !it.engine.value.is_followed());
+    for database in databases().filter(|it| it.engine.value.is_followed()) {
+        if let Some(guard) = &database.guard {
+            let text = "MongoDB fences itself: a member that no majority of its set agrees to takes no majority's writes";
+            findings.error(&guard.span, text);
+        }
+    }
     let span = &file.data.fencing.span;
     check_guards(file, findings);
     match file.data.fencing.value {

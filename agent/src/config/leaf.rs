@@ -100,9 +100,12 @@ words! { Fencing {
     "dns-only" => Self::DnsOnly,
 } }
 
-words! { Engine { "postgres" => Self::Postgres, "mysql" => Self::Mysql, "redis" => Self::Redis, }
-    later { "mongodb" => "this version speaks `postgres`, `mysql` (MariaDB) and `redis`" }
-}
+words! { Engine {
+    "postgres" => Self::Postgres,
+    "mysql" => Self::Mysql,
+    "redis" => Self::Redis,
+    "mongodb" => Self::Mongodb,
+} }
 
 words! { RecordKind {
     "A" => Self::A,

@@ -5,6 +5,7 @@
 //! between who proposes, who accepts and who explains. This room knows nothing of ballots beyond their number.
 
 mod choice;
+mod followed;
 mod handing;
 mod loss;
 mod panel;
@@ -16,6 +17,7 @@ mod tests;
 mod warnings;
 
 pub use choice::{Choice, Path, nobody_sees_down};
+pub use followed::Leader;
 pub use handing::Place;
 pub use loss::most_received;
 pub use panel::{Aspect, Count, Panel, Witness};

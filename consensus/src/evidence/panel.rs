@@ -198,7 +198,7 @@ impl<'a> Panel<'a> {
     }
 
     /// Observers that are sound, though they have no vote.
-    fn sound_observers(&self) -> impl Iterator<Item = &Witness<'a>> {
+    pub(super) fn sound_observers(&self) -> impl Iterator<Item = &Witness<'a>> {
         self.observers.iter().filter(|it| {
             matches!(it.abstention, None | Some(Abstention::Observer | Abstention::StandingBy))
         })

@@ -14,7 +14,7 @@ use crate::model::{
 impl Panel<'_> {
     /// Everything that is not as it should be with the databases, in the order of the file.
     pub fn warnings(&self, active: &StackId) -> Vec<Warning> {
-        if !self.definition.has_databases() {
+        if !self.definition.has_databases() && !self.definition.follows() {
             return Vec::new();
         }
         let databases = self.definition.targets().filter_map(|(id, target)| match target {
@@ -55,6 +55,9 @@ impl Panel<'_> {
             return found;
         }
         let Some((sight, age)) = self.latest(&id.stack, &database.name) else { return found };
+        if database.engine.is_followed() {
+            return self.warnings_of_follower(id, sight);
+        }
         let slots = sight.slots_at_risk.iter();
         found.extend(slots.map(|slot| warning(WarningKind::Slot, format!("slot {slot}"))));
         let primary = self.latest(active, &database.name).filter(|(it, _)| !it.replica);

@@ -63,8 +63,16 @@ impl Definition {
 
     /// Does any stack hold a database that a failover would have to promote?
     pub fn has_databases(&self) -> bool {
-        self.data.fencing != Fencing::DnsOnly
-            && self.stacks.iter().any(|stack| !stack.databases.is_empty())
+        self.data.fencing != Fencing::DnsOnly && self.databases().any(|it| !it.engine.is_followed())
+    }
+
+    /// Does its data choose its own place, so that DNS moves with it?
+    pub fn follows(&self) -> bool {
+        self.data.fencing != Fencing::DnsOnly && self.databases().any(|it| it.engine.is_followed())
+    }
+
+    fn databases(&self) -> impl Iterator<Item = &Database> {
+        self.stacks.iter().flat_map(|stack| &stack.databases)
     }
 
     /// Every database that a failover could promote, with its guard: the list that a primary's guard has to know before
@@ -281,6 +289,8 @@ pub enum Engine {
     Redis,
     /// MariaDB 10.5 or newer.
     Mysql,
+    /// MongoDB 4.4 or newer: a replica set, which elects its own primary.
+    Mongodb,
 }
 
 impl Engine {
@@ -288,8 +298,16 @@ impl Engine {
     /// follows its configuration, and an old primary of it has to be rewound first.
     pub fn is_led(self) -> bool {
         match self {
-            Self::Postgres => false,
+            Self::Postgres | Self::Mongodb => false,
             Self::Redis | Self::Mysql => true,
+        }
+    }
+
+    /// Does it agree by itself on who is the primary, so that it is followed and never driven (PROTOCOL.md rule 12)?
+    pub fn is_followed(self) -> bool {
+        match self {
+            Self::Postgres | Self::Redis | Self::Mysql => false,
+            Self::Mongodb => true,
         }
     }
 }

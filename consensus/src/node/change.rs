@@ -326,6 +326,13 @@ impl Node {
         }
         let demand =
             chain::follows(before, certainty, &self.agreed_voters(), &next).map_err(malformed)?;
+        #[cfg(feature = "mutants")]
+        let demand = match before.is_some_and(|(before, _)| *before == next) {
+            true if self.broken(crate::config::Mutant::LeftByAnothersClock) => {
+                chain::Demand::default()
+            }
+            _ => demand,
+        };
         let (since, both_for) = (now.since(self.voting.adopted), self.both_for());
         if demand.leaves && since < both_for {
             return Err(Refusal::Young(both_for - since));

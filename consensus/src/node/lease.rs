@@ -48,6 +48,10 @@ impl Node {
     /// For how long both sets of voters are in force at least: no lease that this voter granted before runs longer (PROTOCOL.md
     /// 0.1 a, Lv). Whoever leaves the old set needs its quorum, and so one voter of every quorum that granted a lease.
     pub(super) fn both_for(&self) -> Duration {
+        #[cfg(feature = "mutants")]
+        if self.broken(Mutant::LeftBeforeLease) {
+            return BOTH_FOR;
+        }
         outlasting(&self.longest)
     }
 

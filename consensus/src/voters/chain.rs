@@ -34,8 +34,10 @@ pub fn follows(
 ) -> Result<Demand, String> {
     well_formed(next)?;
     if before.is_some_and(|(before, _)| before == next) {
-        // Somebody's write is being completed: whoever began it had swept before it proposed to leave.
-        return Ok(Demand::default());
+        // Somebody's write is being completed: whoever began it had swept before it proposed to leave. That its own leases
+        // have ended every acceptor finds out by itself: one that granted none need not have waited.
+        let leaves = current.joint() && !next.voters.joint();
+        return Ok(Demand { replaces: None, leaves });
     }
     let (base, hash, retired, automatic) = match before {
         Some((before, hash)) => (&before.voters, hash, &before.retired[..], before.automatic),
@@ -178,6 +180,10 @@ mod tests {
         assert_eq!(none, Ok(Demand::default()));
         assert_eq!(after(&begun, &ended), Ok(Demand { replaces: None, leaves: true }));
         assert_eq!(after(&ended, &ended), Ok(Demand::default()));
+        // What another accepted is completed by whoever goes by both sets yet: its own leases must have ended.
+        let completed =
+            follows(Some((&ended, [7; 32])), Certainty::Possible, &begun.voters, &ended);
+        assert_eq!(completed, Ok(Demand { replaces: None, leaves: true }));
 
         for (what, before, next) in [
             ("at once", &first, state(2, &[2, 3, 4], &[], &[1])),

@@ -2,6 +2,7 @@
 
 mod secure;
 
+pub mod mongodb;
 pub mod mysql;
 pub mod postgres;
 pub mod redis;

@@ -145,8 +145,10 @@ pub struct AppShape {
     pub synchronous: bool,
     /// Are its records in an outside server, by RFC 2136?
     pub outside: bool,
-    /// The guard of every stack's database, if they have any: then nothing is promoted without proof of a fence.
+    /// The guard of every stack's database, if they have any.
     pub guards: Vec<AgentId>,
+    /// Is nothing promoted without proof of a fence, where there are guards?
+    pub proven: bool,
     /// How long the leases of its guards are.
     pub lease: Duration,
     /// May the mesh act by itself?
@@ -171,6 +173,7 @@ impl AppShape {
             synchronous: false,
             outside: false,
             guards: vec![],
+            proven: true,
             lease: DataPolicy::LEASE,
             mode: Mode::Automatic,
             cooldown: Duration::ZERO,
@@ -199,9 +202,9 @@ impl AppShape {
             data: DataPolicy {
                 max_loss_bytes: if self.synchronous { 0 } else { LOSS_BUDGET },
                 max_loss_time: None,
-                fencing: match self.guards.is_empty() {
-                    true => Fencing::BestEffort,
-                    false => Fencing::Required,
+                fencing: match self.proven && !self.guards.is_empty() {
+                    true => Fencing::Required,
+                    false => Fencing::BestEffort,
                 },
                 lease: self.lease,
             },

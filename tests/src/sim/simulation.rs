@@ -165,7 +165,8 @@ pub struct Simulation {
     pub answers: BTreeMap<u64, Answer>,
     /// What happened how often, for the swarm's table.
     pub tally: BTreeMap<&'static str, u64>,
-    history: History,
+    /// What people asked for and were told, and what agents showed.
+    pub history: History,
     words: Words,
     calm: Calm,
     truth: Truth,

@@ -162,14 +162,8 @@ pub(super) fn begin(simulation: &mut Simulation, apps: &[AppShape]) {
     }
 }
 
-/// From this seed on half of all have leases as they usually are not; not those before, whose runs are known.
-const LEASES_FROM: u64 = 1_000_000;
-
-/// Drawn apart from all else, so that it moves nothing else.
+/// Half of all have leases as they usually are not. Drawn apart from all else, so that it moves nothing else.
 fn draw_leases(apps: &mut [AppShape], seed: u64) {
-    if seed < LEASES_FROM {
-        return;
-    }
     let mut chance = Chance::new(seed.wrapping_mul(0x2545_f491_4f6c_dd1d).wrapping_add(7));
     for shape in apps {
         if chance.happens(0.5) {
@@ -224,7 +218,8 @@ fn define(simulation: &mut Simulation, app: &AppShape) {
     simulation.report(vec![("a healed core settles", text)]);
 }
 
-/// Who stays away for good: never so many that what is left has no majority, or lives in too few regions to decide.
+/// Who stays away for good: never so many that what is left has no majority, or lives in too few regions to decide. Nobody
+/// while somebody may begin a change of voters: who leaves then is one less than is counted here.
 fn draw_core(simulation: &Simulation, chance: &mut Chance) -> BTreeSet<Place> {
     let count = simulation.agents.len() as u64;
     let voters = simulation.electorate.latest();
@@ -241,7 +236,8 @@ fn draw_core(simulation: &Simulation, chance: &mut Chance) -> BTreeSet<Place> {
         .collect();
     let regions: BTreeSet<_> = left.iter().map(|voter| &voter.region).collect();
     let quorum = voters.quorum(&left.iter().map(|voter| voter.acceptor).collect());
-    if quorum && REGIONS <= regions.len() { away } else { BTreeSet::new() }
+    let steady = !simulation.history.changes_voters();
+    if steady && quorum && REGIONS <= regions.len() { away } else { BTreeSet::new() }
 }
 
 /// Waits until every app has come to rest, with people looking after replicas.

@@ -100,6 +100,7 @@ pub(super) async fn fence(attempt: &mut Attempt, order: &Order<'_>) -> Result<Do
         Engine::Postgres => postgres::fence(attempt, order).await,
         Engine::Mysql => mysql::fence(attempt, order).await,
         Engine::Redis => redis::fence(attempt, order).await,
+        Engine::Mongodb => Err(never_driven()),
     }
 }
 
@@ -109,6 +110,7 @@ pub(super) async fn unfence(attempt: &mut Attempt, order: &Order<'_>) -> Result<
         Engine::Postgres => postgres::unfence(attempt, order).await,
         Engine::Mysql => mysql::unfence(attempt, order).await,
         Engine::Redis => redis::unfence(attempt, order).await,
+        Engine::Mongodb => Err(never_driven()),
     }
 }
 
@@ -123,6 +125,7 @@ pub(super) async fn promote(
         Engine::Postgres => postgres::promote(attempt, order, candidate, at_least).await,
         Engine::Mysql => mysql::promote(attempt, order, candidate, at_least).await,
         Engine::Redis => redis::promote(attempt, order, candidate, at_least).await,
+        Engine::Mongodb => Err(never_driven()),
     }
 }
 
@@ -139,5 +142,12 @@ pub(super) async fn follow(
         )),
         Engine::Mysql => mysql::follow(attempt, order, upstream).await,
         Engine::Redis => redis::follow(attempt, order, upstream).await,
+        Engine::Mongodb => Err(never_driven()),
     }
+}
+
+/// What elects its own primary is followed (PROTOCOL.md rule 12).
+fn never_driven() -> ActionFault {
+    let text = "a MongoDB replica set elects its own primary: it is followed, never driven";
+    fault(ActionFaultKind::Refused, text)
 }

@@ -180,7 +180,6 @@ pub const CASES: &[Case] = &[
         "[[stack.database]]\nname = \"orders\"\nengine = \"mongodb\"\naddress = \"192.0.2.9\"\nguard = \"db-1\"\nview = \"guard\"\n[[record]]",
         &[
             "f:17:1: `[[stack.database]]` lacks `credential`: expected 1 to 63 of a-z, 0-9, `-` and `_`, starting with a letter or digit",
-            "f:19:10: `engine`: `mongodb` is not supported yet: this version speaks `postgres`, `mysql` (MariaDB) and `redis`",
             "f:20:11: `address`: expected `host:port`, found `192.0.2.9`; the port is missing",
             "f:22:8: `view`: `guard` is not supported yet: guards come with the data issue; every voter looks itself with `direct`",
         ],

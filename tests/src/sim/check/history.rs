@@ -42,6 +42,11 @@ impl History {
         self.calls.insert(number, call);
     }
 
+    /// May somebody who was asked to still change the voters?
+    pub fn changes_voters(&self) -> bool {
+        self.calls.values().any(|call| matches!(call.command, Command::Voters { .. }))
+    }
+
     /// An answer, given now.
     pub fn on_answer(
         &mut self,

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use consensus::model::{AppId, Epoch, Fencing, Phase, TargetId};
+use consensus::model::{AcceptorId, AppId, Epoch, Fencing, Phase, TargetId};
 use consensus::moment::Moment;
 
 use super::Found;
@@ -84,6 +84,8 @@ pub struct Calm {
     since: BTreeMap<AppId, (Epoch, Moment)>,
     /// When each was last seen open, or something was in the way.
     excused: BTreeMap<AppId, Moment>,
+    /// When some voter was last seen to hold what was never chosen.
+    fluxes: BTreeMap<AppId, Moment>,
     /// Which run of every agent's process this is, and since when.
     runs: BTreeMap<Place, (u64, Moment)>,
 }
@@ -113,11 +115,17 @@ impl Calm {
         }
         let young = |place: Place| self.runs[&place].1 + STARTS > now;
         let Some(database) = simulation.writer(app) else { return };
-        let Some(patience) = calm(simulation, app, &database, young) else {
+        let Some(calm) = calm(simulation, app, &database, young) else {
             self.since.remove(app);
             self.excused.insert(app.clone(), now);
             return;
         };
+        if !calm.of_one_mind {
+            self.fluxes.insert(app.clone(), now);
+        }
+        // A door shuts for want of what did not come for as long as a lease lasts.
+        let lately = self.fluxes.get(app).is_some_and(|flux| now.since(*flux) <= calm.lease);
+        let patience = if lately { IN_FLUX } else { Duration::ZERO };
         let open = simulation.world.open(now, &database);
         if open {
             self.excused.insert(app.clone(), now);
@@ -137,14 +145,21 @@ impl Calm {
     }
 }
 
-/// If its guard is well, and linked with a majority of voters that are well and linked with one another: for how long its
-/// lease may be away. A minority may be missing; or hold what was never chosen, which takes a while to be found out.
+/// What there is where nothing is in a lease's way.
+struct Around {
+    /// How long it lasts.
+    lease: Duration,
+    /// Is there a quorum without those that hold what was never chosen? That takes a while to be found out.
+    of_one_mind: bool,
+}
+
+/// Is its guard well, and linked with a quorum of stores whose agents are well and linked with one another?
 fn calm(
     simulation: &Simulation,
     app: &AppId,
     database: &TargetId,
     young: impl Fn(Place) -> bool,
-) -> Option<Duration> {
+) -> Option<Around> {
     let agreed = simulation.agreed(app)?;
     let guard = agreed.definition.guarded().find_map(|(stack, it)| {
         let named = *stack == database.stack && it.name == database.name;
@@ -170,11 +185,12 @@ fn calm(
     };
     let known = &simulation.agents[guard];
     let voters = simulation.electorate.at(known.version).unwrap_or(&known.config.voters);
-    let well: Vec<Place> = voters
+    // Stores count, not agents: one that came back without its own is half of two sets of voters at most.
+    let well: Vec<(AcceptorId, Place)> = voters
         .all()
         .filter(|voter| simulation.holds(voter))
-        .filter_map(|voter| simulation.place(&voter.agent))
-        .filter(|place| settled(*place) && !young(*place) && passes(guard, *place))
+        .filter_map(|voter| Some((voter.acceptor, simulation.place(&voter.agent)?)))
+        .filter(|(_, place)| settled(*place) && !young(*place) && passes(guard, *place))
         .collect();
     let latest = simulation.registers.latest(app)?.ballot;
     let decided = |place: Place| {
@@ -182,14 +198,15 @@ fn calm(
         let accepted = register.and_then(|register| register.accepted.as_ref());
         accepted.is_none_or(|accepted| accepted.ballot <= latest)
     };
-    let whole: Vec<Place> =
-        well.iter().copied().filter(|one| well.iter().all(|other| passes(*one, *other))).collect();
-    let majority = |places: &mut dyn Iterator<Item = Place>| {
-        voters.majority_of(&places.map(|place| simulation.agents[place].id.clone()).collect())
+    let whole: Vec<(AcceptorId, Place)> = well
+        .iter()
+        .copied()
+        .filter(|(_, one)| well.iter().all(|(_, other)| passes(*one, *other)))
+        .collect();
+    let quorum = |counts: &dyn Fn(Place) -> bool| {
+        let counted = whole.iter().filter(|(_, place)| counts(*place));
+        voters.quorum(&counted.map(|(store, _)| *store).collect())
     };
-    let (all, of_one_mind) = (
-        majority(&mut whole.iter().copied()),
-        majority(&mut whole.iter().copied().filter(|place| decided(*place))),
-    );
-    all.then_some(if of_one_mind { Duration::ZERO } else { IN_FLUX })
+    quorum(&|_| true)
+        .then(|| Around { lease: agreed.definition.data.lease, of_one_mind: quorum(&decided) })
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use consensus::config::Mutant;
 use consensus::message::{BallotBody, Message};
-use consensus::model::{AppState, Engine, Phase};
+use consensus::model::{AppState, Engine, Phase, VotersChange};
 use consensus::outbox::Command;
 
 use super::{
@@ -341,6 +341,38 @@ pub const ORDEALS: &[Ordeal] = &[
                 let what = "a quorum waits for what the guard cannot say".to_owned();
                 simulation.report(vec![("a healed core settles", what)]);
             }
+        },
+    },
+    Ordeal {
+        name: "a voter that granted a long lease is replaced, and the others that did die",
+        knows: &[Mutant::LeftBeforeLease, Mutant::LeftByAnothersClock],
+        shape: |mesh, apps| {
+            mesh.standbys = vec![1];
+            mesh.observers = vec![1, 2];
+            apps[0].database = true;
+            apps[0].guards = vec![agent_name(6), agent_name(7)];
+            apps[0].lease = Duration::from_secs(60);
+            // What nobody proves can be promoted: then only that leases have ended stands before it.
+            apps[0].proven = false;
+        },
+        play: |simulation, chance| {
+            // It says that it knows the candidates once nothing binds it of before: a lease after its start.
+            wait(simulation, chance, 66_000..67_000);
+            // Two, and who will vote later, hear nothing of the guard for so long that nothing they granted runs.
+            for other in [3, 4, 5] {
+                simulation.cut(6, other, true);
+                simulation.cut(other, 6, true);
+            }
+            wait(simulation, chance, 64_000..70_000);
+            let change = VotersChange::Replace { old: agent_name(0), new: agent_name(5) };
+            simulation.command(3, Command::Voters { change, by: "operator".into() });
+            wait(simulation, chance, 14_000..15_000);
+            simulation.cut_off_site(&shop(), &east(), true);
+            kills(simulation, &[1, 2]);
+            wait(simulation, chance, 1_000..2_000);
+            asks(simulation, 3);
+            wait(simulation, chance, 30_000..31_000);
+            simulation.reach_site(&shop(), &east());
         },
     },
     Ordeal {

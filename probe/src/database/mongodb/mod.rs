@@ -1,0 +1,277 @@
+//! A member of a MongoDB replica set → what it says of itself, in one connection: `hello`, a log-in, `replSetGetStatus`.
+//!
+//! The set elects its own primary, and numbers elections: the *term* is the `timeline`, and of two that both claim to be the
+//! primary the one of the higher term is right. A position is a place in the set's log, the second of its clock in the upper
+//! half; so positions compare, and what a member lacks is seconds. The history (`system`) is the set's name with its
+//! members: two sets of one name are told apart.
+//!
+//! `upstream_name` is the name under which the set could elect a secondary; who has none (priority 0, hidden) never becomes
+//! the primary. `hello` needs no right; without a password it is all that is asked. With one, the user, of the database
+//! `admin`, needs the role `clusterMonitor`, and what it is refused is said.
+
+use std::io;
+use std::time::Duration;
+
+use bson::{Binary, rawdoc, spec::BinarySubtype};
+use consensus::model::{Database, DatabaseSight, FaultKind};
+use data_encoding::BASE64;
+use ring::digest;
+use ring::rand::{SecureRandom, SystemRandom};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::database::secure;
+use crate::fault::{Trouble, When, of_io};
+use crate::phases::{Stage, Stopwatch};
+use crate::{Login, Means, Tls, tcp};
+
+mod scram;
+pub mod wire;
+
+use wire::{Broken, Facts, Link, Refusal, strange};
+
+/// The versions of the protocol that are spoken: of MongoDB 4.4, and of 8.
+const SPOKEN: std::ops::RangeInclusive<i64> = 9..=29;
+/// The longest name of a member: a host's, and a port.
+const NAME: usize = 262;
+/// The most members that a set may have, and more.
+const MEMBERS: usize = 64;
+
+/// Logs in and asks once.
+pub(crate) async fn look(
+    database: &Database,
+    login: &Login,
+    means: &Means,
+    watch: &mut Stopwatch,
+) -> Result<DatabaseSight, Trouble> {
+    let stream = tcp::connect(&database.address, database.port, means, watch).await?;
+    watch.enter(Stage::Tls);
+    let stream = secure::over(stream, &database.address, &login.tls, &means.trust).await;
+    let stream = stream.map_err(unprotected)?;
+    let mut link = Link::over(stream);
+    watch.enter(Stage::Process);
+    let hello = link.ask(&rawdoc! { "hello": 1, "$db": "admin" }).await;
+    let hello = hello.map_err(|error| unheard(&error, login))?;
+    fit(Facts(&hello))?;
+    let trouble = |error: &Broken| trouble(error, &login.user);
+    log_in(&mut link, login).await.map_err(|error| trouble(&error))?;
+    let status = match login.password {
+        Some(_) => {
+            let status = link.ask(&rawdoc! { "replSetGetStatus": 1, "$db": "admin" }).await;
+            Some(status.map_err(|error| trouble(&error))?)
+        }
+        None => None,
+    };
+    watch.stop();
+    read(Facts(&hello), status.as_deref().map(Facts))
+}
+
+/// Logs in, if this user has a password.
+///
+/// # Errors
+/// If the server refuses it, or does not prove that it knows the password, too.
+pub async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(
+    link: &mut Link<S>,
+    login: &Login,
+) -> Result<(), Broken> {
+    let Some(password) = &login.password else { return Ok(()) };
+    let mut nonce = [0; 18];
+    SystemRandom::new().fill(&mut nonce).map_err(|_| io::Error::other("no random numbers"))?;
+    let (begun, first) = scram::Begun::new(&login.user, password, &BASE64.encode(&nonce));
+    let payload =
+        |text: String| Binary { subtype: BinarySubtype::Generic, bytes: text.into_bytes() };
+    let begin = rawdoc! {
+        "saslStart": 1,
+        "mechanism": "SCRAM-SHA-256",
+        "payload": payload(first),
+        "options": { "skipEmptyExchange": true },
+        "$db": "admin",
+    };
+    let challenge = link.ask(&begin).await?;
+    let number = Facts(&challenge).number("conversationId").unwrap_or_default();
+    let number = i32::try_from(number).map_err(|_| strange("no such conversation"))?;
+    let said = Facts(&challenge).bytes("payload").unwrap_or_default();
+    let (proved, second) = begun.prove(said).map_err(strange)?;
+    let go_on = |text: String| {
+        rawdoc! {
+            "saslContinue": 1,
+            "conversationId": number,
+            "payload": payload(text),
+            "$db": "admin",
+        }
+    };
+    let last = link.ask(&go_on(second)).await?;
+    if !proved.believes(Facts(&last).bytes("payload").unwrap_or_default()) {
+        return Err(strange("the server does not prove that it knows the password").into());
+    }
+    // Whoever does not know `skipEmptyExchange` wants one more word.
+    if !Facts(&last).says("done") {
+        link.ask(&go_on(String::new())).await?;
+    }
+    Ok(())
+}
+
+/// Whoever speaks no TLS hangs up on whoever begins with it, without a word.
+fn unprotected(trouble: Trouble) -> Trouble {
+    match trouble {
+        Trouble::Theirs(fault) if fault.kind == FaultKind::Reset => {
+            let text = "hangs up in the TLS handshake: it offers no encryption, and the credential asks for it (`tls`), or it \
+                        has too many connections";
+            Trouble::theirs(FaultKind::Credential, text)
+        }
+        other => other,
+    }
+}
+
+/// Nothing was heard of the very first question.
+fn unheard(error: &Broken, login: &Login) -> Trouble {
+    match error {
+        // Whoever is too full hangs up on everybody, and who speaks TLS alone on who does not: both are there.
+        Broken::Io(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::UnexpectedEof
+                    | io::ErrorKind::ConnectionReset
+                    | io::ErrorKind::BrokenPipe
+            ) =>
+        {
+            let or = match login.tls {
+                Tls::AsOffered => ", or it speaks TLS alone, and the credential lacks `tls`",
+                Tls::Encrypted | Tls::Verified(_) => "",
+            };
+            let text = format!(
+                "hangs up on whoever connects: it has too many connections (`net.maxIncomingConnections`){or}"
+            );
+            unready(text)
+        }
+        // CommandNotFound.
+        Broken::Refused(refusal) if refusal.code == 59 => {
+            unready("does not know `hello`: expected MongoDB 4.4 or newer".to_owned())
+        }
+        other => trouble(other, &login.user),
+    }
+}
+
+fn trouble(error: &Broken, user: &str) -> Trouble {
+    match error {
+        Broken::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+            Trouble::theirs(FaultKind::Protocol, error.to_string())
+        }
+        Broken::Io(error) => of_io(error, When::Later, "talking to the database"),
+        Broken::Refused(Refusal { code, text }) => match kind_of(*code) {
+            FaultKind::Credential => {
+                Trouble::theirs(FaultKind::Credential, format!("refuses `{user}`: {text}"))
+            }
+            kind => Trouble::theirs(kind, format!("says: {text}")),
+        },
+    }
+}
+
+/// By the error's number (MongoDB's `error_codes.yml`).
+fn kind_of(code: i64) -> FaultKind {
+    match code {
+        // No such user, unauthorized, authentication failed, no such mechanism for the user, log in again.
+        11 | 13 | 18 | 334 | 391 => FaultKind::Credential,
+        // Shutting down, stepping down or recovering, not yet a member of a set.
+        91 | 11600 | 11602 | 189 | 10107 | 13435 | 13436 | 76 | 93 | 94 => FaultKind::Unready,
+        _ => FaultKind::Protocol,
+    }
+}
+
+fn unready(text: String) -> Trouble {
+    Trouble::theirs(FaultKind::Unready, text)
+}
+
+/// Is it a member of a set that can be followed, and of a version that is spoken?
+fn fit(hello: Facts<'_>) -> Result<(), Trouble> {
+    let (least, most) = (hello.number("minWireVersion"), hello.number("maxWireVersion"));
+    let (least, most) = (least.unwrap_or_default(), most.unwrap_or_default());
+    if most < *SPOKEN.start() || *SPOKEN.end() < least {
+        let (from, to) = (SPOKEN.start(), SPOKEN.end());
+        return Err(unready(format!(
+            "speaks versions {least} to {most} of its protocol, expected one of {from} to {to}: MongoDB 4.4 to 8"
+        )));
+    }
+    let why = if hello.text("msg") == Some("isdbgrid") {
+        "is a router of a sharded cluster (`mongos`), which has no primary: name a member of the set"
+    } else if hello.says("isreplicaset") {
+        "belongs to a replica set that was never initiated"
+    } else if hello.text("setName").is_none() {
+        "is a member of no replica set: there is nothing to follow"
+    } else if hello.says("arbiterOnly") {
+        "is an arbiter, which holds no data: name a member that does"
+    } else {
+        return Ok(());
+    };
+    Err(unready(why.to_owned()))
+}
+
+/// What `hello` says, and the state of the set as this member sees it, where that could be asked.
+fn read(hello: Facts<'_>, status: Option<Facts<'_>>) -> Result<DatabaseSight, Trouble> {
+    let members = || status.into_iter().flat_map(|it| it.list("members")).take(MEMBERS);
+    let members = || members().filter_map(|it| it.as_document()).map(Facts);
+    let me = members().find(|it| it.says("self"));
+    let primary = hello.says("isWritablePrimary");
+    if !primary && !hello.says("secondary") {
+        let state = me.and_then(|me| me.text("stateStr")).unwrap_or("neither");
+        let state: String = state.chars().take(24).collect();
+        return Err(unready(match state.as_str() {
+            "PRIMARY" => "is elected, and not yet ready to take writes".to_owned(),
+            "neither" => "is neither a primary nor a secondary just now".to_owned(),
+            state => format!("is neither a primary nor a secondary, but {state}"),
+        }));
+    }
+    let written = hello.document("lastWrite").and_then(|it| it.place("opTime"));
+    let (written_in, replayed) = written.ok_or_else(|| {
+        let text = "the database's answer lacks `lastWrite.opTime`";
+        Trouble::theirs(FaultKind::Protocol, text)
+    })?;
+    let term = match primary {
+        true => hello.term_of_election("electionId").unwrap_or(written_in),
+        false => status.and_then(|it| it.number("term")).unwrap_or_default().max(written_in),
+    };
+    let received = status.and_then(|it| it.document("optimes")?.place("writtenOpTime"));
+    let position = received.map_or(replayed, |(_, at)| at.max(replayed));
+    let leader = members().find(|it| it.number("state") == Some(1));
+    let between = |later: Option<i64>, earlier: Option<i64>| {
+        let millis = later?.saturating_sub(earlier?).max(0);
+        Some(Duration::from_millis(millis.unsigned_abs()))
+    };
+    let date = |it: Option<Facts<'_>>| it.and_then(|it| it.millis("optimeDate"));
+    let electable = !hello.says("passive") && !hello.says("hidden");
+    let name = hello.text("me").filter(|it| electable && !primary && it.len() <= NAME);
+    let source = me.and_then(|me| me.text("syncSourceHost"));
+    Ok(DatabaseSight {
+        replica: !primary,
+        read_only: !primary,
+        system: history(hello),
+        timeline: u32::try_from(term.max(0)).unwrap_or(u32::MAX),
+        position: if primary { replayed } else { position },
+        replayed,
+        // Where that cannot be asked, a secondary is taken to receive: one that does not falls behind, and that shows.
+        streaming: !primary && (status.is_none() || source.is_some_and(|it| !it.is_empty())),
+        heard: status
+            .and_then(|it| between(it.millis("date"), leader?.millis("lastHeartbeatRecv")))
+            .filter(|_| !primary),
+        lag: between(date(leader), date(me)).filter(|_| !primary),
+        upstream_name: name.map(str::to_owned),
+        synchronous: Vec::new(),
+        slots_at_risk: Vec::new(),
+    })
+}
+
+/// The set's name and its members, as one number.
+fn history(hello: Facts<'_>) -> u64 {
+    let lists = ["hosts", "passives"].into_iter().flat_map(|key| hello.list(key).take(MEMBERS));
+    let mut members: Vec<&str> = lists.filter_map(|it| it.as_str()).collect();
+    members.sort_unstable();
+    let mut whole = digest::Context::new(&digest::SHA256);
+    for word in hello.text("setName").into_iter().chain(members) {
+        whole.update(word.as_bytes());
+        whole.update(b"\n");
+    }
+    let digest = whole.finish();
+    digest.as_ref().iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+}
+
+#[cfg(test)]
+mod tests;

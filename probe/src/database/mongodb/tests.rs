@@ -1,0 +1,147 @@
+//! What members of a set say of themselves, and what is read from it.
+
+use bson::oid::ObjectId;
+use bson::raw::RawDocumentBuf;
+use bson::{DateTime, Timestamp};
+
+use super::*;
+
+fn term(term: u8) -> ObjectId {
+    ObjectId::from_bytes([0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, term])
+}
+
+fn at(seconds: u32) -> Timestamp {
+    Timestamp { time: seconds, increment: 1 }
+}
+
+fn hello() -> RawDocumentBuf {
+    rawdoc! {
+        "isWritablePrimary": false, "secondary": true, "setName": "rs0", "me": "10.0.0.2:27017",
+        "primary": "10.0.0.1:27017", "hosts": ["10.0.0.1:27017", "10.0.0.2:27017"],
+        "minWireVersion": 0, "maxWireVersion": 21,
+        "lastWrite": { "opTime": { "ts": at(100), "t": 3_i64 } }, "ok": 1.0,
+    }
+}
+
+fn primary() -> RawDocumentBuf {
+    rawdoc! {
+        "isWritablePrimary": true, "secondary": false, "setName": "rs0", "me": "10.0.0.1:27017",
+        "hosts": ["10.0.0.2:27017", "10.0.0.1:27017"], "electionId": term(4),
+        "minWireVersion": 0, "maxWireVersion": 21,
+        "lastWrite": { "opTime": { "ts": at(107), "t": 3_i64 } }, "ok": 1.0,
+    }
+}
+
+fn status(source: &str) -> RawDocumentBuf {
+    rawdoc! {
+        "set": "rs0", "date": DateTime::from_millis(109_000), "term": 4_i64,
+        "optimes": { "writtenOpTime": { "ts": at(103), "t": 3_i64 } },
+        "members": [
+            { "state": 1, "stateStr": "PRIMARY", "optimeDate": DateTime::from_millis(107_000),
+              "lastHeartbeatRecv": DateTime::from_millis(108_000) },
+            { "state": 2, "stateStr": "SECONDARY", "self": true, "syncSourceHost": source,
+              "optimeDate": DateTime::from_millis(100_000) },
+        ],
+        "ok": 1.0,
+    }
+}
+
+fn with(hello: &RawDocumentBuf, key: &str, value: bson::RawBson) -> RawDocumentBuf {
+    let mut changed = RawDocumentBuf::new();
+    for (name, old) in hello.iter().map(|entry| entry.expect("it is whole")) {
+        if name.as_str() != key {
+            changed.append(name, old);
+        }
+    }
+    changed.append(bson::raw::CString::try_from(key).expect("a key"), value);
+    changed
+}
+
+#[test]
+fn a_secondary_says_what_it_received_and_what_it_applied() {
+    let sight = read(Facts(&hello()), Some(Facts(&status("10.0.0.1:27017")))).expect("it is well");
+    assert!(sight.replica && sight.read_only && sight.streaming);
+    assert_eq!((sight.position, sight.replayed), (103 << 32 | 1, 100 << 32 | 1));
+    assert_eq!(sight.timeline, 4, "its own term, though the last write is of an older one");
+    assert_eq!(sight.lag, Some(Duration::from_secs(7)));
+    assert_eq!(sight.heard, Some(Duration::from_secs(1)));
+    assert_eq!(sight.upstream_name.as_deref(), Some("10.0.0.2:27017"));
+    assert!(!read(Facts(&hello()), Some(Facts(&status("")))).expect("it is well").streaming);
+    let bare = read(Facts(&hello()), None).expect("it is well");
+    assert_eq!((bare.timeline, bare.lag, bare.streaming), (3, None, true));
+}
+
+#[test]
+fn a_primary_says_its_term_and_is_of_its_replicas_history() {
+    let sight = read(Facts(&primary()), None).expect("it is well");
+    assert!(!sight.replica && !sight.read_only && !sight.streaming);
+    assert_eq!((sight.timeline, sight.position), (4, 107 << 32 | 1));
+    assert_eq!(sight.system, history(Facts(&hello())), "whatever the order of the members");
+    let other = with(&hello(), "setName", "rs1".into());
+    assert_ne!(sight.system, history(Facts(&other)));
+    let other = with(&hello(), "hosts", bson::rawbson!(["10.0.0.9:27017"]));
+    assert_ne!(sight.system, history(Facts(&other)));
+}
+
+#[test]
+fn who_can_never_be_elected_has_no_name_for_it() {
+    for key in ["passive", "hidden"] {
+        let hello = with(&hello(), key, true.into());
+        assert_eq!(read(Facts(&hello), None).expect("it is well").upstream_name, None, "{key}");
+    }
+}
+
+#[test]
+fn what_cannot_be_followed_is_said() {
+    for (key, value, words) in [
+        ("msg", "isdbgrid".into(), "`mongos`"),
+        ("isreplicaset", true.into(), "never initiated"),
+        ("setName", bson::RawBson::Null, "no replica set"),
+        ("arbiterOnly", true.into(), "arbiter"),
+        ("maxWireVersion", 8.into(), "versions 0 to 8"),
+        ("minWireVersion", 40.into(), "MongoDB 4.4 to 8"),
+    ] {
+        let trouble = fit(Facts(&with(&hello(), key, value))).expect_err(words);
+        let fault = trouble.into_fault();
+        assert_eq!(fault.kind, FaultKind::Unready, "{fault}");
+        assert!(fault.text.contains(words), "{fault}");
+    }
+    fit(Facts(&hello())).expect("it is fit");
+}
+
+#[test]
+fn who_is_neither_is_not_ready() {
+    let hello = with(&hello(), "secondary", false.into());
+    let told = |status: Option<&RawDocumentBuf>| {
+        let trouble = read(Facts(&hello), status.map(|it| Facts(it))).expect_err("it is not ready");
+        trouble.into_fault().text
+    };
+    assert_eq!(told(None), "is neither a primary nor a secondary just now");
+    let recovering =
+        rawdoc! { "members": [{ "self": true, "state": 3, "stateStr": "RECOVERING" }] };
+    assert!(told(Some(&recovering)).ends_with("but RECOVERING"));
+    let elected = rawdoc! { "members": [{ "self": true, "state": 1, "stateStr": "PRIMARY" }] };
+    assert!(told(Some(&elected)).contains("not yet ready"));
+}
+
+#[test]
+fn refusals_and_silence_are_told_apart() {
+    let refused = |code| Broken::Refused(Refusal { code, text: "no".to_owned() });
+    for (code, kind) in [
+        (18, FaultKind::Credential),
+        (13, FaultKind::Credential),
+        (91, FaultKind::Unready),
+        (189, FaultKind::Unready),
+        (9, FaultKind::Protocol),
+    ] {
+        assert_eq!(trouble(&refused(code), "quorate").into_fault().kind, kind, "{code}");
+    }
+    let login = Login::new("quorate", None);
+    let fault = unheard(&refused(59), &login).into_fault();
+    assert!(fault.text.contains("4.4 or newer"), "{fault}");
+    let gone = || Broken::Io(io::ErrorKind::UnexpectedEof.into());
+    let fault = unheard(&gone(), &login).into_fault();
+    assert_eq!(fault.kind, FaultKind::Unready);
+    assert!(fault.text.contains("too many connections") && fault.text.contains("`tls`"), "{fault}");
+    assert_eq!(trouble(&gone(), "quorate").into_fault().kind, FaultKind::Reset);
+}

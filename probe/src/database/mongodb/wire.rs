@@ -1,0 +1,277 @@
+//! Commands → what a server says to them: MongoDB's own framing (`OP_MSG`), for whoever looks and whoever acts.
+//!
+//! Lengths are checked before memory is taken for them, and all that one connection may bring is bounded. Documents are the
+//! `bson` crate's, read in place: what is malformed reads as absent. The official driver would bring monitors that look by
+//! themselves, pools, and a way to another member than the one that was asked for.
+
+use std::fmt;
+use std::io;
+
+use bson::raw::{RawArray, RawBsonRef, RawDocument, RawDocumentBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+/// What one connection may bring in all: a set has 50 members at most, and says half a KiB of each.
+const BUDGET: usize = 256 * 1024;
+/// The framing around a document: length, numbers of request and answer, operation; then flags, and the kind of section.
+const HEAD: usize = 16;
+const SECTION: usize = 5;
+/// The shortest document.
+const DOCUMENT: usize = 5;
+const OP_MSG: i32 = 2013;
+/// A checksum follows the document.
+const CHECKSUM: u32 = 1;
+/// The answer goes on in further messages, which nobody asked for.
+const MORE: u32 = 2;
+
+/// Why a command came to nothing.
+#[derive(Debug)]
+pub enum Broken {
+    /// The connection broke, or what came over it is no answer.
+    Io(io::Error),
+    /// The server said no.
+    Refused(Refusal),
+}
+
+/// A server's no.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// MongoDB's own number of the error.
+    pub code: i64,
+    /// What it says to people.
+    pub text: String,
+}
+
+impl From<io::Error> for Broken {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => write!(f, "{error}"),
+            Self::Refused(refusal) => f.write_str(&refusal.text),
+        }
+    }
+}
+
+/// More came than an honest server has to say, or something else than MongoDB speaks.
+pub(super) fn strange(text: impl Into<String>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, text.into())
+}
+
+/// What a document says, by its keys; what is missing, or of another type, reads as absent.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a>(pub &'a RawDocument);
+
+impl<'a> Facts<'a> {
+    fn value(self, key: &str) -> Option<RawBsonRef<'a>> {
+        self.0.get(key).ok().flatten()
+    }
+
+    /// A text.
+    pub fn text(self, key: &str) -> Option<&'a str> {
+        self.value(key)?.as_str()
+    }
+
+    /// Is it said to be so?
+    pub fn says(self, key: &str) -> bool {
+        self.value(key).and_then(RawBsonRef::as_bool).unwrap_or(false)
+    }
+
+    /// A whole number, in whichever of its three types.
+    pub fn number(self, key: &str) -> Option<i64> {
+        match self.value(key)? {
+            RawBsonRef::Int32(number) => Some(number.into()),
+            RawBsonRef::Int64(number) => Some(number),
+            // Servers say `ok: 1.0`; a cast cuts what is too large.
+            RawBsonRef::Double(number) => Some(number as i64),
+            _ => None,
+        }
+    }
+
+    /// A moment by the server's wall clock, in milliseconds since 1970.
+    pub fn millis(self, key: &str) -> Option<i64> {
+        Some(self.value(key)?.as_datetime()?.timestamp_millis())
+    }
+
+    /// The eight bytes of a number that grows with every election.
+    pub fn term_of_election(self, key: &str) -> Option<i64> {
+        let bytes = self.value(key)?.as_object_id()?.bytes();
+        let (mark, term) = bytes.split_at(4);
+        (mark == [0x7f, 0xff, 0xff, 0xff])
+            .then(|| term.iter().fold(0i64, |sum, byte| sum.wrapping_shl(8) | i64::from(*byte)))
+    }
+
+    /// A place in the set's log: of whose term, and where.
+    pub fn place(self, key: &str) -> Option<(i64, u64)> {
+        let place = self.document(key)?;
+        let at = place.value("ts")?.as_timestamp()?;
+        Some((place.number("t")?, u64::from(at.time) << 32 | u64::from(at.increment)))
+    }
+
+    /// Bytes.
+    pub fn bytes(self, key: &str) -> Option<&'a [u8]> {
+        Some(self.value(key)?.as_binary()?.bytes)
+    }
+
+    /// A document within.
+    pub fn document(self, key: &str) -> Option<Self> {
+        self.value(key)?.as_document().map(Self)
+    }
+
+    /// The entries of a list, as far as they can be read.
+    pub fn list(self, key: &str) -> impl Iterator<Item = RawBsonRef<'a>> + use<'a> {
+        let list: Option<&'a RawArray> = self.value(key).and_then(RawBsonRef::as_array);
+        list.into_iter().flat_map(|list| list.into_iter().map_while(Result::ok))
+    }
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct Link<S> {
+    stream: S,
+    left: usize,
+    asked: i32,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
+    /// Over a connection that nothing was said on yet.
+    pub fn over(stream: S) -> Self {
+        Self { stream, left: BUDGET, asked: 0 }
+    }
+
+    /// Says a command, and hears what comes of it.
+    ///
+    /// # Errors
+    /// If the server says no, or nothing that can be understood.
+    pub async fn ask(&mut self, command: &RawDocumentBuf) -> Result<RawDocumentBuf, Broken> {
+        self.asked = self.asked.wrapping_add(1);
+        let document = command.as_bytes();
+        let length = i32::try_from(HEAD + SECTION + document.len());
+        let length = length.map_err(|_| strange("the question is too long"))?;
+        let mut message = Vec::with_capacity(HEAD + SECTION + document.len());
+        for number in [length, self.asked, 0, OP_MSG, 0] {
+            message.extend(number.to_le_bytes());
+        }
+        message.push(0);
+        message.extend(document);
+        self.stream.write_all(&message).await?;
+        let said = self.hear().await?;
+        let facts = Facts(&said);
+        match facts.number("ok") {
+            Some(1) => Ok(said),
+            Some(_) => Err(Broken::Refused(Refusal {
+                code: facts.number("code").unwrap_or_default(),
+                text: facts.text("errmsg").unwrap_or("no, and no reason").to_owned(),
+            })),
+            None => Err(strange("the answer does not say whether it is one (`ok`)").into()),
+        }
+    }
+
+    async fn hear(&mut self) -> io::Result<RawDocumentBuf> {
+        let mut head = [0; HEAD];
+        self.stream.read_exact(&mut head).await?;
+        let number =
+            |at: usize| i32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+        let rest = usize::try_from(number(0)).ok().and_then(|length| length.checked_sub(HEAD));
+        let rest = rest.filter(|_| number(12) == OP_MSG && number(8) == self.asked);
+        let rest = rest.filter(|rest| SECTION + DOCUMENT <= *rest);
+        let rest =
+            rest.ok_or_else(|| strange("the answer is not MongoDB's: is the port right?"))?;
+        self.left = self.left.checked_sub(rest).ok_or_else(|| strange("the answer is too long"))?;
+        let mut body = vec![0; rest];
+        self.stream.read_exact(&mut body).await?;
+        let flags = u32::from_le_bytes([body[0], body[1], body[2], body[3]]);
+        if flags & MORE != 0 || body[4] != 0 {
+            return Err(strange("the answer is of a form that was not asked for"));
+        }
+        if flags & CHECKSUM != 0 {
+            body.truncate(rest.saturating_sub(4));
+        }
+        let document = body.split_off(SECTION);
+        RawDocumentBuf::from_bytes(document).map_err(|error| strange(error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bson::rawdoc;
+
+    /// What an answer of these bytes, framed as given, is taken for.
+    async fn heard(frame: impl FnOnce(Vec<u8>) -> Vec<u8>, said: &RawDocumentBuf) -> String {
+        let (ours, mut theirs) = tokio::io::duplex(1 << 20);
+        let mut message = Vec::new();
+        let length = (HEAD + SECTION + said.as_bytes().len()) as i32;
+        for number in [length, 9, 1, OP_MSG, 0] {
+            message.extend(number.to_le_bytes());
+        }
+        message.push(0);
+        message.extend(said.as_bytes());
+        theirs.write_all(&frame(message)).await.expect("it fits");
+        theirs.shutdown().await.expect("it can");
+        let mut link = Link::over(ours);
+        match link.ask(&rawdoc! { "hello": 1 }).await {
+            Ok(said) => format!("{:?}", Facts(&said).number("n")),
+            Err(Broken::Refused(refusal)) => format!("{}: {}", refusal.code, refusal.text),
+            Err(Broken::Io(error)) => error.to_string(),
+        }
+    }
+
+    #[tokio::test]
+    async fn answers_are_read_as_they_are_meant() {
+        let same = |message| message;
+        assert_eq!(heard(same, &rawdoc! { "ok": 1.0, "n": 7 }).await, "Some(7)");
+        assert_eq!(heard(same, &rawdoc! { "ok": 1, "n": 7_i64 }).await, "Some(7)");
+        let no = rawdoc! { "ok": 0.0, "code": 13, "errmsg": "not authorized" };
+        assert_eq!(heard(same, &no).await, "13: not authorized");
+        let with_checksum = |mut message: Vec<u8>| {
+            message[0] += 4;
+            message[16] = 1;
+            message.extend([1, 2, 3, 4]);
+            message
+        };
+        assert_eq!(heard(with_checksum, &rawdoc! { "ok": 1.0, "n": 7 }).await, "Some(7)");
+    }
+
+    #[tokio::test]
+    async fn what_is_strange_cut_off_or_without_end_is_an_error() {
+        let good = rawdoc! { "ok": 1.0, "n": 7 };
+        let with = |at: usize, byte: u8| {
+            move |mut message: Vec<u8>| {
+                message[at] = byte;
+                message
+            }
+        };
+        for (at, byte) in [(0, 0), (0, 20), (3, 0x7f), (3, 0x80), (8, 2), (12, 1), (16, 2), (20, 1)]
+        {
+            let told = heard(with(at, byte), &good).await;
+            assert!(!told.contains("Some"), "{at} {byte}: {told}");
+        }
+        assert!(heard(with(21, 0x7f), &good).await.contains("length"));
+        let http = |_| b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec();
+        assert!(heard(http, &good).await.contains("not MongoDB's"));
+        let cut = |message: Vec<u8>| message[..30].to_vec();
+        assert!(heard(cut, &good).await.contains("eof"));
+        let long = rawdoc! { "ok": 1.0, "text": "x".repeat(BUDGET) };
+        assert!(heard(|message| message, &long).await.contains("too long"));
+        assert!(heard(|message| message, &rawdoc! { "n": 7 }).await.contains("`ok`"));
+    }
+
+    #[test]
+    fn facts_are_of_their_types_or_absent() {
+        let id = bson::oid::ObjectId::from_bytes([0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 1, 2]);
+        let at = bson::Timestamp { time: 3, increment: 4 };
+        let other = bson::oid::ObjectId::from_bytes([7; 12]);
+        let said = rawdoc! { "e": id, "f": other, "p": { "ts": at, "t": 5_i64 }, "l": ["a", "b"], "x": "y" };
+        let facts = Facts(&said);
+        assert_eq!(facts.term_of_election("e"), Some(258));
+        assert_eq!(facts.term_of_election("f"), None);
+        assert_eq!(facts.place("p"), Some((5, 3 << 32 | 4)));
+        assert_eq!(facts.list("l").filter_map(|it| it.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(facts.list("x").count(), 0);
+        assert_eq!((facts.number("x"), facts.place("x"), facts.says("x")), (None, None, false));
+    }
+}

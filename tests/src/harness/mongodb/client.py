@@ -1,0 +1,56 @@
+"""What a real client (pymongo) makes of a set: connects, writes, lets the primary step down, writes again.
+
+Called with the members, a user and a password; says one line of JSON.
+"""
+
+import json
+import sys
+import time
+
+from pymongo import MongoClient, version
+from pymongo.errors import OperationFailure, PyMongoError
+
+members, user, password = sys.argv[1:4]
+
+
+def client(password):
+    return MongoClient(
+        f"mongodb://{members}/?replicaSet=rs0",
+        username=user,
+        password=password,
+        authMechanism="SCRAM-SHA-256",
+        serverSelectionTimeoutMS=10000,
+        heartbeatFrequencyMS=500,
+    )
+
+
+def primary(it):
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        if it.primary:
+            return "%s:%s" % it.primary
+        time.sleep(0.05)
+    raise SystemExit("no primary found")
+
+
+said = {"version": version}
+try:
+    client(password + "!").admin.command("ping")
+    said["wrong password"] = "taken"
+except OperationFailure as error:
+    said["wrong password"] = error.code
+
+it = client(password)
+said["before"] = primary(it)
+it.shop.orders.insert_one({"row": 1})
+it.admin.command("replSetStepDown", 60, secondaryCatchUpPeriodSecs=5)
+until = time.monotonic() + 10
+while time.monotonic() < until:
+    try:
+        it.shop.orders.insert_one({"row": 2})
+        break
+    except PyMongoError:
+        time.sleep(0.05)
+said["after"] = primary(it)
+said["secondaries"] = sorted("%s:%s" % member for member in it.secondaries)
+print(json.dumps(said))

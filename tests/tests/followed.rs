@@ -1,0 +1,138 @@
+//! Stores that elect their own primary, followed by real agents.
+//!
+//! Modules name the servers their tests need, so that `./tests/run --without SERVER` can leave them out. MongoDB's members are
+//! scripted, because no `mongod` can be had here; that they speak as one does is vouched for by a real client, pymongo.
+
+mod mongodb {
+    use std::process::Command;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use consensus::model::{
+        Database, DatabaseSight, Engine, Fault, FaultKind, Outcome, TargetId, Watched,
+    };
+    use consensus::outbox::{Look, Subject};
+    use probe::{Login, Means, Tls};
+    use serde_json::Value;
+    use tests::harness::mongodb::member::{Ailment, Set};
+    use tests::harness::mongodb::{Loopback, client, python};
+    use tests::harness::postgres::{PASSWORD, USER};
+    use tests::harness::process::output;
+
+    fn database(set: &Loopback, number: usize) -> Database {
+        Database {
+            name: "orders".parse().expect("a name"),
+            engine: Engine::Mongodb,
+            address: "127.0.0.1".to_owned(),
+            port: set.members[number].port(),
+            credential: "orders".parse().expect("a name"),
+            guard: None,
+        }
+    }
+
+    async fn look(set: &Loopback, number: usize, login: Login) -> Outcome {
+        let target = TargetId {
+            app: "shop".parse().expect("a name"),
+            stack: "a".parse().expect("a name"),
+            name: "orders".parse().expect("a name"),
+        };
+        let look = Look {
+            watched: Watched::Target(target),
+            subject: Subject::Database(Arc::new(database(set, number))),
+            limit: Duration::from_secs(10),
+        };
+        probe::look(&look, &Means::of_host(None).with_login(Some(Arc::new(login)))).await.outcome
+    }
+
+    async fn sight(set: &Loopback, number: usize) -> DatabaseSight {
+        match look(set, number, Login::new(USER, Some(PASSWORD))).await {
+            Outcome::Up(Some(sight)) => sight,
+            other => panic!("expected a sight, found {other:?}"),
+        }
+    }
+
+    async fn fault(set: &Loopback, login: Login) -> Fault {
+        match look(set, 0, login).await {
+            Outcome::Failed(fault) => fault,
+            other => panic!("expected a fault, found {other:?}"),
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_real_client_accepts_the_scripted_set_and_follows_its_primary() {
+        let set = Loopback::start(2).await;
+        let members = [set.name(0), set.name(1)];
+        let mut command = Command::new(python());
+        client(&mut command, &members);
+        let said = tokio::task::spawn_blocking(move || output(&mut command)).await;
+        let said: Value = serde_json::from_str(&said.expect("it ends")).expect("it says JSON");
+        println!("pymongo {}: {said}", said["version"]);
+        assert_eq!(said["wrong password"], 18);
+        assert_eq!(
+            (&said["before"], &said["after"]),
+            (&members[0].clone().into(), &members[1].clone().into())
+        );
+        assert_eq!(said["secondaries"], serde_json::json!([members[0]]));
+        let rows: Vec<_> = set.set().rows.into_iter().map(|(member, _)| member).collect();
+        assert_eq!(rows, members, "one write each, at the primary of the time");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn members_say_who_they_are_and_how_far() {
+        let set = Loopback::start(3).await;
+        set.change(|it| {
+            it.behind = Some((it.members[1].clone(), 7));
+            it.passive = Some(it.members[2].clone());
+        });
+        let [primary, behind, passive] =
+            [sight(&set, 0).await, sight(&set, 1).await, sight(&set, 2).await];
+        assert!(!primary.replica && !primary.read_only && behind.replica && behind.streaming);
+        assert_eq!([primary.timeline, behind.timeline, passive.timeline], [3; 3]);
+        assert_eq!([primary.system, passive.system], [behind.system; 2], "one history");
+        assert_eq!((primary.position >> 32) - (behind.position >> 32), 7);
+        assert_eq!((behind.lag, passive.lag), (Some(Duration::from_secs(7)), Some(Duration::ZERO)));
+        assert_eq!(behind.upstream_name, Some(set.name(1)));
+        assert_eq!(passive.upstream_name, None, "it can never be elected");
+        // Without a password nothing is asked that needs a right.
+        let Outcome::Up(Some(bare)) = look(&set, 1, Login::new(USER, None)).await else {
+            panic!("it is up")
+        };
+        assert_eq!((bare.replica, bare.timeline, bare.lag), (true, 3, None));
+        set.change(|it| it.elect(&it.members[1].clone()));
+        assert!(!sight(&set, 1).await.replica && sight(&set, 0).await.replica);
+        assert_eq!(sight(&set, 1).await.timeline, 4);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_is_wrong_is_said_and_of_its_kind() {
+        let set = Loopback::start(2).await;
+        let good = || Login::new(USER, Some(PASSWORD));
+        let told = fault(&set, Login::new(USER, Some("wrong"))).await;
+        assert_eq!(
+            (told.kind, told.text.as_str()),
+            (FaultKind::Credential, "refuses `quorate`: Authentication failed.")
+        );
+        let ails = |ailment| move |it: &mut Set| it.ails = Some((it.members[0].clone(), ailment));
+        for (ailment, kind, words) in [
+            (Ailment::Full, FaultKind::Unready, "too many connections"),
+            (Ailment::Revoked, FaultKind::Credential, "not authorized on admin"),
+            (Ailment::Ancient, FaultKind::Unready, "expected one of 9 to 29: MongoDB 4.4 to 8"),
+            (Ailment::Alone, FaultKind::Unready, "no replica set"),
+            (
+                Ailment::Recovering,
+                FaultKind::Unready,
+                "neither a primary nor a secondary, but RECOVERING",
+            ),
+        ] {
+            set.change(ails(ailment));
+            let told = fault(&set, good()).await;
+            assert_eq!(told.kind, kind, "{told}");
+            assert!(told.text.contains(words), "{told}");
+        }
+        set.change(|it| it.ails = None);
+        // Asked for protection, a server that has none is a fault of the credential.
+        let told = fault(&set, Login { tls: Tls::Encrypted, ..good() }).await;
+        assert_eq!(told.kind, FaultKind::Credential, "{told}");
+        sight(&set, 0).await;
+    }
+}
