@@ -464,6 +464,37 @@ pub const ORDEALS: &[Ordeal] = &[
         },
     },
     Ordeal {
+        name: "an executor dies, and what it asked for comes late where nothing compares tokens",
+        knows: &[Mutant::TakenOverAtOnce],
+        shape: |_, apps| (apps[0].outside, apps[0].blind) = (true, true),
+        play: |simulation, chance| {
+            let usual = simulation.rates.outside_takes;
+            // Within the limits of whoever asks and of the provider.
+            simulation.rates.outside_takes = Duration::from_secs(9);
+            asks(simulation, 0);
+            if until(simulation, 30, |state| state.claim.is_some()) {
+                wait(simulation, chance, 300..400);
+                let claim = simulation.agreed(&shop()).and_then(|state| state.claim.clone());
+                let executor = claim.and_then(|claim| simulation.place(&claim.agent));
+                kills(simulation, &executor.into_iter().collect::<Vec<_>>());
+            }
+            simulation.rates.outside_takes = usual;
+            until(simulation, 200, |state| state.phase == Phase::Idle);
+            let (to, by) = (Some(east()), "operator".to_owned());
+            for place in [1, 2] {
+                let (to, by) = (to.clone(), by.clone());
+                let back = Command::Failover { app: shop(), to, accept_loss: false, by };
+                simulation.command(place, back);
+            }
+            wait(simulation, chance, 12_000..13_000);
+            let mut names = simulation.world.servers.values().flat_map(|it| it.names.values());
+            if names.any(|name| name.overtaken > 0) {
+                let what = "a dead executor's request wrote over what is newer".to_owned();
+                simulation.report(vec![("what is taken over is left alone first", what)]);
+            }
+        },
+    },
+    Ordeal {
         name: "a stack dies of an app that somebody froze",
         knows: &[Mutant::FreezeIgnored],
         shape: same,
