@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::model::{
-    Abstention, AcceptorId, AgentId, AppId, Ballot, Belief, CredentialId, Evidence, Lost, MeshId,
-    Region, RegisterId, StackId, TargetId, Token,
+    Abstention, AcceptorId, ActionFault, AgentId, AppId, Ballot, Belief, CredentialId, Done,
+    Evidence, Lost, MeshId, Region, RegisterId, StackId, TargetId, Token,
 };
 use crate::moment::Moment;
 
@@ -123,6 +123,46 @@ pub enum Message {
         /// What it alone had.
         lost: Lost,
     },
+    /// One message between whoever carries a step out and the guard of a database.
+    Guard(Box<GuardMessage>),
+}
+
+/// One message between whoever carries a step out and the guard of a database (PROTOCOL.md D.4, the guard's requests).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuardMessage {
+    /// In which mesh.
+    pub mesh: MeshId,
+    /// The database.
+    pub target: TargetId,
+    /// Of which epoch, attempt and step.
+    pub token: Token,
+    /// Under which claim.
+    pub term: u32,
+    /// Which one of the step's requests: what is to be done follows from what was agreed, and is not said.
+    pub item: u16,
+    /// What it says.
+    pub body: GuardBody,
+}
+
+/// What a message between an executor and a guard says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GuardBody {
+    /// An executor: carry this out.
+    Asks {
+        /// What it goes by: its own claim among the rest.
+        agreed: Accepted,
+        /// For how long it may still be begun, by when it was sent (rule E1).
+        left: Duration,
+    },
+    /// A guard: this is what came of it, now or when it was asked before.
+    Answers {
+        /// How long it took.
+        took: Duration,
+        /// What came of it.
+        result: Result<Done, ActionFault>,
+    },
+    /// A guard: I cannot, and compared nothing; whoever can may do it from afar.
+    Declines(String),
 }
 
 /// One message about who may write (PROTOCOL.md C.1).
@@ -221,6 +261,7 @@ impl Letter {
             | Message::Echo { .. }
             | Message::Lease(_)
             | Message::Lost { .. }
+            | Message::Guard(_)
             | Message::Relayed(_) => None,
         }
     }

@@ -154,6 +154,10 @@ mutants! {
     SameTokenAbort,
     /// An executor acts on a claim it confirmed long ago (rule E1).
     StaleClaim,
+    /// A guard compares what it is asked for with nothing that it did or heard before (D.4).
+    GuardForgets,
+    /// A guard acts before its token is durable (D.4).
+    GuardActsUnsaved,
 
     // Damping (E).
     /// The mesh acts again before its last decision has cooled down.

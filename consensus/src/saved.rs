@@ -16,7 +16,7 @@ use crate::codec;
 use crate::message::Accepted;
 use crate::model::{
     AcceptorId, AgentId, AppId, Ballot, Epoch, MeshId, OperationId, Quarantined, RegisterId,
-    StackId, TargetId,
+    StackId, TargetId, Token,
 };
 
 /// The most bytes one record may have.
@@ -109,6 +109,13 @@ pub enum Entry {
         /// How long.
         lease: Duration,
     },
+    /// This guard acts on its database with this token, and with no lower one ever after: durable before it does.
+    Obeys {
+        /// The database.
+        target: TargetId,
+        /// What it is asked with.
+        token: Token,
+    },
 }
 
 /// How long ago an agent learned of what damps an app, as it was last written down.
@@ -185,6 +192,8 @@ pub struct Saved {
     pub quarantined: Option<Quarantined>,
     /// Where targets were when they were reached.
     pub reached: BTreeMap<TargetId, (String, u16)>,
+    /// The highest token that this guard ever acted with, on each of its databases.
+    pub obeyed: BTreeMap<TargetId, Token>,
 }
 
 impl Saved {
@@ -224,6 +233,10 @@ impl Saved {
             Entry::Longest { app, lease } => {
                 let known = self.longest.entry(app).or_default();
                 *known = lease.max(*known);
+            }
+            Entry::Obeys { target, token } => {
+                let known = self.obeyed.entry(target).or_default();
+                *known = token.max(*known);
             }
             Entry::Counted { changes } => self.changes = changes,
             Entry::Sighted { acceptor, changes } => {
@@ -269,6 +282,10 @@ impl Saved {
             .longest
             .iter()
             .map(|(app, lease)| Entry::Longest { app: app.clone(), lease: *lease });
+        let obeyed = self
+            .obeyed
+            .iter()
+            .map(|(target, token)| Entry::Obeys { target: target.clone(), token: *token });
         let sightings = self
             .sightings
             .iter()
@@ -283,6 +300,7 @@ impl Saved {
             .chain(holders)
             .chain(vouching)
             .chain(longest)
+            .chain(obeyed)
             .chain(reached)
             .chain(self.quarantined.clone().map(Entry::Quarantined))
             .chain(last)
@@ -419,6 +437,14 @@ mod tests {
                 vouching: true,
             },
             Entry::Longest { app: "shop".parse().expect("a name"), lease: Duration::from_secs(30) },
+            Entry::Obeys {
+                target: TargetId {
+                    app: "shop".parse().expect("a name"),
+                    stack: "west".parse().expect("a name"),
+                    name: "orders".parse().expect("a name"),
+                },
+                token: Token::new(Epoch(2), 1, 3),
+            },
             Entry::Aged {
                 app,
                 ages: SavedAges {

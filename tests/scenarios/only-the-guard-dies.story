@@ -26,10 +26,10 @@ state
 ----
   111.408 a2    learns shop epoch 2 promoting at 6.bfcd: failover, active east, carried out by a2 (database of east down for 5 of 5 voters in 3 regions: it is up, but the guard of db is silent, and so its door is shut) (and a5 a7 a3 a1 a4)
   111.478 a7    holds open shop/west
-  111.528 *     promote with 2.1.3 of a2: promoted to timeline 2
-  111.688 a2    learns shop epoch 2 publishing at 7.bfcd: failover, active west, carried out by a2 (database of east down for 5 of 5 voters in 3 regions: it is up, but the guard of db is silent, and so its door is shut) (and a5 a7 a3 a1 a4)
-  111.827 a2    learns shop epoch 2 verifying at 8.bfcd: failover, active west, carried out by a2 (database of east down for 5 of 5 voters in 3 regions: it is up, but the guard of db is silent, and so its door is shut) (and a5 a7 a3 a1 a4)
-  111.966 a2    learns shop epoch 2 idle at 9.bfcd: failover, active west (database of east down for 5 of 5 voters in 3 regions: it is up, but the guard of db is silent, and so its door is shut) (and a5 a7 a3 a1 a4)
+  111.521 *     promote with 2.1.3 of a7: promoted to timeline 2
+  111.680 a2    learns shop epoch 2 publishing at 7.bfcd: failover, active west, carried out by a2 (database of east down for 5 of 5 voters in 3 regions: it is up, but the guard of db is silent, and so its door is shut) (and a5 a7 a3 a1 a4)
+  111.819 a2    learns shop epoch 2 verifying at 8.bfcd: failover, active west, carried out by a2 (database of east down for 5 of 5 voters in 3 regions: it is up, but the guard of db is silent, and so its door is shut) (and a5 a7 a3 a1 a4)
+  111.958 a2    learns shop epoch 2 idle at 9.bfcd: failover, active west (database of east down for 5 of 5 voters in 3 regions: it is up, but the guard of db is silent, and so its door is shut) (and a5 a7 a3 a1 a4)
 shop: epoch 2 failover idle, active west
   shop/east/db: Up, primary, timeline 1, closed, its door is shut
   shop/west/db: Up, primary, timeline 2, its door is open
@@ -39,7 +39,7 @@ restart a6
 run 10s
 state
 ----
-  113.005 a6    learns shop epoch 2 idle at 9.bfcd: failover, active west (database of east down for 5 of 5 voters in 3 regions: it is up, but the guard of db is silent, and so its door is shut)
+  112.997 a6    learns shop epoch 2 idle at 9.bfcd: failover, active west (database of east down for 5 of 5 voters in 3 regions: it is up, but the guard of db is silent, and so its door is shut)
 shop: epoch 2 failover idle, active west
   shop/east/db: Up, primary, timeline 1, closed, its door is shut
   shop/west/db: Up, primary, timeline 2, its door is open

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::model::{
     AppState, CredentialId, Database, DecisionKind, Definition, Driver, Effect, Phase, RecordKind,
-    RecordSet, Stack, StackId, TargetName, Token,
+    RecordSet, Stack, StackId, TargetId, TargetName, Token,
 };
 
 /// The token that every request of the current phase carries.
@@ -123,19 +123,47 @@ pub fn published(definition: &Definition, stack: &StackId) -> Vec<Effect> {
         .collect()
 }
 
-/// The credentials without which an agent cannot carry out the current phase. A fence is only tried: whoever lacks its
+/// The credential without which an agent cannot carry out a request from afar. A fence is only tried: whoever lacks its
 /// credential records that, and goes on.
-pub fn credentials(state: &AppState) -> BTreeSet<CredentialId> {
-    effects(state)
-        .into_iter()
-        .filter_map(|effect| match effect {
-            Effect::Fence(_) | Effect::Follow { .. } => None,
-            Effect::Unfence(database) | Effect::Promote { database, .. } => {
-                Some(database.credential)
-            }
-            Effect::Publish { driver, .. } => driver.credential().cloned(),
-        })
-        .collect()
+pub fn credential(effect: &Effect) -> Option<CredentialId> {
+    match effect {
+        Effect::Fence(_) | Effect::Follow { .. } => None,
+        Effect::Unfence(database) | Effect::Promote { database, .. } => {
+            Some(database.credential.clone())
+        }
+        Effect::Publish { driver, .. } => driver.credential().cloned(),
+    }
+}
+
+/// The database that a request is about.
+pub fn database(effect: &Effect) -> Option<&Database> {
+    match effect {
+        Effect::Fence(database)
+        | Effect::Unfence(database)
+        | Effect::Promote { database, .. }
+        | Effect::Follow { database, .. } => Some(database),
+        Effect::Publish { .. } => None,
+    }
+}
+
+/// The same, by its name in the mesh.
+pub fn target(state: &AppState, effect: &Effect) -> Option<TargetId> {
+    let database = database(effect)?;
+    let mut all = state.definition.guarded();
+    let (stack, _) = all.find(|(_, it)| *it == database)?;
+    let (app, stack) = (state.definition.name.clone(), stack.clone());
+    Some(TargetId { app, stack, name: database.name.clone() })
+}
+
+/// The credentials with which whoever carries out a request logs in to databases.
+pub fn logins(effect: &Effect) -> impl Iterator<Item = &CredentialId> {
+    let upstream = match effect {
+        Effect::Follow { primary, .. } => Some(&primary.credential),
+        Effect::Fence(_) | Effect::Unfence(_) | Effect::Promote { .. } | Effect::Publish { .. } => {
+            None
+        }
+    };
+    database(effect).map(|it| &it.credential).into_iter().chain(upstream)
 }
 
 /// The credentials without which an agent cannot publish an app's records.

@@ -318,20 +318,21 @@ impl Node {
             Phase::Publishing => choice.to.clone(),
             _ => current.active.clone(),
         };
-        self.claimed(AppState { epoch, phase, decision, active, claim: None, ..current.clone() })
+        let state = AppState { epoch, phase, decision, active, claim: None, ..current.clone() };
+        self.claimed(state, now)
     }
 
     /// Names this agent as the executor of the state's phase if it can be, and nobody otherwise.
-    pub(super) fn claimed(&self, mut state: AppState) -> AppState {
+    pub(super) fn claimed(&self, mut state: AppState, now: Moment) -> AppState {
         let term = state.claim.as_ref().map_or(0, |claim| claim.term).saturating_add(1);
-        let able = self.is_able(&state);
+        let able = self.is_able(&state, now);
         state.claim =
             able.then(|| Claim { agent: self.config.agent.clone(), instance: self.instance, term });
         state
     }
 
-    fn is_able(&self, state: &AppState) -> bool {
-        plan::credentials(state).iter().all(|it| self.config.credentials.contains(it))
+    fn is_able(&self, state: &AppState, now: Moment) -> bool {
+        self.needed(state, now).iter().all(|it| self.config.credentials.contains(it))
     }
 
     fn advanced(
@@ -375,7 +376,7 @@ impl Node {
             }
             Next::Abort(why) => return Ok(self.taken_back(current, why, now)),
         }
-        Ok(self.claimed(state))
+        Ok(self.claimed(state, now))
     }
 
     fn next_epoch(&self, current: &AppState) -> Epoch {
@@ -413,8 +414,9 @@ impl Node {
     ) -> Result<Composition, String> {
         let mut state = self.completed(current, found, now)?;
         // Whoever cannot carry it out only completes it, and leaves the claim to whoever has it.
-        if current.phase != Phase::Idle && state.epoch == current.epoch && self.is_able(&state) {
-            state = self.claimed(state);
+        if current.phase != Phase::Idle && state.epoch == current.epoch && self.is_able(&state, now)
+        {
+            state = self.claimed(state, now);
         }
         Ok(Arc::new(self.sealed(state, found)))
     }
@@ -504,7 +506,8 @@ impl Node {
         let active = old.from.clone();
         let damping = damping::taken_back(&current.damping, current.epoch);
         let claim = None;
-        self.claimed(AppState { epoch, phase, decision, active, claim, damping, ..current.clone() })
+        let state = AppState { epoch, phase, decision, active, claim, damping, ..current.clone() };
+        self.claimed(state, now)
     }
 
     pub(super) fn decision(

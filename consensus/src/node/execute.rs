@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use super::Node;
 use super::compose::Intent;
+use super::request::Way;
 use crate::ballot::Tally;
 use crate::config::Config;
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
 use crate::failover::plan;
-use crate::message::Accepted;
+use crate::message::{Accepted, GuardBody, GuardMessage};
 use crate::model::{
     AcceptorId, Action, ActionFault, ActionFaultKind, AgentId, AppId, AppState, Ballot, Done,
     Effect, Epoch, Phase, Report, Token, Voters,
@@ -20,6 +21,9 @@ use crate::outbox::{Deadline, Note, Output};
 
 /// An executor may act only on a claim confirmed no longer ago than this, and a request may last no longer (rule E1).
 pub const ACT: Duration = Duration::from_secs(5);
+/// A guard that answers others and says nothing of what it was asked for is gone past after this: it may not know of requests.
+const PATIENCE: Duration = Duration::from_secs(6);
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// Too little of [`ACT`] left to be worth beginning.
 const WORTHWHILE: Duration = Duration::from_millis(500);
 /// A silent executor's step is taken over after this and its rank (PROTOCOL.md D.2, T_take).
@@ -38,7 +42,7 @@ pub struct Work {
     pub token: Token,
     epoch: Epoch,
     pub phase: Phase,
-    term: u32,
+    pub term: u32,
     pub items: Vec<Item>,
     pub began: Moment,
     pub reading: Option<Reading>,
@@ -50,7 +54,7 @@ pub struct Work {
     waits: Option<Moment>,
     /// The last thing that went wrong and has not been put right.
     pub trouble: Option<String>,
-    again: Moment,
+    pub again: Moment,
 }
 
 #[derive(Debug)]
@@ -58,6 +62,10 @@ pub(super) struct Item {
     pub effect: Effect,
     pub stage: Stage,
     tries: u32,
+    /// The guard that was asked for it, and when last.
+    pub asked: Option<(AgentId, Moment)>,
+    /// Is it to be done from afar, whether or not there is a guard?
+    pub afar: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -70,6 +78,25 @@ pub(super) enum Stage {
 impl Item {
     pub fn ended(&self) -> bool {
         matches!(self.stage, Stage::Ended(_))
+    }
+
+    /// A request that was lost is made again. `holds`: could it be made from afar? `heard`: does its guard answer others?
+    fn look_after(&mut self, holds: bool, heard: bool, now: Moment) {
+        let Stage::Running(since) = self.stage else { return };
+        let (patience, asks) = match self.asked {
+            // The edge answers within the limit.
+            None => (ACT * 2, false),
+            Some(_) => (PATIENCE, true),
+        };
+        if now.since(since) > patience || (asks && !heard) {
+            self.stage = Stage::Waiting(now);
+            (self.asked, self.afar) = (None, asks && holds);
+        }
+    }
+
+    /// When a guard that has not answered is to be asked once more: messages are lost.
+    fn asks_again(&self) -> Moment {
+        self.asked.as_ref().map_or(Moment::NEVER, |(_, last)| *last + ASK_AGAIN)
     }
 }
 
@@ -87,8 +114,13 @@ impl Work {
         effects: Vec<Effect>,
         now: Moment,
     ) -> Self {
-        let items =
-            effects.into_iter().map(|effect| Item { effect, stage: Stage::Waiting(now), tries: 0 });
+        let items = effects.into_iter().map(|effect| Item {
+            effect,
+            stage: Stage::Waiting(now),
+            tries: 0,
+            asked: None,
+            afar: false,
+        });
         Self {
             token,
             epoch,
@@ -177,7 +209,7 @@ impl Reading {
 
 /// What the requests of the current phase carry.
 #[cfg_attr(not(feature = "mutants"), allow(unused_variables))]
-fn token_of(config: &Config, state: &AppState) -> Token {
+pub(super) fn token_of(config: &Config, state: &AppState) -> Token {
     #[cfg(feature = "mutants")]
     if config.broken(Mutant::SameTokenAbort) {
         return plan::token_of_the_fence(state);
@@ -218,42 +250,61 @@ impl Node {
         let trusts = self.trusts_old_claims();
         let number = self.operation().number;
         let held = self.held_items(app, now);
+        let ways = self.ways(app, now);
+        let mesh = self.config.voters.mesh;
         let Some(it) = self.apps.get_mut(app) else { return };
         let (Some(work), Some(known)) = (&mut it.work, &it.chosen) else { return };
-        let mut acts = Vec::new();
+        let (mut acts, mut asks) = (Vec::new(), Vec::new());
         let mut unconfirmed = work.outrun.is_some();
         let confirmed = confirmed && !unconfirmed;
         for (number, item) in work.items.iter_mut().enumerate() {
-            // The edge answers within the limit; a request that was lost with its task is asked again.
-            if let Stage::Running(since) = item.stage
-                && now.since(since) > ACT * 2
-            {
-                item.stage = Stage::Waiting(now);
-            }
-            let Stage::Waiting(at) = item.stage else { continue };
-            if held.contains(&number) {
+            let Some((way, holds)) = ways.get(number) else { continue };
+            item.look_after(*holds, matches!(way, Way::Guard(_)), now);
+            let due = match item.stage {
+                Stage::Waiting(at) => at,
+                Stage::Running(_) => item.asks_again(),
+                Stage::Ended(_) => continue,
+            };
+            if held.contains(&number) || now < due {
                 continue;
             }
-            match (at <= now, confirmed) {
-                (false, _) => {}
-                (true, false) => unconfirmed = true,
-                (true, true) => {
+            if !confirmed {
+                unconfirmed = true;
+                continue;
+            }
+            let deadline = if trusts { now } else { known.confirmed } + ACT;
+            let index = u16::try_from(number).expect("items are limited by the definition");
+            match way {
+                Way::Afar => {
                     item.stage = Stage::Running(now);
-                    acts.push(Action {
-                        app: app.clone(),
-                        token: work.token,
-                        term: work.term,
-                        item: u16::try_from(number).expect("items are limited by the definition"),
-                        deadline: if trusts { now } else { known.confirmed } + ACT,
-                        limit: ACT,
-                        effect: item.effect.clone(),
-                    });
+                    let (token, term, limit) = (work.token, work.term, ACT);
+                    let (app, effect) = (app.clone(), item.effect.clone());
+                    acts.push(Action { app, token, term, item: index, deadline, limit, effect });
+                }
+                Way::Guard(guard) => {
+                    let Some(target) = plan::target(&known.state, &item.effect) else { continue };
+                    let (agreed, left) = (known.accepted(), deadline.since(now));
+                    let (token, term) = (work.token, work.term);
+                    let body = GuardBody::Asks { agreed, left };
+                    let ask = GuardMessage { mesh, target, token, term, item: index, body };
+                    if !matches!(item.stage, Stage::Running(_)) {
+                        item.stage = Stage::Running(now);
+                    }
+                    let again = item.asked.replace((guard.clone(), now)).is_some();
+                    asks.push((guard.clone(), ask, again));
+                }
+                Way::None => {
+                    let what = plan::describe(&item.effect);
+                    work.trouble =
+                        Some(format!("no guard answers, nor is a credential held here, to {what}"));
                 }
             }
         }
         let waits = work.items.iter().filter_map(|item| match item.stage {
             Stage::Waiting(at) => Some(at.max(now + RETRY_LEAST)),
-            Stage::Running(since) => Some(since + ACT * 2 + RETRY_LEAST),
+            Stage::Running(since) => {
+                Some(item.asks_again().min(since + ACT * 2 + RETRY_LEAST).max(now + RETRY_LEAST))
+            }
             Stage::Ended(_) => None,
         });
         work.again = waits.min().unwrap_or(now + RETRY_LEAST);
@@ -262,7 +313,7 @@ impl Node {
             // Leases end whether or not anybody answers.
             work.again = now + RETRY_LEAST;
         }
-        if !acts.is_empty() && work.phase == Phase::Fencing {
+        if !(acts.is_empty() && asks.is_empty()) && work.phase == Phase::Fencing {
             // The second look may begin with the fences.
             work.again = now;
         }
@@ -282,6 +333,9 @@ impl Node {
             let what = plan::describe(&action.effect);
             self.out.note(Note::Acts { app: app.clone(), token: action.token, what });
             self.out.push(Output::Act(action));
+        }
+        for (guard, ask, again) in asks {
+            self.ask_guard(&guard, ask, again);
         }
         if read {
             self.confirm(app, number);
@@ -310,6 +364,14 @@ impl Node {
         trusts
     }
 
+    /// How each request is to be made, and whether this agent could make it from afar.
+    fn ways(&self, app: &AppId, now: Moment) -> Vec<(Way, bool)> {
+        let items = self.apps.get(app).and_then(|it| it.work.as_ref()).map(|work| &work.items);
+        let way =
+            |item: &Item| (self.way(&item.effect, item.afar, now), self.holds_for(&item.effect));
+        items.into_iter().flatten().map(way).collect()
+    }
+
     fn may_act(&self, app: &AppId, now: Moment) -> bool {
         self.trusts_old_claims()
             || self.apps.get(app).is_some_and(|it| it.confirmed_within(ACT - WORTHWHILE, now))
@@ -317,6 +379,13 @@ impl Node {
 
     /// An action ended.
     pub(super) fn on_report(&mut self, report: Report, now: Moment) {
+        if !self.on_obeyed(&report, now) {
+            self.on_outcome(report, now);
+        }
+    }
+
+    /// A request ended, from afar or by a guard.
+    pub(super) fn on_outcome(&mut self, report: Report, now: Moment) {
         let Report { app, token, term, item, took, result } = report;
         let what = match &result {
             Ok(done) => Ok(done.text.clone()),
@@ -329,6 +398,7 @@ impl Node {
         }
         let Some(item) = work.items.get_mut(usize::from(item)) else { return };
         item.tries = item.tries.saturating_add(1);
+        (item.asked, item.afar) = (None, false);
         let most = match &result {
             Err(fault)
                 if matches!(fault.kind, ActionFaultKind::Refused | ActionFaultKind::Superseded) =>
@@ -403,7 +473,7 @@ impl Node {
         });
         let rank = ranked.iter().position(|agent| **agent == self.config.agent);
         let Some(rank) = rank else {
-            let needed: Vec<_> = plan::credentials(state).into_iter().map(String::from).collect();
+            let needed: Vec<_> = self.needed(state, now).into_iter().map(String::from).collect();
             let next = match able.is_empty() {
                 true => {
                     format!("{} waits for an agent that holds {}", state.phase, needed.join(", "))
@@ -460,7 +530,7 @@ impl Node {
 
     /// Agents heard just now that hold what the current phase needs.
     fn able(&self, state: &AppState, now: Moment) -> Vec<AgentId> {
-        let needed = plan::credentials(state);
+        let needed = self.needed(state, now);
         let holds = |credentials: &[crate::model::CredentialId]| {
             needed.iter().all(|it| credentials.contains(it))
         };

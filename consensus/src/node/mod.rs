@@ -23,6 +23,7 @@ mod planned;
 mod reform;
 mod rejoin;
 mod relay;
+mod request;
 mod stir;
 mod tend;
 mod view;
@@ -39,6 +40,7 @@ use rand::{RngExt, SeedableRng};
 use app::App;
 pub use handing::Handing;
 use relay::Relays;
+use request::Obeying;
 use stir::Stir;
 use voters::Voting;
 
@@ -53,7 +55,7 @@ use crate::lease::Grants;
 use crate::message::{Beliefs, Identity, Message, Pulse};
 use crate::model::{
     Abstention, AgentId, AppId, AppState, Ballot, Observation, OperationId, Outcome, RegisterId,
-    Site, StackId, Watched,
+    Site, StackId, TargetId, Watched,
 };
 use crate::moment::Moment;
 use crate::outbox::{Command, CommandId, Deadline, Input, Note, Outbox, Output};
@@ -89,6 +91,8 @@ pub struct Node {
     longest: BTreeMap<AppId, Duration>,
     /// The stacks that another's lease may rest on this guard's word for.
     vouching: BTreeSet<(AppId, StackId)>,
+    /// What this agent, as a guard, did with its databases when it was asked to.
+    obeying: BTreeMap<TargetId, Obeying>,
     apps: BTreeMap<AppId, App>,
     voting: Voting,
     relays: Relays,
@@ -145,6 +149,7 @@ impl Node {
             grants: Grants::new(Self::terms(&config), &saved.holders, &saved.longest, now),
             longest: saved.longest,
             vouching: saved.vouching,
+            obeying: Obeying::restored(saved.obeyed),
             apps: BTreeMap::new(),
             rng,
             out: Outbox::new(saved.changes),
@@ -309,10 +314,10 @@ impl Node {
                 self.learn_voters(accepted, now);
             }
             Message::Lease(message) => self.on_lease(from, &message, now),
-            Message::Lost { mesh, target, token, lost } if mesh == self.config.voters.mesh => {
-                self.on_lost(from, &target, token, lost);
+            Message::Lost { mesh, target, token, lost } => {
+                self.on_lost(from, mesh, &target, (token, lost));
             }
-            Message::Lost { .. } => {}
+            Message::Guard(message) => self.on_guard_message(from, *message, now),
         }
         stir
     }
@@ -533,8 +538,7 @@ impl Node {
     }
 
     fn wall_ms(&self, now: Moment) -> u64 {
-        let since = u64::try_from(now.since(self.wall.1).as_millis()).unwrap_or(0);
-        self.wall.0 + since
+        self.wall.0 + u64::try_from(now.since(self.wall.1).as_millis()).unwrap_or(0)
     }
 
     fn operation(&mut self) -> OperationId {

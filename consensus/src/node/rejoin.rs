@@ -12,7 +12,7 @@ use super::app::App;
 use super::execute::{ACT, Reading};
 use crate::message::Message;
 use crate::model::{
-    AgentId, AppId, AppState, Database, Health, Lost, Phase, StackId, TargetId, Token,
+    AgentId, AppId, AppState, Database, Health, Lost, MeshId, Phase, StackId, TargetId, Token,
 };
 use crate::moment::Moment;
 use crate::outbox::{Deadline, Note, Output, Rejoin};
@@ -171,7 +171,7 @@ impl Node {
     /// What a database of this host alone had is known: that is told to everybody.
     pub(super) fn tell_lost(&mut self, target: &TargetId, token: Token, lost: Lost) {
         let mesh = self.config.voters.mesh;
-        self.on_lost(&self.config.agent.clone(), target, token, lost);
+        self.on_lost(&self.config.agent.clone(), mesh, target, (token, lost));
         for agent in self.everybody() {
             let message = Message::Lost { mesh, target: target.clone(), token, lost };
             self.out.send(&agent, message);
@@ -179,7 +179,16 @@ impl Node {
     }
 
     /// A guard tells what its database alone had.
-    pub(super) fn on_lost(&mut self, from: &AgentId, target: &TargetId, token: Token, lost: Lost) {
+    pub(super) fn on_lost(
+        &mut self,
+        from: &AgentId,
+        mesh: MeshId,
+        target: &TargetId,
+        (token, lost): (Token, Lost),
+    ) {
+        if mesh != self.config.voters.mesh {
+            return;
+        }
         let Some(it) = self.apps.get_mut(&target.app) else { return };
         let Some((_, state)) = it.known() else { return };
         let guards = |(stack, database): (&StackId, &Database)| {

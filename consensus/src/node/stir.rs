@@ -35,6 +35,7 @@ impl Stir {
             Message::Ballot(message) => Self::in_register(&message.register),
             Message::Evidence(evidence) => Self::One(evidence.statement.app.clone()),
             Message::Lease(message) => Self::One(message.app.clone()),
+            Message::Guard(message) => Self::One(message.target.app.clone()),
             Message::Chosen { register, .. } => Self::in_register(register),
         }
     }

@@ -103,13 +103,14 @@ impl Node {
         }
         let epoch = current.epoch.next();
         let stacks = (&current.active, &current.active);
-        Ok(self.claimed(AppState {
+        let state = AppState {
             epoch,
             phase: Phase::Aborting,
             decision: self.decision(DecisionKind::Abort, epoch, stacks, reason, now),
             claim: None,
             ..current.clone()
-        }))
+        };
+        Ok(self.claimed(state, now))
     }
 
     /// The same definition once more, so that everything that follows from it is asked for again.

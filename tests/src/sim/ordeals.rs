@@ -4,6 +4,7 @@
 //! broken and the mesh comes to rest; without the rule somebody sees harm within a few seeds. `swarm` goes through all of
 //! them beside its seeds, so that what shows that a mutant is caught shows, too, that the rule holds.
 
+mod guards;
 mod sight;
 mod words;
 
@@ -35,7 +36,7 @@ pub struct Ordeal {
 
 /// Every ordeal.
 pub fn all() -> impl Iterator<Item = &'static Ordeal> {
-    sight::ORDEALS.iter().chain(words::ORDEALS)
+    sight::ORDEALS.iter().chain(words::ORDEALS).chain(guards::ORDEALS)
 }
 
 /// What is healed comes to rest within this.

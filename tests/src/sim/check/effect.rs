@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use consensus::failover::plan;
 use consensus::model::{Action, AgentId, AppState, Effect, Phase, Token};
 use consensus::moment::Moment;
 
@@ -59,17 +60,24 @@ impl Reach {
         if self.excused.get(agent).is_some_and(|went_on| now <= *went_on + grace) {
             return;
         }
-        if self.lost.get(agent).is_some_and(|lost| *lost + CONFIRMED_WITHIN + SLACK + LATE < now) {
+        // A guard acts for whoever asked it to, whenever that arrives: tokens are what holds it back.
+        let database = plan::database(&action.effect);
+        let guards = database.is_some_and(|it| it.guard.as_ref() == Some(agent));
+        if !guards
+            && self
+                .lost
+                .get(agent)
+                .is_some_and(|lost| *lost + CONFIRMED_WITHIN + SLACK + LATE < now)
+        {
             let since = self.lost[agent];
             found.push(("a minority does nothing", format!("{about}, cut off since {since}")));
         }
-        let covers = |state: &AppState| {
-            state
-                .claim
-                .as_ref()
-                .is_some_and(|claim| claim.agent == *agent && claim.term == action.term)
-                && Token::new(state.epoch, state.decision.attempt, state.phase.step()) == token
-        };
+        let covers =
+            |state: &AppState| {
+                state.claim.as_ref().is_some_and(|claim| {
+                    (guards || claim.agent == *agent) && claim.term == action.term
+                }) && Token::new(state.epoch, state.decision.attempt, state.phase.step()) == token
+            };
         // What was published and written over since is put back by whoever sees it, while nothing else is going on.
         let mends = |state: &AppState| {
             let published = (state.epoch, state.decision.attempt, Phase::Publishing.step());
@@ -82,6 +90,9 @@ impl Reach {
             registers.history(&action.app).skip_while(|chosen| !covers(&chosen.state));
         if history.next().is_none() {
             found.push(("acts on what was chosen", format!("{about}: no such claim was chosen")));
+            return;
+        }
+        if guards {
             return;
         }
         let Some(ended) = history.find(|chosen| !covers(&chosen.state)) else { return };

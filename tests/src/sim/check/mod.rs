@@ -8,6 +8,7 @@ pub mod effect;
 pub mod electorate;
 pub mod evidence;
 pub mod fleet;
+pub mod guard;
 pub mod history;
 pub mod lease;
 pub mod outcome;

@@ -43,6 +43,7 @@ impl Words {
             | Entry::Holder { .. }
             | Entry::Vouching { .. }
             | Entry::Longest { .. }
+            | Entry::Obeys { .. }
             | Entry::Counted { .. }
             | Entry::Sighted { .. }
             | Entry::Quarantined(_) => return,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use consensus::failover::plan;
 use consensus::model::{
     Action, ActionFault, ActionFaultKind, AppId, Effect, Inspected, Inspection, Phase, Report,
 };
@@ -10,7 +11,7 @@ use consensus::outbox::Input;
 
 use super::aim::Fate;
 use super::{Event, Simulation};
-use crate::sim::check::{Found, lease};
+use crate::sim::check::{Found, guard, lease};
 use crate::sim::network::Place;
 use crate::sim::weather::Moments;
 use crate::sim::world::{Arrival, Host, Web};
@@ -56,11 +57,16 @@ impl Simulation {
         }
         let mut found: Found = Vec::new();
         self.reach.on_act(self.now, &agent.id, action, &self.registers, &mut found);
+        guard::on_act(&agent.id, action, agent.disk.durable(), &mut found);
         self.report(found);
         self.count(effect_name(&action.effect));
-        let Some(fate) = self.aim_at_request(place, action) else { return };
+        let by = self.executor(place, action);
+        if by != place {
+            self.count("requests carried out by guards");
+        }
+        let Some(fate) = self.aim_at_request(by, action) else { return };
         let step = action.token.0 & 0xff;
-        if self.killed_at(place, step, Moments::Before) {
+        if self.killed_at(by, step, Moments::Before) && by == place {
             return;
         }
         if let Effect::Promote { .. } = action.effect
@@ -70,11 +76,21 @@ impl Simulation {
         }
         let strikes = self.chance.happens(self.rates.executor_cut_off);
         if strikes {
-            self.cut_off_or_stop(place);
+            self.cut_off_or_stop(by);
         }
-        self.dispatch(place, run, action, fate);
-        self.aim_at_sent(place, fate);
-        self.killed_at(place, step, Moments::After);
+        self.dispatch(place, run, (by, action), fate);
+        self.aim_at_sent(by, fate);
+        self.killed_at(by, step, Moments::After);
+    }
+
+    /// Who wants what an agent does: the executor that asked it to, if it is a guard.
+    fn executor(&self, place: Place, action: &Action) -> Place {
+        let claimed = self.registers.history(&action.app).find_map(|chosen| {
+            let claim = chosen.state.claim.as_ref()?;
+            let this = plan::token(&chosen.state) == action.token && claim.term == action.term;
+            this.then(|| claim.agent.clone())
+        });
+        claimed.and_then(|agent| self.place(&agent)).unwrap_or(place)
     }
 
     /// An agent looks at what the outside's DNS says.
@@ -89,9 +105,10 @@ impl Simulation {
         self.after(INSPECTION, Event::Input { to: place, run, input: Input::Inspected(inspected) });
     }
 
-    fn dispatch(&mut self, place: Place, run: u64, action: &Action, fate: Fate) {
+    fn dispatch(&mut self, place: Place, run: u64, (by, action): (Place, &Action), fate: Fate) {
         let rates = self.rates.clone();
-        let number = self.chronicle.on_request(self.now, &action.app, (place, run), action.token);
+        let asked = (by, self.agents[by].run);
+        let number = self.chronicle.on_request(self.now, &action.app, asked, action.token);
         let errand = Errand {
             place,
             run,

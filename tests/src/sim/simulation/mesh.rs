@@ -1,6 +1,8 @@
 //! Messages and links between the agents of a run.
 
-use consensus::message::Message;
+use std::time::Duration;
+
+use consensus::message::{GuardBody, GuardMessage, Message};
 use consensus::outbox::Input;
 
 use super::{Event, Simulation};
@@ -18,6 +20,16 @@ impl Simulation {
             Message::Gossip(_) | Message::Pulse(_) | Message::Echo { .. } => Way::Datagram,
             _ => Way::Stream(connection),
         };
+        let asks = |it: &GuardMessage| matches!(it.body, GuardBody::Asks { .. });
+        if matches!(&message, Message::Guard(it) if asks(it))
+            && self.chance.happens(self.rates.request_repeated)
+        {
+            // Whatever repeats it, and however late.
+            self.count("late duplicates to guards");
+            let span = self.chance.between(Duration::from_millis(10), self.rates.repeated_within);
+            let (way, message) = (Way::Datagram, message.clone());
+            self.after(span, Event::Deliver { from, to, way, message });
+        }
         for span in self.network.travel(from, to, way, &mut self.chance) {
             self.after(span, Event::Deliver { from, to, way, message: message.clone() });
         }
