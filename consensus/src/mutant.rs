@@ -148,6 +148,8 @@ mutants! {
     DriftLeft,
     /// DNS is moved without comparing its marker (rule 11).
     BlindPublish,
+    /// Where nothing compares tokens, a step is taken over while what was asked for before may still take effect.
+    TakenOverAtOnce,
     /// A fence is taken back under its own token (rule 10).
     SameTokenAbort,
     /// An executor acts on a claim it confirmed long ago (rule E1).

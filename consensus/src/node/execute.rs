@@ -489,7 +489,7 @@ impl Node {
         };
         let rank = u32::try_from(rank).unwrap_or(u32::MAX);
         let start = match self.abandoned(app, state) {
-            Some(since) => since + TAKE_OVER.max(plan::quiet(state)) + RANK_STEP * rank,
+            Some(since) => since + TAKE_OVER.max(self.quiet(state)) + RANK_STEP * rank,
             None => known.learned + self.rtt().max(Duration::from_millis(25)) * 2 * rank,
         };
         let phase = state.phase;
@@ -503,6 +503,14 @@ impl Node {
         }
         let operation = self.operation();
         self.start(app, Intent::Claim, operation, now);
+    }
+
+    fn quiet(&self, state: &AppState) -> Duration {
+        #[cfg(feature = "mutants")]
+        if self.broken(Mutant::TakenOverAtOnce) {
+            return Duration::ZERO;
+        }
+        plan::quiet(state)
     }
 
     /// Since when the executor has been silent; `None` if nobody holds the claim, or a run that has ended.

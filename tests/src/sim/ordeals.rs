@@ -5,6 +5,7 @@
 //! them beside its seeds, so that what shows that a mutant is caught shows, too, that the rule holds.
 
 mod guards;
+mod outside;
 mod sight;
 mod words;
 
@@ -12,7 +13,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use consensus::config::Mutant;
-use consensus::model::{AppId, ProbePolicy, StackId};
+use consensus::model::{AppId, AppState, ProbePolicy, StackId};
 use consensus::outbox::Command;
 
 use super::chance::Chance;
@@ -36,7 +37,7 @@ pub struct Ordeal {
 
 /// Every ordeal.
 pub fn all() -> impl Iterator<Item = &'static Ordeal> {
-    sight::ORDEALS.iter().chain(words::ORDEALS).chain(guards::ORDEALS)
+    sight::ORDEALS.iter().chain(words::ORDEALS).chain(outside::ORDEALS).chain(guards::ORDEALS)
 }
 
 /// What is healed comes to rest within this.
@@ -116,6 +117,20 @@ fn blinds(simulation: &mut Simulation, places: &[Place], app: &str, stack: &Stac
 fn asks(simulation: &mut Simulation, place: Place) {
     let (to, by) = (Some(west()), "operator".to_owned());
     simulation.command(place, Command::Failover { app: shop(), to, accept_loss: false, by });
+}
+
+/// Is this agreed of the shop within so many tenths of a second?
+fn until(simulation: &mut Simulation, tenths: u32, so: fn(&AppState) -> bool) -> bool {
+    (0..tenths).any(|_| {
+        simulation.run_for(Duration::from_millis(100));
+        simulation.agreed(&shop()).is_some_and(|state| so(&state))
+    })
+}
+
+/// Of five voters, all die but this one and another.
+fn leaves_two(simulation: &mut Simulation, place: Place) {
+    let others: Vec<_> = (0..5).filter(|it| *it != place).skip(1).collect();
+    kills(simulation, &others);
 }
 
 fn kills(simulation: &mut Simulation, places: &[Place]) {

@@ -9,8 +9,8 @@ use std::time::Duration;
 use consensus::config::{BallotStore, Config, Mutant};
 use consensus::model::{
     AcceptorId, AgentId, AppId, DataPolicy, Database, Definition, Driver, Endpoint, Engine, Expect,
-    Fencing, MeshId, Mode, ProbePolicy, Record, RecordData, RecordKind, Region, Scheme, Stack,
-    StackId, TargetName, Voter, Voters,
+    Fencing, MeshId, Mode, ProbePolicy, Provider, Record, RecordData, RecordKind, Region, Scheme,
+    Stack, StackId, TargetName, Voter, Voters,
 };
 use ring::signature::{Ed25519KeyPair, KeyPair};
 
@@ -145,6 +145,8 @@ pub struct AppShape {
     pub synchronous: bool,
     /// Are its records in an outside server, by RFC 2136?
     pub outside: bool,
+    /// Does whoever serves them compare nothing, then, so that the last to write wins?
+    pub blind: bool,
     /// The guard of every stack's database, if they have any.
     pub guards: Vec<AgentId>,
     /// Is nothing promoted without proof of a fence, where there are guards?
@@ -172,6 +174,7 @@ impl AppShape {
             engine: Engine::Postgres,
             synchronous: false,
             outside: false,
+            blind: false,
             guards: vec![],
             proven: true,
             lease: DataPolicy::LEASE,
@@ -252,9 +255,16 @@ impl AppShape {
             kind: RecordKind::A,
             ttl: 30,
             values,
-            driver: match self.outside {
-                false => Driver::BuiltIn,
-                true => Driver::Rfc2136 {
+            driver: match (self.outside, self.blind) {
+                (false, _) => Driver::BuiltIn,
+                (true, true) => Driver::Provider {
+                    provider: Provider::PowerDns,
+                    url: Some(DNS_SERVER.into()),
+                    zone: "example.com".into(),
+                    zone_id: None,
+                    credential: name(DNS_CREDENTIAL),
+                },
+                (true, false) => Driver::Rfc2136 {
                     server: DNS_SERVER.into(),
                     zone: "example.com".into(),
                     credential: name(DNS_CREDENTIAL),

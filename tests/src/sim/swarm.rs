@@ -62,7 +62,7 @@ pub fn run(seed: u64, mutant: Option<Mutant>, kept: bool) -> Verdict {
     let mut mesh = draw_mesh(&mut chance, mutant);
     let mut apps = draw_apps(&mut chance);
     draw_guards(&mut mesh, &mut apps, &mut chance);
-    draw_leases(&mut apps, seed);
+    draw_late(&mut apps, seed);
     let mut simulation = Simulation::new(&mesh, &apps, chance.bits(), kept);
     if mesh.voters.len() >= 5 && chance.happens(0.1) {
         simulation.lose_key(chance.below(mesh.voters.len() as u64) as Place);
@@ -162,14 +162,15 @@ pub(super) fn begin(simulation: &mut Simulation, apps: &[AppShape]) {
     }
 }
 
-/// Half of all have leases as they usually are not. Drawn apart from all else, so that it moves nothing else.
-fn draw_leases(apps: &mut [AppShape], seed: u64) {
+/// What came into the swarm late is drawn apart from all else, so that it moves nothing else: half of all have leases as
+/// they usually are not, and of a quarter whoever serves the records compares nothing.
+fn draw_late(apps: &mut [AppShape], seed: u64) {
     let mut chance = Chance::new(seed.wrapping_mul(0x2545_f491_4f6c_dd1d).wrapping_add(7));
     for shape in apps {
         if chance.happens(0.5) {
-            continue;
+            shape.lease = Duration::from_secs(*chance.pick(&LEASES));
         }
-        shape.lease = Duration::from_secs(*chance.pick(&LEASES));
+        shape.blind = chance.happens(0.25);
     }
 }
 

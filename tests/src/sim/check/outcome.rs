@@ -2,10 +2,10 @@
 //!
 //! Asked of a world that is well again: what is agreed, what DNS answers, and which database takes writes must be one.
 
-use consensus::model::{AppId, AppState, Driver, Phase, TargetId};
+use consensus::model::{AppId, AppState, Phase, TargetId};
 
 use crate::sim::simulation::Simulation;
-use crate::sim::world::{Host, Role};
+use crate::sim::world::{Host, Role, server};
 
 /// Why an app has not come to rest; `None` once it has.
 pub fn unsettled(simulation: &Simulation, app: &AppId) -> Option<String> {
@@ -57,7 +57,7 @@ pub fn voters_unsettled(simulation: &Simulation) -> Option<String> {
 /// What an outside server says in place of what was agreed. What was edited by hand under a freeze is left alone.
 fn names_another(simulation: &Simulation, agreed: &AppState) -> Option<String> {
     agreed.definition.records.iter().find_map(|record| {
-        let Driver::Rfc2136 { server, .. } = &record.driver else { return None };
+        let server = server(&record.driver)?;
         let held = simulation.world.servers.get(server).and_then(|s| s.names.get(&record.name));
         let left = agreed.freeze.is_some() && held.is_some_and(|name| name.edited);
         let data = held.and_then(|name| name.sets.get(&record.kind));

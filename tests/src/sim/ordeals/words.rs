@@ -4,18 +4,17 @@ use std::time::Duration;
 
 use consensus::config::Mutant;
 use consensus::message::{BallotBody, Message};
-use consensus::model::{AppState, Engine, Phase, VotersChange};
+use consensus::model::{Phase, VotersChange};
 use consensus::outbox::Command;
 
 use super::{
-    Ordeal, asks, blinds, buries, east, fells, guarded, kills, restarts, same, shop, wait, west,
+    Ordeal, asks, blinds, buries, east, fells, guarded, kills, leaves_two, restarts, same, shop,
+    until, wait, west,
 };
 use crate::sim::chance::Chance;
-use crate::sim::network::Place;
-use crate::sim::scene::{AppShape, DNS_SERVER, agent_name};
+use crate::sim::scene::{AppShape, agent_name};
 use crate::sim::simulation::{Event, Simulation};
-use crate::sim::weather;
-use crate::sim::world::{Host, Trouble, Web};
+use crate::sim::world::{Host, Web};
 
 /// All of this room.
 pub const ORDEALS: &[Ordeal] = &[
@@ -182,73 +181,6 @@ pub const ORDEALS: &[Ordeal] = &[
             fells(simulation, &east());
             simulation.break_database(&shop(), &east(), Host::Dark);
             wait(simulation, chance, 20_000..22_000);
-        },
-    },
-    Ordeal {
-        name: "a primary dies behind its fence, the move is taken back, and it comes up closed",
-        knows: &[Mutant::ClosedLeft],
-        shape: |_, apps| apps[0].database = true,
-        play: |simulation, chance| {
-            simulation.snare = Some(Box::new(|simulation, _, _, _| {
-                let east = simulation.database(&shop(), &east()).expect("it has one");
-                if simulation.world.databases[&east].read_only {
-                    for stack in [self::east(), west()] {
-                        fells(simulation, &stack);
-                        simulation.break_database(&shop(), &stack, Host::Dark);
-                    }
-                }
-                false
-            }));
-            // It says that it streams, and never reaches the primary's last position.
-            let replica = simulation.database(&shop(), &west()).expect("it has one");
-            simulation.world.stuck.insert(replica.clone());
-            wait(simulation, chance, 3_000..4_000);
-            let by = "operator".to_owned();
-            simulation.command(
-                1,
-                Command::Switchover { app: shop(), to: Some(west()), well_for: None, by },
-            );
-            wait(simulation, chance, 50_000..52_000);
-            simulation.world.stuck.remove(&replica);
-        },
-    },
-    Ordeal {
-        name: "an old primary comes back, and nobody but the mesh can tell it whom to follow",
-        knows: &[Mutant::AstrayLeft],
-        shape: |_, apps| {
-            apps[0].database = true;
-            apps[0].engine = Engine::Redis;
-        },
-        play: |simulation, chance| {
-            fells(simulation, &east());
-            simulation.break_database(&shop(), &east(), Host::Dark);
-            wait(simulation, chance, 12_000..14_000);
-        },
-    },
-    Ordeal {
-        name: "somebody writes over a record by hand, and leaves its marker",
-        knows: &[Mutant::DriftLeft],
-        shape: |_, apps| apps[0].outside = true,
-        play: |simulation, chance| {
-            weather::edit_a_record(simulation);
-            wait(simulation, chance, 2_000..3_000);
-        },
-    },
-    Ordeal {
-        name: "somebody writes over a record by hand, and no quorum answers who would put it back",
-        knows: &[],
-        shape: |_, apps| apps[0].outside = true,
-        play: |simulation, chance| {
-            simulation.snare = Some(Box::new(|simulation, from, _, message| {
-                let reads = |it: &BallotBody| matches!(it, BallotBody::Observe);
-                let reads = matches!(message, Message::Ballot(it) if reads(&it.body));
-                if reads {
-                    leaves_two(simulation, from);
-                }
-                reads
-            }));
-            weather::edit_a_record(simulation);
-            wait(simulation, chance, 45_000..46_000);
         },
     },
     Ordeal {
@@ -430,40 +362,6 @@ pub const ORDEALS: &[Ordeal] = &[
         },
     },
     Ordeal {
-        name: "a fence comes after it was taken back, and who asked for it has not heard of that",
-        knows: &[],
-        shape: |_, apps| apps[0].database = true,
-        play: |simulation, chance| {
-            let usual = simulation.rates.outside_takes;
-            simulation.rates.outside_takes = Duration::from_millis(4_500);
-            asks(simulation, 0);
-            wait(simulation, chance, 600..700);
-            simulation.cut_off(0);
-            simulation.look_at_links();
-            simulation.rates.outside_takes = usual;
-            simulation.command(1, Command::Abort { app: shop(), by: "operator".to_owned() });
-            wait(simulation, chance, 5_000..6_000);
-        },
-    },
-    Ordeal {
-        name: "an executor loses sight of everybody while its request is refused",
-        knows: &[Mutant::StaleClaim],
-        shape: |_, apps| apps[0].outside = true,
-        play: |simulation, chance| {
-            let server = simulation.world.servers.entry(DNS_SERVER.into()).or_default();
-            server.trouble = Trouble::Failing { done: false };
-            fells(simulation, &east());
-            wait(simulation, chance, 3_500..4_500);
-            let claim = simulation.agreed(&shop()).and_then(|state| state.claim.clone());
-            let executor = claim.and_then(|claim| simulation.place(&claim.agent));
-            if let Some(executor) = executor {
-                simulation.cut_off(executor);
-                simulation.look_at_links();
-            }
-            wait(simulation, chance, 14_000..15_000);
-        },
-    },
-    Ordeal {
         name: "a stack dies of an app that somebody froze",
         knows: &[Mutant::FreezeIgnored],
         shape: same,
@@ -489,20 +387,6 @@ pub const ORDEALS: &[Ordeal] = &[
         play: |simulation, chance| dies_again(simulation, chance, true),
     },
 ];
-
-/// Is this agreed of the shop within so many tenths of a second?
-fn until(simulation: &mut Simulation, tenths: u32, so: fn(&AppState) -> bool) -> bool {
-    (0..tenths).any(|_| {
-        simulation.run_for(Duration::from_millis(100));
-        simulation.agreed(&shop()).is_some_and(|state| so(&state))
-    })
-}
-
-/// Of five voters, all die but this one and another.
-fn leaves_two(simulation: &mut Simulation, place: Place) {
-    let others: Vec<_> = (0..5).filter(|it| *it != place).skip(1).collect();
-    kills(simulation, &others);
-}
 
 /// Is this somebody's wish that a value be accepted?
 fn proposes(message: &Message) -> bool {

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use consensus::model::{AppId, AppState, Definition, Driver, StackId};
+use consensus::model::{AppId, AppState, Definition, StackId};
 
 use super::{Event, Simulation};
 use crate::sim::agent::Agent;
 use crate::sim::check::register::Link;
 use crate::sim::scene::AppShape;
+use crate::sim::world::server;
 
 /// One app's clients, and what they know.
 #[derive(Clone, Debug)]
@@ -78,14 +79,12 @@ impl Simulation {
     pub fn resolve(&mut self, app: &AppId) -> Option<StackId> {
         let definition = self.apps[app].definition.clone();
         let record = definition.records.first()?;
-        match &record.driver {
-            Driver::BuiltIn => {
+        match server(&record.driver) {
+            None => {
                 let place = self.chance.below(self.agents.len() as u64) as usize;
                 self.held(place, app).map(|state| state.active.clone())
             }
-            // No scene has one: providers are not of this world.
-            Driver::Provider { .. } => None,
-            Driver::Rfc2136 { server, .. } => {
+            Some(server) => {
                 let name = self.world.servers.get(server)?.names.get(&record.name)?;
                 let data = name.sets.get(&record.kind)?;
                 record.values.iter().find(|(_, of_stack)| *of_stack == data).map(|(s, _)| s.clone())

@@ -1,6 +1,8 @@
-//! A DNS server outside, that takes updates with prerequisites (RFC 2136) and compares the marker record.
+//! A DNS server outside, that takes updates with prerequisites (RFC 2136) and compares the marker record; or, asked through
+//! an interface that compares nothing, takes whatever comes last.
 //!
-//! An update is atomic, and names the marker it replaces; so a driver's read, compare and write are one step here.
+//! An update with prerequisites is atomic, and names the marker it replaces; so a driver's read, compare and write are one
+//! step here. Of one without, that it had read an older marker before is assumed of every late one.
 
 use std::collections::BTreeMap;
 
@@ -20,8 +22,10 @@ pub struct Name {
     pub sets: BTreeMap<RecordKind, Vec<RecordData>>,
     /// How often they changed.
     pub changes: u64,
-    /// Were they written over by hand since the mesh last wrote them?
+    /// Were they written over since the mesh last wrote what is decided, by hand or by somebody late whom nobody refuses?
     pub edited: bool,
+    /// How often somebody late wrote over what is newer.
+    pub overtaken: u64,
 }
 
 /// What is wrong with a server.
@@ -59,10 +63,7 @@ impl World {
         sets: &[RecordSet],
         (token, stack): (Token, &StackId),
     ) -> Arrival {
-        let trouble = match driver {
-            Driver::Rfc2136 { server, .. } => self.servers.get(server).map(|it| it.trouble),
-            Driver::BuiltIn | Driver::Provider { .. } => None,
-        };
+        let trouble = server(driver).and_then(|it| self.servers.get(it)).map(|it| it.trouble);
         let failed = || fault(ActionFaultKind::Unknown, "SERVFAIL");
         match trouble.unwrap_or_default() {
             Trouble::None => self.update(name, driver, sets, (token, stack)),
@@ -80,11 +81,8 @@ impl World {
 
     /// What an agent sees that asks the server, and each of its two name servers.
     pub fn inspect(&self, effect: &Effect, ours: Token, holder: bool) -> Option<Published> {
-        let Effect::Publish { name, driver: Driver::Rfc2136 { server, .. }, sets, .. } = effect
-        else {
-            return None;
-        };
-        let found = self.servers.get(server);
+        let Effect::Publish { name, driver, sets, .. } = effect else { return None };
+        let found = self.servers.get(server(driver)?);
         let silent = found.is_some_and(|it| it.trouble != Trouble::None);
         let held = found.and_then(|it| it.names.get(name)).cloned().unwrap_or_default();
         let wanted: BTreeMap<_, _> = sets.iter().map(|set| (set.kind, set.data.clone())).collect();
@@ -128,18 +126,18 @@ impl World {
         sets: &[RecordSet],
         (token, stack): (Token, &StackId),
     ) -> Arrival {
-        let Driver::Rfc2136 { server: address, .. } = driver else {
+        let Some(address) = server(driver) else {
             self.breaches.push(format!("{name}: no server of this world was asked for an update"));
             return fault(ActionFaultKind::Refused, "no server");
         };
-        let server = self.servers.entry(address.clone()).or_default();
+        let server = self.servers.entry(address.to_owned()).or_default();
         if sets.is_empty() || sets.iter().any(|set| set.data.is_empty()) {
             self.breaches.push(format!("{name}: an update with {token} would leave it empty"));
             return fault(ActionFaultKind::Refused, "empty");
         }
         let held = server.names.entry(name.to_owned()).or_default();
         let before = held.marker.as_ref().map(|(token, _)| *token);
-        let ignored = self.token_ignored || self.blind_publish;
+        let ignored = self.token_ignored || self.blind_publish || !driver.compares();
         let new: BTreeMap<_, _> = sets.iter().map(|set| (set.kind, set.data.clone())).collect();
         match before {
             Some(before) if before > token && !ignored => {
@@ -150,14 +148,24 @@ impl World {
             }
             _ => {}
         }
-        if before.is_some_and(|before| before > token) {
+        let late = before.is_some_and(|before| before > token);
+        if late && driver.compares() {
             self.breaches.push(format!("{name}: an update with {token} replaced {before:?}"));
         }
+        held.overtaken += u64::from(late);
         held.marker = Some((token, stack.clone()));
         held.changes += u64::from(held.sets != new);
         held.sets = new;
-        held.edited = false;
+        held.edited = late;
         done(None, format!("names {stack}"))
+    }
+}
+
+/// Who is asked for an update, if it is anybody of this world.
+pub fn server(driver: &Driver) -> Option<&str> {
+    match driver {
+        Driver::Rfc2136 { server, .. } | Driver::Provider { url: Some(server), .. } => Some(server),
+        Driver::BuiltIn | Driver::Provider { url: None, .. } => None,
     }
 }
 

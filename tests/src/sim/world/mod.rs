@@ -20,7 +20,7 @@ use consensus::model::{
 use consensus::moment::Moment;
 
 pub use database::{Postgres, Role, Write};
-pub use dns::{Name, Server, Trouble};
+pub use dns::{Name, Server, Trouble, server};
 pub use door::Doors;
 pub use web::Web;
 

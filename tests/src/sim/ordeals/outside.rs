@@ -1,0 +1,149 @@
+//! Ordeals of what is asked of the outside: late, taken back, written over (PROTOCOL.md D).
+
+use std::time::Duration;
+
+use consensus::config::Mutant;
+use consensus::message::{BallotBody, Message};
+use consensus::model::{Engine, Phase};
+use consensus::outbox::Command;
+
+use super::{Ordeal, asks, east, fells, kills, leaves_two, shop, until, wait, west};
+use crate::sim::scene::DNS_SERVER;
+use crate::sim::weather;
+use crate::sim::world::{Host, Trouble};
+
+/// All of this room.
+pub const ORDEALS: &[Ordeal] = &[
+    Ordeal {
+        name: "somebody writes over a record by hand, and leaves its marker",
+        knows: &[Mutant::DriftLeft],
+        shape: |_, apps| apps[0].outside = true,
+        play: |simulation, chance| {
+            weather::edit_a_record(simulation);
+            wait(simulation, chance, 2_000..3_000);
+        },
+    },
+    Ordeal {
+        name: "somebody writes over a record by hand, and no quorum answers who would put it back",
+        knows: &[],
+        shape: |_, apps| apps[0].outside = true,
+        play: |simulation, chance| {
+            simulation.snare = Some(Box::new(|simulation, from, _, message| {
+                let reads = |it: &BallotBody| matches!(it, BallotBody::Observe);
+                let reads = matches!(message, Message::Ballot(it) if reads(&it.body));
+                if reads {
+                    leaves_two(simulation, from);
+                }
+                reads
+            }));
+            weather::edit_a_record(simulation);
+            wait(simulation, chance, 45_000..46_000);
+        },
+    },
+    Ordeal {
+        name: "a fence comes after it was taken back, and who asked for it has not heard of that",
+        knows: &[],
+        shape: |_, apps| apps[0].database = true,
+        play: |simulation, chance| {
+            let usual = simulation.rates.outside_takes;
+            simulation.rates.outside_takes = Duration::from_millis(4_500);
+            asks(simulation, 0);
+            wait(simulation, chance, 600..700);
+            simulation.cut_off(0);
+            simulation.look_at_links();
+            simulation.rates.outside_takes = usual;
+            simulation.command(1, Command::Abort { app: shop(), by: "operator".to_owned() });
+            wait(simulation, chance, 5_000..6_000);
+        },
+    },
+    Ordeal {
+        name: "an executor loses sight of everybody while its request is refused",
+        knows: &[Mutant::StaleClaim],
+        shape: |_, apps| apps[0].outside = true,
+        play: |simulation, chance| {
+            let server = simulation.world.servers.entry(DNS_SERVER.into()).or_default();
+            server.trouble = Trouble::Failing { done: false };
+            fells(simulation, &east());
+            wait(simulation, chance, 3_500..4_500);
+            let claim = simulation.agreed(&shop()).and_then(|state| state.claim.clone());
+            let executor = claim.and_then(|claim| simulation.place(&claim.agent));
+            if let Some(executor) = executor {
+                simulation.cut_off(executor);
+                simulation.look_at_links();
+            }
+            wait(simulation, chance, 14_000..15_000);
+        },
+    },
+    Ordeal {
+        name: "an executor dies, and what it asked for comes late where nothing compares tokens",
+        knows: &[Mutant::TakenOverAtOnce],
+        shape: |_, apps| (apps[0].outside, apps[0].blind) = (true, true),
+        play: |simulation, chance| {
+            let usual = simulation.rates.outside_takes;
+            // Within the limits of whoever asks and of the provider.
+            simulation.rates.outside_takes = Duration::from_secs(9);
+            asks(simulation, 0);
+            if until(simulation, 30, |state| state.claim.is_some()) {
+                wait(simulation, chance, 300..400);
+                let claim = simulation.agreed(&shop()).and_then(|state| state.claim.clone());
+                let executor = claim.and_then(|claim| simulation.place(&claim.agent));
+                kills(simulation, &executor.into_iter().collect::<Vec<_>>());
+            }
+            simulation.rates.outside_takes = usual;
+            until(simulation, 200, |state| state.phase == Phase::Idle);
+            let (to, by) = (Some(east()), "operator".to_owned());
+            for place in [1, 2] {
+                let (to, by) = (to.clone(), by.clone());
+                let back = Command::Failover { app: shop(), to, accept_loss: false, by };
+                simulation.command(place, back);
+            }
+            wait(simulation, chance, 12_000..13_000);
+            let mut names = simulation.world.servers.values().flat_map(|it| it.names.values());
+            if names.any(|name| name.overtaken > 0) {
+                let what = "a dead executor's request wrote over what is newer".to_owned();
+                simulation.report(vec![("what is taken over is left alone first", what)]);
+            }
+        },
+    },
+    Ordeal {
+        name: "an old primary comes back, and nobody but the mesh can tell it whom to follow",
+        knows: &[Mutant::AstrayLeft],
+        shape: |_, apps| {
+            apps[0].database = true;
+            apps[0].engine = Engine::Redis;
+        },
+        play: |simulation, chance| {
+            fells(simulation, &east());
+            simulation.break_database(&shop(), &east(), Host::Dark);
+            wait(simulation, chance, 12_000..14_000);
+        },
+    },
+    Ordeal {
+        name: "a primary dies behind its fence, the move is taken back, and it comes up closed",
+        knows: &[Mutant::ClosedLeft],
+        shape: |_, apps| apps[0].database = true,
+        play: |simulation, chance| {
+            simulation.snare = Some(Box::new(|simulation, _, _, _| {
+                let east = simulation.database(&shop(), &east()).expect("it has one");
+                if simulation.world.databases[&east].read_only {
+                    for stack in [self::east(), west()] {
+                        fells(simulation, &stack);
+                        simulation.break_database(&shop(), &stack, Host::Dark);
+                    }
+                }
+                false
+            }));
+            // It says that it streams, and never reaches the primary's last position.
+            let replica = simulation.database(&shop(), &west()).expect("it has one");
+            simulation.world.stuck.insert(replica.clone());
+            wait(simulation, chance, 3_000..4_000);
+            let by = "operator".to_owned();
+            simulation.command(
+                1,
+                Command::Switchover { app: shop(), to: Some(west()), well_for: None, by },
+            );
+            wait(simulation, chance, 50_000..52_000);
+            simulation.world.stuck.remove(&replica);
+        },
+    },
+];
