@@ -87,3 +87,68 @@ fn step(message: &Message) -> Option<u8> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use consensus::message::GuardMessage;
+    use consensus::model::Token;
+
+    use super::*;
+
+    /// What asks a guard for the same as the executor does, but for one thing.
+    fn bent(asked: &GuardMessage) -> Vec<GuardMessage> {
+        let mut stack = asked.target.clone();
+        stack.stack = super::super::west();
+        vec![
+            GuardMessage { item: asked.item + 1, ..asked.clone() },
+            GuardMessage { term: asked.term + 1, ..asked.clone() },
+            GuardMessage { token: Token(asked.token.0 + 2), ..asked.clone() },
+            GuardMessage { target: stack, ..asked.clone() },
+        ]
+    }
+
+    #[test]
+    fn a_guard_does_only_what_follows_from_a_claim_of_whoever_asks() {
+        let ordeal = Ordeal {
+            name: "guards are asked for what was not agreed, and by others",
+            knows: &[],
+            shape: |mesh, apps| guarded(mesh, apps),
+            play: |simulation, chance| {
+                simulation.snare = Some(Box::new(|simulation, from, to, message| {
+                    let fences = step(message) == Some(Phase::Fencing.step());
+                    let Message::Guard(asked) = message else { return false };
+                    if !fences {
+                        return false;
+                    }
+                    let way = Way::Datagram;
+                    // The very request of another than who has the claim, ahead of the real one.
+                    let others = [(from + 1, to, asked.clone()), (from + 1, 6, asked.clone())];
+                    let bent = bent(asked).into_iter().map(Box::new);
+                    let bent = bent.flat_map(|it| [(from, to, it.clone()), (from, 6, it)]);
+                    for (from, to, message) in bent.chain(others) {
+                        let message = Message::Guard(message);
+                        simulation.after(Duration::ZERO, Event::Deliver { from, to, way, message });
+                    }
+                    true
+                }));
+                asks(simulation, 0);
+                wait(simulation, chance, 5_000..6_000);
+            },
+        };
+        let verdict = ordeal.run(1, None, true);
+        assert!(verdict.violations.is_empty(), "{}", verdict.violations[0]);
+        let lines: Vec<_> = verdict.lines.iter().map(ToString::to_string).collect();
+        let done: Vec<_> = lines
+            .iter()
+            .filter_map(|line| Some(line.split_once(" acts for shop with ")?.1))
+            .filter(|line| line.contains("(asked by "))
+            .collect();
+        assert_eq!(
+            done,
+            [
+                "2.1.1: fence db at 198.51.100.1:5432 (asked by a1)",
+                "2.1.3: promote db at 198.51.100.2:5432 (asked by a1)",
+            ]
+        );
+    }
+}
