@@ -9,7 +9,7 @@ use tests::harness::bind::Updates;
 use tests::harness::fabric::REGIONS;
 use tests::harness::guards::{LEASE, enrolled, holds, start};
 use tests::harness::lab::{Lab, inside};
-use tests::harness::postgres::Replication;
+use tests::harness::postgres::{PASSWORD, Replication};
 use tests::harness::wait::{eventually, throughout};
 use tests::harness::world::{SETTLE, World};
 use tests::harness::writer::{Writer, gap, lost};
@@ -53,6 +53,16 @@ fn falls_silent(writer: &Writer, server: SocketAddr, since: Instant) -> Duration
     });
     let last = writer.acknowledged().iter().filter(|it| it.server == server).map(|it| it.at).max();
     last.expect("it took rows").saturating_duration_since(since)
+}
+
+/// The role of everybody but the guards: it may look, and change nothing.
+const WATCHER: &str = "watcher";
+
+/// A line that an agent logged with all of these words.
+fn said(agent: &Agent<'_>, words: &[&str]) -> Option<String> {
+    let said = agent.said();
+    let line = said.lines().find(|line| words.iter().all(|word| line.contains(word)));
+    line.map(str::to_owned)
 }
 
 mod nginx_postgres_bind {
@@ -240,6 +250,63 @@ mod nginx_postgres_bind {
             let lost = lost(&ledger, &world.databases[1]);
             let before = |row: &i64| ledger.iter().any(|it| it.row == *row && it.at < cut);
             assert!(!lost.iter().any(before), "{lost:?}");
+        });
+    }
+
+    /// No executor could promote anything: the standby's guard does, though it is killed the moment it has begun, and has its
+    /// token on disk when it is back.
+    #[test]
+    fn agents_that_may_only_look_fail_over_by_a_guard_that_is_killed_in_between() {
+        inside(|lab: &Lab| {
+            let mut world = World::unapplied(lab, Updates::Granted);
+            let role =
+                format!("create role {WATCHER} login password '{PASSWORD}' in role pg_monitor");
+            world.databases[0].query(&role);
+            for agent in &mut world.mesh.agents {
+                agent.kill();
+                agent.set_up(|setup| setup.user = WATCHER.to_owned());
+            }
+            world.mesh.start();
+            let mut guards = start(lab, &world.mesh);
+            world.apply(lab, &Shop { guarded: true, ..Shop::default() });
+            holds(&guards[0], SETTLE);
+            for function in ["pg_promote(boolean, integer)", "pg_reload_conf()"] {
+                let may =
+                    format!("select has_function_privilege('{WATCHER}', '{function}', 'execute')");
+                assert_eq!(world.databases[1].query_at_host(&may).expect("it answers"), "f");
+            }
+
+            let watches = world.watches(&[0]);
+            let kill = world.kill_active();
+            guards[0].kill();
+            let began = eventually(SETTLE, "g2 begins to promote", || {
+                said(&guards[1], &["acts for shop with 2.1.3: promote orders", "(asked by a"])
+                    .ok_or("not yet")
+            });
+            guards[1].kill();
+            let killed = kill.at.elapsed();
+            let finished = said(&guards[1], &["is done for shop with 2.1.3"]).is_some();
+            guards[1].start();
+            let again = Instant::now();
+            world.settle_on_standby(&watches);
+            let done = said(&guards[1], &["is done for shop with 2.1.3"]).expect("by its guard");
+            let asked = world.mesh.running().filter_map(|it| {
+                said(it, &["acts for shop with 2.1.3: promote orders", ", by g2"])
+            });
+            assert!(asked.count() > 0, "some executor asked it");
+            let afar = world.mesh.running().filter_map(|it| {
+                said(it, &["is done for shop with 2.1.3", "promoted"]).filter(|_| {
+                    said(it, &["acts for shop with 2.1.3: promote orders", ", by g2"]).is_none()
+                })
+            });
+            assert_eq!(afar.collect::<Vec<_>>(), Vec::<String>::new());
+            println!(
+                "{began}\nkilled {} ms after the primary, before it was done: {}\n{done}\nserved {} ms after its start",
+                killed.as_millis(),
+                !finished,
+                again.elapsed().as_millis()
+            );
+            assert!(again.elapsed() < Duration::from_secs(45));
         });
     }
 }

@@ -398,8 +398,12 @@ impl Node {
         }
         let Some(item) = work.items.get_mut(usize::from(item)) else { return };
         item.tries = item.tries.saturating_add(1);
+        // What was refused from afar its guard may be able to do, once it is back.
+        let guarded = plan::database(&item.effect).is_some_and(|it| it.guard.is_some());
+        let bypassed = guarded && item.asked.is_none();
         (item.asked, item.afar) = (None, false);
         let most = match &result {
+            Err(fault) if bypassed && fault.kind == ActionFaultKind::Refused => RETRY_MOST,
             Err(fault)
                 if matches!(fault.kind, ActionFaultKind::Refused | ActionFaultKind::Superseded) =>
             {

@@ -111,6 +111,8 @@ pub fn enrol(mesh: &Path, name: &str, region: &str, voter: bool) -> PathBuf {
 /// What a test may want different in one agent's file.
 #[derive(Clone, Debug)]
 pub struct Setup {
+    /// The role it logs in to databases as.
+    pub user: String,
     /// The password it logs in to databases with.
     pub password: String,
     /// Its port for other agents.
@@ -142,6 +144,7 @@ impl<'a> Agent<'a> {
     pub fn new(lab: &'a Lab, name: &str, host: &str, home: &Path) -> Self {
         let folder = lab.folder(&format!("{name}-agent"));
         let setup = Setup {
+            user: USER.to_owned(),
             password: PASSWORD.to_owned(),
             port: MESH_PORT,
             identity: home.to_owned(),
@@ -188,7 +191,7 @@ impl<'a> Agent<'a> {
 
     fn write_file(&self) -> PathBuf {
         let own = address(&self.host);
-        let Setup { password, port, identity, data, canaries, more } = &self.setup;
+        let Setup { user, password, port, identity, data, canaries, more } = &self.setup;
         let seeds: Vec<_> =
             REGIONS.iter().map(|host| format!("\"{}:{MESH_PORT}\"", address(host))).collect();
         let (data, identity) = (data.display(), identity.display());
@@ -200,7 +203,7 @@ impl<'a> Agent<'a> {
              voters = \"{identity}/voters.toml\"\n\n\
              [status]\nlisten = \"127.0.0.1:4791\"\nsocket = \"{}\"\n\
              states = \"{}\"\n\n[dns]\nlisten = [\"{own}:53\"]\nstatus = true\n\n\
-             [credentials.orders]\nuser = \"{USER}\"\npassword = \"{password}\"\n\n\
+             [credentials.orders]\nuser = \"{user}\"\npassword = \"{password}\"\n\n\
              [credentials.dns-key]\nname = \"{KEY}\"\nalgorithm = \"hmac-sha256\"\n\
              secret = \"{SECRET}\"\n\n\
              [health]\ncanaries = {canaries:?}\n{more}",

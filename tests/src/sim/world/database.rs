@@ -104,10 +104,13 @@ impl Postgres {
             }
     }
 
+    /// It compares the token and does not keep it: what is written as it is closed, the old primary alone would have.
     pub(super) fn fence(&mut self, token: Token, ignored: bool) -> Arrival {
+        let held = self.token;
         if let Err(refused) = self.compare(token, ignored) {
             return refused;
         }
+        self.token = held;
         self.read_only = true;
         done(Some(self.position), "read-only, sessions ended")
     }
