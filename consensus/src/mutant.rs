@@ -134,6 +134,8 @@ mutants! {
     CandidateUnacknowledged,
     /// A guard that never held a lease proves a fence.
     NeverHeldProves,
+    /// A guard says that it knows a new list of candidates while it may live on the word of the old one (0.1 g).
+    AcknowledgedEarly,
     /// A voter grants to a second stack while the first one's lease may still run.
     TwoOutstanding,
 

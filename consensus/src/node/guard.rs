@@ -150,6 +150,8 @@ impl Node {
         if self.broken(Mutant::FailsafeBarForgotten) {
             guarding.holder.unbar();
         }
+        #[cfg(feature = "mutants")]
+        let early = self.broken(Mutant::AcknowledgedEarly);
         let was_told = guarding.told;
         let holder = &mut guarding.holder;
         if holder.due() <= now {
@@ -157,6 +159,8 @@ impl Node {
             let lease = holder.lease();
             let number = holder.renew(now);
             let revision = holder.acknowledges(state.revision, now);
+            #[cfg(feature = "mutants")]
+            let revision = if early { state.revision } else { revision };
             let message = |body| LeaseMessage {
                 mesh: self.config.voters.mesh,
                 app: app.clone(),

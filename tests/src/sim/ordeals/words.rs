@@ -308,6 +308,41 @@ pub const ORDEALS: &[Ordeal] = &[
         },
     },
     Ordeal {
+        name: "a guard lives on the long word of a candidate that is none any more",
+        knows: &[Mutant::AcknowledgedEarly],
+        shape: |mesh, apps| {
+            guarded(mesh, apps);
+            mesh.observers.push(3);
+            apps[0].lease = Duration::from_secs(60);
+        },
+        play: |simulation, chance| {
+            let voters_hear = |simulation: &mut Simulation, cut: bool| {
+                for voter in 0..5 {
+                    simulation.cut(5, voter, cut);
+                    simulation.cut(voter, 5, cut);
+                }
+            };
+            wait(simulation, chance, 66_000..67_000);
+            voters_hear(simulation, true);
+            wait(simulation, chance, 35_000..36_000);
+            // It hears of both from its fellow guards; its lease is renewed by then, and soon to be a short one.
+            let mut definition = simulation.apps[&shop()].definition.as_ref().clone();
+            definition.stacks[1].databases[0].guard = Some(agent_name(7));
+            definition.data.lease = Duration::from_secs(3);
+            simulation.apply(1, definition);
+            wait(simulation, chance, 14_000..15_000);
+            voters_hear(simulation, false);
+            wait(simulation, chance, 4_000..5_000);
+            simulation.cut_off_site(&shop(), &east(), true);
+            fells(simulation, &east());
+            for _ in 0..10 {
+                asks(simulation, 0);
+                wait(simulation, chance, 2_000..3_000);
+            }
+            simulation.reach_site(&shop(), &east());
+        },
+    },
+    Ordeal {
         name: "syncs fail while a stack dies",
         knows: &[Mutant::SyncFailureIgnored],
         shape: same,
