@@ -6,18 +6,26 @@
 mod mongodb {
     use std::process::Command;
     use std::sync::Arc;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use consensus::model::{
-        Database, DatabaseSight, Engine, Fault, FaultKind, Outcome, TargetId, Watched,
+        Database, DatabaseSight, DecisionKind, Engine, Fault, FaultKind, Outcome, TargetId, Watched,
     };
     use consensus::outbox::{Look, Subject};
     use probe::{Login, Means, Tls};
     use serde_json::Value;
+    use tests::harness::agents::Mesh;
+    use tests::harness::app::{INSIDE, Shop};
+    use tests::harness::fabric::address;
+    use tests::harness::lab::{Lab, inside};
     use tests::harness::mongodb::member::{Ailment, Set};
-    use tests::harness::mongodb::{Loopback, client, python};
+    use tests::harness::mongodb::{Hosted, Loopback, PORT, client, python};
+    use tests::harness::nginx::Web;
     use tests::harness::postgres::{PASSWORD, USER};
     use tests::harness::process::output;
+    use tests::harness::resolver::{Answer, ask};
+    use tests::harness::wait::{eventually, throughout};
+    use tests::harness::world::SETTLE;
 
     fn database(set: &Loopback, number: usize) -> Database {
         Database {
@@ -134,5 +142,55 @@ mod mongodb {
         let told = fault(&set, Login { tls: Tls::Encrypted, ..good() }).await;
         assert_eq!(told.kind, FaultKind::Credential, "{told}");
         sight(&set, 0).await;
+    }
+
+    /// Waits until every agent agrees on the stack, and says it to resolvers.
+    fn answers(mesh: &Mesh<'_>, stack: &str) {
+        mesh.settle(SETTLE, "shop", stack);
+        let wanted = Answer::Addresses(vec![address(stack)]);
+        eventually(SETTLE, &format!("every agent answers with {stack}"), || {
+            mesh.running().try_for_each(|agent| match ask(agent.dns(), INSIDE) {
+                answer if answer == wanted => Ok(()),
+                answer => Err(format!("{}: {answer:?}", agent.name)),
+            })
+        });
+    }
+
+    #[test]
+    fn dns_follows_the_primary_of_a_set_from_stack_to_stack() {
+        inside(|lab: &Lab| {
+            let _webs = [Web::start(lab, "s1"), Web::start(lab, "s2")];
+            let mut set = Hosted::start(lab, &["s1", "s2"]);
+            let mut mesh = Mesh::new(lab);
+            mesh.start();
+            let engine = ("mongodb", PORT);
+            let shop = Shop { engine, outside: false, max_loss: "30s", ..Shop::default() };
+            mesh.apply(lab, &shop.text());
+            answers(&mesh, "s1");
+            eventually(SETTLE, "a failover of shop would succeed", || {
+                mesh.running().try_for_each(|agent| match agent.app("shop")?.unready {
+                    unready if unready.is_empty() => Ok(()),
+                    unready => Err(unready.join("; ")),
+                })
+            });
+            let before = mesh.agents[0].app("shop").expect("it was applied").epoch;
+
+            let elected = Instant::now();
+            set.elect("s2");
+            answers(&mesh, "s2");
+            println!("election to every answer: {} ms", elected.elapsed().as_millis());
+            let view = mesh.agents[0].app("shop").expect("it was applied");
+            assert_eq!(view.decision.kind, DecisionKind::Failover);
+            assert_eq!(view.epoch.0, before.0 + 1, "decided once");
+            assert!(view.warnings.is_empty(), "{:?}", view.warnings);
+
+            // While nobody leads, nothing moves; the next primary is followed at once.
+            set.members[1].kill();
+            let active = || mesh.agents[0].app("shop").map(|view| view.active);
+            throughout(Duration::from_secs(6), "s2 stays active", active);
+            set.elect("s1");
+            answers(&mesh, "s1");
+            assert!(set.set().stepped.is_empty(), "nobody was asked for anything");
+        });
     }
 }

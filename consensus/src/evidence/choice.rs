@@ -71,6 +71,9 @@ impl Panel<'_> {
         if others().next().is_none() {
             return Err("there is no other stack".to_owned());
         }
+        if self.definition.follows() {
+            return self.follow(halves, active);
+        }
         let cause = self.cause(halves, active)?;
         let judged = others().map(|stack| self.move_for(cause.clone(), active, &stack.name));
         most_received(judged).map_err(|mut reasons| {
@@ -84,6 +87,11 @@ impl Panel<'_> {
     /// # Errors
     /// Why not, in words.
     pub fn failover_to(&self, active: &StackId, to: &StackId) -> Result<Choice, String> {
+        if self.definition.follows() {
+            let choice = self.follow(&self.halves(active), active)?;
+            let there = choice.to == *to;
+            return there.then_some(choice).ok_or_else(|| format!("nothing is led from {to}"));
+        }
         self.move_for(self.cause(&self.halves(active), active)?, active, to)
     }
 
@@ -113,6 +121,9 @@ impl Panel<'_> {
         to: &StackId,
         accept_loss: bool,
     ) -> Result<Choice, String> {
+        if self.definition.follows() {
+            return self.follow_to(active, to);
+        }
         let path = if self.definition.has_databases() { Path::Data } else { Path::Web };
         let unfit = self.unfit(to, active, path, !accept_loss);
         if !unfit.is_empty() {
@@ -198,7 +209,7 @@ impl Panel<'_> {
     }
 
     /// Why a count does not suffice, in words.
-    fn standing(&self, stack: &StackId, count: &Count) -> String {
+    pub(super) fn standing(&self, stack: &StackId, count: &Count) -> String {
         let ((n, needed), down, up) = (self.numbers(), count.down.len(), count.up.len());
         if let (false, Some(why)) = (self.majority(&count.down), self.out_of_sight(stack).first()) {
             return format!("{stack} is never judged down: {why}");

@@ -7,12 +7,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::choice::{Choice, Path, nobody_sees_down};
 use super::loss::in_seconds;
-use super::panel::{Panel, Witness, belief};
+use super::panel::{Count, Panel, Witness, belief};
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
 use crate::model::{
-    DatabaseSight, Health, Stack, StackId, TargetId, TargetName, Warning, WarningKind,
+    DatabaseSight, Health, Stack, StackId, TargetId, TargetName, Verdict, Warning, WarningKind,
 };
 
 /// A secondary that is further behind is warned of, where the app sets no bound in time.
@@ -37,6 +38,53 @@ pub struct Leader {
 }
 
 impl<'a> Panel<'a> {
+    /// Where DNS is to move because the primary has. How the active stack's web is does not matter: clients of another find
+    /// the primary where it is, and those of the active one have nothing to write to.
+    pub(super) fn follow(
+        &self,
+        [web, _]: &[Option<Count>; 2],
+        active: &StackId,
+    ) -> Result<Choice, String> {
+        let down = web.as_ref().filter(|web| web.verdict == Verdict::Down);
+        match (self.leader(), down) {
+            (Ok(leader), _) if leader.stack != *active => self.moved(leader, active),
+            (Ok(_), Some(_)) => Err(format!(
+                "the web of {active} is down, and the primary is there still: let it step down, and DNS follows"
+            )),
+            (Err(why), Some(_)) => Err(format!("the web of {active} is down, and {why}")),
+            (Ok(_), None) => Err(match web.as_ref().filter(|web| !web.down.is_empty()) {
+                Some(web) => self.standing(active, web),
+                None => nobody_sees_down(active),
+            }),
+            (Err(why), None) => Err(why),
+        }
+    }
+
+    /// The same because a person asks for it: not before the primary is there.
+    pub(super) fn follow_to(&self, active: &StackId, to: &StackId) -> Result<Choice, String> {
+        let leader = self.leader()?;
+        match leader.stack == *to {
+            true => self.moved(leader, active),
+            false => Err(format!("{}: let it step down, and DNS follows", leader.reason)),
+        }
+    }
+
+    fn moved(&self, leader: Leader, active: &StackId) -> Result<Choice, String> {
+        let unfit = self.unfit(&leader.stack, active, Path::Web, true);
+        if !unfit.is_empty() {
+            let (to, why, unfit) = (&leader.stack, &leader.reason, unfit.join(", "));
+            return Err(format!("{why}, and {to} is not fit: {unfit}"));
+        }
+        Ok(Choice {
+            to: leader.stack,
+            path: Path::Web,
+            candidates: Vec::new(),
+            loss_bytes: None,
+            loss_time: None,
+            reason: leader.reason,
+        })
+    }
+
     /// The stack where a majority of all voters sees the primary of every database of the app, by the last election.
     ///
     /// # Errors
@@ -116,7 +164,8 @@ impl<'a> Panel<'a> {
         let mut pairs = self.followed().zip(&leader.terms);
         pairs.any(|(name, term)| {
             let mut claims = self.healthy().flat_map(|it| self.claims(it, name));
-            claims.any(|it| *it.stack != leader.stack && *term <= it.sight.timeline)
+            let rival = |it: u32| *term < it || (*term == it && !self.heeds_rivals());
+            claims.any(|it| *it.stack != leader.stack && rival(it.sight.timeline))
         })
     }
 

@@ -172,7 +172,9 @@ impl Node {
                 !stack.endpoints.is_empty()
             }
         });
-        watched && 1 < definition.stacks.len() && self.all_see_up(state, active, now)
+        // What leads from elsewhere is no fault of the active stack's.
+        let follows = definition.follows();
+        watched && !follows && 1 < definition.stacks.len() && self.all_see_up(state, active, now)
     }
 
     /// The rule would say that nobody sees it down.

@@ -8,7 +8,7 @@ use super::attempt::{BURST, ROUND};
 use crate::ballot::Current;
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
-use crate::evidence::{Panel, Path, Trust, Witness, certified};
+use crate::evidence::{Leader, Panel, Path, Trust, Witness, certified};
 use crate::failover::chain;
 use crate::message::{Accepted, BallotBody, BallotMessage, Message, Refusal, Value};
 use crate::model::{
@@ -333,7 +333,11 @@ impl Node {
             return Err(Refusal::StaleEvidence);
         }
         let own = self.beliefs_of(app, now);
-        match self.sees_up(before, &own, &decision.from) && !self.forgives(&Refusal::SeenUp) {
+        let denied = match before.definition.follows() {
+            false => self.sees_up(before, &own, &decision.from),
+            true => self.sees_led(before, &own, &watched.leader().map_err(Refusal::Contested)?),
+        };
+        match denied && !self.forgives(&Refusal::SeenUp) {
             true => Err(Refusal::SeenUp),
             false => Ok(()),
         }
@@ -341,11 +345,20 @@ impl Node {
 
     /// Does this very agent see all of a stack up? What makes it unfit to say "down" does not make it blind to "up".
     fn sees_up(&self, state: &AppState, own: &[Belief], stack: &StackId) -> bool {
+        let counts = self.alone(state, own).deciding(stack);
+        counts.into_iter().flatten().all(|count| count.up.contains(&self.config.agent))
+    }
+
+    /// Does this very agent see the primary elsewhere, by an election that is no older?
+    fn sees_led(&self, state: &AppState, own: &[Belief], leader: &Leader) -> bool {
+        self.alone(state, own).led_elsewhere(leader)
+    }
+
+    /// A panel of nobody but this agent, sound or not.
+    fn alone<'a>(&'a self, state: &'a AppState, own: &'a [Belief]) -> Panel<'a> {
         let (agent, region) = (&self.config.agent, &self.config.region);
         let me = Witness { agent, region, abstention: None, beliefs: own };
-        let panel = self.bent(Panel::new(&state.definition, &self.config.voters, [me]));
-        let counts = panel.deciding(stack);
-        counts.into_iter().flatten().all(|count| count.up.contains(agent))
+        self.bent(Panel::new(&state.definition, &self.config.voters, [me]))
     }
 
     /// Does a mutant accept all the same?

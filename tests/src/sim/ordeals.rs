@@ -4,6 +4,7 @@
 //! broken and the mesh comes to rest; without the rule somebody sees harm within a few seeds. `swarm` goes through all of
 //! them beside its seeds, so that what shows that a mutant is caught shows, too, that the rule holds.
 
+mod followed;
 mod guards;
 mod outside;
 mod sight;
@@ -37,7 +38,8 @@ pub struct Ordeal {
 
 /// Every ordeal.
 pub fn all() -> impl Iterator<Item = &'static Ordeal> {
-    sight::ORDEALS.iter().chain(words::ORDEALS).chain(outside::ORDEALS).chain(guards::ORDEALS)
+    let seen = sight::ORDEALS.iter().chain(followed::ORDEALS);
+    seen.chain(words::ORDEALS).chain(outside::ORDEALS).chain(guards::ORDEALS)
 }
 
 /// What is healed comes to rest within this.

@@ -1,13 +1,17 @@
 //! A replica set whose members are scripted ([`member`]), and a real client that accepts it.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 
-use super::lab::build_folder;
+use super::fabric::address;
+use super::lab::{Lab, build_folder};
 use super::postgres::{PASSWORD, USER};
+use super::process::Process;
+use super::wait::eventually;
 
 pub mod member;
 
@@ -55,6 +59,56 @@ impl Loopback {
     pub fn set(&self) -> Set {
         Set::read(&self.file)
     }
+}
+
+/// The port that members listen on.
+pub const PORT: u16 = 27017;
+
+/// A set with a member on each of some hosts, each a process of its own.
+pub struct Hosted<'a> {
+    lab: &'a Lab,
+    /// What they agree on.
+    pub file: PathBuf,
+    /// The members' processes, in the order of the hosts.
+    pub members: Vec<Process>,
+}
+
+impl<'a> Hosted<'a> {
+    /// Starts a member on each host, of which the first is the primary, and waits until they listen.
+    pub fn start(lab: &'a Lab, hosts: &[&str]) -> Self {
+        let file = lab.folder("set").join("set.json");
+        Set::of(&hosts.iter().map(|host| name(host)).collect::<Vec<_>>()).write(&file);
+        let mut set = Self { lab, file, members: Vec::new() };
+        set.members = hosts.iter().map(|host| set.launch(host)).collect();
+        for host in hosts {
+            eventually(Duration::from_secs(20), &format!("{host}'s member listens"), || {
+                TcpStream::connect(name(host)).map(drop)
+            });
+        }
+        set
+    }
+
+    fn launch(&self, host: &str) -> Process {
+        let program = build_folder().with_file_name("scripted-mongod");
+        let mut command = self.lab.fabric.command(host, program);
+        command.arg(name(host)).arg(&self.file).args([USER, PASSWORD]);
+        Process::start(self.lab, &format!("{host}-mongod"), &mut command)
+    }
+
+    /// Holds an election, which the member on this host wins.
+    pub fn elect(&self, host: &str) {
+        Set::change(&self.file, |set| set.elect(&name(host)));
+    }
+
+    /// What they agree on.
+    pub fn set(&self) -> Set {
+        Set::read(&self.file)
+    }
+}
+
+/// The member on a host, as its set names it.
+pub fn name(host: &str) -> String {
+    format!("{}:{PORT}", address(host))
 }
 
 /// A Python that has pymongo: `./tests/run install` makes it.

@@ -37,8 +37,12 @@ pub fn certified(electorate: &Electorate, link: &Link, found: &mut Found) {
         match &after.decision.first {
             None => broken("decided without".into()),
             Some(first) => {
-                let held = holds(electorate, link, before, first, &after.decision.from);
-                if let Err(why) = held.and_then(|voters| allows(voters, before, after, first)) {
+                let shows = match before.definition.follows() {
+                    true => led(electorate, link, (before, after), first),
+                    false => holds(electorate, link, before, first, &after.decision.from)
+                        .and_then(|voters| allows(voters, before, after, first)),
+                };
+                if let Err(why) = shows {
                     broken(format!("decided with evidence that {why}"));
                 }
             }
@@ -149,6 +153,59 @@ fn dead(belief: &Belief, fenced: bool, window: Duration) -> Health {
     }
 }
 
+/// Did a quorum see, just now, that the primary is where it moves to, by an election that nothing speaks against?
+fn led(
+    electorate: &Electorate,
+    link: &Link,
+    (before, after): (&AppState, &AppState),
+    certificate: &Certificate,
+) -> Result<(), String> {
+    let voters = genuine(electorate, link, before, certificate)?;
+    let (definition, to) = (&before.definition, &after.decision.to);
+    let stack = definition.stack(to).ok_or("moves to nowhere")?;
+    let sound = || certificate.evidence.iter().map(|it| &it.statement);
+    let sound = || sound().filter(|it| it.abstention.is_none());
+    for name in stack.databases.iter().map(|it| &it.name) {
+        let claims = |statement: &Statement| -> Vec<(u32, StackId)> {
+            let named = statement.beliefs.iter().filter(|it| it.target.name == *name);
+            let claims = named.filter_map(|it| {
+                let (sight, age) = it.database.as_ref()?;
+                let fresh = it.health == Health::Up && *age <= definition.probe.window;
+                (fresh && !sight.replica).then(|| (sight.timeline, it.target.stack.clone()))
+            });
+            claims.collect()
+        };
+        let last = sound().flat_map(claims).map(|(term, _)| term).max().unwrap_or_default();
+        let of_last: BTreeSet<StackId> =
+            sound().flat_map(claims).filter(|it| it.0 == last).map(|it| it.1).collect();
+        if of_last.len() > 1 {
+            return Err(format!("shows two primaries of {name} by election {last}"));
+        }
+        let sees = |it: &&Statement| claims(it).contains(&(last, to.clone()));
+        let seeing: BTreeSet<_> = sound().filter(sees).map(|it| it.agent.clone()).collect();
+        if !voters.majority_of(&seeing) {
+            let seeing = seeing.len();
+            return Err(format!("shows {name} led from {to} to {seeing} voters"));
+        }
+    }
+    let fit = |statement: &&Statement| {
+        stack.endpoints.iter().any(|endpoint| {
+            let mut beliefs = statement.beliefs.iter();
+            beliefs.any(|it| {
+                it.target.stack == *to
+                    && it.target.name == endpoint.name
+                    && it.qualified
+                    && it.health == Health::Up
+            })
+        })
+    };
+    let fit: BTreeSet<_> = sound().filter(fit).map(|it| it.agent.clone()).collect();
+    match stack.endpoints.is_empty() || voters.majority_of(&fit) {
+        true => Ok(()),
+        false => Err(format!("shows {to} long enough up for {} voters", fit.len())),
+    }
+}
+
 /// Is this a quorum's word, given for this ballot, that something of the stack is down?
 fn holds<'a>(
     electorate: &'a Electorate,
@@ -157,6 +214,47 @@ fn holds<'a>(
     certificate: &Certificate,
     stack: &StackId,
 ) -> Result<&'a Voters, String> {
+    let voters = genuine(electorate, link, before, certificate)?;
+    let (mut down, mut up) = (BTreeMap::new(), BTreeSet::new());
+    for evidence in &certificate.evidence {
+        let statement = &evidence.statement;
+        let fenced = before.phase != Phase::Idle;
+        let seen = |belief: &Belief| seen(belief, fenced, before.definition.probe.window);
+        let health = |wanted| {
+            let of_stack = |target: &TargetId| target.stack == *stack;
+            let mut of_stack = statement.beliefs.iter().filter(|b| of_stack(&b.target)).peekable();
+            of_stack.peek().is_some()
+                && match wanted {
+                    Health::Down => of_stack.any(|belief| seen(belief) == Health::Down),
+                    _ => of_stack.all(|belief| seen(belief) == wanted),
+                }
+        };
+        if statement.abstention.is_none() && health(Health::Down) {
+            down.insert(statement.agent.clone(), statement.region.clone());
+        }
+        if statement.abstention.is_none() && health(Health::Up) {
+            up.insert(statement.agent.clone());
+        }
+    }
+    let regions: BTreeSet<_> = down.values().collect();
+    let needed = before.definition.regions.min(voters.regions().len());
+    match () {
+        () if !voters.majority_of(&down.keys().cloned().collect()) => {
+            Err(format!("has {} of {} voters", down.len(), voters.agents().len()))
+        }
+        () if regions.len() < needed => Err(format!("has {} of {needed} regions", regions.len())),
+        () if voters.blocked_by(&up) => Err(format!("{} voters contradict", up.len())),
+        () => Ok(voters),
+    }
+}
+
+/// Is all of it voters' word on this app, signed, given for this ballot?
+fn genuine<'a>(
+    electorate: &'a Electorate,
+    link: &Link,
+    before: &AppState,
+    certificate: &Certificate,
+) -> Result<&'a Voters, String> {
     if certificate.ballot != link.ballot {
         return Err(format!("is for {}, not for {}", certificate.ballot, link.ballot));
     }
@@ -164,7 +262,6 @@ fn holds<'a>(
     let version = certificate.evidence.first().map_or(0, |evidence| evidence.statement.voters);
     let voters = electorate.at(version).ok_or("is of voters that never were")?;
     let mut speakers = BTreeSet::new();
-    let (mut down, mut up) = (BTreeMap::new(), BTreeSet::new());
     for evidence in &certificate.evidence {
         let statement = &evidence.statement;
         let voter = voters.by_acceptor(statement.acceptor).ok_or("comes from a stranger")?;
@@ -187,34 +284,8 @@ fn holds<'a>(
         if !speakers.insert(statement.acceptor) {
             return Err(format!("{} gave twice", voter.agent));
         }
-        let fenced = before.phase != Phase::Idle;
-        let seen = |belief: &Belief| seen(belief, fenced, before.definition.probe.window);
-        let health = |wanted| {
-            let of_stack = |target: &TargetId| target.stack == *stack;
-            let mut of_stack = statement.beliefs.iter().filter(|b| of_stack(&b.target)).peekable();
-            of_stack.peek().is_some()
-                && match wanted {
-                    Health::Down => of_stack.any(|belief| seen(belief) == Health::Down),
-                    _ => of_stack.all(|belief| seen(belief) == wanted),
-                }
-        };
-        if statement.abstention.is_none() && health(Health::Down) {
-            down.insert(voter.agent.clone(), voter.region.clone());
-        }
-        if statement.abstention.is_none() && health(Health::Up) {
-            up.insert(voter.agent.clone());
-        }
     }
-    let regions: BTreeSet<_> = down.values().collect();
-    let needed = before.definition.regions.min(voters.regions().len());
-    match () {
-        () if !voters.majority_of(&down.keys().cloned().collect()) => {
-            Err(format!("has {} of {} voters", down.len(), voters.agents().len()))
-        }
-        () if regions.len() < needed => Err(format!("has {} of {needed} regions", regions.len())),
-        () if voters.blocked_by(&up) => Err(format!("{} voters contradict", up.len())),
-        () => Ok(voters),
-    }
+    Ok(voters)
 }
 
 /// From when on every voter, had it looked, would have found every target well.
@@ -271,7 +342,8 @@ impl Truth {
     ) {
         let (Some(before), after) = (&link.before, &link.after) else { return };
         let failover = after.decision.kind == DecisionKind::Failover;
-        if !failover || after.epoch == before.epoch || link.taken_back || observers.len() < 10 {
+        let judged = failover && !before.definition.follows();
+        if !judged || after.epoch == before.epoch || link.taken_back || observers.len() < 10 {
             return;
         }
         let span = before.definition.probe.window + SLACK * 3;
@@ -356,7 +428,9 @@ impl Truth {
         let (Some(before), after) = (&link.before, &link.after) else { return };
         let failover =
             matches!(after.decision.kind, DecisionKind::Failover | DecisionKind::Approved);
-        if !failover || after.epoch == before.epoch || link.taken_back {
+        // What follows its primary leaves a stack that is well.
+        let follows = before.definition.follows();
+        if !failover || follows || after.epoch == before.epoch || link.taken_back {
             return;
         }
         let definition = &before.definition;

@@ -257,7 +257,9 @@ impl Witnesses {
         let mut of_stack = state.definition.targets().filter(|(target, subject)| {
             target.stack == *stack && (databases || matches!(subject, Target::Endpoint(_)))
         });
-        if of_stack.all(|(target, subject)| just_up(&target) && led(&subject)) {
+        // What follows its primary leaves a stack that is well.
+        let follows = state.definition.follows();
+        if !follows && of_stack.all(|(target, subject)| just_up(&target) && led(&subject)) {
             broken(format!("it sees all of {stack} up"));
         }
     }

@@ -213,8 +213,17 @@ fn perform(simulation: &mut Simulation, verb: &str, words: &[&str]) -> Result<()
             simulation.world.hear(simulation.now);
             simulation.world.severed.insert(id);
         }
+        ("elect", [app, stack]) => simulation.elect(&parse(app)?, &parse(stack)?),
+        ("claim", [app, stack]) => simulation.claim(&parse(app)?, &parse(stack)?),
+        ("hide", [agents @ .., app, stack]) => {
+            let (app, stack) = (parse(app)?, parse(stack)?);
+            each(simulation, agents, |simulation, place| {
+                simulation.hide_database(place, &app, &stack);
+            })?;
+        }
         ("see", []) => {
             simulation.world.paths.clear();
+            simulation.world.hidden.clear();
             simulation.outside_changed();
         }
         ("edit", [name, address]) => {
@@ -406,7 +415,7 @@ fn mesh(words: &[&str]) -> Result<MeshShape, String> {
     Ok(MeshShape { standbys, observers, ..MeshShape::spread(voters, regions) })
 }
 
-/// `app NAME [database] [synchronous] [engine=redis] [outside] [cooldown=…] [mode=…] [window=…] [stacks=a,b,c]`
+/// `app NAME [database] [synchronous] [engine=redis|mongodb] [outside] [cooldown=…] [mode=…] [window=…] [stacks=a,b,c]`
 fn app(words: &[&str]) -> Result<AppShape, String> {
     let (name, options) = words.split_first().ok_or("an app has a name")?;
     let mut shape = AppShape::web(name);
@@ -415,6 +424,7 @@ fn app(words: &[&str]) -> Result<AppShape, String> {
             ("database", _) => shape.database = true,
             ("synchronous", _) => (shape.database, shape.synchronous) = (true, true),
             ("engine", "redis") => shape.engine = Engine::Redis,
+            ("engine", "mongodb") => (shape.database, shape.engine) = (true, Engine::Mongodb),
             ("endpoints", number) => shape.endpoints = parse(number)?,
             ("outside", _) => shape.outside = true,
             ("guards", names) => {

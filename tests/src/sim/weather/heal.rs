@@ -22,6 +22,7 @@ impl Simulation {
         self.network.heal();
         self.world.hear(self.now);
         self.world.paths.clear();
+        self.world.hidden.clear();
         self.world.outward.clear();
         self.world.silent.clear();
         self.world.severed.clear();

@@ -6,6 +6,7 @@ use std::time::Duration;
 use consensus::model::{AppId, RecordData, RecordKind, StackId, TargetId};
 
 use super::Simulation;
+use crate::sim::network::Place;
 use crate::sim::scene::DNS_SERVER;
 use crate::sim::world::{Host, Path, Trouble, Web};
 
@@ -191,6 +192,29 @@ impl Simulation {
         self.world.hear(self.now);
         self.say(|| format!("{id} is {how:?}"));
         self.world.databases.get_mut(&id).expect("was just found").host = how;
+        self.outside_changed();
+    }
+
+    /// The set of a stack's database elects it.
+    pub fn elect(&mut self, app: &AppId, stack: &StackId) {
+        let Some(id) = self.database(app, stack) else { return };
+        self.say(|| format!("{id} is elected by its set"));
+        self.world.elect(self.now, &id);
+        self.outside_changed();
+    }
+
+    /// A stack's database claims to be the primary by an election that another won.
+    pub fn claim(&mut self, app: &AppId, stack: &StackId) {
+        let Some(id) = self.database(app, stack) else { return };
+        self.say(|| format!("{id} claims to be the primary, too"));
+        self.world.claim(&id);
+        self.outside_changed();
+    }
+
+    /// An agent reaches a stack's database no more.
+    pub fn hide_database(&mut self, place: Place, app: &AppId, stack: &StackId) {
+        let Some(id) = self.database(app, stack) else { return };
+        self.world.hidden.insert((self.agents[place].id.clone(), id));
         self.outside_changed();
     }
 

@@ -7,6 +7,7 @@
 mod database;
 mod dns;
 mod door;
+mod elections;
 mod look;
 mod web;
 
@@ -70,6 +71,8 @@ pub struct World {
     pub outward: BTreeMap<AgentId, Path>,
     /// Agents whose canaries alone do not answer.
     pub silent: BTreeSet<AgentId>,
+    /// Databases that an agent does not reach, though it reaches their stack.
+    pub hidden: BTreeSet<(AgentId, TargetId)>,
     /// Replicas that cannot reach their primary.
     pub severed: BTreeSet<TargetId>,
     /// Replicas that say they stream and receive nothing.
@@ -131,7 +134,8 @@ impl World {
         let key = (agent.clone(), target.app.clone(), target.stack.clone());
         let path = self.paths.get(&key).copied().unwrap_or_default();
         let out = self.outward.get(agent).copied().unwrap_or_default();
-        Path { cut: path.cut || out.cut, loss: path.loss.max(out.loss) }
+        let hidden = self.hidden.contains(&(agent.clone(), target.clone()));
+        Path { cut: path.cut || out.cut || hidden, loss: path.loss.max(out.loss) }
     }
 
     /// Would a look by this agent, now, find the target well? The truth that false failovers are measured by.

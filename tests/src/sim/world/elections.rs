@@ -1,0 +1,43 @@
+//! Replica sets that elect their own primary: who won, by which election, and who goes on claiming what it is no longer.
+
+use consensus::model::TargetId;
+use consensus::moment::Moment;
+
+use super::{Host, Role, World};
+
+impl World {
+    /// The set of a database elects it: every member that is reached by the others follows it, and none of those that are
+    /// severed learns of it.
+    pub fn elect(&mut self, now: Moment, id: &TargetId) {
+        self.hear(now);
+        let term = self.last_election(id) + 1;
+        let others = self.of_set(id);
+        let winner = self.databases.get_mut(id).expect("it is in the world");
+        winner.forks.push((winner.timeline, winner.position));
+        winner.timeline = term;
+        winner.role = Role::Primary;
+        for other in others {
+            if self.databases[&other].host == Host::Up && !self.severed.contains(&other) {
+                self.rebuild(now, &other, id, false);
+            }
+        }
+    }
+
+    /// A member says that it is the primary by the last election, though another won it: no set does this.
+    pub fn claim(&mut self, id: &TargetId) {
+        let term = self.last_election(id);
+        let claimant = self.databases.get_mut(id).expect("it is in the world");
+        claimant.timeline = term;
+        claimant.role = Role::Primary;
+    }
+
+    fn of_set(&self, id: &TargetId) -> Vec<TargetId> {
+        let others = self.databases.keys().filter(|it| it.app == id.app && *it != id);
+        others.filter(|it| it.name == id.name).cloned().collect()
+    }
+
+    fn last_election(&self, id: &TargetId) -> u32 {
+        let members = self.of_set(id).into_iter().chain([id.clone()]);
+        members.map(|it| self.databases[&it].timeline).max().unwrap_or_default()
+    }
+}
