@@ -418,11 +418,13 @@ mod tests {
         let (mut world, east, west, _) = world(false);
         let candidate = candidate(&world, &west);
         let primary = world.databases.get_mut(&east).expect("east");
-        primary.fence(Token::new(Epoch(3), 0, 1), false);
-        let Arrival::Answered(Err(late)) = primary.unfence(Token::new(Epoch(2), 0, 2), false)
-        else {
+        primary.fence(Token::new(Epoch(2), 0, 1), false);
+        assert_eq!(primary.token, Token::default(), "a fence writes nothing");
+        primary.unfence(Token::new(Epoch(3), 0, 2), false);
+        let Arrival::Answered(Err(late)) = primary.fence(Token::new(Epoch(2), 0, 1), false) else {
             panic!("refused")
         };
+        assert!(!primary.read_only);
         assert_eq!(late.kind, ActionFaultKind::Superseded);
         let replica = world.databases.get_mut(&west).expect("west");
         replica.promote(Token::new(Epoch(1), 0, 3), &candidate, None, false);
