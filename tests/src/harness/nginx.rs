@@ -34,6 +34,7 @@ impl<'a> Web<'a> {
              http {{ access_log off; {temporary}\n\
              server {{ listen 80; default_type text/plain;\n\
              location = /healthz {{ return 200 \"ready {host}\\n\"; }}\n\
+             location = /places.json {{ alias {at}/places.json; }}\n\
              location = /version {{ return 200 \"1\\n\"; }} }} }}\n"
         );
         let file = folder.join("nginx.conf");
@@ -53,6 +54,12 @@ impl<'a> Web<'a> {
             Some((head, body)) if head.contains(" 200 ") => Ok(body.to_owned()),
             _ => Err(format!("answered {text:?}")),
         }
+    }
+
+    /// Serves this as `/places.json`, which is not there before.
+    pub fn tell(&self, places: &str) {
+        let folder = self.lab.folder(&format!("{}-web", self.host));
+        std::fs::write(folder.join("places.json"), places).expect("scratch folder takes files");
     }
 
     /// `kill -9`.
