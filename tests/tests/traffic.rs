@@ -378,6 +378,34 @@ mod nginx {
     }
 
     #[test]
+    fn the_doctor_is_shown_a_certificate_that_is_not_valid_for_a_name_that_leads_there() {
+        inside(|lab: &Lab| {
+            let (_first, certificate) = Web::start_secure(lab, "s1", INSIDE);
+            let _second = Web::start(lab, "s2");
+            let text = Shop { databases: false, outside: false, ..Shop::default() }.text();
+            let url = format!("url = \"http://{}/healthz\"\n", address("s1"));
+            let secure = format!(
+                "url = \"https://{}/healthz\"\nhost = \"{INSIDE}\"\nauthority = \"\"\"\n{certificate}\"\"\"\n",
+                address("s1")
+            );
+            let other = "\n[[record]]\nname = \"www.edge.test\"\ntype = \"A\"\nttl = 5\n";
+            let mut mesh = Mesh::new(lab);
+            mesh.start();
+            mesh.apply(lab, &(text.replacen(&url, &secure, 1) + other));
+            mesh.settle(SETTLE, "shop", "s1");
+            let file = mesh.agents[0].file();
+            let words = ["doctor", "--config", file.to_str().expect("our own path")];
+            let found = mesh.agents[0].quorate(&words);
+            println!("{}", found.output);
+            let valid = format!("the certificate of shop/s1/web-1 is valid for `{INSIDE}`");
+            assert!(found.output.contains(&valid), "{}", found.output);
+            let wrong = "shop/s1/web-1 for `www.edge.test`";
+            assert!(found.output.contains(wrong), "{}", found.output);
+            assert!(!found.status.success(), "it is a reason not to move there");
+        });
+    }
+
+    #[test]
     fn a_stack_that_is_cut_off_is_offline_before_another_is_online() {
         inside(|lab: &Lab| {
             let _webs = [Web::start(lab, "s1"), Web::start(lab, "s2")];
