@@ -374,17 +374,17 @@ impl<'a> Panel<'a> {
         silent && !guard.open && !self.held_open(target)
     }
 
-    /// Does anybody, with a vote or without, hear a guard hold this database's door open? The candidates may have given their
-    /// word, whether the voters hear of it or not (PROTOCOL.md C.3).
+    /// Does anybody, with a vote or without, know that a guard may hold this database's door open, by what it said last? The
+    /// candidates may have given their word, whether the voters hear of it or not (PROTOCOL.md C.3); and a door stays open as
+    /// long as was said, whatever became of its guard since.
     pub(super) fn held_open(&self, target: &TargetId) -> bool {
         #[cfg(feature = "mutants")]
         if self.broken(Mutant::FailsafeOverlooked) {
             return false;
         }
-        let window = self.definition.probe.window;
         let holds = |belief: &Belief| {
             let guard = belief.guard.as_ref().filter(|_| belief.target == *target);
-            guard.is_some_and(|guard| guard.open && guard.heard <= window)
+            guard.is_some_and(|guard| guard.open)
         };
         let mut witnesses = self.witnesses.iter().chain(self.observers.iter());
         witnesses.any(|witness| witness.beliefs.iter().any(holds))

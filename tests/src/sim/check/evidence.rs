@@ -417,11 +417,12 @@ impl Truth {
         }
     }
 
-    /// A failover away from a stack that a majority of voters could see well, for all of the time that counts, is false.
+    /// A failover away from a stack that a majority of voters could see well, for all of the time that counts, is false. But
+    /// where a guard `stands`, its door shuts in a moment and does not open again.
     pub fn on_decided(
         &self,
         now: Moment,
-        (world, voters): (&World, &Voters),
+        (world, voters, stands): (&World, &Voters, &dyn Fn(&AgentId) -> bool),
         link: &Link,
         found: &mut Found,
     ) {
@@ -449,7 +450,8 @@ impl Truth {
                 self.since.get(&key).is_some_and(|since| *since + span <= now)
             })
         };
-        if targets.iter().any(|target| !world.open(now, target)) {
+        let guards = definition.guards(from);
+        if guards.into_iter().any(stands) || targets.iter().any(|it| !world.open(now, it)) {
             return;
         }
         let agents = voters.agents().into_iter();

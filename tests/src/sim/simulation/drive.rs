@@ -5,8 +5,8 @@ use std::time::Duration;
 use consensus::config::Mutant;
 use consensus::message::{Accepted, BallotBody, LeaseBody, Message};
 use consensus::model::{
-    DecisionKind, Evidence, Fault, FaultKind, Observation, Outcome, Phase, Phases, RegisterId,
-    TargetId, Voter,
+    AgentId, DecisionKind, Evidence, Fault, FaultKind, Observation, Outcome, Phase, Phases,
+    RegisterId, TargetId, Voter,
 };
 use consensus::moment::Moment;
 use consensus::node::Node;
@@ -362,7 +362,10 @@ impl Simulation {
                     register::follows(&link, &mut found);
                     evidence::certified(&self.electorate, &link, &mut found);
                     let voters = self.electorate.latest();
-                    let all = (&self.world, voters);
+                    let stands = |agent: &AgentId| {
+                        self.place(agent).is_none_or(|place| !self.agents[place].answers())
+                    };
+                    let all = (&self.world, voters, &stands as &dyn Fn(&AgentId) -> bool);
                     self.truth.on_decided(self.now, all, &link, &mut found);
                     let observers = self.heard_observers();
                     let crowd = (&self.world, &observers[..]);
