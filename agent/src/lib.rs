@@ -13,7 +13,9 @@ pub mod store;
 pub mod run;
 
 mod records;
+pub mod sources;
 pub mod standing;
+mod web;
 pub mod zone_key;
 
 pub mod actors;

@@ -469,6 +469,8 @@ pub enum Refusal {
     Young(Duration),
     /// This guard was never granted a lease by me, so nothing proves that it has a door.
     NeverHeld(AgentId),
+    /// What a source is said to tell is not what I find there, or does not answer me.
+    Unfound(String),
 }
 
 impl fmt::Display for Refusal {
@@ -500,6 +502,7 @@ impl fmt::Display for Refusal {
             Self::NeverHeld(guard) => {
                 write!(f, "{guard} never held a lease, so nothing proves that it has a door")
             }
+            Self::Unfound(what) => f.write_str(what),
             Self::Young(left) => {
                 write!(f, "both sets of voters stay for {} s more", left.as_secs() + 1)
             }

@@ -144,6 +144,8 @@ mutants! {
     TokenIgnored,
     /// A database that follows nobody, beside an agreed primary, is left alone.
     AstrayLeft,
+    /// Followed endpoints are accepted wherever a proposer found them.
+    UnfoundAccepted,
     /// A primary that the taking back of its fence did not reach is left closed.
     ClosedLeft,
     /// What somebody wrote over by hand outside is left so.

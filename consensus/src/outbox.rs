@@ -13,8 +13,9 @@ use serde::Serialize;
 use crate::message::{Message, Refusal};
 use crate::model::{
     Abstention, Action, AgentId, AppId, Ballot, Database, DecisionKind, Definition, Endpoint,
-    Epoch, Health, Inspected, Inspection, Lost, Observation, Phase, Quarantined, Report, StackId,
-    TargetId, TargetName, Token, Verdict, VotersChange, Warning, WarningKind, Watched,
+    Epoch, Found, Health, Inspected, Inspection, Lost, Observation, Phase, Quarantined, Report,
+    Sought, StackId, TargetId, TargetName, Token, Verdict, VotersChange, Warning, WarningKind,
+    Watched,
 };
 use crate::moment::Moment;
 use crate::saved::Entry;
@@ -34,6 +35,8 @@ pub enum Input {
     Report(Report),
     /// An inspection ended. Every [`Output::Inspect`] is answered at most once.
     Inspected(Inspected),
+    /// A source was asked. Every [`Output::Seek`] is answered at most once.
+    Found(Found),
     /// Making a database a replica again ended, and what there is to say of it. Every [`Output::Rejoin`] is answered at most once.
     Rejoined {
         /// Which database.
@@ -73,6 +76,8 @@ pub enum Output {
     Act(Action),
     /// Look at what the outside's DNS says.
     Inspect(Inspection),
+    /// Ask a source where endpoints are.
+    Seek(Sought),
     /// Make a database on this host a replica again, however long it takes.
     Rejoin(Box<Rejoin>),
     /// Keep a database open to writes until then on this host's boot clock, whatever becomes of this process; shut it if that
@@ -373,6 +378,17 @@ pub enum Note {
         /// What stands there, and what was decided.
         what: String,
     },
+    /// A source tells of other places than before, or of none any more.
+    Finds {
+        /// The app.
+        app: AppId,
+        /// The stack.
+        stack: StackId,
+        /// Which of its followed endpoints.
+        name: TargetName,
+        /// Where they are, or why that is not known.
+        what: Result<String, String>,
+    },
     /// DNS hands out other endpoints of the active stack than before.
     HandsOut {
         /// The app.
@@ -495,6 +511,12 @@ impl fmt::Display for Note {
                 write!(f, "learns what the old primary {target} alone had: {lost}")
             }
             Self::Drifts { app, name, what } => write!(f, "finds {name} of {app} changed: {what}"),
+            Self::Finds { app, stack, name, what: Ok(what) } => {
+                write!(f, "finds {name} of {app}/{stack} at {what}")
+            }
+            Self::Finds { app, stack, name, what: Err(why) } => {
+                write!(f, "does not find {name} of {app}/{stack}: {why}")
+            }
             Self::HandsOut { app, stack, without } => match without.as_slice() {
                 [] => write!(f, "hands out all endpoints of {app}/{stack}"),
                 without => {

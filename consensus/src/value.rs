@@ -19,7 +19,7 @@ use crate::model::{
 };
 
 /// The version written.
-pub const VERSION: u8 = 5;
+pub const VERSION: u8 = 6;
 
 /// What may be lost, in bytes only: of the first three formats.
 type Bytewise = u64;
@@ -46,7 +46,30 @@ impl<L> Unleased<L> {
         let Self { name, mode, cooldown, regions, probe, zones, stacks, records, .. } = self;
         let ((max_loss_bytes, max_loss_time), fencing) = (bounds(self.max_loss), self.fencing);
         let data = DataPolicy { max_loss_bytes, max_loss_time, fencing, lease: DataPolicy::LEASE };
-        Definition { name, mode, cooldown, regions, probe, data, zones, stacks, records }
+        let following = Vec::new();
+        Definition { name, mode, cooldown, regions, probe, data, zones, stacks, records, following }
+    }
+}
+
+/// A definition of the fifth format: endpoints were listed.
+#[derive(Serialize, Deserialize)]
+struct Listed {
+    name: AppId,
+    mode: Mode,
+    cooldown: Duration,
+    regions: usize,
+    probe: ProbePolicy,
+    data: DataPolicy,
+    zones: Vec<Zone>,
+    stacks: Vec<Stack>,
+    records: Vec<Record>,
+}
+
+impl From<Listed> for Definition {
+    fn from(old: Listed) -> Self {
+        let Listed { name, mode, cooldown, regions, probe, data, zones, stacks, records } = old;
+        let following = Vec::new();
+        Self { name, mode, cooldown, regions, probe, data, zones, stacks, records, following }
     }
 }
 
@@ -102,23 +125,26 @@ impl From<Timeless> for Decision {
 }
 
 /// The first format: an operation did not say as which epoch it was agreed.
-type First = Older<Unleased<Bytewise>, (), OperationId>;
+type First = Older<Unleased<Bytewise>, Timeless, (), OperationId>;
 /// The second: nothing was known of databases that may be closed still.
-type Second = Older<Unleased<Bytewise>, (), Operation>;
+type Second = Older<Unleased<Bytewise>, Timeless, (), Operation>;
 /// The third: loss had a bound in bytes only, as in those before it.
-type Third = Older<Unleased<Bytewise>, bool, Operation>;
+type Third = Older<Unleased<Bytewise>, Timeless, bool, Operation>;
 /// The fourth: a decision knew its loss in bytes only, and a definition of no lease of its own, as in those before it.
-type Fourth = Older<Unleased<Bounded>, bool, Operation>;
+type Fourth = Older<Unleased<Bounded>, Timeless, bool, Operation>;
+/// The fifth: nothing was followed, as in those before it.
+type Fifth = Older<Listed, Decision, bool, Operation>;
 
-/// A state as it was before: the definition, whether a database may be closed still, and the operations, as they were.
+/// A state as it was before: the definition, the decision, whether a database may be closed still, and the operations, as they
+/// were.
 #[derive(Serialize, Deserialize)]
-struct Older<D, C, O> {
+struct Older<D, S, C, O> {
     definition: D,
     revision: u64,
     epoch: Epoch,
     active: StackId,
     phase: Phase,
-    decision: Timeless,
+    decision: S,
     guards_since: u64,
     damping: Damping,
     freeze: Option<Freeze>,
@@ -128,7 +154,7 @@ struct Older<D, C, O> {
     previous: [u8; 32],
 }
 
-impl<D: Into<Definition>, C, O> Older<D, C, O> {
+impl<D: Into<Definition>, S: Into<Decision>, C, O> Older<D, S, C, O> {
     /// The same state now, by what is known of it.
     fn today(self, closed: impl Fn(C) -> bool, operation: impl Fn(O) -> Operation) -> AppState {
         AppState {
@@ -143,6 +169,7 @@ impl<D: Into<Definition>, C, O> Older<D, C, O> {
             freeze: self.freeze,
             claim: self.claim,
             closed: closed(self.closed),
+            left: Vec::new(),
             operations: self.operations.into_iter().map(operation).collect(),
             previous: self.previous,
         }
@@ -166,6 +193,10 @@ fn fourth(it: Fourth) -> AppState {
     it.today(|closed| closed, |operation| operation)
 }
 
+fn fifth(it: Fifth) -> AppState {
+    it.today(|closed| closed, |operation| operation)
+}
+
 /// A state as the value of its register.
 pub fn encode(state: &AppState) -> Value {
     Value::new(codec::encode_as(VERSION, state))
@@ -181,6 +212,7 @@ pub fn decode(value: &Value) -> Result<AppState, Malformed> {
         Some(2) => codec::decode_as(2, value.bytes()).map(second),
         Some(3) => codec::decode_as(3, value.bytes()).map(third),
         Some(4) => codec::decode_as(4, value.bytes()).map(fourth),
+        Some(5) => codec::decode_as(5, value.bytes()).map(fifth),
         _ => codec::decode_as(VERSION, value.bytes()),
     }
 }
@@ -194,6 +226,7 @@ mod tests {
     const SECOND: &str = include_str!("value/second.hex");
     const THIRD: &str = include_str!("value/third.hex");
     const FOURTH: &str = include_str!("value/fourth.hex");
+    const FIFTH: &str = include_str!("value/fifth.hex");
 
     fn written_before(text: &str) -> Value {
         let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
@@ -203,7 +236,7 @@ mod tests {
 
     #[test]
     fn what_was_written_before_is_read_and_written_anew_in_the_newest_format() {
-        for (version, text) in (1..).zip([FIRST, SECOND, THIRD, FOURTH]) {
+        for (version, text) in (1..).zip([FIRST, SECOND, THIRD, FOURTH, FIFTH]) {
             let value = written_before(text);
             assert_eq!(value.bytes()[0], version);
             let state = decode(&value).expect("every format is read");

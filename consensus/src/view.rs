@@ -179,6 +179,30 @@ pub struct AppView {
     /// What decisions really lost, by database: what the last old primary turned out to hold alone, once it was back.
     #[serde(default)]
     pub lost: BTreeMap<TargetName, LostView>,
+    /// Its endpoints that are followed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub following: Vec<FollowingView>,
+}
+
+/// Endpoints that are followed, as this agent finds them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FollowingView {
+    /// Of which stack.
+    pub stack: StackId,
+    /// Their name.
+    pub name: TargetName,
+    /// Where they are looked for, in order.
+    pub sources: Vec<String>,
+    /// The places agreed last: where DNS sends people.
+    pub agreed: Vec<String>,
+    /// The places that the source named last, to this agent.
+    pub found: Vec<String>,
+    /// How long ago that was, if ever.
+    pub answered_ms: Option<u64>,
+    /// Why it tells nothing now, if it does not: what was agreed last stands.
+    pub why: Option<String>,
+    /// How often it told nothing since this agent started.
+    pub failures: u64,
 }
 
 /// Who may write.

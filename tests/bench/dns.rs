@@ -332,6 +332,7 @@ fn app(number: usize, records: Vec<Record>) -> AppState {
         }],
         stacks: Vec::new(),
         records,
+        following: vec![],
     };
     let decision = Decision {
         epoch: Epoch(1),
@@ -361,6 +362,7 @@ fn app(number: usize, records: Vec<Record>) -> AppState {
         decision,
         claim: None,
         closed: false,
+        left: vec![],
         operations: Vec::new(),
         previous: [0; 32],
     }

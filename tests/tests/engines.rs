@@ -9,6 +9,7 @@ use tests::harness::agents::Mesh;
 use tests::harness::app::INSIDE;
 use tests::harness::fabric::address;
 use tests::harness::lab::{Lab, inside};
+use tests::harness::resolver::{Answer, ask};
 use tests::harness::wait::eventually;
 use tests::harness::world::SETTLE;
 use tests::harness::writer::{Dialect, Writer};
@@ -33,8 +34,25 @@ fn app(engine: &str, port: u16, max_loss: &str) -> String {
     }
     let values = STACKS.map(|stack| format!("{stack} = [\"{}\"]", address(stack))).join(", ");
     text + &format!(
-        "[[record]]\nname = \"{INSIDE}\"\ntype = \"A\"\nttl = 5\nvalues = {{ {values} }}\n"
+        "[[record]]\nname = \"{INSIDE}\"\ntype = \"A\"\nttl = 5\nvalues = {{ {values} }}\n\
+         [[record]]\nname = \"rw.edge.test\"\ntype = \"A\"\nttl = 5\nrw = \"main\"\n\
+         [[record]]\nname = \"ro.edge.test\"\ntype = \"A\"\nttl = 5\nro = \"main\"\n"
     )
+}
+
+/// Waits until every agent answers a name with these hosts.
+fn answered(mesh: &Mesh<'_>, name: &str, hosts: &[&str]) {
+    let mut wanted: Vec<_> = hosts.iter().map(|host| address(host)).collect();
+    wanted.sort();
+    eventually(SETTLE, &format!("{name} leads to {hosts:?}"), || {
+        mesh.running().try_for_each(|agent| match ask(agent.dns(), name) {
+            Answer::Addresses(mut found) => {
+                found.sort();
+                if found == wanted { Ok(()) } else { Err(format!("{}: {found:?}", agent.name)) }
+            }
+            other => Err(format!("{}: {other:?}", agent.name)),
+        })
+    });
 }
 
 /// A mesh with the app applied, served from the first stack, and a failover from it sure to succeed.
@@ -94,6 +112,8 @@ mod redis {
             let before = mesh.agents[0].app("shop").expect("it was applied").epoch;
             let writer = Writer::of(Dialect::Redis, &servers.each_ref().map(Redis::address));
             written(&writer, servers[0].address());
+            answered(&mesh, "rw.edge.test", &["s1"]);
+            answered(&mesh, "ro.edge.test", &["s2", "dns"]);
 
             let kill = Instant::now();
             servers[0].process.kill();
@@ -109,10 +129,15 @@ mod redis {
                 servers[2].follows(&servers[1])
             });
 
+            // Whoever reads is not sent to the dead one, nor to the one that is written.
+            answered(&mesh, "rw.edge.test", &["s2"]);
+            answered(&mesh, "ro.edge.test", &["dns"]);
+
             servers[0].come_back_empty();
             eventually(SETTLE, "the old primary follows the new one", || {
                 servers[0].follows(&servers[1])
             });
+            answered(&mesh, "ro.edge.test", &["s1", "dns"]);
             let ledger = writer.stop();
             eventually(SETTLE, "both replicas have all that the new primary has", || {
                 let [a, b, c] = servers.each_ref().map(|it| it.ask(&["DBSIZE"]));

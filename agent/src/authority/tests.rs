@@ -71,6 +71,7 @@ fn app(zones: Vec<Zone>, records: Vec<Record>) -> Arc<AppState> {
         zones,
         stacks: Vec::new(),
         records,
+        following: vec![],
     };
     Arc::new(AppState {
         damping: Damping::default(),
@@ -99,6 +100,7 @@ fn app(zones: Vec<Zone>, records: Vec<Record>) -> Arc<AppState> {
         },
         claim: None,
         closed: false,
+        left: vec![],
         operations: Vec::new(),
         previous: [0; 32],
     })

@@ -392,6 +392,7 @@ mod tests {
             zones,
             stacks: Vec::new(),
             records,
+            following: vec![],
         };
         let decision = Decision {
             epoch: Epoch(1),
@@ -421,6 +422,7 @@ mod tests {
             decision,
             claim: None,
             closed: false,
+            left: vec![],
             operations: Vec::new(),
             previous: [0; 32],
         }

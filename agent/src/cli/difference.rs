@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use consensus::model::{
-    DataPolicy, Database, Definition, Driver, Endpoint, Engine, Expect, Fencing, Mode, ProbePolicy,
-    Record, RecordData, Stack, Zone,
+    DataPolicy, Database, Definition, Driver, Endpoint, Engine, Expect, Fencing, Following, Mode,
+    ProbePolicy, Record, RecordData, Stack, Zone,
 };
 use serde::Serialize;
 
@@ -25,6 +25,8 @@ pub struct Change {
 
 /// What applying `new` would change, in the order of the file, what goes away last.
 pub fn difference(old: Option<&Definition>, new: &Definition) -> Vec<Change> {
+    // A file says where to look, and not what was found there.
+    let new = &old.map_or_else(|| new.clone(), |old| new.keeping_places(old));
     let before = old.map(rows).unwrap_or_default();
     let known: BTreeMap<&str, &str> =
         before.iter().map(|(p, v)| (p.as_str(), v.as_str())).collect();
@@ -87,8 +89,18 @@ type Rows = Vec<(String, String)>;
 
 /// Every key of a definition with its value, as a file would have them.
 fn rows(definition: &Definition) -> Rows {
-    let Definition { name, mode, cooldown, regions, probe, data, zones, stacks, records } =
-        definition;
+    let Definition {
+        name,
+        mode,
+        cooldown,
+        regions,
+        probe,
+        data,
+        zones,
+        stacks,
+        records,
+        following,
+    } = definition;
     let ProbePolicy { interval, timeout, window } = probe;
     let DataPolicy { max_loss_bytes, max_loss_time, fencing, lease } = data;
     let mut rows: Rows = [
@@ -125,6 +137,12 @@ fn rows(definition: &Definition) -> Rows {
                 &mut rows,
             );
         }
+    }
+    for Following { stack, sources, endpoint, records: _ } in following {
+        let at = format!("stack[{stack}].endpoint[{}]", endpoint.name);
+        let sources: Vec<String> = sources.iter().map(ToString::to_string).collect();
+        rows.push((format!("{at}.follow"), sources.join(", else ")));
+        rows.push((format!("{at}.begins"), joined(&endpoint.address, endpoint.port)));
     }
     for record in records {
         record_rows(&format!("record[{}]", record_key(record)), record, &mut rows);

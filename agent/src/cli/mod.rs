@@ -22,6 +22,7 @@ mod dns;
 mod doctor;
 mod failback;
 mod failover;
+mod following;
 mod freeze;
 mod init;
 mod man;

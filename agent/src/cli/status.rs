@@ -299,6 +299,7 @@ fn app_lines(sheet: &mut Sheet, app: &AppView) {
     for (name, lost) in &app.lost {
         sheet.labelled(2, "lost", Ink::Wary, &lost_words(name, lost));
     }
+    super::following::lines(sheet, app);
     for stack in &app.stacks {
         stack_lines(sheet, app, stack);
     }

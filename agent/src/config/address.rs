@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
-use consensus::model::Scheme;
+use consensus::model::{Scheme, Source};
 use serde_json::{Value, json};
 
 use super::fault::nearest;
@@ -14,6 +14,8 @@ use super::tree::{Leaf, Odd, Raw, excerpt};
 
 /// The most octets of a DNS name in text (RFC 1035 section 2.3.4, without the final dot).
 pub(crate) const DNS_NAME_LIMIT: usize = 253;
+/// The most octets of the place where endpoints are found.
+const SOURCE_OCTETS: usize = 2048;
 
 /// A DNS name: lower case, without the final dot.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -215,6 +217,51 @@ impl Leaf for HostPort {
         match host_port(text(raw)?)? {
             (host, Some(typed)) => Ok(Self { host, port: port(typed)? }),
             (_, None) => Err(Odd::Hint("the port is missing".to_owned())),
+        }
+    }
+}
+
+/// Where followed endpoints are found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SourceWord(pub Source);
+
+impl Leaf for SourceWord {
+    fn expected() -> Cow<'static, str> {
+        "`dns:NAME`, `dns://SERVER[:PORT]/NAME`, `http(s)://…` or the absolute path of a file"
+            .into()
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "string", "maxLength": 2048, "pattern": "^(dns:|https?://|/)." })
+    }
+
+    fn read(raw: Raw<'_>) -> Result<Self, Odd> {
+        let typed = text(raw)?;
+        if typed.len() > SOURCE_OCTETS {
+            return Err(Odd::Hint(format!("it has {} octets", typed.len())));
+        }
+        if let Some(rest) = typed.strip_prefix("dns://") {
+            let (server, name) = rest.split_once('/').ok_or(Odd::Found)?;
+            let (host, typed) = host_port(server)?;
+            let address = host.parse::<IpAddr>().map_err(|_| {
+                Odd::Hint(
+                    "a server is named by its address: its name would have to be looked up".into(),
+                )
+            })?;
+            let port = typed.map_or(Ok(53), port)?;
+            let (name, server) = (DnsName::parse(name)?.0, Some(SocketAddr::new(address, port)));
+            return Ok(Self(Source::Dns { name, server }));
+        }
+        if let Some(name) = typed.strip_prefix("dns:") {
+            let name = DnsName::parse(name)?.0;
+            return Ok(Self(Source::Dns { name, server: None }));
+        }
+        if typed.starts_with('/') {
+            return Ok(Self(Source::File(typed.to_owned())));
+        }
+        match EndpointUrl::read(Raw::Text(typed)).map_err(|_| Odd::Found)?.scheme {
+            Scheme::Http | Scheme::Https => Ok(Self(Source::Json(typed.to_owned()))),
+            Scheme::Tcp => Err(Odd::Found),
         }
     }
 }

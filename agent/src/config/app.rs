@@ -14,6 +14,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
 use super::fault::{Findings, Span};
+use super::following;
 use super::leaf::{LossBudget, span as shown};
 use super::records;
 use super::tree::{At, excerpt};
@@ -39,7 +40,7 @@ pub(super) fn mean(
     let stacks: Vec<Stack> =
         file.stack.iter().map(|stack| mean_stack(stack, beside, &mut inlined, findings)).collect();
     check_policy(file, findings);
-    let definition = Definition {
+    let mut definition = Definition {
         name: file.app.name.value.clone(),
         mode: file.app.mode.value,
         cooldown: file.app.cooldown.value.0,
@@ -49,7 +50,9 @@ pub(super) fn mean(
         zones: mean_zones(file, findings),
         records: records::mean(file, &stacks, findings),
         stacks,
+        following: Vec::new(),
     };
+    following::mean(file, &mut definition, findings);
     // Only a file without faults has bounds on everything, and encoding needs them.
     if !findings.failed() {
         let bytes = codec::encode(&definition).len();

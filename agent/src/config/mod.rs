@@ -10,6 +10,7 @@ mod app;
 mod datum;
 mod drivers;
 mod fault;
+mod following;
 mod leaf;
 mod records;
 mod tree;

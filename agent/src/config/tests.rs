@@ -9,6 +9,7 @@ use probe::Tls;
 use super::*;
 
 mod broken;
+mod following;
 mod roles;
 use broken::CASES;
 

@@ -15,7 +15,7 @@ pub(crate) mod app {
     use toml::de::DeValue;
 
     use super::*;
-    use crate::config::address::{Contact, DnsName, EndpointUrl, HostPort, OwnerName};
+    use crate::config::address::{Contact, DnsName, EndpointUrl, HostPort, OwnerName, SourceWord};
     use crate::config::fault::{Findings, Span};
     use crate::config::leaf::{DriverWord, LossBudget, Sight, Text, Time, Whole};
     use crate::config::tree::{At, Field, Named, Raw, Shape, described, prose, table_of, tables};
@@ -117,8 +117,11 @@ pub(crate) mod app {
             expect: ExpectTable,
             /// The authorities to trust in place of the system's: PEM, or the path of a PEM file beside this one.
             authority: Option<At<String>>,
-        } later {
-                "follow" => "list every endpoint by its `url`",
+            /// Where its addresses are found from now on, those of the URL being the first: `dns:NAME`, `dns://SERVER/NAME`, the
+            /// URL of a JSON list, or the path of a file on every agent's host.
+            follow: Option<At<SourceWord>>,
+            /// Beside `follow`: where its load balancer is found, which takes the place of the servers once there is one.
+            balancer: Option<At<SourceWord>>,
         }
 
         /// What a healthy answer looks like.

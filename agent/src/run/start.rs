@@ -28,6 +28,7 @@ use crate::guard::{DoorFault, Guard, Rejoins};
 use crate::identity::{Identity, IdentityError, Member, VotersError, read_voters};
 use crate::mesh::{Counters, Mesh, MeshError, Setup};
 use crate::probes::Probes;
+use crate::sources::Sources;
 use crate::standing::{self, Since};
 use crate::store::{Opened, Owner, Quarantine, Store, StoreError};
 
@@ -190,6 +191,7 @@ pub async fn start(config: &AgentConfig) -> Result<Running, StartError> {
         store: Some(store),
         mesh,
         probes: Probes::new(config.source, &config.credentials, sender.clone()),
+        sources: Sources::new(sender.clone()),
         guard,
         rejoins: Rejoins::new(
             &config.doors,

@@ -23,6 +23,7 @@ use crate::clock;
 use crate::guard::{DoorFault, Guard, Rejoins};
 use crate::mesh::Mesh;
 use crate::probes::Probes;
+use crate::sources::Sources;
 use crate::standing;
 use crate::store::{Store, StoreError};
 
@@ -43,6 +44,7 @@ pub(super) struct Turn {
     pub store: Option<Store>,
     pub mesh: Mesh,
     pub probes: Probes,
+    pub sources: Sources,
     pub actors: Actors,
     pub guard: Guard,
     pub rejoins: Rejoins,
@@ -164,6 +166,7 @@ impl Turn {
             Output::Probe(look) => self.probes.perform(look),
             Output::Act(action) => self.actors.start(action),
             Output::Inspect(inspection) => self.actors.inspect(inspection),
+            Output::Seek(sought) => self.sources.seek(sought),
             Output::Rejoin(rejoin) => self.rejoins.start(*rejoin),
             Output::Note(note) => self.tell(note),
             Output::Quarantine(why) => self.quarantined = Some(why),
@@ -235,6 +238,7 @@ fn log(agent: &AgentId, note: &Note) {
         | Note::Warns(_)
         | Note::Drifts { .. }
         | Note::HandsOut { .. }
+        | Note::Finds { what: Err(_), .. }
         | Note::GivesUp { .. }
         | Note::Refuses { .. }
         | Note::Loses { .. }
@@ -250,6 +254,7 @@ fn log(agent: &AgentId, note: &Note) {
         | Note::Thawed { .. }
         | Note::Acknowledged { .. }
         | Note::Acts { .. }
+        | Note::Finds { what: Ok(_), .. }
         | Note::Guards { .. }
         | Note::Rests { .. }
         | Note::Reports { .. } => tracing::info!(agent = %agent, "{note}"),

@@ -91,6 +91,7 @@ fn shop() -> AppView {
                 span_ms: 2_000,
             },
         )]),
+        following: vec![mesh::following()],
     }
 }
 
@@ -203,6 +204,7 @@ fn blog() -> AppView {
         unready: Vec::new(),
         warnings: Vec::new(),
         lost: BTreeMap::new(),
+        following: Vec::new(),
     }
 }
 
@@ -319,6 +321,7 @@ pub fn shop_state(phase: Phase) -> AppState {
         },
         claim: (phase != Phase::Idle).then(|| Claim { agent: name("fra-1"), instance: 9, term: 2 }),
         closed: false,
+        left: vec![],
         operations: Vec::new(),
         previous: [7; 32],
     }
@@ -354,6 +357,7 @@ pub fn blog_state() -> AppState {
         },
         claim: None,
         closed: false,
+        left: vec![],
         operations: Vec::new(),
         previous: [0; 32],
     }
@@ -456,6 +460,7 @@ fn definition(app: &str, stacks: &[&str], databases: bool) -> Definition {
         zones: Vec::new(),
         stacks: stacks.iter().map(stack).collect(),
         records: Vec::new(),
+        following: vec![],
     }
 }
 

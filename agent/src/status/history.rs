@@ -344,6 +344,7 @@ fn subject(note: &Note) -> Option<(Option<AppId>, Option<Epoch>)> {
         | Note::Acknowledged { app, .. }
         | Note::Drifts { app, .. }
         | Note::HandsOut { app, .. }
+        | Note::Finds { app, .. }
         | Note::Refuses { app, .. } => Some((Some(app.clone()), None)),
         Note::Warns(Warning { target, .. }) | Note::Rests { target, .. } => {
             Some((Some(target.app.clone()), None))

@@ -9,7 +9,9 @@ use std::sync::atomic::AtomicU64;
 
 use consensus::model::{AppId, DecisionKind, Epoch, Health, Phase, TargetName, Verdict};
 use consensus::outbox::Note;
-use consensus::view::{AppView, BeliefView, MemberView, StackView, TargetView, View};
+use consensus::view::{
+    AppView, BeliefView, FollowingView, MemberView, StackView, TargetView, View,
+};
 use http::StatusCode;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -116,6 +118,7 @@ pub fn text(view: &View, counters: &Counters, losses: (u64, u64)) -> String {
     members(&mut registry, view);
     apps(&mut registry, view);
     targets(&mut registry, view);
+    following(&mut registry, view);
     registry.register("events", "Events, by sort", counters.events.clone());
     registry.register("decisions", "Decisions learnt", counters.decisions.clone());
     registry.register("actions", "Actions that ended here", counters.actions.clone());
@@ -135,6 +138,30 @@ pub fn text(view: &View, counters: &Counters, losses: (u64, u64)) -> String {
     let mut text = String::new();
     encode(&mut text, &registry).expect("a string takes everything");
     text
+}
+
+/// What this agent finds of endpoints that are followed.
+fn following(registry: &mut Registry, view: &View) {
+    let followed = || {
+        view.apps.iter().flat_map(|app| {
+            app.following.iter().map(move |it| {
+                let labels = vec![
+                    ("app", app.app.to_string()),
+                    ("stack", it.stack.to_string()),
+                    ("endpoint", it.name.to_string()),
+                ];
+                (labels, it)
+            })
+        })
+    };
+    let mut tell = |name, help, value: fn(&FollowingView) -> f64| {
+        gauges(registry, name, help, None, followed().map(|(labels, it)| (labels, value(it))));
+    };
+    tell("followed_places", "Places agreed last", |it| it.agreed.len() as f64);
+    tell("followed_told", "Does the source tell anything?", |it| flag(it.why.is_none()));
+    tell("followed_failures", "How often the source told nothing since the start", |it| {
+        it.failures as f64
+    });
 }
 
 /// Registers gauges made of `values`.

@@ -134,6 +134,7 @@ pub fn app(epoch: u32, active: &str) -> Arc<AppState> {
             record("many.shop.example", RecordKind::A, &many(), &many()),
             hidden,
         ],
+        following: vec![],
     };
     let active: StackId = active.parse().expect("a name");
     Arc::new(AppState {
@@ -163,6 +164,7 @@ pub fn app(epoch: u32, active: &str) -> Arc<AppState> {
         },
         claim: None,
         closed: false,
+        left: vec![],
         operations: Vec::new(),
         previous: [0; 32],
     })

@@ -10,7 +10,7 @@ pub type Place = (StackId, TargetName);
 
 impl Panel<'_> {
     /// The targets that are not handed out: whatever a quorum sees down, unless its stack is dying; of those left out `before`, too, what a majority does
-    /// not see up for as long as a standby must be; of the `new`, what no majority has seen up yet; and databases beside the
+    /// not see up for as long as a standby must be; of the `new`, what no majority has seen up yet, and no longer than that; and databases beside the
     /// `active` stack's that no majority sees receive anything. Who hears no majority changes nothing.
     pub fn left_out(
         &self,
@@ -27,7 +27,9 @@ impl Panel<'_> {
             };
             let steady = |belief: &Belief| belief.health == Health::Up && belief.qualified;
             let up = |belief: &Belief| belief.health == Health::Up;
-            let back = !before.contains(&place) || self.most_say(&place, steady);
+            // What is new was looked at before it was agreed: it does not come back, it comes.
+            let back =
+                new.contains(&place) || !before.contains(&place) || self.most_say(&place, steady);
             let proved = !new.contains(&place) || self.most_say(&place, up);
             let follows = |belief: &Belief| {
                 belief.database.as_ref().is_some_and(|(sight, _)| sight.replica && sight.streaming)

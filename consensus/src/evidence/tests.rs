@@ -76,6 +76,7 @@ fn definition(data: bool) -> Definition {
         zones: Vec::new(),
         stacks: vec![stack("a"), stack("b")],
         records: Vec::new(),
+        following: vec![],
     }
 }
 

@@ -26,6 +26,8 @@ pub struct Demand<'a> {
     pub acknowledged: bool,
     /// And that no lease may still run but of the stack that is promoted.
     pub unleased: bool,
+    /// That the acceptor itself finds followed endpoints where they are said to be.
+    pub found: bool,
     /// That the mesh may act by itself just now: not frozen, cooled down, within the fleet's budget.
     pub damping: bool,
 }
@@ -66,7 +68,14 @@ pub fn follows<'a>(
         return Err("it was derived from another value".into());
     }
     if next.revision != before.revision || next.definition != before.definition {
-        return applies(before, next);
+        return match (next.decision.kind, before.decision.kind) {
+            (DecisionKind::Follow, _) => leads(before, next),
+            (DecisionKind::Abort, DecisionKind::Follow) => leads_back(before, certainty, next),
+            _ => applies(before, next),
+        };
+    }
+    if next.left != before.left {
+        return Err("it says that something was followed, and follows nothing".into());
     }
     if next.guards_since != before.guards_since {
         return Err("its guards changed at another revision".into());
@@ -118,6 +127,7 @@ fn within_limits(definition: &Definition) -> Result<(), String> {
         && definition.targets().count() <= TARGET_LIMIT
         && definition.records.len() <= RECORD_LIMIT
         && DataPolicy::may_last(definition.data.lease)
+        && definition.follows_well()
         && spans.iter().all(|span| (SPAN_LEAST..=SPAN_MOST).contains(span));
     fits.then_some(()).ok_or("its definition is beyond its limits".into())
 }
@@ -140,6 +150,7 @@ fn first(next: &AppState) -> Result<Demand<'static>, String> {
         && next.phase == Phase::Publishing
         && next.decision.kind == DecisionKind::Apply
         && next.guards_since == 1
+        && next.left.is_empty()
         && restrains(next) == (&Damping::default(), &None)
         && next.previous == [0; 32];
     fits.then_some(Demand::default())
@@ -155,8 +166,9 @@ fn repeats(state: &AppState, certainty: Certainty) -> Result<Demand<'static>, St
         Phase::Fencing | Phase::Promoting => false,
     };
     let unleased = state.phase == Phase::Promoting;
+    let found = needs_finding(state) && certainty != Certainty::Chosen;
     match harmless || certainty == Certainty::Chosen {
-        true => Ok(Demand { unleased, ..Demand::default() }),
+        true => Ok(Demand { unleased, found, ..Demand::default() }),
         false => Err(format!("{} is not completed unseen", state.phase)),
     }
 }
@@ -179,8 +191,58 @@ fn applies(before: &AppState, next: &AppState) -> Result<Demand<'static>, String
         && next.active == before.active
         && next.closed == before.closed
         && restrains(next) == restrains(before);
+    if !before.definition.left_by(&next.definition).is_empty() || next.left != before.left {
+        return Err("endpoints are followed in a decision of its own kind".into());
+    }
     fits.then_some(Demand::default())
         .ok_or("a definition is applied in an epoch of its own, and moves nothing".into())
+}
+
+/// Followed endpoints are elsewhere: the same definition but for them.
+fn leads(before: &AppState, next: &AppState) -> Result<Demand<'static>, String> {
+    if before.phase != Phase::Idle {
+        return Err(format!("epoch {} is in progress ({})", before.epoch, before.phase));
+    }
+    if before.definition.mode == Mode::Shadow {
+        return Err("the mesh touches nothing of it".into());
+    }
+    let left = before.definition.left_by(&next.definition);
+    let fits = next.epoch == before.epoch.next()
+        && next.phase == Phase::Publishing
+        && next.active == before.active
+        && restrains(next) == restrains(before)
+        && !left.is_empty()
+        && next.left == left
+        && next.definition.led_back(&left).as_ref() == Some(&*before.definition);
+    fits.then_some(())
+        .ok_or("endpoints are followed in an epoch of its own, and nothing else changes")?;
+    redefined(before, next)?;
+    Ok(Demand { found: true, ..Demand::default() })
+}
+
+/// Endpoints were followed by what only a minority accepted: back to where they were.
+fn leads_back(
+    before: &AppState,
+    certainty: Certainty,
+    next: &AppState,
+) -> Result<Demand<'static>, String> {
+    let fits = needs_finding(before)
+        && certainty != Certainty::Chosen
+        && next.epoch == before.epoch.next()
+        && next.phase == Phase::Publishing
+        && next.left == before.left
+        && before.definition.led_back(&before.left).as_ref() == Some(&*next.definition);
+    fits.then_some(()).ok_or("it does not lead back to where endpoints were")?;
+    redefined(before, next)?;
+    takes_back(before, next, &before.active)
+}
+
+/// Another revision that leaves alone what guards and databases rest on.
+fn redefined(before: &AppState, next: &AppState) -> Result<(), String> {
+    let fits = next.revision == before.revision.saturating_add(1)
+        && next.guards_since == before.guards_since
+        && next.closed == before.closed;
+    fits.then_some(()).ok_or("it is no successor of that revision".into())
 }
 
 /// What holds the mesh back.
@@ -237,6 +299,11 @@ fn carries_on<'a>(
             if needs_evidence_first(before) && certainty != Certainty::Chosen =>
         {
             behind(new, new.first.as_ref())
+        }
+        (Phase::Publishing, Phase::Publishing | Phase::Verifying)
+            if needs_finding(before) && certainty != Certainty::Chosen =>
+        {
+            Ok(Demand { found: true, ..Demand::default() })
         }
         (Phase::Publishing, Phase::Publishing | Phase::Verifying)
         | (Phase::Verifying, Phase::Verifying | Phase::Idle)
@@ -421,6 +488,11 @@ pub fn needs_evidence_first(state: &AppState) -> bool {
         && plan::rests_on_evidence(state.decision.kind)
         && state.decision.candidates.is_empty()
         && state.decision.second.is_none()
+}
+
+/// Are endpoints followed by this, and nothing is done about it yet but to publish it?
+pub fn needs_finding(state: &AppState) -> bool {
+    state.phase == Phase::Publishing && state.decision.kind == DecisionKind::Follow
 }
 
 #[cfg(test)]

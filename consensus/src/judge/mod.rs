@@ -22,7 +22,8 @@ pub use watch::Scale;
 use watch::Watch;
 
 use crate::model::{
-    AppId, Belief, Definition, Health, Observation, Outcome, StackId, Target, TargetId, Watched,
+    AppId, Belief, Definition, Endpoint, Health, Observation, Outcome, StackId, Target, TargetId,
+    Watched,
 };
 use crate::moment::Moment;
 use crate::outbox::{Deadline, Note, Outbox, Output, Subject};
@@ -37,6 +38,8 @@ const STACKS: usize = 3;
 #[derive(Debug, Default)]
 pub struct Judge {
     watches: BTreeMap<TargetId, Watch>,
+    /// Places that a source names and nobody agreed on yet: looked at, and no part of any belief.
+    candidates: BTreeMap<TargetId, Watch>,
     /// What this agent alone watches, to know whether it reaches the world at all.
     pub canaries: Canaries,
     /// Where targets were when they were reached from here.
@@ -82,9 +85,14 @@ impl Judge {
             // The first looks are spread over one interval, so that agents do not look in step.
             let first = now + scale.interval.mul_f64(rng.random_range(0.0..0.2));
             let known = self.reached.get(&target);
+            let found = self.candidates.remove(&target);
             let watch = self.watches.entry(target);
             let watch = watch.and_modify(|watch| watch.goes_on_as(subject.clone()));
             watch.or_insert_with(|| {
+                if let Some(mut found) = found.filter(|found| found.looks_at(&subject, scale)) {
+                    found.on_stretch(self.stretch);
+                    return found;
+                }
                 let mut watch = Watch::new(subject, scale, now, first);
                 watch.on_stretch(self.stretch);
                 if known.is_some_and(|(host, port)| watch.address() == (host, *port)) {
@@ -104,6 +112,31 @@ impl Judge {
         self.canaries.on_window(shortest, now);
     }
 
+    /// These places of an app are named by its sources and not agreed: they are looked at as if they were.
+    pub fn on_candidates(
+        &mut self,
+        definition: &Definition,
+        candidates: BTreeMap<TargetId, Arc<Endpoint>>,
+        now: Moment,
+    ) {
+        let scale = Scale::of(definition.probe);
+        self.candidates.retain(|target, watch| {
+            let named = candidates.get(target).map(|it| Subject::Endpoint(it.clone()));
+            target.app != definition.name || named.is_some_and(|it| watch.looks_at(&it, scale))
+        });
+        for (target, endpoint) in candidates {
+            let watch = self.candidates.entry(target);
+            watch.or_insert_with(|| Watch::new(Subject::Endpoint(endpoint), scale, now, now));
+        }
+        self.next = Some(now);
+    }
+
+    /// Is this target up, as seen from here, whether or not it is agreed?
+    pub fn sees_up(&self, target: &TargetId, now: Moment) -> bool {
+        let watch = self.watches.get(target).or(self.candidates.get(target));
+        watch.is_some_and(|watch| watch.answers(now))
+    }
+
     /// A look ended. Does anything follow from it?
     pub fn on_observation(
         &mut self,
@@ -119,6 +152,13 @@ impl Judge {
                 return self.on_canaries(now, out) || self.canaries.vouch(now) != before;
             }
         };
+        if let Some(watch) = self.candidates.get_mut(&target) {
+            let before = watch.answers(now);
+            watch.on_observation(observation, now);
+            let (after, wake) = (watch.answers(now), watch.wake(now));
+            self.sooner(wake);
+            return before != after;
+        }
         let Some(watch) = self.watches.get_mut(&target) else { return false };
         let (before, fell) = (watch.summary(now), watch.fell());
         if matches!(observation.outcome, Outcome::Up(_)) && watch.on_reached() {
@@ -226,7 +266,7 @@ impl Judge {
 
     /// This process was not run for a while: beliefs older than the pause are no evidence.
     pub fn on_pause(&mut self, now: Moment) {
-        for watch in self.watches.values_mut() {
+        for watch in self.watches.values_mut().chain(self.candidates.values_mut()) {
             watch.on_pause(now);
         }
         self.blackout = false;
@@ -307,6 +347,12 @@ impl Judge {
             }
             next = next.min(watch.wake(now));
         }
+        for (target, watch) in &mut self.candidates {
+            if let Some(look) = watch.due(target, now, rng) {
+                out.push(Output::Probe(look));
+            }
+            next = next.min(watch.wake(now));
+        }
         self.next = Some(next);
         changed
     }
@@ -319,7 +365,10 @@ impl Judge {
 
     /// What others would want to hear of at once if it changed: health, fitness and doubt of every target.
     pub fn summary(&self, now: Moment) -> impl Iterator<Item = (Health, bool, bool)> {
-        self.watches.values().map(move |watch| watch.summary(now))
+        let found = self.candidates.values().map(move |it| {
+            (if it.answers(now) { Health::Up } else { Health::Unknown }, false, false)
+        });
+        self.watches.values().map(move |watch| watch.summary(now)).chain(found)
     }
 
     /// Is every target of one stack of an app up, and a way to it known?
@@ -329,9 +378,16 @@ impl Judge {
         watches.all(|(_, watch)| watch.is_up(now))
     }
 
-    /// Everything believed, by target.
+    /// Everything believed, by target; and of places that nobody agreed on yet, those that answer.
     pub fn beliefs(&self, now: Moment) -> Vec<Belief> {
-        self.watches.iter().map(|(target, watch)| watch.belief(target, now)).collect()
+        let found = self.candidates.iter().filter(|(_, watch)| watch.answers(now));
+        let watches = self.watches.iter().chain(found);
+        let mut beliefs: Vec<_> =
+            watches.map(|(target, watch)| watch.belief(target, now)).collect();
+        if !self.candidates.is_empty() {
+            beliefs.sort_by(|one, other| one.target.cmp(&other.target));
+        }
+        beliefs
     }
 
     /// What is believed of one app.

@@ -457,6 +457,11 @@ impl Watch {
         self.turns.iter().filter(|turned| now.since(**turned) <= lately).count() > TURNS
     }
 
+    /// Does it answer as it should, whatever is known of the way to it?
+    pub fn answers(&self, now: Moment) -> bool {
+        self.health(now) == Health::Up
+    }
+
     /// Is it up, with nothing to be said against that?
     pub fn is_up(&self, now: Moment) -> bool {
         self.reached && self.health(now) == Health::Up

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Abstention, AcceptorId, AgentId, AppId, Belief, Damping, Database, Definition, Driver, Freeze,
-    MeshId, RecordData, RecordKind, Region, StackId, TargetName,
+    Left, MeshId, RecordData, RecordKind, Region, StackId, TargetName,
 };
 use crate::moment::Moment;
 
@@ -139,6 +139,9 @@ pub struct AppState {
     /// The last taking back ended before it had opened every database of the active stack: what its fence closed may be
     /// closed still, and is opened once it is found so.
     pub closed: bool,
+    /// Where followed endpoints were before they were last followed, for whoever takes that back.
+    #[serde(default)]
+    pub left: Vec<Left>,
     /// The last writes, oldest first, at most [`OPERATION_MEMORY`].
     pub operations: Vec<Operation>,
     /// SHA-256 of the value this one was derived from; zero for the first.
@@ -261,6 +264,8 @@ pub enum DecisionKind {
     Forced,
     /// The decision before was taken back.
     Abort,
+    /// A quorum found followed endpoints elsewhere.
+    Follow,
 }
 
 impl fmt::Display for DecisionKind {
@@ -272,6 +277,7 @@ impl fmt::Display for DecisionKind {
             Self::Switchover => "switchover",
             Self::Forced => "forced failover",
             Self::Abort => "abort",
+            Self::Follow => "follow",
         })
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AgentId, AppId, CredentialId, Site, StackId, TargetId, TargetName};
+use super::{AgentId, AppId, CredentialId, Following, Site, StackId, TargetId, TargetName};
 
 /// The most bytes an encoded definition may have (PROTOCOL.md 0.1 f).
 pub const DEFINITION_LIMIT: usize = 32 * 1024;
@@ -39,6 +39,9 @@ pub struct Definition {
     pub stacks: Vec<Stack>,
     /// What clients look up.
     pub records: Vec<Record>,
+    /// The endpoints that are followed.
+    #[serde(default)]
+    pub following: Vec<Following>,
 }
 
 impl Definition {

@@ -3,6 +3,7 @@
 mod damping;
 mod decision;
 mod definition;
+mod following;
 mod name;
 mod observation;
 mod published;
@@ -12,6 +13,7 @@ mod warning;
 pub use damping::*;
 pub use decision::*;
 pub use definition::*;
+pub use following::*;
 pub use name::*;
 pub use observation::*;
 pub use published::*;

@@ -10,6 +10,7 @@ use super::damping::Ages;
 use super::drift::Records;
 use super::execute::Work;
 use super::fleet::Place;
+use super::following::Lookouts;
 use super::guard::Guarding;
 use super::handing::Handed;
 use super::rejoin::Rejoining;
@@ -95,6 +96,8 @@ pub struct App {
     pub lost: BTreeMap<TargetName, (StackId, Token, Lost)>,
     /// A replica that follows another than it should.
     pub astray: Option<Astray>,
+    /// What this agent finds of endpoints that are followed.
+    pub lookouts: Lookouts,
     /// What others' DNS says of it.
     pub records: Records,
     /// What DNS hands out of it.

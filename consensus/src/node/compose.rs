@@ -13,8 +13,8 @@ use crate::config::Mutant;
 use crate::evidence::{Choice, Panel, Path};
 use crate::failover::{chain, damping, plan};
 use crate::model::{
-    AppId, AppState, Certainty, Claim, Damping, Decision, DecisionKind, Definition, Epoch,
-    FenceRecord, OPERATION_MEMORY, Operation, Phase, StackId, TargetName,
+    AppId, AppState, Certainty, Claim, Damping, DecisionKind, Definition, Epoch, FenceRecord,
+    OPERATION_MEMORY, Operation, Phase, StackId, TargetName,
 };
 use crate::moment::Moment;
 
@@ -42,6 +42,8 @@ pub enum Intent {
     Advance { epoch: Epoch, phase: Phase, term: u32, next: Next },
     /// To tell replicas anew whom to follow, or to open a primary that was left closed.
     Tend { reason: String, opens: bool },
+    /// To follow endpoints to where this agent finds them.
+    Follow,
     /// To carry out what nobody does.
     Claim,
     /// To carry the register over into another set of voters, as it is.
@@ -86,6 +88,7 @@ impl Intent {
             Self::Sweep { evidence } => *evidence,
             Self::Apply { .. }
             | Self::Tend { .. }
+            | Self::Follow
             | Self::TakeBack { .. }
             | Self::Regulate { .. } => false,
         }
@@ -109,6 +112,7 @@ impl fmt::Display for Intent {
                 Next::Finish { .. } => write!(f, "finish after {phase}"),
                 Next::Abort(why) => write!(f, "abort while {phase}: {why}"),
             },
+            Self::Follow => f.write_str("follow its endpoints"),
             Self::Claim => f.write_str("carry it out"),
             Self::Sweep { .. } => f.write_str("carry it over to other voters"),
         }
@@ -165,6 +169,7 @@ impl Node {
             (Some(current), Intent::Tend { reason, opens: true }) => {
                 self.opened_again(current, reason, now)
             }
+            (Some(current), Intent::Follow) => self.followed(current, now),
             (Some(current), Intent::Failover) => self.failover(current, found, now),
             (Some(current), Intent::Operator { kind, to, accept_loss, by }) => {
                 self.operator(current, found, (*kind, to.as_ref(), *accept_loss, by), now)
@@ -250,11 +255,17 @@ impl Node {
                 freeze: None,
                 claim: None,
                 closed: false,
+                left: Vec::new(),
                 operations: Vec::new(),
                 previous: [0; 32],
             });
         };
-        if *current.definition == **definition {
+        // A file says where to look, and not what was found there.
+        let definition = &match definition.following.is_empty() {
+            true => definition.clone(),
+            false => Arc::new(definition.keeping_places(&current.definition)),
+        };
+        if current.definition == *definition {
             return Err(Intent::UNCHANGED.into());
         }
         if replaces.is_some_and(|revision| revision != current.revision) {
@@ -428,6 +439,9 @@ impl Node {
         found: &Found<'_>,
         now: Moment,
     ) -> Result<AppState, String> {
+        if chain::needs_finding(current) && found.certainty != Certainty::Chosen {
+            return Ok(self.found_or_back(current, found.certainty, now));
+        }
         let automatic = plan::rests_on_evidence(current.decision.kind);
         let mut state = current.clone();
         let doubtful = match current.phase {
@@ -506,34 +520,19 @@ impl Node {
         let active = old.from.clone();
         let damping = damping::taken_back(&current.damping, current.epoch);
         let claim = None;
-        let state = AppState { epoch, phase, decision, active, claim, damping, ..current.clone() };
-        self.claimed(state, now)
-    }
-
-    pub(super) fn decision(
-        &self,
-        kind: DecisionKind,
-        epoch: Epoch,
-        (from, to): (&StackId, &StackId),
-        reason: &str,
-        now: Moment,
-    ) -> Decision {
-        Decision {
+        let (definition, revision) = super::following::before(current);
+        let state = AppState {
+            definition,
+            revision,
             epoch,
-            kind,
-            from: from.clone(),
-            to: to.clone(),
-            by: self.config.agent.clone(),
-            reason: reason.chars().take(300).collect(),
-            wall_ms: self.wall_ms(now),
-            attempt: 1,
-            candidates: Vec::new(),
-            fence: BTreeMap::new(),
-            loss_bytes: None,
-            loss_time: None,
-            first: None,
-            second: None,
-        }
+            phase,
+            decision,
+            active,
+            claim,
+            damping,
+            ..current.clone()
+        };
+        self.claimed(state, now)
     }
 
     pub(super) fn panel_of<'a>(

@@ -122,7 +122,7 @@ impl Node {
         let Some((_, state)) = self.apps[app].known() else { return };
         if self.stands_for_all(state, now) {
             self.leave_standing(app);
-            return self.consider_replicas(app, now);
+            return self.consider_repairs(app, now);
         }
         let own = self.beliefs_of(app, now);
         let Some((_, state)) = self.apps[app].known() else { return };
@@ -150,13 +150,16 @@ impl Node {
                 self.say_next(app, why.clone());
                 let it = self.apps.get_mut(app).expect("it is known");
                 it.called = None;
-                if doubted && it.next_told != why {
+                if !doubted {
+                    it.next_told.clear();
+                    return self.consider_repairs(app, now);
+                }
+                if it.next_told != why {
                     it.next_told.clone_from(&why);
                     self.out.note(Note::Holds { app: app.clone(), why });
-                } else if !doubted {
-                    it.next_told.clear();
-                    self.consider_replicas(app, now);
                 }
+                // What does not answer where it was may have moved.
+                self.consider_places(app, now);
             }
         }
     }

@@ -25,6 +25,7 @@ impl Node {
         it.place = Place::restored(&state, &it.ages, now);
         it.chosen = Some(known);
         self.judge.on_definition(&state.definition, now, &mut self.rng);
+        self.follow_sources(app, now);
         self.take_guard(app, now);
         self.take_up(app, now);
     }
@@ -83,6 +84,7 @@ impl Node {
         it.called = None;
         if redefined {
             self.judge.on_definition(&state.definition, now, &mut self.rng);
+            self.follow_sources(app, now);
         }
         self.tell_regulated(before.as_ref().map(|known| &*known.state), &state);
         if moved {

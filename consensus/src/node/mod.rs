@@ -8,9 +8,11 @@ mod attempt;
 mod change;
 mod compose;
 mod damping;
+mod decision;
 mod drift;
 mod execute;
 mod fleet;
+mod following;
 mod guard;
 mod handing;
 mod initiate;
@@ -54,8 +56,8 @@ use crate::judge::{Canaries, Circumstances, HEARD_WITHIN, Judge, SelfCheck};
 use crate::lease::Grants;
 use crate::message::{Beliefs, Identity, Message, Pulse};
 use crate::model::{
-    Abstention, AgentId, AppId, AppState, Ballot, Observation, OperationId, Outcome, RegisterId,
-    Site, StackId, TargetId, Watched,
+    Abstention, AgentId, AppId, AppState, Ballot, Observation, Outcome, RegisterId, Site, StackId,
+    TargetId, Watched,
 };
 use crate::moment::Moment;
 use crate::outbox::{Command, CommandId, Deadline, Input, Note, Outbox, Output};
@@ -233,6 +235,7 @@ impl Node {
                 stir
             }
             Input::Inspected(inspected) => self.on_inspected(inspected, now),
+            Input::Found(found) => self.on_found(found, now),
             Input::Rejoined { target, token, took, what, lost } => {
                 self.on_rejoined(&target, token, took, what, now);
                 if let Some(lost) = lost {
@@ -383,6 +386,7 @@ impl Node {
             self.trust_store(now);
             self.save_ages(now);
             self.inspect(now);
+            self.seek(now);
         }
         changed || beat
     }
@@ -535,15 +539,6 @@ impl Node {
 
     fn rtt(&self) -> Duration {
         self.peers.typical_rtt(self.config.voters.agents().into_iter())
-    }
-
-    fn wall_ms(&self, now: Moment) -> u64 {
-        self.wall.0 + u64::try_from(now.since(self.wall.1).as_millis()).unwrap_or(0)
-    }
-
-    fn operation(&mut self) -> OperationId {
-        self.operations += 1;
-        OperationId { instance: self.instance, number: self.operations }
     }
 
     fn say(&mut self, to: &AgentId, message: Message) {

@@ -59,8 +59,10 @@ impl Node {
                 let own = self.beliefs_of(&state.definition.name, now);
                 let panel = self.panel(state, &own, now);
                 let seen = panel.serves(&state.active);
-                let applied =
-                    matches!(state.decision.kind, DecisionKind::Apply | DecisionKind::Abort);
+                let applied = matches!(
+                    state.decision.kind,
+                    DecisionKind::Apply | DecisionKind::Abort | DecisionKind::Follow
+                );
                 let over = seen || applied || now.since(work.began) > VERIFY_FOR;
                 // An applied definition opens nothing; whatever moved the app left the closed stack.
                 let closed = applied && state.closed;

@@ -189,6 +189,7 @@ impl Node {
         let lease = self.lease_view(state, now);
         unready.extend(lease.iter().flat_map(shut));
         AppView {
+            following: self.following_view(state, now),
             lease,
             app: state.definition.name.clone(),
             mode: state.definition.mode,

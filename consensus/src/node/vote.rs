@@ -162,6 +162,9 @@ impl Node {
         }
         if let BallotBody::Refuse { why, .. } = &body {
             self.tell_refusal(register, ballot, why);
+            if let (Refusal::Unfound(_), RegisterId::App(app)) = (why, register) {
+                self.seek_again(app, now);
+            }
         }
         self.reply(from, register, ballot, entry, body);
     }
@@ -258,6 +261,9 @@ impl Node {
             _ => follows,
         };
         let demand = follows.map_err(malformed)?;
+        if demand.found {
+            self.finds(&next, now)?;
+        }
         let Some(before) = &before else { return Ok(()) };
         if demand.damping {
             self.free(app, before, now)?;

@@ -22,6 +22,26 @@ pub struct Web<'a> {
 impl<'a> Web<'a> {
     /// Starts it and waits until it answers.
     pub fn start(lab: &'a Lab, host: &str) -> Self {
+        Self::launch(lab, host, "")
+    }
+
+    /// The same, over TLS on port 443 as well, with a certificate for one name; and the certificate, PEM.
+    pub fn start_secure(lab: &'a Lab, host: &str, name: &str) -> (Self, String) {
+        let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a name");
+        let folder = lab.folder(&format!("{host}-web"));
+        let files = [("cert.pem", made.cert.pem()), ("key.pem", made.signing_key.serialize_pem())];
+        for (file, text) in &files {
+            std::fs::write(folder.join(file), text).expect("scratch folder takes files");
+        }
+        let at = folder.display();
+        let secure = format!(
+            "listen 443 ssl; ssl_certificate {at}/cert.pem; ssl_certificate_key {at}/key.pem;"
+        );
+        let [(_, certificate), _] = files;
+        (Self::launch(lab, host, &secure), certificate)
+    }
+
+    fn launch(lab: &'a Lab, host: &str, secure: &str) -> Self {
         let folder = lab.folder(&format!("{host}-web"));
         let at = folder.display();
         let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
@@ -32,8 +52,9 @@ impl<'a> Web<'a> {
             "daemon off; master_process off; pid {at}/pid; error_log stderr;\n\
              events {{}}\n\
              http {{ access_log off; {temporary}\n\
-             server {{ listen 80; default_type text/plain;\n\
+             server {{ listen 80; {secure} default_type text/plain;\n\
              location = /healthz {{ return 200 \"ready {host}\\n\"; }}\n\
+             location = /places.json {{ alias {at}/places.json; }}\n\
              location = /version {{ return 200 \"1\\n\"; }} }} }}\n"
         );
         let file = folder.join("nginx.conf");
@@ -53,6 +74,12 @@ impl<'a> Web<'a> {
             Some((head, body)) if head.contains(" 200 ") => Ok(body.to_owned()),
             _ => Err(format!("answered {text:?}")),
         }
+    }
+
+    /// Serves this as `/places.json`, which is not there before.
+    pub fn tell(&self, places: &str) {
+        let folder = self.lab.folder(&format!("{}-web", self.host));
+        std::fs::write(folder.join("places.json"), places).expect("scratch folder takes files");
     }
 
     /// `kill -9`.

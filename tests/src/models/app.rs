@@ -63,6 +63,7 @@ pub fn at_rest(fencing: Fencing) -> AppState {
         guards_since: 1,
         claim: None,
         closed: false,
+        left: vec![],
         operations: Vec::new(),
         previous: [0; 32],
         definition: definition.into(),

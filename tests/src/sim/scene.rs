@@ -9,8 +9,8 @@ use std::time::Duration;
 use consensus::config::{BallotStore, Config, Mutant};
 use consensus::model::{
     AcceptorId, AgentId, AppId, DataPolicy, Database, Definition, Driver, Endpoint, Engine, Expect,
-    Fencing, MeshId, Mode, ProbePolicy, Provider, Record, RecordData, RecordKind, Region, Scheme,
-    Stack, StackId, TargetName, Voter, Voters,
+    Fencing, Following, MeshId, Mode, ProbePolicy, Provider, Record, RecordData, RecordKind,
+    Region, Scheme, Source, Stack, StackId, TargetName, Voter, Voters,
 };
 use ring::signature::{Ed25519KeyPair, KeyPair};
 
@@ -143,6 +143,8 @@ pub struct AppShape {
     pub engine: Engine,
     /// Does the primary wait for the second stack's replica before it acknowledges?
     pub synchronous: bool,
+    /// Are its endpoints followed?
+    pub follows: bool,
     /// Are its records in an outside server, by RFC 2136?
     pub outside: bool,
     /// Does whoever serves them compare nothing, then, so that the last to write wins?
@@ -173,6 +175,7 @@ impl AppShape {
             database: false,
             engine: Engine::Postgres,
             synchronous: false,
+            follows: false,
             outside: false,
             blind: false,
             guards: vec![],
@@ -196,6 +199,16 @@ impl AppShape {
 
     /// What `quorate apply` would put before the voters.
     pub fn definition(&self) -> Definition {
+        let mut stacks: Vec<Stack> =
+            self.stacks.iter().enumerate().map(|(i, s)| self.stack(i, s)).collect();
+        let following: Vec<_> = match self.follows {
+            true => stacks.iter().map(|stack| self.following(stack)).collect(),
+            false => vec![],
+        };
+        for (stack, of) in stacks.iter_mut().zip(&following) {
+            let address = of.endpoint.address.parse().expect("an address");
+            stack.endpoints = vec![of.at(consensus::model::Place { address, port: None })];
+        }
         Definition {
             name: self.name.clone(),
             mode: self.mode,
@@ -212,8 +225,9 @@ impl AppShape {
                 lease: self.lease,
             },
             zones: vec![],
-            stacks: self.stacks.iter().enumerate().map(|(i, s)| self.stack(i, s)).collect(),
+            stacks,
             records: vec![self.record()],
+            following,
         }
     }
 
@@ -241,6 +255,19 @@ impl AppShape {
             site: name(stack.as_str()),
             endpoints: (0..self.endpoints).map(endpoint).collect(),
             databases: self.database.then_some(database).into_iter().collect(),
+        }
+    }
+
+    /// Its web, wherever a name leads to; it begins where it would else be listed.
+    fn following(&self, stack: &Stack) -> Following {
+        Following {
+            stack: stack.name.clone(),
+            sources: vec![Source::Dns {
+                name: format!("web.{}.example.net", stack.name),
+                server: None,
+            }],
+            endpoint: Endpoint { name: name("web"), ..stack.endpoints[0].clone() },
+            records: vec![(format!("{}.example.com", self.name), RecordKind::A)],
         }
     }
 

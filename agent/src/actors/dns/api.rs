@@ -2,8 +2,6 @@
 //!
 //! Nothing is sent twice: whether a broken request took effect is not known, and the driver reads before it tries again.
 
-use std::io;
-use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,18 +9,12 @@ use consensus::model::ActionFault;
 use http::header::HeaderValue;
 use http::{HeaderMap, Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
-use probe::Trust;
-use rustls::pki_types::ServerName;
+use hyper::client::conn::http1::SendRequest;
 use serde::Deserialize;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio::task::AbortHandle;
-use tokio_rustls::TlsConnector;
 
 use super::meter::Meter;
 use super::plan::Plan;
+use crate::web;
 
 /// The most bytes of an answer: a whole zone, where an interface gives nothing less.
 const ANSWER_LIMIT: usize = 8 << 20;
@@ -31,18 +23,13 @@ const WAITS: Duration = Duration::from_millis(1_500);
 /// The most characters of somebody else's words that are passed on.
 const QUOTE_LIMIT: usize = 200;
 
-const USER_AGENT: &str = concat!("quorate/", env!("CARGO_PKG_VERSION"));
-
-/// The certificate authorities of this host, read when a provider is first spoken to.
-static TRUST: LazyLock<Trust> = LazyLock::new(Trust::of_host);
-
 /// Where an interface is spoken, who asks, and the connection to it.
 pub(super) struct Api {
     base: Uri,
     meter: Meter,
     /// The header that carries the secret, where a fixed one does.
     identity: Option<(&'static str, HeaderValue)>,
-    sender: Option<(SendRequest<Full<Bytes>>, AbortHandle)>,
+    sender: Option<web::Connection>,
 }
 
 /// An answer in full.
@@ -142,7 +129,7 @@ impl Api {
         if let Ok(host) = self.host().parse() {
             headers.insert(header::HOST, host);
         }
-        headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(web::USER_AGENT));
 
         self.take_leave(plan).await?;
         let broke = |error: hyper::Error| plan.unclear(format!("broke the connection: {error}"));
@@ -184,7 +171,7 @@ impl Api {
         }
         let kept = match self.sender.take() {
             Some(kept) => kept,
-            None => connect(&self.base).await.map_err(|error| {
+            None => web::connect(&self.base).await.map_err(|error| {
                 plan.unclear(format!("is not reached at {}: {error}", self.base))
             })?,
         };
@@ -202,37 +189,6 @@ impl Drop for Api {
     fn drop(&mut self) {
         self.end();
     }
-}
-
-async fn connect(base: &Uri) -> io::Result<(SendRequest<Full<Bytes>>, AbortHandle)> {
-    let host = base.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-    let tls = base.scheme_str() == Some("https");
-    let port = base.port_u16().unwrap_or(if tls { 443 } else { 80 });
-    let stream = TcpStream::connect((host.as_str(), port)).await?;
-    stream.set_nodelay(true)?;
-    if !tls {
-        return handshake(stream).await;
-    }
-    // The first time this reads the host's certificates.
-    let trust = tokio::task::spawn_blocking(|| TRUST.system()).await.map_err(io::Error::other)?;
-    let config = trust.ok_or_else(|| {
-        io::Error::other("this host knows no certificate authorities: install `ca-certificates`")
-    })?;
-    let name = ServerName::try_from(host).map_err(io::Error::other)?;
-    handshake(TlsConnector::from(Arc::clone(&config)).connect(name, stream).await?).await
-}
-
-async fn handshake<S>(stream: S) -> io::Result<(SendRequest<Full<Bytes>>, AbortHandle)>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let (sender, connection) =
-        http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
-    let driver = tokio::spawn(async move {
-        // Whoever asks next is told how it ended.
-        let _ = connection.await;
-    });
-    Ok((sender, driver.abort_handle()))
 }
 
 /// How long a provider wants to be left alone, if it says so in seconds; dates are for caches.

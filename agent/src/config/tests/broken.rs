@@ -125,8 +125,10 @@ pub const CASES: &[Case] = &[
     ),
     (
         "url = \"http://192.0.2.2/\"",
-        "follow = \"dns:web.internal\"",
-        &["f:16:1: `follow` is not supported yet: list every endpoint by its `url`"],
+        "url = \"http://192.0.2.2/\"\nfollow = \"web.internal\"",
+        &[
+            "f:17:10: `follow`: expected `dns:NAME`, `dns://SERVER[:PORT]/NAME`, `http(s)://…` or the absolute path of a file, found `web.internal`",
+        ],
     ),
     (
         "url = \"http://192.0.2.2/\"",

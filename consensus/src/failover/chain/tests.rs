@@ -38,6 +38,7 @@ fn definition() -> Definition {
         zones: Vec::new(),
         stacks: vec![stack("a"), stack("b")],
         records: Vec::new(),
+        following: vec![],
     }
 }
 
@@ -84,6 +85,7 @@ fn state(phase: Phase, epoch: u32, kind: DecisionKind) -> AppState {
         freeze: None,
         claim: Some(Claim { agent: "a1".parse().unwrap(), instance: 1, term: 1 }),
         closed: false,
+        left: vec![],
         operations: Vec::new(),
         previous: [0; 32],
     }

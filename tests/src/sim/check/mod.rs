@@ -8,6 +8,7 @@ pub mod effect;
 pub mod electorate;
 pub mod evidence;
 pub mod fleet;
+pub mod following;
 pub mod guard;
 pub mod history;
 pub mod lease;

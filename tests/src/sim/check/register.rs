@@ -305,8 +305,14 @@ pub fn follows(link: &Link, found: &mut Found) {
         broken("left a promotion behind".into());
     }
     let redefined = after.revision != before.revision || after.definition != before.definition;
-    let applied = after.decision.kind == DecisionKind::Apply;
-    if redefined && (!applied || before.phase != Phase::Idle) {
+    let kinds = (before.decision.kind, after.decision.kind);
+    let lawful = match (kinds, before.phase) {
+        ((_, DecisionKind::Apply | DecisionKind::Follow), Phase::Idle) => true,
+        // What only a minority followed is led back.
+        ((DecisionKind::Follow, DecisionKind::Abort), Phase::Publishing) => !link.held_before,
+        _ => false,
+    };
+    if redefined && !lawful {
         broken(format!("redefined by {} in {}", after.decision.kind, before.phase));
     }
 }

@@ -1,10 +1,11 @@
 //! Ordeals of what is asked of the outside: late, taken back, written over (PROTOCOL.md D).
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use consensus::config::Mutant;
 use consensus::message::{BallotBody, Message};
-use consensus::model::{Engine, Phase};
+use consensus::model::{self, Engine, Phase};
 use consensus::outbox::Command;
 
 use super::{Ordeal, asks, east, fells, kills, leaves_two, shop, until, wait, west};
@@ -14,6 +15,25 @@ use crate::sim::world::{Host, Trouble};
 
 /// All of this room.
 pub const ORDEALS: &[Ordeal] = &[
+    Ordeal {
+        name: "one agent alone is told of another server, which answers",
+        knows: &[Mutant::UnfoundAccepted],
+        shape: |_, apps| apps[0].follows = true,
+        play: |simulation, chance| {
+            let place = |address: &str| {
+                let address = address.parse().expect("an address");
+                BTreeSet::from([model::Place { address, port: None }])
+            };
+            for (stack, address) in [(east(), "198.51.100.1"), (west(), "198.51.100.2")] {
+                simulation.world.tell(None, &shop(), &stack, Ok(place(address)));
+            }
+            let liar = simulation.agents[2].id.clone();
+            let lie = &place("198.51.100.1") | &place("203.0.113.66");
+            simulation.world.tell(Some(&liar), &shop(), &east(), Ok(lie));
+            wait(simulation, chance, 25_000..30_000);
+            simulation.world.tell_all_alike();
+        },
+    },
     Ordeal {
         name: "somebody writes over a record by hand, and leaves its marker",
         knows: &[Mutant::DriftLeft],

@@ -18,6 +18,7 @@ use super::{Event, Simulation};
 use crate::sim::agent::INBOX_LIMIT;
 use crate::sim::check::Found;
 use crate::sim::check::evidence;
+use crate::sim::check::following;
 use crate::sim::check::lease;
 use crate::sim::check::register;
 use crate::sim::check::store::Words;
@@ -257,6 +258,7 @@ impl Simulation {
             Output::Probe(look) => self.look(place, look),
             Output::Act(action) => self.act(place, &action),
             Output::Inspect(inspection) => self.inspect(place, &inspection),
+            Output::Seek(sought) => self.seek(place, &sought),
             Output::Rejoin(rejoin) => self.rejoin(place, &rejoin),
             Output::Note(note) => self.note(place, &note),
             Output::Lease(database, until) => self.keep_open(place, &database, until),
@@ -368,6 +370,7 @@ impl Simulation {
                     self.truth.on_vouched(self.now, (voters, &observers), &link, &mut found);
                     self.acts.on_agreed(self.now, &link, &mut found);
                     lease::decided(self.now, &self.world, &link, &mut found);
+                    following::agreed(&self.world, voters, &link, &mut found);
                     let states: Vec<_> =
                         self.apps.keys().filter_map(|app| self.agreed(app)).collect();
                     self.fleet.on_agreed(self.now, voters, &link, &states, &mut found);

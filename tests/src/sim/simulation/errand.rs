@@ -5,6 +5,7 @@ use std::time::Duration;
 use consensus::failover::plan;
 use consensus::model::{
     Action, ActionFault, ActionFaultKind, AppId, Effect, Inspected, Inspection, Phase, Report,
+    Sought,
 };
 use consensus::moment::Moment;
 use consensus::outbox::Input;
@@ -103,6 +104,13 @@ impl Simulation {
             names: inspection.publications.iter().filter_map(seen).collect(),
         };
         self.after(INSPECTION, Event::Input { to: place, run, input: Input::Inspected(inspected) });
+    }
+
+    /// An agent asks a source of followed endpoints.
+    pub(super) fn seek(&mut self, place: Place, sought: &Sought) {
+        let agent = &self.agents[place];
+        let (run, found) = (agent.run, self.world.answer(&agent.id, sought));
+        self.after(INSPECTION, Event::Input { to: place, run, input: Input::Found(found) });
     }
 
     fn dispatch(&mut self, place: Place, run: u64, (by, action): (Place, &Action), fate: Fate) {

@@ -104,6 +104,7 @@ impl Simulation {
                 consensus::model::DecisionKind::Switchover => "switchovers",
                 consensus::model::DecisionKind::Forced => "forced failovers",
                 consensus::model::DecisionKind::Abort => "aborts",
+                consensus::model::DecisionKind::Follow => "followings",
             });
             let app = after.definition.name.clone();
             if let Some(trade) = self.apps.get_mut(&app) {

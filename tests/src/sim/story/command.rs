@@ -16,7 +16,7 @@ use crate::sim::network::Place;
 use crate::sim::scene::{AppShape, MeshShape, agent_name};
 use crate::sim::simulation::Simulation;
 use crate::sim::weather::Moments;
-use crate::sim::world::{Host, Path, Web};
+use crate::sim::world::{Host, Path, Told, Web};
 
 /// Where a story is played.
 #[derive(Default)]
@@ -184,6 +184,19 @@ fn perform(simulation: &mut Simulation, verb: &str, words: &[&str]) -> Result<()
             let id = TargetId { app: parse(app)?, stack: parse(stack)?, name: parse(name)? };
             simulation.break_endpoint(&id, web(how)?);
         }
+        ("source", [app, stack, told @ ..]) => {
+            let (app, stack, told) = (parse(app)?, parse(stack)?, told_by(told)?);
+            simulation.say(|| format!("the source of {app}/{stack} tells {}", in_words(&told)));
+            simulation.world.tell(None, &app, &stack, told);
+        }
+        ("lie", [agent, app, stack, told @ ..]) => {
+            let (app, stack, told) = (parse(app)?, parse(stack)?, told_by(told)?);
+            let agent = simulation.agents[place(simulation, agent)?].id.clone();
+            simulation
+                .say(|| format!("{agent} alone is told {} of {app}/{stack}", in_words(&told)));
+            simulation.world.tell(Some(&agent), &app, &stack, told);
+        }
+        ("tell-all-alike", []) => simulation.world.tell_all_alike(),
         ("database", [app, stack, how]) => {
             simulation.break_database(&parse(app)?, &parse(stack)?, host(how)?);
         }
@@ -426,6 +439,7 @@ fn app(words: &[&str]) -> Result<AppShape, String> {
             ("engine", "redis") => shape.engine = Engine::Redis,
             ("engine", "mongodb") => (shape.database, shape.engine) = (true, Engine::Mongodb),
             ("endpoints", number) => shape.endpoints = parse(number)?,
+            ("follows", _) => shape.follows = true,
             ("outside", _) => shape.outside = true,
             ("guards", names) => {
                 shape.guards = names.split(',').map(parse).collect::<Result<_, _>>()?;
@@ -444,6 +458,25 @@ fn app(words: &[&str]) -> Result<AppShape, String> {
         }
     }
     Ok(shape)
+}
+
+/// What a source tells: addresses, `nothing`, or `fails`.
+fn told_by(words: &[&str]) -> Result<Told, String> {
+    let place =
+        |word: &&str| parse(word).map(|address| consensus::model::Place { address, port: None });
+    match words {
+        ["fails"] => Ok(Err("no answer".into())),
+        ["nothing"] => Ok(Ok(BTreeSet::new())),
+        addresses => addresses.iter().map(place).collect::<Result<_, _>>().map(Ok),
+    }
+}
+
+fn in_words(told: &Told) -> String {
+    match told {
+        Ok(places) if places.is_empty() => "of nothing".into(),
+        Ok(places) => places.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+        Err(why) => format!("nobody anything ({why})"),
+    }
 }
 
 fn web(how: &str) -> Result<Web, String> {

@@ -9,6 +9,7 @@ mod dns;
 mod door;
 mod elections;
 mod look;
+mod sources;
 mod web;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +24,7 @@ use consensus::moment::Moment;
 pub use database::{Postgres, Role, Write};
 pub use dns::{Name, Server, Trouble, server};
 pub use door::Doors;
+pub use sources::{Sources, Told};
 pub use web::Web;
 
 /// Whether something that listens can be reached, from where nothing is in the way.
@@ -65,6 +67,8 @@ pub struct World {
     pub databases: BTreeMap<TargetId, Postgres>,
     /// DNS servers, by address.
     pub servers: BTreeMap<String, Server>,
+    /// Where followed endpoints are found.
+    pub sources: Sources,
     /// Ways that are not free.
     pub paths: BTreeMap<(AgentId, AppId, StackId), Path>,
     /// The way out of agents for which that is not free: everything they look at lies behind it, canaries first.
