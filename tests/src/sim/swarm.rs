@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use consensus::config::Mutant;
-use consensus::model::{AppId, ProbePolicy, Voter};
+use consensus::model::{AppId, Engine, ProbePolicy, Voter};
 use consensus::moment::Moment;
 use consensus::outbox::{Answer, Command};
 
@@ -50,6 +50,8 @@ const REGIONS: usize = 2;
 pub const LEASES: [u64; 5] = [3, 4, 5, 8, 15];
 /// So many of all seeds have ten apps instead of two.
 const FLEETS: f64 = 0.04;
+/// And so many an app that follows a replica set.
+const SETS: f64 = 0.1;
 /// And so many go on for days.
 const DAYS: f64 = 0.03;
 /// How often people and checkers look in while waiting.
@@ -163,9 +165,14 @@ pub(super) fn begin(simulation: &mut Simulation, apps: &[AppShape]) {
 }
 
 /// What came into the swarm late is drawn apart from all else, so that it moves nothing else: half of all have leases as
-/// they usually are not, and of a quarter whoever serves the records compares nothing.
-fn draw_late(apps: &mut [AppShape], seed: u64) {
+/// they usually are not, and of a quarter whoever serves the records compares nothing. Some seeds have an app whose data is
+/// a replica set that elects its own primary.
+fn draw_late(apps: &mut Vec<AppShape>, seed: u64) {
     let mut chance = Chance::new(seed.wrapping_mul(0x2545_f491_4f6c_dd1d).wrapping_add(7));
+    if chance.happens(SETS) {
+        let engine = Engine::Mongodb;
+        apps.push(AppShape { name: name("feed"), database: true, engine, ..apps[1].clone() });
+    }
     for shape in apps {
         if chance.happens(0.5) {
             shape.lease = Duration::from_secs(*chance.pick(&LEASES));
@@ -320,7 +327,8 @@ fn fail_over_cleanly(simulation: &mut Simulation, apps: &[AppShape], chance: &mu
     let app = chance.pick(apps);
     let window = app.probe.window;
     let cooldown = app.cooldown.max(Duration::from_secs(120));
-    if app.cooldown > Duration::from_secs(60) {
+    // A set that elects its own primary is not made to.
+    if app.cooldown > Duration::from_secs(60) || app.engine.is_followed() {
         return;
     }
     let_go(simulation, &app.name);

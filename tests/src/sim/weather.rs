@@ -108,6 +108,11 @@ impl Climate {
         self.0.extend(blind.map(|fault| (8, *fault)));
     }
 
+    /// Does anything strike at all?
+    pub fn strikes(&self) -> bool {
+        !self.0.is_empty()
+    }
+
     fn pick(&self, chance: &mut Chance) -> Option<Fault> {
         let total = self.0.iter().map(|(weight, _)| weight).sum::<u64>();
         let mut at = chance.below(total.max(1));

@@ -31,9 +31,11 @@ pub fn unsettled(simulation: &Simulation, app: &AppId) -> Option<String> {
             None => return Some(format!("{} knows nothing of it", agent.id)),
         }
     }
-    names_another(simulation, &agreed)
-        .or_else(|| takes_no_writes(simulation, &agreed))
-        .or_else(|| goes_astray(simulation, &agreed))
+    names_another(simulation, &agreed).or_else(|| match agreed.definition.follows() {
+        // Who leads the set is its own business; the app may have to cool down before it moves there.
+        true => None,
+        false => takes_no_writes(simulation, &agreed).or_else(|| goes_astray(simulation, &agreed)),
+    })
 }
 
 /// Why the voters have not come to rest: two sets are in force, a store is lost, or somebody has not learned who votes
@@ -114,6 +116,9 @@ pub fn words(simulation: &Simulation, app: &AppId) -> String {
 
 /// Acknowledged writes that are gone, though each had waited for a replica.
 pub fn lost(simulation: &Simulation, app: &AppId) -> Option<String> {
+    if simulation.agreed(app).is_some_and(|agreed| agreed.definition.follows()) {
+        return None;
+    }
     let id = simulation.writer(app)?;
     let lost = simulation.world.lost(app, &id);
     let acknowledged = simulation.world.ledger[app].len();

@@ -9,7 +9,7 @@ use super::{Event, Simulation};
 use crate::sim::agent::Agent;
 use crate::sim::check::register::Link;
 use crate::sim::scene::AppShape;
-use crate::sim::world::server;
+use crate::sim::world::{Host, server};
 
 /// One app's clients, and what they know.
 #[derive(Clone, Debug)]
@@ -55,6 +55,9 @@ impl Simulation {
         calm.look(self, app, &mut found);
         self.calm = calm;
         self.report(found);
+        if self.apps[app].definition.follows() {
+            self.hold_elections(app);
+        }
         let answer = self.resolve(app);
         let forgets = self.chance.happens(0.02);
         let Some(trade) = self.apps.get_mut(app) else { return };
@@ -89,6 +92,28 @@ impl Simulation {
                 let data = name.sets.get(&record.kind)?;
                 record.values.iter().find(|(_, of_stack)| *of_stack == data).map(|(s, _)| s.clone())
             }
+        }
+    }
+
+    /// A second in the life of an app's replica set: whoever came back finds out that it leads no more, and another is
+    /// elected if its primary is gone, or, in bad weather, for no reason at all.
+    fn hold_elections(&mut self, app: &AppId) {
+        let restless = self.climate.strikes() && self.chance.happens(0.01);
+        let notices = self.chance.happens(0.3);
+        if notices {
+            self.world.rejoin_set(self.now, app);
+        }
+        let Some(primary) = self.world.elected(app) else { return };
+        let gone = notices && self.world.databases[&primary].host != Host::Up;
+        if !restless && !gone {
+            return;
+        }
+        let able: Vec<_> =
+            self.world.electable(app).filter(|it| **it != primary).cloned().collect();
+        if !able.is_empty() {
+            let stack = self.chance.pick(&able).stack.clone();
+            self.count("elections");
+            self.elect(app, &stack);
         }
     }
 

@@ -82,7 +82,9 @@ impl Simulation {
             self.apps.iter().map(|(app, trade)| (app.clone(), trade.synchronous)).collect();
         for (app, synchronous) in apps {
             let Some(state) = self.agreed(&app) else { continue };
-            if state.definition.guarded().any(|(_, it)| it.engine.is_led()) {
+            if state.definition.follows()
+                || state.definition.guarded().any(|(_, it)| it.engine.is_led())
+            {
                 continue;
             }
             let Some(primary) = self.writer(&app) else { continue };

@@ -1,6 +1,6 @@
 //! Replica sets that elect their own primary: who won, by which election, and who goes on claiming what it is no longer.
 
-use consensus::model::TargetId;
+use consensus::model::{AppId, TargetId};
 use consensus::moment::Moment;
 
 use super::{Host, Role, World};
@@ -20,6 +20,33 @@ impl World {
             if self.databases[&other].host == Host::Up && !self.severed.contains(&other) {
                 self.rebuild(now, &other, id, false);
             }
+        }
+    }
+
+    /// Who won the last election of an app's set.
+    pub fn elected(&self, app: &AppId) -> Option<TargetId> {
+        let members = self.databases.iter().filter(|(id, _)| id.app == *app);
+        let primaries = members.filter(|(_, it)| it.role == Role::Primary);
+        primaries.max_by_key(|(_, it)| it.timeline).map(|(id, _)| id.clone())
+    }
+
+    /// Whom the others of an app's set can elect.
+    pub fn electable(&self, app: &AppId) -> impl Iterator<Item = &TargetId> {
+        let members = self.databases.iter().filter(move |(id, _)| id.app == *app);
+        let able = members.filter(|(id, it)| it.host == Host::Up && !self.severed.contains(*id));
+        able.map(|(id, _)| id)
+    }
+
+    /// Whoever is reached by the last winner follows it.
+    pub fn rejoin_set(&mut self, now: Moment, app: &AppId) {
+        let Some(winner) = self.elected(app) else { return };
+        if self.databases[&winner].host != Host::Up || self.severed.contains(&winner) {
+            return;
+        }
+        let astray: Vec<TargetId> =
+            self.electable(app).filter(|id| **id != winner && !self.streams(id)).cloned().collect();
+        for member in astray {
+            self.rebuild(now, &member, &winner, false);
         }
     }
 
