@@ -13,7 +13,7 @@ use tests::harness::nginx::Web;
 use tests::harness::postgres::Replication;
 use tests::harness::wait::{eventually, throughout};
 use tests::harness::world::{SETTLE, World};
-use tests::harness::writer::{Dialect, Writer, lost};
+use tests::harness::writer::{Dialect, Writer, gap, lost};
 
 mod nginx_postgres_bind {
     use super::*;
@@ -101,6 +101,33 @@ mod nginx_postgres_bind {
             "t" => Ok(()),
             other => Err(other.to_owned()),
         });
+        if how == "rewound" {
+            goes_home(&world);
+        }
+    }
+
+    /// The app is moved back to the stack that it was on, once that has been well for as long as is asked for.
+    fn goes_home(world: &World<'_>) {
+        let agent = &world.mesh.agents[2];
+        let early = agent.quorate(&["failback", "shop", "--yes"]).expect_refused();
+        assert!(early.contains("30 min are asked for"), "{early}");
+        let [home, away] = world.databases.each_ref().map(|it| it.address());
+        // A writer counts from the beginning.
+        world.databases[1].query("truncate ledger");
+        let writer = Writer::start(&[away, home]);
+        let took = |server| writer.acknowledged().iter().filter(|it| it.server == server).count();
+        eventually(SETTLE, "s2 takes rows", || if took(away) < 50 { Err("no") } else { Ok(()) });
+        eventually(SETTLE, "it is moved back", || {
+            let said = agent.quorate(&["failback", "shop", "--after", "10s", "--yes", "--json"]);
+            if said.status.success() { Ok(()) } else { Err(said.errors) }
+        });
+        world.mesh.settle(SETTLE, "shop", "s1");
+        eventually(SETTLE, "s1 takes rows", || if took(home) < 50 { Err("no") } else { Ok(()) });
+        let ledger = writer.stop();
+        assert_eq!(lost(&ledger, &world.databases[0]), Vec::<i64>::new());
+        let pause = gap(&ledger, away, home);
+        println!("moved back: writes paused for {} ms, none lost", pause.as_millis());
+        assert!(pause < Duration::from_secs(2), "{pause:?}");
     }
 }
 
