@@ -26,6 +26,24 @@ pub const COMPACT_BEYOND: usize = 4 * 1024 * 1024;
 const HEADER: usize = 16;
 const TRAILER: usize = 4;
 
+/// So many targets are remembered as reached: those of followed endpoints come and go without end.
+const REACHED_LIMIT: usize = 4_096;
+
+/// Where a target was when it was reached. Beyond the limit another one is forgotten, and found out again at its next look.
+pub fn remember(
+    reached: &mut BTreeMap<TargetId, (String, u16)>,
+    target: &TargetId,
+    at: (String, u16),
+) {
+    reached.insert(target.clone(), at);
+    if reached.len() > REACHED_LIMIT {
+        let mut others = reached.keys().filter(|other| *other != target);
+        if let Some(other) = others.next().cloned() {
+            reached.remove(&other);
+        }
+    }
+}
+
 /// One thing that must survive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Entry {
@@ -225,7 +243,7 @@ impl Saved {
                 self.vouching.remove(&(app, stack));
             }
             Entry::Reached { target, at } => {
-                self.reached.insert(target, at);
+                remember(&mut self.reached, &target, at);
             }
             Entry::Aged { app, ages } => {
                 self.ages.insert(app, ages);
@@ -474,6 +492,21 @@ mod tests {
         let snapshot: Vec<u8> =
             (0..).zip(saved.entries()).flat_map(|(number, entry)| record(number, &entry)).collect();
         assert_eq!(replay(&snapshot).expect("undamaged").saved, saved);
+    }
+
+    #[test]
+    fn targets_that_come_and_go_take_up_no_more_than_their_limit() {
+        let mut reached = BTreeMap::new();
+        let target = |number: usize| TargetId {
+            app: "shop".parse().expect("a name"),
+            stack: "west".parse().expect("a name"),
+            name: format!("web-{number}").parse().expect("a name"),
+        };
+        for number in 0..REACHED_LIMIT + 10 {
+            remember(&mut reached, &target(number), ("192.0.2.1".into(), 80));
+            assert!(reached.contains_key(&target(number)));
+        }
+        assert_eq!(reached.len(), REACHED_LIMIT);
     }
 
     #[test]

@@ -376,18 +376,21 @@ impl<'a> Panel<'a> {
 
     /// Does anybody, with a vote or without, know that a guard may hold this database's door open, by what it said last? The
     /// candidates may have given their word, whether the voters hear of it or not (PROTOCOL.md C.3); and a door stays open as
-    /// long as was said, whatever became of its guard since.
+    /// long as was said, whatever became of its guard since. What a voter knows may be its own grant, which alone is no lease:
+    /// it counts while the guard is heard.
     pub(super) fn held_open(&self, target: &TargetId) -> bool {
         #[cfg(feature = "mutants")]
         if self.broken(Mutant::FailsafeOverlooked) {
             return false;
         }
-        let holds = |belief: &Belief| {
-            let guard = belief.guard.as_ref().filter(|_| belief.target == *target);
-            guard.is_some_and(|guard| guard.open)
+        let window = self.definition.probe.window;
+        let says = |witness: &Witness<'_>, within: Duration| {
+            witness.beliefs.iter().filter(|belief| belief.target == *target).any(|belief| {
+                belief.guard.as_ref().is_some_and(|guard| guard.open && guard.heard <= within)
+            })
         };
-        let mut witnesses = self.witnesses.iter().chain(self.observers.iter());
-        witnesses.any(|witness| witness.beliefs.iter().any(holds))
+        self.witnesses.iter().any(|it| says(it, window))
+            || self.observers.iter().any(|it| says(it, GuardSight::NEVER))
     }
 
     /// The database of this stack that voters see up, and that takes no writes for want of its guard.

@@ -27,7 +27,7 @@ use crate::model::{
 };
 use crate::moment::Moment;
 use crate::outbox::{Deadline, Note, Outbox, Output, Subject};
-use crate::saved::Entry;
+use crate::saved::{self, Entry};
 
 /// Targets that stopped being well within this fell together (PROTOCOL.md B.3, S3).
 const TOGETHER: Duration = Duration::from_secs(10);
@@ -164,7 +164,7 @@ impl Judge {
         if matches!(observation.outcome, Outcome::Up(_)) && watch.on_reached() {
             let (host, port) = watch.address();
             let at = (host.to_owned(), port);
-            self.reached.insert(target.clone(), at.clone());
+            saved::remember(&mut self.reached, &target, at.clone());
             out.push(Output::Save(Entry::Reached { target: target.clone(), at }));
         }
         watch.on_observation(observation, now);
