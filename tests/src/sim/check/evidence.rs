@@ -418,11 +418,11 @@ impl Truth {
     }
 
     /// A failover away from a stack that a majority of voters could see well, for all of the time that counts, is false. But
-    /// where a guard `stands`, its door shuts in a moment and does not open again.
+    /// where a guard is `gone`, its door shuts in a moment and does not open again.
     pub fn on_decided(
         &self,
         now: Moment,
-        (world, voters, stands): (&World, &Voters, &dyn Fn(&AgentId) -> bool),
+        (world, voters, gone): (&World, &Voters, &BTreeSet<AgentId>),
         link: &Link,
         found: &mut Found,
     ) {
@@ -451,7 +451,9 @@ impl Truth {
             })
         };
         let guards = definition.guards(from);
-        if guards.into_iter().any(stands) || targets.iter().any(|it| !world.open(now, it)) {
+        if guards.into_iter().any(|it| gone.contains(it))
+            || targets.iter().any(|it| !world.open(now, it))
+        {
             return;
         }
         let agents = voters.agents().into_iter();

@@ -5,8 +5,8 @@ use std::time::Duration;
 use consensus::config::Mutant;
 use consensus::message::{Accepted, BallotBody, LeaseBody, Message};
 use consensus::model::{
-    AgentId, DecisionKind, Evidence, Fault, FaultKind, Observation, Outcome, Phase, Phases,
-    RegisterId, TargetId, Voter,
+    DecisionKind, Evidence, Fault, FaultKind, Observation, Outcome, Phase, Phases, RegisterId,
+    TargetId, Voter,
 };
 use consensus::moment::Moment;
 use consensus::node::Node;
@@ -362,10 +362,9 @@ impl Simulation {
                     register::follows(&link, &mut found);
                     evidence::certified(&self.electorate, &link, &mut found);
                     let voters = self.electorate.latest();
-                    let stands = |agent: &AgentId| {
-                        self.place(agent).is_none_or(|place| !self.agents[place].answers())
-                    };
-                    let all = (&self.world, voters, &stands as &dyn Fn(&AgentId) -> bool);
+                    let gone = self.agents.iter().filter(|agent| !agent.answers());
+                    let gone = gone.map(|agent| agent.id.clone()).collect();
+                    let all = (&self.world, voters, &gone);
                     self.truth.on_decided(self.now, all, &link, &mut found);
                     let observers = self.heard_observers();
                     let crowd = (&self.world, &observers[..]);
