@@ -165,6 +165,8 @@ pub struct Simulation {
     pub answers: BTreeMap<u64, Answer>,
     /// What happened how often, for the swarm's table.
     pub tally: BTreeMap<&'static str, u64>,
+    /// Do replica sets elect by themselves? Not where a story tells what they do.
+    pub elections: bool,
     /// What people asked for and were told, and what agents showed.
     pub history: History,
     words: Words,
@@ -224,6 +226,7 @@ impl Simulation {
             violations: Vec::new(),
             answers: BTreeMap::new(),
             tally: BTreeMap::new(),
+            elections: false,
             history: History::default(),
             words: Words::default(),
             calm: Calm::default(),

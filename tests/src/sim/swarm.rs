@@ -66,6 +66,7 @@ pub fn run(seed: u64, mutant: Option<Mutant>, kept: bool) -> Verdict {
     draw_guards(&mut mesh, &mut apps, &mut chance);
     draw_late(&mut apps, seed);
     let mut simulation = Simulation::new(&mesh, &apps, chance.bits(), kept);
+    simulation.elections = true;
     if mesh.voters.len() >= 5 && chance.happens(0.1) {
         simulation.lose_key(chance.below(mesh.voters.len() as u64) as Place);
     }

@@ -31,10 +31,14 @@ pub fn unsettled(simulation: &Simulation, app: &AppId) -> Option<String> {
             None => return Some(format!("{} knows nothing of it", agent.id)),
         }
     }
-    names_another(simulation, &agreed).or_else(|| match agreed.definition.follows() {
-        // Who leads the set is its own business; the app may have to cool down before it moves there.
-        true => None,
-        false => takes_no_writes(simulation, &agreed).or_else(|| goes_astray(simulation, &agreed)),
+    names_another(simulation, &agreed).or_else(|| {
+        match agreed.definition.follows() && simulation.elections {
+            // Who leads the set is its own business; the app may have to cool down before it moves there.
+            true => None,
+            false => {
+                takes_no_writes(simulation, &agreed).or_else(|| goes_astray(simulation, &agreed))
+            }
+        }
     })
 }
 

@@ -55,7 +55,7 @@ impl Simulation {
         calm.look(self, app, &mut found);
         self.calm = calm;
         self.report(found);
-        if self.apps[app].definition.follows() {
+        if self.elections && self.apps[app].definition.follows() {
             self.hold_elections(app);
         }
         let answer = self.resolve(app);
