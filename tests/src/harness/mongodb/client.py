@@ -52,5 +52,9 @@ while time.monotonic() < until:
     except PyMongoError:
         time.sleep(0.05)
 said["after"] = primary(it)
+# Whoever stepped down is a secondary once the client has looked at it again.
+until = time.monotonic() + 10
+while not it.secondaries and time.monotonic() < until:
+    time.sleep(0.05)
 said["secondaries"] = sorted("%s:%s" % member for member in it.secondaries)
 print(json.dumps(said))
