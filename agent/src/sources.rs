@@ -29,7 +29,7 @@ use crate::web;
 
 /// The most bytes of a file or a page.
 const BYTES: u64 = 64 * 1024;
-/// The most places that are read of one source: far more than are taken.
+/// The most places that are read of one source: far more than are taken. It bounds what an SRV answer comes to, too.
 const PLACES: usize = 256;
 /// The most hosts of an SRV answer that are looked up.
 const HOSTS: usize = 32;
@@ -102,9 +102,9 @@ impl Sources {
             _ => None,
         });
         for (host, port) in services.take(HOSTS) {
-            for address in addresses(&resolver, &host, &mut told.1).await? {
-                told.0.insert(Place { address, port: Some(port) });
-            }
+            let room = PLACES.saturating_sub(told.0.len());
+            let found = addresses(&resolver, &host, &mut told.1).await?.into_iter().take(room);
+            told.0.extend(found.map(|address| Place { address, port: Some(port) }));
         }
         Ok(told)
     }
