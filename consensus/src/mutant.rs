@@ -98,6 +98,8 @@ mutants! {
     RivalFollowed,
     /// What is gossiped counts like evidence (rule 1).
     HearsayCounts,
+    /// A pulse that a later one overtook shows that its sender is there.
+    OvertakenHeard,
     /// Evidence given for another ballot is taken for this one (rule 1).
     EvidenceReplayed,
     /// Evidence is taken whether it is signed or not (B.4).
