@@ -45,3 +45,22 @@ switchover a1 shop east
 run 2s
 state
 ----
+  150.034 a1    acts for shop with 1.1.4: ask db at 198.51.100.1:5432 to step down from election 1
+  150.036 *     step down with 1.1.4 of a1: steps down
+  150.066 a1    is done for shop with 1.1.4: steps down
+  156.012 a2    proposes for shop at 7.bfcd: failover
+  156.030 a1    proposes for shop at 7.41cd: switchover, for operator
+  156.107 a1    gives up 7.41cd for shop: 7.bfcd was promised
+  156.175 *     agreed for shop: epoch 2 failover publishing, east to west
+  156.210 a2    learns shop epoch 2 publishing at 7.bfcd: failover, active west, carried out by a2 (the primary of db is at west by election 2 for 5 of 5 voters) (and a5 a3 a1 a4)
+  156.210 a2    proposes for shop at 8.bfcd: verify after publishing
+  156.315 *     agreed for shop: epoch 2 failover verifying, east to west
+  156.349 a2    learns shop epoch 2 verifying at 8.bfcd: failover, active west, carried out by a2 (the primary of db is at west by election 2 for 5 of 5 voters) (and a5 a3 a1 a4)
+  156.349 a2    proposes for shop at 9.bfcd: finish after verifying
+  156.454 *     agreed for shop: epoch 2 failover idle, east to west
+  156.489 a2    learns shop epoch 2 idle at 9.bfcd: failover, active west (the primary of db is at west by election 2 for 5 of 5 voters) (and a5 a3 a1 a4)
+  157.029 a1    answers: Unchanged
+  160.000 a1    answers: Refused("its primary was asked 9 s ago, and is once in 1 min at most")
+shop: epoch 2 failover idle, active west
+  shop/east/db: Up, replica, timeline 2, streams
+  shop/west/db: Up, primary, timeline 2
