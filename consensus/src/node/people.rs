@@ -127,7 +127,8 @@ impl Node {
             .collect();
         let planned = kind == DecisionKind::Switchover;
         let judged = wanted.into_iter().map(|stack| match panel.adrift(stack) {
-            Some(name) if planned => Err(format!(
+            // Where a set leads from, nothing is received.
+            Some(name) if planned && !current.definition.follows() => Err(format!(
                 "{stack} cannot be moved to without loss: {name} receives nothing from its primary"
             )),
             _ => panel.operator(&current.active, stack, accept_loss),
