@@ -294,6 +294,7 @@ impl Node {
             Effect::Fence(_)
             | Effect::Unfence(_)
             | Effect::Follow { .. }
+            | Effect::StepDown { .. }
             | Effect::Publish { .. } => false,
         }
     }
