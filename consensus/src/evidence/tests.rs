@@ -477,3 +477,46 @@ fn people_are_warned_of_a_replica_before_it_is_too_late() {
     let bench = Bench::new("UUUUU/UUUUU", "UUUUU/UUUUU", &strict);
     assert!(bench.panel().warnings(&stack("a"))[0].text.contains("waited for by no commit"));
 }
+
+/// Seconds of a set's log stand in the upper half of a position.
+#[test]
+fn a_secondary_more_than_ten_seconds_behind_is_no_heir() {
+    let set: fn(&mut Definition) = |it| {
+        it.stacks.iter_mut().for_each(|stack| stack.databases[0].engine = Engine::Mongodb);
+    };
+    for (behind, late, expected) in [
+        (0, 0, Ok(())),
+        (10, 0, Ok(())),
+        (
+            11,
+            0,
+            Err(
+                "b has a member of orders that could be elected now for 0 of 5 voters, 3 are needed",
+            ),
+        ),
+        // Two of five see it further behind, three do not.
+        (10, 2, Ok(())),
+        (
+            10,
+            3,
+            Err(
+                "b has a member of orders that could be elected now for 2 of 5 voters, 3 are needed",
+            ),
+        ),
+    ] {
+        let mut bench = Bench::new(
+            "UUUUU/UUUUU",
+            "UUUUU/UUUUU",
+            &Twist { edit: Some(set), ..Twist::default() },
+        );
+        for (n, (.., beliefs)) in bench.words.iter_mut().enumerate() {
+            for (sight, age) in beliefs.iter_mut().filter_map(|it| it.database.as_mut()) {
+                let behind = if n < late { behind + 1 } else { behind };
+                sight.position = (if sight.replica { 1_000 - behind } else { 1_000 }) << 32;
+                *age = Duration::ZERO;
+            }
+        }
+        let found = bench.panel().heir(&stack("a"), &stack("b"));
+        assert_eq!(found, expected.map_err(ToOwned::to_owned), "{behind} s, {late} further");
+    }
+}

@@ -305,6 +305,7 @@ impl Node {
             Effect::Fence(_)
             | Effect::Unfence(_)
             | Effect::Follow { .. }
+            | Effect::StepDown { .. }
             | Effect::Publish { .. } => false,
         }
     }

@@ -27,6 +27,7 @@ mod reform;
 mod rejoin;
 mod relay;
 mod request;
+mod stepping;
 mod stir;
 mod tend;
 mod view;
