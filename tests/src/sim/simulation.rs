@@ -167,6 +167,8 @@ pub struct Simulation {
     pub tally: BTreeMap<&'static str, u64>,
     /// Do replica sets elect by themselves? Not where a story tells what they do.
     pub elections: bool,
+    /// And do sources of endpoints tell other things by themselves?
+    pub wandering: bool,
     /// What people asked for and were told, and what agents showed.
     pub history: History,
     words: Words,
@@ -227,6 +229,7 @@ impl Simulation {
             answers: BTreeMap::new(),
             tally: BTreeMap::new(),
             elections: false,
+            wandering: false,
             history: History::default(),
             words: Words::default(),
             calm: Calm::default(),

@@ -52,6 +52,8 @@ pub const LEASES: [u64; 5] = [3, 4, 5, 8, 15];
 const FLEETS: f64 = 0.04;
 /// And so many an app that follows a replica set.
 const SETS: f64 = 0.1;
+/// And so many an app whose endpoints are found at sources.
+const SOURCES: f64 = 0.1;
 /// And so many go on for days.
 const DAYS: f64 = 0.03;
 /// How often people and checkers look in while waiting.
@@ -65,8 +67,10 @@ pub fn run(seed: u64, mutant: Option<Mutant>, kept: bool) -> Verdict {
     let mut apps = draw_apps(&mut chance);
     draw_guards(&mut mesh, &mut apps, &mut chance);
     draw_late(&mut apps, seed);
+    draw_followed(&mut apps, seed);
     let mut simulation = Simulation::new(&mesh, &apps, chance.bits(), kept);
     simulation.elections = true;
+    simulation.begin_sources();
     if mesh.voters.len() >= 5 && chance.happens(0.1) {
         simulation.lose_key(chance.below(mesh.voters.len() as u64) as Place);
     }
@@ -183,6 +187,15 @@ fn draw_late(apps: &mut Vec<AppShape>, seed: u64) {
             shape.lease = Duration::from_secs(lease);
         }
         shape.blind = chance.happens(0.25);
+    }
+}
+
+/// Some seeds have an app whose endpoints are followed; no other seed's run is another for it.
+fn draw_followed(apps: &mut Vec<AppShape>, seed: u64) {
+    let mut chance = Chance::new(seed.wrapping_mul(0x9e6c_63d0_876a_68ad).wrapping_add(3));
+    if chance.happens(SOURCES) {
+        let outside = chance.happens(0.5);
+        apps.push(AppShape { name: name("mall"), follows: true, outside, ..apps[1].clone() });
     }
 }
 

@@ -15,6 +15,7 @@ mod links;
 mod outside;
 mod people;
 mod rates;
+mod sources;
 mod stores;
 mod world;
 

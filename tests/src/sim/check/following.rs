@@ -1,32 +1,44 @@
 //! Is what is agreed of followed endpoints what a majority of voters were told, each by its own source?
 
-use consensus::model::{AgentId, DecisionKind, Voters};
+use consensus::model::{AgentId, DecisionKind, Place, Voters};
+use consensus::moment::Moment;
 
 use super::Found;
 use super::register::Link;
-use crate::sim::world::World;
+use crate::sim::world::{World, is_deserted};
 
 const FIRST_HAND: &str = "endpoints are followed by what a majority finds";
 
-/// Another set of places was agreed: it must be what sources tell a majority, and never none at all. Sources that changed
-/// their mind within the last moments are given the benefit of the doubt by whoever plays with them.
-pub fn agreed(world: &World, voters: &Voters, link: &Link, found: &mut Found) {
+/// Another set of places was agreed: what came must be what sources told a majority, what went what they no longer told one, and
+/// there is never none at all.
+pub fn agreed(now: Moment, world: &World, voters: &Voters, link: &Link, found: &mut Found) {
     let follows = link.after.decision.kind == DecisionKind::Follow && !link.taken_back;
     let Some(before) = link.before.as_ref().filter(|_| follows) else { return };
+    let all = voters.agents();
     for of in &link.after.definition.following {
         let (old, new) = (before.definition.places(of), link.after.definition.places(of));
         if new.is_empty() {
             found.push((FIRST_HAND, format!("{} of {} is nowhere", of.endpoint.name, of.stack)));
         }
+        let told =
+            |agent: &AgentId| world.was_told(now, (agent, &link.after.definition.name, &of.stack));
         for place in new.difference(&old) {
-            let told = |agent: &&AgentId| {
-                let told = world.told(agent, &link.after.definition.name, &of.stack);
-                told.is_ok_and(|places| places.contains(place))
-            };
-            let all = voters.agents();
-            let told = all.iter().copied().filter(told).count();
-            if told * 2 <= all.len() {
-                let text = format!("{place} was told to {told} of {} voters", all.len());
+            let by = |agent: &&AgentId| told(agent).any(|places| places.contains(place));
+            let by = all.iter().copied().filter(by).count();
+            if by * 2 <= all.len() {
+                let text = format!("{place} was told to {by} of {} voters", all.len());
+                found.push((FIRST_HAND, text));
+            }
+            if is_deserted(place) {
+                found.push((FIRST_HAND, format!("nobody ever served at {place}")));
+            }
+        }
+        for place in old.difference(&new) {
+            let always =
+                |place: &Place, agent: &AgentId| told(agent).all(|places| places.contains(place));
+            let not = all.iter().filter(|agent| !always(place, agent)).count();
+            if not * 2 <= all.len() {
+                let text = format!("{place} was left out for {not} of {} voters", all.len());
                 found.push((FIRST_HAND, text));
             }
         }

@@ -5,7 +5,7 @@
 use consensus::model::{AppId, AppState, Phase, TargetId};
 
 use crate::sim::simulation::Simulation;
-use crate::sim::world::{Host, Role, server};
+use crate::sim::world::{Host, Role, is_deserted, server};
 
 /// Why an app has not come to rest; `None` once it has.
 pub fn unsettled(simulation: &Simulation, app: &AppId) -> Option<String> {
@@ -31,6 +31,9 @@ pub fn unsettled(simulation: &Simulation, app: &AppId) -> Option<String> {
             None => return Some(format!("{} knows nothing of it", agent.id)),
         }
     }
+    if let Some(why) = names_others(simulation, &agreed) {
+        return Some(why);
+    }
     names_another(simulation, &agreed).or_else(|| {
         match agreed.definition.follows() && simulation.elections {
             // Who leads the set is its own business; the app may have to cool down before it moves there.
@@ -39,6 +42,20 @@ pub fn unsettled(simulation: &Simulation, app: &AppId) -> Option<String> {
                 takes_no_writes(simulation, &agreed).or_else(|| goes_astray(simulation, &agreed))
             }
         }
+    })
+}
+
+/// Which followed endpoints are elsewhere than sources name. Nothing is followed under a freeze.
+fn names_others(simulation: &Simulation, agreed: &AppState) -> Option<String> {
+    if !simulation.wandering || agreed.freeze.is_some() {
+        return None;
+    }
+    agreed.definition.following.iter().find_map(|of| {
+        let told = simulation.world.told_all(&agreed.definition.name, &of.stack)?;
+        let mut named = told.as_ref().ok()?.clone();
+        named.retain(|place| !is_deserted(place));
+        let held = agreed.definition.places(of);
+        (held != named).then(|| format!("{} is at {held:?}, its source names {named:?}", of.stack))
     })
 }
 

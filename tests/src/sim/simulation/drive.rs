@@ -372,7 +372,7 @@ impl Simulation {
                     self.truth.on_vouched(self.now, (voters, &observers), &link, &mut found);
                     self.acts.on_agreed(self.now, &link, &mut found);
                     lease::decided(self.now, &self.world, &link, &mut found);
-                    following::agreed(&self.world, voters, &link, &mut found);
+                    following::agreed(self.now, &self.world, voters, &link, &mut found);
                     let states: Vec<_> =
                         self.apps.keys().filter_map(|app| self.agreed(app)).collect();
                     self.fleet.on_agreed(self.now, voters, &link, &states, &mut found);

@@ -110,7 +110,7 @@ impl Simulation {
     /// An agent asks a source of followed endpoints.
     pub(super) fn seek(&mut self, place: Place, sought: &Sought) {
         let agent = &self.agents[place];
-        let (run, found) = (agent.run, self.world.answer(&agent.id, sought));
+        let (run, found) = (agent.run, self.world.answer(self.now, &agent.id, sought));
         self.after(INSPECTION, Event::Input { to: place, run, input: Input::Found(found) });
     }
 

@@ -58,6 +58,9 @@ impl Simulation {
         if self.elections && self.apps[app].definition.follows() {
             self.hold_elections(app);
         }
+        if self.wandering && !self.apps[app].definition.following.is_empty() {
+            self.turn_sources(app);
+        }
         let answer = self.resolve(app);
         let forgets = self.chance.happens(0.02);
         let Some(trade) = self.apps.get_mut(app) else { return };

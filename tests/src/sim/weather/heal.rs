@@ -40,6 +40,9 @@ impl Simulation {
         for (app, stack) in stacks {
             self.mend_stack(&app, &stack);
         }
+        if self.wandering {
+            self.heal_sources();
+        }
         for place in 0..self.agents.len() {
             self.heal_agent(place, but.contains(&place));
         }

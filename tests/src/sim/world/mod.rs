@@ -24,7 +24,7 @@ use consensus::moment::Moment;
 pub use database::{Postgres, Role, Write};
 pub use dns::{Name, Server, Trouble, server};
 pub use door::Doors;
-pub use sources::{Sources, Told};
+pub use sources::{Sources, Told, is_deserted};
 pub use web::Web;
 
 /// Whether something that listens can be reached, from where nothing is in the way.
