@@ -150,6 +150,8 @@ mutants! {
     AstrayLeft,
     /// Followed endpoints are accepted wherever a proposer found them.
     UnfoundAccepted,
+    /// Endpoints that were agreed to be elsewhere are led back because a later claim of that was accepted by few.
+    FollowedUndone,
     /// A primary that the taking back of its fence did not reach is left closed.
     ClosedLeft,
     /// What somebody wrote over by hand outside is left so.

@@ -34,8 +34,12 @@ pub struct Demand<'a> {
 
 /// How sure it is that the *phase* of a value was chosen, given how sure it is of the value accepted at `at`. A later claim
 /// of the same phase that only a minority accepted says nothing of the promotion, or the answer, before it: what carries an
-/// older certificate was derived from a value that may have been chosen, and was perhaps acted upon.
+/// older certificate was derived from a value that may have been chosen, and was perhaps acted upon. What was followed is
+/// claimed only once it is known to be chosen.
 pub fn certainty_of_phase(state: &AppState, at: Ballot, found: Certainty) -> Certainty {
+    if needs_finding(state) && state.claim.is_some() {
+        return Certainty::Chosen;
+    }
     let (evidence, before) = match state.phase {
         Phase::Promoting => (&state.decision.second, Certainty::Possible),
         Phase::Publishing if needs_evidence_first(state) => {
@@ -303,7 +307,10 @@ fn carries_on<'a>(
         (Phase::Publishing, Phase::Publishing | Phase::Verifying)
             if needs_finding(before) && certainty != Certainty::Chosen =>
         {
-            Ok(Demand { found: true, ..Demand::default() })
+            match next.phase == Phase::Publishing && next.claim.is_none() {
+                true => Ok(Demand { found: true, ..Demand::default() }),
+                false => Err("what may not have been agreed to be followed is carried out".into()),
+            }
         }
         (Phase::Publishing, Phase::Publishing | Phase::Verifying)
         | (Phase::Verifying, Phase::Verifying | Phase::Idle)

@@ -425,8 +425,9 @@ impl Node {
     ) -> Result<Composition, String> {
         let mut state = self.completed(current, found, now)?;
         // Whoever cannot carry it out only completes it, and leaves the claim to whoever has it.
-        if current.phase != Phase::Idle && state.epoch == current.epoch && self.is_able(&state, now)
-        {
+        let agreed = found.certainty == Certainty::Chosen || !chain::needs_finding(current);
+        let goes_on = current.phase != Phase::Idle && state.epoch == current.epoch && agreed;
+        if goes_on && self.is_able(&state, now) {
             state = self.claimed(state, now);
         }
         Ok(Arc::new(self.sealed(state, found)))

@@ -295,6 +295,10 @@ impl Node {
         if self.broken(Mutant::CompletedUnseen) {
             return Certainty::Chosen;
         }
+        #[cfg(feature = "mutants")]
+        if chain::needs_finding(state) && self.broken(Mutant::FollowedUndone) {
+            return found;
+        }
         chain::certainty_of_phase(state, at, found)
     }
 

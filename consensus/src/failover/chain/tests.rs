@@ -161,6 +161,23 @@ fn a_claim_that_was_not_chosen_says_nothing_of_the_promotion_before_it() {
     assert_eq!(certainty_of_phase(&fencing, at(20), Certainty::Unchosen), Certainty::Unchosen);
 }
 
+/// Nobody claims what may not have been followed; so whatever is claimed was, however few have heard of the claim.
+#[test]
+fn what_is_followed_is_claimed_once_it_is_agreed() {
+    let at = Ballot { round: 20, instance: 1 };
+    let claimed = state(Phase::Publishing, 2, DecisionKind::Follow);
+    assert!(claimed.claim.is_some());
+    for found in [Certainty::Unchosen, Certainty::Possible, Certainty::Chosen] {
+        assert_eq!(certainty_of_phase(&claimed, at, found), Certainty::Chosen);
+    }
+    let fresh = AppState { claim: None, ..claimed };
+    assert_eq!(certainty_of_phase(&fresh, at, Certainty::Unchosen), Certainty::Unchosen);
+    assert!(step(&fresh, Certainty::Possible, claims).is_err());
+    assert!(step(&fresh, Certainty::Unchosen, claims).is_err());
+    assert!(step(&fresh, Certainty::Possible, |next| next.phase = Phase::Verifying).is_err());
+    assert!(step(&fresh, Certainty::Chosen, claims).is_ok());
+}
+
 #[test]
 fn a_decision_stays_what_it_is_within_its_epoch() {
     let promoting = state(Phase::Promoting, 2, DecisionKind::Failover);

@@ -309,8 +309,10 @@ pub fn follows(link: &Link, found: &mut Found) {
     let kinds = (before.decision.kind, after.decision.kind);
     let lawful = match (kinds, before.phase) {
         ((_, DecisionKind::Apply | DecisionKind::Follow), Phase::Idle) => true,
-        // What only a minority followed is led back.
-        ((DecisionKind::Follow, DecisionKind::Abort), Phase::Publishing) => !link.held_before,
+        // What only a minority followed is led back, or what nobody has begun to carry out: it may look the same.
+        ((DecisionKind::Follow, DecisionKind::Abort), Phase::Publishing) => {
+            !link.held_before || before.claim.is_none()
+        }
         _ => false,
     };
     if redefined && !lawful {

@@ -76,6 +76,8 @@ pub struct Speaker<'a> {
     pub voters: &'a Voters,
     /// How many canaries it has.
     pub canaries: usize,
+    /// What is agreed that it watches. What a source names beside that it looks at, too, and lets nothing follow from it.
+    pub watched: BTreeSet<TargetId>,
 }
 
 impl Witnesses {
@@ -206,7 +208,7 @@ impl Witnesses {
             broken(format!("{answering} of its {} canaries answer", speaker.canaries));
         }
         let vouched = speaker.canaries > 0 && answering == speaker.canaries;
-        if let (false, Some(why)) = (vouched, told.fell_at_once()) {
+        if let (false, Some(why)) = (vouched, told.fell_at_once(&speaker.watched)) {
             broken(why);
         }
         for belief in statement.beliefs.iter().filter(|it| it.health == Health::Down) {
@@ -310,13 +312,13 @@ impl Told {
     }
 
     /// Did more than half of all it watches, of three stacks or more, fall within a few seconds, and stay down?
-    fn fell_at_once(&self) -> Option<String> {
+    fn fell_at_once(&self, watched: &BTreeSet<TargetId>) -> Option<String> {
         let targets: Vec<(&TargetId, Option<Moment>)> = self
             .seen
             .iter()
-            .filter_map(|(watched, seen)| match watched {
-                Watched::Target(target) => Some((target, seen.fell)),
-                Watched::Canary(_) => None,
+            .filter_map(|(what, seen)| match what {
+                Watched::Target(target) if watched.contains(target) => Some((target, seen.fell)),
+                Watched::Target(_) | Watched::Canary(_) => None,
             })
             .collect();
         let fallen = |from: Moment| {

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use consensus::config::Mutant;
 use consensus::message::{BallotBody, Message};
-use consensus::model::{self, Engine, Phase};
+use consensus::model::{self, DecisionKind, Engine, Phase};
 use consensus::outbox::Command;
+use consensus::value;
 
 use super::{Ordeal, asks, east, fells, kills, leaves_two, shop, until, wait, west};
 use crate::sim::scene::DNS_SERVER;
+use crate::sim::simulation::Simulation;
 use crate::sim::weather;
 use crate::sim::world::{Host, Trouble};
 
@@ -20,10 +22,6 @@ pub const ORDEALS: &[Ordeal] = &[
         knows: &[Mutant::UnfoundAccepted],
         shape: |_, apps| apps[0].follows = true,
         play: |simulation, chance| {
-            let place = |address: &str| {
-                let address = address.parse().expect("an address");
-                BTreeSet::from([model::Place { address, port: None }])
-            };
             for (stack, address) in [(east(), "198.51.100.1"), (west(), "198.51.100.2")] {
                 simulation.world.tell(None, &shop(), &stack, Ok(place(address)));
             }
@@ -32,6 +30,21 @@ pub const ORDEALS: &[Ordeal] = &[
             simulation.world.tell(Some(&liar), &shop(), &east(), Ok(lie));
             wait(simulation, chance, 25_000..30_000);
             simulation.world.tell_all_alike();
+        },
+    },
+    Ordeal {
+        name: "endpoints are elsewhere, that is agreed and begun, and who began it dies before anybody knows",
+        knows: &[Mutant::FollowedUndone],
+        shape: |_, apps| apps[0].follows = true,
+        play: |simulation, chance| {
+            simulation.world.tell(None, &shop(), &west(), Ok(place("198.51.100.2")));
+            let both = &place("198.51.100.1") | &place("198.51.100.11");
+            simulation.world.tell(None, &shop(), &east(), Ok(both));
+            dies_claiming(
+                simulation,
+                chance.between(Duration::from_secs(15), Duration::from_secs(18)),
+            );
+            wait(simulation, chance, 50_000..55_000);
         },
     },
     Ordeal {
@@ -167,3 +180,36 @@ pub const ORDEALS: &[Ordeal] = &[
         },
     },
 ];
+
+/// Whoever first claims what was followed reaches two others with it, and dies before anybody tells. Until all hear each other
+/// again, sources name the old place alone.
+fn dies_claiming(simulation: &mut Simulation, span: Duration) {
+    let mut reached = Vec::new();
+    simulation.snare = Some(Box::new(move |simulation, from, to, message| {
+        let Message::Ballot(message) = message else { return false };
+        let BallotBody::Accept { value, .. } = &message.body else { return false };
+        let claims = value::decode(value).is_ok_and(|state| {
+            state.decision.kind == DecisionKind::Follow && state.claim.is_some()
+        });
+        if claims && from != to {
+            reached.push((from, to));
+        }
+        if reached.len() < 2 {
+            return false;
+        }
+        let count = simulation.agents.len();
+        let ways = (0..count).flat_map(|from| (0..count).map(move |to| (from, to)));
+        for (from, to) in ways.filter(|way| !reached.contains(way)) {
+            simulation.network.edge_mut(from, to).cut = true;
+        }
+        simulation.later(Duration::from_millis(300), move |simulation| simulation.crash(from));
+        simulation.partitioned(span);
+        simulation.world.tell(None, &shop(), &east(), Ok(place("198.51.100.1")));
+        true
+    }));
+}
+
+fn place(address: &str) -> BTreeSet<model::Place> {
+    let address = address.parse().expect("an address");
+    BTreeSet::from([model::Place { address, port: None }])
+}

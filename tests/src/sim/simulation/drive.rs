@@ -423,11 +423,13 @@ impl Simulation {
 
     fn check_evidence(&mut self, place: Place, evidence: &Evidence) {
         let agent = &self.agents[place];
+        let shows = agent.node.as_ref().map(Node::states).unwrap_or_default();
         let speaker = Speaker {
             agent: &agent.id,
             at: agent.clock.boot(self.now),
             voters: self.electorate.at(agent.version).unwrap_or(&agent.config.voters),
             canaries: agent.config.canaries.len(),
+            watched: shows.iter().flat_map(|it| it.definition.targets()).map(|it| it.0).collect(),
         };
         let state = self.held(place, &evidence.statement.app);
         let definition = state.as_ref().map(|state| &*state.definition);

@@ -15,6 +15,9 @@ const COUNTED_WITHIN: Duration = Duration::from_secs(90);
 /// What a source tells: some places, or why none.
 pub type Told = Result<BTreeSet<Place>, String>;
 
+/// What a source named to somebody, and when.
+type Answer = (Moment, BTreeSet<Place>);
+
 /// Every source, by what is followed there.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
@@ -22,7 +25,7 @@ pub struct Sources {
     /// What one agent alone is told: a stale cache, another view, or a lie.
     alone: BTreeMap<(AgentId, AppId, StackId), Told>,
     /// What each agent truly was told when it asked, and when.
-    answers: BTreeMap<(AgentId, AppId, StackId), Vec<(Moment, BTreeSet<Place>)>>,
+    answers: BTreeMap<(AgentId, AppId, StackId), Vec<Answer>>,
 }
 
 /// Is a place one where nobody ever serves, whatever a source says?
