@@ -356,7 +356,7 @@ impl Panel<'_> {
             };
             self.follows(name, standby, primary)?;
             if within_budget {
-                self.within_budget(name, (standby, standby_age), (primary, age))
+                self.within_budget(&stack.name, name, (standby, standby_age), (primary, age))
             } else {
                 Ok(())
             }
