@@ -96,8 +96,12 @@ mutants! {
     FollowsOneSight,
     /// Of two that claim to be the primary by the same election, one is followed (rule 12).
     RivalFollowed,
+    /// A primary is asked to step down though nobody could take its place where it is to go.
+    HeirUnseen,
     /// What is gossiped counts like evidence (rule 1).
     HearsayCounts,
+    /// A pulse that a later one overtook shows that its sender is there.
+    OvertakenHeard,
     /// Evidence given for another ballot is taken for this one (rule 1).
     EvidenceReplayed,
     /// Evidence is taken whether it is signed or not (B.4).

@@ -59,7 +59,6 @@ kill a1
 run 5s
 state
 ----
-  137.474 a4    abstains: stands by to become a voter
   137.474 a4    goes by voters version 4: replace a4 by a7, for operator
   137.474 a4    learns shop epoch 1 idle at 4.bfcd: apply, active east (its first definition)
   137.474 a4    goes by voters version 5: done: replace a4 by a7, for operator (and a1)

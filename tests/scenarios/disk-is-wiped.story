@@ -40,7 +40,7 @@ until voters 5 within 60s
   178.106 a4    goes by voters version 3: done: replace the store of a3, for the mesh itself
   178.106 a4    learns blog epoch 1 idle at 4.41cd: apply, active east (its first definition)
   267.106 a1    changes the voters: replace the store of a4, for operator
-  267.220 *     voters version 4, two sets: without a4 (b3f8ea13) with a4 (e17802dd)
+  267.220 *     voters version 4, two sets: without a4 (b3f8ea13) with a4 (afd925bd)
   267.258 a1    goes by voters version 4: replace the store of a4, for operator (and a4 a3 a2 a5)
   267.334 a1    changes the voters: carries 1 registers over
   278.166 *     voters version 5, one set: a1 a2 a3 a4 a5

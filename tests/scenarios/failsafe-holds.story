@@ -24,7 +24,7 @@ state
 ----
   160.000 a1    goes on (and a2 a3)
   160.000 a1    abstains: was not scheduled in time (and a2 a3)
-  160.004 a6    abstains: is an observer (and a7)
+  160.572 a6    abstains: is an observer (and a7)
   160.573 a6    holds open shop/east
 shop: epoch 1 apply idle, active east
   shop/east/db: Up, primary, timeline 1, its door is open

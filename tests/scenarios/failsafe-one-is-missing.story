@@ -26,7 +26,7 @@ state
 ----
   130.000 a1    goes on (and a2 a3 a8)
   130.000 a1    abstains: was not scheduled in time (and a2 a3 a8)
-  130.003 a6    abstains: is an observer (and a7 a8)
+  130.071 a6    abstains: is an observer (and a7 a8)
   130.072 a6    holds open shop/east
 shop: epoch 1 apply idle, active east
   shop/east/db: Up, primary, timeline 1, its door is open

@@ -53,10 +53,9 @@ state
   170.000 *     everything is well again
   170.000 *     shop/east: web is Up
   170.000 *     shop/west: web is Up
-  170.174 a1    holds shop/east for standing: 1 of 5 voters see it down (and a4)
-  170.174 a1    leaves shop alone: east stands: 1 of 5 voters see it down, 3 are needed (and a4)
-  170.175 a4    holds shop/east for standing: 2 of 5 voters see it down (and a1)
-  170.200 a4    leaves shop alone: east stands: 2 of 5 voters see it down, 3 are needed (and a1)
+  170.210 a1    holds shop/east for standing: 1 of 5 voters see it down (and a4)
+  170.210 a1    leaves shop alone: east stands: 1 of 5 voters see it down, 3 are needed (and a4)
+  170.307 a1    holds shop/east for standing: 2 of 5 voters see it down
   170.459 a1    holds shop/east for standing: 0 of 5 voters see it down (and a4)
   171.038 a4    learns shop epoch 2 idle at 10.bfcd: failover, active west (database of east down for 3 of 5 voters in 2 regions) (and a1)
 shop: epoch 2 failover idle, active west

@@ -43,10 +43,10 @@ state
   126.335 a4    learns shop epoch 2 fencing at 8.89d0: failover, active east, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a6 a2 a5)
   131.335 a4    failed for shop with 2.1.1: no answer within 5000 ms
   131.411 a4    learns shop epoch 2 promoting at 10.89d0: failover, active east, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a6 a2 a5)
-  131.429 *     promote with 2.1.3 of a4: promoted to timeline 2
-  131.588 a4    learns shop epoch 2 publishing at 11.89d0: failover, active west, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a6 a2 a5)
-  131.740 a4    learns shop epoch 2 verifying at 12.89d0: failover, active west, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a6 a2 a5)
-  132.092 a4    learns shop epoch 2 idle at 13.89d0: failover, active west (database of east down for 3 of 5 voters in 3 regions) (and a6 a2 a5)
+  131.462 *     promote with 2.1.3 of a4: promoted to timeline 2
+  131.641 a4    learns shop epoch 2 publishing at 11.89d0: failover, active west, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a6 a2 a5)
+  131.793 a4    learns shop epoch 2 verifying at 12.89d0: failover, active west, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a6 a2 a5)
+  132.100 a4    learns shop epoch 2 idle at 13.89d0: failover, active west (database of east down for 3 of 5 voters in 3 regions) (and a6 a2 a5)
 shop: epoch 2 failover idle, active west
   shop/east/db: Dark, primary, timeline 1
   shop/west/db: Up, primary, timeline 2

@@ -59,10 +59,10 @@ state
   176.134 *     everything is well again
   176.134 *     shop/east: web is Up
   176.134 *     shop/west: web is Up
-  176.229 a3    holds shop/east for standing: 1 of 5 voters see it down
-  176.229 a3    leaves shop alone: east stands: 1 of 5 voters see it down, 3 are needed
   176.293 a3    holds shop/east for standing: 2 of 5 voters see it down
   176.293 a3    leaves shop alone: east stands: 2 of 5 voters see it down, 3 are needed
+  176.306 a3    holds shop/east for standing: 1 of 5 voters see it down
+  176.306 a3    leaves shop alone: east stands: 1 of 5 voters see it down, 3 are needed
   176.610 a3    holds shop/east for standing: 0 of 5 voters see it down
   177.016 a3    goes by voters version 3: done: replace a2 by a7, for operator
   177.016 a3    learns shop epoch 2 idle at 13.41cd: failover, active west (database of east down for 3 of 5 voters in 2 regions)

@@ -156,6 +156,18 @@ mod mongodb {
         });
     }
 
+    /// Applies it, and waits until another stack could take over.
+    fn applied(lab: &Lab, mesh: &Mesh<'_>, shop: &Shop) {
+        mesh.apply(lab, &shop.text());
+        answers(mesh, "s1");
+        eventually(SETTLE, "a failover of shop would succeed", || {
+            mesh.running().try_for_each(|agent| match agent.app("shop")?.unready {
+                unready if unready.is_empty() => Ok(()),
+                unready => Err(unready.join("; ")),
+            })
+        });
+    }
+
     #[test]
     fn dns_follows_the_primary_of_a_set_from_stack_to_stack() {
         inside(|lab: &Lab| {
@@ -165,14 +177,7 @@ mod mongodb {
             mesh.start();
             let engine = ("mongodb", PORT);
             let shop = Shop { engine, outside: false, max_loss: "30s", ..Shop::default() };
-            mesh.apply(lab, &shop.text());
-            answers(&mesh, "s1");
-            eventually(SETTLE, "a failover of shop would succeed", || {
-                mesh.running().try_for_each(|agent| match agent.app("shop")?.unready {
-                    unready if unready.is_empty() => Ok(()),
-                    unready => Err(unready.join("; ")),
-                })
-            });
+            applied(lab, &mesh, &shop);
             let before = mesh.agents[0].app("shop").expect("it was applied").epoch;
 
             let elected = Instant::now();
@@ -191,6 +196,52 @@ mod mongodb {
             set.elect("s1");
             answers(&mesh, "s1");
             assert!(set.set().stepped.is_empty(), "nobody was asked for anything");
+        });
+    }
+
+    #[test]
+    fn a_switchover_asks_the_primary_to_step_down() {
+        inside(|lab: &Lab| {
+            let _webs = [Web::start(lab, "s1"), Web::start(lab, "s2")];
+            let set = Hosted::start(lab, &["s1", "s2"]);
+            let mut mesh = Mesh::new(lab);
+            mesh.start();
+            let engine = ("mongodb", PORT);
+            let shop = Shop { engine, outside: false, max_loss: "30s", ..Shop::default() };
+            applied(lab, &mesh, &shop);
+            let to_s2 = ["switchover", "shop", "--to", "s2", "--yes"];
+
+            let asked = Instant::now();
+            mesh.agents[0].quorate(&to_s2).expect_done();
+            println!("switchover asked for to done: {} ms", asked.elapsed().as_millis());
+            answers(&mesh, "s2");
+            let after = set.set();
+            assert_eq!(after.stepped, ["[Some(60), Some(3)]"], "asked once, and not forced");
+            assert_eq!(after.primary.as_ref(), Some(&after.members[1]));
+
+            // The same agent asks no second time within a minute.
+            let back = ["switchover", "shop", "--to", "s1", "--yes"];
+            let why = mesh.agents[0].quorate(&back).expect_refused();
+            assert!(why.contains("once in 1 min at most"), "{why}");
+            assert_eq!(set.set().stepped.len(), 1);
+        });
+    }
+
+    #[test]
+    fn the_primary_steps_down_where_the_web_has_died() {
+        inside(|lab: &Lab| {
+            let mut webs = [Web::start(lab, "s1"), Web::start(lab, "s2")];
+            let set = Hosted::start(lab, &["s1", "s2"]);
+            let mut mesh = Mesh::new(lab);
+            mesh.start();
+            let engine = ("mongodb", PORT);
+            let shop = Shop { engine, outside: false, max_loss: "30s", ..Shop::default() };
+            applied(lab, &mesh, &shop);
+            let died = Instant::now();
+            webs[0].kill();
+            answers(&mesh, "s2");
+            println!("web's death to every answer: {} ms", died.elapsed().as_millis());
+            assert_eq!(set.set().stepped, ["[Some(60), Some(3)]"], "asked once, and not forced");
         });
     }
 }

@@ -178,6 +178,11 @@ async fn perform(actors: Actors, action: Action, stage: Stage) -> Result<Done, A
                 database::Order::new(&action, primary, &actors.credentials, &actors.trust)?;
             database::follow(&mut attempt, &order, &upstream).await
         }
+        Effect::StepDown { database, term } => {
+            let order =
+                database::Order::new(&action, database, &actors.credentials, &actors.trust)?;
+            database::step_down(&mut attempt, &order, *term).await
+        }
         Effect::Publish { name, driver, sets, stack } => {
             let order = dns::Order {
                 app: &action.app,

@@ -19,6 +19,9 @@ use crate::model::{
 /// A secondary that is further behind is warned of, where the app sets no bound in time.
 const BEHIND: Duration = Duration::from_secs(30);
 
+/// A secondary that is further behind than this is no heir: the primary waits for it while it steps down, and not for long.
+const CATCHES_UP: u64 = 10;
+
 /// A database that says that it is the primary.
 #[derive(Clone, Copy, Debug)]
 struct Claim<'a> {
@@ -108,9 +111,7 @@ impl<'a> Panel<'a> {
     }
 
     fn leader_of(&self, name: &TargetName) -> Result<(&'a StackId, u32, String), String> {
-        let of_voters = self.healthy().flat_map(|it| self.claims(it, name));
-        let of_observers = self.sound_observers().flat_map(|it| self.claims(it, name));
-        let claims: Vec<Claim<'_>> = of_voters.chain(of_observers).collect();
+        let claims = self.all_claims(name);
         let last = claims.iter().max_by_key(|claim| claim.sight.timeline);
         let last = last.ok_or_else(|| format!("nobody sees a primary of {name}"))?;
         let (term, system) = (last.sight.timeline, last.sight.system);
@@ -142,6 +143,49 @@ impl<'a> Panel<'a> {
             true => Ok((last.stack, term, words)),
             false => Err(format!("{words}, {needed} are needed")),
         }
+    }
+
+    fn all_claims(&self, name: &TargetName) -> Vec<Claim<'a>> {
+        let of_voters = self.healthy().flat_map(|it| self.claims(it, name));
+        let of_observers = self.sound_observers().flat_map(|it| self.claims(it, name));
+        of_voters.chain(of_observers).collect()
+    }
+
+    /// Could every set elect its primary at that stack, and could DNS follow it there? A majority of all voters must see a
+    /// member that is well, electable, and hardly behind.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    pub fn heir(&self, active: &StackId, to: &StackId) -> Result<(), String> {
+        let unfit = self.unfit(to, active, Path::Web, true);
+        if !unfit.is_empty() {
+            return Err(format!("{to} is not fit: {}", unfit.join(", ")));
+        }
+        let window = self.definition.probe.window;
+        for name in self.followed() {
+            let claims = self.all_claims(name);
+            let last = claims.iter().max_by_key(|claim| claim.sight.timeline);
+            let primary = last.ok_or_else(|| format!("nobody sees a primary of {name}"))?.sight;
+            let able = |it: &&Witness<'a>| {
+                let belief = belief(it, self.definition, to, name);
+                let well = belief.filter(|belief| belief.health == Health::Up);
+                let sight = well.and_then(|belief| belief.database.as_ref());
+                sight.is_some_and(|(sight, age)| {
+                    let behind = (primary.position >> 32).saturating_sub(sight.position >> 32);
+                    let electable = sight.replica && sight.upstream_name.is_some();
+                    let follows = sight.streaming && sight.system == primary.system;
+                    *age <= window && electable && follows && behind <= CATCHES_UP
+                })
+            };
+            let seeing: Vec<_> = self.healthy().filter(able).map(|it| it.agent.clone()).collect();
+            if !self.majority(&seeing) && !self.heeds_no_heir() {
+                let (seeing, (n, needed)) = (seeing.len(), self.numbers());
+                return Err(format!(
+                    "{to} has a member of {name} that could be elected now for {seeing} of {n} voters, {needed} are needed"
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// What one witness saw just now.
@@ -179,6 +223,13 @@ impl<'a> Panel<'a> {
     fn heeds_one(&self) -> bool {
         #[cfg(feature = "mutants")]
         return self.broken(Mutant::FollowsOneSight);
+        #[cfg(not(feature = "mutants"))]
+        false
+    }
+
+    fn heeds_no_heir(&self) -> bool {
+        #[cfg(feature = "mutants")]
+        return self.broken(Mutant::HeirUnseen);
         #[cfg(not(feature = "mutants"))]
         false
     }

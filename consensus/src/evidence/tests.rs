@@ -496,3 +496,46 @@ fn whoever_looked_only_since_the_primary_fell_silent_takes_nothing_back() {
     let choice = bench.panel().failover(&stack("a"));
     assert_eq!(choice.map(|it| it.path), Ok(Path::Data));
 }
+
+/// Seconds of a set's log stand in the upper half of a position.
+#[test]
+fn a_secondary_more_than_ten_seconds_behind_is_no_heir() {
+    let set: fn(&mut Definition) = |it| {
+        it.stacks.iter_mut().for_each(|stack| stack.databases[0].engine = Engine::Mongodb);
+    };
+    for (behind, late, expected) in [
+        (0, 0, Ok(())),
+        (10, 0, Ok(())),
+        (
+            11,
+            0,
+            Err(
+                "b has a member of orders that could be elected now for 0 of 5 voters, 3 are needed",
+            ),
+        ),
+        // Two of five see it further behind, three do not.
+        (10, 2, Ok(())),
+        (
+            10,
+            3,
+            Err(
+                "b has a member of orders that could be elected now for 2 of 5 voters, 3 are needed",
+            ),
+        ),
+    ] {
+        let mut bench = Bench::new(
+            "UUUUU/UUUUU",
+            "UUUUU/UUUUU",
+            &Twist { edit: Some(set), ..Twist::default() },
+        );
+        for (n, (.., beliefs)) in bench.words.iter_mut().enumerate() {
+            for (sight, age) in beliefs.iter_mut().filter_map(|it| it.database.as_mut()) {
+                let behind = if n < late { behind + 1 } else { behind };
+                sight.position = (if sight.replica { 1_000 - behind } else { 1_000 }) << 32;
+                *age = Duration::ZERO;
+            }
+        }
+        let found = bench.panel().heir(&stack("a"), &stack("b"));
+        assert_eq!(found, expected.map_err(ToOwned::to_owned), "{behind} s, {late} further");
+    }
+}

@@ -76,10 +76,20 @@ fn followers(state: &AppState) -> Vec<Effect> {
     .collect()
 }
 
+/// The primaries of a stack, each of the election by which it leads: in the order of the databases' names.
+pub fn step_downs(state: &AppState, stack: &StackId, terms: &[u32]) -> Vec<Effect> {
+    let stack = state.definition.stack(stack);
+    let databases = stack.into_iter().flat_map(|stack| &stack.databases);
+    let mut followed: Vec<_> = databases.filter(|it| it.engine.is_followed()).collect();
+    followed.sort_by(|one, other| one.name.cmp(&other.name));
+    let pairs = followed.into_iter().zip(terms);
+    pairs.map(|(it, term)| Effect::StepDown { database: it.clone(), term: *term }).collect()
+}
+
 /// May a request fail, and the decision be carried on all the same?
 pub fn is_only_tried(effect: &Effect) -> bool {
     match effect {
-        Effect::Fence(_) | Effect::Follow { .. } => true,
+        Effect::Fence(_) | Effect::Follow { .. } | Effect::StepDown { .. } => true,
         Effect::Unfence(_) | Effect::Promote { .. } | Effect::Publish { .. } => false,
     }
 }
@@ -128,9 +138,9 @@ pub fn published(definition: &Definition, stack: &StackId) -> Vec<Effect> {
 pub fn credential(effect: &Effect) -> Option<CredentialId> {
     match effect {
         Effect::Fence(_) | Effect::Follow { .. } => None,
-        Effect::Unfence(database) | Effect::Promote { database, .. } => {
-            Some(database.credential.clone())
-        }
+        Effect::Unfence(database)
+        | Effect::Promote { database, .. }
+        | Effect::StepDown { database, .. } => Some(database.credential.clone()),
         Effect::Publish { driver, .. } => driver.credential().cloned(),
     }
 }
@@ -141,7 +151,8 @@ pub fn database(effect: &Effect) -> Option<&Database> {
         Effect::Fence(database)
         | Effect::Unfence(database)
         | Effect::Promote { database, .. }
-        | Effect::Follow { database, .. } => Some(database),
+        | Effect::Follow { database, .. }
+        | Effect::StepDown { database, .. } => Some(database),
         Effect::Publish { .. } => None,
     }
 }
@@ -159,9 +170,11 @@ pub fn target(state: &AppState, effect: &Effect) -> Option<TargetId> {
 pub fn logins(effect: &Effect) -> impl Iterator<Item = &CredentialId> {
     let upstream = match effect {
         Effect::Follow { primary, .. } => Some(&primary.credential),
-        Effect::Fence(_) | Effect::Unfence(_) | Effect::Promote { .. } | Effect::Publish { .. } => {
-            None
-        }
+        Effect::Fence(_)
+        | Effect::Unfence(_)
+        | Effect::Promote { .. }
+        | Effect::StepDown { .. }
+        | Effect::Publish { .. } => None,
     };
     database(effect).map(|it| &it.credential).into_iter().chain(upstream)
 }
@@ -176,9 +189,11 @@ pub fn publishing_credentials(state: &AppState) -> BTreeSet<CredentialId> {
 pub fn wished(state: &AppState) -> BTreeSet<CredentialId> {
     let followed = effects(state).into_iter().filter_map(|effect| match effect {
         Effect::Follow { database, .. } => Some(database.credential),
-        Effect::Fence(_) | Effect::Unfence(_) | Effect::Promote { .. } | Effect::Publish { .. } => {
-            None
-        }
+        Effect::Fence(_)
+        | Effect::Unfence(_)
+        | Effect::Promote { .. }
+        | Effect::StepDown { .. }
+        | Effect::Publish { .. } => None,
     });
     followed.collect()
 }
@@ -227,6 +242,10 @@ pub fn describe(effect: &Effect) -> String {
         Effect::Follow { database, primary } => format!(
             "let {} at {}:{} follow {}:{}",
             database.name, database.address, database.port, primary.address, primary.port
+        ),
+        Effect::StepDown { database, term } => format!(
+            "ask {} at {}:{} to step down from election {term}",
+            database.name, database.address, database.port
         ),
         Effect::Publish { name, stack, .. } => format!("publish {name} for {stack}"),
     }

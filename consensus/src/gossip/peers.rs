@@ -36,6 +36,10 @@ pub struct Peer {
     pub hears: Vec<AgentId>,
     /// When it said so.
     pub pulsed: Moment,
+    /// The newest pulse of each of its last runs, by its own clock.
+    runs: Vec<(u64, Moment)>,
+    /// The newest of our pulses that it answered.
+    answered: Option<Moment>,
 }
 
 /// Every agent that was ever heard.
@@ -47,6 +51,8 @@ pub struct Peers {
 const RTT_MOST: Duration = Duration::from_secs(2);
 /// Voters that one agent may say it hears.
 const HEARS_LIMIT: usize = 64;
+/// Runs of one agent of which late pulses are told from new ones.
+const RUNS_LIMIT: usize = 8;
 /// Agents a mesh may have: beyond it, strangers with valid certificates are not remembered.
 const PEER_LIMIT: usize = 1024;
 
@@ -75,9 +81,35 @@ impl Peers {
             open: BTreeMap::new(),
             hears: Vec::new(),
             pulsed: now,
+            runs: Vec::new(),
+            answered: None,
         });
         peer.heard = peer.heard.max(now);
         !std::mem::replace(&mut peer.told, true)
+    }
+
+    /// Was this pulse of an agent sent after all that came of the same run so far? One that was overtaken, or comes twice,
+    /// tells how it was then, and not that it is there.
+    pub fn is_news(&mut self, agent: &AgentId, instance: u64, sent: Moment) -> bool {
+        let Some(peer) = self.peers.get_mut(agent) else { return true };
+        if let Some((_, newest)) = peer.runs.iter_mut().find(|(run, _)| *run == instance) {
+            let news = *newest < sent;
+            *newest = sent.max(*newest);
+            return news;
+        }
+        if peer.runs.len() >= RUNS_LIMIT {
+            peer.runs.remove(0);
+        }
+        peer.runs.push((instance, sent));
+        true
+    }
+
+    /// Did an agent answer a pulse of ours that we sent after all that it answered before?
+    pub fn answers_anew(&mut self, agent: &AgentId, sent: Moment) -> bool {
+        let Some(peer) = self.peers.get_mut(agent) else { return true };
+        let news = peer.answered.is_none_or(|newest| newest < sent);
+        peer.answered = peer.answered.max(Some(sent));
+        news
     }
 
     /// An agent says that it runs.
@@ -170,5 +202,35 @@ impl Peers {
         let mut trips: Vec<_> = agents.filter_map(|agent| self.peers.get(agent)?.rtt).collect();
         trips.sort_unstable();
         trips.get(trips.len() / 2).copied().unwrap_or(Duration::from_millis(100))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pulse_that_was_overtaken_is_no_news() {
+        let (mut peers, agent) = (Peers::new(), "a1".parse::<AgentId>().expect("a name"));
+        let at = |seconds: u64| Moment::from_micros(seconds * 1_000_000);
+        assert!(peers.on_heard(&agent, at(0)));
+        assert!(peers.is_news(&agent, 1, at(5)));
+        assert!(peers.is_news(&agent, 1, at(7)));
+        assert!(!peers.is_news(&agent, 1, at(6)), "a later one came before it");
+        assert!(!peers.is_news(&agent, 1, at(7)), "it comes twice");
+        assert!(peers.is_news(&agent, 2, at(1)), "a new run, after its host started anew");
+        assert!(!peers.is_news(&agent, 1, at(7)), "of the run before");
+        assert!(peers.is_news(&agent, 2, at(2)));
+    }
+
+    #[test]
+    fn an_answer_to_an_older_pulse_is_no_news() {
+        let (mut peers, agent) = (Peers::new(), "a1".parse::<AgentId>().expect("a name"));
+        let at = Moment::from_micros;
+        assert!(peers.on_heard(&agent, at(0)));
+        assert!(peers.answers_anew(&agent, at(0)));
+        assert!(peers.answers_anew(&agent, at(9)));
+        assert!(!peers.answers_anew(&agent, at(9)));
+        assert!(!peers.answers_anew(&agent, at(4)));
     }
 }

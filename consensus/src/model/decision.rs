@@ -416,6 +416,14 @@ pub enum Effect {
         /// The agreed primary.
         primary: Database,
     },
+    /// Ask a primary that its set has elected to step down, once no more than seconds are left to catch up with. Only tried: the
+    /// set elects whom it likes.
+    StepDown {
+        /// The primary.
+        database: Database,
+        /// By which election: nobody's of a later one is asked.
+        term: u32,
+    },
     /// Make the outside's DNS say this.
     Publish {
         /// The name whose records these are.

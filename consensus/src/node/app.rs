@@ -14,6 +14,7 @@ use super::following::Lookouts;
 use super::guard::Guarding;
 use super::handing::Handed;
 use super::rejoin::Rejoining;
+use super::stepping::Stepping;
 use super::tend::Astray;
 use crate::message::{Accepted, Value};
 use crate::model::{
@@ -100,6 +101,8 @@ pub struct App {
     pub lookouts: Lookouts,
     /// What others' DNS says of it.
     pub records: Records,
+    /// Its primaries that were last asked to step down.
+    pub stepping: Option<Stepping>,
     /// What DNS hands out of it.
     pub handed: Handed,
     /// When to look at this app again though nothing happens.
@@ -146,8 +149,11 @@ impl App {
     }
 
     fn rest(&self) -> [Option<Deadline>; 4] {
+        // What waits for a set to elect is looked at when something is seen, or `again`.
+        let waits = |it: &&Wanted| !self.stepping.as_ref().is_some_and(|by| by.is_by(it.operation));
+        let wanted = self.wanted.as_ref().filter(waits);
         [
-            self.wanted.as_ref().map(|_| (self.not_before, "a command waits")),
+            wanted.map(|_| (self.not_before, "a command waits")),
             self.in_flux.then_some((self.not_before, "somebody must find out what was chosen")),
             self.work.as_ref().map(Work::wake),
             self.again,

@@ -176,7 +176,7 @@ impl Node {
 }
 
 /// The token under which the standing decision was published.
-fn published(state: &AppState) -> Token {
+pub(super) fn published(state: &AppState) -> Token {
     Token::new(state.epoch, state.decision.attempt, Phase::Publishing.step())
 }
 

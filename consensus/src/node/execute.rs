@@ -427,6 +427,7 @@ impl Node {
             Err(_) => Stage::Waiting(now + pause),
         };
         work.again = now;
+        self.stepped_down(&app, now);
         if !self.mended(&app, now) {
             self.drive(&app, now);
         }

@@ -30,6 +30,7 @@ impl Node {
             );
             self.out.push(Output::Answer(wanted.command, answer));
         }
+        self.give_up_stepping(app, now);
         self.hand_out(app, now);
         self.answer_evidence(app, now);
         self.guard(app, now);
@@ -55,7 +56,10 @@ impl Node {
                     return self.say_work(app);
                 }
             }
-            if let Some(Wanted { intent, operation, .. }) = self.apps[app].wanted.clone() {
+            let waits = self.awaits_election(app, now);
+            if let (Some(Wanted { intent, operation, .. }), false) =
+                (self.apps[app].wanted.clone(), waits)
+            {
                 return self.start(app, intent, operation, now);
             }
             if self.carry_over(app, now) {
@@ -133,6 +137,10 @@ impl Node {
         let choice = panel.failover_by(&halves, &state.active);
         let called = choice.and_then(|choice| self.call(app, state, &choice, now));
         let active = state.active.clone();
+        let web = halves[0].as_ref().map(|web| web.verdict);
+        let stranded = state.definition.follows()
+            && web == Some(Verdict::Down)
+            && panel.leader().is_ok_and(|leader| leader.stack == active);
         self.tell_suspicion(app, &active, suspicion);
         match called {
             Ok(at) if at <= now => {
@@ -147,7 +155,12 @@ impl Node {
                 self.say_next(app, format!("a failover from {active} is about to be proposed"));
             }
             Err(why) => {
-                self.say_next(app, why.clone());
+                let asked = match stranded.then(|| self.steps_aside(app, now)) {
+                    None => String::new(),
+                    Some(Ok(())) => "; it is asked to step down".to_owned(),
+                    Some(Err(not)) => format!("; it is not asked to step down: {not}"),
+                };
+                self.say_next(app, format!("{why}{asked}"));
                 let it = self.apps.get_mut(app).expect("it is known");
                 it.called = None;
                 if !doubted {

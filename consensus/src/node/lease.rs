@@ -206,6 +206,17 @@ impl Node {
         self.grants.acknowledged(app, to, next.guards_since).map_err(Refusal::Unacknowledged)
     }
 
+    /// Why this voter would refuse any move away from where an app is served, whatever becomes of it: somebody who may hold a
+    /// database of it open has not said that it knows who could be promoted, and may have died before it could.
+    pub(super) fn would_refuse(&self, state: &AppState) -> Option<String> {
+        let voter = self.config.voters.by_agent(&self.config.agent)?;
+        let mut others =
+            state.definition.stacks.iter().map(|it| &it.name).filter(|it| **it != state.active);
+        let app = &state.definition.name;
+        let behind = self.grants.acknowledged(app, others.next()?, state.guards_since).err()?;
+        Some(format!("{} would refuse: {}", voter.agent, Refusal::Unacknowledged(behind)))
+    }
+
     /// Where a proof is required: did each of the old stack's guards ever hold a lease by this voter's grant? Of one that
     /// never did nobody knows whether it has a door, and that no lease runs proves nothing.
     pub(super) fn provable(&self, next: &AppState) -> Result<(), Refusal> {
@@ -294,6 +305,7 @@ impl Node {
             Effect::Fence(_)
             | Effect::Unfence(_)
             | Effect::Follow { .. }
+            | Effect::StepDown { .. }
             | Effect::Publish { .. } => false,
         }
     }

@@ -22,10 +22,12 @@ mod outcome;
 mod panel;
 mod people;
 mod planned;
+mod pulse;
 mod reform;
 mod rejoin;
 mod relay;
 mod request;
+mod stepping;
 mod stir;
 mod tend;
 mod view;
@@ -54,9 +56,9 @@ use crate::evidence::KeyPair;
 use crate::gossip::{Heard, Hearsay, Membership, Peers};
 use crate::judge::{Canaries, Circumstances, HEARD_WITHIN, Judge, SelfCheck};
 use crate::lease::Grants;
-use crate::message::{Beliefs, Identity, Message, Pulse};
+use crate::message::{Beliefs, Identity, Message};
 use crate::model::{
-    Abstention, AgentId, AppId, AppState, Ballot, Observation, Outcome, RegisterId, Site, StackId,
+    Abstention, AgentId, AppId, AppState, Observation, Outcome, RegisterId, Site, StackId,
     TargetId, Watched,
 };
 use crate::moment::Moment;
@@ -67,9 +69,6 @@ use crate::saved::{Entry, Saved};
 const PULSE: Duration = Duration::from_secs(1);
 /// Beliefs are repeated this often while nothing changes, and at every pulse while something is in doubt.
 const REPEAT_BELIEFS: Duration = Duration::from_secs(5);
-
-/// States told to one agent at one of its pulses, so that a newcomer is not flooded.
-const TOLD_AT_ONCE: usize = 4;
 
 /// One agent's whole mind.
 pub struct Node {
@@ -218,10 +217,10 @@ impl Node {
         let own = !matches!(input, Input::Message(..));
         // Most of what comes is small talk, after which no app needs to be looked at again.
         let stir = match input {
-            Input::Message(from, message) => {
-                self.on_heard(&from, now);
-                self.on_message(&from, message, now)
-            }
+            Input::Message(from, message) => match self.heeds(&from, &message, now) {
+                true => self.on_message(&from, message, now),
+                false => Stir::Nothing,
+            },
             Input::Linked(agent, address) => {
                 self.membership.on_linked(&agent, &address, now, &mut self.out);
                 Stir::Nothing
@@ -325,34 +324,6 @@ impl Node {
         stir
     }
 
-    fn on_heard(&mut self, agent: &AgentId, now: Moment) {
-        if self.peers.on_heard(agent, now) {
-            self.out.note(Note::Hears(agent.clone()));
-        }
-    }
-
-    fn on_pulse(&mut self, from: &AgentId, pulse: &Pulse, now: Moment) {
-        self.peers.on_pulse(from, pulse, now);
-        self.dismiss(from, pulse, now);
-        let seen = self.on_pulse_of_store(from, pulse, now);
-        let (sent, instance) = (pulse.sent, pulse.instance);
-        self.out.send(from, Message::Echo { sent, instance, seen });
-        // Whoever knows less is told: this is how a joiner and a healed partition catch up.
-        let mut told = 0;
-        for (app, it) in &self.apps {
-            let Some(known) = &it.chosen else { continue };
-            if told >= TOLD_AT_ONCE {
-                break;
-            }
-            let register = RegisterId::from(app);
-            let theirs = pulse.chosen.iter().find(|(name, _)| *name == register);
-            if theirs.map_or(Ballot::ZERO, |(_, ballot)| *ballot) < known.ballot {
-                told += 1;
-                self.out.send(from, Message::Chosen { register, accepted: known.accepted() });
-            }
-        }
-    }
-
     /// A look ended. Does anything follow from it for an app?
     fn on_observation(&mut self, observation: Observation, now: Moment) -> Stir {
         let watched = observation.watched.clone();
@@ -389,19 +360,6 @@ impl Node {
             self.seek(now);
         }
         changed || beat
-    }
-
-    /// How well this agent is by what happened since the last pulse: whoever is heard should answer.
-    fn feel(&mut self, now: Moment) {
-        if self.membership.refuted() {
-            self.selfcheck.wellness.on_refuted();
-        }
-        let within = |at: Moment| now.since(at) <= HEARD_WITHIN;
-        let heard: Vec<_> = self.peers.iter().filter(|(_, it)| within(it.heard)).collect();
-        let answered = heard.iter().filter(|(_, it)| within(it.echoed)).count();
-        if self.selfcheck.wellness.on_beat(answered, heard.len()) {
-            self.judge.on_stretch(self.selfcheck.wellness.stretch(), now);
-        }
     }
 
     /// Whatever this agent has to say of itself and of what it believes.
@@ -446,30 +404,6 @@ impl Node {
         let alive = self.membership.alive().map(|identity| identity.agent.clone());
         let heard = self.peers.iter().map(|(agent, _)| agent.clone());
         voters.chain(alive).chain(heard).filter(|agent| *agent != self.config.agent).collect()
-    }
-
-    fn pulse(&mut self, now: Moment) {
-        let chosen = |(app, it): (&AppId, &App)| Some((app.into(), it.chosen.as_ref()?.ballot));
-        let working = |(app, it): (&AppId, &App)| Some((app.clone(), it.work.as_ref()?.token));
-        let (granted, open) = self.leases_said(now);
-        let voters = self.config.voters.agents().into_iter();
-        let pulse = Arc::new(Pulse {
-            granted,
-            open,
-            sent: now,
-            instance: self.instance,
-            region: self.config.region.clone(),
-            chosen: self.apps.iter().filter_map(chosen).collect(),
-            working: self.apps.iter().filter_map(working).collect(),
-            voters: self.config.voters.version,
-            changing: self.changes_voters(now),
-            store: self.store_hello(),
-            credentials: self.config.credentials.clone(),
-            hears: voters.filter(|agent| self.answers(agent, now)).cloned().collect(),
-        });
-        for agent in self.everybody() {
-            self.out.send(&agent, Message::Pulse(pulse.clone()));
-        }
     }
 
     /// Tells everybody what is believed here: at once when it changes, else now and then.

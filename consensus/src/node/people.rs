@@ -112,8 +112,12 @@ impl Node {
         (kind, to, accept_loss, by): (DecisionKind, Option<&StackId>, bool, &str),
         now: Moment,
     ) -> Result<AppState, String> {
-        at_rest(current)?;
-        if to == Some(&current.active) {
+        let there = to == Some(&current.active);
+        // Whoever saw first where a set leads from has moved it there, or does.
+        if !(there && current.definition.follows()) {
+            at_rest(current)?;
+        }
+        if there {
             return Err(Intent::UNCHANGED.into());
         }
         let panel = self.panel_of(&found.certificate, current, found, now);

@@ -183,6 +183,7 @@ impl Node {
             unready.push(format!("no quorum: {}", self.quorum_words(now)));
         }
         unready.extend(self.held_back(state, now));
+        unready.extend(self.would_refuse(state));
         if stacks.len() < 2 {
             unready.push("there is no other stack".into());
         }

@@ -296,8 +296,8 @@ impl Agreed {
                 Effect::Unfence(database) => (Kind::Unfence, of(database)),
                 Effect::Promote { database, .. } => (Kind::Promote, of(database)),
                 Effect::Publish { stack, .. } => (Kind::Publish, named(stack)),
-                // Of databases that are led: the modelled ones are not.
-                Effect::Follow { .. } => return None,
+                // Of databases that are led, or elect by themselves: the modelled ones are not.
+                Effect::Follow { .. } | Effect::StepDown { .. } => return None,
             };
             Some(Request { token, kind, stack })
         };

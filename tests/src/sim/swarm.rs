@@ -165,7 +165,7 @@ pub(super) fn begin(simulation: &mut Simulation, apps: &[AppShape]) {
     }
 }
 
-/// These seeds have leases as they usually are: drawn for them, too, three are dirty (1325, 1490, 4615; ARCHITECTURE.md).
+/// These seeds have leases as they usually are: drawn for them, too, one is dirty (4615; ARCHITECTURE.md).
 const LEASES_AS_USUAL: std::ops::Range<u64> = 1_300..5_000;
 
 /// What came into the swarm late is drawn apart from all else, so that it moves nothing else: half of all have leases as

@@ -4,6 +4,7 @@
 //! An engine keeps the token where its clients' data lives, refuses to go below it, and can be asked for the same thing
 //! again after a crash at any point. None proves a fence: that is a guard's (PROTOCOL.md C.4).
 
+mod mongodb;
 mod mysql;
 mod postgres;
 mod redis;
@@ -143,6 +144,21 @@ pub(super) async fn follow(
         Engine::Mysql => mysql::follow(attempt, order, upstream).await,
         Engine::Redis => redis::follow(attempt, order, upstream).await,
         Engine::Mongodb => Err(never_driven()),
+    }
+}
+
+/// Asks a primary, by the election that it leads by, to let its set elect another.
+pub(super) async fn step_down(
+    attempt: &mut Attempt,
+    order: &Order<'_>,
+    term: u32,
+) -> Result<Done, ActionFault> {
+    match order.database.engine {
+        Engine::Mongodb => mongodb::step_down(attempt, order, term).await,
+        Engine::Postgres | Engine::Mysql | Engine::Redis => Err(fault(
+            ActionFaultKind::Refused,
+            "elects nobody: only what elects its own primary is asked to step down",
+        )),
     }
 }
 

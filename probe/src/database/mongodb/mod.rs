@@ -205,6 +205,17 @@ fn fit(hello: Facts<'_>) -> Result<(), Trouble> {
     Err(unready(why.to_owned()))
 }
 
+/// By which election a member says that it is the primary, if it says so.
+pub fn leads_by(hello: Facts<'_>) -> Option<u32> {
+    let written_in = || hello.document("lastWrite")?.place("opTime").map(|(term, _)| term);
+    let term = || hello.term_of_election("electionId").or_else(written_in);
+    hello.says("isWritablePrimary").then(|| term().map(timeline))?
+}
+
+fn timeline(term: i64) -> u32 {
+    u32::try_from(term.max(0)).unwrap_or(u32::MAX)
+}
+
 /// What `hello` says, and the state of the set as this member sees it, where that could be asked.
 fn read(hello: Facts<'_>, status: Option<Facts<'_>>) -> Result<DatabaseSight, Trouble> {
     let members = || status.into_iter().flat_map(|it| it.list("members")).take(MEMBERS);
@@ -225,10 +236,8 @@ fn read(hello: Facts<'_>, status: Option<Facts<'_>>) -> Result<DatabaseSight, Tr
         let text = "the database's answer lacks `lastWrite.opTime`";
         Trouble::theirs(FaultKind::Protocol, text)
     })?;
-    let term = match primary {
-        true => hello.term_of_election("electionId").unwrap_or(written_in),
-        false => status.and_then(|it| it.number("term")).unwrap_or_default().max(written_in),
-    };
+    let known = || status.and_then(|it| it.number("term")).unwrap_or_default().max(written_in);
+    let term = leads_by(hello).unwrap_or_else(|| timeline(known()));
     let received = status.and_then(|it| it.document("optimes")?.place("writtenOpTime"));
     let position = received.map_or(replayed, |(_, at)| at.max(replayed));
     let leader = members().find(|it| it.number("state") == Some(1));
@@ -244,7 +253,7 @@ fn read(hello: Facts<'_>, status: Option<Facts<'_>>) -> Result<DatabaseSight, Tr
         replica: !primary,
         read_only: !primary,
         system: history(hello),
-        timeline: u32::try_from(term.max(0)).unwrap_or(u32::MAX),
+        timeline: term,
         position: if primary { replayed } else { position },
         replayed,
         // Where that cannot be asked, a secondary is taken to receive: one that does not falls behind, and that shows.

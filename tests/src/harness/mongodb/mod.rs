@@ -95,6 +95,11 @@ impl<'a> Hosted<'a> {
         Process::start(self.lab, &format!("{host}-mongod"), &mut command)
     }
 
+    /// Changes what they agree on.
+    pub fn change(&self, change: impl FnOnce(&mut Set)) {
+        Set::change(&self.file, change);
+    }
+
     /// Holds an election, which the member on this host wins.
     pub fn elect(&self, host: &str) {
         Set::change(&self.file, |set| set.elect(&name(host)));

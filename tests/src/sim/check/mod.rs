@@ -14,6 +14,7 @@ pub mod history;
 pub mod lease;
 pub mod outcome;
 pub mod register;
+pub mod stepping;
 pub mod store;
 pub mod witness;
 

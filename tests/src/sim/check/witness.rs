@@ -54,6 +54,8 @@ struct Told {
     heard: BTreeMap<AgentId, Moment>,
     /// Whom others say they hear, and when they said so.
     hearing: BTreeMap<AgentId, (Arc<Pulse>, Moment)>,
+    /// When the newest pulse of every run of every other was sent, and the newest of its own that each answered.
+    newest: BTreeMap<(AgentId, Option<u64>), Option<Moment>>,
     stated: BTreeMap<AppId, (Ballot, Moment)>,
 }
 
@@ -85,6 +87,7 @@ impl Witnesses {
             seen: BTreeMap::new(),
             heard: BTreeMap::new(),
             hearing: BTreeMap::new(),
+            newest: BTreeMap::new(),
             stated: BTreeMap::new(),
         };
         self.stopped.remove(agent);
@@ -119,6 +122,9 @@ impl Witnesses {
     /// An agent is told something by another.
     pub fn on_heard(&mut self, agent: &AgentId, from: &AgentId, message: &Message, at: Moment) {
         let Some(told) = self.agents.get_mut(agent) else { return };
+        if !told.is_news(from, message) {
+            return;
+        }
         told.heard.insert(from.clone(), at);
         if let Message::Pulse(pulse) = message {
             told.hearing.insert(from.clone(), (pulse.clone(), at));
@@ -266,6 +272,25 @@ impl Witnesses {
 }
 
 impl Told {
+    /// Was this said after all else that it heard of the same sort, as far as that can be told?
+    fn is_news(&mut self, from: &AgentId, message: &Message) -> bool {
+        let (newest, sent) = match message {
+            Message::Gossip(_) => return false,
+            Message::Pulse(pulse) => {
+                let run = (from.clone(), Some(pulse.instance));
+                (self.newest.entry(run).or_default(), pulse.sent)
+            }
+            Message::Echo { sent, .. } if *sent < self.started => return false,
+            Message::Echo { sent, .. } => {
+                (self.newest.entry((from.clone(), None)).or_default(), *sent)
+            }
+            _ => return true,
+        };
+        let news = newest.is_none_or(|newest| newest < sent);
+        *newest = (*newest).max(Some(sent));
+        news
+    }
+
     /// Voters it hears itself, and those that one of these says it hears.
     fn hears_majority(&self, speaker: &Speaker<'_>) -> bool {
         let within = |at: Moment, span: Duration| speaker.at.since(at) <= span + SLACK;

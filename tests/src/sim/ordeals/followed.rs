@@ -2,9 +2,11 @@
 
 use consensus::config::Mutant;
 use consensus::model::Engine;
+use consensus::outbox::Command;
 
 use super::{Ordeal, east, shop, wait, west};
 use crate::sim::scene::{AppShape, MeshShape};
+use crate::sim::world::Host;
 
 /// All of this room.
 pub const ORDEALS: &[Ordeal] = &[
@@ -28,6 +30,18 @@ pub const ORDEALS: &[Ordeal] = &[
             simulation.claim(&shop(), &west());
             wait(simulation, chance, 6_000..8_000);
             simulation.elect(&shop(), &east());
+        },
+    },
+    Ordeal {
+        name: "nobody could take the place of a primary that is to step down",
+        knows: &[Mutant::HeirUnseen],
+        shape: |mesh, apps| followed(mesh, apps),
+        play: |simulation, chance| {
+            simulation.break_database(&shop(), &west(), Host::Dark);
+            wait(simulation, chance, 8_000..9_000);
+            let (app, to, by) = (shop(), Some(west()), "operator".to_owned());
+            simulation.command(0, Command::Switchover { app, to, well_for: None, by });
+            wait(simulation, chance, 3_000..4_000);
         },
     },
 ];

@@ -7,10 +7,11 @@ use consensus::message::{GuardBody, Message};
 use consensus::model::Phase;
 use consensus::outbox::Command;
 
-use super::{Ordeal, asks, east, guarded, shop, wait};
+use super::{Ordeal, asks, east, guarded, shop, until, wait};
 use crate::sim::chance::Chance;
 use crate::sim::network::{Place, Way};
 use crate::sim::simulation::{Event, Simulation};
+use crate::sim::world::Web;
 
 /// Where the guard of the stack runs that serves at first.
 const EASTS_GUARD: Place = 5;
@@ -47,7 +48,41 @@ pub const ORDEALS: &[Ordeal] = &[
             wait(simulation, chance, 15_000..16_000);
         },
     },
+    Ordeal {
+        name: "a guard dies with its host, and what it said before goes on arriving at two of five",
+        knows: &[Mutant::OvertakenHeard],
+        shape: |mesh, apps| guarded(mesh, apps),
+        play: |simulation, chance| {
+            repeats_pulses(simulation);
+            wait(simulation, chance, 4_000..5_000);
+            simulation.break_web(&shop(), &east(), Web::Dark);
+            simulation.host_dies(&shop(), &east());
+            let moves = until(simulation, 300, |state| {
+                state.phase == Phase::Idle && state.active != east()
+            });
+            if !moves {
+                let text = "shop is served by a host that died 30 s ago".to_owned();
+                simulation.report(vec![("a dead stack is left", text)]);
+            }
+        },
+    },
 ];
+
+/// A pulse of the serving stack's guard to each of two voters comes again and again.
+fn repeats_pulses(simulation: &mut Simulation) {
+    let mut caught = 0;
+    simulation.snare = Some(Box::new(move |simulation, from, to, message| {
+        if from == EASTS_GUARD && to < 2 && matches!(message, Message::Pulse(_)) {
+            caught += 1;
+            for count in 1..80 {
+                let (way, message) = (Way::Datagram, message.clone());
+                let span = Duration::from_millis(500 * count);
+                simulation.after(span, Event::Deliver { from, to, way, message });
+            }
+        }
+        caught == 2
+    }));
+}
 
 /// The app moves to the other stack and back, and what the old primary's guard was asked for at first comes once more.
 fn there_and_back(simulation: &mut Simulation, chance: &mut Chance, anew: bool) {

@@ -267,6 +267,8 @@ pub const ORDEALS: &[Ordeal] = &[
             simulation.start(4);
             simulation.break_database(&shop(), &east(), Host::Dark);
             until(simulation, 300, |state| state.phase != Phase::Idle);
+            // Whoever is left learns of it: what nobody knows to be agreed is taken back soon.
+            wait(simulation, chance, 400..500);
             kills(simulation, &[2, 3]);
             simulation.start(5);
             if !until(simulation, 600, |state| state.active == west()) {

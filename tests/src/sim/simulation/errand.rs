@@ -12,7 +12,7 @@ use consensus::outbox::Input;
 
 use super::aim::Fate;
 use super::{Event, Simulation};
-use crate::sim::check::{Found, guard, lease};
+use crate::sim::check::{Found, guard, lease, stepping};
 use crate::sim::network::Place;
 use crate::sim::weather::Moments;
 use crate::sim::world::{Arrival, Host, Web};
@@ -58,6 +58,7 @@ impl Simulation {
         }
         let mut found: Found = Vec::new();
         self.reach.on_act(self.now, &agent.id, action, &self.registers, &mut found);
+        stepping::on_act(&self.world, action, &mut found);
         guard::on_act(&agent.id, action, agent.disk.durable(), &mut found);
         self.report(found);
         self.count(effect_name(&action.effect));
@@ -284,6 +285,7 @@ fn effect_name(effect: &Effect) -> &'static str {
         Effect::Unfence(_) => "unfence",
         Effect::Promote { .. } => "promote",
         Effect::Follow { .. } => "follow",
+        Effect::StepDown { .. } => "step down",
         Effect::Publish { .. } => "publish",
     }
 }

@@ -228,6 +228,7 @@ fn perform(simulation: &mut Simulation, verb: &str, words: &[&str]) -> Result<()
         }
         ("elect", [app, stack]) => simulation.elect(&parse(app)?, &parse(stack)?),
         ("claim", [app, stack]) => simulation.claim(&parse(app)?, &parse(stack)?),
+        ("another-set", [app, stack]) => simulation.set_apart(&parse(app)?, &parse(stack)?),
         ("hide", [agents @ .., app, stack]) => {
             let (app, stack) = (parse(app)?, parse(stack)?);
             each(simulation, agents, |simulation, place| {

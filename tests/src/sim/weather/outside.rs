@@ -203,6 +203,15 @@ impl Simulation {
         self.outside_changed();
     }
 
+    /// A stack's database leads another set of the same name, by an election of the same number.
+    pub fn set_apart(&mut self, app: &AppId, stack: &StackId) {
+        let Some(id) = self.database(app, stack) else { return };
+        self.say(|| format!("{id} leads another set of that name"));
+        self.world.claim(&id);
+        self.world.databases.get_mut(&id).expect("it is in the world").system ^= 1;
+        self.outside_changed();
+    }
+
     /// A stack's database claims to be the primary by an election that another won.
     pub fn claim(&mut self, app: &AppId, stack: &StackId) {
         let Some(id) = self.database(app, stack) else { return };

@@ -1,9 +1,9 @@
 //! Replica sets that elect their own primary: who won, by which election, and who goes on claiming what it is no longer.
 
-use consensus::model::{AppId, TargetId};
+use consensus::model::{ActionFaultKind, AgentId, AppId, TargetId};
 use consensus::moment::Moment;
 
-use super::{Host, Role, World};
+use super::{Arrival, Host, Role, World, done, fault};
 
 impl World {
     /// The set of a database elects it: every member that is reached by the others follows it, and none of those that are
@@ -56,6 +56,43 @@ impl World {
         let claimant = self.databases.get_mut(id).expect("it is in the world");
         claimant.timeline = term;
         claimant.role = Role::Primary;
+    }
+
+    /// A primary is asked to step down: the first of the others that could take its place is elected.
+    pub(super) fn step_down(
+        &mut self,
+        now: Moment,
+        agent: &AgentId,
+        id: &TargetId,
+        term: u32,
+    ) -> Arrival {
+        let arrival = self.on_database(now, agent, id, |member, _| {
+            match member.role == Role::Primary && member.timeline == term {
+                true => done(None, "steps down"),
+                false => fault(ActionFaultKind::Refused, "is not the primary of that election"),
+            }
+        });
+        if !matches!(arrival, Arrival::Answered(Ok(_))) {
+            return arrival;
+        }
+        match self.heirs(id).into_iter().next() {
+            Some(heir) => {
+                self.elect(now, &heir);
+                arrival
+            }
+            None => fault(ActionFaultKind::Refused, "no electable secondaries caught up"),
+        }
+    }
+
+    /// Who could be elected in the place of this one.
+    pub fn heirs(&self, id: &TargetId) -> Vec<TargetId> {
+        let mut others = self.of_set(id);
+        others.retain(|it| {
+            let member = &self.databases[it];
+            let well = member.host == Host::Up && !member.unready && member.role != Role::Primary;
+            well && !self.severed.contains(it)
+        });
+        others
     }
 
     fn of_set(&self, id: &TargetId) -> Vec<TargetId> {

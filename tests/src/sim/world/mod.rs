@@ -189,6 +189,13 @@ impl World {
                     _ => Arrival::Nowhere,
                 }
             }
+            Effect::StepDown { database, term } => {
+                let stack = self.stack_at(&action.app, &database.address);
+                match target(database, stack.as_ref()) {
+                    Some(id) => self.step_down(now, agent, &id, *term),
+                    None => Arrival::Nowhere,
+                }
+            }
             Effect::Promote { database, candidate, at_least } => {
                 let stack = self.stack_at(&action.app, &database.address);
                 match target(database, stack.as_ref()) {

@@ -1,0 +1,68 @@
+//! MongoDB: nothing of it is ever driven; a primary is asked to step down.
+//!
+//! The role `clusterManager` of the database `admin` is needed for that (`replSetStateChange`), and never `force`: a primary
+//! that no other member catches up with says no, and goes on. No token is kept there: instead the primary is asked which
+//! election it leads by, and nobody of another one is asked for anything.
+
+use bson::rawdoc;
+use consensus::model::{ActionFault, ActionFaultKind, Done};
+use probe::mongodb::wire::{Broken, Facts, Link};
+use probe::mongodb::{leads_by, log_in};
+use probe::protect;
+
+use super::Order;
+use crate::actors::attempt::{Attempt, fault};
+
+/// For so many seconds whoever stepped down is not elected again.
+const ASIDE: i32 = 60;
+/// For so many it refuses writes and waits until another member has everything; it goes on if none does. Less than an action
+/// may take.
+const CATCH_UP: i32 = 3;
+
+pub(super) async fn step_down(
+    attempt: &mut Attempt,
+    order: &Order<'_>,
+    term: u32,
+) -> Result<Done, ActionFault> {
+    let place = order.place();
+    attempt.begin("connecting to the database")?;
+    let stream = order.connect().await?;
+    let (host, login) = (&order.database.address, order.login);
+    let stream = protect(stream, host, &login.tls, order.trust).await.map_err(|why| {
+        fault(ActionFaultKind::Refused, format!("no session with `{place}`: {why}"))
+    })?;
+    let mut link = Link::over(stream);
+    let broken = |what: &str, error: Broken| match error {
+        Broken::Io(error) => {
+            fault(ActionFaultKind::Unknown, format!("{what} at `{place}` broke: {error}"))
+        }
+        Broken::Refused(no) => {
+            fault(ActionFaultKind::Refused, format!("`{place}` refuses {what}: {}", no.text))
+        }
+    };
+    attempt.enter("logging in to the database");
+    log_in(&mut link, login).await.map_err(|error| broken("log-in", error))?;
+    attempt.enter("looking at the database");
+    let hello = link.ask(&rawdoc! { "hello": 1, "$db": "admin" }).await;
+    let hello = hello.map_err(|error| broken("a look", error))?;
+    match leads_by(Facts(&hello)) {
+        Some(found) if found == term => {}
+        Some(found) => {
+            let text = format!("`{place}` leads by election {found}, and not by {term} any more");
+            return Err(fault(ActionFaultKind::Refused, text));
+        }
+        None => {
+            let text = format!("`{place}` is not the primary");
+            return Err(fault(ActionFaultKind::Refused, text));
+        }
+    }
+    attempt.commit("asking it to step down")?;
+    let command = rawdoc! {
+        "replSetStepDown": ASIDE,
+        "secondaryCatchUpPeriodSecs": CATCH_UP,
+        "$db": "admin",
+    };
+    link.ask(&command).await.map_err(|error| broken("stepping down", error))?;
+    let text = format!("steps down from election {term}: its set elects another");
+    Ok(Done { proven: false, position: None, text })
+}
