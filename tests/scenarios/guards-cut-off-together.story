@@ -31,10 +31,9 @@ state
   130.000 *     everything is well again
   130.000 *     shop/east: web is Up
   130.000 *     shop/west: web is Up
-  130.003 a4    holds shop/east for standing: 0 of 5 voters see it down (and a1 a3 a2 a5)
-  130.010 a5    leaves shop alone: west is not fit: the guard of db, a7, is heard by 1 of 5 voters
-  130.221 a6    abstains: is an observer (and a7)
+  130.024 a1    holds shop/east for standing: 0 of 5 voters see it down (and a4 a3 a2 a5)
   130.256 a6    holds open shop/east
+  130.971 a6    abstains: is an observer (and a7)
 shop: epoch 1 apply idle, active east
   shop/east/db: Up, primary, timeline 1, its door is open
   shop/west/db: Up, replica, timeline 1, streams, its door is shut
