@@ -356,25 +356,37 @@ impl Panel<'_> {
             };
             self.follows(name, standby, primary)?;
             if within_budget {
-                self.within_budget(name, (standby, standby_age), (primary, age))
+                self.within_budget(&stack.name, name, (standby, standby_age), (primary, age))
             } else {
                 Ok(())
             }
         };
         let databases = stack.databases.iter();
         databases
-            .flat_map(|database| [judge(&database.name), self.guard_heard(&stack.name, database)])
+            .flat_map(|database| [judge(&database.name), self.guard_heard(stack, active, database)])
             .filter_map(Result::err)
             .collect()
     }
 
-    /// A database whose guard is silent would take no writes.
-    fn guard_heard(&self, stack: &StackId, database: &Database) -> Result<(), String> {
+    /// A database whose guard is silent would take no writes. Whoever misses the old guard must have heard this one well after
+    /// it: behind one cut with it, it is silent as long, and may be what holds the old door open (PROTOCOL.md C.3).
+    fn guard_heard(
+        &self,
+        stack: &Stack,
+        active: &StackId,
+        database: &Database,
+    ) -> Result<(), String> {
         let Some(guard) = &database.guard else { return Ok(()) };
-        let target = self.target(stack, &database.name);
+        let window = self.definition.probe.window;
+        let heard = |witness: &Witness<'_>, stack: &StackId| {
+            let target = self.target(stack, &database.name);
+            let belief = witness.beliefs.iter().find(|belief| belief.target == target)?;
+            belief.guard.as_ref().map(|guard| guard.heard)
+        };
         let hears = |witness: &&Witness<'_>| {
-            let mut beliefs = witness.beliefs.iter().filter(|belief| belief.target == target);
-            beliefs.any(|it| it.guard.as_ref().is_some_and(|it| it.heard <= GUARD_HEARD_WITHIN))
+            let missed = heard(witness, active).filter(|it| *it > window);
+            let within = missed.map_or(GUARD_HEARD_WITHIN, |it| GUARD_HEARD_WITHIN.min(it / 2));
+            heard(witness, &stack.name).is_some_and(|it| it <= within)
         };
         let hearing: BTreeSet<AgentId> =
             self.healthy().filter(hears).map(|witness| witness.agent.clone()).collect();

@@ -57,6 +57,7 @@ pub(super) fn in_seconds(time: Duration) -> u128 {
 impl Panel<'_> {
     pub(super) fn within_budget(
         &self,
+        to: &StackId,
         name: &TargetName,
         (standby, standby_age): (&DatabaseSight, Duration),
         (primary, primary_age): (&DatabaseSight, Duration),
@@ -91,17 +92,22 @@ impl Panel<'_> {
                 )),
             };
         }
-        match standby.streaming
-            || standby
-                .heard
-                .is_some_and(|heard| heard <= primary_age.saturating_add(STREAMED_WITHIN))
-        {
+        let streamed = primary_age.saturating_add(STREAMED_WITHIN);
+        match standby.streaming || self.last_heard(to, name).is_some_and(|it| it <= streamed) {
             true => Ok(()),
             false => Err(format!(
                 "{name} had not streamed for {} s when its primary was last seen, and lacks {behind} bytes",
                 STREAMED_WITHIN.as_secs()
             )),
         }
+    }
+
+    /// How long ago a replica heard from its primary, by whoever knows it best: whoever looked at it only since then may not
+    /// know, and a replica may not say it any more (PostgreSQL's receiver is gone with its connection).
+    fn last_heard(&self, stack: &StackId, name: &TargetName) -> Option<Duration> {
+        let target = self.target(stack, name);
+        let sights = self.beliefs(&target).filter_map(|belief| belief.database.as_ref());
+        sights.filter_map(|(sight, _)| sight.heard).min()
     }
 
     /// What is to be promoted, and what is known to be lost by it: bytes of log, and for how long they had been written.

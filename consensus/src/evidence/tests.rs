@@ -478,6 +478,25 @@ fn people_are_warned_of_a_replica_before_it_is_too_late() {
     assert!(bench.panel().warnings(&stack("a"))[0].text.contains("waited for by no commit"));
 }
 
+#[test]
+fn whoever_looked_only_since_the_primary_fell_silent_takes_nothing_back() {
+    let broken: fn(&mut DatabaseSight) = |it| {
+        it.streaming = false;
+        it.heard = Some(Duration::from_secs(9 + 2));
+    };
+    let mut bench = Bench::new(
+        "DDDDD/DDDDD",
+        "UUUUU/UUUUU",
+        &Twist { sight: Some(broken), ..Twist::default() },
+    );
+    // It started a moment ago, and so its look is the youngest.
+    let standby = bench.words[4].3.last_mut().expect("it believes something");
+    let (sight, age) = standby.database.as_mut().expect("of a database");
+    (sight.heard, *age) = (None, Duration::ZERO);
+    let choice = bench.panel().failover(&stack("a"));
+    assert_eq!(choice.map(|it| it.path), Ok(Path::Data));
+}
+
 /// Seconds of a set's log stand in the upper half of a position.
 #[test]
 fn a_secondary_more_than_ten_seconds_behind_is_no_heir() {

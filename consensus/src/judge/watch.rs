@@ -475,10 +475,9 @@ impl Watch {
     /// What to believe.
     pub fn belief(&self, target: &TargetId, now: Moment) -> Belief {
         let database = self.sight.clone().map(|(mut sight, seen)| {
-            if sight.replica && !sight.streaming {
-                sight.heard = self.streamed.map(|streamed| now.since(streamed));
-            }
-            (sight, now.since(seen))
+            let age = now.since(seen);
+            sight.heard = sight.heard.map(|heard| heard.saturating_add(age));
+            (sight, age)
         });
         Belief {
             target: target.clone(),

@@ -146,7 +146,7 @@ pub struct DatabaseSight {
     pub replayed: u64,
     /// Of a replica: is it connected to its primary?
     pub streaming: bool,
-    /// Of a replica: how long ago it last heard from its primary, by the database's own clock.
+    /// Of a replica: how long ago it last heard from its primary, by the database's own clock; in a belief, as of now.
     pub heard: Option<Duration>,
     /// Of a replica: how far behind its replay is in time, where known.
     pub lag: Option<Duration>,

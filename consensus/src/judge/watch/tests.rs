@@ -264,3 +264,34 @@ fn a_guard_that_is_named_makes_no_other_target_of_a_database_and_another_port_do
     assert!(watch.looks_at(&subject(guarded), scale));
     assert!(!watch.looks_at(&subject(Database { port: 5433, ..database }), scale));
 }
+
+#[test]
+fn when_a_replica_last_heard_its_primary_is_believed_of_the_replica_too() {
+    let mut watch = watch();
+    let secs = Duration::from_secs;
+    let sight = DatabaseSight {
+        replica: true,
+        read_only: true,
+        system: 7,
+        timeline: 1,
+        position: 5000,
+        replayed: 5000,
+        streaming: false,
+        heard: Some(secs(4)),
+        lag: None,
+        upstream_name: None,
+        synchronous: Vec::new(),
+        slots_at_risk: Vec::new(),
+    };
+    // This agent never saw it stream: it started when the primary was dead.
+    let observation = Observation {
+        watched: Watched::Target(target()),
+        began: at(0),
+        took: Duration::ZERO,
+        phases: Phases::default(),
+        outcome: Outcome::Up(Some(sight)),
+    };
+    watch.on_observation(observation, at(0));
+    let (sight, age) = watch.belief(&target(), at(2000)).database.expect("it was seen");
+    assert_eq!((sight.heard, age), (Some(secs(6)), secs(2)));
+}

@@ -435,7 +435,7 @@ fn mesh(words: &[&str]) -> Result<MeshShape, String> {
     Ok(MeshShape { standbys, observers, ..MeshShape::spread(voters, regions) })
 }
 
-/// `app NAME [database] [synchronous] [engine=redis|mongodb] [outside] [cooldown=…] [mode=…] [window=…] [stacks=a,b,c]`
+/// `app NAME [database] [synchronous] [engine=redis|mongodb] [outside] [cooldown=…] [lease=…] [mode=…] [window=…] [stacks=a,b,c]`
 fn app(words: &[&str]) -> Result<AppShape, String> {
     let (name, options) = words.split_first().ok_or("an app has a name")?;
     let mut shape = AppShape::web(name);
@@ -452,6 +452,7 @@ fn app(words: &[&str]) -> Result<AppShape, String> {
                 shape.guards = names.split(',').map(parse).collect::<Result<_, _>>()?;
             }
             ("cooldown", span) => shape.cooldown = seconds(span)?,
+            ("lease", span) => shape.lease = seconds(span)?,
             ("mode", "approve") => shape.mode = Mode::Approve,
             ("mode", "shadow") => shape.mode = Mode::Shadow,
             ("window", span) => {
