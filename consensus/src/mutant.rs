@@ -158,6 +158,10 @@ mutants! {
     BlindPublish,
     /// Where nothing compares tokens, a step is taken over while what was asked for before may still take effect.
     TakenOverAtOnce,
+    /// Lifetimes are shortened while a stack is doubted where nothing compares tokens, too (D.3).
+    BlindShortened,
+    /// A planned move does not wait until answers of before have run out.
+    PlannedTooEarly,
     /// A fence is taken back under its own token (rule 10).
     SameTokenAbort,
     /// An executor acts on a claim it confirmed long ago (rule E1).

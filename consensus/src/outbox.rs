@@ -15,7 +15,7 @@ use crate::model::{
     Abstention, Action, AgentId, AppId, Ballot, Database, DecisionKind, Definition, Endpoint,
     Epoch, Found, Health, Inspected, Inspection, Lost, Observation, Phase, Quarantined, Report,
     Sought, StackId, TargetId, TargetName, Token, Verdict, VotersChange, Warning, WarningKind,
-    Watched,
+    Watched, kept,
 };
 use crate::moment::Moment;
 use crate::saved::Entry;
@@ -161,6 +161,8 @@ pub enum Command {
         to: Option<StackId>,
         /// Only if all of it has been well for so long, as the agent that is asked has seen it: a failback.
         well_for: Option<Duration>,
+        /// Now, and not once lifetimes were shortened and answers of before have run out.
+        at_once: bool,
         /// Who asks, for the record.
         by: String,
     },
@@ -232,6 +234,13 @@ pub enum Answer {
         epoch: Epoch,
         /// The definition's revision.
         revision: u64,
+    },
+    /// Agreed, and begun once answers of before have run out: about so long after it was seen that none is given any more.
+    Planned {
+        /// The epoch it was planned in; the move is the next.
+        epoch: Epoch,
+        /// How long they are kept.
+        runs_out: Duration,
     },
     /// What is asked for is so already.
     Unchanged,
@@ -332,6 +341,15 @@ pub enum Note {
     Thawed {
         /// Of which app.
         app: AppId,
+    },
+    /// For how long answers of an app may be kept was agreed anew.
+    Lifetimes {
+        /// Of which app.
+        app: AppId,
+        /// How far they are shortened; 0, and they are as its definition says.
+        shortened: u8,
+        /// The stack that it is moved to once longer ones have run out.
+        planned: Option<StackId>,
     },
     /// A person has acknowledged what the mesh did to an app.
     Acknowledged {
@@ -497,6 +515,19 @@ impl fmt::Display for Note {
                 write!(f, "learns that {by} froze {app} for {}: {reason}", in_words(*lasts))
             }
             Self::Thawed { app } => write!(f, "learns that {app} is no longer frozen"),
+            Self::Lifetimes { app, shortened, planned } => {
+                match shortened {
+                    0 => write!(f, "learns that answers of {app} are kept as defined")?,
+                    _ => {
+                        let most = kept(u32::MAX, *shortened);
+                        write!(f, "learns that answers of {app} are kept for {most} s at most")?;
+                    }
+                }
+                match planned {
+                    Some(to) => write!(f, ", and a move to {to} is planned"),
+                    None => Ok(()),
+                }
+            }
             Self::Acknowledged { app, by } => {
                 write!(f, "learns that {by} acknowledged what was done for {app}")
             }

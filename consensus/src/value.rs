@@ -14,12 +14,12 @@ use crate::codec::{self, Malformed};
 use crate::message::Value;
 use crate::model::{
     AgentId, AppId, AppState, Candidate, Certificate, Claim, Damping, DataPolicy, Decision,
-    DecisionKind, Definition, Epoch, FenceRecord, Fencing, Freeze, Mode, Operation, OperationId,
-    Phase, ProbePolicy, Record, Stack, StackId, TargetName, Zone,
+    DecisionKind, Definition, Epoch, FenceRecord, Fencing, Freeze, Left, Lifetimes, Mode,
+    Operation, OperationId, Phase, ProbePolicy, Record, Stack, StackId, TargetName, Zone,
 };
 
 /// The version written.
-pub const VERSION: u8 = 6;
+pub const VERSION: u8 = 7;
 
 /// What may be lost, in bytes only: of the first three formats.
 type Bytewise = u64;
@@ -170,10 +170,30 @@ impl<D: Into<Definition>, S: Into<Decision>, C, O> Older<D, S, C, O> {
             claim: self.claim,
             closed: closed(self.closed),
             left: Vec::new(),
+            lifetimes: Lifetimes::default(),
             operations: self.operations.into_iter().map(operation).collect(),
             previous: self.previous,
         }
     }
+}
+
+/// A state of the sixth format: answers were kept for as long as the definition said.
+#[derive(Serialize, Deserialize)]
+struct Sixth {
+    definition: Definition,
+    revision: u64,
+    epoch: Epoch,
+    active: StackId,
+    phase: Phase,
+    decision: Decision,
+    guards_since: u64,
+    damping: Damping,
+    freeze: Option<Freeze>,
+    claim: Option<Claim>,
+    closed: bool,
+    left: Vec<Left>,
+    operations: Vec<Operation>,
+    previous: [u8; 32],
 }
 
 fn first(it: First) -> AppState {
@@ -197,6 +217,26 @@ fn fifth(it: Fifth) -> AppState {
     it.today(|closed| closed, |operation| operation)
 }
 
+fn sixth(it: Sixth) -> AppState {
+    AppState {
+        definition: Arc::new(it.definition),
+        revision: it.revision,
+        epoch: it.epoch,
+        active: it.active,
+        phase: it.phase,
+        decision: it.decision,
+        guards_since: it.guards_since,
+        damping: it.damping,
+        freeze: it.freeze,
+        claim: it.claim,
+        closed: it.closed,
+        left: it.left,
+        lifetimes: Lifetimes::default(),
+        operations: it.operations,
+        previous: it.previous,
+    }
+}
+
 /// A state as the value of its register.
 pub fn encode(state: &AppState) -> Value {
     Value::new(codec::encode_as(VERSION, state))
@@ -213,6 +253,7 @@ pub fn decode(value: &Value) -> Result<AppState, Malformed> {
         Some(3) => codec::decode_as(3, value.bytes()).map(third),
         Some(4) => codec::decode_as(4, value.bytes()).map(fourth),
         Some(5) => codec::decode_as(5, value.bytes()).map(fifth),
+        Some(6) => codec::decode_as(6, value.bytes()).map(sixth),
         _ => codec::decode_as(VERSION, value.bytes()),
     }
 }
@@ -227,6 +268,7 @@ mod tests {
     const THIRD: &str = include_str!("value/third.hex");
     const FOURTH: &str = include_str!("value/fourth.hex");
     const FIFTH: &str = include_str!("value/fifth.hex");
+    const SIXTH: &str = include_str!("value/sixth.hex");
 
     fn written_before(text: &str) -> Value {
         let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
@@ -236,7 +278,7 @@ mod tests {
 
     #[test]
     fn what_was_written_before_is_read_and_written_anew_in_the_newest_format() {
-        for (version, text) in (1..).zip([FIRST, SECOND, THIRD, FOURTH, FIFTH]) {
+        for (version, text) in (1..).zip([FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH]) {
             let value = written_before(text);
             assert_eq!(value.bytes()[0], version);
             let state = decode(&value).expect("every format is read");

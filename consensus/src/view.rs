@@ -162,6 +162,12 @@ pub struct AppView {
     pub decision: DecisionView,
     /// Its stacks, in order of preference.
     pub stacks: Vec<StackView>,
+    /// How far lifetimes of its answers are shortened: 0, and they are as defined.
+    #[serde(default)]
+    pub shortened: u8,
+    /// The move that waits until answers of before have run out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planned: Option<PlannedView>,
     /// Until when people hold the mesh back, if they do.
     pub freeze: Option<FreezeView>,
     /// What the mesh did by itself, and how long it waits because of that.
@@ -182,6 +188,17 @@ pub struct AppView {
     /// Its endpoints that are followed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub following: Vec<FollowingView>,
+}
+
+/// A move that waits until answers of before have run out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedView {
+    /// To which stack.
+    pub to: StackId,
+    /// Who asked for it.
+    pub by: String,
+    /// In how long it begins, as far as this agent sees.
+    pub within_ms: u64,
 }
 
 /// Endpoints that are followed, as this agent finds them.

@@ -363,6 +363,7 @@ fn app(number: usize, records: Vec<Record>) -> AppState {
         claim: None,
         closed: false,
         left: vec![],
+        lifetimes: Default::default(),
         operations: Vec::new(),
         previous: [0; 32],
     }

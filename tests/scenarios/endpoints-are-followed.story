@@ -54,25 +54,22 @@ state
 ----
   180.000 *     the source of shop/east tells 198.51.100.8
   180.000 *     shop/east/web-198-51-100-7 is Refusing
+  182.333 a5    learns that answers of shop are kept for 5 s at most (and a2 a3 a1 a4)
+  182.391 *     publish with 3.1.4 of a5: names east
   184.056 a3    finds web of shop/east at 198.51.100.8 (and a1 a2 a4 a5)
-  185.688 a5    hands out shop/east without web-198-51-100-7 (and a2 a3 a1 a4)
-  186.107 a4    refuses 13.35dd for shop: my source of east/web names 198.51.100.7 (and a2 a5)
-  187.429 a5    learns shop epoch 5 publishing at 15.10df: abort, active east, carried out by a5 (too few accepted it) (and a2 a3 a1 a4)
-  187.458 *     publish with 5.1.4 of a5: names east
-  187.620 a5    learns shop epoch 5 verifying at 16.10df: abort, active east, carried out by a5 (too few accepted it) (and a2 a3 a1 a4)
-  187.759 a5    learns shop epoch 5 idle at 17.10df: abort, active east (too few accepted it) (and a2 a3 a1 a4)
-  192.865 a4    learns shop epoch 6 publishing at 18.89d0: follow, active east (follows east/web -198.51.100.7) (and a1 a3 a2 a5)
-  193.196 a3    learns shop epoch 6 publishing at 19.35dd: follow, active east, carried out by a3 (follows east/web -198.51.100.7) (and a1 a4 a2 a5)
-  193.254 *     publish with 6.1.4 of a3: names east
-  193.355 a3    learns shop epoch 6 verifying at 20.35dd: follow, active east, carried out by a3 (follows east/web -198.51.100.7) (and a1 a4 a2 a5)
-  193.423 a3    learns shop epoch 6 idle at 21.35dd: follow, active east (follows east/web -198.51.100.7) (and a1 a4 a2 a5)
-  216.127 a3    learns shop epoch 7 publishing at 22.35dd: follow, active east (follows east/web -198.51.100.1) (and a1 a4 a2 a5)
-  216.544 a2    learns shop epoch 7 publishing at 23.bfcd: follow, active east, carried out by a2 (follows east/web -198.51.100.1) (and a5 a3 a1 a4)
-  216.580 *     publish with 7.1.4 of a2: names east
-  216.732 a2    learns shop epoch 7 verifying at 24.bfcd: follow, active east, carried out by a2 (follows east/web -198.51.100.1) (and a5 a3 a1 a4)
-  216.871 a2    learns shop epoch 7 idle at 25.bfcd: follow, active east (follows east/web -198.51.100.1) (and a5 a3 a1 a4)
-shop: epoch 7 follow idle, active east
-  192.0.2.53:53: shop.example.com is 198.51.100.8, change 5
+  185.713 a5    hands out shop/east without web-198-51-100-7 (and a2 a3 a1 a4)
+  187.473 a5    learns shop epoch 4 publishing at 14.10df: follow, active east (follows east/web -198.51.100.7) (and a2 a3 a1 a4)
+  187.786 a1    learns shop epoch 4 publishing at 15.41cd: follow, active east, carried out by a1 (follows east/web -198.51.100.7) (and a4 a3 a2 a5)
+  187.823 *     publish with 4.1.4 of a1: names east
+  187.930 a1    learns shop epoch 4 verifying at 16.41cd: follow, active east, carried out by a1 (follows east/web -198.51.100.7) (and a4 a3 a2 a5)
+  187.999 a1    learns shop epoch 4 idle at 17.41cd: follow, active east (follows east/web -198.51.100.7) (and a4 a3 a2 a5)
+  214.148 a1    learns shop epoch 5 publishing at 18.41cd: follow, active east (follows east/web -198.51.100.1) (and a4 a3 a2 a5)
+  214.664 a2    learns shop epoch 5 publishing at 19.bfcd: follow, active east, carried out by a2 (follows east/web -198.51.100.1) (and a5 a3 a1 a4)
+  214.721 *     publish with 5.1.4 of a2: names east
+  214.881 a2    learns shop epoch 5 verifying at 20.bfcd: follow, active east, carried out by a2 (follows east/web -198.51.100.1) (and a5 a3 a1 a4)
+  215.020 a2    learns shop epoch 5 idle at 21.bfcd: follow, active east (follows east/web -198.51.100.1) (and a5 a3 a1 a4)
+shop: epoch 5 follow idle, active east
+  192.0.2.53:53: shop.example.com is 198.51.100.8, change 5, kept 5 s
 
 # A source that fails, or tells of nothing, leaves what stands.
 source shop east nothing
@@ -83,9 +80,13 @@ state
 ----
   240.000 *     the source of shop/east tells of nothing
   242.028 a2    does not find web of shop/east: it tells of nothing (and a4 a5 a3 a1)
+  275.124 a3    learns that answers of shop are kept for 20 s at most (and a1 a4 a2 a5)
+  275.180 *     publish with 5.1.4 of a3: names east
   300.000 *     the source of shop/east tells nobody anything (no answer)
   305.067 a3    does not find web of shop/east: no answer (and a1 a2 a4 a5)
-shop: epoch 7 follow idle, active east
+  335.198 a3    learns that answers of shop are kept as defined (and a1 a4 a2 a5)
+  335.239 *     publish with 5.1.4 of a3: names east
+shop: epoch 5 follow idle, active east
   192.0.2.53:53: shop.example.com is 198.51.100.8, change 5
 
 # A definition that is applied anew says where to look, not what was found.
@@ -93,10 +94,10 @@ apply a2 shop ttl=60
 run 10s
 state
 ----
-  360.139 a2    learns shop epoch 8 publishing at 26.bfcd: apply, active east (definition revision 8) (and a5 a3 a1 a4)
-  360.446 a3    learns shop epoch 8 publishing at 27.35dd: apply, active east, carried out by a3 (definition revision 8) (and a1 a4 a2 a5)
-  360.456 *     publish with 8.1.4 of a3: names east
-  360.533 a3    learns shop epoch 8 verifying at 28.35dd: apply, active east, carried out by a3 (definition revision 8) (and a1 a4 a2 a5)
-  360.601 a3    learns shop epoch 8 idle at 29.35dd: apply, active east (definition revision 8) (and a1 a4 a2 a5)
-shop: epoch 8 apply idle, active east
-  192.0.2.53:53: shop.example.com is 198.51.100.8, change 5
+  360.139 a2    learns shop epoch 6 publishing at 24.bfcd: apply, active east (definition revision 6) (and a5 a3 a1 a4)
+  360.469 a5    learns shop epoch 6 publishing at 25.10df: apply, active east, carried out by a5 (definition revision 6) (and a2 a3 a1 a4)
+  360.524 *     publish with 6.1.4 of a5: names east
+  360.699 a5    learns shop epoch 6 verifying at 26.10df: apply, active east, carried out by a5 (definition revision 6) (and a2 a3 a1 a4)
+  360.838 a5    learns shop epoch 6 idle at 27.10df: apply, active east (definition revision 6) (and a2 a3 a1 a4)
+shop: epoch 6 apply idle, active east
+  192.0.2.53:53: shop.example.com is 198.51.100.8, change 5, kept 60 s

@@ -46,17 +46,19 @@ run 35s
 state
 ----
   206.000 *     shop/east: web is Dark
+  211.747 a2    learns that answers of shop are kept for 5 s at most (and a5 a3 a1 a4)
+  211.804 *     publish with 1.1.4 of a2: names east
   215.501 a4    holds shop/east for standing: 1 of 5 voters see it down (and a1 a3 a2 a5)
   215.501 a4    leaves shop alone: east stands: 1 of 5 voters see it down, 3 are needed (and a1 a3 a2 a5)
   215.599 a5    holds shop/east for standing: 2 of 5 voters see it down (and a2 a3 a1 a4)
   215.599 a5    leaves shop alone: east stands: 2 of 5 voters see it down, 3 are needed (and a2 a3 a1 a4)
   216.176 a1    holds shop/east for down: 3 of 5 voters see it down (and a4 a3 a2 a5)
-  216.359 a2    learns shop epoch 2 publishing at 7.bfcd: failover, active west, carried out by a2 (web of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
-  216.377 *     publish with 2.1.4 of a2: names west
-  216.523 a2    learns shop epoch 2 verifying at 8.bfcd: failover, active west, carried out by a2 (web of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
-  216.662 a2    learns shop epoch 2 idle at 9.bfcd: failover, active west (web of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
+  216.359 a2    learns shop epoch 2 publishing at 8.bfcd: failover, active west, carried out by a2 (web of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
+  216.416 *     publish with 2.1.4 of a2: names west
+  216.587 a2    learns shop epoch 2 verifying at 9.bfcd: failover, active west, carried out by a2 (web of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
+  216.727 a2    learns shop epoch 2 idle at 10.bfcd: failover, active west (web of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
   236.000 *     somebody has shop.example.com hold 192.0.2.97
   248.046 a4    finds shop.example.com of shop changed: holds 192.0.2.97, decided was 198.51.100.2
-  248.116 *     publish with 2.1.4 of a4: names west
+  248.127 *     publish with 2.1.4 of a4: names west
 shop: epoch 2 failover idle, active west
-  192.0.2.53:53: shop.example.com is 198.51.100.2, change 8
+  192.0.2.53:53: shop.example.com is 198.51.100.2, change 8, kept 5 s

@@ -42,8 +42,75 @@ fn warned(mesh: &Mesh<'_>, kind: WarningKind) -> Result<Vec<String>, String> {
     Ok(lines)
 }
 
+/// What a server says of the name: each address, and for how long it may be kept.
+fn kept(lab: &Lab, server: &str) -> Vec<(String, u32)> {
+    let mut dig = lab.fabric.command("dns", "dig");
+    let found = dig.args([server, "+noall", "+answer", OUTSIDE, "A"]).output().expect("dig runs");
+    let text = String::from_utf8(found.stdout).expect("text");
+    let words = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let record = |words: Vec<&str>| Some((words.last()?.to_string(), words.get(1)?.parse().ok()?));
+    words.filter_map(record).collect()
+}
+
 mod nginx_bind {
     use super::*;
+
+    #[test]
+    fn a_planned_move_waits_until_old_answers_have_run_out() {
+        inside(|lab: &Lab| {
+            const TTL: u32 = 20;
+            let _webs = [Web::start(lab, "s1"), Web::start(lab, "s2")];
+            let _bind = Bind::start(lab, Updates::Granted);
+            let mut mesh = Mesh::new(lab);
+            mesh.start();
+            let text = Shop { databases: false, ..Shop::default() }.text();
+            mesh.apply(lab, &text.replace("ttl = 5", &format!("ttl = {TTL}")));
+            let before = mesh.settle(SETTLE, "shop", "s1");
+            let server = format!("@{}", address("dns"));
+            let says = |stack: &str, ttl: u32| match kept(lab, &server) {
+                found if found == vec![(address(stack).to_string(), ttl)] => Ok(()),
+                found => Err(format!("{found:?}")),
+            };
+            eventually(SETTLE, "BIND has the first answer", || says("s1", TTL));
+            eventually(SETTLE, "s2 is fit", || {
+                let unready = mesh.agents[0].app("shop")?.unready;
+                if unready.is_empty() { Ok(()) } else { Err(unready.join("; ")) }
+            });
+
+            let asked = Instant::now();
+            let words = ["switchover", "shop", "--to", "s2", "--yes", "--no-wait", "--json"];
+            let answer = mesh.agents[0].quorate(&words).expect_done();
+            assert!(answer.contains("planned"), "{answer}");
+            eventually(SETTLE, "BIND has the short lifetime", || says("s1", 5));
+            let lowered = asked.elapsed();
+            let view = mesh.agents[4].app("shop").expect("it answers");
+            assert_eq!((view.epoch, view.shortened), (before.epoch, 3), "no decision was made");
+            let shown = mesh.agents[4].quorate(&["status"]).expect_done();
+            assert!(shown.contains("to s2 in "), "{shown}");
+            let limit = Duration::from_secs(u64::from(TTL)) + SETTLE;
+            eventually(limit, "BIND has the other address", || says("s2", 5));
+            let moved = asked.elapsed() - lowered;
+            assert!(Duration::from_secs(TTL.into()) <= moved, "moved {moved:?} after");
+            mesh.settle(SETTLE, "shop", "s2");
+            // Nothing stirs for a minute.
+            let limit = Duration::from_secs(90) + SETTLE;
+            eventually(limit, "BIND has the old lifetime again", || says("s2", TTL));
+            let restored = asked.elapsed() - lowered - moved;
+            println!("lowered after {lowered:?}, moved {moved:?} later, restored {restored:?} on");
+
+            // The other way at once, and the one planned before it is called off.
+            mesh.agents[0].quorate(&["switchover", "shop", "--to", "s1", "--yes", "--no-wait"]);
+            eventually(SETTLE, "it is planned", || match mesh.agents[1].app("shop")?.planned {
+                Some(_) => Ok(()),
+                None => Err("not yet".to_owned()),
+            });
+            mesh.agents[1].quorate(&["abort", "shop", "--yes"]).expect_done();
+            let words = ["switchover", "shop", "--to", "s1", "--now", "--yes"];
+            mesh.agents[2].quorate(&words).expect_done();
+            let view = mesh.settle(SETTLE, "shop", "s1");
+            assert_eq!((view.epoch.0, view.planned), (before.epoch.0 + 2, None));
+        });
+    }
 
     #[test]
     fn what_others_serve_is_put_back_and_every_name_server_is_asked() {

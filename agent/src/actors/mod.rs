@@ -72,7 +72,7 @@ impl Actors {
     }
 
     async fn look(&self, inspection: Inspection) -> Inspected {
-        let Inspection { app, token, publications, holder } = inspection;
+        let Inspection { app, token, shortened, publications, holder } = inspection;
         let mut names = Vec::new();
         for publication in &publications {
             let Effect::Publish { name, driver, sets, stack } = publication else { continue };
@@ -88,7 +88,7 @@ impl Actors {
             };
             names.push(dns::inspect(&order, driver, holder).await);
         }
-        Inspected { app, token, names }
+        Inspected { app, token, shortened, names }
     }
 
     async fn carry_out(&self, action: Action) -> Report {
@@ -124,7 +124,7 @@ pub(crate) async fn ask_servers(
 ) -> Vec<Published> {
     let (inputs, _) = mpsc::channel(1);
     let actors = Actors::new(Arc::default(), inputs);
-    let inspection = Inspection { app: app.clone(), token, publications, holder: false };
+    let inspection = asked(app, token, publications, false);
     actors.look(inspection).await.names
 }
 
@@ -142,10 +142,14 @@ pub(crate) async fn ask_holders(
         let Effect::Publish { driver, .. } = &publication else { continue };
         let holder = driver.credential().is_none_or(|it| actors.credentials.contains_key(it));
         let publications = vec![publication];
-        let inspection = Inspection { app: app.clone(), token, publications, holder };
+        let inspection = asked(app, token, publications, holder);
         seen.extend(actors.look(inspection).await.names);
     }
     seen
+}
+
+fn asked(app: &AppId, token: Token, publications: Vec<Effect>, holder: bool) -> Inspection {
+    Inspection { app: app.clone(), token, shortened: 0, publications, holder }
 }
 
 /// The token under which what was decided is published.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use consensus::model::{
     AppId, AppState, Driver, Record as RecordDefinition, RecordData, RecordKind, RecordSet, Stack,
-    TargetName,
+    TargetName, kept,
 };
 use consensus::node::Handing;
 use hickory_proto::rr::{Name, Record};
@@ -20,8 +20,6 @@ use crate::run::Agreed;
 
 /// How long what `_status` tells may be cached, in seconds.
 const STATUS_TTL: u32 = 5;
-/// The shortest that answers are kept while something is doubted, in seconds.
-const SHORTEST: u32 = 5;
 
 /// Does `_status.<app>` in each zone of an app tell what is decided?
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -107,11 +105,9 @@ impl Source {
         }
     }
 
+    /// As short as is agreed, or as this agent makes it because of what it sees.
     fn lifetime(&self, ttl: u32) -> u32 {
-        match self.handing.shortened {
-            0 => ttl,
-            shortened => (ttl >> shortened).clamp(SHORTEST.min(ttl), ttl),
-        }
+        kept(ttl, self.handing.shortened.max(self.state.lifetimes.shortened))
     }
 }
 

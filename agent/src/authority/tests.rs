@@ -101,6 +101,7 @@ fn app(zones: Vec<Zone>, records: Vec<Record>) -> Arc<AppState> {
         claim: None,
         closed: false,
         left: vec![],
+        lifetimes: Default::default(),
         operations: Vec::new(),
         previous: [0; 32],
     })

@@ -423,6 +423,7 @@ mod tests {
             claim: None,
             closed: false,
             left: vec![],
+            lifetimes: Default::default(),
             operations: Vec::new(),
             previous: [0; 32],
         }

@@ -101,7 +101,9 @@ pub async fn run(args: &Args, out: &mut Out<'_>) -> ExitCode {
             format!("agreed: {name} is at revision {revision}, epoch {epoch}\n")
         }
         Outcome::Unchanged => "nothing to change\n".to_owned(),
-        Outcome::Refused(_) | Outcome::Unknown(_) => return outcome.complain(),
+        Outcome::Planned { .. } | Outcome::Refused(_) | Outcome::Unknown(_) => {
+            return outcome.complain();
+        }
     };
     if !args.json {
         out.print(&said);

@@ -97,7 +97,7 @@ pub async fn run(args: &Args, out: &mut Out<'_>) -> ExitCode {
 }
 
 fn export(decided: &Defined, view: &AppView, json: bool, out: &mut Out<'_>) -> ExitCode {
-    let answers = plan::answers(&decided.definition, &view.active);
+    let answers = plan::answers(&decided.definition, &view.active, 0);
     let mut lines = Vec::new();
     for ((name, _), sets) in &answers {
         for set in sets {
@@ -119,7 +119,7 @@ async fn diff(
     json: bool,
     out: &mut Out<'_>,
 ) -> ExitCode {
-    let publications = plan::published(&decided.definition, &view.active);
+    let publications = plan::published(&decided.definition, &view.active, view.shortened);
     let token = actors::published_under(view);
     let seen = actors::ask_holders(&view.app, token, publications, Arc::new(credentials)).await;
     let lines = seen.iter().map(|it| match &it.held {
@@ -155,7 +155,8 @@ async fn diff(
 }
 
 async fn verify(decided: &Defined, view: &AppView, json: bool, out: &mut Out<'_>) -> ExitCode {
-    let publications: Vec<Effect> = plan::published(&decided.definition, &view.active);
+    let publications: Vec<Effect> =
+        plan::published(&decided.definition, &view.active, view.shortened);
     let token = actors::published_under(view);
     let seen = actors::ask_servers(&view.app, token, publications).await;
     let well = seen.iter().all(|it| it.wrong.is_empty());

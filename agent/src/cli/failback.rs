@@ -17,6 +17,9 @@ pub struct Args {
     /// Refuse unless all of that stack has been well for so long, as the agent that is asked has seen it
     #[arg(long, value_name = "TIME", default_value = "30m")]
     after: String,
+    /// Do not wait until answers of before have run out at resolvers
+    #[arg(long)]
+    now: bool,
 }
 
 /// Asks, moves, and shows how it goes.
@@ -33,6 +36,6 @@ pub async fn run(args: &Args, out: &mut Out<'_>) -> ExitCode {
     let home = view.stacks.first().map(|stack| stack.stack.clone());
     let mut moving = args.moving.clone();
     moving.to = moving.to.or(home);
-    let body = json!({ "to": moving.to, "well_for": args.after });
+    let body = json!({ "to": moving.to, "well_for": args.after, "now": args.now });
     moving::run_by(("failback", "switchover"), &moving, body, "", out).await
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use consensus::model::{AppId, Phase, StackId};
+use consensus::model::{AppId, Phase, RUNS_OUT_MOST, StackId};
 use consensus::view::AppView;
 use serde_json::{Value, json};
 
@@ -48,6 +48,13 @@ pub enum Outcome {
         /// At this revision of the definition.
         revision: u64,
     },
+    /// Agreed, and begun once answers of before have run out.
+    Planned {
+        /// In this epoch; the move is the next.
+        epoch: u64,
+        /// How long they are kept, in seconds.
+        runs_out: u64,
+    },
     /// What is asked for is so already.
     Unchanged,
     /// Not done, and why.
@@ -63,6 +70,11 @@ impl Outcome {
             let why = body["why"].as_str().or(body["error"].as_str());
             why.map_or_else(|| format!("status {status}"), str::to_owned)
         };
+        if let (200, Some("planned"), Some(epoch), Some(runs_out)) =
+            (status, body["answer"].as_str(), body["epoch"].as_u64(), body["runs_out_s"].as_u64())
+        {
+            return Self::Planned { epoch, runs_out };
+        }
         match (status, body["answer"].as_str(), body["epoch"].as_u64(), body["revision"].as_u64()) {
             (200, Some("agreed"), Some(epoch), Some(revision)) => Self::Agreed { epoch, revision },
             (200, Some("unchanged"), ..) => Self::Unchanged,
@@ -77,6 +89,9 @@ impl Outcome {
             Self::Agreed { epoch, revision } => {
                 json!({ "answer": "agreed", "epoch": epoch, "revision": revision })
             }
+            Self::Planned { epoch, runs_out } => {
+                json!({ "answer": "planned", "epoch": epoch, "runs_out_s": runs_out })
+            }
             Self::Unchanged => json!({ "answer": "unchanged" }),
             Self::Refused(why) => json!({ "answer": "refused", "why": why }),
             Self::Unknown(why) => json!({ "answer": "unknown", "why": why }),
@@ -86,7 +101,7 @@ impl Outcome {
     /// Says why it was not, or perhaps not, agreed.
     pub fn complain(&self) -> ExitCode {
         match self {
-            Self::Agreed { .. } | Self::Unchanged => ExitCode::SUCCESS,
+            Self::Agreed { .. } | Self::Planned { .. } | Self::Unchanged => ExitCode::SUCCESS,
             Self::Refused(why) => failed(format!("refused: {why}")),
             Self::Unknown(why) => {
                 failed(format!("it may or may not have been agreed ({why}): see `quorate status`"))
@@ -143,14 +158,51 @@ pub async fn run_by(
         Outcome::Agreed { epoch, .. } if !moving.no_wait => {
             return follow(&client, moving, (verb, epoch, begun), out).await;
         }
+        Outcome::Planned { epoch, runs_out } if !moving.no_wait => {
+            if !moving.json {
+                out.print(&format!(
+                    "answers are kept for five seconds from now on; {app} moves once those of before have run out, {runs_out} s \
+                     after that (`quorate abort {app}` calls it off, `--now` would not wait)\n"
+                ));
+            }
+            return match wait(&client, moving, epoch).await {
+                Ok(epoch) => follow(&client, moving, (verb, epoch, begun), out).await,
+                Err(why) => failed(why),
+            };
+        }
         _ if moving.json => out.json(&outcome.json()),
         Outcome::Agreed { epoch, .. } => {
             out.print(&format!("agreed under epoch {epoch}; see `quorate status`\n"));
         }
+        Outcome::Planned { .. } => out.print("planned; see `quorate status`\n"),
         Outcome::Unchanged => out.print(&format!("{app} is there already\n")),
         Outcome::Refused(_) | Outcome::Unknown(_) => {}
     }
     outcome.complain()
+}
+
+/// Looks until what was planned in this epoch has begun, and gives the epoch of the move.
+async fn wait(client: &Client, moving: &Moving, epoch: u64) -> Result<u64, String> {
+    let app = &moving.app;
+    let begun = Instant::now();
+    // The mesh gives up by itself before that.
+    let most = Duration::from_secs(moving.timeout) + RUNS_OUT_MOST;
+    while begun.elapsed() < most {
+        tokio::time::sleep(LOOK).await;
+        let looked: Result<AppView, _> = client.read(&format!("/api/v1/apps/{app}")).await;
+        // An agent that does not answer now may do so again.
+        let Ok(view) = looked else { continue };
+        match (u64::from(view.epoch.0) > epoch, &view.planned) {
+            (true, None) => return Ok(u64::from(view.epoch.0)),
+            (false, None) => {
+                return Err(format!(
+                    "it was called off, or given up: see `quorate history --app {app}`"
+                ));
+            }
+            (_, Some(_)) => {}
+        }
+    }
+    Err(format!("it has not begun after {} s: see `quorate status`", most.as_secs()))
 }
 
 /// Looks until the app is idle again under this epoch or a later one, and says how it ended.
@@ -248,6 +300,11 @@ mod tests {
         let agreed = json!({ "answer": "agreed", "epoch": 3, "revision": 2 });
         for (status, body, outcome) in [
             (200, agreed.clone(), Outcome::Agreed { epoch: 3, revision: 2 }),
+            (
+                200,
+                json!({ "answer": "planned", "epoch": 3, "runs_out_s": 30 }),
+                Outcome::Planned { epoch: 3, runs_out: 30 },
+            ),
             (200, json!({ "answer": "unchanged" }), Outcome::Unchanged),
             (409, json!({ "answer": "refused", "why": "x" }), Outcome::Refused("x".into())),
             (503, json!({ "answer": "unknown", "why": "x" }), Outcome::Unknown("x".into())),

@@ -79,7 +79,7 @@ pub async fn run(said: &Said<'_>, how: &Saying, out: &mut Out<'_>) -> ExitCode {
         match (&outcome, how.json) {
             (Outcome::Agreed { .. }, false) => out.print(&format!("{app} {}\n", said.done)),
             (Outcome::Unchanged, false) => out.print(&format!("{app}: it is so already\n")),
-            (Outcome::Agreed { .. } | Outcome::Unchanged, true) => {}
+            (Outcome::Agreed { .. } | Outcome::Unchanged, true) | (Outcome::Planned { .. }, _) => {}
             (Outcome::Refused(why), _) => end = failed(format!("{app}: refused: {why}")),
             (Outcome::Unknown(why), _) => {
                 end = failed(format!("{app}: it may or may not have been agreed ({why})"));

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use consensus::model::{Abstention, Health, Mode, Phase, TargetId, TargetName, Verdict, Warning};
+use consensus::model::{
+    Abstention, Health, Mode, Phase, TargetId, TargetName, Verdict, Warning, kept,
+};
 use consensus::view::{
     AppView, BeliefView, DampingView, FreezeView, LeaseView, LostView, MemberView, StackView,
     TargetView, View,
@@ -281,6 +283,15 @@ fn app_lines(sheet: &mut Sheet, app: &AppView) {
     if let Some(lease) = &app.lease {
         let (ink, words) = lease_words(lease);
         sheet.labelled(2, "lease", ink, &words);
+    }
+    if app.shortened > 0 {
+        let words = format!("for {} s at most, for now", kept(u32::MAX, app.shortened));
+        sheet.labelled(2, "kept", Ink::Plain, &words);
+    }
+    if let Some(planned) = &app.planned {
+        let (to, by, within) = (&planned.to, &planned.by, planned.within_ms.div_ceil(1_000));
+        let words = format!("to {to} in {within} s, for {by}");
+        sheet.labelled(2, "planned", Ink::Wary, &words);
     }
     restraints(sheet, 2, app.freeze.as_ref(), &app.damping);
     for why in &app.unready {

@@ -252,6 +252,7 @@ fn log(agent: &AgentId, note: &Note) {
         | Note::Learns { .. }
         | Note::Frozen { .. }
         | Note::Thawed { .. }
+        | Note::Lifetimes { .. }
         | Note::Acknowledged { .. }
         | Note::Acts { .. }
         | Note::Finds { what: Ok(_), .. }

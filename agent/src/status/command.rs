@@ -55,9 +55,10 @@ pub async fn apply(
 struct Switchover {
     to: Option<StackId>,
     well_for: Option<String>,
+    now: bool,
 }
 
-/// `POST /api/v1/apps/{app}/switchover`: `{"to": …, "well_for": "30m"}`.
+/// `POST /api/v1/apps/{app}/switchover`: `{"to": …, "well_for": "30m", "now": true}`.
 pub async fn switchover(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
@@ -65,13 +66,13 @@ pub async fn switchover(
     body: Body,
 ) -> Result<Response, Failure> {
     let app = app_id(&app)?;
-    let Switchover { to, well_for } = parsed(body).await?;
+    let Switchover { to, well_for, now: at_once } = parsed(body).await?;
     let span = |text: String| {
         let found = crate::config::duration(&text);
         found.ok_or_else(|| bad(format!("`well_for`: expected a time like `30m`, found `{text}`")))
     };
     let well_for = well_for.map(span).transpose()?;
-    ask(&shared, Command::Switchover { app, to, well_for, by: by(caller) }).await
+    ask(&shared, Command::Switchover { app, to, well_for, at_once, by: by(caller) }).await
 }
 
 #[derive(Default, Deserialize)]
@@ -228,6 +229,10 @@ fn response(answer: Answer) -> Response {
     let (status, body) = match answer {
         Answer::Agreed { epoch, revision } => {
             (StatusCode::OK, json!({ "answer": "agreed", "epoch": epoch, "revision": revision }))
+        }
+        Answer::Planned { epoch, runs_out } => {
+            let seconds = runs_out.as_secs();
+            (StatusCode::OK, json!({ "answer": "planned", "epoch": epoch, "runs_out_s": seconds }))
         }
         Answer::Unchanged => (StatusCode::OK, json!({ "answer": "unchanged" })),
         Answer::Refused(why) => (StatusCode::CONFLICT, json!({ "answer": "refused", "why": why })),

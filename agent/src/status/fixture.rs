@@ -66,6 +66,8 @@ fn shop() -> AppView {
         executor: Some(name("fra-1")),
         decision: decision_view(&shop_state(Phase::Promoting).decision),
         stacks: shop_stacks(),
+        shortened: 0,
+        planned: None,
         freeze: None,
         damping: DampingView {
             flapping: false,
@@ -192,6 +194,8 @@ fn blog() -> AppView {
                 )],
             })
             .into(),
+        shortened: 0,
+        planned: None,
         freeze: Some(FreezeView {
             by: "ann".into(),
             reason: "release 2.4".into(),
@@ -322,6 +326,7 @@ pub fn shop_state(phase: Phase) -> AppState {
         claim: (phase != Phase::Idle).then(|| Claim { agent: name("fra-1"), instance: 9, term: 2 }),
         closed: false,
         left: vec![],
+        lifetimes: Default::default(),
         operations: Vec::new(),
         previous: [7; 32],
     }
@@ -331,9 +336,6 @@ pub fn shop_state(phase: Phase) -> AppState {
 pub fn blog_state() -> AppState {
     let stacks = ["hetzner-falkenstein", "ovh-gravelines"];
     AppState {
-        guards_since: 1,
-        damping: Damping::default(),
-        freeze: None,
         definition: Arc::new(definition("blog", &stacks, false)),
         revision: 1,
         epoch: Epoch(1),
@@ -357,9 +359,8 @@ pub fn blog_state() -> AppState {
         },
         claim: None,
         closed: false,
-        left: vec![],
-        operations: Vec::new(),
         previous: [0; 32],
+        ..shop_state(Phase::Idle)
     }
 }
 

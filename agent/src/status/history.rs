@@ -341,6 +341,7 @@ fn subject(note: &Note) -> Option<(Option<AppId>, Option<Epoch>)> {
         | Note::Guards { app, .. }
         | Note::Frozen { app, .. }
         | Note::Thawed { app }
+        | Note::Lifetimes { app, .. }
         | Note::Acknowledged { app, .. }
         | Note::Drifts { app, .. }
         | Note::HandsOut { app, .. }

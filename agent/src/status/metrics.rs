@@ -244,6 +244,9 @@ fn apps(registry: &mut Registry, view: &View) {
     gauges(registry, "app_ready", "Would a failover succeed right now", None, ready);
     let frozen = apps().map(|app| (label(app), flag(app.freeze.is_some())));
     gauges(registry, "app_frozen", "Do people hold the mesh back", None, frozen);
+    let shortened = apps().map(|app| (label(app), f64::from(app.shortened)));
+    let about = "How far lifetimes of its answers are shortened, in steps";
+    gauges(registry, "app_shortened", about, None, shortened);
     let flapping = apps().map(|app| (label(app), flag(app.damping.flapping)));
     gauges(registry, "app_flapping", "Is it left alone until it is acknowledged", None, flapping);
     let cooling = apps().map(|app| (label(app), app.damping.cooling_ms as f64 / 1_000.0));

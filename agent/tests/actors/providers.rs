@@ -315,6 +315,7 @@ async fn whoever_says_later_is_left_alone_and_looks_leave_enough_for_a_failover(
     let asked = book.with(|it| it.asked);
     for _ in 0..40 {
         actors.inspect(Inspection {
+            shortened: 0,
             app: "shop".parse().expect("a name"),
             token: token(2, 4),
             publications: vec![to(Provider::Cloudflare, &url, vec![addresses(&["192.0.2.2"])])],

@@ -165,6 +165,7 @@ pub fn app(epoch: u32, active: &str) -> Arc<AppState> {
         claim: None,
         closed: false,
         left: vec![],
+        lifetimes: Default::default(),
         operations: Vec::new(),
         previous: [0; 32],
     })

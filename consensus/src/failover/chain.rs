@@ -9,8 +9,9 @@ use std::time::Duration;
 use super::{damping, plan};
 use crate::model::{
     AppState, BY_LIMIT, Ballot, Certainty, Certificate, DAMPING_MEMORY, Damping, DataPolicy,
-    Decision, DecisionKind, Definition, Epoch, FREEZE_MOST, Fencing, Freeze, Mode,
-    OPERATION_MEMORY, Phase, REASON_LIMIT, RECORD_LIMIT, STACK_LIMIT, TARGET_LIMIT,
+    Decision, DecisionKind, Definition, Epoch, FREEZE_MOST, Fencing, Freeze, Lifetimes, Mode,
+    OPERATION_MEMORY, Phase, REASON_LIMIT, RECORD_LIMIT, RUNS_OUT_MOST, SHORTENED_MOST,
+    STACK_LIMIT, TARGET_LIMIT,
 };
 
 /// What a probe policy may ask for.
@@ -67,6 +68,17 @@ pub fn follows<'a>(
     if next.previous != hash {
         return Err("it was derived from another value".into());
     }
+    if next.epoch == before.epoch && next.lifetimes != before.lifetimes {
+        return relives(before, next);
+    }
+    if next.lifetimes.shortened != before.lifetimes.shortened {
+        return Err("lifetimes change in a step of their own".into());
+    }
+    let calls_off = moves(next.decision.kind) && next.epoch == before.epoch.next();
+    let planned = if calls_off { &None } else { &before.lifetimes.planned };
+    if next.lifetimes.planned != *planned {
+        return Err("a planned move goes with the next move, and not before".into());
+    }
     if next.revision != before.revision || next.definition != before.definition {
         return match (next.decision.kind, before.decision.kind) {
             (DecisionKind::Follow, _) => leads(before, next),
@@ -104,6 +116,7 @@ fn well_formed(state: &AppState) -> Result<(), String> {
     }
     within_limits(&state.definition)?;
     speakable(state)?;
+    keepable(state)?;
     if state.operations.len() > OPERATION_MEMORY {
         return Err("it remembers too many operations".into());
     }
@@ -143,6 +156,20 @@ fn speakable(state: &AppState) -> Result<(), String> {
     fits.then_some(()).ok_or("what is said of it is beyond its limits".into())
 }
 
+/// What is planned is a move that could be, once answers of before have run out.
+fn keepable(state: &AppState) -> Result<(), String> {
+    let Lifetimes { shortened, planned } = &state.lifetimes;
+    let fits = *shortened <= SHORTENED_MOST
+        && planned.as_ref().is_none_or(|planned| {
+            planned.by.len() <= BY_LIMIT
+                && planned.runs_out <= RUNS_OUT_MOST
+                && planned.to != state.active
+                && state.definition.stack(&planned.to).is_some()
+                && *shortened == SHORTENED_MOST
+        });
+    fits.then_some(()).ok_or("its lifetimes are beyond their limits".into())
+}
+
 /// The first value of a register.
 fn first(next: &AppState) -> Result<Demand<'static>, String> {
     let fits = next.epoch == Epoch(1)
@@ -151,6 +178,7 @@ fn first(next: &AppState) -> Result<Demand<'static>, String> {
         && next.decision.kind == DecisionKind::Apply
         && next.guards_since == 1
         && next.left.is_empty()
+        && next.lifetimes == Lifetimes::default()
         && restrains(next) == (&Damping::default(), &None)
         && next.previous == [0; 32];
     fits.then_some(Demand::default())
@@ -173,11 +201,28 @@ fn repeats(state: &AppState, certainty: Certainty) -> Result<Demand<'static>, St
     }
 }
 
+/// Is nothing in progress?
+fn at_rest(before: &AppState) -> Result<(), String> {
+    match before.phase {
+        Phase::Idle => Ok(()),
+        phase => Err(format!("epoch {} is in progress ({phase})", before.epoch)),
+    }
+}
+
+/// Does it move the app, whoever asked for it?
+fn moves(kind: DecisionKind) -> bool {
+    match kind {
+        DecisionKind::Failover
+        | DecisionKind::Approved
+        | DecisionKind::Switchover
+        | DecisionKind::Forced => true,
+        DecisionKind::Apply | DecisionKind::Abort | DecisionKind::Follow => false,
+    }
+}
+
 /// Another definition.
 fn applies(before: &AppState, next: &AppState) -> Result<Demand<'static>, String> {
-    if before.phase != Phase::Idle {
-        return Err(format!("epoch {} is in progress ({})", before.epoch, before.phase));
-    }
+    at_rest(before)?;
     let since = match next.definition.guarded_alike(&before.definition) {
         true => before.guards_since,
         false => next.revision,
@@ -200,9 +245,7 @@ fn applies(before: &AppState, next: &AppState) -> Result<Demand<'static>, String
 
 /// Followed endpoints are elsewhere: the same definition but for them.
 fn leads(before: &AppState, next: &AppState) -> Result<Demand<'static>, String> {
-    if before.phase != Phase::Idle {
-        return Err(format!("epoch {} is in progress ({})", before.epoch, before.phase));
-    }
+    at_rest(before)?;
     if before.definition.mode == Mode::Shadow {
         return Err("the mesh touches nothing of it".into());
     }
@@ -250,11 +293,28 @@ fn restrains(state: &AppState) -> (&Damping, &Option<Freeze>) {
     (&state.damping, &state.freeze)
 }
 
+/// Answers of an app at rest are to be kept for longer, or not for so long; a move is planned, or is not any more. Nothing else
+/// changes: whoever publishes follows under the token of the decision that stands.
+fn relives(before: &AppState, next: &AppState) -> Result<Demand<'static>, String> {
+    at_rest(before)?;
+    if before.definition.mode == Mode::Shadow {
+        return Err("the mesh touches nothing of it".into());
+    }
+    let expected = AppState {
+        lifetimes: next.lifetimes.clone(),
+        operations: next.operations.clone(),
+        previous: next.previous,
+        ..before.clone()
+    };
+    match expected == *next {
+        true => Ok(Demand::default()),
+        false => Err("lifetimes change in a step of their own".into()),
+    }
+}
+
 /// A person's word, in an app at rest: it is frozen or not, and what happened is acknowledged. Nothing else changes.
 fn regulates(before: &AppState, next: &AppState) -> Result<Demand<'static>, String> {
-    if before.phase != Phase::Idle {
-        return Err(format!("epoch {} is in progress ({})", before.epoch, before.phase));
-    }
+    at_rest(before)?;
     let expected = AppState {
         damping: next.damping.clone(),
         freeze: next.freeze.clone(),

@@ -25,10 +25,12 @@ pub fn token_of_the_fence(state: &AppState) -> Token {
     }
 }
 
-/// Every record set of an app while `stack` is the active one, by name and driver. Never holds an empty set.
+/// Every record set of an app while `stack` is the active one and lifetimes are shortened so far, by name and driver. Never
+/// holds an empty set.
 pub fn answers<'a>(
     definition: &'a Definition,
     stack: &StackId,
+    shortened: u8,
 ) -> BTreeMap<(&'a str, &'a Driver), Vec<RecordSet>> {
     let mut answers: BTreeMap<_, BTreeMap<RecordKind, RecordSet>> = BTreeMap::new();
     for record in &definition.records {
@@ -36,7 +38,7 @@ pub fn answers<'a>(
         let sets = answers.entry((record.name.as_str(), &record.driver)).or_default();
         let set = sets.entry(record.kind).or_insert_with(|| RecordSet {
             kind: record.kind,
-            ttl: record.ttl,
+            ttl: record.driver.kept(record.ttl, shortened),
             data: vec![],
         });
         // What weighs more stands there more often; others' servers hold a set.
@@ -116,12 +118,12 @@ fn promotions(state: &AppState) -> Vec<Effect> {
 
 /// What drivers are to publish while the active stack stands.
 pub fn publications(state: &AppState) -> Vec<Effect> {
-    published(&state.definition, &state.active)
+    published(&state.definition, &state.active, state.lifetimes.shortened)
 }
 
-/// What drivers are to publish while `stack` is the active one.
-pub fn published(definition: &Definition, stack: &StackId) -> Vec<Effect> {
-    answers(definition, stack)
+/// What drivers are to publish while `stack` is the active one, and lifetimes are shortened so far.
+pub fn published(definition: &Definition, stack: &StackId, shortened: u8) -> Vec<Effect> {
+    answers(definition, stack, shortened)
         .into_iter()
         .filter(|((_, driver), _)| **driver != Driver::BuiltIn)
         .map(|((name, driver), sets)| Effect::Publish {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Abstention, AcceptorId, AgentId, AppId, Belief, Damping, Database, Definition, Driver, Freeze,
-    Left, MeshId, RecordData, RecordKind, Region, StackId, TargetName,
+    Left, Lifetimes, MeshId, RecordData, RecordKind, Region, StackId, TargetName,
 };
 use crate::moment::Moment;
 
@@ -142,6 +142,9 @@ pub struct AppState {
     /// Where followed endpoints were before they were last followed, for whoever takes that back.
     #[serde(default)]
     pub left: Vec<Left>,
+    /// For how long answers may be kept.
+    #[serde(default)]
+    pub lifetimes: Lifetimes,
     /// The last writes, oldest first, at most [`OPERATION_MEMORY`].
     pub operations: Vec<Operation>,
     /// SHA-256 of the value this one was derived from; zero for the first.

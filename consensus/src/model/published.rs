@@ -9,6 +9,8 @@ pub struct Inspection {
     pub app: AppId,
     /// Under which they were published.
     pub token: Token,
+    /// How far their lifetimes are shortened.
+    pub shortened: u8,
     /// What the outside is to say: publications, and nothing else.
     pub publications: Vec<Effect>,
     /// Is whoever holds the zone asked, too, with the credential? One agent does; all ask the name servers.
@@ -22,6 +24,8 @@ pub struct Inspected {
     pub app: AppId,
     /// Of what it was inspected.
     pub token: Token,
+    /// And how far its lifetimes were shortened.
+    pub shortened: u8,
     /// One for each publication, in their order.
     pub names: Vec<Published>,
 }
@@ -35,6 +39,8 @@ pub struct Published {
     pub held: Held,
     /// How many of the zone's name servers answer as decided.
     pub right: usize,
+    /// For how many seconds any of them lets its answer be kept, at most.
+    pub longest: Option<u32>,
     /// Those that do not, one line each.
     pub wrong: Vec<String>,
 }

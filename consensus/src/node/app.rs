@@ -13,6 +13,7 @@ use super::fleet::Place;
 use super::following::Lookouts;
 use super::guard::Guarding;
 use super::handing::Handed;
+use super::lifetimes::Keeping;
 use super::rejoin::Rejoining;
 use super::stepping::Stepping;
 use super::tend::Astray;
@@ -105,6 +106,8 @@ pub struct App {
     pub stepping: Option<Stepping>,
     /// What DNS hands out of it.
     pub handed: Handed,
+    /// For how long answers of it may be kept.
+    pub keeping: Keeping,
     /// When to look at this app again though nothing happens.
     pub again: Option<Deadline>,
     /// When it was last found that this app would have to be looked at, though nothing happens.

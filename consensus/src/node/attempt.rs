@@ -8,6 +8,7 @@ use rand::RngExt;
 
 use super::Node;
 use super::compose::{Composed, Intent, Next};
+use super::lifetimes::planned_by;
 use crate::ballot::{Accepting, Current, Preparing, Tally};
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
@@ -456,6 +457,9 @@ impl Node {
         let agreed = state.operations.iter().find(|operation| operation.id == asked);
         #[cfg(feature = "mutants")]
         let agreed = agreed.filter(|_| !self.broken(Mutant::AnsweredAsOfNow));
+        if let Some(planned) = planned_by(state, asked) {
+            return self.answer(app, asked, planned);
+        }
         let (epoch, revision) = agreed.map_or((state.epoch, state.revision), |operation| {
             (operation.epoch, operation.revision)
         });

@@ -13,8 +13,8 @@ use crate::config::Mutant;
 use crate::evidence::{Choice, Panel, Path};
 use crate::failover::{chain, damping, plan};
 use crate::model::{
-    AppId, AppState, Certainty, Claim, Damping, DecisionKind, Definition, Epoch, FenceRecord,
-    OPERATION_MEMORY, Operation, Phase, StackId, TargetName,
+    AppId, AppState, Certainty, Claim, DecisionKind, Definition, Epoch, FenceRecord, Lifetimes,
+    OPERATION_MEMORY, Operation, OperationId, Phase, SHORTENED_MOST, StackId, TargetName,
 };
 use crate::moment::Moment;
 
@@ -44,6 +44,12 @@ pub enum Intent {
     Tend { reason: String, opens: bool },
     /// To follow endpoints to where this agent finds them.
     Follow,
+    /// What an operator calls for, once answers of before have run out.
+    Plan { to: Option<StackId>, by: String },
+    /// The planned move, now that it may begin.
+    Planned { id: OperationId },
+    /// To have answers kept for as long as this; to give up what is planned, and why.
+    Keep { shortened: u8, gives_up: Option<(OperationId, String)> },
     /// To carry out what nobody does.
     Claim,
     /// To carry the register over into another set of voters, as it is.
@@ -83,12 +89,18 @@ impl Intent {
 
     pub fn asks_evidence(&self) -> bool {
         match self {
-            Self::Failover | Self::Operator { .. } | Self::Approve { .. } | Self::Claim => true,
+            Self::Failover
+            | Self::Operator { .. }
+            | Self::Plan { .. }
+            | Self::Planned { .. }
+            | Self::Approve { .. }
+            | Self::Claim => true,
             Self::Advance { next, .. } => next.promotes_on_evidence(),
             Self::Sweep { evidence } => *evidence,
             Self::Apply { .. }
             | Self::Tend { .. }
             | Self::Follow
+            | Self::Keep { .. }
             | Self::TakeBack { .. }
             | Self::Regulate { .. } => false,
         }
@@ -113,6 +125,11 @@ impl fmt::Display for Intent {
                 Next::Abort(why) => write!(f, "abort while {phase}: {why}"),
             },
             Self::Follow => f.write_str("follow its endpoints"),
+            Self::Plan { by, .. } => write!(f, "switchover, for {by}"),
+            Self::Planned { .. } => f.write_str("the planned switchover"),
+            Self::Keep { gives_up: Some((_, why)), .. } => f.write_str(why),
+            Self::Keep { shortened: SHORTENED_MOST, .. } => f.write_str("shorten lifetimes"),
+            Self::Keep { .. } => f.write_str("lengthen lifetimes"),
             Self::Claim => f.write_str("carry it out"),
             Self::Sweep { .. } => f.write_str("carry it over to other voters"),
         }
@@ -174,6 +191,13 @@ impl Node {
             (Some(current), Intent::Operator { kind, to, accept_loss, by }) => {
                 self.operator(current, found, (*kind, to.as_ref(), *accept_loss, by), now)
             }
+            (Some(current), Intent::Plan { to, by }) => {
+                self.planned(current, found, (to.as_ref(), by), now)
+            }
+            (Some(current), Intent::Planned { id }) => self.as_planned(current, found, *id, now),
+            (Some(current), Intent::Keep { shortened, gives_up }) => {
+                self.relived(current, *shortened, gives_up.as_ref().map(|(id, _)| *id))
+            }
             (Some(current), Intent::Approve { by }) => self.approved(current, found, by, now),
             (Some(current), Intent::TakeBack { by }) => self.called_off(current, by, now),
             (Some(current), Intent::Regulate { word, by }) => {
@@ -220,80 +244,6 @@ impl Node {
         state
     }
 
-    fn applied(
-        &self,
-        current: Option<&AppState>,
-        definition: &Arc<Definition>,
-        replaces: Option<u64>,
-        active: Option<&StackId>,
-        now: Moment,
-    ) -> Result<AppState, String> {
-        let Some(current) = current else {
-            if replaces.is_some_and(|revision| revision != 0) {
-                return Err("there is no such app yet".into());
-            }
-            let first = definition.stacks.first().ok_or("it has no stack")?;
-            let active = active.unwrap_or(&first.name).clone();
-            if definition.stack(&active).is_none() {
-                return Err(format!("it has no stack {active}"));
-            }
-            return Ok(AppState {
-                definition: definition.clone(),
-                revision: 1,
-                epoch: Epoch(1),
-                phase: Phase::Publishing,
-                decision: self.decision(
-                    DecisionKind::Apply,
-                    Epoch(1),
-                    (&active, &active),
-                    "its first definition",
-                    now,
-                ),
-                active,
-                guards_since: 1,
-                damping: Damping::default(),
-                freeze: None,
-                claim: None,
-                closed: false,
-                left: Vec::new(),
-                operations: Vec::new(),
-                previous: [0; 32],
-            });
-        };
-        // A file says where to look, and not what was found there.
-        let definition = &match definition.following.is_empty() {
-            true => definition.clone(),
-            false => Arc::new(definition.keeping_places(&current.definition)),
-        };
-        if current.definition == *definition {
-            return Err(Intent::UNCHANGED.into());
-        }
-        if replaces.is_some_and(|revision| revision != current.revision) {
-            return Err(format!("revision {} is there by now: look again", current.revision));
-        }
-        at_rest(current)?;
-        if definition.stack(&current.active).is_none() {
-            return Err(format!("it lacks {}, which is the active stack", current.active));
-        }
-        let epoch = current.epoch.next();
-        let revision = current.revision.saturating_add(1);
-        let reason = format!("definition revision {revision}");
-        let stacks = (&current.active, &current.active);
-        Ok(AppState {
-            definition: definition.clone(),
-            revision,
-            epoch,
-            phase: Phase::Publishing,
-            decision: self.decision(DecisionKind::Apply, epoch, stacks, &reason, now),
-            guards_since: match definition.guarded_alike(&current.definition) {
-                true => current.guards_since,
-                false => revision,
-            },
-            claim: None,
-            ..current.clone()
-        })
-    }
-
     /// The move that the rule calls for, on the evidence given for this ballot.
     fn failover(
         &self,
@@ -329,7 +279,10 @@ impl Node {
             Phase::Publishing => choice.to.clone(),
             _ => current.active.clone(),
         };
-        let state = AppState { epoch, phase, decision, active, claim: None, ..current.clone() };
+        let lifetimes = Lifetimes { planned: None, ..current.lifetimes };
+        let claim = None;
+        let state =
+            AppState { epoch, phase, decision, active, claim, lifetimes, ..current.clone() };
         self.claimed(state, now)
     }
 

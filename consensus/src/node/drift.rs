@@ -36,6 +36,8 @@ pub struct Records {
     /// Looks in a row that found something else than was decided.
     wrong: u32,
     seen: Vec<Published>,
+    /// Since when all of them have been seen as decided, under the lifetime that is agreed.
+    shown: Option<Moment>,
 }
 
 impl Records {
@@ -43,6 +45,12 @@ impl Records {
     pub fn look(&mut self, now: Moment) {
         self.due = now;
         self.asked = false;
+        self.shown = None;
+    }
+
+    /// Since when everything has been seen as decided, its lifetime too.
+    pub fn shown(&self) -> Option<Moment> {
+        self.shown
     }
 }
 
@@ -58,7 +66,7 @@ impl Node {
             }
             let publications = plan::publications(state);
             let holder = self.keeps_records(&app, state, now);
-            let token = published(state);
+            let (token, shortened) = (published(state), state.lifetimes.shortened);
             let records = &mut self.apps.get_mut(&app).expect("it is known").records;
             if publications.is_empty() {
                 // Until another definition is learned.
@@ -66,22 +74,37 @@ impl Node {
                 continue;
             }
             (records.due, records.asked) = (now + UNANSWERED, true);
-            self.out.push(Output::Inspect(Inspection { app, token, publications, holder }));
+            self.out.push(Output::Inspect(Inspection {
+                app,
+                token,
+                shortened,
+                publications,
+                holder,
+            }));
         }
     }
 
     /// An inspection ended. Whatever follows concerns its app.
     pub(super) fn on_inspected(&mut self, inspected: Inspected, now: Moment) -> Stir {
-        let Inspected { app, token, names } = inspected;
+        let Inspected { app, token, shortened, names } = inspected;
         let Some(it) = self.apps.get_mut(&app) else { return Stir::Nothing };
-        let rests =
-            |(_, state): &(_, &AppState)| state.phase == Phase::Idle && published(state) == token;
+        let rests = |(_, state): &(_, &AppState)| {
+            state.phase == Phase::Idle
+                && published(state) == token
+                && state.lifetimes.shortened == shortened
+        };
         if !it.records.asked || it.known().filter(rests).is_none() {
             return Stir::Nothing;
         }
-        let amiss = |it: &Published| !it.wrong.is_empty() || !well(&it.held);
+        let decided = it.known().map(|(_, state)| plan::publications(state)).unwrap_or_default();
+        let shown = decided.len() == names.len()
+            && decided.iter().zip(&names).all(|(effect, seen)| shows(effect, seen));
+        // Others' servers take a while to follow a shortening, and somebody waits for them.
+        let amiss =
+            |it: &Published| !it.wrong.is_empty() || !well(&it.held) || (shortened > 0 && !shown);
         let records = &mut it.records;
         records.asked = false;
+        records.shown = if shown { records.shown.or(Some(now)) } else { None };
         records.wrong = if names.iter().any(amiss) { records.wrong.saturating_add(1) } else { 0 };
         let pause = match records.wrong {
             0 => CHECK,
@@ -162,7 +185,7 @@ impl Node {
     }
 
     /// Is this the agent that asks whoever holds the zone? One of those that hold every credential of it.
-    fn keeps_records(&self, app: &AppId, state: &AppState, now: Moment) -> bool {
+    pub(super) fn keeps_records(&self, app: &AppId, state: &AppState, now: Moment) -> bool {
         let needed = plan::publishing_credentials(state);
         let order = |agent: &AgentId| (rendezvous(app, state.epoch, agent), agent.clone());
         let own = needed.iter().all(|it| self.config.credentials.contains(it));
@@ -178,6 +201,18 @@ impl Node {
 /// The token under which the standing decision was published.
 pub(super) fn published(state: &AppState) -> Token {
     Token::new(state.epoch, state.decision.attempt, Phase::Publishing.step())
+}
+
+/// Was it seen as decided, and for no longer than it is to be kept?
+fn shows(effect: &Effect, seen: &Published) -> bool {
+    let Effect::Publish { sets, .. } = effect else { return true };
+    let most = sets.iter().map(|set| set.ttl).max().unwrap_or(0);
+    let held = match seen.held {
+        Held::AsDecided => true,
+        Held::Unasked => seen.right > 0,
+        Held::Otherwise(_) | Held::Unknown(_) => false,
+    };
+    held && seen.wrong.is_empty() && seen.longest.is_none_or(|longest| longest <= most)
 }
 
 /// Is nothing known against it?

@@ -10,21 +10,21 @@ use std::time::Duration;
 
 use super::Node;
 use crate::evidence::Place;
-use crate::model::{AppId, AppState, Health, Phase, RecordData, StackId, Target, TargetName};
+use crate::model::{
+    AppId, AppState, Health, Phase, RecordData, SHORTENED_MOST, StackId, Target, TargetName,
+};
 use crate::moment::Moment;
 use crate::outbox::Note;
 
 /// How long nothing is doubted before shortened lifetimes grow by one step.
 const CALM: Duration = Duration::from_secs(30);
-/// The steps from the shortest lifetime back to the full one; each doubles it.
-const STEPS: u8 = 3;
 
 /// What DNS makes of an app besides what was agreed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Handing {
     /// Targets that are not handed out; a record that would be left with nothing holds all of its own.
     pub left_out: BTreeSet<Place>,
-    /// How short answers are to be kept: 0 for as long as the definition says, else so many halvings.
+    /// How far lifetimes are shortened, besides what is agreed: 0, and they are not.
     pub shortened: u8,
 }
 
@@ -42,9 +42,23 @@ pub struct Handed {
     replicas: bool,
     /// When something was last doubted, or a step was last taken.
     stirred: Moment,
+    /// Since when a majority has doubted the active stack, while it does.
+    doubted: Option<Moment>,
+    /// When something was last doubted or moved.
+    troubled: Moment,
 }
 
 impl Handed {
+    /// Since when a majority has doubted the active stack, while it does.
+    pub fn doubted(&self) -> Option<Moment> {
+        self.doubted
+    }
+
+    /// When something was last doubted or moved.
+    pub fn troubled(&self) -> Moment {
+        self.troubled
+    }
+
     /// Takes note of what a definition brings.
     fn on_definition(&mut self, state: &AppState) {
         let first = self.revision == 0;
@@ -87,6 +101,7 @@ impl Node {
         let settled = it.handed.new.is_empty() && !it.handed.replicas;
         let plain = *before == Handing::default() && settled;
         if plain && state.phase == Phase::Idle && self.stands_for_all(&state, now) {
+            self.apps.get_mut(app).expect("it is there").handed.doubted = None;
             return;
         }
         let own = self.beliefs_of(app, now);
@@ -98,15 +113,20 @@ impl Node {
             own.any(|it| it.target.stack == *stack && it.target.name == *name)
         };
         left_out.extend(it.handed.new.iter().filter(|place| !seen_here(place)).cloned());
-        let stirred = state.phase != Phase::Idle || panel.doubts(&state.active);
+        let doubted = panel.doubts(&state.active);
+        let stirred = state.phase != Phase::Idle || doubted;
         let handed = &mut self.apps.get_mut(app).expect("it is there").handed;
+        handed.doubted = doubted.then(|| handed.doubted.unwrap_or(now));
         handed.new.retain(|place| left_out.contains(place));
         let shortened = match before.shortened {
-            _ if stirred => STEPS,
+            _ if stirred => SHORTENED_MOST,
             0 => 0,
             step if now.since(handed.stirred) < CALM => step,
             step => step - 1,
         };
+        if stirred {
+            handed.troubled = now;
+        }
         if stirred || shortened != before.shortened {
             handed.stirred = now;
         }

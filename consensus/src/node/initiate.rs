@@ -75,6 +75,7 @@ impl Node {
                     self.drive(app, now);
                 }
                 self.consider_failover(app, now);
+                self.consider_lifetimes(app, now);
             }
             (Some(_), true) => {
                 self.drive(app, now);

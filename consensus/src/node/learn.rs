@@ -8,7 +8,7 @@ use super::damping::Ages;
 use super::fleet::Place;
 use crate::ballot::{REGISTERS_MOST, ROUND_LEAP, Tally};
 use crate::message::{Accepted, BallotBody};
-use crate::model::{AcceptorId, AppId, AppState, Ballot, Phase, RegisterId};
+use crate::model::{AcceptorId, AppId, AppState, Ballot, Lifetimes, Phase, RegisterId};
 use crate::moment::Moment;
 use crate::outbox::{Note, Output};
 use crate::saved::Entry;
@@ -22,6 +22,7 @@ impl Node {
         let it = self.apps.entry(app.clone()).or_default();
         it.ages = ages;
         it.ages.on_learned(&state, now);
+        it.keeping.on_learned(&state, now);
         it.place = Place::restored(&state, &it.ages, now);
         it.chosen = Some(known);
         self.judge.on_definition(&state.definition, now, &mut self.rng);
@@ -75,6 +76,7 @@ impl Node {
             it.suspicion_told = None;
         }
         it.ages.on_learned(&state, now);
+        let relived = it.keeping.on_learned(&state, now);
         it.place = Place::after(it.place, &state, now);
         if moved {
             it.records.look(now);
@@ -96,6 +98,9 @@ impl Node {
         self.take_guard(app, now);
         self.guard(app, now);
         self.take_up(app, now);
+        if let Some(before) = before.filter(|_| relived) {
+            self.relive(app, before.state.lifetimes.shortened, now);
+        }
         self.adopt(app, accepted, now);
     }
 
@@ -128,6 +133,11 @@ impl Node {
     fn tell_regulated(&mut self, before: Option<&AppState>, state: &AppState) {
         let Some(before) = before else { return };
         let app = state.definition.name.clone();
+        if before.lifetimes != state.lifetimes {
+            let Lifetimes { shortened, planned } = &state.lifetimes;
+            let planned = planned.as_ref().map(|planned| planned.to.clone());
+            self.out.note(Note::Lifetimes { app: app.clone(), shortened: *shortened, planned });
+        }
         match (&before.freeze, &state.freeze) {
             (old, Some(new)) if old.as_ref().is_none_or(|old| old.id != new.id) => {
                 let (by, reason) = (new.by.clone(), new.reason.clone());

@@ -18,6 +18,7 @@ mod handing;
 mod initiate;
 mod learn;
 mod lease;
+mod lifetimes;
 mod outcome;
 mod panel;
 mod people;

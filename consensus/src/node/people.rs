@@ -1,6 +1,7 @@
 //! What people ask for: from a command to an intent, and from an intent to the next value.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Node;
@@ -10,8 +11,8 @@ use super::compose::Intent;
 use crate::evidence::most_received;
 use crate::failover::damping;
 use crate::model::{
-    AppId, AppState, BY_LIMIT, DecisionKind, FREEZE_MOST, Freeze, Mode, Phase, REASON_LIMIT,
-    StackId,
+    AppId, AppState, BY_LIMIT, Damping, DecisionKind, Definition, Epoch, FREEZE_MOST, Freeze,
+    Lifetimes, Mode, Phase, REASON_LIMIT, StackId,
 };
 use crate::moment::Moment;
 use crate::outbox::{Answer, Command, CommandId, Output, in_words};
@@ -48,7 +49,8 @@ fn intent(command: Command) -> Option<(AppId, Intent)> {
         Command::Apply { definition, replaces, active } => {
             (definition.name.clone(), Intent::Apply { definition, replaces, active })
         }
-        Command::Switchover { app, to, by, .. } => {
+        Command::Switchover { app, to, at_once: false, by, .. } => (app, Intent::Plan { to, by }),
+        Command::Switchover { app, to, at_once: true, by, .. } => {
             (app, moves(DecisionKind::Switchover, to, false, by))
         }
         Command::Failover { app, to, accept_loss, by } => {
@@ -70,6 +72,7 @@ impl Node {
     pub(super) fn want(&mut self, id: CommandId, command: Command, now: Moment) {
         let early = self.too_early(&command, now);
         let Some((app, intent)) = intent(command) else { return };
+        let intent = self.at_once_where_nothing_runs_out(&app, intent);
         let it = self.apps.get(&app);
         let refusal = match (&intent, it.is_some_and(|it| it.chosen.is_some())) {
             (Intent::Apply { .. }, _) | (_, true) if !self.hears_majority(now) => {
@@ -101,6 +104,87 @@ impl Node {
                 in_words(well),
                 in_words(*least)
             )
+        })
+    }
+
+    /// A definition that is applied.
+    pub(super) fn applied(
+        &self,
+        current: Option<&AppState>,
+        definition: &Arc<Definition>,
+        replaces: Option<u64>,
+        active: Option<&StackId>,
+        now: Moment,
+    ) -> Result<AppState, String> {
+        let Some(current) = current else {
+            if replaces.is_some_and(|revision| revision != 0) {
+                return Err("there is no such app yet".into());
+            }
+            let first = definition.stacks.first().ok_or("it has no stack")?;
+            let active = active.unwrap_or(&first.name).clone();
+            if definition.stack(&active).is_none() {
+                return Err(format!("it has no stack {active}"));
+            }
+            return Ok(AppState {
+                definition: definition.clone(),
+                revision: 1,
+                epoch: Epoch(1),
+                phase: Phase::Publishing,
+                decision: self.decision(
+                    DecisionKind::Apply,
+                    Epoch(1),
+                    (&active, &active),
+                    "its first definition",
+                    now,
+                ),
+                active,
+                guards_since: 1,
+                damping: Damping::default(),
+                freeze: None,
+                claim: None,
+                closed: false,
+                left: Vec::new(),
+                lifetimes: Lifetimes::default(),
+                operations: Vec::new(),
+                previous: [0; 32],
+            });
+        };
+        // A file says where to look, and not what was found there.
+        let definition = &match definition.following.is_empty() {
+            true => definition.clone(),
+            false => Arc::new(definition.keeping_places(&current.definition)),
+        };
+        if current.definition == *definition {
+            return Err(Intent::UNCHANGED.into());
+        }
+        if replaces.is_some_and(|revision| revision != current.revision) {
+            return Err(format!("revision {} is there by now: look again", current.revision));
+        }
+        at_rest(current)?;
+        if let Some(planned) = &current.lifetimes.planned
+            && definition.stack(&planned.to).is_none()
+        {
+            return Err(format!("it lacks {}, and a move to that is planned", planned.to));
+        }
+        if definition.stack(&current.active).is_none() {
+            return Err(format!("it lacks {}, which is the active stack", current.active));
+        }
+        let epoch = current.epoch.next();
+        let revision = current.revision.saturating_add(1);
+        let reason = format!("definition revision {revision}");
+        let stacks = (&current.active, &current.active);
+        Ok(AppState {
+            definition: definition.clone(),
+            revision,
+            epoch,
+            phase: Phase::Publishing,
+            decision: self.decision(DecisionKind::Apply, epoch, stacks, &reason, now),
+            guards_since: match definition.guarded_alike(&current.definition) {
+                true => current.guards_since,
+                false => revision,
+            },
+            claim: None,
+            ..current.clone()
         })
     }
 
@@ -178,6 +262,10 @@ impl Node {
         match current.phase {
             Phase::Fencing => Ok(self.taken_back(current, &format!("taken back by {by}"), now)),
             Phase::Aborting => Err(Intent::UNCHANGED.into()),
+            Phase::Idle if current.lifetimes.planned.is_some() => {
+                let lifetimes = Lifetimes { planned: None, ..current.lifetimes };
+                Ok(AppState { lifetimes, ..current.clone() })
+            }
             Phase::Idle => Err("nothing is in progress".into()),
             phase @ (Phase::Promoting | Phase::Publishing | Phase::Verifying) => Err(format!(
                 "epoch {} is {phase}, and there is no way back from that: let it end, then move it",
@@ -206,14 +294,14 @@ impl Node {
             Word::Freeze { lasts, reason } => {
                 freeze = Some(Freeze {
                     id: found.operation,
-                    by: shortened(by, BY_LIMIT),
-                    reason: shortened(reason, REASON_LIMIT),
+                    by: cut(by, BY_LIMIT),
+                    reason: cut(reason, REASON_LIMIT),
                     lasts: *lasts,
                 });
             }
             Word::Unfreeze => freeze = None,
             Word::Acknowledge if damping.history.is_empty() && !damping.flapping => {}
-            Word::Acknowledge => damping = damping::cleared(&shortened(by, BY_LIMIT)),
+            Word::Acknowledge => damping = damping::cleared(&cut(by, BY_LIMIT)),
         }
         match (&freeze, &damping) == (&current.freeze, &current.damping) {
             true => Err(Intent::UNCHANGED.into()),
@@ -231,7 +319,7 @@ pub fn at_rest(state: &AppState) -> Result<(), String> {
 }
 
 /// A text cut at a character.
-fn shortened(text: &str, limit: usize) -> String {
+pub fn cut(text: &str, limit: usize) -> String {
     let end = (0..=limit.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
     text[..end].to_owned()
 }

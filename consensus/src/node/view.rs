@@ -202,6 +202,8 @@ impl Node {
             executor: state.claim.as_ref().map(|claim| claim.agent.clone()),
             decision: decision_view(state),
             stacks,
+            shortened: state.lifetimes.shortened,
+            planned: self.planned_view(state, now),
             freeze: self.freeze_view(state, now),
             damping: self.damping_view(state, now),
             next: next.to_owned(),

@@ -64,6 +64,7 @@ pub fn at_rest(fencing: Fencing) -> AppState {
         claim: None,
         closed: false,
         left: vec![],
+        lifetimes: Default::default(),
         operations: Vec::new(),
         previous: [0; 32],
         definition: definition.into(),

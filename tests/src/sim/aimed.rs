@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use consensus::model::{Phase, ProbePolicy};
+use consensus::model::{Phase, ProbePolicy, SHORTEST};
 use consensus::outbox::Command;
 
 use super::cells::Cell;
@@ -85,6 +85,8 @@ pub fn go(cell: Cell, seed: u64) -> Passage {
 pub fn play(cell: Cell, seed: u64, kept: bool) -> Simulation {
     let mut chance = Chance::new(seed.wrapping_mul(0x9e6c_63d0_876a_46ad).wrapping_add(7));
     let mut app = AppShape::with_database("shop", true);
+    // What cannot be shortened is asked for and agreed by what the cell is about alone.
+    app.ttl = SHORTEST;
     app.outside = true;
     app.probe = ProbePolicy {
         interval: Duration::from_millis(500),
@@ -146,7 +148,10 @@ fn switch_in_vain(simulation: &mut Simulation, app: &AppShape) {
     let id = simulation.database(&app.name, &app.stacks[0]).expect("it has one");
     let by = "operator".to_owned();
     let to = Some(app.stacks[1].clone());
-    simulation.command(1, Command::Switchover { app: app.name.clone(), to, well_for: None, by });
+    simulation.command(
+        1,
+        Command::Switchover { app: app.name.clone(), to, well_for: None, at_once: true, by },
+    );
     let mut waited = Duration::ZERO;
     let step = Duration::from_millis(5);
     let mut crowded = false;

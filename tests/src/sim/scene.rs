@@ -149,6 +149,8 @@ pub struct AppShape {
     pub outside: bool,
     /// Does whoever serves them compare nothing, then, so that the last to write wins?
     pub blind: bool,
+    /// For how many seconds they may be kept.
+    pub ttl: u32,
     /// The guard of every stack's database, if they have any.
     pub guards: Vec<AgentId>,
     /// Is nothing promoted without proof of a fence, where there are guards?
@@ -178,6 +180,7 @@ impl AppShape {
             follows: false,
             outside: false,
             blind: false,
+            ttl: 30,
             guards: vec![],
             proven: true,
             lease: DataPolicy::LEASE,
@@ -280,7 +283,7 @@ impl AppShape {
         Record {
             name: format!("{}.example.com", self.name),
             kind: RecordKind::A,
-            ttl: 30,
+            ttl: self.ttl,
             values,
             driver: match (self.outside, self.blind) {
                 (false, _) => Driver::BuiltIn,

@@ -102,8 +102,13 @@ pub(super) fn truth(simulation: &Simulation) -> String {
             for (name, held) in server.names.iter().filter(|(n, _)| n.starts_with(app.as_str())) {
                 let data: Vec<String> =
                     held.sets.values().flatten().map(|d| d.to_string()).collect();
-                let times = held.changes;
-                let _ = writeln!(told, "  {address}: {name} is {}, change {times}", data.join(" "));
+                let (data, times) = (data.join(" "), held.changes);
+                // Everything here is kept for half a minute, unless it was shortened.
+                let kept = match held.ttl {
+                    30 => String::new(),
+                    ttl => format!(", kept {ttl} s"),
+                };
+                let _ = writeln!(told, "  {address}: {name} is {data}, change {times}{kept}");
             }
         }
         for (id, database) in simulation.world.databases.iter().filter(|(id, _)| id.app == *app) {

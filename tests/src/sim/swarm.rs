@@ -219,7 +219,7 @@ fn define(simulation: &mut Simulation, app: &AppShape) {
         let number = simulation.apply(place, app.definition());
         simulation.run_for(Duration::from_secs(3));
         match simulation.answers.get(&number) {
-            Some(Answer::Agreed { .. } | Answer::Unchanged) => return,
+            Some(Answer::Agreed { .. } | Answer::Planned { .. } | Answer::Unchanged) => return,
             Some(Answer::Refused(_) | Answer::Unknown(_)) | None => {}
         }
     }

@@ -90,7 +90,10 @@ pub(super) async fn inspect(order: &Order<'_>, driver: &Driver, holder: bool) ->
     };
     let plan = match plan {
         Ok(plan) => plan,
-        Err(fault) => return Published { name, held: unknown(fault), right: 0, wrong: vec![] },
+        Err(fault) => {
+            let held = unknown(fault);
+            return Published { name, held, right: 0, longest: None, wrong: vec![] };
+        }
     };
     let primary = match driver {
         Driver::Rfc2136 { server, .. } => Some(server.as_str()),
@@ -103,7 +106,8 @@ pub(super) async fn inspect(order: &Order<'_>, driver: &Driver, holder: bool) ->
         }
     };
     let (held, answers) = tokio::join!(asked, servers::ask_all(&plan, primary));
-    Published { name, held, right: answers.right, wrong: answers.wrong }
+    let servers::Answers { right, longest, wrong } = answers;
+    Published { name, held, right, longest, wrong }
 }
 
 async fn held_by(order: &Order<'_>, plan: &Plan, driver: &Driver) -> Result<Held, ActionFault> {

@@ -46,6 +46,8 @@ static RESOLVER: LazyLock<Option<TokioResolver>> = LazyLock::new(|| {
 pub(super) struct Answers {
     /// How many say what was decided.
     pub(super) right: usize,
+    /// For how many seconds any of those lets it be kept, at most.
+    pub(super) longest: Option<u32>,
     /// What the others say, one line each.
     pub(super) wrong: Vec<String>,
 }
@@ -67,7 +69,10 @@ pub(super) async fn ask_all(plan: &Plan, primary: Option<&str>) -> Answers {
     let mut answers = Answers::default();
     for (_, server, said) in said {
         match said {
-            Said::AsDecided => answers.right += 1,
+            Said::AsDecided { kept } => {
+                answers.right += 1;
+                answers.longest = answers.longest.max(kept);
+            }
             Said::Otherwise(what) => answers.wrong.push(format!("{server} {what}")),
             Said::NoWay => {}
         }
@@ -82,7 +87,10 @@ struct Wanted {
 
 /// What one server says.
 enum Said {
-    AsDecided,
+    AsDecided {
+        /// For at most so many seconds.
+        kept: Option<u32>,
+    },
     /// In words.
     Otherwise(String),
     /// This host has no way to it, as to addresses of a family it does not have.
@@ -109,7 +117,7 @@ impl Wanted {
             held.extend(answer.answers.into_iter().filter(here));
         }
         match Plan::difference(&self.records, &held) {
-            None => Said::AsDecided,
+            None => Said::AsDecided { kept: held.iter().map(|record| record.ttl).max() },
             Some((found, _)) => Said::Otherwise(format!("says {found}")),
         }
     }

@@ -38,7 +38,7 @@ pub async fn checks(config: &AgentConfig, heard: &Heard) -> Vec<Check> {
 
 /// What drivers publish: as whoever holds the zone has it, read with this agent's credential, and as its servers say it.
 async fn records(config: &AgentConfig, definition: &Definition, view: &AppView) -> Vec<Check> {
-    let publications = plan::published(definition, &view.active);
+    let publications = plan::published(definition, &view.active, view.shortened);
     let token = actors::published_under(view);
     let credentials = Arc::new(config.credentials.clone());
     let seen = actors::ask_holders(&view.app, token, publications, credentials).await;

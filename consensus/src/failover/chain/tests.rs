@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::*;
 use crate::model::{
-    Candidate, Claim, DataPolicy, Database, Engine, FenceRecord, ProbePolicy, Stack,
+    Candidate, Claim, DataPolicy, Database, Engine, FenceRecord, OperationId, Planned, ProbePolicy,
+    Stack,
 };
 
 fn definition() -> Definition {
@@ -86,6 +87,7 @@ fn state(phase: Phase, epoch: u32, kind: DecisionKind) -> AppState {
         claim: Some(Claim { agent: "a1".parse().unwrap(), instance: 1, term: 1 }),
         closed: false,
         left: vec![],
+        lifetimes: Default::default(),
         operations: Vec::new(),
         previous: [0; 32],
     }
@@ -282,7 +284,7 @@ fn flapping_is_a_matter_for_people() {
 
 fn freeze(reason: &str) -> Option<Freeze> {
     Some(Freeze {
-        id: crate::model::OperationId { instance: 1, number: 7 },
+        id: OperationId { instance: 1, number: 7 },
         by: "ann".into(),
         reason: reason.into(),
         lasts: Duration::from_secs(3600),
@@ -342,4 +344,55 @@ fn an_automatic_move_takes_a_freeze_off() {
         });
         assert_eq!(found.is_ok(), lawful, "{kind}: {found:?}");
     }
+}
+
+#[test]
+fn lifetimes_change_at_rest_and_alone_and_what_is_planned_goes_with_the_next_move() {
+    let idle = AppState { claim: None, ..state(Phase::Idle, 2, DecisionKind::Apply) };
+    let planned = |to: &str| Lifetimes {
+        shortened: SHORTENED_MOST,
+        planned: Some(Planned {
+            id: OperationId { instance: 1, number: 1 },
+            to: to.parse().unwrap(),
+            by: "somebody".into(),
+            runs_out: Duration::from_secs(300),
+        }),
+    };
+    let sets = |lifetimes: Lifetimes| move |next: &mut AppState| next.lifetimes = lifetimes;
+    let follows = |before: &AppState, edit: &dyn Fn(&mut AppState)| {
+        step(before, Certainty::Chosen, edit).is_ok()
+    };
+    assert!(step(&idle, Certainty::Chosen, sets(planned("b"))).is_ok());
+    for (what, lifetimes) in [
+        ("to where it is", planned("a")),
+        ("to nowhere", planned("z")),
+        ("not shortened", Lifetimes { shortened: 1, ..planned("b") }),
+        ("beyond the steps", Lifetimes { shortened: SHORTENED_MOST + 1, planned: None }),
+    ] {
+        assert!(step(&idle, Certainty::Chosen, sets(lifetimes)).is_err(), "{what}");
+    }
+    let fencing = state(Phase::Fencing, 2, DecisionKind::Failover);
+    assert!(step(&fencing, Certainty::Chosen, sets(planned("b"))).is_err(), "in progress");
+    let with_more = |next: &mut AppState| {
+        next.lifetimes = planned("b");
+        next.closed = true;
+    };
+    assert!(!follows(&idle, &with_more), "something else with it");
+
+    let waiting = AppState { lifetimes: planned("b"), ..idle };
+    let moves = |next: &mut AppState| {
+        let moved = state(Phase::Fencing, 3, DecisionKind::Switchover);
+        *next = AppState { previous: HASH, lifetimes: next.lifetimes.clone(), ..moved };
+    };
+    assert!(!follows(&waiting, &moves), "still planned though it moved");
+    let called_off = |next: &mut AppState| {
+        moves(next);
+        next.lifetimes.planned = None;
+    };
+    assert!(follows(&waiting, &called_off));
+    let lengthened = |next: &mut AppState| {
+        called_off(next);
+        next.lifetimes.shortened = 0;
+    };
+    assert!(!follows(&waiting, &lengthened), "lifetimes change with a move");
 }

@@ -69,7 +69,8 @@ impl History {
         match answer {
             Answer::Agreed { epoch, revision } => {
                 let is = |state: &AppState| {
-                    (state.epoch, state.revision, state.decision.kind) == (*epoch, *revision, kind)
+                    let made = state.decision.kind == kind || state.lifetimes.planned.is_some();
+                    (state.epoch, state.revision) == (*epoch, *revision) && made
                 };
                 let first = registers.history(app).find(|chosen| is(&chosen.state));
                 if !first.as_ref().is_some_and(during) {
@@ -82,7 +83,8 @@ impl History {
                 let so = |state: &AppState| match &call.command {
                     Command::Apply { definition, .. } => state.definition == *definition,
                     Command::Switchover { to, .. } | Command::Failover { to, .. } => {
-                        to.as_ref().is_none_or(|to| state.active == *to)
+                        let planned = state.lifetimes.planned.as_ref().map(|planned| &planned.to);
+                        to.as_ref().is_none_or(|to| state.active == *to || planned == Some(to))
                     }
                     _ => true,
                 };
@@ -92,6 +94,16 @@ impl History {
                     found.push((
                         CHECKER,
                         format!("{}: it is so already, which it was not", about()),
+                    ));
+                }
+            }
+            Answer::Planned { epoch, .. } => {
+                let is =
+                    |state: &AppState| state.epoch == *epoch && state.lifetimes.planned.is_some();
+                if !registers.history(app).filter(during).any(|chosen| is(&chosen.state)) {
+                    found.push((
+                        CHECKER,
+                        format!("{}: planned in {epoch}, which it was not", about()),
                     ));
                 }
             }
@@ -139,7 +151,13 @@ mod tests {
     fn an_answer_of_agreed_that_nothing_bears_out_is_found() {
         let mut history = History::default();
         let app: AppId = "shop".parse().expect("a name");
-        let command = Command::Switchover { app, to: None, well_for: None, by: "operator".into() };
+        let command = Command::Switchover {
+            app,
+            to: None,
+            well_for: None,
+            at_once: true,
+            by: "operator".into(),
+        };
         let agent = "a1".parse().expect("a name");
         history.on_call(1, Call { agent, command, at: Moment::ZERO });
         let answer = Answer::Agreed { epoch: consensus::model::Epoch(2), revision: 1 };

@@ -40,7 +40,8 @@ pub const ORDEALS: &[Ordeal] = &[
             simulation.break_database(&shop(), &west(), Host::Dark);
             wait(simulation, chance, 8_000..9_000);
             let (app, to, by) = (shop(), Some(west()), "operator".to_owned());
-            simulation.command(0, Command::Switchover { app, to, well_for: None, by });
+            simulation
+                .command(0, Command::Switchover { app, to, well_for: None, at_once: true, by });
             wait(simulation, chance, 3_000..4_000);
         },
     },

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use consensus::config::Mutant;
 use consensus::message::{BallotBody, Message};
-use consensus::model::{self, Engine, Phase};
+use consensus::model::{self, DecisionKind, Engine, Phase, SHORTEST};
 use consensus::outbox::Command;
 
 use super::{Ordeal, asks, east, fells, kills, leaves_two, shop, until, wait, west};
 use crate::sim::scene::DNS_SERVER;
+use crate::sim::simulation::Simulation;
 use crate::sim::weather;
 use crate::sim::world::{Host, Trouble};
 
@@ -126,6 +127,60 @@ pub const ORDEALS: &[Ordeal] = &[
         },
     },
     Ordeal {
+        name: "a move is planned, and the records' server takes a while to take their shorter lifetime",
+        knows: &[Mutant::PlannedTooEarly],
+        shape: |_, apps| apps[0].outside = true,
+        play: |simulation, chance| {
+            let failing = |simulation: &mut Simulation, trouble| {
+                simulation.world.servers.entry(DNS_SERVER.into()).or_default().trouble = trouble;
+            };
+            failing(simulation, Trouble::Failing { done: false });
+            let (to, by) = (Some(west()), "operator".to_owned());
+            let planned =
+                Command::Switchover { app: shop(), to, well_for: None, at_once: false, by };
+            simulation.command(1, planned);
+            wait(simulation, chance, 9_000..11_000);
+            failing(simulation, Trouble::None);
+            let (mut lowered, mut moved) = (None, None);
+            for tenth in 0..1_200_u64 {
+                wait(simulation, chance, 99..101);
+                let names = simulation.world.servers.values().flat_map(|it| it.names.values());
+                if names.map(|it| it.ttl).all(|ttl| ttl <= SHORTEST) {
+                    lowered.get_or_insert(tenth);
+                }
+                let switched = simulation.agreed(&shop());
+                if switched.is_some_and(|it| it.decision.kind == DecisionKind::Switchover) {
+                    moved = Some(tenth);
+                    break;
+                }
+            }
+            let waited = moved.zip(lowered).map(|(moved, lowered)| moved.saturating_sub(lowered));
+            // Half a minute is what its records may be kept.
+            if waited.is_none_or(|tenths| tenths < 295) {
+                let what = format!("lowered after {lowered:?} tenths, moved after {moved:?}");
+                simulation.report(vec![("planned moves wait until answers have run out", what)]);
+            }
+        },
+    },
+    Ordeal {
+        name: "a stack is doubted and fails where nothing compares tokens and every request takes long",
+        knows: &[Mutant::BlindShortened],
+        shape: |_, apps| (apps[0].outside, apps[0].blind) = (true, true),
+        play: |simulation, chance| {
+            let usual = simulation.rates.outside_takes;
+            simulation.rates.outside_takes = Duration::from_secs(9);
+            fells(simulation, &east());
+            wait(simulation, chance, 1_500..1_700);
+            simulation.rates.outside_takes = usual;
+            wait(simulation, chance, 15_000..16_000);
+            let mut names = simulation.world.servers.values().flat_map(|it| it.names.values());
+            if names.any(|name| name.overtaken > 0) {
+                let what = "a shortened lifetime came after the failover, and undid it".to_owned();
+                simulation.report(vec![("no request stands in a failover's way", what)]);
+            }
+        },
+    },
+    Ordeal {
         name: "an old primary comes back, and nobody but the mesh can tell it whom to follow",
         knows: &[Mutant::AstrayLeft],
         shape: |_, apps| {
@@ -160,7 +215,13 @@ pub const ORDEALS: &[Ordeal] = &[
             let by = "operator".to_owned();
             simulation.command(
                 1,
-                Command::Switchover { app: shop(), to: Some(west()), well_for: None, by },
+                Command::Switchover {
+                    app: shop(),
+                    to: Some(west()),
+                    well_for: None,
+                    at_once: true,
+                    by,
+                },
             );
             wait(simulation, chance, 50_000..52_000);
             simulation.world.stuck.remove(&replica);

@@ -127,7 +127,13 @@ pub const ORDEALS: &[Ordeal] = &[
             wait(simulation, chance, 6_000..6_500);
             simulation.command(
                 1,
-                Command::Switchover { app: shop(), to: Some(east()), well_for: None, by: by() },
+                Command::Switchover {
+                    app: shop(),
+                    to: Some(east()),
+                    well_for: None,
+                    at_once: true,
+                    by: by(),
+                },
             );
             wait(simulation, chance, 8_000..9_000);
         },

@@ -102,7 +102,8 @@ impl Simulation {
     pub(super) fn aim_at_request(&mut self, place: Place, action: &Action) -> Option<Fate> {
         let step = (action.token.0 & 0xff) as u8;
         let Some(aim) = &mut self.aim else { return Some(Fate::Chance) };
-        if aim.cell.phase.step() != step {
+        // What is put right of a standing decision is nobody's claim.
+        if aim.cell.phase.step() != step || action.term == 0 {
             return Some(Fate::Chance);
         }
         if aim.sprung {

@@ -102,6 +102,7 @@ impl Simulation {
         let inspected = Inspected {
             app: inspection.app.clone(),
             token: inspection.token,
+            shortened: inspection.shortened,
             names: inspection.publications.iter().filter_map(seen).collect(),
         };
         self.after(INSPECTION, Event::Input { to: place, run, input: Input::Inspected(inspected) });

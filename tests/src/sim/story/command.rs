@@ -288,17 +288,23 @@ fn perform(simulation: &mut Simulation, verb: &str, words: &[&str]) -> Result<()
             let place = place(simulation, agent)?;
             simulation.command(place, Command::Apply { definition, replaces: None, active: None });
         }
-        ("switchover", [agent, app, stack]) => {
+        ("switchover", [agent, app, stack, option @ ..]) => {
             let (app, to) = (parse(app)?, Some(parse::<StackId>(stack)?));
             let place = place(simulation, agent)?;
-            let by = "operator".into();
-            simulation.command(place, Command::Switchover { app, to, well_for: None, by });
+            let (well_for, by) = (None, "operator".into());
+            let at_once = match option {
+                [] => true,
+                ["planned"] => false,
+                _ => return Err("expected planned or nothing".into()),
+            };
+            simulation.command(place, Command::Switchover { app, to, well_for, at_once, by });
         }
         ("failback", [agent, app, stack, span]) => {
             let (app, to) = (parse(app)?, Some(parse::<StackId>(stack)?));
             let (place, by) = (place(simulation, agent)?, "operator".into());
             let well_for = Some(seconds(span)?);
-            simulation.command(place, Command::Switchover { app, to, well_for, by });
+            let at_once = true;
+            simulation.command(place, Command::Switchover { app, to, well_for, at_once, by });
         }
         ("failover", [agent, app, stack, option @ ..]) => {
             let (app, to) = (parse(app)?, Some(parse::<StackId>(stack)?));

@@ -22,8 +22,10 @@ pub(super) fn ask_for_a_move(simulation: &mut Simulation) {
         true => {
             let well_for = simulation.chance.happens(0.3).then_some(WELL_FOR);
             let verb = if well_for.is_some() { "failback" } else { "switchover" };
+            // Whoever waits for something has time.
+            let at_once = well_for.is_none();
             simulation.say(|| format!("asks for a {verb} of {app}"));
-            simulation.command(place, Command::Switchover { app, to, well_for, by });
+            simulation.command(place, Command::Switchover { app, to, well_for, at_once, by });
         }
         false => {
             simulation.say(|| format!("asks for a failover of {app}"));

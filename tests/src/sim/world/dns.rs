@@ -20,6 +20,8 @@ pub struct Name {
     pub marker: Option<(Token, StackId)>,
     /// The records.
     pub sets: BTreeMap<RecordKind, Vec<RecordData>>,
+    /// For how many seconds the longest of them may be kept.
+    pub ttl: u32,
     /// How often they changed.
     pub changes: u64,
     /// Were they written over since the mesh last wrote what is decided, by hand or by somebody late whom nobody refuses?
@@ -87,6 +89,7 @@ impl World {
         let held = found.and_then(|it| it.names.get(name)).cloned().unwrap_or_default();
         let wanted: BTreeMap<_, _> = sets.iter().map(|set| (set.kind, set.data.clone())).collect();
         let same = held.sets == wanted;
+        let ttl = longest(sets);
         let words = |sets: &BTreeMap<RecordKind, Vec<RecordData>>| {
             sets.values().flatten().map(RecordData::to_string).collect::<Vec<_>>().join(" ")
         };
@@ -97,10 +100,14 @@ impl World {
             held: match (holder, silent || newer, same) {
                 (false, ..) => Held::Unasked,
                 (true, true, _) => Held::Unknown("is not ours to write over".into()),
+                (true, false, true) if held.ttl != ttl => {
+                    Held::Otherwise("holds it under another lifetime".into())
+                }
                 (true, false, true) => Held::AsDecided,
                 (true, false, false) => Held::Otherwise(otherwise()),
             },
             right: if same && !silent { 2 } else { 0 },
+            longest: (same && !silent).then_some(held.ttl),
             wrong: match (silent, same) {
                 (true, _) => vec!["none answers".into()],
                 (false, false) => vec![words(&held.sets)],
@@ -143,7 +150,9 @@ impl World {
             Some(before) if before > token && !ignored => {
                 return fault(ActionFaultKind::Superseded, format!("marker holds {before}"));
             }
-            Some(before) if before == token && held.sets == new && !ignored => {
+            Some(before)
+                if before == token && held.sets == new && held.ttl == longest(sets) && !ignored =>
+            {
                 return done(None, "was so already");
             }
             _ => {}
@@ -155,10 +164,14 @@ impl World {
         held.overtaken += u64::from(late);
         held.marker = Some((token, stack.clone()));
         held.changes += u64::from(held.sets != new);
-        held.sets = new;
+        (held.sets, held.ttl) = (new, longest(sets));
         held.edited = late;
         done(None, format!("names {stack}"))
     }
+}
+
+fn longest(sets: &[RecordSet]) -> u32 {
+    sets.iter().map(|set| set.ttl).max().unwrap_or(0)
 }
 
 /// Who is asked for an update, if it is anybody of this world.

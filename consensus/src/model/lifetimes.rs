@@ -1,0 +1,107 @@
+//! How long answers may be kept by whoever asked: shortened before an app is moved by plan and while it is doubted, and
+//! lengthened again step by step.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Definition, Driver, OperationId, Provider, StackId};
+
+/// The steps from the shortest lifetime back to the full one; each is four times as long.
+pub const SHORTENED_MOST: u8 = 3;
+/// What answers are kept for at most once they are shortened as far as can be, in seconds.
+pub const SHORTEST: u32 = 5;
+/// No planned move waits for longer than this, whatever the lifetimes were.
+pub const RUNS_OUT_MOST: Duration = Duration::from_secs(15 * 60);
+
+/// What is agreed on the lifetimes of an app's answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lifetimes {
+    /// How far they are shortened: 0, and they are as the definition says.
+    pub shortened: u8,
+    /// The move that waits until longer ones have run out.
+    pub planned: Option<Planned>,
+}
+
+/// A switchover that waits until answers of before have run out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Planned {
+    /// By which command.
+    pub id: OperationId,
+    /// To which stack.
+    pub to: StackId,
+    /// Who asked for it.
+    pub by: String,
+    /// For how long answers of before may be kept once none is given any more.
+    pub runs_out: Duration,
+}
+
+/// For how many seconds an answer may be kept that would be for `ttl`.
+pub const fn kept(ttl: u32, shortened: u8) -> u32 {
+    match shortened {
+        0 => ttl,
+        shortened => {
+            let steps = SHORTENED_MOST.saturating_sub(shortened);
+            let most = SHORTEST << (2 * steps);
+            if ttl < most { ttl } else { most }
+        }
+    }
+}
+
+impl Driver {
+    /// The same for a record that it publishes: providers take no lifetime below their own least.
+    pub fn kept(&self, ttl: u32, shortened: u8) -> u32 {
+        let least = match self {
+            Self::BuiltIn | Self::Rfc2136 { .. } => 0,
+            Self::Provider { provider, .. } => match provider {
+                Provider::Cloudflare => 60,
+                Provider::DigitalOcean => 30,
+                Provider::Route53
+                | Provider::PowerDns
+                | Provider::Google
+                | Provider::Webhook
+                | Provider::Azure => 1,
+            },
+        };
+        kept(ttl, shortened).max(least).min(ttl)
+    }
+}
+
+impl Definition {
+    /// For how long answers that could be shortened are kept at most; nothing where none can.
+    pub fn longest_kept(&self) -> Duration {
+        let records = self.records.iter();
+        let longer = records.filter(|it| it.driver.kept(it.ttl, SHORTENED_MOST) < it.ttl);
+        let longest = longer.map(|it| it.ttl).max().unwrap_or(0);
+        Duration::from_secs(longest.into()).min(RUNS_OUT_MOST)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lifetimes_shrink_to_five_seconds_and_grow_in_three_steps() {
+        for (ttl, expected) in [
+            (3600, [3600, 80, 20, 5]),
+            (60, [60, 60, 20, 5]),
+            (30, [30, 30, 20, 5]),
+            (3, [3, 3, 3, 3]),
+            (0, [0, 0, 0, 0]),
+        ] {
+            assert_eq!([0, 1, 2, 3].map(|shortened| kept(ttl, shortened)), expected, "{ttl}");
+        }
+        assert_eq!(kept(3600, 200), 5);
+        let provider = |provider| Driver::Provider {
+            provider,
+            url: None,
+            zone: "example.com".into(),
+            zone_id: None,
+            credential: "dns".parse().expect("a name"),
+        };
+        assert_eq!(provider(Provider::Cloudflare).kept(300, SHORTENED_MOST), 60);
+        assert_eq!(provider(Provider::Cloudflare).kept(30, SHORTENED_MOST), 30);
+        assert_eq!(provider(Provider::Route53).kept(300, SHORTENED_MOST), 5);
+    }
+}
