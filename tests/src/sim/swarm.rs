@@ -165,9 +165,6 @@ pub(super) fn begin(simulation: &mut Simulation, apps: &[AppShape]) {
     }
 }
 
-/// These seeds have leases as they usually are: drawn for them, too, one is dirty (4615; ARCHITECTURE.md).
-const LEASES_AS_USUAL: std::ops::Range<u64> = 1_300..5_000;
-
 /// What came into the swarm late is drawn apart from all else, so that it moves nothing else: half of all have leases as
 /// they usually are not, and of a quarter whoever serves the records compares nothing. Some seeds have an app whose data is
 /// a replica set that elects its own primary.
@@ -178,8 +175,7 @@ fn draw_late(apps: &mut Vec<AppShape>, seed: u64) {
         apps.push(AppShape { name: name("feed"), database: true, engine, ..apps[1].clone() });
     }
     for shape in apps {
-        let lease = chance.happens(0.5).then(|| *chance.pick(&LEASES));
-        if let Some(lease) = lease.filter(|_| !LEASES_AS_USUAL.contains(&seed)) {
+        if let Some(lease) = chance.happens(0.5).then(|| *chance.pick(&LEASES)) {
             shape.lease = Duration::from_secs(lease);
         }
         shape.blind = chance.happens(0.25);
