@@ -281,6 +281,8 @@ mod mariadb {
             let writer = Writer::of(Dialect::MariaDb, &addresses(&servers));
             written(&writer, servers[0].address());
 
+            answered(&mesh, "rw.edge.test", &["s1"]);
+            answered(&mesh, "ro.edge.test", &["s2", "dns"]);
             let kill = Instant::now();
             servers[0].process.kill();
             let view = eventually(SETTLE, "a failover is done", || {
@@ -304,10 +306,13 @@ mod mariadb {
                 servers[third].follows(&servers[new])
             });
 
+            answered(&mesh, "rw.edge.test", &[STACKS[new]]);
+            answered(&mesh, "ro.edge.test", &[STACKS[third]]);
             servers[0].restart();
             eventually(SETTLE, "the old primary follows the new one", || {
                 servers[0].follows(&servers[new])
             });
+            answered(&mesh, "ro.edge.test", &["s1", STACKS[third]]);
             let ledger = writer.stop();
             for server in [0, third] {
                 eventually(SETTLE, "both replicas have all that the new primary has", || {

@@ -6,7 +6,11 @@ use std::time::Duration;
 
 use consensus::model::{DecisionKind, Epoch, Phase};
 use tests::harness::agents::Agent;
+use tests::harness::app::Shop;
+use tests::harness::bind::Updates;
+use tests::harness::fabric::address;
 use tests::harness::lab::{Lab, inside};
+use tests::harness::resolver::{Answer, ask};
 use tests::harness::wait::{eventually, throughout};
 use tests::harness::world::{SETTLE, Timings, World};
 use tests::harness::writer::{Writer, lost};
@@ -23,6 +27,20 @@ fn written(world: &World<'_>, writer: &Writer, database: usize) {
     });
 }
 
+/// Names that lead to whoever takes writes, and to the others.
+const ROLES: &str = "[[record]]\nname = \"rw.edge.test\"\ntype = \"A\"\nttl = 5\nrw = \"orders\"\n\
+     [[record]]\nname = \"ro.edge.test\"\ntype = \"A\"\nttl = 5\nro = \"orders\"\n";
+
+/// Waits until every agent answers a name with this host.
+fn leads(world: &World<'_>, name: &str, stack: &str) {
+    eventually(SETTLE, &format!("{name} leads to {stack}"), || {
+        world.mesh.running().try_for_each(|agent| match ask(agent.dns(), name) {
+            answer if answer == Answer::Addresses(vec![address(stack)]) => Ok(()),
+            other => Err(format!("{}: {other:?}", agent.name)),
+        })
+    });
+}
+
 /// What must not change while nothing is to happen.
 fn state(agent: &Agent<'_>) -> (String, Epoch, Phase) {
     let view = agent.app("shop").expect("the agent answers");
@@ -35,9 +53,12 @@ mod nginx_postgres_bind {
     #[test]
     fn a_killed_stack_is_replaced_once_and_every_acknowledged_row_is_there() {
         inside(|lab: &Lab| {
-            let mut world = World::new(lab);
+            let mut world = World::unapplied(lab, Updates::Granted);
+            world.apply(lab, &Shop { more: ROLES, ..Shop::default() });
             let before = world.epoch();
             let watches = world.watches(&[2]);
+            leads(&world, "rw.edge.test", "s1");
+            leads(&world, "ro.edge.test", "s2");
             let [primary, standby] = [0, 1].map(|n| world.databases[n].address());
             let writer = Writer::start(&[primary, standby]);
             written(&world, &writer, 0);
@@ -52,6 +73,9 @@ mod nginx_postgres_bind {
             let ledger = writer.stop();
             let missing = lost(&ledger, &world.databases[1]);
             assert_eq!(missing, Vec::<i64>::new(), "of {} acknowledged rows", ledger.len());
+            // There is no other replica, and an answer is never empty.
+            leads(&world, "rw.edge.test", "s2");
+            leads(&world, "ro.edge.test", "s1");
         });
     }
 

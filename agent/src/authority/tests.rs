@@ -22,6 +22,7 @@ use super::table::Table;
 use super::zones::{Extra, Zones};
 use crate::run::Agreed;
 
+mod framing;
 mod fuzz;
 mod handing;
 mod revision;

@@ -29,6 +29,8 @@ pub struct Shop {
     pub lease: &'static str,
     /// What the databases speak, and on which port.
     pub engine: (&'static str, u16),
+    /// What else the file says, at its end.
+    pub more: &'static str,
 }
 
 impl Default for Shop {
@@ -37,15 +39,16 @@ impl Default for Shop {
         let (interval, window) = (Duration::from_millis(500), Duration::from_secs(2));
         let engine = ("postgres", 5432);
         let (databases, outside, guarded) = (true, true, false);
-        let (max_loss, lease) = ("0", "10s");
-        Self { interval, window, databases, outside, max_loss, guarded, lease, engine }
+        let (max_loss, lease, more) = ("0", "10s", "");
+        Self { interval, window, databases, outside, max_loss, guarded, lease, engine, more }
     }
 }
 
 impl Shop {
     /// The app file.
     pub fn text(&self) -> String {
-        let Self { interval, window, databases, outside, max_loss, guarded, lease, engine } = self;
+        let Self { interval, window, databases, outside, max_loss, guarded, lease, engine, more } =
+            self;
         let fencing = if *guarded { "required" } else { "best-effort" };
         let mut text = format!(
             "[app]\nname = \"shop\"\ncooldown = \"0s\"\n\n[quorum]\nregions = 2\n\n\
@@ -80,6 +83,6 @@ impl Shop {
                 address("dns")
             );
         }
-        text
+        text + more
     }
 }

@@ -17,7 +17,7 @@ pub(super) fn told(variable: &str) -> Option<u64> {
 }
 
 /// Queries that mean something: all types at names that are there and that are not, with and without EDNS and cookies.
-fn seeds() -> Vec<Vec<u8>> {
+pub(super) fn seeds() -> Vec<Vec<u8>> {
     let names = [
         "shop.example.",
         "many.shop.example.",

@@ -22,7 +22,7 @@ fn key(name: &str) -> TSigner {
     TSigner::new(vec![7; 32], TsigAlgorithm::HmacSha256, name, 300).expect("a key")
 }
 
-fn shared() -> Shared {
+pub(super) fn shared() -> Shared {
     let zones = Arc::new(Zones::new(&agreed(vec![shop()]), &extra()));
     Shared {
         table: ArcSwap::from_pointee(Table::new(&zones)),
@@ -39,7 +39,7 @@ fn shared() -> Shared {
 }
 
 /// Requests that are answered, and such as are refused: of another key, and of none.
-fn requests() -> Vec<Vec<u8>> {
+pub(super) fn requests() -> Vec<Vec<u8>> {
     let kinds = [RecordType::AXFR, RecordType::IXFR, RecordType::SOA, RecordType::A];
     let mut requests = Vec::new();
     for kind in kinds {
