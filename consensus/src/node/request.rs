@@ -118,7 +118,8 @@ impl Node {
     /// How a request is to be made; `afar`: its guard was asked, and did not answer or cannot.
     pub(super) fn way(&self, effect: &Effect, afar: bool, now: Moment) -> Way {
         let guarded = plan::database(effect).is_some_and(|it| it.guard.is_some());
-        match self.guard_of(effect, now).filter(|_| !afar) {
+        // A guard that is busy is no reason to go past it where it is this agent: its token would not be durable (seed 1202).
+        match self.guard_of(effect, now).filter(|it| !afar || *it == self.config.agent) {
             Some(guard) => Way::Guard(guard),
             // What is only tried is tried: that no credential is held is what is written down.
             None if !guarded || plan::is_only_tried(effect) || self.holds_for(effect) => Way::Afar,
