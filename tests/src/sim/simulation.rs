@@ -18,7 +18,7 @@ use std::time::Duration;
 use consensus::config::Mutant;
 use consensus::message::Message;
 use consensus::model::{
-    AgentId, AppId, AppState, CredentialId, Definition, Region, Report, TargetId, Voter,
+    AcceptorId, AgentId, AppId, AppState, CredentialId, Definition, Region, Report, TargetId, Voter,
 };
 use consensus::moment::Moment;
 use consensus::outbox::{Answer, Command, CommandId, Input};
@@ -175,8 +175,8 @@ pub struct Simulation {
     calm: Calm,
     truth: Truth,
     witnesses: Witnesses,
-    /// The evidence keys of agents that hold another than the voters know.
-    pub(super) lost_keys: BTreeMap<Place, [u8; 32]>,
+    /// The evidence keys of agents that hold another than the voters know, and of which store they are: another has its own.
+    pub(super) lost_keys: BTreeMap<Place, (AcceptorId, [u8; 32])>,
     /// Since when everything has passed between all agents, and nobody's canaries have come back.
     calm_since: Moment,
     reach: Reach,
@@ -394,7 +394,7 @@ impl Simulation {
     /// The evidence key of an agent is another than the voters know: all it signs is worthless.
     pub fn lose_key(&mut self, place: Place) {
         if let Some(store) = &mut self.agents[place].config.ballots {
-            self.lost_keys.insert(place, store.seed);
+            self.lost_keys.insert(place, (store.acceptor, store.seed));
             store.seed = [7; 32];
         }
     }

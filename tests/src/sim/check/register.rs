@@ -151,10 +151,26 @@ impl Registers {
         holders.insert(voter);
         let newest = self.newest.entry((app.clone(), voter)).or_insert(ballot);
         *newest = ballot.max(*newest);
+        // Once the new set is alone in force, its word suffices for what was accepted while both were asked.
+        let alone = electorate.at(version + 1).filter(|voters| !voters.joint());
+        let mut sets = electorate.at(version).into_iter().chain(alone);
+        match sets.any(|voters| voters.quorum(holders)) {
+            true => self.choose(now, (app, ballot), hash, found),
+            false => vec![],
+        }
+    }
+
+    /// A quorum holds this.
+    fn choose(
+        &mut self,
+        now: Moment,
+        (app, ballot): (&AppId, Ballot),
+        hash: Hash,
+        found: &mut Found,
+    ) -> Vec<Link> {
         let chosen = self.chosen.entry(app.clone()).or_default();
         let Some(Proposal { state, .. }) = self.values.get(&hash) else { return vec![] };
-        let quorum = electorate.at(version).is_some_and(|voters| voters.quorum(holders));
-        if chosen.contains_key(&ballot) || !quorum {
+        if chosen.contains_key(&ballot) {
             return vec![];
         }
         let fresh = Chosen { ballot, at: now, state: state.clone(), hash };
@@ -162,8 +178,19 @@ impl Registers {
         self.link(app, ballot, found)
     }
 
-    /// A set of voters is alone in force now: whatever was chosen before, a quorum of it must have accepted since.
-    pub fn on_elected(&self, voters: &Voters, found: &mut Found) {
+    /// A set of voters is alone in force now: whatever was chosen before, a quorum of it must have accepted since. What a quorum
+    /// of it accepted while the old set was still asked, too, is chosen by that: whoever proposes from now on asks
+    /// one that has it. Returns what that adds to the agreed history.
+    pub fn on_elected(&mut self, now: Moment, voters: &Voters, found: &mut Found) -> Vec<Link> {
+        let accepted = self.holders.iter().filter(|((_, _, version), holders)| {
+            version + 1 == voters.version && voters.quorum(holders)
+        });
+        let held: Vec<_> = accepted.map(|((app, ballot, _), _)| (app.clone(), *ballot)).collect();
+        let mut links = Vec::new();
+        for (app, ballot) in held {
+            let hash = self.ballots[&(app.clone(), ballot)];
+            links.extend(self.choose(now, (&app, ballot), hash, found));
+        }
         for (app, chosen) in &self.chosen {
             let Some(latest) = chosen.keys().next_back() else { continue };
             let has = |voter: &&Voter| {
@@ -175,6 +202,7 @@ impl Registers {
                 found.push(("nothing is left behind", text));
             }
         }
+        links
     }
 
     /// No agent holds for chosen what a majority does not hold.

@@ -20,7 +20,7 @@ use crate::sim::check::Found;
 use crate::sim::check::evidence;
 use crate::sim::check::following;
 use crate::sim::check::lease;
-use crate::sim::check::register;
+use crate::sim::check::register::{self, Link};
 use crate::sim::check::store::Words;
 use crate::sim::check::witness::Speaker;
 use crate::sim::network::Place;
@@ -320,7 +320,8 @@ impl Simulation {
         let voters = self.electorate.latest().clone();
         if !voters.joint() {
             let mut found: Found = Vec::new();
-            self.registers.on_elected(&voters, &mut found);
+            let links = self.registers.on_elected(self.now, &voters, &mut found);
+            self.agreed_anew(links, &mut found);
             self.report(found);
         }
         self.count(if voters.joint() { "changes of voters begun" } else { "changes of voters" });
@@ -358,26 +359,7 @@ impl Simulation {
                     &mut found,
                 );
                 self.aim_at_accepted(&app, accepted.ballot);
-                for link in links {
-                    register::follows(&link, &mut found);
-                    evidence::certified(&self.electorate, &link, &mut found);
-                    let voters = self.electorate.latest();
-                    let gone = self.agents.iter().filter(|agent| !agent.answers());
-                    let gone = gone.map(|agent| agent.id.clone()).collect();
-                    let all = (&self.world, voters, &gone);
-                    self.truth.on_decided(self.now, all, &link, &mut found);
-                    let observers = self.heard_observers();
-                    let crowd = (&self.world, &observers[..]);
-                    self.truth.on_contested(self.now, crowd, &link, &mut found);
-                    self.truth.on_vouched(self.now, (voters, &observers), &link, &mut found);
-                    self.acts.on_agreed(self.now, &link, &mut found);
-                    lease::decided(self.now, &self.world, &link, &mut found);
-                    following::agreed(self.now, &self.world, voters, &link, &mut found);
-                    let states: Vec<_> =
-                        self.apps.keys().filter_map(|app| self.agreed(app)).collect();
-                    self.fleet.on_agreed(self.now, voters, &link, &states, &mut found);
-                    self.decided(&link);
-                }
+                self.agreed_anew(links, &mut found);
             }
             (Entry::Accepted { register: RegisterId::Voters, accepted }, Some(store)) => {
                 let new = self.electorate.on_accepted((store, version), &accepted, &mut found);
@@ -394,6 +376,29 @@ impl Simulation {
             _ => {}
         }
         self.report(found);
+    }
+
+    /// The agreed history has grown.
+    fn agreed_anew(&mut self, links: Vec<Link>, found: &mut Found) {
+        for link in links {
+            register::follows(&link, found);
+            evidence::certified(&self.electorate, &link, found);
+            let voters = self.electorate.latest();
+            let gone = self.agents.iter().filter(|agent| !agent.answers());
+            let gone = gone.map(|agent| agent.id.clone()).collect();
+            let all = (&self.world, voters, &gone);
+            self.truth.on_decided(self.now, all, &link, found);
+            let observers = self.heard_observers();
+            let crowd = (&self.world, &observers[..]);
+            self.truth.on_contested(self.now, crowd, &link, found);
+            self.truth.on_vouched(self.now, (voters, &observers), &link, found);
+            self.acts.on_agreed(self.now, &link, found);
+            lease::decided(self.now, &self.world, &link, found);
+            following::agreed(self.now, &self.world, voters, &link, found);
+            let states: Vec<_> = self.apps.keys().filter_map(|app| self.agreed(app)).collect();
+            self.fleet.on_agreed(self.now, voters, &link, &states, found);
+            self.decided(&link);
+        }
     }
 
     /// A store is about to accept a decision that evidence was given for; the proposer's own word never left it.

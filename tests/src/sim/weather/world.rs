@@ -79,8 +79,9 @@ impl Simulation {
 
     /// An agent whose evidence key was another than its voters know finds the right one, with its next start.
     pub(super) fn find_key(&mut self, place: Place) {
-        if let Some(key) = self.lost_keys.remove(&place)
+        if let Some((of, key)) = self.lost_keys.remove(&place)
             && let Some(store) = &mut self.agents[place].config.ballots
+            && store.acceptor == of
         {
             store.seed = key;
             self.crash(place);
