@@ -172,6 +172,8 @@ mutants! {
     GuardForgets,
     /// A guard acts before its token is durable (D.4).
     GuardActsUnsaved,
+    /// A guard that carries a step out itself acts past itself while it is busy with another (D.4).
+    GuardPassedBy,
 
     // Damping (E).
     /// The mesh acts again before its last decision has cooled down.

@@ -118,8 +118,11 @@ impl Node {
     /// How a request is to be made; `afar`: its guard was asked, and did not answer or cannot.
     pub(super) fn way(&self, effect: &Effect, afar: bool, now: Moment) -> Way {
         let guarded = plan::database(effect).is_some_and(|it| it.guard.is_some());
-        // A guard that is busy is no reason to go past it where it is this agent: its token would not be durable (seed 1202).
-        match self.guard_of(effect, now).filter(|it| !afar || *it == self.config.agent) {
+        // Where the guard is this agent, that it is busy is no reason to go past it: the token would not be durable.
+        let own = |guard: &AgentId| *guard == self.config.agent;
+        #[cfg(feature = "mutants")]
+        let own = |guard: &AgentId| own(guard) && !self.broken(Mutant::GuardPassedBy);
+        match self.guard_of(effect, now).filter(|guard| !afar || own(guard)) {
             Some(guard) => Way::Guard(guard),
             // What is only tried is tried: that no credential is held is what is written down.
             None if !guarded || plan::is_only_tried(effect) || self.holds_for(effect) => Way::Afar,

@@ -49,6 +49,29 @@ pub const ORDEALS: &[Ordeal] = &[
         },
     },
     Ordeal {
+        name: "who has an app moved dies, and the guard that still closes the old primary is to open it again itself",
+        knows: &[Mutant::GuardPassedBy],
+        shape: |mesh, apps| guarded(mesh, apps),
+        play: |simulation, chance| {
+            let usual = simulation.rates.outside_takes;
+            simulation.rates.outside_takes = Duration::from_secs(12);
+            simulation.snare = Some(Box::new(|simulation, from, _, message| {
+                let fences = step(message) == Some(Phase::Fencing.step());
+                if fences {
+                    simulation.later(Duration::from_millis(100), move |it| it.crash(from));
+                }
+                fences
+            }));
+            asks(simulation, 0);
+            until(simulation, 50, |state| state.phase == Phase::Fencing);
+            wait(simulation, chance, 900..1_200);
+            simulation.rates.outside_takes = usual;
+            let abort = Command::Abort { app: shop(), by: "operator".into() };
+            simulation.command(EASTS_GUARD, abort);
+            wait(simulation, chance, 20_000..21_000);
+        },
+    },
+    Ordeal {
         name: "a guard dies with its host, and what it said before goes on arriving at two of five",
         knows: &[Mutant::OvertakenHeard],
         shape: |mesh, apps| guarded(mesh, apps),
