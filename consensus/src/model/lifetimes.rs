@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Definition, Driver, OperationId, Provider, StackId};
+use super::{Definition, Driver, Mode, OperationId, Provider, StackId};
 
 /// The steps from the shortest lifetime back to the full one; each is four times as long.
 pub const SHORTENED_MOST: u8 = 3;
@@ -68,8 +68,13 @@ impl Driver {
 }
 
 impl Definition {
-    /// For how long answers that could be shortened are kept at most; nothing where none can.
-    pub fn longest_kept(&self) -> Duration {
+    /// For how long a planned move waits for answers of before: as long as those that could be shortened are kept at most.
+    /// Nothing where none can, in shadow, whose records are nobody's to change, and for a set that elects by itself, which may move
+    /// at any time.
+    pub fn runs_out(&self) -> Duration {
+        if self.mode == Mode::Shadow || self.follows() {
+            return Duration::ZERO;
+        }
         let records = self.records.iter();
         let longer = records.filter(|it| it.driver.kept(it.ttl, SHORTENED_MOST) < it.ttl);
         let longest = longer.map(|it| it.ttl).max().unwrap_or(0);

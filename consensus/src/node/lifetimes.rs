@@ -186,15 +186,10 @@ impl Node {
         }
     }
 
-    /// A move that has no answers to wait for is asked for at once: none could be shortened, a shadow's records are nobody's to
-    /// change, and a set that elects by itself may move at any time.
+    /// A move that has no answers to wait for is asked for at once.
     pub(super) fn at_once_where_nothing_runs_out(&self, app: &AppId, intent: Intent) -> Intent {
         let known = self.apps.get(app).and_then(|it| it.known());
-        let waits = known.is_some_and(|(_, AppState { definition, .. })| {
-            !definition.longest_kept().is_zero()
-                && !definition.follows()
-                && definition.mode != Mode::Shadow
-        });
+        let waits = known.is_some_and(|(_, state)| !state.definition.runs_out().is_zero());
         match intent {
             Intent::Plan { to, by } if !waits => {
                 let kind = DecisionKind::Switchover;
@@ -214,14 +209,11 @@ impl Node {
     ) -> Result<AppState, String> {
         let moved =
             self.operator(current, found, (DecisionKind::Switchover, to, false, by), now)?;
-        let definition = &current.definition;
-        let runs_out = definition.longest_kept();
-        let app = &definition.name;
+        let app = &current.definition.name;
+        let runs_out = current.definition.runs_out();
         let ran_out = current.lifetimes.shortened == SHORTENED_MOST
             && self.shown(app, current).is_some_and(|at| runs_out <= now.since(at));
-        // A set that elects by itself may move at any time; and a shadow's records are nobody's to change.
-        if runs_out.is_zero() || ran_out || definition.follows() || definition.mode == Mode::Shadow
-        {
+        if runs_out.is_zero() || ran_out {
             return Ok(moved);
         }
         let (id, to, by) = (found.operation, moved.decision.to, cut(by, BY_LIMIT));

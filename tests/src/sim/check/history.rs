@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use consensus::model::{AgentId, AppId, AppState, Ballot, DecisionKind};
+use consensus::model::{AgentId, AppId, AppState, Ballot, DecisionKind, Epoch};
 use consensus::moment::Moment;
 use consensus::outbox::{Answer, Command};
 
@@ -66,14 +66,24 @@ impl History {
         let about =
             || format!("{} told whoever asked at {} for {kind} of {app}", call.agent, call.at);
         let during = |chosen: &&Chosen| call.at <= chosen.at && chosen.at <= now;
+        // A move that this command may have planned, in this epoch.
+        let planned = |epoch: Epoch| {
+            let Command::Switchover { to, at_once: false, .. } = &call.command else {
+                return false;
+            };
+            registers.history(app).filter(during).any(|chosen| {
+                let planned = chosen.state.lifetimes.planned.as_ref();
+                chosen.state.epoch == epoch
+                    && planned.is_some_and(|planned| to.as_ref().is_none_or(|to| planned.to == *to))
+            })
+        };
         match answer {
             Answer::Agreed { epoch, revision } => {
                 let is = |state: &AppState| {
-                    let made = state.decision.kind == kind || state.lifetimes.planned.is_some();
-                    (state.epoch, state.revision) == (*epoch, *revision) && made
+                    (state.epoch, state.revision, state.decision.kind) == (*epoch, *revision, kind)
                 };
                 let first = registers.history(app).find(|chosen| is(&chosen.state));
-                if !first.as_ref().is_some_and(during) {
+                if !first.as_ref().is_some_and(during) && !planned(*epoch) {
                     let at = first.map_or("never".into(), |first| format!("at {}", first.at));
                     let what = format!("{}: agreed as epoch {epoch}, chosen {at}", about());
                     found.push((CHECKER, what));
@@ -98,9 +108,7 @@ impl History {
                 }
             }
             Answer::Planned { epoch, .. } => {
-                let is =
-                    |state: &AppState| state.epoch == *epoch && state.lifetimes.planned.is_some();
-                if !registers.history(app).filter(during).any(|chosen| is(&chosen.state)) {
+                if !planned(*epoch) {
                     found.push((
                         CHECKER,
                         format!("{}: planned in {epoch}, which it was not", about()),
@@ -160,7 +168,7 @@ mod tests {
         };
         let agent = "a1".parse().expect("a name");
         history.on_call(1, Call { agent, command, at: Moment::ZERO });
-        let answer = Answer::Agreed { epoch: consensus::model::Epoch(2), revision: 1 };
+        let answer = Answer::Agreed { epoch: Epoch(2), revision: 1 };
         let mut found = Found::new();
         let now = Moment::from_micros(5);
         history.on_answer(now, 1, &answer, &Registers::default(), &mut found);
