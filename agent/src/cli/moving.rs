@@ -161,8 +161,8 @@ pub async fn run_by(
         Outcome::Planned { epoch, runs_out } if !moving.no_wait => {
             if !moving.json {
                 out.print(&format!(
-                    "answers are kept for five seconds from now on; {app} moves once those of before have run out, {runs_out} s \
-                     after that (`quorate abort {app}` calls it off, `--now` would not wait)\n"
+                    "lifetimes of answers are shortened; {app} moves once those of before have run out, {runs_out} s after that \
+                     was seen (`quorate abort {app}` calls it off, `--now` would not wait)\n"
                 ));
             }
             return match wait(&client, moving, epoch).await {

@@ -285,7 +285,8 @@ fn app_lines(sheet: &mut Sheet, app: &AppView) {
         sheet.labelled(2, "lease", ink, &words);
     }
     if app.shortened > 0 {
-        let words = format!("for {} s at most, for now", kept(u32::MAX, app.shortened));
+        let words =
+            format!("for {} s, or the least a provider takes", kept(u32::MAX, app.shortened));
         sheet.labelled(2, "kept", Ink::Plain, &words);
     }
     if let Some(planned) = &app.planned {

@@ -194,8 +194,13 @@ fn blog() -> AppView {
                 )],
             })
             .into(),
-        shortened: 0,
-        planned: None,
+        // All that can be shown of an app, at once: the core plans nothing in shadow.
+        shortened: SHORTENED_MOST,
+        planned: Some(PlannedView {
+            to: name("ovh-gravelines"),
+            by: "ann".into(),
+            within_ms: 41_300,
+        }),
         freeze: Some(FreezeView {
             by: "ann".into(),
             reason: "release 2.4".into(),
