@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use super::choice::{Choice, Path, nobody_sees_down};
 use super::loss::in_seconds;
-use super::panel::{Count, Panel, Witness, belief};
+use super::panel::{Count, Panel, Witness};
+use super::word::belief;
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
 use crate::model::{

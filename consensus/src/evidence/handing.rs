@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::panel::{Aspect, Panel, belief};
+use super::panel::{Aspect, Panel};
+use super::word::belief;
 use crate::model::{Belief, Health, StackId, Target, TargetName, Verdict};
 
 /// One target of an app, by its stack.

@@ -15,6 +15,7 @@ mod standing;
 #[cfg(test)]
 mod tests;
 mod warnings;
+mod word;
 
 pub use choice::{Choice, Path, nobody_sees_down};
 pub use followed::Leader;

@@ -1,6 +1,7 @@
 //! Which stack stands and serves, as far as a majority sees: what a decision that was carried out is verified by.
 
-use super::panel::{Panel, Witness, belief};
+use super::panel::{Panel, Witness};
+use super::word::belief;
 use crate::model::{AgentId, DatabaseSight, Health, StackId, TargetName};
 
 impl<'a> Panel<'a> {

@@ -3,20 +3,18 @@
 //! Derived from predecessor and value alone, never from a field that the sender chose (PROTOCOL.md 0.1 d). An acceptor that
 //! finds nothing wrong here has checked everything but the evidence itself and its own clock.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
+mod definition;
+mod form;
 
+use std::collections::BTreeSet;
+
+use self::definition::{applies, leads, leads_back};
+use self::form::well_formed;
 use super::{damping, plan};
 use crate::model::{
-    AppState, BY_LIMIT, Ballot, Certainty, Certificate, DAMPING_MEMORY, Damping, DataPolicy,
-    Decision, DecisionKind, Definition, Epoch, FREEZE_MOST, Fencing, Freeze, Lifetimes, Mode,
-    OPERATION_MEMORY, Phase, REASON_LIMIT, RECORD_LIMIT, RUNS_OUT_MOST, SHORTENED_MOST,
-    STACK_LIMIT, TARGET_LIMIT,
+    AppState, Ballot, Certainty, Certificate, Damping, Decision, DecisionKind, Epoch, Fencing,
+    Freeze, Lifetimes, Mode, Phase,
 };
-
-/// What a probe policy may ask for.
-const SPAN_LEAST: Duration = Duration::from_millis(10);
-const SPAN_MOST: Duration = Duration::from_secs(24 * 3600);
 
 /// What must stand behind a value besides its form.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -108,72 +106,6 @@ pub fn follows<'a>(
     Err(format!("epoch {} cannot follow epoch {}", next.epoch, before.epoch))
 }
 
-/// What every value must be, whatever it follows.
-fn well_formed(state: &AppState) -> Result<(), String> {
-    let decision = &state.decision;
-    let defined = |stack| state.definition.stack(stack).is_some();
-    if decision.epoch != state.epoch {
-        return Err("its decision is of another epoch".into());
-    }
-    if ![&state.active, &decision.from, &decision.to].into_iter().all(defined) {
-        return Err("it names a stack that is not defined".into());
-    }
-    within_limits(&state.definition)?;
-    speakable(state)?;
-    keepable(state)?;
-    if state.operations.len() > OPERATION_MEMORY {
-        return Err("it remembers too many operations".into());
-    }
-    // An answer is never empty: every name is published with something, whichever stack is active.
-    let empty = state
-        .definition
-        .records
-        .iter()
-        .find(|record| record.values.get(&state.active).is_none_or(Vec::is_empty));
-    match empty {
-        Some(record) => Err(format!("{} would have no {} record", record.name, record.kind)),
-        None => Ok(()),
-    }
-}
-
-/// What the file's parser limits is limited here, too: a definition that one agent let through must not stop the others.
-fn within_limits(definition: &Definition) -> Result<(), String> {
-    let probe = &definition.probe;
-    let spans = [probe.interval, probe.timeout, probe.window];
-    let fits = definition.stacks.len() <= STACK_LIMIT
-        && definition.targets().count() <= TARGET_LIMIT
-        && definition.records.len() <= RECORD_LIMIT
-        && DataPolicy::may_last(definition.data.lease)
-        && definition.follows_well()
-        && spans.iter().all(|span| (SPAN_LEAST..=SPAN_MOST).contains(span));
-    fits.then_some(()).ok_or("its definition is beyond its limits".into())
-}
-
-/// What people say of it is limited, too.
-fn speakable(state: &AppState) -> Result<(), String> {
-    let named = |by: &String| by.len() <= BY_LIMIT;
-    let fits = state.damping.history.len() <= DAMPING_MEMORY
-        && state.damping.cleared.as_ref().is_none_or(named)
-        && state.freeze.as_ref().is_none_or(|freeze| {
-            named(&freeze.by) && freeze.reason.len() <= REASON_LIMIT && freeze.lasts <= FREEZE_MOST
-        });
-    fits.then_some(()).ok_or("what is said of it is beyond its limits".into())
-}
-
-/// What is planned is a move that could be, once answers of before have run out.
-fn keepable(state: &AppState) -> Result<(), String> {
-    let Lifetimes { shortened, planned } = &state.lifetimes;
-    let fits = *shortened <= SHORTENED_MOST
-        && planned.as_ref().is_none_or(|planned| {
-            planned.by.len() <= BY_LIMIT
-                && planned.runs_out <= RUNS_OUT_MOST
-                && planned.to != state.active
-                && state.definition.stack(&planned.to).is_some()
-                && *shortened == SHORTENED_MOST
-        });
-    fits.then_some(()).ok_or("its lifetimes are beyond their limits".into())
-}
-
 /// The first value of a register.
 fn first(next: &AppState) -> Result<Demand<'static>, String> {
     let fits = next.epoch == Epoch(1)
@@ -222,74 +154,6 @@ fn moves(kind: DecisionKind) -> bool {
         | DecisionKind::Forced => true,
         DecisionKind::Apply | DecisionKind::Abort | DecisionKind::Follow => false,
     }
-}
-
-/// Another definition.
-fn applies(before: &AppState, next: &AppState) -> Result<Demand<'static>, String> {
-    at_rest(before)?;
-    let since = match next.definition.guarded_alike(&before.definition) {
-        true => before.guards_since,
-        false => next.revision,
-    };
-    let fits = next.revision == before.revision.saturating_add(1)
-        && next.guards_since == since
-        && next.epoch == before.epoch.next()
-        && next.definition.name == before.definition.name
-        && next.decision.kind == DecisionKind::Apply
-        && next.phase == Phase::Publishing
-        && next.active == before.active
-        && next.closed == before.closed
-        && restrains(next) == restrains(before);
-    if !before.definition.left_by(&next.definition).is_empty() || next.left != before.left {
-        return Err("endpoints are followed in a decision of its own kind".into());
-    }
-    fits.then_some(Demand::default())
-        .ok_or("a definition is applied in an epoch of its own, and moves nothing".into())
-}
-
-/// Followed endpoints are elsewhere: the same definition but for them.
-fn leads(before: &AppState, next: &AppState) -> Result<Demand<'static>, String> {
-    at_rest(before)?;
-    if before.definition.mode == Mode::Shadow {
-        return Err("the mesh touches nothing of it".into());
-    }
-    let left = before.definition.left_by(&next.definition);
-    let fits = next.epoch == before.epoch.next()
-        && next.phase == Phase::Publishing
-        && next.active == before.active
-        && restrains(next) == restrains(before)
-        && !left.is_empty()
-        && next.left == left
-        && next.definition.led_back(&left).as_ref() == Some(&*before.definition);
-    fits.then_some(())
-        .ok_or("endpoints are followed in an epoch of its own, and nothing else changes")?;
-    redefined(before, next)?;
-    Ok(Demand { found: true, ..Demand::default() })
-}
-
-/// Endpoints were followed by what only a minority accepted: back to where they were.
-fn leads_back(
-    before: &AppState,
-    certainty: Certainty,
-    next: &AppState,
-) -> Result<Demand<'static>, String> {
-    let fits = needs_finding(before)
-        && certainty != Certainty::Chosen
-        && next.epoch == before.epoch.next()
-        && next.phase == Phase::Publishing
-        && next.left == before.left
-        && before.definition.led_back(&before.left).as_ref() == Some(&*next.definition);
-    fits.then_some(()).ok_or("it does not lead back to where endpoints were")?;
-    redefined(before, next)?;
-    takes_back(before, next, &before.active)
-}
-
-/// Another revision that leaves alone what guards and databases rest on.
-fn redefined(before: &AppState, next: &AppState) -> Result<(), String> {
-    let fits = next.revision == before.revision.saturating_add(1)
-        && next.guards_since == before.guards_since
-        && next.closed == before.closed;
-    fits.then_some(()).ok_or("it is no successor of that revision".into())
 }
 
 /// What holds the mesh back.

@@ -8,7 +8,6 @@ use super::attempt::Attempt;
 use super::compose::Intent;
 use super::damping::Ages;
 use super::drift::Records;
-use super::execute::Work;
 use super::fleet::Place;
 use super::following::Lookouts;
 use super::guard::Guarding;
@@ -17,6 +16,7 @@ use super::lifetimes::Keeping;
 use super::rejoin::Rejoining;
 use super::stepping::Stepping;
 use super::tend::Astray;
+use super::work::Work;
 use crate::message::{Accepted, Value};
 use crate::model::{
     AgentId, AppState, Ballot, Epoch, Lost, OperationId, StackId, TargetName, Token, Verdict,

@@ -8,8 +8,9 @@
 use std::time::Duration;
 
 use super::Node;
-use super::execute::{Work, rendezvous};
+use super::claim::rendezvous;
 use super::stir::Stir;
+use super::work::Work;
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
 use crate::failover::plan;

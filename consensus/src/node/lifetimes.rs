@@ -11,8 +11,8 @@ use std::time::Duration;
 use super::Node;
 use super::attempt::Found;
 use super::compose::Intent;
-use super::execute::Work;
 use super::people::{at_rest, cut};
+use super::work::Work;
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
 use crate::failover::plan;

@@ -6,7 +6,9 @@
 mod app;
 mod attempt;
 mod change;
+mod claim;
 mod compose;
+mod conclude;
 mod damping;
 mod decision;
 mod drift;
@@ -34,6 +36,7 @@ mod tend;
 mod view;
 mod vote;
 mod voters;
+mod work;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Node;
 use super::attempt::{Attempt, ROUND};
 use super::compose::{Intent, Next};
-use super::execute::{Item, Stage, Work};
+use super::work::{Item, Stage, Work};
 use crate::evidence::Aspect;
 use crate::failover::plan;
 use crate::model::{

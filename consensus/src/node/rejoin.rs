@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::Node;
 use super::app::App;
-use super::execute::{ACT, Reading};
+use super::work::{ACT, Reading};
 use crate::message::Message;
 use crate::model::{
     AgentId, AppId, AppState, Database, Health, Lost, MeshId, Phase, StackId, TargetId, Token,

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Node;
-use super::execute::{ACT, Item, Stage, token_of};
+use super::execute::token_of;
+use super::work::{ACT, Item, Stage};
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
 use crate::failover::plan;

@@ -11,7 +11,7 @@ use super::Node;
 use super::app::Wanted;
 use super::compose::Intent;
 use super::drift::published;
-use super::execute::{Stage, Work};
+use super::work::{Stage, Work};
 use crate::evidence::Leader;
 use crate::failover::plan;
 use crate::message::Refusal;
