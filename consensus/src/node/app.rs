@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::attempt::Attempt;
-use super::compose::Intent;
 use super::damping::Ages;
 use super::drift::Records;
 use super::fleet::Place;
 use super::following::Lookouts;
 use super::guard::Guarding;
 use super::handing::Handed;
+use super::intent::Intent;
 use super::lifetimes::Keeping;
 use super::rejoin::Rejoining;
 use super::stepping::Stepping;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Node;
-use super::compose::{Intent, Next};
+use super::intent::{Intent, Next};
 use crate::ballot::{Accepting, Preparing, Tally};
 use crate::message::{BallotBody, BallotMessage, Message, Refusal};
 use crate::model::{

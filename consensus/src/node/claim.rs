@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use super::Node;
-use super::compose::Intent;
 use super::execute::token_of;
+use super::intent::Intent;
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
 use crate::failover::plan;

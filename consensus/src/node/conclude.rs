@@ -6,7 +6,8 @@ use rand::RngExt;
 
 use super::Node;
 use super::attempt::{Found, RESEND, Stage};
-use super::compose::{Composed, Intent};
+use super::compose::Composed;
+use super::intent::Intent;
 use super::lifetimes::planned_by;
 use crate::ballot::Current;
 #[cfg(feature = "mutants")]

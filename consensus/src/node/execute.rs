@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Node;
-use super::compose::Intent;
+use super::intent::Intent;
 use super::request::Way;
 use super::work::{ACT, Item, Reading, Stage, Work};
 use crate::config::Config;

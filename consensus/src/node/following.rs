@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Node;
-use super::compose::Intent;
+use super::intent::Intent;
 use super::people::at_rest;
 use super::stir::Stir;
 #[cfg(feature = "mutants")]

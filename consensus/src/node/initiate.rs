@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Node;
 use super::app::Wanted;
 use super::claim::rendezvous;
-use super::compose::Intent;
+use super::intent::Intent;
 use crate::evidence::{Choice, Count, nobody_sees_down};
 use crate::failover::plan;
 use crate::model::{AppId, AppState, Ballot, Mode, Phase, Verdict};

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::Node;
 use super::attempt::Found;
-use super::compose::Intent;
+use super::intent::Intent;
 use super::people::{at_rest, cut};
 use super::work::Work;
 #[cfg(feature = "mutants")]

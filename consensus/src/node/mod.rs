@@ -18,6 +18,7 @@ mod following;
 mod guard;
 mod handing;
 mod initiate;
+mod intent;
 mod learn;
 mod lease;
 mod lifetimes;

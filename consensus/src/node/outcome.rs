@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Node;
 use super::attempt::{Attempt, ROUND};
-use super::compose::{Intent, Next};
+use super::intent::{Intent, Next};
 use super::work::{Item, Stage, Work};
 use crate::evidence::Aspect;
 use crate::failover::plan;

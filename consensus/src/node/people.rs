@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Node;
 use super::app::Wanted;
 use super::attempt::Found;
-use super::compose::Intent;
+use super::intent::Intent;
 use crate::evidence::most_received;
 use crate::failover::damping;
 use crate::model::{

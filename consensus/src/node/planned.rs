@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::Node;
-use super::compose::Next;
+use super::intent::Next;
 use crate::model::{AppId, DecisionKind};
 use crate::moment::Moment;
 

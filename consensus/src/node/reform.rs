@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::Node;
 use super::change::{Goal, Wanted};
-use super::compose::Intent;
+use super::intent::Intent;
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
 use crate::judge::HEARD_WITHIN;

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::Node;
 use super::app::Wanted;
-use super::compose::Intent;
 use super::drift::published;
+use super::intent::Intent;
 use super::work::{Stage, Work};
 use crate::evidence::Leader;
 use crate::failover::plan;

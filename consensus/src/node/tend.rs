@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use super::Node;
-use super::compose::Intent;
+use super::intent::Intent;
 use super::people::at_rest;
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
