@@ -6,6 +6,7 @@
 mod aim;
 mod drive;
 mod errand;
+mod held;
 mod mesh;
 mod rejoin;
 mod trade;
