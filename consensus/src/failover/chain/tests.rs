@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::*;
 use crate::model::{
-    Candidate, Claim, DataPolicy, Database, Engine, FenceRecord, OperationId, Planned, ProbePolicy,
-    Stack,
+    Candidate, Claim, DataPolicy, Database, Definition, Engine, FenceRecord, OperationId, Planned,
+    ProbePolicy, SHORTENED_MOST, Stack,
 };
 
 fn definition() -> Definition {
