@@ -23,7 +23,7 @@ use super::history::{History, Question, Story};
 use super::metrics::Counters;
 use super::page::{PAGE, Page};
 use super::serve::Caller;
-use super::{ParseApp, command, events, explain, metrics};
+use super::{ParseApp, command, events, explain, metrics, openapi};
 use crate::clock;
 use crate::run::Handle;
 use crate::standing::Standing;
@@ -76,6 +76,7 @@ pub fn router(shared: Arc<Shared>, commands: bool) -> Router {
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(scrape))
+        .route("/openapi.json", get(openapi::document))
         .route("/api/v1/status", get(status))
         .route("/api/v1/members", get(members))
         .route("/api/v1/voters", get(voters))

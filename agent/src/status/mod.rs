@@ -10,6 +10,7 @@ mod events;
 pub mod explain;
 pub mod history;
 mod metrics;
+mod openapi;
 mod page;
 mod serve;
 

@@ -17,14 +17,14 @@ use crate::run::Event;
 /// No test waits longer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-struct Agent {
+pub(super) struct Agent {
     status: Status,
     looped: fixture::Loop,
     folder: TempDir,
 }
 
 impl Agent {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         Self::with(fixture::view()).await
     }
 
@@ -40,16 +40,16 @@ impl Agent {
         self.status.address.expect("it listens")
     }
 
-    fn tcp(&self) -> Client {
+    pub(super) fn tcp(&self) -> Client {
         Client::open(&format!("http://{}", self.address()))
     }
 
-    fn unix(&self) -> Client {
+    pub(super) fn unix(&self) -> Client {
         Client::open(self.status.socket.to_str().expect("a plain path"))
     }
 
     /// Sends bytes as they are, and reads until the end.
-    async fn raw(&self, request: &str) -> String {
+    pub(super) async fn raw(&self, request: &str) -> String {
         let mut stream = TcpStream::connect(self.address()).await.expect("it listens");
         stream.write_all(request.as_bytes()).await.expect("it reads");
         let mut answer = Vec::new();
