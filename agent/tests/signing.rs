@@ -5,8 +5,9 @@ mod common;
 #[path = "authority/shop.rs"]
 mod shop;
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -17,8 +18,9 @@ use agent::clock;
 use agent::config::DnsConfig;
 use agent::run::Agreed;
 use agent::zone_key::{ZoneKey, ZoneKeys};
-use common::{Process, eventually, free_port, run};
-use hickory_proto::rr::{LowerName, Name};
+use common::{PATIENCE, Process, eventually, free_port, run};
+use hickory_proto::op::{Edns, Message, Query};
+use hickory_proto::rr::{LowerName, Name, RecordType};
 use shop::app;
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -67,13 +69,17 @@ struct Unbound {
 
 impl Unbound {
     async fn start(server: SocketAddr, anchor: &str) -> Self {
+        Self::start_with(server, anchor, "").await
+    }
+
+    async fn start_with(server: SocketAddr, anchor: &str, more: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("quorate-dns-").tempdir().expect("a folder");
         let port = free_port();
         let text = format!(
             "server:\n  interface: 127.0.0.1\n  port: {port}\n  do-daemonize: no\n  username: \"\"\n  \
              chroot: \"\"\n  directory: \"{here}\"\n  pidfile: \"\"\n  use-syslog: no\n  logfile: \"\"\n  \
              val-log-level: 2\n  do-not-query-localhost: no\n  do-ip6: no\n  \
-             module-config: \"validator iterator\"\n  trust-anchor: \"{anchor}\"\n\
+             module-config: \"validator iterator\"\n  trust-anchor: \"{anchor}\"\n{more}\
              remote-control:\n  control-enable: no\n\
              stub-zone:\n  name: shop.example\n  stub-addr: 127.0.0.1@{from}\n",
             here = folder.path().display(),
@@ -106,6 +112,22 @@ fn dig(server: SocketAddr, question: &[&str]) -> String {
         .output()
         .expect("dig (bind9-dnsutils) is installed");
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The addresses a resolver tells, and whether it has validated them.
+fn addresses(resolver: SocketAddr, name: &str, socket: &UdpSocket) -> (Vec<String>, bool) {
+    let mut message = Message::query();
+    message.metadata.recursion_desired = true;
+    message.add_query(Query::query(Name::from_ascii(name).expect("a name"), RecordType::A));
+    let mut edns = Edns::new();
+    edns.set_dnssec_ok(true);
+    message.set_edns(edns);
+    socket.send_to(&message.to_vec().expect("encodes"), resolver).expect("loopback");
+    let mut packet = [0; 4096];
+    let length = socket.recv(&mut packet).expect("an answer");
+    let told = Message::from_vec(&packet[..length]).expect("DNS");
+    let of_kind = told.answers.iter().filter(|record| record.record_type() == RecordType::A);
+    (of_kind.map(|record| record.data.to_string()).collect(), told.metadata.authentic_data)
 }
 
 /// Questions of every shape, and what the answer holds.
@@ -149,6 +171,35 @@ async fn unbound_validates_every_kind_of_answer() {
     let stranger = Unbound::start(server, &other).await;
     let told = stranger.ask("shop.example", "A");
     assert!(told.contains("status: SERVFAIL"), "{told}");
+}
+
+/// Two servers with the zone's key, each asked again and again by a resolver that keeps nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn weights_hold_in_a_signed_zone_and_behind_its_aliases() {
+    let pem = pem();
+    let (_authority, server, _sender) = serve(&[&pem]);
+    let (_other_authority, other, _other_sender) = serve(&[&pem]);
+    let anchor = key(&pem).delegation_text(&apex());
+    for server in [server, other] {
+        let keeps_nothing = "  cache-max-ttl: 0\n  cache-max-negative-ttl: 0\n";
+        let unbound = Unbound::start_with(server, &anchor, keeps_nothing).await;
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        socket.set_read_timeout(Some(PATIENCE)).expect("a limit");
+        for name in ["heavy.shop.example.", "light.shop.example."] {
+            let mut counts = BTreeMap::new();
+            for _ in 0..400 {
+                let (told, validated) = addresses(unbound.address, name, &socket);
+                assert!(validated, "{name}: {told:?}");
+                let [one] = told.as_slice() else { panic!("{name}: one each: {told:?}") };
+                *counts.entry(one.clone()).or_insert(0) += 1;
+            }
+            println!("{name} at {server}: {counts:?}");
+            // Sockets count each for itself, and which one is asked is chance: five times its spread.
+            let often: i32 = counts.remove("203.0.113.1").unwrap_or_default();
+            assert!((often - 300).abs() <= 45, "{name}: {often} of 400, and {counts:?}");
+            assert_eq!(counts.into_keys().collect::<Vec<_>>(), ["203.0.113.2"]);
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,8 +1,10 @@
 //! Turns a name and a type into what is to be said: the meaning of the zones.
 //!
 //! Pure. Follows aliases within our zones, expands wildcards (RFC 4592), says what is not there with the start of
-//! authority (RFC 2308), and never answers for a name that is not ours. It is asked once for every name and type when
+//! authority (RFC 2308), and never answers for a name that is not ours. It is asked for every name, type and share when
 //! [`super::table`] is built, not once a query. Knows nothing of packets, sizes or how fresh the zones are.
+
+use std::sync::Arc;
 
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::rdata::HINFO;
@@ -15,6 +17,15 @@ const HOPS: usize = 8;
 /// How long the answer to ANY may be cached, in seconds: it never changes.
 const ANY_TTL: u32 = 3600;
 
+/// What is said of a set with weights; any other is said whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Share {
+    /// All that weigh anything.
+    All,
+    /// This one record.
+    One(u16),
+}
+
 /// What is to be said.
 #[derive(Debug, PartialEq)]
 pub(super) struct Answer {
@@ -23,6 +34,8 @@ pub(super) struct Answer {
     pub(super) answers: Vec<Record>,
     pub(super) authorities: Vec<Record>,
     pub(super) additionals: Vec<Record>,
+    /// Of a set with weights: which record's turn it is, one after the other.
+    pub(super) order: Option<Arc<[u16]>>,
 }
 
 impl Answer {
@@ -35,6 +48,7 @@ impl Answer {
             answers: none(),
             authorities: none(),
             additionals: none(),
+            order: None,
         }
     }
 
@@ -46,8 +60,8 @@ impl Answer {
     }
 }
 
-/// The answer to a question of class IN.
-pub(super) fn answer(zones: &Zones, asked: &Name, kind: RecordType) -> Answer {
+/// The answer to a question of class IN; of a set with weights, wherever aliases lead to it, this share.
+pub(super) fn answer(zones: &Zones, asked: &Name, kind: RecordType, share: Share) -> Answer {
     let mut name = LowerName::new(asked);
     let Some(mut zone) = zones.zone_of(&name) else {
         return Answer::bare(ResponseCode::Refused);
@@ -70,8 +84,14 @@ pub(super) fn answer(zones: &Zones, asked: &Name, kind: RecordType) -> Answer {
             return answer.negative(ResponseCode::NXDomain, zone);
         };
         if let Some(records) = sets.get(&kind) {
-            answer.answers.extend(records.iter().map(|record| respelt(record, &spelt)));
-            answer.additionals = glue(zones, records);
+            answer.order = zones.order(records);
+            let said = match (share, &answer.order) {
+                (Share::One(at), Some(_)) => records.get(usize::from(at)..=usize::from(at)),
+                (Share::One(_), None) | (Share::All, _) => None,
+            };
+            let said = said.unwrap_or(records);
+            answer.answers.extend(said.iter().map(|record| respelt(record, &spelt)));
+            answer.additionals = glue(zones, said);
             return answer;
         }
         match sets.get(&RecordType::CNAME).and_then(|records| records.first()) {

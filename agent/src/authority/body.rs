@@ -5,18 +5,22 @@
 //! longer or shorter one they are moved by the difference. Knows nothing of zones and transports.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::{Name, RData, Record};
 use hickory_proto::serialize::binary::BinEncodable;
 
-use super::answer::Answer;
+use super::answer::{Answer, Share};
 use super::query::HEADER;
 
 /// A pointer's two high bits (RFC 1035 section 4.1.4).
 const POINTER: u16 = 0xc000;
 /// What a pointer can reach.
 const REACH: usize = 0x4000;
+/// The golden ratio of all there are, odd: steps of it fill any interval evenly, and so does every second of them. Plain
+/// counting would give those who ask for A and AAAA in pairs every second turn only, at each name the same.
+const STEP: u32 = 0x9e37_79b9;
 /// Type and class.
 const QUESTION_TAIL: usize = 4;
 
@@ -32,8 +36,22 @@ pub(super) struct Body {
     core: u16,
     pub(super) missing: bool,
     counts: [u16; 3],
-    /// What is said in its place, in turns; nothing, where this is.
-    turns: Box<[Body]>,
+    /// What is said in its place, where it has weights.
+    turns: Option<Box<Turns>>,
+}
+
+/// One body for each record of a set, and whose turn it is, one after the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Turns {
+    pub(super) order: Arc<[u16]>,
+    pub(super) bodies: Box<[Body]>,
+}
+
+impl Turns {
+    fn at(&self, turn: u32) -> Option<u16> {
+        let part = u64::from(turn.wrapping_mul(STEP)) * self.order.len() as u64;
+        self.order.get((part >> u32::BITS) as usize).copied()
+    }
 }
 
 /// How much of a body is said.
@@ -66,20 +84,26 @@ impl Body {
             ],
             bytes: writer.bytes.into(),
             pointers: writer.pointers.into(),
-            turns: Box::default(),
+            turns: None,
         })
     }
 
     /// The same, with these said in its place.
-    pub(super) fn in_turns(self, turns: Vec<Body>) -> Self {
-        Self { turns: turns.into(), ..self }
+    pub(super) fn in_turns(self, turns: Turns) -> Self {
+        Self { turns: Some(Box::new(turns)), ..self }
+    }
+
+    /// Which share is said at a turn.
+    pub(super) fn share(&self, turn: u32) -> Share {
+        let at = self.turns.as_ref().and_then(|turns| turns.at(turn));
+        at.map_or(Share::All, Share::One)
     }
 
     /// What is said at a turn.
-    pub(super) fn at_turn(&self, turn: usize) -> &Body {
-        match self.turns.len() {
-            0 => self,
-            turns => self.turns.get(turn % turns).unwrap_or(self),
+    pub(super) fn at_turn(&self, turn: u32) -> &Body {
+        match (self.share(turn), &self.turns) {
+            (Share::One(at), Some(turns)) => turns.bodies.get(usize::from(at)).unwrap_or(self),
+            (Share::One(_), None) | (Share::All, _) => self,
         }
     }
 

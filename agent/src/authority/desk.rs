@@ -48,7 +48,7 @@ pub(super) struct Desk {
     pub(super) transport: Transport,
     slipped: u32,
     /// Counts answers, for those that are given in turns.
-    turn: usize,
+    pub(super) turn: u32,
 }
 
 /// What became of a packet.
@@ -105,7 +105,7 @@ impl Desk {
             transport,
             slipped: 0,
             // Threads begin at different places.
-            turn: rand::random_range(0..64),
+            turn: rand::random(),
         }
     }
 
@@ -155,23 +155,20 @@ impl Desk {
     ) -> Outcome<'a> {
         let cookie = query.edns.as_ref().and_then(|edns| edns.cookie);
         let judged = cookie.map(|cookie| self.baker.judge(&cookie, from));
-        let say = match said(&self.table, query) {
-            // The state is too old to be told.
-            Said::Body(..) | Said::Sign(..) if self.stale => Say::Code(Code::ServFail),
-            Said::Code(code) => Say::Code(code),
-            Said::Body(body, code) => Say::Body(body, code),
-            Said::Sign(signing, existence) => {
-                let exists = existence == Existence::Exists;
-                let asked = (&query.name, query.kind);
-                let signed = self.signed.find(signing, asked, exists, self.wall);
-                signed.map_or(Say::Code(Code::ServFail), Say::Signed)
-            }
-        };
-        let place = say.body().map_or(REFUSALS, |body| std::ptr::from_ref(body).addr());
         self.turn = self.turn.wrapping_add(1);
-        let say = match say {
-            Say::Body(body, code) => Say::Body(body.at_turn(self.turn), code),
-            other => other,
+        // All shares of a set count as one, signed or not, and so do all names that are not there.
+        let place = |body: &Body| std::ptr::from_ref(body).addr();
+        let (say, place) = match said(&self.table, query) {
+            // The state is too old to be told.
+            Said::Body(..) | Said::Sign(..) if self.stale => (Say::Code(Code::ServFail), REFUSALS),
+            Said::Code(code) => (Say::Code(code), REFUSALS),
+            Said::Body(body, code) => (Say::Body(body.at_turn(self.turn), code), place(body)),
+            Said::Sign(signing, body, existence) => {
+                let exists = existence == Existence::Exists;
+                let asked = (&query.name, query.kind, body.share(self.turn));
+                let signed = self.signed.find(signing, asked, exists, self.wall);
+                (signed.map_or(Say::Code(Code::ServFail), Say::Signed), place(body))
+            }
         };
         // Who sends our own cookie back has the address it claims.
         let limited = !judged.is_some_and(|judged| judged.known) && self.limited(from, place);
@@ -270,7 +267,8 @@ impl Desk {
 enum Said<'a> {
     Code(Code),
     Body(&'a Body, Code),
-    Sign(&'a Signing, Existence),
+    /// In its place what this signs.
+    Sign(&'a Signing, &'a Body, Existence),
 }
 
 fn said<'a>(table: &'a Table, query: &Query<'_>) -> Said<'a> {
@@ -283,8 +281,8 @@ fn said<'a>(table: &'a Table, query: &Query<'_>) -> Said<'a> {
     let wants_signatures = query.edns.is_some_and(|edns| edns.dnssec);
     match (table.find(&query.name, query.kind), &table.signing) {
         (Found::Outside, _) => Said::Code(Code::Refused),
-        (Found::Signed(_, existence), Some(signing)) if wants_signatures => {
-            Said::Sign(signing, existence)
+        (Found::Signed(body, existence), Some(signing)) if wants_signatures => {
+            Said::Sign(signing, body, existence)
         }
         (Found::Body(body, existence) | Found::Signed(body, existence), _) => {
             match existence == Existence::Missing || body.missing {

@@ -13,7 +13,7 @@ use hickory_proto::rr::{LowerName, Name, RData, Record, RecordType};
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder, BinEncodable};
 use rustc_hash::FxHashMap;
 
-use super::answer::{Answer, answer};
+use super::answer::{Answer, Share, answer};
 use super::body::{Anchor, Body, wire};
 use super::query;
 use super::zones::Zones;
@@ -25,7 +25,7 @@ const VALID: u32 = 14 * 86_400;
 const SKEW: u32 = 3600;
 /// How long a signature is handed out, in seconds; the rest is for caches.
 const KEPT: u32 = 86_400;
-/// Answers a thread keeps of names that exist, and as many of others: some megabytes at the most.
+/// Answers a thread keeps of names that exist, as many of those with weights, and of others: some megabytes at the most.
 const ANSWERS: usize = 8192;
 /// "There is no such name" among the types that a name has (RFC 9824 section 2).
 const NO_NAME: u16 = 128;
@@ -41,6 +41,8 @@ pub(super) struct Signing(pub(super) Arc<Zones>);
 pub(super) struct Signed {
     day: u32,
     existing: FxHashMap<Box<[u8]>, Arc<Body>>,
+    /// One for each record of a set with weights: on their own, since one name has many.
+    shares: FxHashMap<Box<[u8]>, Arc<Body>>,
     missing: FxHashMap<Box<[u8]>, Arc<Body>>,
 }
 
@@ -48,6 +50,7 @@ impl Signed {
     /// Forgets everything: the zones have changed.
     pub(super) fn clear(&mut self) {
         self.existing.clear();
+        self.shares.clear();
         self.missing.clear();
     }
 
@@ -55,7 +58,7 @@ impl Signed {
     pub(super) fn find(
         &mut self,
         signing: &Signing,
-        (name, kind): (&query::Name, u16),
+        (name, kind, share): (&query::Name, u16, Share),
         exists: bool,
         now: u32,
     ) -> Option<Arc<Body>> {
@@ -63,14 +66,19 @@ impl Signed {
             self.day = now / KEPT;
             self.clear();
         }
-        let kept = if exists { &mut self.existing } else { &mut self.missing };
+        let (kept, at) = match (exists, share) {
+            (true, Share::All) => (&mut self.existing, 0),
+            (true, Share::One(at)) => (&mut self.shares, at),
+            (false, _) => (&mut self.missing, 0),
+        };
         // Types of a name that does not exist have one answer.
         let kind_of = if exists { kind } else { 0 };
-        let mut key = [0; NAME_LIMIT + 2];
+        let mut key = [0; NAME_LIMIT + 4];
         let length = name.bytes().len();
         key[..length].copy_from_slice(name.bytes());
         key[length..length + 2].copy_from_slice(&kind_of.to_be_bytes());
-        let key = &key[..length + 2];
+        key[length + 2..length + 4].copy_from_slice(&at.to_be_bytes());
+        let key = &key[..length + 4];
         if let Some(body) = kept.get(key) {
             return Some(body.clone());
         }
@@ -78,7 +86,7 @@ impl Signed {
             kept.clear();
         }
         let asked = Name::read(&mut BinDecoder::new(name.bytes())).ok()?;
-        let answer = signing.answer(&asked, RecordType::from(kind), now)?;
+        let answer = signing.answer(&asked, (RecordType::from(kind), share), now)?;
         let body = Arc::new(Body::new(&answer, &asked, Anchor::Same)?);
         kept.insert(key.into(), body.clone());
         Some(body)
@@ -94,8 +102,8 @@ impl Signing {
     }
 
     /// What is to be said, with its signatures.
-    fn answer(&self, asked: &Name, kind: RecordType, now: u32) -> Option<Answer> {
-        let mut answer = answer(&self.0, asked, kind);
+    fn answer(&self, asked: &Name, (kind, share): (RecordType, Share), now: u32) -> Option<Answer> {
+        let mut answer = answer(&self.0, asked, kind, share);
         answer.additionals.clear();
         if let Some(start) = answer.authorities.first() {
             let denied = match answer.answers.last().map(|record| &record.data) {

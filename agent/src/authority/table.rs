@@ -10,8 +10,8 @@ use std::sync::Arc;
 use hickory_proto::rr::{LowerName, RecordType};
 use rustc_hash::FxHashMap;
 
-use super::answer::{Answer, answer, kinds};
-use super::body::{Anchor, Body, wire};
+use super::answer::{Share, answer, kinds};
+use super::body::{Anchor, Body, Turns, wire};
 use super::query::{self, kind};
 use super::signing::Signing;
 use super::zones::{self, Zone, Zones};
@@ -100,8 +100,8 @@ impl Table {
                     false => Arc::new(table.sets(zones, name)),
                 };
                 if table.any.is_none() && sets.other.is_none() && !sets.by_kind.is_empty() {
-                    table.any =
-                        Body::new(&answer(zones, name, RecordType::ANY), name, Anchor::Same);
+                    let any = answer(zones, name, RecordType::ANY, Share::All);
+                    table.any = Body::new(&any, name, Anchor::Same);
                 }
                 let Some(key) = wire(name) else { continue };
                 table.depth = table.depth.max(name.iter().len());
@@ -143,16 +143,13 @@ impl Table {
         let mut by_kind = Vec::new();
         let kinds = kinds(zones, name);
         for kind in kinds.iter().copied() {
-            match Body::new(&answer(zones, name, kind), name, anchor) {
-                Some(body) => {
-                    let turns = turns(zones, name, kind, anchor);
-                    by_kind.push((u16::from(kind), body.in_turns(turns)));
-                }
+            match body(zones, name, kind, anchor) {
+                Some(body) => by_kind.push((u16::from(kind), body)),
                 None => self.notes.push(format!("{kind} `{name}` fits no DNS message")),
             }
         }
         if kinds.contains(&RecordType::CNAME) {
-            sets.other = Body::new(&answer(zones, name, NO_TYPE), name, anchor);
+            sets.other = Body::new(&answer(zones, name, NO_TYPE, Share::All), name, anchor);
         }
         sets.by_kind = by_kind.into();
         sets
@@ -191,22 +188,21 @@ impl Table {
     }
 }
 
-/// The bodies of a name with weights, each with one of its records, in the order in which they are answers.
-fn turns(zones: &Zones, name: &LowerName, kind: RecordType, anchor: Anchor) -> Vec<Body> {
-    let whole = answer(zones, name, kind);
-    let turn = |at: &u16| {
-        let record = whole.answers.get(usize::from(*at))?.clone();
-        let (answers, authorities, additionals) = (vec![record], Vec::new(), Vec::new());
-        let one = Answer { answers, authorities, additionals, ..whole };
-        Body::new(&one, name, anchor)
-    };
-    let turns = zones.turns(name, kind).into_iter().flatten();
-    turns.map(turn).collect::<Option<_>>().unwrap_or_default()
+/// What a name says to a type, in turns where the name has weights, or the one that its aliases lead to.
+fn body(zones: &Zones, name: &LowerName, kind: RecordType, anchor: Anchor) -> Option<Body> {
+    let whole = answer(zones, name, kind, Share::All);
+    let body = Body::new(&whole, name, anchor)?;
+    let Some(order) = whole.order else { return Some(body) };
+    // Each record has a turn; how many it has is the order's business, so that these are few.
+    let last = order.iter().copied().max().unwrap_or_default();
+    let one = |at| Body::new(&answer(zones, name, kind, Share::One(at)), name, anchor);
+    let bodies = (0..=last).map(one).collect::<Option<_>>()?;
+    Some(body.in_turns(Turns { order, bodies }))
 }
 
 fn served(zones: &Zones, zone: &Zone) -> Option<ServedZone> {
     let apex = &zone.soa.name;
-    let negative = Body::new(&answer(zones, apex, NO_TYPE), apex, Anchor::Suffix)?;
+    let negative = Body::new(&answer(zones, apex, NO_TYPE, Share::All), apex, Anchor::Suffix)?;
     Some(ServedZone { negative, signed: zones.is_signed(zone) })
 }
 

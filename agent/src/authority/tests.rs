@@ -1,3 +1,4 @@
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::answer::answer;
+use super::answer::{Share, answer};
 use super::cookie::Baker;
 use super::counters::{Tally, Transport};
 use super::desk::{DATAGRAM, Desk, Outcome};
@@ -27,6 +28,7 @@ mod fuzz;
 mod handing;
 mod revision;
 mod transfers;
+mod weights;
 
 const FROM: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 77));
 
@@ -108,7 +110,11 @@ fn app(zones: Vec<Zone>, records: Vec<Record>) -> Arc<AppState> {
     })
 }
 
-/// Every shape that answers have: aliases in and out, wildcards, names between, a zone within a zone.
+fn heavy(last: &str) -> RecordData {
+    address(&format!("198.51.100.{last}"))
+}
+
+/// Every shape that answers have: aliases in and out, wildcards, names between, a zone within a zone, weights.
 fn shop() -> Arc<AppState> {
     use RecordKind::{A, Aaaa, Caa, Cname, Https, Srv, Txt};
     let many: Vec<_> = (0..90).map(|last| address(&format!("192.0.2.{last}"))).collect();
@@ -164,6 +170,10 @@ fn shop() -> Arc<AppState> {
             record("a.between.wild.shop.example", Txt, &[RecordData::Text("two".to_owned())]),
             record("*.alias.shop.example", Cname, &[alias("www.shop.example")]),
             record("*.eu.shop.example", A, &[address("192.0.2.10")]),
+            record("heavy.shop.example", A, &["1", "1", "2", "1"].map(heavy)),
+            record("*.heavy.shop.example", A, &["1", "2", "3", "2"].map(heavy)),
+            record("light.shop.example", Cname, &[alias("heavy.shop.example")]),
+            record("*.light.shop.example", Cname, &[alias("x.heavy.shop.example")]),
         ],
     )
 }
@@ -242,7 +252,15 @@ fn labels() -> impl Strategy<Value = String> {
     (
         vec(select(&WORDS[..22]), 0..5),
         select(
-            &["shop.example.", "eu.sHop.Example.", "wild.shop.example.", "example.", "net."][..],
+            &[
+                "shop.example.",
+                "eu.sHop.Example.",
+                "wild.shop.example.",
+                "heavy.shop.example.",
+                "light.Shop.example.",
+                "example.",
+                "net.",
+            ][..],
         ),
     )
         .prop_map(|(labels, end)| {
@@ -258,25 +276,62 @@ fn kinds() -> impl Strategy<Value = RecordType> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 4_000, failure_persistence: None, ..Default::default() })]
 
-    /// What is found and copied is what the zones mean, for every name and type.
+    /// What is found and copied is what the zones mean, for every name and type: of weights one share each time, as often
+    /// as its turns come. With signatures it is the same, and each set has one.
     #[test]
-    fn prepared_answers_are_those_worked_out_for_the_question(name in labels(), kind in kinds()) {
-        let zones = Arc::new(Zones::new(&agreed(vec![shop()]), &extra()));
-        let mut desk = desk(Table::new(&zones), Transport::Tcp, 0);
-        let asked = Name::from_ascii(&name).expect("a name");
-        let meant = answer(&zones, &asked, kind);
-        let packet = bytes(&question(&name, kind));
-        let told = Message::from_vec(&ask(&mut desk, &packet).expect("an answer")).expect("DNS");
-        prop_assert_eq!(told.metadata.response_code, meant.code);
-        prop_assert_eq!(told.metadata.authoritative, meant.authoritative);
-        prop_assert_eq!(lines(&told.answers), lines(&meant.answers));
-        prop_assert_eq!(lines(&told.authorities), lines(&meant.authorities));
-        prop_assert_eq!(lines(&told.additionals), lines(&meant.additionals));
-        // The case of the question comes back.
-        prop_assert_eq!(told.queries[0].name().to_ascii(), name.clone());
-        if let Some(first) = told.answers.first() {
-            prop_assert_eq!(first.name.to_ascii(), name);
+    fn prepared_answers_are_those_worked_out_for_the_question(
+        name in labels(), kind in kinds(), signed in any::<bool>(),
+    ) {
+        thread_local! {
+            static DESKS: RefCell<[(Arc<Zones>, Desk); 2]> = RefCell::new(
+                [extra(), weights::signing(extra())].map(|extra| {
+                    let zones = Arc::new(Zones::new(&agreed(vec![shop()]), &extra));
+                    (zones.clone(), desk(Table::new(&zones), Transport::Tcp, 0))
+                }),
+            );
         }
+        let asked = Name::from_ascii(&name).expect("a name");
+        let mut packet = question(&name, kind);
+        if signed {
+            packet = weights::wants_signatures(packet);
+        }
+        DESKS.with_borrow_mut(|desks| {
+            let (zones, desk) = &mut desks[usize::from(signed)];
+            let order = answer(zones, &asked, kind, Share::All).order;
+            let shares: Vec<_> = match &order {
+                Some(order) => order.iter().copied().map(Share::One).collect(),
+                None => vec![Share::All],
+            };
+            let mut seen = vec![0; shares.len()];
+            let rounds = if order.is_some() { 40 } else { 1 };
+            for _ in 0..rounds {
+                let told = ask(desk, &bytes(&packet)).expect("an answer");
+                let told = Message::from_vec(&told).expect("DNS");
+                let means = |share: &&Share| {
+                    let meant = answer(zones, &asked, kind, **share);
+                    match signed {
+                        true => weights::same_but_signed(&told, &meant),
+                        false => weights::same(&told, &meant),
+                    }
+                };
+                let share = shares.iter().find(means);
+                prop_assert!(share.is_some(), "none of {shares:?}: {told}");
+                for (seen, of) in seen.iter_mut().zip(&shares) {
+                    *seen += i32::from(Some(of) == share);
+                }
+                // The case of the question comes back.
+                prop_assert_eq!(told.queries[0].name().to_ascii(), name.clone());
+                if let Some(first) = told.answers.first() {
+                    prop_assert_eq!(first.name.to_ascii(), name.clone());
+                }
+            }
+            for (seen, share) in seen.iter().zip(&shares) {
+                let turns = shares.iter().filter(|other| *other == share).count();
+                let due = (rounds * turns / shares.len()) as i32;
+                prop_assert!((seen - due).abs() <= 2, "{share:?}: {seen} of {due}");
+            }
+            Ok(())
+        })?;
     }
 }
 
@@ -324,8 +379,8 @@ fn with_edns(mut message: Message, size: u16, cookie: Option<Vec<u8>>) -> Messag
 fn any_packet_is_answered_within_its_limit_or_dropped() {
     let config = ProptestConfig { cases: 100_000, failure_persistence: None, ..Default::default() };
     let mut runner = proptest::test_runner::TestRunner::new(config);
-    let desk = std::cell::RefCell::new(shop_desk(Transport::Udp));
-    let counts = std::cell::RefCell::new(BTreeMap::<String, u32>::new());
+    let desk = RefCell::new(shop_desk(Transport::Udp));
+    let counts = RefCell::new(BTreeMap::<String, u32>::new());
     runner
         .run(&packets(), |packet| {
             let mut out = Vec::new();

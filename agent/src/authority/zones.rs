@@ -37,7 +37,7 @@ pub(super) struct Zones {
     keys: Arc<Vec<ZoneKeys>>,
     by_apex: HashMap<LowerName, Zone>,
     /// Of names with weights: which of their records is the answer, turn by turn.
-    turns: HashMap<LowerName, BTreeMap<RecordType, Vec<u16>>>,
+    turns: HashMap<LowerName, BTreeMap<RecordType, Arc<[u16]>>>,
     /// What they are made of, in the order of names.
     sources: Vec<Source>,
     /// What could not be served as it was defined, for the log.
@@ -173,13 +173,14 @@ impl Zones {
                     kinds.remove(&kind);
                 }
             }
-            false => drop(self.turns.entry(owner.clone()).or_default().insert(kind, turns)),
+            false => drop(self.turns.entry(owner.clone()).or_default().insert(kind, turns.into())),
         }
     }
 
-    /// Which of a name's records of a type is the answer, turn by turn; `None` where all are.
-    pub(super) fn turns(&self, name: &LowerName, kind: RecordType) -> Option<&[u16]> {
-        self.turns.get(name)?.get(&kind).map(Vec::as_slice)
+    /// Which of a set's records is the answer, turn by turn; `None` where all are. The owner may be a wildcard.
+    pub(super) fn order(&self, set: &[Record]) -> Option<Arc<[u16]>> {
+        let first = set.first().filter(|_| !self.turns.is_empty())?;
+        self.turns.get(&LowerName::new(&first.name))?.get(&first.record_type()).cloned()
     }
 
     fn add_zone(&mut self, app: &AppState, defined: &ZoneDefinition, serial: u32) {

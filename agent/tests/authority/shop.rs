@@ -27,6 +27,11 @@ fn many() -> Vec<RecordData> {
     (0..120).map(|i| address(&format!("192.0.2.{i}"))).collect()
 }
 
+/// One that weighs three times what the other does.
+fn heavy() -> [RecordData; 4] {
+    ["1", "1", "2", "1"].map(|last| address(&format!("203.0.113.{last}")))
+}
+
 /// An app with records of every kind, as agreed at this epoch.
 pub fn app(epoch: u32, active: &str) -> Arc<AppState> {
     let name = |text: &str| RecordData::Name(text.to_owned());
@@ -132,6 +137,13 @@ pub fn app(epoch: u32, active: &str) -> Arc<AppState> {
             record("*.wild.shop.example", RecordKind::Txt, &wild, &wild),
             record("deep.below.shop.example", RecordKind::A, &east, &west),
             record("many.shop.example", RecordKind::A, &many(), &many()),
+            record("heavy.shop.example", RecordKind::A, &heavy(), &heavy()),
+            record(
+                "light.shop.example",
+                RecordKind::Cname,
+                &alias("heavy.shop.example"),
+                &alias("heavy.shop.example"),
+            ),
             hidden,
         ],
         following: vec![],

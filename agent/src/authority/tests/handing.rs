@@ -7,7 +7,7 @@ use consensus::node::Handing;
 use super::*;
 
 /// Two endpoints of the east, and a third name that stands for none.
-fn state() -> Arc<AppState> {
+pub(super) fn state() -> Arc<AppState> {
     let endpoint = |name: &str, address: &str| Endpoint {
         name: name.parse().expect("a name"),
         scheme: Scheme::Tcp,
@@ -63,37 +63,6 @@ fn what_is_down_is_not_handed_out_unless_nothing_else_is_left() {
     for (left_out, name, addresses) in table {
         assert_eq!(told(left_out, 0, name).0, addresses, "{name} without {left_out:?}");
     }
-}
-
-#[test]
-fn addresses_that_weigh_more_are_answered_with_more_often() {
-    let mut state = AppState::clone(&state());
-    let mut definition = Definition::clone(&state.definition);
-    let [one, two] = [address("192.0.2.1"), address("192.0.2.2")];
-    let values = vec![one.clone(), one.clone(), two.clone(), one.clone()];
-    definition.records[0].values = [(state.active.clone(), values)].into();
-    state.definition = Arc::new(definition);
-    let mut desks = [&[][..], &["web-1"][..]].map(|left_out| {
-        let place = |name: &&str| ("east".parse().expect("a name"), name.parse().expect("a name"));
-        let left_out = left_out.iter().map(place).collect();
-        let handing = vec![Arc::new(Handing { left_out, shortened: 0 })];
-        let agreed = Agreed { apps: vec![Arc::new(state.clone())], handing, ..Agreed::default() };
-        let zones = Arc::new(Zones::new(&agreed, &Extra::default()));
-        desk(Table::new(&zones), Transport::Tcp, 0)
-    });
-    let packet = bytes(&question("shop.example.", RecordType::A));
-    let mut counts = desks.each_mut().map(|desk| {
-        let mut counts = BTreeMap::new();
-        for _ in 0..400 {
-            let told = Message::from_vec(&ask(desk, &packet).expect("an answer")).expect("DNS");
-            let [record] = told.answers.as_slice() else { panic!("one each: {told:?}") };
-            *counts.entry(record.data.to_string()).or_insert(0) += 1;
-        }
-        counts.into_iter().collect::<Vec<_>>().into_iter()
-    });
-    let all = [("192.0.2.1".to_owned(), 300), ("192.0.2.2".to_owned(), 100)];
-    assert!(counts[0].by_ref().eq(all));
-    assert!(counts[1].by_ref().eq([("192.0.2.2".to_owned(), 400)]));
 }
 
 #[test]

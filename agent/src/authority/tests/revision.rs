@@ -50,9 +50,11 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 4_000, failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn what_is_revised_is_what_would_be_made_anew(name in labels(), kind in kinds()) {
+    fn what_is_revised_is_what_would_be_made_anew(
+        name in labels(), kind in kinds(), turn in any::<u32>(),
+    ) {
         thread_local! {
-            static DESKS: std::cell::RefCell<[(Desk, Desk); 2]> = {
+            static DESKS: RefCell<[(Desk, Desk); 2]> = {
                 let [west, back] = revised();
                 let anew = |west| desk(Table::new(&Arc::new(Zones::new(&apps(west), &extra()))), Transport::Tcp, 0);
                 [(west, anew(true)), (back, anew(false))].into()
@@ -61,6 +63,7 @@ proptest! {
         let packet = bytes(&question(&name, kind));
         DESKS.with_borrow_mut(|desks| {
             for (revised, anew) in desks {
+                (revised.turn, anew.turn) = (turn, turn);
                 prop_assert_eq!(ask(revised, &packet), ask(anew, &packet));
             }
             Ok(())
