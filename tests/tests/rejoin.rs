@@ -160,8 +160,9 @@ mod nginx_mariadb {
         let mut mesh = Mesh::new(lab);
         mesh.start();
         let mut guards = enrolled_at(lab, &mesh, engine.1);
-        for (guard, server) in guards.iter_mut().zip(&servers) {
-            let words = server.rejoins(rebuilds);
+        let others = servers.iter().rev();
+        for ((guard, server), other) in guards.iter_mut().zip(&servers).zip(others) {
+            let words = server.rejoins(rebuilds.then_some(other));
             guard.set_up(|setup| setup.more += &format!("rejoin = {words:?}\n"));
             guard.start();
         }

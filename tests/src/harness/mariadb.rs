@@ -143,15 +143,13 @@ impl<'a> MariaDb<'a> {
         give_to_server_user(&self.folder);
     }
 
-    /// The words of `deploy/rejoin-mariadb` for this server, as [`Self::restart_as_service`] keeps it alive; rebuilt of a dump,
-    /// if at all.
-    pub fn rejoins(&self, rebuilds: bool) -> Vec<String> {
+    /// The words of `deploy/rejoin-mariadb` for this server, as [`Self::restart_as_service`] keeps it alive; rebuilt
+    /// from another, if at all.
+    pub fn rejoins(&self, rebuilt_from: Option<&Self>) -> Vec<String> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/rejoin-mariadb");
         let place = |name: &str| self.folder.join(name).display().to_string();
         let mut words = vec![script.display().to_string(), "--socket".into(), place("socket")];
-        if !rebuilds {
-            return words;
-        }
+        let Some(other) = rebuilt_from else { return words };
         let (stopped, pid, socket) = (self.stopped(), place("pid"), place("socket"));
         let options: Vec<_> = words_without_place(self.lab, &self.host, &self.folder);
         for (option, value) in [
@@ -169,7 +167,7 @@ impl<'a> MariaDb<'a> {
                     "rm -f {stopped}; until mariadb-admin --no-defaults -S {socket} -u root ping; do sleep 0.1; done"
                 ),
             ),
-            ("--rebuild", self.rebuild()),
+            ("--rebuild", self.rebuild(other)),
         ] {
             words.extend([option.to_owned(), value]);
         }
@@ -179,21 +177,15 @@ impl<'a> MariaDb<'a> {
         words
     }
 
-    /// Fills a fresh data folder with a dump of the new primary, and says as mariadb-backup does where that stands.
-    fn rebuild(&self) -> String {
-        let (data, dump) = (self.folder.join("data"), self.folder.join("dump.sql"));
-        let (data, dump) = (data.display(), dump.display());
-        let owner =
-            server_user().map(|user| format!("chown -R {user} {data}; ")).unwrap_or_default();
-        let template = template(self.lab);
+    /// Copies another server anew with `deploy/rebuild-mariadb`; what would come over ssh comes from its folder here.
+    fn rebuild(&self, from: &Self) -> String {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/rebuild-mariadb");
+        let (script, data) = (script.display(), self.folder.join("data"));
+        let (data, folder) = (data.display(), from.folder.display());
+        let user = server_user().map(|user| format!(" --user {user}")).unwrap_or_default();
         format!(
-            "set -e; mariadb-dump --no-defaults -h $QUORATE_PRIMARY_HOST -P $QUORATE_PRIMARY_PORT -u root \
-             --databases mysql app quorate --ignore-table=mysql.help_topic --ignore-table=mysql.proc \
-             --skip-extended-insert --single-transaction --gtid --master-data=2 >{dump}; rm -rf {data}; cp -a -T {} {data}; \
-             (echo 'use mysql;'; cat {dump}) | mariadbd --no-defaults --datadir={data} --bootstrap --user={}; \
-             sed -n \"s/^-- SET GLOBAL gtid_slave_pos='\\(.*\\)';/dump 0 \\1/p\" {dump} >{data}/xtrabackup_binlog_info; {owner}",
-            template.display(),
-            server_user().unwrap_or("$(id -un)"),
+            "{script} --data {data}{user} --from 'mariadb-backup --no-defaults --backup --stream=xbstream \
+             --datadir={folder}/data --socket={folder}/socket --user=root'"
         )
     }
 
