@@ -15,6 +15,7 @@ pub mod run;
 mod records;
 pub mod sources;
 pub mod standing;
+pub mod tails;
 mod web;
 pub mod zone_key;
 

@@ -8,17 +8,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use consensus::model::{Found, Place, Sought, Source};
 use consensus::outbox::Input;
-use hickory_proto::rr::{RData, RecordType};
-use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig};
+use hickory_proto::rr::{RData, Record, RecordType};
+use hickory_resolver::config::{
+    ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
+};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::{ResolverBuilder, TokioResolver};
 use http::{Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
 use serde_json::Value;
@@ -115,31 +117,42 @@ impl Sources {
         if let Some(resolver) = kept.get(&server) {
             return Ok(resolver.clone());
         }
-        let builder = match server {
-            None => TokioResolver::builder_tokio(),
-            Some(server) => {
-                let mut ways = vec![ConnectionConfig::udp(), ConnectionConfig::tcp()];
-                ways.iter_mut().for_each(|way| way.port = server.port());
-                let server = NameServerConfig::new(server.ip(), true, ways);
-                let config = ResolverConfig::from_name_servers(vec![server]);
-                Ok(TokioResolver::builder_with_config(config, TokioRuntimeProvider::default()))
-            }
+        let made = match server {
+            None => keeping_nothing(TokioResolver::builder_tokio(), |_| {})?,
+            Some(server) => resolver_at(server)?,
         };
-        let made = builder.and_then(|mut builder| {
-            let options = builder.options_mut();
-            (options.cache_size, options.timeout, options.attempts) = (0, PATIENCE, TRIES);
-            if server.is_some() {
-                options.use_hosts_file = ResolveHosts::Never;
-            }
-            builder.build()
-        });
-        let made = made.map_err(|error| format!("no resolver on this host: {error}"))?;
         if SERVERS <= kept.len() {
             kept.clear();
         }
         kept.insert(server, made.clone());
         Ok(made)
     }
+}
+
+/// A resolver that asks one server for all, and keeps nothing.
+///
+/// # Errors
+/// Why it cannot be had.
+pub fn resolver_at(server: SocketAddr) -> Result<TokioResolver, String> {
+    let mut ways = vec![ConnectionConfig::udp(), ConnectionConfig::tcp()];
+    ways.iter_mut().for_each(|way| way.port = server.port());
+    let server = NameServerConfig::new(server.ip(), true, ways);
+    let config = ResolverConfig::from_name_servers(vec![server]);
+    let builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+    keeping_nothing(Ok(builder), |options| options.use_hosts_file = ResolveHosts::Never)
+}
+
+fn keeping_nothing(
+    builder: Result<ResolverBuilder<TokioRuntimeProvider>, NetError>,
+    set: impl FnOnce(&mut ResolverOpts),
+) -> Result<TokioResolver, String> {
+    let made = builder.and_then(|mut builder| {
+        let options = builder.options_mut();
+        (options.cache_size, options.timeout, options.attempts) = (0, PATIENCE, TRIES);
+        set(options);
+        builder.build()
+    });
+    made.map_err(|error| format!("no resolver on this host: {error}"))
 }
 
 /// Both families of addresses of a name.
@@ -168,14 +181,28 @@ async fn records(
     kind: RecordType,
     keep: &mut Option<Duration>,
 ) -> Result<Vec<RData>, String> {
+    let found = lookup(resolver, name, kind).await?;
+    if let Some(left) = found.iter().map(|(_, left)| *left).min() {
+        *keep = Some(keep.map_or(left, |before| before.min(left)));
+    }
+    Ok(found.into_iter().map(|(data, _)| data).collect())
+}
+
+/// The records of a name and type, none if it has none, and for how long each may be kept.
+///
+/// # Errors
+/// Why nobody tells.
+pub async fn lookup(
+    resolver: &TokioResolver,
+    name: &str,
+    kind: RecordType,
+) -> Result<Vec<(RData, Duration)>, String> {
     // In full: what a search list would make of it is another name.
     let full = format!("{}.", name.trim_end_matches('.'));
     match resolver.lookup(full, kind).await {
         Ok(found) => {
-            let left = found.valid_until().saturating_duration_since(Instant::now());
-            *keep = Some(keep.map_or(left, |before| before.min(left)));
-            let data = found.answers().iter().map(|record| record.data.clone());
-            Ok(data.take(PLACES).collect())
+            let record = |it: &Record| (it.data.clone(), Duration::from_secs(it.ttl.into()));
+            Ok(found.answers().iter().map(record).take(PLACES).collect())
         }
         Err(NetError::Dns(DnsError::NoRecordsFound(none)))
             if matches!(none.response_code, ResponseCode::NoError | ResponseCode::NXDomain) =>

@@ -11,6 +11,7 @@ use tracing_subscriber::prelude::*;
 use super::{INVALID, chain, failed};
 use crate::config::{self, AgentConfig};
 use crate::guard::Guard;
+use crate::tails::Tails;
 use crate::{authority, run, standing, status};
 
 /// What `quorate agent` takes.
@@ -91,18 +92,21 @@ async fn serve(config: &AgentConfig) -> Result<(), String> {
         }
         None => None,
     };
-    let status = status::start(config, running.handle.clone(), config::applied)
+    let tails = Tails::default();
+    let status = status::start(config, running.handle.clone(), config::applied, tails.clone())
         .await
         .map_err(|error| chain(&error))?;
     let told = config
         .states
         .as_ref()
         .map(|folder| tokio::spawn(standing::tell(folder.clone(), running.handle.agreed())));
+    let watched = (!config.resolvers.is_empty())
+        .then(|| tokio::spawn(tails.follow(config.resolvers.clone(), running.handle.agreed())));
     running.ready();
     let ended = running.until_told().await;
     status.stop().await;
-    if let Some(told) = told {
-        told.abort();
+    for task in told.into_iter().chain(watched) {
+        task.abort();
     }
     drop(dns);
     ended.map_err(|error| chain(&error))

@@ -9,6 +9,7 @@ pub mod history;
 pub mod members;
 pub mod status;
 pub mod table;
+mod tails;
 pub mod voters;
 pub mod watch;
 

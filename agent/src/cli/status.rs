@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use super::client::{AgentArgs, ClientError};
 use super::table::{Ink, Out, Sheet, WIDTH, bytes, clock, fit, of, span, widest};
+use crate::tails::TailView;
 
 /// What `quorate status` takes.
 #[derive(Clone, Debug, clap::Args)]
@@ -41,6 +42,7 @@ pub async fn run(args: &Args, out: &mut Out<'_>) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let version = document["version"].as_str().unwrap_or("?").to_owned();
+    let tails = super::tails::of(&document);
     let view: View = match serde_json::from_value(document) {
         Ok(view) => view,
         Err(error) => {
@@ -55,7 +57,7 @@ pub async fn run(args: &Args, out: &mut Out<'_>) -> ExitCode {
             ExitCode::from(grade as u8)
         }
         false => {
-            out.print(&sheet(&view, &version, out.colour));
+            out.print(&sheet(&view, &tails, &version, out.colour));
             ExitCode::SUCCESS
         }
     }
@@ -223,7 +225,7 @@ fn quorum(view: &View) -> String {
 }
 
 /// Everything, for a person.
-pub fn sheet(view: &View, version: &str, colour: bool) -> String {
+pub fn sheet(view: &View, tails: &[TailView], version: &str, colour: bool) -> String {
     let mut sheet = Sheet::new(colour);
     let ink = if view.quorum.needed <= view.quorum.heard { Ink::Good } else { Ink::Bad };
     sheet.put(Ink::Strong, "mesh ").put(Ink::Plain, &fit(&view.mesh, 8)).put(Ink::Plain, "  ");
@@ -240,7 +242,7 @@ pub fn sheet(view: &View, version: &str, colour: bool) -> String {
     }
     for app in &view.apps {
         sheet.end();
-        app_lines(&mut sheet, app);
+        app_lines(&mut sheet, app, tails);
     }
     if view.apps.is_empty() {
         sheet.end();
@@ -249,7 +251,7 @@ pub fn sheet(view: &View, version: &str, colour: bool) -> String {
     sheet.finish()
 }
 
-fn app_lines(sheet: &mut Sheet, app: &AppView) {
+fn app_lines(sheet: &mut Sheet, app: &AppView, tails: &[TailView]) {
     let moving = app.phase != Phase::Idle;
     sheet.put(Ink::Strong, &fit(app.app.as_str(), 30)).put(Ink::Plain, "  active ");
     sheet.put(Ink::Strong, &fit(app.active.as_str(), 30)).put(Ink::Plain, "  ");
@@ -312,6 +314,7 @@ fn app_lines(sheet: &mut Sheet, app: &AppView) {
         sheet.labelled(2, "lost", Ink::Wary, &lost_words(name, lost));
     }
     super::following::lines(sheet, app);
+    super::tails::lines(sheet, app, tails);
     for stack in &app.stacks {
         stack_lines(sheet, app, stack);
     }
@@ -511,7 +514,7 @@ mod tests {
 
     #[test]
     fn one_look_tells_what_is_wrong() {
-        golden::same("status.txt", &sheet(&fixture::view(), "0.1.0", false));
+        golden::same("status.txt", &sheet(&fixture::view(), &fixture::tails(), "0.1.0", false));
     }
 
     #[test]
@@ -545,7 +548,7 @@ mod tests {
         view.apps[1].stacks[0].stack = long.clone();
         view.apps[1].active = long;
         view.apps[1].next = "word ".repeat(60);
-        for line in sheet(&view, "0.1.0", false).lines() {
+        for line in sheet(&view, &fixture::tails(), "0.1.0", false).lines() {
             assert!(line.chars().count() <= WIDTH, "{line}");
         }
     }

@@ -1,6 +1,7 @@
 //! `agent.toml` as meant: paths made whole, secrets read, each file that holds one checked for who else may read it.
 
 use std::io::Read;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,6 +25,8 @@ const SECRET_LIMIT: u64 = 64 * 1024;
 const SEED_LIMIT: usize = 256;
 /// Each is looked at every two seconds.
 const CANARY_LIMIT: usize = 16;
+/// Each is asked about once a second for every name, for as long as old answers may live.
+const RESOLVER_LIMIT: usize = 16;
 /// More agents and replicas than one database has.
 const ALLOW_LIMIT: usize = 256;
 /// Of fewer, one that fails by itself says too much.
@@ -79,12 +82,28 @@ pub(super) fn mean(
         status: file.status.listen.as_ref().map(|listen| listen.value),
         socket,
         states: file.status.states.as_ref().map(from),
+        resolvers: resolvers(file, findings),
         dns: dns(file, beside, &credentials, findings),
         canaries: canaries(file, findings),
         doors: doors(file, findings),
         credentials,
         data_dir,
     }
+}
+
+fn resolvers(file: &AgentFile, findings: &mut Findings<'_>) -> Vec<SocketAddr> {
+    let typed = &file.status.resolvers;
+    if typed.len() > RESOLVER_LIMIT {
+        let text = format!("`resolvers`: expected at most {RESOLVER_LIMIT}, found {}", typed.len());
+        findings.error(&typed[RESOLVER_LIMIT].span, text);
+    }
+    for (at, resolver) in typed.iter().enumerate() {
+        if typed[..at].iter().any(|other| other.value == resolver.value) {
+            let text = format!("`resolvers`: `{}` is named twice", resolver.value);
+            findings.error(&resolver.span, text);
+        }
+    }
+    typed.iter().map(|resolver| resolver.value).collect()
 }
 
 fn canaries(file: &AgentFile, findings: &mut Findings<'_>) -> Vec<Endpoint> {

@@ -259,6 +259,8 @@ pub struct AgentConfig {
     pub socket: PathBuf,
     /// Where files say which stacks are to act as those that serve, if they are to.
     pub states: Option<PathBuf>,
+    /// Resolvers that are asked after a move who still hands out old addresses; at most 16, each once.
+    pub resolvers: Vec<SocketAddr>,
     /// The built-in DNS server, if it is to run.
     pub dns: Option<DnsConfig>,
     /// What it looks at to know whether it reaches the world; none, and it does not ask itself.

@@ -364,6 +364,13 @@ fn what_is_wrong_with_an_agent_file_is_said_and_no_secret_is() {
             ],
         ),
         (
+            "[status]\nresolvers = [\"9.9.9.9:53\", \"9.9.9.9:53\"]",
+            &[
+                "f:10:28: `resolvers`: `9.9.9.9:53` is named twice\n 10 | resolvers = [\"9.9.9.9:53\", \"9.9.9.9:53\"]\
+                 \n    |                            ^^^^^^^^^^^^",
+            ],
+        ),
+        (
             "[health]\ncanaries = [\"tcp://192.0.2.1:53\", \"https://192.0.2.1\", \"tcp://192.0.2.2\"]",
             &[
                 "f:10:56: `canaries`: expected `http(s)://host[:port]/path` or `tcp://host:port`, found `tcp://192.0.2.2`; \

@@ -245,6 +245,8 @@ pub(crate) mod agent {
             socket: Option<At<PathBuf>>,
             /// A folder, best below `/run`, in which `APP/STACK` says whether that stack is to act as the one that serves.
             states: Option<At<PathBuf>>,
+            /// Resolvers of others that are asked after a move, until none hands out old addresses any more.
+            resolvers: Vec<At<SocketAddr>>,
         }
 
         /// The built-in DNS server.

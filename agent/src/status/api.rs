@@ -27,6 +27,7 @@ use super::{ParseApp, command, events, explain, metrics, openapi};
 use crate::clock;
 use crate::run::Handle;
 use crate::standing::Standing;
+use crate::tails::{TailView, Tails};
 
 /// How long the loop may take to say what it sees: it never waits for anything, so this is a hundred times too long.
 const VIEW_LIMIT: Duration = Duration::from_secs(2);
@@ -40,6 +41,8 @@ pub struct Shared {
     pub parse: ParseApp,
     pub history: Arc<History>,
     pub counters: Counters,
+    /// Who still hands out old addresses.
+    pub tails: Tails,
     pub stopped: watch::Receiver<bool>,
     /// The last view and its age.
     pub view: Mutex<Option<(Instant, Arc<View>)>>,
@@ -199,11 +202,14 @@ struct Document<'a> {
     version: &'static str,
     #[serde(flatten)]
     view: &'a View,
+    tails: Vec<TailView>,
 }
 
 async fn status(State(shared): Agent) -> Result<Response, Failure> {
     let view = shared.view().await?;
-    Ok(Json(Document { version: env!("CARGO_PKG_VERSION"), view: &view }).into_response())
+    let document =
+        Document { version: env!("CARGO_PKG_VERSION"), view: &view, tails: shared.tails.views() };
+    Ok(Json(document).into_response())
 }
 
 async fn members(State(shared): Agent) -> Result<Response, Failure> {
@@ -332,7 +338,8 @@ async fn readyz(State(shared): Agent) -> Result<&'static str, Failure> {
 
 async fn scrape(State(shared): Agent) -> Result<Response, Failure> {
     let view = shared.view().await?;
-    let text = metrics::text(&view, &shared.counters, shared.history.losses());
+    let text =
+        metrics::text(&view, &shared.tails.views(), &shared.counters, shared.history.losses());
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(CONTENT_TYPE, kind)], text).into_response())
 }

@@ -7,14 +7,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use consensus::model::*;
-use consensus::outbox::Note;
 use consensus::view::*;
 
-use crate::run::{Agreed, Event};
+use crate::run::Agreed;
 
+mod events;
 mod mesh;
+mod tails;
 mod turning;
 
+pub use events::{events, notes};
+pub use tails::tails;
 pub use turning::{Loop, spawn};
 
 /// 2026-03-14 03:12:07 UTC.
@@ -470,69 +473,6 @@ fn definition(app: &str, stacks: &[&str], databases: bool) -> Definition {
     }
 }
 
-/// What a night like this leaves in the log, with milliseconds after [`NIGHT`].
-pub fn notes() -> Vec<(i64, Note)> {
-    let token = |step| Token::new(Epoch(4), 1, step);
-    let learns = |phase, executor: Option<&str>| Note::Learns {
-        app: name("shop"),
-        ballot: Ballot { round: 17, instance: 0x7be1 },
-        epoch: Epoch(4),
-        kind: DecisionKind::Failover,
-        phase,
-        active: name(if phase < Phase::Publishing && phase != Phase::Idle {
-            "aws-east"
-        } else {
-            "do-west"
-        }),
-        executor: executor.map(name),
-        reason: "4 of 5 voters in 2 regions saw aws-east down".into(),
-    };
-    let suspects = |down, verdict| Note::Suspects {
-        app: name("shop"),
-        stack: name("aws-east"),
-        verdict,
-        down,
-        voters: 5,
-    };
-    let acts =
-        |step, what: &str| Note::Acts { app: name("shop"), token: token(step), what: what.into() };
-    let reports = |step, ms, what: Result<&str, &str>| Note::Reports {
-        app: name("shop"),
-        token: token(step),
-        took: Duration::from_millis(ms),
-        what: what.map(Into::into).map_err(Into::into),
-    };
-    vec![
-        (-45_000, Note::Misses(name("sgp-1"))),
-        (-2_400, suspects(1, Verdict::Standing)),
-        (-900, suspects(4, Verdict::Down)),
-        (
-            -850,
-            Note::Holds { app: name("shop"), why: "waiting for every voter to look once".into() },
-        ),
-        (0, learns(Phase::Fencing, Some("iad-1"))),
-        (2, acts(1, "fence orders on aws-east")),
-        (14, reports(1, 12, Err("unproven: connection refused"))),
-        (96, learns(Phase::Promoting, Some("fra-1"))),
-        (99, acts(3, "promote orders on do-west")),
-        (240, reports(3, 141, Ok("promoted, on timeline 4"))),
-        (262, learns(Phase::Publishing, Some("fra-1"))),
-        (280, learns(Phase::Verifying, Some("fra-1"))),
-        (1_290, learns(Phase::Idle, None)),
-    ]
-}
-
-/// The notes as events.
-pub fn events() -> Vec<Event> {
-    (1..)
-        .zip(notes())
-        .map(|(number, (after, note))| Event {
-            number,
-            wall_ms: NIGHT.saturating_add_signed(after),
-            note,
-        })
-        .collect()
-}
 fn decision_view(decision: &Decision) -> DecisionView {
     super::explain::decision_view(decision)
 }

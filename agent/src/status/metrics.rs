@@ -22,6 +22,7 @@ use prometheus_client::registry::{Registry, Unit};
 use tokio::sync::{broadcast, watch};
 
 use crate::run::Event;
+use crate::tails::TailView;
 
 type Labels = Vec<(&'static str, String)>;
 type Gauges = Family<Labels, Gauge<f64, AtomicU64>>;
@@ -112,13 +113,14 @@ fn kind_label(app: &AppId, kind: DecisionKind) -> Labels {
 }
 
 /// Everything, as of now. `losses` are the history's lines not written and not read.
-pub fn text(view: &View, counters: &Counters, losses: (u64, u64)) -> String {
+pub fn text(view: &View, tails: &[TailView], counters: &Counters, losses: (u64, u64)) -> String {
     let mut registry = Registry::with_prefix("quorate");
     agent(&mut registry, view, losses);
     members(&mut registry, view);
     apps(&mut registry, view);
     targets(&mut registry, view);
     following(&mut registry, view);
+    resolvers(&mut registry, tails);
     registry.register("events", "Events, by sort", counters.events.clone());
     registry.register("decisions", "Decisions learnt", counters.decisions.clone());
     registry.register("actions", "Actions that ended here", counters.actions.clone());
@@ -162,6 +164,26 @@ fn following(registry: &mut Registry, view: &View) {
     tell("followed_failures", "How often the source told nothing since the start", |it| {
         it.failures as f64
     });
+}
+
+/// Who still hands out old addresses. Resolvers are few: their owner named them.
+fn resolvers(registry: &mut Registry, tails: &[TailView]) {
+    let each = || {
+        tails.iter().flat_map(|tail| {
+            tail.resolvers.iter().map(move |it| {
+                let labels =
+                    vec![("app", tail.app.to_string()), ("resolver", it.resolver.to_string())];
+                (labels, it)
+            })
+        })
+    };
+    let old = each().map(|(labels, it)| (labels, flag(!it.old.is_empty())));
+    let help = "Does the resolver hand out addresses of before the last move";
+    gauges(registry, "resolver_old", help, None, old);
+    let followed =
+        each().filter_map(|(labels, it)| Some((labels, it.followed_ms? as f64 / 1_000.0)));
+    let help = "How long after the last move was learned the resolver had followed";
+    gauges(registry, "resolver_followed", help, Some(Unit::Seconds), followed);
 }
 
 /// Registers gauges made of `values`.

@@ -33,6 +33,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::AgentConfig;
 use crate::run::Handle;
+use crate::tails::Tails;
 use api::Shared;
 use history::History;
 use metrics::Counters;
@@ -83,6 +84,7 @@ pub async fn start(
     config: &AgentConfig,
     handle: Handle,
     parse: ParseApp,
+    tails: Tails,
 ) -> Result<Status, StartError> {
     let tcp = match config.status {
         Some(address) => Some(listen(address).await?),
@@ -98,6 +100,7 @@ pub async fn start(
         parse,
         history: history.clone(),
         counters: counters.clone(),
+        tails,
         stopped: stopped.clone(),
         view: tokio::sync::Mutex::default(),
         watchers: Arc::new(Semaphore::new(events::WATCHERS)),

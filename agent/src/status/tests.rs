@@ -32,7 +32,8 @@ impl Agent {
         let folder = tempfile::tempdir().expect("a folder");
         let config = config(&folder, "127.0.0.1:0");
         let looped = fixture::spawn(view);
-        let status = start(&config, looped.handle.clone(), parse).await.expect("it starts");
+        let tails = Tails::showing(fixture::tails());
+        let status = start(&config, looped.handle.clone(), parse, tails).await.expect("it starts");
         Self { status, looped, folder }
     }
 
@@ -80,6 +81,7 @@ fn config(folder: &TempDir, listen: &str) -> AgentConfig {
         status: Some(listen.parse().expect("an address")),
         socket: folder.path().join("agent.sock"),
         states: None,
+        resolvers: Vec::new(),
         dns: None,
         canaries: Vec::new(),
         doors: Vec::new(),
@@ -324,17 +326,23 @@ async fn the_socket_is_for_owner_and_group_and_for_one_agent() {
     assert_eq!(mode & 0o777, 0o660);
 
     let second = config(&agent.folder, "127.0.0.1:0");
-    let second = start(&second, agent.looped.handle.clone(), parse).await;
+    let second = start(&second, agent.looped.handle.clone(), parse, Tails::default()).await;
     let error = second.err().expect("taken").to_string();
     assert!(error.contains("another agent answers there"), "{error}");
 
     let mut taken = config(&agent.folder, &agent.address().to_string());
     taken.socket = agent.folder.path().join("other.sock");
-    let error = start(&taken, agent.looped.handle.clone(), parse).await.err().expect("taken");
+    let error = start(&taken, agent.looped.handle.clone(), parse, Tails::default())
+        .await
+        .err()
+        .expect("taken");
     assert!(error.to_string().contains("cannot listen on"), "{error}");
 
     let open = config(&agent.folder, "0.0.0.0:4791");
-    let error = start(&open, agent.looped.handle.clone(), parse).await.err().expect("refused");
+    let error = start(&open, agent.looped.handle.clone(), parse, Tails::default())
+        .await
+        .err()
+        .expect("refused");
     assert!(error.to_string().contains("only loopback for now"), "{error}");
 }
 

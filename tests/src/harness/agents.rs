@@ -123,6 +123,8 @@ pub struct Setup {
     pub data: PathBuf,
     /// What it looks at to know whether it is the one that is cut off.
     pub canaries: Vec<String>,
+    /// Whom it asks who still hands out old addresses.
+    pub resolvers: Vec<String>,
     /// What else its file says.
     pub more: String,
 }
@@ -150,6 +152,7 @@ impl<'a> Agent<'a> {
             identity: home.to_owned(),
             data: home.join("data"),
             canaries: vec![],
+            resolvers: vec![],
             more: String::new(),
         };
         let (name, host) = (name.to_owned(), host.to_owned());
@@ -191,7 +194,7 @@ impl<'a> Agent<'a> {
 
     fn write_file(&self) -> PathBuf {
         let own = address(&self.host);
-        let Setup { user, password, port, identity, data, canaries, more } = &self.setup;
+        let Setup { user, password, port, identity, data, canaries, resolvers, more } = &self.setup;
         let seeds: Vec<_> =
             REGIONS.iter().map(|host| format!("\"{}:{MESH_PORT}\"", address(host))).collect();
         let (data, identity) = (data.display(), identity.display());
@@ -202,7 +205,7 @@ impl<'a> Agent<'a> {
              key = \"{identity}/agent.key\"\nauthority = \"{identity}/mesh.crt\"\n\
              voters = \"{identity}/voters.toml\"\n\n\
              [status]\nlisten = \"127.0.0.1:4791\"\nsocket = \"{}\"\n\
-             states = \"{}\"\n\n[dns]\nlisten = [\"{own}:53\"]\nstatus = true\n\n\
+             states = \"{}\"\nresolvers = {resolvers:?}\n\n[dns]\nlisten = [\"{own}:53\"]\nstatus = true\n\n\
              [credentials.orders]\nuser = \"{user}\"\npassword = \"{password}\"\n\n\
              [credentials.dns-key]\nname = \"{KEY}\"\nalgorithm = \"hmac-sha256\"\n\
              secret = \"{SECRET}\"\n\n\

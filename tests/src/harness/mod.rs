@@ -21,6 +21,7 @@ pub mod postgres;
 pub mod redis;
 
 pub mod resolver;
+pub mod unbound;
 pub mod writer;
 
 pub mod agents;

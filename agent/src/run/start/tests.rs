@@ -83,6 +83,7 @@ impl Files {
             status: None,
             socket: path("socket"),
             states: None,
+            resolvers: Vec::new(),
             dns: None,
             canaries: Vec::new(),
             doors: Vec::new(),

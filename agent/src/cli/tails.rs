@@ -1,0 +1,36 @@
+//! Who still hands out old addresses, in words.
+
+use consensus::view::AppView;
+use serde_json::Value;
+
+use super::table::{Ink, Sheet, span};
+use crate::tails::TailView;
+
+/// Who still hands out old addresses; an agent of before tells of nobody.
+pub fn of(document: &Value) -> Vec<TailView> {
+    serde_json::from_value(document["tails"].clone()).unwrap_or_default()
+}
+
+/// A line for each old address, and for each resolver that has let go or does not tell.
+pub fn lines(sheet: &mut Sheet, app: &AppView, tails: &[TailView]) {
+    let tails = tails.iter().filter(|tail| tail.app == app.app);
+    for it in tails.flat_map(|tail| &tail.resolvers) {
+        for old in &it.old {
+            let left = span(old.left_ms);
+            let words =
+                format!("{} still has {} of {} for {left}", it.resolver, old.address, old.name);
+            sheet.labelled(2, "resolver", Ink::Wary, &words);
+        }
+        match (&it.why, it.followed_ms) {
+            (Some(why), _) => {
+                let words = format!("{} does not tell: {why}", it.resolver);
+                sheet.labelled(2, "resolver", Ink::Wary, &words);
+            }
+            (None, Some(took)) => {
+                let words = format!("{} had followed after {}", it.resolver, span(took));
+                sheet.labelled(2, "resolver", Ink::Good, &words);
+            }
+            (None, None) => {}
+        }
+    }
+}
