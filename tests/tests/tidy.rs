@@ -1,6 +1,6 @@
 //! How the code is laid out, held by reading it: who may import whom, what may not be said where, how long a file may be.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -319,5 +319,28 @@ fn the_readme_names_only_parts_that_the_runner_has() {
     for part in mentioned("tests/run") {
         let known = parts.iter().any(|line| line.split(' ').next() == Some(part.as_str()));
         assert!(known, "README.md: `./tests/run {part}`");
+    }
+}
+
+/// A program that starts processes and is missing in the group would run beside all others on two cores.
+#[test]
+fn test_programs_with_processes_are_the_same_for_both_runners() {
+    let between = |text: &str, before: &str, after: &str| -> Option<String> {
+        let rest = text.split_once(before)?.1;
+        Some(rest.split_once(after)?.0.to_owned())
+    };
+    let runner = fs::read_to_string(top().join("tests/run")).expect("tests/run is there");
+    let listed = between(&runner, "\nprocesses=(", ")").expect("tests/run lists `processes`");
+    let listed: BTreeSet<_> = listed.split_whitespace().collect();
+    let config = manifest(".config/nextest.toml");
+    let overrides = config["profile"]["default"]["overrides"].as_array().expect("a list of them");
+    let group = |it: &&toml::Value| it["test-group"].as_str() == Some("worlds");
+    let filter = overrides.iter().find(group).and_then(|it| it["filter"].as_str());
+    let grouped = between(filter.expect("a filter for `worlds`"), "binary(/^(", ")$/)");
+    let grouped = grouped.expect("a filter by the names of programs");
+    let grouped: BTreeSet<_> = grouped.split('|').collect();
+    assert_eq!(grouped, listed, "`worlds` in .config/nextest.toml, `processes` in tests/run");
+    for name in listed {
+        assert!(top().join(format!("tests/tests/{name}.rs")).exists(), "no test program `{name}`");
     }
 }

@@ -16,7 +16,7 @@ mod mesh;
 mod tails;
 mod turning;
 
-pub use events::{events, notes};
+pub use events::events;
 pub use tails::tails;
 pub use turning::{Loop, spawn};
 
