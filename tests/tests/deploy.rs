@@ -94,3 +94,143 @@ fn the_user_of_the_unit_is_made() {
     let text = fs::read_to_string(deploy("quorate.sysusers")).expect("sysusers file is there");
     assert!(text.lines().any(|line| line.starts_with("u quorate ")));
 }
+
+/// A host that boots: systemd on what this machine has, with what `deploy/README.md` has an owner install.
+mod booted {
+    use std::net::TcpStream;
+    use std::time::Duration;
+
+    use tests::harness::agents::program;
+    use tests::harness::fabric::address;
+    use tests::harness::lab::{Lab, inside};
+    use tests::harness::process::{Process, run};
+    use tests::harness::wait::eventually;
+
+    use super::*;
+
+    const BOOT: Duration = Duration::from_secs(60);
+    /// Stands for a database: whatever listens there.
+    const DATABASE: &str = "[Unit]\nRequires=quorate-doors.service\nAfter=quorate-doors.service\n[Service]\n\
+         ExecStart=/usr/bin/python3 -m http.server 5432 --directory /run\n[Install]\nWantedBy=multi-user.target\n";
+
+    struct Host {
+        process: Process,
+    }
+
+    fn said(command: &mut Command) -> Result<String, String> {
+        let done = command.output().map_err(|error| error.to_string())?;
+        let said = String::from_utf8_lossy(&done.stdout).trim().to_owned();
+        let complained = String::from_utf8_lossy(&done.stderr);
+        if done.status.success() { Ok(said) } else { Err(format!("{said}{complained}")) }
+    }
+
+    /// The control groups that a host leaves behind belong to no namespace that would end with its world.
+    fn sweep() {
+        let find = "find /sys/fs/cgroup/*/payload /sys/fs/cgroup/*/supervisor -depth -type d -exec rmdir {} + 2>/dev/null";
+        // What is in use, or not there, stays as it is.
+        let _ = Command::new("sh").args(["-c", find]).status();
+    }
+
+    impl Host {
+        /// What a command prints within it.
+        fn says(&self, words: &[&str]) -> Result<String, String> {
+            let found = said(Command::new("pgrep").args(["-P", &self.process.id().to_string()]));
+            let leader = found.map_err(|_| "it has not begun to boot".to_owned())?;
+            let mut command = Command::new("nsenter");
+            command.args(["-t", &leader, "-m", "-u", "-i", "-n", "-p", "-C", "--"]);
+            said(command.args(words))
+        }
+
+        fn shows(&self, unit: &str, key: &str, value: &str) -> Result<(), String> {
+            let found = self.says(&["systemctl", "show", unit, "--value", "-p", key])?;
+            if found == value { Ok(()) } else { Err(format!("{unit}: {key} is {found}")) }
+        }
+    }
+
+    /// Installs as an owner is told to, into a copy of this machine's files that is forgotten with the test's world.
+    fn boot(lab: &Lab, host: &str) -> Host {
+        assert!(rustix::process::getuid().is_root(), "booting a host takes root");
+        let place = lab.folder("host");
+        run(Command::new("mount").args(["-t", "tmpfs", "tmpfs"]).arg(&place));
+        let [upper, work, root] = ["upper", "work", "root"].map(|name| place.join(name));
+        for folder in [&upper, &work, &root] {
+            fs::create_dir(folder).expect("just mounted");
+        }
+        let layers = format!("lowerdir=/,upperdir={},workdir={}", upper.display(), work.display());
+        run(Command::new("mount").args(["-t", "overlay", "overlay", "-o", &layers]).arg(&root));
+        let inside = |path: &str| root.join(path.trim_start_matches('/'));
+        // Nothing of this machine's own comes up.
+        for target in ["multi-user", "timers", "sockets", "sysinit", "network-online"] {
+            let wants = inside(&format!("/etc/systemd/system/{target}.target.wants"));
+            if wants.exists() {
+                fs::remove_dir_all(wants).expect("own layer");
+            }
+        }
+        fs::write(inside("/etc/machine-id"), "").expect("own layer");
+        let agents = ["ams-1,eu,voter,127.0.0.1:4790", "b,us,voter,127.0.0.2:4790"];
+        let mut init = Command::new(program());
+        init.args(["init", "--out"]).arg(inside("/root/mesh"));
+        init.args(["--data-dir", "/var/lib/quorate", "--agent", agents[0], "--agent", agents[1]]);
+        run(init.args(["--agent", "c,as,voter,127.0.0.3:4790"]));
+        fs::copy(program(), inside("/usr/bin/quorate")).expect("own layer");
+        let at = inside("/root/deploy");
+        run(Command::new("cp").arg("-r").arg(deploy("")).arg(&at));
+        fs::write(inside("/etc/systemd/system/database.service"), DATABASE).expect("own layer");
+        let script = "set -e\ncd /root\n\
+             install -m 644 deploy/quorate.sysusers /usr/lib/sysusers.d/quorate.conf && systemd-sysusers\n\
+             install -d -o quorate -g quorate -m 750 /etc/quorate /var/lib/quorate\n\
+             install -o quorate -g quorate -m 640 mesh/ams-1/*.crt mesh/ams-1/*.key mesh/ams-1/*.toml /etc/quorate/\n\
+             cp -r mesh/ams-1/data/. /var/lib/quorate/ && chown -R quorate: /var/lib/quorate\n\
+             chmod 600 /etc/quorate/agent.key\n\
+             printf '\\n[[guard.door]]\\napp = \"shop\"\\ndatabase = \"orders\"\\nports = [5432]\\n' >>/etc/quorate/agent.toml\n\
+             install -m 644 deploy/quorate.service deploy/quorate-doors.service /etc/systemd/system/\n\
+             install -D -m 644 deploy/quorate-guard.conf /etc/systemd/system/quorate.service.d/guard.conf\n\
+             systemctl enable quorate database\n";
+        run(Command::new("chroot").arg(&root).args(["bash", "-c", script]));
+        let mut nspawn = Command::new("systemd-nspawn");
+        nspawn.args(["--boot", "--machine=ams-1", "--register=no", "--keep-unit"]);
+        nspawn.args(["--console=pipe", "--capability=CAP_NET_ADMIN"]);
+        nspawn.arg(format!("--network-namespace-path=/run/netns/{host}")).arg("-D").arg(&root);
+        Host { process: Process::start(lab, "host", &mut nspawn) }
+    }
+
+    #[test]
+    fn a_guards_host_comes_up_with_its_door_shut_and_its_agent_comes_back() {
+        inside(|lab: &Lab| {
+            sweep();
+            let mut host = boot(lab, "s1");
+            let closed = || TcpStream::connect((address("s1"), 5432)).is_err();
+            // Whoever tries all the while is never let in.
+            eventually(BOOT, "the database runs", || {
+                assert!(closed(), "a client was let in");
+                host.shows("database", "SubState", "running")
+            });
+            let here =
+                ["python3", "-c", "import socket; socket.create_connection(('127.0.0.1', 5432))"];
+            eventually(BOOT, "it listens, as its own host sees", || host.says(&here));
+            assert!(closed(), "its door is shut");
+            eventually(BOOT, "the agent is ready", || host.shows("quorate", "SubState", "running"));
+            eventually(BOOT, "all is up", || {
+                host.says(&["systemctl", "is-active", "multi-user.target"])
+            });
+            assert!(closed(), "no lease, and no way in");
+
+            // A member of the group asks.
+            let socket = "/var/lib/quorate/agent.sock";
+            let asked = ["quorate", "--agent", socket, "status"];
+            let member =
+                ["setpriv", "--reuid", "nobody", "--regid", "nogroup", "--groups", "quorate"];
+            let said = host.says(&[&member[..], &asked[..]].concat()).expect("it answers");
+            assert!(said.contains("as ams-1 in eu sees it"), "{said}");
+            let stranger = ["setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups"];
+            assert!(host.says(&[&stranger[..], &asked[..]].concat()).is_err());
+
+            host.says(&["systemctl", "kill", "-s", "KILL", "quorate"]).expect("it is killed");
+            eventually(BOOT, "it is started again", || host.shows("quorate", "NRestarts", "1"));
+            eventually(BOOT, "it is ready again", || host.says(&asked));
+            assert!(closed(), "the kernel kept the door shut");
+            host.process.kill();
+            sweep();
+        });
+    }
+}
