@@ -125,20 +125,34 @@ mod booted {
     }
 
     /// The control groups that a host leaves behind belong to no namespace that would end with its world.
-    fn sweep() {
-        let find = "find /sys/fs/cgroup/*/payload /sys/fs/cgroup/*/supervisor -depth -type d -exec rmdir {} + 2>/dev/null";
-        // What is in use, or not there, stays as it is.
-        let _ = Command::new("sh").args(["-c", find]).status();
+    fn sweep() -> Result<(), String> {
+        let script = "find /sys/fs/cgroup/*/payload /sys/fs/cgroup/*/supervisor -depth -type d -exec rmdir {} + 2>/dev/null; \
+                      ls -d /sys/fs/cgroup/*/payload 2>/dev/null; true";
+        match said(Command::new("sh").args(["-c", script]))? {
+            left if left.is_empty() => Ok(()),
+            left => Err(left),
+        }
     }
 
     impl Host {
+        /// Its first process.
+        fn leader(&self) -> Result<String, String> {
+            let found = said(Command::new("pgrep").args(["-P", &self.process.id().to_string()]));
+            found.map_err(|_| "it has not begun to boot".to_owned())
+        }
+
         /// What a command prints within it.
         fn says(&self, words: &[&str]) -> Result<String, String> {
-            let found = said(Command::new("pgrep").args(["-P", &self.process.id().to_string()]));
-            let leader = found.map_err(|_| "it has not begun to boot".to_owned())?;
             let mut command = Command::new("nsenter");
-            command.args(["-t", &leader, "-m", "-u", "-i", "-n", "-p", "-C", "--"]);
+            command.args(["-t", &self.leader()?, "-m", "-u", "-i", "-n", "-p", "-C", "--"]);
             said(command.args(words))
+        }
+
+        /// Pulls its plug: with its first process all others end.
+        fn end(mut self) {
+            let leader = self.leader().expect("it runs");
+            run(Command::new("kill").args(["-s", "KILL", &leader]));
+            self.process.wait(BOOT);
         }
 
         fn shows(&self, unit: &str, key: &str, value: &str) -> Result<(), String> {
@@ -197,8 +211,8 @@ mod booted {
     #[test]
     fn a_guards_host_comes_up_with_its_door_shut_and_its_agent_comes_back() {
         inside(|lab: &Lab| {
-            sweep();
-            let mut host = boot(lab, "s1");
+            eventually(BOOT, "no host of before is left", sweep);
+            let host = boot(lab, "s1");
             let closed = || TcpStream::connect((address("s1"), 5432)).is_err();
             // Whoever tries all the while is never let in.
             eventually(BOOT, "the database runs", || {
@@ -229,8 +243,8 @@ mod booted {
             eventually(BOOT, "it is started again", || host.shows("quorate", "NRestarts", "1"));
             eventually(BOOT, "it is ready again", || host.says(&asked));
             assert!(closed(), "the kernel kept the door shut");
-            host.process.kill();
-            sweep();
+            host.end();
+            eventually(BOOT, "nothing is left of it", sweep);
         });
     }
 }
