@@ -1,16 +1,17 @@
-//! Who still hands out old addresses after a move?
+//! Who still hands out old answers after a move?
 //!
 //! Takes the agreed state as it changes, and the resolvers that this agent's owner named. After a move each of them is asked
-//! for the app's names, by itself and with nothing kept here, until it gave nothing that only the stack before has, three times
+//! for the app's addresses and aliases, by itself and with nothing kept here, until it gave nothing that only the stack before has, three times
 //! in a row: behind one address there may be several caches. What a client of that resolver would see is known thereby, not
 //! what every client sees. Knows nothing of ballots, of who publishes what, and of health.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use consensus::model::{AppId, AppState, Definition, Record, RecordData, RecordKind, StackId};
+use consensus::model::{AppId, AppState, Definition, RecordData, RecordKind, StackId};
+use futures_util::{StreamExt, stream};
 use hickory_resolver::TokioResolver;
 use hickory_resolver::proto::rr::{RData, RecordType};
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,8 @@ use crate::sources;
 
 /// Between two rounds of questions to one resolver.
 const PACE: Duration = Duration::from_secs(1);
+/// So many names are asked for at a time, so that one that does not answer is known soon.
+const AT_ONCE: usize = 8;
 /// So many rounds in a row without an old address, and a resolver has followed.
 const CLEAN: u32 = 3;
 /// Beyond the lifetime of the old answers: whoever kept one as it was replaced lets go of it within that.
@@ -49,7 +52,7 @@ pub struct TailView {
 pub struct ResolverView {
     /// Where it is asked.
     pub resolver: SocketAddr,
-    /// The old addresses that it gave last, by name.
+    /// What it gave last of the stack before, by name.
     pub old: Vec<OldView>,
     /// How long after the move was learned it had followed; none while it has not.
     pub followed_ms: Option<u64>,
@@ -57,13 +60,13 @@ pub struct ResolverView {
     pub why: Option<String>,
 }
 
-/// An old address that is still handed out.
+/// An old answer that is still handed out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OldView {
     /// Of which name.
     pub name: String,
-    /// The address.
-    pub address: IpAddr,
+    /// An address, or the name that this one is an alias of.
+    pub value: String,
     /// How long whoever asks now may keep it, by the resolver's own count.
     pub left_ms: u64,
 }
@@ -83,6 +86,10 @@ impl Tails {
     fn begin(&self, tail: TailView) {
         let mut tails = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         tails.insert(tail.app.clone(), (Instant::now(), tail));
+    }
+
+    fn forget(&self, app: &AppId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(app);
     }
 
     fn update(&self, app: &AppId, resolver: SocketAddr, change: impl FnOnce(&mut ResolverView)) {
@@ -120,13 +127,18 @@ impl Tails {
     }
 
     fn watch(&self, state: &AppState, from: StackId, resolvers: &[SocketAddr]) -> JoinSet<()> {
-        let old = Arc::new(old_addresses(&state.definition, &from, &state.active));
+        let old = Arc::new(old_answers(&state.definition, &from, &state.active));
         let (app, to) = (state.definition.name.clone(), state.active.clone());
+        if old.is_empty() {
+            // Nobody could be told apart, whatever is answered.
+            self.forget(&app);
+            return JoinSet::new();
+        }
         let view = |resolver: &SocketAddr| ResolverView {
             resolver: *resolver,
             old: Vec::new(),
             followed_ms: None,
-            why: Some("was not asked yet".to_owned()),
+            why: Some("has not answered yet".to_owned()),
         };
         let views = resolvers.iter().map(view).collect();
         self.begin(TailView { app: app.clone(), from, to, resolvers: views });
@@ -160,34 +172,51 @@ impl Tails {
             }
             sleep(PACE).await;
         }
-        tracing::warn!(%app, %resolver, "did not follow as long as it was watched");
+        tracing::warn!(%app, %resolver, "did not follow as long as it was asked");
+        let why =
+            format!("had not followed after {} s, and is asked no more", began.elapsed().as_secs());
+        self.update(&app, resolver, |view| (view.old, view.why) = (Vec::new(), Some(why)));
     }
 }
 
 /// What only the stack before has, by name and type.
-type Old = BTreeMap<(String, RecordKind), BTreeSet<IpAddr>>;
+type Old = BTreeMap<(String, RecordType), BTreeSet<String>>;
 
-/// The addresses that names had while `from` was the active stack and have not while `to` is.
-fn old_addresses(definition: &Definition, from: &StackId, to: &StackId) -> Old {
-    let addresses = |name: &str, kind: RecordKind, stack: &StackId| -> BTreeSet<IpAddr> {
+/// What names had while `from` was the active stack and have not while `to` is.
+fn old_answers(definition: &Definition, from: &StackId, to: &StackId) -> Old {
+    let all = |name: &str, kind: RecordKind, stack: &StackId| -> BTreeSet<String> {
         let same = definition.records.iter().filter(|it| it.name == name && it.kind == kind);
-        let values = same.flat_map(|record| record.values.get(stack)).flatten();
-        let address = |value: &RecordData| match value {
-            RecordData::Address(address) => Some(*address),
+        let data = same.flat_map(|record| record.values.get(stack)).flatten();
+        let value = |data: &RecordData| match data {
+            RecordData::Address(address) => Some(address.to_string()),
+            RecordData::Name(name) => Some(plain(name)),
             _ => None,
         };
-        values.filter_map(address).collect()
+        data.filter_map(value).collect()
     };
-    let kinds = [RecordKind::A, RecordKind::Aaaa];
     // A wildcard is no name that could be asked for.
-    let asked = |it: &&Record| kinds.contains(&it.kind) && !it.name.starts_with('*');
-    let of_addresses = definition.records.iter().filter(asked);
-    let old = of_addresses.map(|record| {
-        let (before, now) = [from, to].map(|it| addresses(&record.name, record.kind, it)).into();
-        let old: BTreeSet<_> = before.difference(&now).copied().collect();
-        ((record.name.clone(), record.kind), old)
+    let named = definition.records.iter().filter(|it| !it.name.starts_with('*'));
+    let old = named.filter_map(|record| {
+        let [before, now] = [from, to].map(|stack| all(&record.name, record.kind, stack));
+        let old: BTreeSet<_> = before.difference(&now).cloned().collect();
+        (!old.is_empty()).then_some(((record.name.clone(), asked_as(record.kind)?), old))
     });
-    old.filter(|(_, old)| !old.is_empty()).collect()
+    old.collect()
+}
+
+/// The types that send people to a stack.
+fn asked_as(kind: RecordKind) -> Option<RecordType> {
+    match kind {
+        RecordKind::A => Some(RecordType::A),
+        RecordKind::Aaaa => Some(RecordType::AAAA),
+        RecordKind::Cname => Some(RecordType::CNAME),
+        RecordKind::Txt | RecordKind::Srv | RecordKind::Caa | RecordKind::Https => None,
+    }
+}
+
+/// A name as it is compared.
+fn plain(name: &str) -> String {
+    name.trim_end_matches('.').to_ascii_lowercase()
 }
 
 /// Nobody who keeps to lifetimes hands out an old answer for longer.
@@ -205,25 +234,27 @@ fn moved_lately(state: &AppState) -> Option<StackId> {
     (moved && age < watched_for(&state.definition)).then(|| decision.from.clone())
 }
 
-/// Asks for every name once: the old addresses that were given, and why any name was not answered.
+/// Asks for every name once: the old answers that were given, and why the first name that was not answered was not.
 async fn round(asker: &TokioResolver, old: &Old) -> (Vec<OldView>, Option<String>) {
     let (mut found, mut why) = (Vec::new(), None);
-    for ((name, kind), old) in old {
-        let kind = match kind {
-            RecordKind::Aaaa => RecordType::AAAA,
-            _ => RecordType::A,
-        };
-        match sources::lookup(asker, name, kind).await {
+    let asked = stream::iter(old.clone()).map(|((name, kind), old)| async move {
+        let answer = sources::lookup(asker, &name, kind).await;
+        (name, old, answer)
+    });
+    let mut answers = asked.buffered(AT_ONCE);
+    while let Some((name, old, answer)) = answers.next().await {
+        match answer {
             Ok(records) => found.extend(records.into_iter().filter_map(|(data, left)| {
-                let address = match data {
-                    RData::A(address) => IpAddr::V4(address.0),
-                    RData::AAAA(address) => IpAddr::V6(address.0),
+                let value = match data {
+                    RData::A(address) => address.0.to_string(),
+                    RData::AAAA(address) => address.0.to_string(),
+                    RData::CNAME(target) => plain(&target.0.to_ascii()),
                     _ => return None,
                 };
                 let (name, left_ms) = (name.clone(), millis(left));
-                old.contains(&address).then_some(OldView { name, address, left_ms })
+                old.contains(&value).then_some(OldView { name, value, left_ms })
             })),
-            Err(error) => why = Some(format!("{name}: {error}")),
+            Err(error) => why = why.or(Some(format!("{name}: {error}"))),
         }
     }
     (found, why)
@@ -245,7 +276,7 @@ impl Tails {
 
 #[cfg(test)]
 mod tests {
-    use consensus::model::Driver;
+    use consensus::model::{Driver, Record};
 
     use super::*;
     use crate::status::fixture;
@@ -255,38 +286,81 @@ mod tests {
     }
 
     fn of(data: &[&str]) -> Vec<RecordData> {
-        data.iter().map(|it| RecordData::Address(it.parse().expect("an address"))).collect()
+        let datum = |it: &&str| match it.parse() {
+            Ok(address) => RecordData::Address(address),
+            Err(_) => RecordData::Name((*it).to_owned()),
+        };
+        data.iter().map(datum).collect()
+    }
+
+    fn definition(kind: RecordKind, before: &[&str], after: &[&str]) -> Definition {
+        let state = fixture::shop_state(consensus::model::Phase::Idle);
+        let [east, west] = stacks();
+        let record = |name: &str| Record {
+            name: name.to_owned(),
+            kind,
+            ttl: 30,
+            values: [(east.clone(), of(before)), (west.clone(), of(after))].into(),
+            driver: Driver::BuiltIn,
+        };
+        let records = vec![record("shop.example.com"), record("*.shop.example.com")];
+        Definition { records, ..Definition::clone(&state.definition) }
     }
 
     #[test]
     fn old_is_what_only_the_stack_before_has() {
-        let state = fixture::shop_state(consensus::model::Phase::Idle);
-        let mut definition = Definition::clone(&state.definition);
+        use RecordKind::{A, Aaaa, Cname, Txt};
         let [east, west] = stacks();
-        let record = |name: &str| Record {
-            name: name.to_owned(),
-            kind: RecordKind::A,
-            ttl: 30,
-            values: BTreeMap::new(),
-            driver: Driver::BuiltIn,
-        };
-        definition.records = vec![record("shop.example.com"), record("*.shop.example.com")];
-        for (before, after, old) in [
-            (&["192.0.2.1"][..], &["192.0.2.2"][..], &["192.0.2.1"][..]),
+        for (kind, before, after, old) in [
+            (A, &["192.0.2.1"][..], &["192.0.2.2"][..], &["192.0.2.1"][..]),
+            (Aaaa, &["2001:db8::1"], &["2001:db8::2"], &["2001:db8::1"]),
+            (Cname, &["East.example.net."], &["west.example.net"], &["east.example.net"]),
             // What both have, as a proxy before them, says nothing.
-            (&["192.0.2.1", "192.0.2.9"], &["192.0.2.9"], &["192.0.2.1"]),
-            (&["192.0.2.9"], &["192.0.2.9"], &[]),
+            (A, &["192.0.2.1", "192.0.2.9"], &["192.0.2.9"], &["192.0.2.1"]),
+            (A, &["192.0.2.9"], &["192.0.2.9"], &[]),
             // What weighs more stands there more often.
-            (&["192.0.2.1", "192.0.2.1"], &["192.0.2.2"], &["192.0.2.1"]),
+            (A, &["192.0.2.1", "192.0.2.1"], &["192.0.2.2"], &["192.0.2.1"]),
+            // Nobody is sent anywhere by it.
+            (Txt, &["one"], &["two"], &[]),
         ] {
-            let values = [(east.clone(), of(before)), (west.clone(), of(after))];
-            definition.records.iter_mut().for_each(|it| it.values = values.clone().into());
-            let found = old_addresses(&definition, &east, &west);
+            let found = old_answers(&definition(kind, before, after), &east, &west);
             assert!(found.keys().all(|(name, _)| name == "shop.example.com"), "{found:?}");
             let found: BTreeSet<_> = found.into_values().flatten().collect();
-            let old: BTreeSet<IpAddr> = old.iter().map(|it| it.parse().expect("one")).collect();
-            assert_eq!(found, old, "{before:?} {after:?}");
+            assert_eq!(
+                found,
+                old.iter().map(|it| (*it).to_owned()).collect(),
+                "{before:?} {after:?}"
+            );
         }
+    }
+
+    /// A tail of before that is still shown, and a move by which nothing changes that could be asked for.
+    #[tokio::test]
+    async fn a_move_that_changes_no_answer_is_not_watched() {
+        let tails = Tails::showing(fixture::tails());
+        let mut state = fixture::shop_state(consensus::model::Phase::Idle);
+        state.definition = Arc::new(definition(RecordKind::A, &["192.0.2.9"], &["192.0.2.9"]));
+        let [east, west] = stacks();
+        state.active = west;
+        let asked = tails.watch(&state, east, &["192.0.2.53:53".parse().expect("an address")]);
+        assert!(asked.is_empty() && tails.views().is_empty(), "nobody is asked, nothing is shown");
+    }
+
+    #[tokio::test]
+    async fn who_has_not_followed_in_time_is_not_shown_as_if_it_were_asked_still() {
+        let resolver = "127.0.0.1:9".parse().expect("an address");
+        let [from, to] = stacks();
+        let old =
+            OldView { name: "shop.example.com".into(), value: "192.0.2.1".into(), left_ms: 9 };
+        let view = ResolverView { resolver, old: vec![old], followed_ms: None, why: None };
+        let app: AppId = "shop".parse().expect("a name");
+        let tails =
+            Tails::showing(vec![TailView { app: app.clone(), from, to, resolvers: vec![view] }]);
+        tails.clone().ask(app, resolver, Arc::default(), Instant::now()).await;
+        let shown = tails.views();
+        let view = &shown[0].resolvers[0];
+        assert!(view.old.is_empty() && view.followed_ms.is_none(), "{view:?}");
+        assert!(view.why.as_ref().is_some_and(|why| why.contains("is asked no more")), "{view:?}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Who still hands out old addresses, in words.
+//! Who still hands out old answers, in words.
 
 use consensus::view::AppView;
 use serde_json::Value;
@@ -11,14 +11,14 @@ pub fn of(document: &Value) -> Vec<TailView> {
     serde_json::from_value(document["tails"].clone()).unwrap_or_default()
 }
 
-/// A line for each old address, and for each resolver that has let go or does not tell.
+/// A line for each old answer, and for each resolver that has let go or does not tell.
 pub fn lines(sheet: &mut Sheet, app: &AppView, tails: &[TailView]) {
     let tails = tails.iter().filter(|tail| tail.app == app.app);
     for it in tails.flat_map(|tail| &tail.resolvers) {
         for old in &it.old {
             let left = span(old.left_ms);
             let words =
-                format!("{} still has {} of {} for {left}", it.resolver, old.address, old.name);
+                format!("{} still has {} of {} for {left}", it.resolver, old.value, old.name);
             sheet.labelled(2, "resolver", Ink::Wary, &words);
         }
         match (&it.why, it.followed_ms) {

@@ -1,7 +1,7 @@
 //! A view and some counters → OpenMetrics text.
 //!
 //! Names follow PEERS.md section 8. Labels are names from definitions and certificates, never addresses or texts, so their
-//! number is bounded by what was agreed.
+//! number is bounded by what was agreed; but for resolvers, which have no name and are the few that this agent's file lists.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -177,7 +177,9 @@ fn resolvers(registry: &mut Registry, tails: &[TailView]) {
             })
         })
     };
-    let old = each().map(|(labels, it)| (labels, flag(!it.old.is_empty())));
+    // One that does not tell is neither old nor new: it has no value, unless it gave an old address for another name.
+    let told = each().filter(|(_, it)| it.why.is_none() || !it.old.is_empty());
+    let old = told.map(|(labels, it)| (labels, flag(!it.old.is_empty())));
     let help = "Does the resolver hand out addresses of before the last move";
     gauges(registry, "resolver_old", help, None, old);
     let followed =

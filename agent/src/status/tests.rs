@@ -450,9 +450,13 @@ async fn metrics_are_open_metrics() {
         "quorate_database_warning{app=\"shop\",stack=\"do-west\",target=\"orders\",kind=\"out-of-sync\"} 1.0",
         "quorate_promotion_loss_bytes{app=\"shop\",stack=\"do-west\"} 4096.0",
         "quorate_promotion_loss_seconds{app=\"shop\",stack=\"do-west\"} 1.4",
+        "quorate_resolver_old{app=\"shop\",resolver=\"192.0.2.53:53\"} 1.0",
+        "quorate_resolver_old{app=\"shop\",resolver=\"198.51.100.53:53\"} 0.0",
+        "quorate_resolver_followed_seconds{app=\"shop\",resolver=\"198.51.100.53:53\"} 31.4",
     ] {
         assert!(text.lines().any(|found| found == line), "no `{line}` in\n{text}");
     }
+    assert!(!text.contains("203.0.113.53:53"), "who does not tell is neither old nor new\n{text}");
     let mut families = BTreeMap::new();
     for line in text.lines() {
         match line.strip_prefix("# TYPE ") {
