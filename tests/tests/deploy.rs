@@ -95,6 +95,34 @@ fn the_user_of_the_unit_is_made() {
     assert!(text.lines().any(|line| line.starts_with("u quorate ")));
 }
 
+mod mariadb {
+    use super::*;
+
+    /// The script with a data folder that holds one file.
+    fn rebuilt(place: &Path, from: &str) -> bool {
+        let mut command = Command::new(deploy("rebuild-mariadb"));
+        command.args(["--from", from, "--data"]).arg(place.join("data"));
+        command.output().expect("the script runs").status.success()
+    }
+
+    #[test]
+    fn a_copy_that_breaks_off_costs_nothing() {
+        let folder = tempfile::tempdir().expect("a folder for temporary files");
+        let row = folder.path().join("data/row");
+        fs::create_dir(folder.path().join("data")).expect("own folder");
+        fs::write(&row, "kept").expect("own folder");
+        for from in ["exit 1", "true", "echo this is no backup", "kill -9 $$"] {
+            assert!(!rebuilt(folder.path(), from), "{from}");
+            assert_eq!(fs::read_to_string(&row).ok().as_deref(), Some("kept"), "{from}");
+        }
+        // Ended between the two names, the run before left them like this.
+        let (data, old) = (folder.path().join("data"), folder.path().join("data.replaced"));
+        fs::rename(data, old).expect("own folder");
+        assert!(!rebuilt(folder.path(), "exit 1"));
+        assert_eq!(fs::read_to_string(&row).ok().as_deref(), Some("kept"));
+    }
+}
+
 /// A host that boots: systemd on what this machine has, with what `deploy/README.md` has an owner install.
 mod booted {
     use std::net::TcpStream;

@@ -25,9 +25,9 @@ mod nginx {
             let _webs = [Web::start(lab, "s1"), Web::start(lab, "s2")];
             let mut mesh = Mesh::new(lab);
             let host = mesh.agents[0].host.clone();
-            let (resolver, nobody) = ("127.0.0.1:5300", "127.0.0.1:5301");
+            let (resolver, nobody) = (Unbound::address().to_string(), "127.0.0.1:5301");
             mesh.agents[0]
-                .set_up(|setup| setup.resolvers = [resolver, nobody].map(str::to_owned).into());
+                .set_up(|setup| setup.resolvers = [&resolver, nobody].map(str::to_owned).into());
             mesh.start();
             let shop = Shop { databases: false, outside: false, more: ALIAS, ..Shop::default() };
             let text = shop.text();

@@ -79,6 +79,13 @@ impl Redis {
         .await;
     }
 
+    /// Has it write all it holds to its file. Redis forks for one copy at a time: a replica that just joined may still be
+    /// sent its own.
+    pub async fn save(&self) {
+        self.until("rdb_bgsave_in_progress", "0").await;
+        assert_eq!(self.ask(&["SAVE"]).await, Reply::Text("OK".to_owned()));
+    }
+
     /// Gives [`ROLE`] the rights that the actors' documentation names.
     pub async fn grant_documented_rights(&self) {
         let rights = "ACL SETUSER quorate on >quorate +info +config|get +config|set +client|kill +multi +exec +get \

@@ -48,7 +48,7 @@ impl<'a> Unbound<'a> {
     }
 
     /// Where it is asked, from its own host.
-    pub fn address(&self) -> SocketAddr {
+    pub fn address() -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], PORT))
     }
 
