@@ -53,6 +53,8 @@ const MUTANT_SEEDS: u64 = 2_000;
 const ORDEAL_SEEDS: u64 = 24;
 /// Every ordeal is gone through once for so many seeds of a swarm.
 const SEEDS_AN_ORDEAL: u64 = 60;
+/// Who waits for many runs is told after so many that it goes on.
+const TELL: usize = 2_000;
 /// How long a mesh lives under a regime.
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -127,9 +129,6 @@ fn swarm(asked: &Asked) -> ExitCode {
             *covered.entry(*cell).or_default() += 1;
         }
         violations += verdict.violations.len();
-        if let Some(first) = verdict.violations.first() {
-            println!("{}seed {}: {first}", verdict.of, verdict.seed);
-        }
     }
     for (what, count) in &tally {
         println!("{count:>9} {what}");
@@ -268,7 +267,8 @@ fn spread(asked: &Asked, seeds: u64, one_is_enough: bool) -> Vec<Verdict> {
     })
 }
 
-/// Does this so many times, shared by every core, up to the first violation if one is enough.
+/// Does this so many times, shared by every core, up to the first violation if one is enough; else says what is broken as
+/// soon as it is.
 fn share(
     asked: &Asked,
     times: u64,
@@ -287,10 +287,16 @@ fn share(
                         return;
                     }
                     let verdict = run(number);
-                    if one_is_enough && !verdict.violations.is_empty() {
-                        enough.store(true, Ordering::Relaxed);
+                    match verdict.violations.first() {
+                        Some(_) if one_is_enough => enough.store(true, Ordering::Relaxed),
+                        Some(first) => println!("{}seed {}: {first}", verdict.of, verdict.seed),
+                        None => {}
                     }
-                    verdicts.lock().expect("no thread panics while it holds this").push(verdict);
+                    let mut all = verdicts.lock().expect("no thread panics while it holds this");
+                    all.push(verdict);
+                    if all.len().is_multiple_of(TELL) {
+                        eprintln!("{} of {times} runs", all.len());
+                    }
                 }
             });
         }
