@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use consensus::model::{
-    AppId, Engine, Mode, Phase, RecordData, RecordKind, StackId, TargetId, VotersChange,
+    AppId, Definition, Engine, Mode, Phase, RecordData, RecordKind, StackId, TargetId, VotersChange,
 };
 use consensus::outbox::Command;
 
@@ -281,7 +281,12 @@ fn perform(simulation: &mut Simulation, verb: &str, words: &[&str]) -> Result<()
                 match option.split_once('=') {
                     Some(("ttl", ttl)) => definition.records[0].ttl = parse(ttl)?,
                     Some(("cooldown", span)) => definition.cooldown = seconds(span)?,
-                    _ => return Err(format!("expected ttl= or cooldown=, found `{option}`")),
+                    Some(("guards", names)) => guard_by(&mut definition, names)?,
+                    _ => {
+                        return Err(format!(
+                            "expected ttl=, cooldown= or guards=, found `{option}`"
+                        ));
+                    }
                 }
             }
             let definition = Arc::new(definition);
@@ -466,6 +471,16 @@ fn app(words: &[&str]) -> Result<AppShape, String> {
         }
     }
     Ok(shape)
+}
+
+/// Each stack's databases are guarded by one of these, in the stacks' order.
+fn guard_by(definition: &mut Definition, names: &str) -> Result<(), String> {
+    for (stack, name) in definition.stacks.iter_mut().zip(names.split(',')) {
+        for database in &mut stack.databases {
+            database.guard = Some(parse(name)?);
+        }
+    }
+    Ok(())
 }
 
 /// What a source tells: addresses, `nothing`, or `fails`.
