@@ -13,6 +13,7 @@
 //! `UPDATE=1` writes what is said now in place of what was said then.
 
 mod command;
+mod words;
 
 use std::fmt::Write as _;
 
