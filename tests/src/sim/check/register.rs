@@ -48,6 +48,9 @@ pub struct Link {
     pub held_before: bool,
     /// Does a majority hold this very value?
     pub held: bool,
+    /// When the last of that majority made it durable: what was true then is what it is judged by. New voters may come into
+    /// force long after (seed 7191).
+    pub accepted: Moment,
     hash: Hash,
 }
 
@@ -59,13 +62,21 @@ struct Proposal {
     state: Arc<AppState>,
 }
 
+/// The stores that hold a value.
+#[derive(Clone, Debug, Default)]
+struct Holders {
+    stores: BTreeSet<AcceptorId>,
+    /// When the last of them made it durable.
+    last: Moment,
+}
+
 /// Every register, as it truly is.
 #[derive(Debug, Default)]
 pub struct Registers {
     values: BTreeMap<Hash, Proposal>,
     ballots: BTreeMap<(AppId, Ballot), Hash>,
     /// Who holds what, by the version of the voters it went by when it accepted.
-    holders: BTreeMap<(AppId, Ballot, u64), BTreeSet<AcceptorId>>,
+    holders: BTreeMap<(AppId, Ballot, u64), Holders>,
     chosen: BTreeMap<AppId, BTreeMap<Ballot, Chosen>>,
     /// The newest ballot that a store ever accepted at.
     newest: BTreeMap<(AppId, AcceptorId), Ballot>,
@@ -98,7 +109,7 @@ impl Registers {
     /// How many voters hold what was proposed at a ballot.
     pub fn held_by(&self, app: &AppId, ballot: Ballot) -> usize {
         let versions = (app.clone(), ballot, 0)..=(app.clone(), ballot, u64::MAX);
-        self.holders.range(versions).map(|(_, holders)| holders.len()).max().unwrap_or(0)
+        self.holders.range(versions).map(|(_, holders)| holders.stores.len()).max().unwrap_or(0)
     }
 
     /// Does a majority?
@@ -148,14 +159,17 @@ impl Registers {
     ) -> Vec<Link> {
         let hash = self.on_value(now, (app, ballot, value), found);
         let holders = self.holders.entry((app.clone(), ballot, version)).or_default();
-        holders.insert(voter);
+        if holders.stores.insert(voter) {
+            holders.last = now;
+        }
+        let last = holders.last;
         let newest = self.newest.entry((app.clone(), voter)).or_insert(ballot);
         *newest = ballot.max(*newest);
         // Once the new set is alone in force, its word suffices for what was accepted while both were asked.
         let alone = electorate.at(version + 1).filter(|voters| !voters.joint());
         let mut sets = electorate.at(version).into_iter().chain(alone);
-        match sets.any(|voters| voters.quorum(holders)) {
-            true => self.choose(now, (app, ballot), hash, found),
+        match sets.any(|voters| voters.quorum(&holders.stores)) {
+            true => self.choose(now, (app, ballot, last), hash, found),
             false => vec![],
         }
     }
@@ -164,7 +178,7 @@ impl Registers {
     fn choose(
         &mut self,
         now: Moment,
-        (app, ballot): (&AppId, Ballot),
+        (app, ballot, accepted): (&AppId, Ballot, Moment),
         hash: Hash,
         found: &mut Found,
     ) -> Vec<Link> {
@@ -175,7 +189,7 @@ impl Registers {
         }
         let fresh = Chosen { ballot, at: now, state: state.clone(), hash };
         chosen.insert(ballot, fresh);
-        self.link(app, ballot, found)
+        self.link(app, (ballot, accepted), found)
     }
 
     /// A set of voters is alone in force now: whatever was chosen before, a quorum of it must have accepted since. What a quorum
@@ -183,13 +197,14 @@ impl Registers {
     /// one that has it. Returns what that adds to the agreed history.
     pub fn on_elected(&mut self, now: Moment, voters: &Voters, found: &mut Found) -> Vec<Link> {
         let accepted = self.holders.iter().filter(|((_, _, version), holders)| {
-            version + 1 == voters.version && voters.quorum(holders)
+            version + 1 == voters.version && voters.quorum(&holders.stores)
         });
-        let held: Vec<_> = accepted.map(|((app, ballot, _), _)| (app.clone(), *ballot)).collect();
+        let held = accepted.map(|((app, ballot, _), it)| (app.clone(), *ballot, it.last));
+        let held: Vec<_> = held.collect();
         let mut links = Vec::new();
-        for (app, ballot) in held {
+        for (app, ballot, last) in held {
             let hash = self.ballots[&(app.clone(), ballot)];
-            links.extend(self.choose(now, (&app, ballot), hash, found));
+            links.extend(self.choose(now, (&app, ballot, last), hash, found));
         }
         for (app, chosen) in &self.chosen {
             let Some(latest) = chosen.keys().next_back() else { continue };
@@ -214,14 +229,19 @@ impl Registers {
     }
 
     /// S1: chosen values form a chain in the order of their ballots. Looks at the neighbours on both sides.
-    fn link(&mut self, app: &AppId, ballot: Ballot, found: &mut Found) -> Vec<Link> {
+    fn link(
+        &mut self,
+        app: &AppId,
+        (ballot, accepted): (Ballot, Moment),
+        found: &mut Found,
+    ) -> Vec<Link> {
         let chosen = &self.chosen[app];
         let this = &chosen[&ballot];
         let below = chosen.range(..ballot).next_back().map(|(_, chosen)| chosen);
         let above = chosen.range(ballot..).nth(1).map(|(_, chosen)| chosen);
-        let mut links = self.walk(app, below, this, found);
+        let mut links = self.walk(app, below, this, accepted, found);
         if let Some(above) = above {
-            links.extend(self.walk(app, Some(this), above, found));
+            links.extend(self.walk(app, Some(this), above, accepted, found));
         }
         links.retain(|link| self.linked.insert(link.hash));
         links
@@ -233,6 +253,7 @@ impl Registers {
         app: &AppId,
         from: Option<&Chosen>,
         to: &Chosen,
+        accepted: Moment,
         found: &mut Found,
     ) -> Vec<Link> {
         /// Values completed for others between two that a majority holds: more than this is a broken chain. Seven voters that
@@ -267,6 +288,7 @@ impl Registers {
                 taken_back,
                 held_before,
                 held,
+                accepted,
                 hash: at,
             });
             if first && from.is_none() {

@@ -91,14 +91,14 @@ impl Simulation {
             let gone = self.agents.iter().filter(|agent| !agent.answers());
             let gone = gone.map(|agent| agent.id.clone()).collect();
             let all = (&self.world, voters, &gone);
-            self.truth.on_decided(self.now, all, &link, found);
+            self.truth.on_decided(link.accepted, all, &link, found);
             let observers = self.heard_observers();
             let crowd = (&self.world, &observers[..]);
-            self.truth.on_contested(self.now, crowd, &link, found);
-            self.truth.on_vouched(self.now, (voters, &observers), &link, found);
+            self.truth.on_contested(link.accepted, crowd, &link, found);
+            self.truth.on_vouched(link.accepted, (voters, &observers), &link, found);
             self.acts.on_agreed(self.now, &link, found);
             lease::decided(self.now, &self.world, &link, found);
-            following::agreed(self.now, &self.world, voters, &link, found);
+            following::agreed(link.accepted, &self.world, voters, &link, found);
             let states: Vec<_> = self.apps.keys().filter_map(|app| self.agreed(app)).collect();
             self.fleet.on_agreed(self.now, voters, &link, &states, found);
             self.decided(&link);
