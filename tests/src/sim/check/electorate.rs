@@ -47,6 +47,11 @@ impl Electorate {
         self.sets.values().next_back().expect("there is a first")
     }
 
+    /// The set of a version and every later one.
+    pub fn since(&self, version: u64) -> impl Iterator<Item = &Voters> {
+        self.sets.range(version..).map(|(_, voters)| voters)
+    }
+
     /// One ballot carries at most one value here, too. Called for every proposal that leaves and every record of one.
     pub fn on_value(&mut self, accepted: &Accepted, found: &mut Found) {
         let known = self.values.entry(accepted.ballot).or_insert_with(|| accepted.clone());
