@@ -1,7 +1,8 @@
 //! Answers datagrams: one thread a socket, many packets a system call.
 //!
 //! A thread of its own, because a flood of queries must not take the time of the loop that judges and votes. It sleeps in
-//! the kernel until a packet comes, takes as many as are there, and answers all of them at once.
+//! the kernel until a packet comes, takes as many as are there, and answers all of them at once. A batch allocates nothing
+//! but for signatures that are made the first time, and for secondaries (`tests/allocations.rs`).
 
 use std::io::{IoSlice, IoSliceMut};
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
@@ -84,7 +85,8 @@ fn serve_family<P: Peer>(socket: &UdpSocket, mut desk: Desk, shared: &Arc<Shared
                 Outcome::Special(query) => {
                     let packet = &packet[..*length];
                     match shared.respond(&mut desk, packet, &query, from.ip()).pop() {
-                        Some(message) => *answer = message,
+                        // Into what is there, which has room for every answer to come.
+                        Some(message) => answer.extend_from_slice(&message),
                         None => continue,
                     }
                 }
@@ -129,14 +131,21 @@ fn send(socket: &UdpSocket, answers: &[Vec<u8>], targets: &[SocketAddrAny], tall
         }
         return;
     }
-    let slices: Vec<_> = answers.iter().map(|answer| [IoSlice::new(answer)]).collect();
+    // On the stack: an allocation here would be one for every batch. Those behind the last answer are never sent.
+    let slices: [_; BATCH] = std::array::from_fn(|at| {
+        [IoSlice::new(answers.get(at).map(Vec::as_slice).unwrap_or_default())]
+    });
     let mut controls: [SendAncillaryBuffer<'_, '_, '_>; BATCH] =
         std::array::from_fn(|_| SendAncillaryBuffer::default());
-    let messages = targets.iter().zip(&slices).zip(&mut controls);
-    let mut messages: Vec<_> = messages
-        .map(|((target, slice), control)| MMsgHdr::new_with_addr(target, slice, control))
-        .collect();
-    let mut rest = messages.as_mut_slice();
+    let mut controls = controls.iter_mut();
+    let mut messages: [MMsgHdr<'_>; BATCH] = std::array::from_fn(|at| {
+        let control = controls.next().expect("there are as many buffers as messages");
+        match targets.get(at) {
+            Some(target) => MMsgHdr::new_with_addr(target, &slices[at], control),
+            None => MMsgHdr::new(&slices[at], control),
+        }
+    });
+    let mut rest = &mut messages[..answers.len().min(targets.len())];
     while !rest.is_empty() {
         let done = match sendmmsg(socket, rest, SendFlags::empty()) {
             Ok(sent) => sent.max(1),

@@ -1,6 +1,7 @@
 //! Turns the bytes of one query into the bytes of its answer.
 //!
-//! Nothing is allocated for a query: its answer is found in the [`Table`] and copied behind its question. An answer never
+//! Nothing is allocated for a query: its answer is found in the [`Table`] and copied behind its question. The exceptions are
+//! counted by `tests/allocations.rs`: what is signed for the first time, and what is for secondaries. An answer never
 //! exceeds what its asker can take; one that would is sent empty, marked as truncated (RFC 2181 section 9). Knows nothing
 //! of sockets.
 
