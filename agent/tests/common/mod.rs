@@ -15,6 +15,8 @@ pub mod web;
 
 use std::future::Future;
 use std::net::{TcpListener, UdpSocket};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{self, UnixDatagram};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -40,15 +42,39 @@ where
     }
 }
 
-/// A port that is free on UDP and TCP just now.
+/// A port that is free on UDP and TCP, and that no other test draws until this process ends.
+///
+/// BIND shares its port with whoever else does (SO_REUSEPORT), and the kernel deals out packets and connections among them: two
+/// tests that drew one port in the moment before their servers started would each meet the other's server now and then, which
+/// holds the same zone. So a port that was drawn is held by a name, which the kernel frees with the process.
 pub fn free_port() -> u16 {
     loop {
         let tcp = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = tcp.local_addr().expect("bound").port();
-        if UdpSocket::bind(("127.0.0.1", port)).is_ok() {
+        if UdpSocket::bind(("127.0.0.1", port)).is_ok() && hold(port) {
             return port;
         }
     }
+}
+
+/// Holds a port's name until this process ends; not if somebody does already.
+fn hold(port: u16) -> bool {
+    let name = net::SocketAddr::from_abstract_name(format!("quorate-test-port-{port}"));
+    match UnixDatagram::bind_addr(&name.expect("a short name")) {
+        Ok(held) => {
+            std::mem::forget(held);
+            true
+        }
+        Err(_) => false,
+    }
+}
+
+#[test]
+fn a_port_is_drawn_once() {
+    let port = free_port();
+    assert!(!hold(port), "it was free, and is drawn");
+    let drawn: std::collections::BTreeSet<_> = (0..100).map(|_| free_port()).collect();
+    assert_eq!((drawn.len(), drawn.contains(&port)), (100, false));
 }
 
 /// A server's process; killed when dropped, and by the kernel when the test dies.

@@ -62,9 +62,11 @@ impl Named {
         panic!("BIND does not start");
     }
 
-    /// What it answers, in short form, sorted.
+    /// What it answers, in short form, sorted. No answer at all is not an empty one.
     pub fn dig(&self, name: &str, kind: &str) -> Vec<String> {
-        dig(self.address, &[name, kind])
+        let (answered, lines) = told(self.address, &["+time=5", "+tries=3", name, kind]);
+        assert!(answered, "BIND does not answer for {kind} `{name}`");
+        lines
     }
 
     pub fn kill(&mut self) {
@@ -76,8 +78,13 @@ impl Named {
     }
 }
 
-/// Asks with dig, in short form; sorted lines.
+/// Asks with dig, in short form; sorted lines, none where no answer comes within a second.
 pub fn dig(server: SocketAddr, question: &[&str]) -> Vec<String> {
+    told(server, question).1
+}
+
+/// Was there an answer (dig ends with 9 if not), and which?
+fn told(server: SocketAddr, question: &[&str]) -> (bool, Vec<String>) {
     let output = Command::new("dig")
         .arg(format!("@{}", server.ip()))
         .args(["-p", &server.port().to_string(), "+short", "+time=1", "+tries=1"])
@@ -88,7 +95,7 @@ pub fn dig(server: SocketAddr, question: &[&str]) -> Vec<String> {
     let mut lines: Vec<_> =
         text.lines().filter(|line| !line.starts_with(';')).map(str::to_owned).collect();
     lines.sort();
-    lines
+    (output.status.success(), lines)
 }
 
 fn settings(path: &str, port: u16) -> String {

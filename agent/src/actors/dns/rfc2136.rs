@@ -47,7 +47,10 @@ pub(super) async fn publish(
                 attempt.enter("reading the records back");
                 match read_back(&plan, &mut link).await? {
                     Ok(done) => return Ok(done),
-                    // Seen of BIND while executors of one token wrote at once: the next look finds it, or mends it.
+                    // One server that takes one update at a time cannot come to that by our updates alone: an older one
+                    // fails by its prerequisite, another of this token writes the same. So it was edited by hand, or
+                    // more than one server answers at this address. Looking again is safe: it writes only under the
+                    // marker that it reads.
                     Err(found) => last = format!("took the update, but holds {found}"),
                 }
             }
