@@ -1,16 +1,17 @@
 //! Who still hands out old answers after a move?
 //!
 //! Takes the agreed state as it changes, and the resolvers that this agent's owner named. After a move each of them is asked
-//! for the app's addresses and aliases, by itself and with nothing kept here, until it gave nothing that only the stack before has, three times
-//! in a row: behind one address there may be several caches. What a client of that resolver would see is known thereby, not
-//! what every client sees. Knows nothing of ballots, of who publishes what, and of health.
+//! for the app's addresses and aliases, by itself and with nothing kept here, until it gave nothing that only the stack
+//! before has, three times in a row: behind one address there may be several caches. What a client of that resolver would
+//! see is known thereby, not what every client sees. The end of each tail is told once. Knows nothing of ballots, of who
+//! publishes what, and of health.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use consensus::model::{AppId, AppState, Definition, RecordData, RecordKind, StackId};
+use consensus::model::{AppId, AppState, Definition, Epoch, RecordData, RecordKind, StackId};
 use futures_util::{StreamExt, stream};
 use hickory_resolver::TokioResolver;
 use hickory_resolver::proto::rr::{RData, RecordType};
@@ -71,40 +72,101 @@ pub struct OldView {
     pub left_ms: u64,
 }
 
+/// A move that is watched no more: what came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// The decision that moved.
+    pub epoch: Epoch,
+    /// How long it was watched.
+    pub watched: Duration,
+    /// Why it is watched no more.
+    pub how: Ending,
+    /// What was seen last of each resolver.
+    pub tail: TailView,
+}
+
+/// Why a move is watched no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Every resolver has followed.
+    Followed,
+    /// The old answers' lifetimes are over, and not every resolver has followed.
+    Late,
+    /// The app moved again before every resolver had followed.
+    Moved,
+}
+
 /// The tails of all moves that are watched; clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct Tails(Arc<Mutex<BTreeMap<AppId, (Instant, TailView)>>>);
+pub struct Tails(Arc<Mutex<BTreeMap<AppId, Watched>>>);
+
+/// The last move of an app.
+#[derive(Debug)]
+struct Watched {
+    begun: Instant,
+    epoch: Epoch,
+    tail: TailView,
+    /// Its end is told once.
+    told: bool,
+}
+
+impl Watched {
+    /// Its end, unless that was told before.
+    fn end(&mut self, late: Ending) -> Option<Ended> {
+        if std::mem::replace(&mut self.told, true) {
+            return None;
+        }
+        let all = self.tail.resolvers.iter().all(|it| it.followed_ms.is_some());
+        let how = if all { Ending::Followed } else { late };
+        let watched = self.begun.elapsed();
+        Some(Ended { epoch: self.epoch, watched, how, tail: self.tail.clone() })
+    }
+}
 
 impl Tails {
     /// All of them, by app: the last move of each, for an hour.
     pub fn views(&self) -> Vec<TailView> {
-        let tails = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let shown = tails.values().filter(|(begun, _)| begun.elapsed() < LONGEST);
-        shown.map(|(_, tail)| tail.clone()).collect()
+        let tails = self.lock();
+        let shown = tails.values().filter(|it| it.begun.elapsed() < LONGEST);
+        shown.map(|it| it.tail.clone()).collect()
     }
 
-    fn begin(&self, tail: TailView) {
-        let mut tails = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        tails.insert(tail.app.clone(), (Instant::now(), tail));
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<AppId, Watched>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn forget(&self, app: &AppId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(app);
+    /// Watches this move in place of the one before; returns the end of that one, if it was watched still.
+    fn begin(&self, epoch: Epoch, tail: TailView) -> Option<Ended> {
+        let app = tail.app.clone();
+        let watched = Watched { begun: Instant::now(), epoch, tail, told: false };
+        self.lock().insert(app, watched)?.end(Ending::Moved)
+    }
+
+    fn forget(&self, app: &AppId) -> Option<Ended> {
+        self.lock().remove(app)?.end(Ending::Moved)
+    }
+
+    /// The end of this move, unless another is watched by now.
+    fn end(&self, app: &AppId, epoch: Epoch, to: &StackId) -> Option<Ended> {
+        let mut tails = self.lock();
+        let watched = tails.get_mut(app).filter(|it| it.epoch == epoch && it.tail.to == *to)?;
+        watched.end(Ending::Late)
     }
 
     fn update(&self, app: &AppId, resolver: SocketAddr, change: impl FnOnce(&mut ResolverView)) {
-        let mut tails = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut views = tails.get_mut(app).into_iter().flat_map(|(_, tail)| &mut tail.resolvers);
+        let mut tails = self.lock();
+        let mut views = tails.get_mut(app).into_iter().flat_map(|it| &mut it.tail.resolvers);
         if let Some(view) = views.find(|it| it.resolver == resolver) {
             change(view);
         }
     }
 
-    /// Watches every move from now on, until nothing more can be agreed.
+    /// Watches every move from now on, until nothing more can be agreed, and tells the end of each.
     pub async fn follow(
         self,
         resolvers: Vec<SocketAddr>,
         mut agreed: watch::Receiver<Arc<Agreed>>,
+        tell: impl Fn(&Ended) + Clone + Send + 'static,
     ) {
         let mut active: BTreeMap<AppId, StackId> = BTreeMap::new();
         let mut watched: BTreeMap<AppId, JoinSet<()>> = BTreeMap::new();
@@ -117,8 +179,9 @@ impl Tails {
                 if from == state.active {
                     continue;
                 }
-                // What was watched before is over: its task ends with its set.
-                watched.insert(app.clone(), self.watch(state, from, &resolvers));
+                // What was watched before is over: its tasks end with their set.
+                watched.remove(app);
+                watched.insert(app.clone(), self.watch(state, from, &resolvers, tell.clone()));
             }
             if agreed.changed().await.is_err() {
                 return;
@@ -126,12 +189,18 @@ impl Tails {
         }
     }
 
-    fn watch(&self, state: &AppState, from: StackId, resolvers: &[SocketAddr]) -> JoinSet<()> {
+    fn watch(
+        &self,
+        state: &AppState,
+        from: StackId,
+        resolvers: &[SocketAddr],
+        tell: impl Fn(&Ended) + Send + 'static,
+    ) -> JoinSet<()> {
         let old = Arc::new(old_answers(&state.definition, &from, &state.active));
         let (app, to) = (state.definition.name.clone(), state.active.clone());
         if old.is_empty() {
             // Nobody could be told apart, whatever is answered.
-            self.forget(&app);
+            self.forget(&app).iter().for_each(tell);
             return JoinSet::new();
         }
         let view = |resolver: &SocketAddr| ResolverView {
@@ -141,13 +210,20 @@ impl Tails {
             why: Some("has not answered yet".to_owned()),
         };
         let views = resolvers.iter().map(view).collect();
-        self.begin(TailView { app: app.clone(), from, to, resolvers: views });
+        let tail = TailView { app: app.clone(), from, to: to.clone(), resolvers: views };
+        self.begin(state.epoch, tail).iter().for_each(&tell);
         let until = Instant::now() + watched_for(&state.definition);
         let mut asking = JoinSet::new();
         for resolver in resolvers {
             asking.spawn(self.clone().ask(app.clone(), *resolver, old.clone(), until));
         }
-        asking
+        let (tails, epoch) = (self.clone(), state.epoch);
+        let mut watching = JoinSet::new();
+        watching.spawn(async move {
+            while asking.join_next().await.is_some() {}
+            tails.end(&app, epoch, &to).iter().for_each(tell);
+        });
+        watching
     }
 
     /// Asks one resolver until it has followed, or nobody could keep an old answer any more.
@@ -269,111 +345,10 @@ impl Tails {
     /// For tests: as if these were watched.
     pub fn showing(tails: Vec<TailView>) -> Self {
         let all = Self::default();
-        tails.into_iter().for_each(|tail| all.begin(tail));
+        tails.into_iter().for_each(|tail| drop(all.begin(Epoch(3), tail)));
         all
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use consensus::model::{Driver, Record};
-
-    use super::*;
-    use crate::status::fixture;
-
-    fn stacks() -> [StackId; 2] {
-        ["aws-east", "do-west"].map(|name| name.parse().expect("a name"))
-    }
-
-    fn of(data: &[&str]) -> Vec<RecordData> {
-        let datum = |it: &&str| match it.parse() {
-            Ok(address) => RecordData::Address(address),
-            Err(_) => RecordData::Name((*it).to_owned()),
-        };
-        data.iter().map(datum).collect()
-    }
-
-    fn definition(kind: RecordKind, before: &[&str], after: &[&str]) -> Definition {
-        let state = fixture::shop_state(consensus::model::Phase::Idle);
-        let [east, west] = stacks();
-        let record = |name: &str| Record {
-            name: name.to_owned(),
-            kind,
-            ttl: 30,
-            values: [(east.clone(), of(before)), (west.clone(), of(after))].into(),
-            driver: Driver::BuiltIn,
-        };
-        let records = vec![record("shop.example.com"), record("*.shop.example.com")];
-        Definition { records, ..Definition::clone(&state.definition) }
-    }
-
-    #[test]
-    fn old_is_what_only_the_stack_before_has() {
-        use RecordKind::{A, Aaaa, Cname, Txt};
-        let [east, west] = stacks();
-        for (kind, before, after, old) in [
-            (A, &["192.0.2.1"][..], &["192.0.2.2"][..], &["192.0.2.1"][..]),
-            (Aaaa, &["2001:db8::1"], &["2001:db8::2"], &["2001:db8::1"]),
-            (Cname, &["East.example.net."], &["west.example.net"], &["east.example.net"]),
-            // What both have, as a proxy before them, says nothing.
-            (A, &["192.0.2.1", "192.0.2.9"], &["192.0.2.9"], &["192.0.2.1"]),
-            (A, &["192.0.2.9"], &["192.0.2.9"], &[]),
-            // What weighs more stands there more often.
-            (A, &["192.0.2.1", "192.0.2.1"], &["192.0.2.2"], &["192.0.2.1"]),
-            // Nobody is sent anywhere by it.
-            (Txt, &["one"], &["two"], &[]),
-        ] {
-            let found = old_answers(&definition(kind, before, after), &east, &west);
-            assert!(found.keys().all(|(name, _)| name == "shop.example.com"), "{found:?}");
-            let found: BTreeSet<_> = found.into_values().flatten().collect();
-            assert_eq!(
-                found,
-                old.iter().map(|it| (*it).to_owned()).collect(),
-                "{before:?} {after:?}"
-            );
-        }
-    }
-
-    /// A tail of before that is still shown, and a move by which nothing changes that could be asked for.
-    #[tokio::test]
-    async fn a_move_that_changes_no_answer_is_not_watched() {
-        let tails = Tails::showing(fixture::tails());
-        let mut state = fixture::shop_state(consensus::model::Phase::Idle);
-        state.definition = Arc::new(definition(RecordKind::A, &["192.0.2.9"], &["192.0.2.9"]));
-        let [east, west] = stacks();
-        state.active = west;
-        let asked = tails.watch(&state, east, &["192.0.2.53:53".parse().expect("an address")]);
-        assert!(asked.is_empty() && tails.views().is_empty(), "nobody is asked, nothing is shown");
-    }
-
-    #[tokio::test]
-    async fn who_has_not_followed_in_time_is_not_shown_as_if_it_were_asked_still() {
-        let resolver = "127.0.0.1:9".parse().expect("an address");
-        let [from, to] = stacks();
-        let old =
-            OldView { name: "shop.example.com".into(), value: "192.0.2.1".into(), left_ms: 9 };
-        let view = ResolverView { resolver, old: vec![old], followed_ms: None, why: None };
-        let app: AppId = "shop".parse().expect("a name");
-        let tails =
-            Tails::showing(vec![TailView { app: app.clone(), from, to, resolvers: vec![view] }]);
-        tails.clone().ask(app, resolver, Arc::default(), Instant::now()).await;
-        let shown = tails.views();
-        let view = &shown[0].resolvers[0];
-        assert!(view.old.is_empty() && view.followed_ms.is_none(), "{view:?}");
-        assert!(view.why.as_ref().is_some_and(|why| why.contains("is asked no more")), "{view:?}");
-    }
-
-    #[test]
-    fn an_agent_that_starts_soon_after_a_move_watches_it_and_no_older_one() {
-        let mut state = fixture::shop_state(consensus::model::Phase::Idle);
-        let [east, west] = stacks();
-        (state.decision.from, state.decision.to, state.active) = (east.clone(), west.clone(), west);
-        state.decision.wall_ms = clock::wall_ms();
-        assert_eq!(moved_lately(&state), Some(east));
-        state.decision.wall_ms -= 2 * 3_600_000;
-        assert_eq!(moved_lately(&state), None);
-        state.decision.wall_ms = clock::wall_ms();
-        state.decision.from = state.decision.to.clone();
-        assert_eq!(moved_lately(&state), None);
-    }
-}
+mod tests;

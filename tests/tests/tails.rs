@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use agent::status::history::Story;
 use tests::harness::agents::Mesh;
 use tests::harness::app::{INSIDE, Shop};
 use tests::harness::fabric::address;
@@ -10,6 +11,9 @@ use tests::harness::nginx::Web;
 use tests::harness::unbound::Unbound;
 use tests::harness::wait::eventually;
 use tests::harness::world::SETTLE;
+
+/// Beyond the lifetime of the old answers, until nobody is asked any more.
+const KEPT_BY_NOBODY: Duration = Duration::from_secs(60).saturating_add(SETTLE);
 
 /// A name that is an alias of another while each stack is the active one.
 const ALIAS: &str = "\n[[record]]\nname = \"www.edge.test\"\ntype = \"CNAME\"\nttl = 5\n\
@@ -24,10 +28,11 @@ mod nginx {
             const TTL: u32 = 15;
             let _webs = [Web::start(lab, "s1"), Web::start(lab, "s2")];
             let mut mesh = Mesh::new(lab);
-            let host = mesh.agents[0].host.clone();
+            let [host, other] = [0, 1].map(|agent: usize| mesh.agents[agent].host.clone());
             let (resolver, nobody) = (Unbound::address().to_string(), "127.0.0.1:5301");
             mesh.agents[0]
                 .set_up(|setup| setup.resolvers = [&resolver, nobody].map(str::to_owned).into());
+            mesh.agents[1].set_up(|setup| setup.resolvers = vec![resolver.clone()]);
             mesh.start();
             let shop = Shop { databases: false, outside: false, more: ALIAS, ..Shop::default() };
             let text = shop.text();
@@ -43,6 +48,9 @@ mod nginx {
                 if unready.is_empty() { Ok(()) } else { Err(unready.join("; ")) }
             });
             eventually(SETTLE, "unbound keeps the first answer", || told("s1"));
+            let elsewhere = Unbound::start(lab, &other, "edge.test", mesh.agents[1].dns());
+            let kept = elsewhere.dig(INSIDE, "A");
+            assert!(kept.contains(&address("s1").to_string()), "{kept}");
             let alias = unbound.dig("www.edge.test", "CNAME");
             assert!(alias.contains("one.edge.test"), "{alias}");
 
@@ -71,6 +79,29 @@ mod nginx {
                 let shown = shown();
                 if shown.contains(&silent) { Ok(()) } else { Err(shown) }
             });
+            // Each agent writes down what came of it at the resolvers that it asks, once.
+            let written = |agent: usize| {
+                let text = mesh.agents[agent].quorate(&["history", "shop", "--json"]).expect_done();
+                let story: Story = serde_json::from_str(&text).expect("a history");
+                let ends = story.entries.into_iter().map(|entry| (entry.event, entry.text));
+                ends.filter(|(event, _)| event.starts_with("resolvers-")).collect::<Vec<_>>()
+            };
+            for (agent, limit, event, words) in [
+                (1, SETTLE, "resolvers-followed", format!("{resolver} was the last")),
+                (
+                    0,
+                    KEPT_BY_NOBODY,
+                    "resolvers-given-up",
+                    format!("{nobody} had not followed, 1 of 2 had"),
+                ),
+            ] {
+                eventually(limit, "the end of the tail is written down", || {
+                    match written(agent).as_slice() {
+                        [(found, text)] if found == event && text.ends_with(&words) => Ok(()),
+                        ends => Err(format!("{agent}: {ends:?}")),
+                    }
+                });
+            }
         });
     }
 }

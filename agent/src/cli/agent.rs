@@ -11,8 +11,8 @@ use tracing_subscriber::prelude::*;
 use super::{INVALID, chain, failed};
 use crate::config::{self, AgentConfig};
 use crate::guard::Guard;
-use crate::tails::Tails;
-use crate::{authority, run, standing, status};
+use crate::tails::{Ended, Tails};
+use crate::{authority, clock, run, standing, status};
 
 /// What `quorate agent` takes.
 #[derive(clap::Args)]
@@ -100,8 +100,11 @@ async fn serve(config: &AgentConfig) -> Result<(), String> {
         .states
         .as_ref()
         .map(|folder| tokio::spawn(standing::tell(folder.clone(), running.handle.agreed())));
-    let watched = (!config.resolvers.is_empty())
-        .then(|| tokio::spawn(tails.follow(config.resolvers.clone(), running.handle.agreed())));
+    let watched = (!config.resolvers.is_empty()).then(|| {
+        let (resolvers, history) = (config.resolvers.clone(), status.history());
+        let tell = move |ended: &Ended| history.tail(ended, clock::wall_ms());
+        tokio::spawn(tails.follow(resolvers, running.handle.agreed(), tell))
+    });
     running.ready();
     let ended = running.until_told().await;
     status.stop().await;

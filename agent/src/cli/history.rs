@@ -131,8 +131,11 @@ pub fn lines(sheet: &mut Sheet, entries: &[Entry]) {
 fn ink(entry: &Entry) -> Ink {
     match entry.event.as_str() {
         "learns" => Ink::Strong,
+        "resolvers-followed" => Ink::Good,
         "alarm" | "refuses" => Ink::Bad,
-        "suspects" | "holds" | "gives-up" | "abstains" | "misses" => Ink::Wary,
+        "suspects" | "holds" | "gives-up" | "abstains" | "misses" | "resolvers-given-up" => {
+            Ink::Wary
+        }
         "reports" if entry.detail["what"]["Ok"].is_null() => Ink::Bad,
         _ => Ink::Plain,
     }
@@ -149,6 +152,7 @@ pub(super) mod tests {
     use crate::run::Agreed;
     use crate::status::fixture;
     use crate::status::history::{History, Question};
+    use crate::tails::Ending;
 
     /// The fixture's night, as a history tells it.
     pub fn entries() -> Vec<Entry> {
@@ -163,6 +167,7 @@ pub(super) mod tests {
             history.event(&event);
         }
         history.state(&fixture::shop_state(Phase::Idle));
+        history.tail(&fixture::ended(Ending::Followed), fixture::NIGHT + 61_300);
         history.close();
         let question =
             Question { app: Some(fixture::name("shop")), epoch: Some(Epoch(4)), limit: 100 };

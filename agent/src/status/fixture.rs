@@ -17,7 +17,7 @@ mod tails;
 mod turning;
 
 pub use events::events;
-pub use tails::tails;
+pub use tails::{ended, tails};
 pub use turning::{Loop, spawn};
 
 /// 2026-03-14 03:12:07 UTC.

@@ -3,9 +3,10 @@
 //! `history.jsonl` is append-only and starts anew, as `history.1.jsonl`, when it is full; a line is an [`Entry`], some
 //! with the whole [`AppState`] that was agreed. The file is for people: nothing reads it to decide, so whatever the disk
 //! does, the agent goes on, and says once that its history has holes. Looks and beliefs are not kept, decisions and the
-//! way to them are.
+//! way to them are, and when the resolvers that this agent asks had followed a move.
 
 mod file;
+mod resolvers;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
@@ -18,6 +19,7 @@ use serde_json::Value;
 use tokio::sync::{broadcast, watch};
 
 use crate::run::{Agreed, Event, Handle};
+use crate::tails::Ended;
 use file::{Files, Writer};
 
 /// How many entries are kept in memory: what the page and `quorate history` show without reading the file.
@@ -36,7 +38,7 @@ const STATE: &str = "state";
 pub struct Entry {
     /// When, by this agent's wall clock: milliseconds since 1970.
     pub wall_ms: u64,
-    /// What sort of event, as in [`Note`].
+    /// What sort of event, as in [`Note`]; or `resolvers-followed` or `resolvers-given-up`, which the mesh knows nothing of.
     pub event: String,
     /// The app it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -180,6 +182,18 @@ impl History {
             text: words(&event.note).chars().take(TEXT_LIMIT).collect(),
             detail: if detail.to_string().len() <= DETAIL_LIMIT { detail } else { Value::Null },
         };
+        self.put(entry);
+    }
+
+    /// Takes down what came of a move at the resolvers that this agent asks, once.
+    pub fn tail(&self, ended: &Ended, wall_ms: u64) {
+        let entry = resolvers::entry(ended, wall_ms);
+        if !lock(&self.recent).iter().any(|it| resolvers::is_same(it, &entry)) {
+            self.put(entry);
+        }
+    }
+
+    fn put(&self, entry: Entry) {
         self.writer.write(line(&entry), false);
         keep(&mut lock(&self.recent), entry);
     }
@@ -225,7 +239,8 @@ impl History {
                 },
                 (false, true) => {}
                 (ours, false) => {
-                    if ours {
+                    // Resolvers follow long after: what else happened meanwhile is not this decision's.
+                    if ours && !resolvers::is_end(&entry) {
                         let (from, to) = span.unwrap_or((entry.wall_ms, entry.wall_ms));
                         span = Some((from.min(entry.wall_ms), to.max(entry.wall_ms)));
                     }
@@ -238,7 +253,8 @@ impl History {
         });
         let (from, to) = span.unwrap_or((u64::MAX, 0));
         let near = from.saturating_sub(PRELUDE_MS)..=to;
-        story.entries = around.into_iter().filter(|entry| near.contains(&entry.wall_ms)).collect();
+        let told = |entry: &Entry| resolvers::is_end(entry) || near.contains(&entry.wall_ms);
+        story.entries = around.into_iter().filter(told).collect();
         story.states = states.into_values().collect();
     }
 

@@ -142,6 +142,11 @@ async fn listen(address: SocketAddr) -> Result<tokio::net::TcpListener, StartErr
 }
 
 impl Status {
+    /// Where this agent writes down what the mesh knows nothing of.
+    pub fn history(&self) -> Arc<History> {
+        self.history.clone()
+    }
+
     /// Ends every stream and connection, takes the socket away, and finishes the history.
     pub async fn stop(self) {
         let _ = self.stop.send(true);

@@ -37,8 +37,12 @@ impl Agent {
         Self { status, looped, folder }
     }
 
-    fn address(&self) -> SocketAddr {
+    pub(super) fn address(&self) -> SocketAddr {
         self.status.address.expect("it listens")
+    }
+
+    pub(super) fn history(&self) -> Arc<History> {
+        self.status.history()
     }
 
     pub(super) fn tcp(&self) -> Client {

@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::status::fixture;
+use crate::tails::Ending;
 
 fn nothing_agreed() -> watch::Receiver<Arc<Agreed>> {
     watch::channel(Arc::default()).1
@@ -97,4 +98,39 @@ fn a_disk_that_fails_is_counted_and_stops_nothing() {
     assert_eq!(history.losses(), (13, 0));
     let story = history.ask(&Question { limit: 100, ..Question::default() });
     assert_eq!(story.entries.len(), 13, "what memory holds is still told");
+}
+
+#[test]
+fn what_came_of_a_move_at_resolvers_is_told_once_and_no_story_is_longer_for_it() {
+    let folder = tempdir().expect("a folder");
+    let history = History::open(folder.path(), nothing_agreed());
+    let events = fixture::events();
+    for event in &events {
+        history.event(event);
+    }
+    history.close();
+
+    let history = History::open(folder.path(), nothing_agreed());
+    let before = history.ask(&one("shop", 4)).entries;
+    let late = fixture::NIGHT + 300_000;
+    let between =
+        events.iter().find(|it| matches!(it.note, Note::Holds { .. })).expect("one holds");
+    history.event(&Event { wall_ms: late - 1, ..between.clone() });
+    history.tail(&fixture::ended(Ending::Followed), late);
+    history.close();
+
+    let history = History::open(folder.path(), nothing_agreed());
+    // An agent that starts soon after a move watches it once more.
+    history.tail(&fixture::ended(Ending::Late), late + 1);
+    let story = history.ask(&one("shop", 4)).entries;
+    let (last, rest) = story.split_last().expect("entries");
+    assert_eq!((last.event.as_str(), last.wall_ms), (resolvers::FOLLOWED, late));
+    assert_eq!(rest, before, "what else happened meanwhile is not this decision's");
+    let mut again = fixture::ended(Ending::Late);
+    again.epoch = Epoch(5);
+    history.tail(&again, late + 2);
+    history.close();
+    let story = history.ask(&one("shop", 5)).entries;
+    assert_eq!(story.len(), 1, "another move is another entry, and all that is known of it");
+    assert_eq!(story[0].event, resolvers::GIVEN_UP);
 }

@@ -1,5 +1,4 @@
-"use strict";
-// Reads the agent's own API once a second. Whatever it says is put in as text, never as markup.
+// Reads the agent's own API once a second and draws what it says: as text, never as markup.
 
 const PHASES = ["fencing", "promoting", "publishing", "verifying"];
 const GLYPH = { up: "✓", degraded: "!", down: "✕", unknown: "?" };
@@ -11,7 +10,6 @@ let trouble = "";
 let log = [];
 
 const $ = id => document.getElementById(id);
-const list = value => Array.isArray(value) ? value : [];
 
 function el(tag, attributes, ...children) {
   const node = document.createElement(tag);
@@ -45,73 +43,6 @@ function morph(old, fresh) {
 function fill(id, ...children) {
   morph($(id), el("div", {}, ...children));
 }
-
-function span(ms) {
-  if (ms < 10000) return (ms / 1000).toFixed(1) + " s";
-  if (ms < 120000) return Math.floor(ms / 1000) + " s";
-  if (ms < 7200000) return Math.floor(ms / 60000) + " min";
-  return ms < 172800000 ? Math.floor(ms / 3600000) + " h" : Math.floor(ms / 86400000) + " days";
-}
-
-const within = ms => typeof ms === "number" ? ` of ${span(ms)}` : "";
-function bytes(count) {
-  if (count < 10240) return count + " B";
-  return count < 10485760 ? Math.floor(count / 1024) + " KiB" : Math.floor(count / 1048576) + " MiB";
-}
-
-const pad = (number, width) => String(number).padStart(width, "0");
-function clock(ms) {
-  const at = new Date(ms);
-  return `${pad(at.getMonth() + 1, 2)}-${pad(at.getDate(), 2)} ${pad(at.getHours(), 2)}:${pad(at.getMinutes(), 2)}:${pad(at.getSeconds(), 2)}`;
-}
-
-const way = decision => decision.from === decision.to ? decision.to : `${decision.from} → ${decision.to}`;
-const quorumWords = quorum => `${quorum.heard} of ${quorum.voters} voters heard, ${quorum.needed} needed`;
-const worst = stack => [stack.web, stack.data].includes("down") ? "down"
-  : [stack.web, stack.data].includes("contested") ? "contested" : "standing";
-
-function findings() {
-  const found = [];
-  const { quorum } = status;
-  if (quorum.heard < quorum.needed) found.push(["critical", `no quorum, nothing will be moved: ${quorum.why || quorumWords(quorum)}`]);
-  if (status.voter && status.abstention) found.push(["warning", `${status.agent} does not vote: ${words(status.abstention)}`]);
-  const voters = status.voters || {};
-  if (!status.voter && status.abstention === "standing-by") {
-    found.push(["warning", `${status.agent} stands by: \`quorate voters add ${status.agent}\` lets it vote`]);
-  }
-  if (voters.changing) found.push(["warning", `the voters are being changed: ${voters.changing}`]);
-  for (const voter of list(voters.members).filter(voter => voter.standby_store)) {
-    found.push(["warning", `${voter.agent} does not vote: its store was lost; \`quorate voters replace ${voter.agent}\` takes in its fresh one`]);
-  }
-  const lost = list(status.members).filter(member => member.voter && !member.heard && member.agent !== status.agent);
-  if (lost.length && quorum.needed <= quorum.heard) {
-    found.push(["warning", `not heard: ${lost.map(member => member.agent).join(", ")}; ${quorum.heard - quorum.needed} more may fail`]);
-  }
-  for (const app of list(status.apps)) {
-    if (app.phase !== "idle") {
-      found.push(["critical", `${app.app}: ${app.decision.kind} ${way(app.decision)}, ${app.phase}, carried out by ${app.executor || "nobody yet"}`]);
-    }
-    for (const stack of app.stacks) {
-      const verdict = worst(stack);
-      if (stack.active && verdict === "contested") found.push(["critical", `${app.app}: ${stack.stack} is contested: ${app.next}`]);
-      if (stack.active && verdict === "down" && app.phase === "idle") found.push(["critical", `${app.app}: ${stack.stack} is down: ${app.next}`]);
-      if (!stack.active && verdict === "down") found.push(["warning", `${app.app}: standby ${stack.stack} is down`]);
-    }
-    if (app.phase === "idle" && app.unready.length && !app.stacks.some(stack => worst(stack) === "down")) {
-      found.push(["warning", `${app.app}: a failover would not succeed: ${app.unready.join("; ")}`]);
-    }
-  }
-  if (!found.length) found.push(["ok", `nothing wants looking at; ${quorumWords(quorum)}`]);
-  const order = ["critical", "warning", "ok"];
-  return found.sort((a, b) => order.indexOf(a[0]) - order.indexOf(b[0]));
-}
-
-const ABSTAINS = {
-  young: "started too recently", isolated: "hears no majority of voters", stalled: "was not scheduled in time",
-  "clock-jump": "its clock jumped", quarantined: "its store must not vote again", "standing-by": "stands by to become a voter", observer: "is an observer",
-  "cut-off": "reaches too few of its canaries", "mass-failure": "saw most of what it watches fail at once", unwell: "is unwell itself: late, or not answered",
-};
-const words = why => ABSTAINS[why] || why;
 
 function regions() {
   const found = new Map();
@@ -262,7 +193,6 @@ function drawApps() {
   const urgency = app => app.phase !== "idle" ? 0 : app.stacks.some(stack => worst(stack) !== "standing") ? 1 : 2;
   const cards = list(status.apps).toSorted((a, b) => urgency(a) - urgency(b)).map(app => {
     const { decision } = app;
-    const fact = (name, text, kind) => text && [el("dt", {}, name), el("dd", { class: kind || "" }, text)];
     return el("article", { class: "card" },
       el("div", { class: "app-head" },
         el("h2", {}, app.app),
@@ -270,18 +200,8 @@ function drawApps() {
         el("span", { class: `tag ${app.phase === "idle" ? "idle" : "moving"}` }, app.phase),
         el("span", { class: "faint" }, `${MODES[app.mode] || app.mode}, epoch ${app.epoch}, revision ${app.revision}`)),
       el("dl", { class: "facts" },
-        fact("next", app.next, "next"),
-        app.unready.map(why => fact("unready", why, "wary")),
-        list(app.warnings).map(it => fact("warning", `${it.target.name} of ${it.target.stack} ${it.text}`, "wary")),
-        app.stacks.filter(stack => stack.would_lose > 0).map(stack =>
-          fact("loss", `a move to ${stack.stack} now would lose ${bytes(stack.would_lose)}${within(stack.would_lose_ms)} of log`, "wary")),
-        Object.entries(app.lost || {}).map(([name, lost]) =>
-          fact("lost", `${lost.transactions} transactions, ${bytes(lost.bytes)}${within(lost.span_ms)} of log: what ${name} of ${lost.stack} alone had, back in epoch ${lost.epoch}`, "wary")),
-        fact("decided", `${decision.kind} ${way(decision)}, by ${decision.by} at ${clock(decision.wall_ms)}`),
-        fact("because", decision.reason),
-        Object.entries(decision.fence).map(([name, fence]) => fact("fence", `${name}: ${fence.text}`, fence.proven ? "good" : "wary")),
-        decision.loss_bytes > 0 && fact("left", `${bytes(decision.loss_bytes)}${within(decision.loss_ms)} of log not taken over`, "wary")),
-      decision.kind !== "apply" && [el("h3", {}, app.phase === "idle" ? "Last failover" : "Failover in progress"), steps(app)],
+        facts(app).map(([name, ...said]) => [el("dt", {}, name), said.map(([text, kind]) => el("dd", { class: kind || "" }, text))])),
+      decision.kind !== "apply" && [el("h3", {}, app.phase === "idle" ? `Last move: ${decision.kind}` : `In progress: ${decision.kind}`), steps(app)],
       el("h3", {}, "Who sees what"),
       grid(app));
   });
@@ -293,11 +213,13 @@ function drawApps() {
 }
 
 function drawHistory() {
-  const kinds = { learns: "", alarm: "bad", refuses: "bad", suspects: "wary", holds: "wary", "gives-up": "wary", misses: "wary", abstains: "wary" };
+  const kinds = { learns: "strong", alarm: "bad", refuses: "bad", suspects: "wary", holds: "wary", "gives-up": "wary", misses: "wary", abstains: "wary",
+    "resolvers-followed": "good", "resolvers-given-up": "wary" };
+  const kind = ({ event, detail }) => event === "reports" && detail && detail.what && !("Ok" in detail.what) ? "bad" : kinds[event] || "";
   const rows = log.slice(-40).reverse().map(entry => el("li", {},
     el("time", { datetime: new Date(entry.wall_ms).toISOString() }, clock(entry.wall_ms)),
     el("span", { class: "app" }, [entry.app, entry.epoch == null ? "" : `epoch ${entry.epoch}`].filter(Boolean).join(" ") || "mesh"),
-    el("span", { class: `what ${kinds[entry.event] || ""}` }, entry.text)));
+    el("span", { class: `what ${kind(entry)}` }, entry.text)));
   fill("history", el("div", { class: "card" },
     el("h2", { id: "history-title" }, "History "),
     el("p", { class: "faint" }, "newest first, in this browser's time"),
