@@ -3,19 +3,22 @@
 //! Every look is answered exactly once: by what it found, or by an observation that counts neither way if it could not
 //! be taken, panicked, or found nothing because this machine slept. What an observation means is not known here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use consensus::model::{CredentialId, Fault, FaultKind, Observation, Outcome, Phases, Watched};
+use consensus::model::{
+    AppId, CredentialId, Fault, FaultKind, Observation, Outcome, Phases, TargetId, TargetName,
+    Watched,
+};
 use consensus::moment::Moment;
 use consensus::outbox::{Input, Look, Subject};
 use probe::{Login, Means, Sighted};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::clock;
-use crate::config::{Credential, Credentials};
+use crate::config::{Credential, Credentials, DoorConfig};
 
 /// Looks in flight. Each holds one socket; 512 leave room below the usual 1,024 open files of a process.
 const FLIGHT_LIMIT: usize = 512;
@@ -32,7 +35,38 @@ pub struct Probes {
     means: Means,
     logins: Arc<BTreeMap<CredentialId, Option<Arc<Login>>>>,
     flight: Arc<Semaphore>,
+    heartbeats: Heartbeats,
     inputs: mpsc::Sender<Input>,
+}
+
+/// The databases behind this host's doors that are written to with each look, and until when they may be.
+#[derive(Clone, Debug, Default)]
+struct Heartbeats {
+    named: Arc<BTreeSet<(AppId, TargetName)>>,
+    open: Arc<Mutex<BTreeMap<TargetId, Moment>>>,
+}
+
+impl Heartbeats {
+    fn of(doors: &[DoorConfig]) -> Self {
+        let named = doors.iter().filter(|door| door.heartbeat);
+        let named = named.map(|door| (door.app.clone(), door.database.clone()));
+        Self { named: Arc::new(named.collect()), open: Arc::default() }
+    }
+
+    fn hold(&self, target: TargetId, until: Moment) {
+        if self.named.contains(&(target.app.clone(), target.name.clone())) {
+            self.doors().insert(target, until);
+        }
+    }
+
+    /// May this database be written to now?
+    fn may_beat(&self, target: &TargetId) -> bool {
+        self.doors().get(target).is_some_and(|until| clock::now() < *until)
+    }
+
+    fn doors(&self) -> MutexGuard<'_, BTreeMap<TargetId, Moment>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Probes {
@@ -41,9 +75,16 @@ impl Probes {
     pub fn new(
         source: Option<IpAddr>,
         credentials: &Credentials,
+        doors: &[DoorConfig],
         inputs: mpsc::Sender<Input>,
     ) -> Self {
-        Self::by(Means::of_host(source), credentials, FLIGHT_LIMIT, inputs)
+        let heartbeats = Heartbeats::of(doors);
+        Self { heartbeats, ..Self::by(Means::of_host(source), credentials, FLIGHT_LIMIT, inputs) }
+    }
+
+    /// The door before this database stays open until then.
+    pub fn hold(&self, target: TargetId, until: Moment) {
+        self.heartbeats.hold(target, until);
     }
 
     fn by(
@@ -63,6 +104,7 @@ impl Probes {
             means,
             logins: Arc::new(logins.collect()),
             flight: Arc::new(Semaphore::new(flight)),
+            heartbeats: Heartbeats::default(),
             inputs,
         }
     }
@@ -74,7 +116,7 @@ impl Probes {
         let task = match (self.means_for(&look), self.flight.clone().try_acquire_owned()) {
             (Err(fault), _) => Err(fault),
             (_, Err(_)) => Err(local("too many looks in flight: lengthen `interval`")),
-            (Ok(means), Ok(permit)) => Ok(take(look, means, permit)),
+            (Ok(means), Ok(permit)) => Ok(take(look, means, self.heartbeats.clone(), permit)),
         };
         let inputs = self.inputs.clone();
         tokio::spawn(async move {
@@ -104,14 +146,43 @@ impl Probes {
 }
 
 /// Runs a look apart, so that even its panic is an answer.
-async fn take(look: Look, means: Means, permit: OwnedSemaphorePermit) -> Sighted {
+async fn take(
+    look: Look,
+    means: Means,
+    heartbeats: Heartbeats,
+    permit: OwnedSemaphorePermit,
+) -> Sighted {
     let limit = look.limit;
     contain(limit, async move {
         let sighted = probe::look(&look, &means).await;
+        let sighted = tried(sighted, &look, &means, &heartbeats).await;
         drop(permit);
         sighted
     })
     .await
+}
+
+/// A primary that was found open is written to in what is left of the limit, if that is asked for: what it says of itself
+/// says nothing of its disk.
+async fn tried(
+    mut sighted: Sighted,
+    look: &Look,
+    means: &Means,
+    heartbeats: &Heartbeats,
+) -> Sighted {
+    let (Subject::Database(database), Watched::Target(target)) = (&look.subject, &look.watched)
+    else {
+        return sighted;
+    };
+    let open = matches!(&sighted.outcome, Outcome::Up(Some(it)) if !it.replica && !it.read_only);
+    if open && heartbeats.may_beat(target) {
+        let (began, left) = (Instant::now(), look.limit.saturating_sub(sighted.took));
+        if let Err(fault) = probe::heartbeat(target, database, means, left).await {
+            sighted.outcome = Outcome::Failed(fault);
+        }
+        sighted.took += began.elapsed();
+    }
+    sighted
 }
 
 async fn contain(limit: Duration, look: impl Future<Output = Sighted> + Send + 'static) -> Sighted {

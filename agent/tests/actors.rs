@@ -4,6 +4,8 @@ mod common;
 
 #[path = "actors/dns.rs"]
 mod dns;
+#[path = "actors/heartbeat.rs"]
+mod heartbeat;
 #[path = "actors/mariadb.rs"]
 mod mariadb;
 #[path = "actors/mysql8.rs"]

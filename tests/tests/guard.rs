@@ -9,7 +9,7 @@ use tests::harness::bind::Updates;
 use tests::harness::fabric::REGIONS;
 use tests::harness::guards::{LEASE, enrolled, holds, start};
 use tests::harness::lab::{Lab, inside};
-use tests::harness::postgres::{PASSWORD, Replication};
+use tests::harness::postgres::{PASSWORD, Replication, rows};
 use tests::harness::wait::{eventually, throughout};
 use tests::harness::world::{SETTLE, World};
 use tests::harness::writer::{Writer, gap, lost};
@@ -85,6 +85,48 @@ mod nginx_postgres_bind {
                 (reaches(servers[0]), reaches(servers[1]))
             });
             assert!(!reaches(servers[1]));
+        });
+    }
+
+    /// It answers whatever it is asked, and says that it takes writes: only whoever tries finds out that it does not.
+    #[test]
+    fn a_primary_that_takes_no_writes_is_told_of_by_its_guard_and_moves_nothing() {
+        inside(|lab: &Lab| {
+            let world = World::replicated(lab, Updates::Granted, Replication::Synchronous);
+            let mut guards = enrolled(lab, &world.mesh);
+            for guard in &mut guards {
+                guard.set_up(|setup| setup.more.push_str("heartbeat = true\n"));
+                guard.start();
+            }
+            let beats = |server: usize| {
+                let found = world.databases[server].try_query("SELECT at FROM quorate.heartbeat");
+                found.ok().filter(|at| !at.is_empty())
+            };
+            let explained = || {
+                let said = world.mesh.agents[0].quorate(&["explain", "shop"]).expect_done();
+                said.contains("s1/orders: takes no writes: no end within")
+            };
+            assert_eq!(beats(0), None);
+            world.apply(lab, &guarded());
+            holds(&guards[0], SETTLE);
+            let first = eventually(SETTLE, "it beats", || beats(0).ok_or("no row yet"));
+            eventually(SETTLE, "again and again", || match beats(0) == Some(first.clone()) {
+                true => Err("the same row"),
+                false => Ok(()),
+            });
+            assert!(!explained());
+            let before = world.epoch();
+            let server = world.databases[0].address();
+            std::thread::scope(|scope| {
+                // Somebody holds the table for most of a while.
+                scope.spawn(|| {
+                    let held = "BEGIN; LOCK TABLE quorate.heartbeat; SELECT pg_sleep(3); COMMIT";
+                    (0..4).for_each(|_| drop(rows(server, held).expect("it is held")));
+                });
+                eventually(SETTLE, "everybody is told", || explained().then_some(()).ok_or("not"));
+            });
+            eventually(SETTLE, "it is over", || (!explained()).then_some(()).ok_or("not yet"));
+            assert_eq!(world.epoch(), before, "one guard's word moves nothing");
         });
     }
 

@@ -179,6 +179,7 @@ fn doors(file: &AgentFile, findings: &mut Findings<'_>) -> Vec<DoorConfig> {
             ports,
             allow,
             rejoin,
+            heartbeat: door.heartbeat.value,
         });
     }
     doors

@@ -284,6 +284,8 @@ pub struct DoorConfig {
     pub allow: Vec<IpAddr>,
     /// The program, with its arguments, that makes it a replica again once another took its place; empty if there is none.
     pub rejoin: Vec<String>,
+    /// Is a row written to it with each look while its door is open?
+    pub heartbeat: bool,
 }
 
 /// How the mesh is reached.

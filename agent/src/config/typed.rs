@@ -299,6 +299,9 @@ pub(crate) mod agent {
             allow: Vec<At<IpAddr>>,
             /// The program, with its arguments, that makes an old primary here a replica again once another took its place.
             rejoin: Vec<At<Text<1024>>>,
+            /// Is a row written to it with each look of this agent's while its door is open (`quorate.heartbeat`)? A database
+            /// that answers and takes no writes shows by nothing else.
+            heartbeat: At<bool> = false,
         }
 
         /// A zone that is signed (DNSSEC).

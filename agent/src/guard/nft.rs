@@ -167,6 +167,7 @@ mod tests {
             ports: vec![5432, 6432],
             allow: vec!["192.0.2.7".parse().expect("v4"), "2001:db8::7".parse().expect("v6")],
             rejoin: vec![],
+            heartbeat: false,
         };
         let rules = rules(&[door]);
         let input = rules.rsplit_once("chain input {").map(|(_, rest)| rest).expect("a chain");

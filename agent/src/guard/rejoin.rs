@@ -218,6 +218,7 @@ mod tests {
             ports: vec![5432],
             allow: vec![],
             rejoin: words.iter().map(|word| (*word).to_owned()).collect(),
+            heartbeat: false,
         };
         (Rejoins::new(&[door], Arc::default(), folder, sender), inputs)
     }

@@ -190,7 +190,7 @@ pub async fn start(config: &AgentConfig) -> Result<Running, StartError> {
         node,
         store: Some(store),
         mesh,
-        probes: Probes::new(config.source, &config.credentials, sender.clone()),
+        probes: Probes::new(config.source, &config.credentials, &config.doors, sender.clone()),
         sources: Sources::new(sender.clone()),
         guard,
         rejoins: Rejoins::new(

@@ -137,6 +137,7 @@ impl Turn {
                     if let Err(why) = self.guard.hold(&target, until).await {
                         end_unshut(&self.agent, &target, &why);
                     }
+                    self.probes.hold(target, until);
                 }
                 other => {
                     self.save(&mut saves).await;

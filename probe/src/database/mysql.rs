@@ -25,6 +25,9 @@ use crate::tls::of_tls;
 use crate::{Login, Means, Tls, Trust};
 
 mod dialect;
+mod heartbeat;
+
+pub(crate) use heartbeat::write;
 
 pub use dialect::{Dialect, in_mariadbs_words};
 
@@ -336,8 +339,10 @@ fn trouble(error: &Error, when: When, login: &Login) -> Trouble {
 /// By the error's number (MariaDB documentation, error codes).
 fn kind_of(code: u16) -> FaultKind {
     match code {
-        // Access denied, by user, database, command, privilege or host.
-        1044 | 1045 | 1130 | 1142 | 1227 | 1698 | 4151 | 3159 | 1835 => FaultKind::Credential,
+        // Access denied, by user, database, command, column, privilege or host.
+        1044 | 1045 | 1130 | 1142 | 1143 | 1227 | 1698 | 4151 | 3159 | 1835 => {
+            FaultKind::Credential
+        }
         // Too many connections, of all or of this user; blocked for too many broken ones; shutting down; killed; no memory.
         1040 | 1203 | 1226 | 1129 | 1053 | 1927 | 1317 | 1037 | 1041 => FaultKind::Unready,
         _ => FaultKind::Protocol,

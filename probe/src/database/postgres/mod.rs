@@ -20,10 +20,12 @@ use crate::names::bare;
 use crate::phases::{Stage, Stopwatch};
 use crate::{Login, Means, Trust, tcp};
 
+mod heartbeat;
 mod question;
 mod refusal;
 mod wire;
 
+pub(crate) use heartbeat::write;
 pub use wire::{Opened, Wire};
 
 /// An honest answer, log-in included, has about 2 KiB.

@@ -16,7 +16,10 @@ use crate::fault::{Trouble, When, of_io};
 use crate::phases::{Stage, Stopwatch};
 use crate::{Login, Means, Tls, tcp};
 
+mod heartbeat;
 pub mod resp;
+
+pub(crate) use heartbeat::write;
 
 use resp::{Info, Link, Reply};
 
