@@ -36,6 +36,7 @@ mod unfreeze;
 mod validate;
 
 mod difference;
+mod findings;
 mod moving;
 mod question;
 mod saying;

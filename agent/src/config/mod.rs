@@ -7,6 +7,7 @@
 mod address;
 mod agent;
 mod app;
+mod credentials;
 mod datum;
 mod drivers;
 mod fault;

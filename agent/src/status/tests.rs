@@ -1,18 +1,20 @@
 //! The API as clients meet it: through real sockets, with a loop that holds the fixture.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
 
 use super::*;
 use crate::cli::client::{Client, ClientError};
 use crate::config::MeshConfig;
 use crate::run::Event;
+
+mod commands;
+mod connections;
 
 /// No test waits longer.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -187,183 +189,6 @@ async fn what_is_not_there_is_said_in_json() {
 }
 
 #[tokio::test]
-async fn commands_are_for_the_socket_alone() {
-    let agent = Agent::start().await;
-    let verbs = ["switchover", "failover", "freeze", "unfreeze", "ack", "abort", "approve"];
-    let paths = verbs.map(|verb| format!("/api/v1/apps/shop/{verb}"));
-    let others = ["/api/v1/apply", "/api/v1/voters"];
-    for path in paths.iter().map(String::as_str).chain(others) {
-        let (status, answer) = agent.tcp().post(path, "", "").await.expect("an answer");
-        assert_eq!(status, 403, "{path}");
-        assert!(answer["error"].as_str().is_some_and(|why| why.contains("socket")), "{answer}");
-    }
-    let unix = agent.unix();
-    for (path, body, status, expected) in [
-        ("apply", "[app]", 200, json!({"answer": "agreed", "epoch": 5, "revision": 3})),
-        (
-            "apply?replaces=1&active=aws-east",
-            "[app]",
-            409,
-            json!({"answer": "refused", "why": "revision 2 is there"}),
-        ),
-        ("apply", "[ap]", 422, json!({"error": "line 1, column 1: expected `[app]`"})),
-        ("apps/shop/failover", "", 200, json!({"answer": "unchanged"})),
-        (
-            "voters",
-            r#"{"replace": {"old": "sgp-1", "new": "fra-2"}}"#,
-            200,
-            json!({"answer": "agreed", "version": 3}),
-        ),
-        (
-            "apps/shop/failover",
-            r#"{"to": "do-west", "accept_loss": true}"#,
-            200,
-            json!({"answer": "agreed", "epoch": 5, "revision": 2}),
-        ),
-        (
-            "apps/shop/freeze",
-            r#"{"for": "2h", "reason": "release"}"#,
-            200,
-            json!({"answer": "agreed", "epoch": 4, "revision": 2}),
-        ),
-        (
-            "apps/shop/freeze",
-            r#"{"for": "a while"}"#,
-            400,
-            json!({"error": "`for`: expected a time like `2h`, found `a while`"}),
-        ),
-        ("apps/shop/ack", "{}", 200, json!({"answer": "agreed", "epoch": 4, "revision": 2})),
-        ("apps/shop/unfreeze", "", 200, json!({"answer": "agreed", "epoch": 4, "revision": 2})),
-    ] {
-        let answer = unix.post(&format!("/api/v1/{path}"), "", body).await.expect("an answer");
-        assert_eq!(answer, (status, expected), "{path}");
-    }
-    let me = unix.post("/api/v1/apps/shop/switchover", "application/json", "{}").await;
-    let (status, answer) = me.expect("an answer");
-    let uid = rustix::process::geteuid().as_raw();
-    let me = if uid == 0 { "root".to_owned() } else { uid.to_string() };
-    let why = answer["why"].as_str().unwrap_or_default();
-    assert_eq!((status, &answer["answer"]), (503, &json!("unknown")));
-    assert!(uid != 0 || why == format!("asked by {me}"), "{why}");
-    for (body, status) in [("{\"too\": 1}", 400), ("nonsense", 400), ("{\"to\": \"A B\"}", 400)] {
-        let (found, answer) =
-            unix.post("/api/v1/apps/shop/switchover", "", body).await.expect("an answer");
-        assert_eq!(found, status, "{answer}");
-    }
-    for body in ["", "{}", r#"{"add": {"agent": "A B"}}"#, r#"{"drop": {"agent": "a"}}"#] {
-        let (found, answer) = unix.post("/api/v1/voters", "", body).await.expect("an answer");
-        assert_eq!(found, 400, "{body}: {answer}");
-    }
-    let (status, _) = unix.post("/api/v1/apps/no!/failover", "", "").await.expect("an answer");
-    assert_eq!(status, 404);
-}
-
-#[tokio::test]
-async fn a_body_beyond_its_limit_is_refused_and_so_is_an_endless_head() {
-    let agent = Agent::start().await;
-    let body = "#".repeat(64 * 1024 + 1);
-    let (status, answer) =
-        agent.unix().post("/api/v1/apply", "", body.clone()).await.expect("an answer");
-    assert_eq!(status, 413, "{answer}");
-    let (status, _) =
-        agent.unix().post("/api/v1/apps/shop/failover", "", body).await.expect("an answer");
-    assert_eq!(status, 413);
-    let head = format!("GET / HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "x".repeat(64 * 1024));
-    let answer = agent.raw(&head).await;
-    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");
-}
-
-#[tokio::test]
-async fn slow_and_too_many_clients_cost_the_agent_nothing() {
-    let agent = Agent::start().await;
-    let mut slow = Vec::new();
-    for _ in 0..100 {
-        let mut stream = TcpStream::connect(agent.address()).await.expect("it listens");
-        let _ = stream.write_all(b"GET /api/v1/sta").await;
-        slow.push(stream);
-    }
-    // All places over TCP are taken; the socket has places of its own.
-    agent.unix().get("/api/v1/status").await.expect("it answers");
-    drop(slow);
-    let deadline = Instant::now() + PATIENCE;
-    while agent.tcp().get("/api/v1/status").await.is_err() {
-        assert!(Instant::now() < deadline, "no place became free");
-        tokio::task::yield_now().await;
-    }
-}
-
-#[tokio::test]
-async fn a_client_that_neither_asks_nor_listens_is_sent_away() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let socket = folder.path().join("agent.sock");
-    let listener = serve::bind_socket(&socket).await.expect("a socket");
-    let (stop, stopped) = watch::channel(false);
-    let short = Duration::from_millis(100);
-    let patience = Patience { head: short, stall: short };
-    let huge = async || "x".repeat(64 * 1024 * 1024);
-    let router = axum::Router::new().route("/", axum::routing::get(huge));
-    let listener = Listener::Unix(listener, socket.clone());
-    let server = tokio::spawn(serve::serve(listener, router, patience, stopped));
-
-    let mut silent = UnixStream::connect(&socket).await.expect("it listens");
-    silent.write_all(b"GET / HTTP/1.1\r\n").await.expect("it reads");
-    let mut rest = Vec::new();
-    silent.read_to_end(&mut rest).await.expect("it is closed");
-
-    let mut deaf = UnixStream::connect(&socket).await.expect("it listens");
-    deaf.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("it reads");
-    // Writing shows that the other end is gone, without taking anything.
-    let deadline = Instant::now() + PATIENCE;
-    while deaf.write_all(b"\n").await.is_ok() {
-        assert!(Instant::now() < deadline, "it is waited for");
-        tokio::task::yield_now().await;
-    }
-    stop.send_replace(true);
-    server.await.expect("it ends");
-    assert!(!socket.exists(), "the socket is taken away");
-}
-
-#[tokio::test]
-async fn the_socket_is_for_owner_and_group_and_for_one_agent() {
-    let agent = Agent::start().await;
-    let mode = agent.status.socket.metadata().expect("it is there").permissions().mode();
-    assert_eq!(mode & 0o777, 0o660);
-
-    let second = config(&agent.folder, "127.0.0.1:0");
-    let second = start(&second, agent.looped.handle.clone(), parse, Tails::default()).await;
-    let error = second.err().expect("taken").to_string();
-    assert!(error.contains("another agent answers there"), "{error}");
-
-    let mut taken = config(&agent.folder, &agent.address().to_string());
-    taken.socket = agent.folder.path().join("other.sock");
-    let error = start(&taken, agent.looped.handle.clone(), parse, Tails::default())
-        .await
-        .err()
-        .expect("taken");
-    assert!(error.to_string().contains("cannot listen on"), "{error}");
-
-    let open = config(&agent.folder, "0.0.0.0:4791");
-    let error = start(&open, agent.looped.handle.clone(), parse, Tails::default())
-        .await
-        .err()
-        .expect("refused");
-    assert!(error.to_string().contains("only loopback for now"), "{error}");
-}
-
-#[tokio::test]
-async fn a_socket_left_behind_is_replaced_and_a_file_is_not() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("agent.sock");
-    drop(std::os::unix::net::UnixListener::bind(&path).expect("a socket"));
-    assert!(path.exists());
-    drop(serve::bind_socket(&path).await.expect("nobody listens there"));
-    std::fs::remove_file(&path).expect("it is there");
-    std::fs::write(&path, "precious").expect("a disk");
-    assert!(matches!(serve::bind_socket(&path).await, Err(StartError::Socket(..))));
-    assert_eq!(std::fs::read_to_string(&path).expect("untouched"), "precious");
-}
-
-#[tokio::test]
 async fn events_are_told_as_they_happen_and_end_with_the_agent() {
     let agent = Agent::start().await;
     let mut stream = TcpStream::connect(agent.address()).await.expect("it listens");
@@ -391,22 +216,6 @@ async fn events_are_told_as_they_happen_and_end_with_the_agent() {
     stopping.await.expect("an open stream does not hold it up");
     let mut rest = Vec::new();
     let _ = stream.read_to_end(&mut rest).await;
-}
-
-#[tokio::test]
-async fn listeners_are_bounded() {
-    let agent = Agent::start().await;
-    let mut streams = Vec::new();
-    for number in 0..=events::WATCHERS {
-        let mut stream = TcpStream::connect(agent.address()).await.expect("it listens");
-        let request = b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n";
-        stream.write_all(request).await.expect("it reads");
-        let mut head = [0; 12];
-        stream.read_exact(&mut head).await.expect("it answers");
-        let expected = if number < events::WATCHERS { "HTTP/1.1 200" } else { "HTTP/1.1 503" };
-        assert_eq!(std::str::from_utf8(&head), Ok(expected));
-        streams.push(stream);
-    }
 }
 
 #[tokio::test]
