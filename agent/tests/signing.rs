@@ -2,6 +2,8 @@
 
 mod common;
 
+#[path = "authority/secondary.rs"]
+mod secondary;
 #[path = "authority/shop.rs"]
 mod shop;
 
@@ -15,12 +17,16 @@ use std::time::Duration;
 
 use agent::authority::{self, Authority};
 use agent::clock;
-use agent::config::DnsConfig;
+use agent::config::{self, DnsConfig};
 use agent::run::Agreed;
 use agent::zone_key::{ZoneKey, ZoneKeys};
 use common::{PATIENCE, Process, eventually, free_port, run};
+use consensus::model::{AppState, Zone};
+use data_encoding::BASE64;
 use hickory_proto::op::{Edns, Message, Query};
-use hickory_proto::rr::{LowerName, Name, RecordType};
+use hickory_proto::rr::rdata::tsig::TsigAlgorithm;
+use hickory_proto::rr::{LowerName, Name, RecordType, TSigner};
+use secondary::Secondary;
 use shop::app;
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -41,19 +47,37 @@ fn key(pem: &str) -> ZoneKey {
     ZoneKey::from_pem(pem).expect("as openssl writes it")
 }
 
+/// A zone's keys.
+fn keys(apex: &str, pems: &[&str]) -> ZoneKeys {
+    let apex = LowerName::new(&Name::from_ascii(apex).expect("a name"));
+    ZoneKeys { apex, keys: pems.iter().map(|pem| key(pem)).collect() }
+}
+
 fn serve(pems: &[&str]) -> (Authority, SocketAddr, Sender) {
-    let keys =
-        ZoneKeys { apex: LowerName::new(&apex()), keys: pems.iter().map(|pem| key(pem)).collect() };
+    serve_secondaries(vec![keys("shop.example.", pems)], &[], app(1, "east"))
+}
+
+/// Answers, and gives zones to those who hold the key.
+fn serve_secondaries(
+    keys: Vec<ZoneKeys>,
+    addresses: &[SocketAddr],
+    app: Arc<AppState>,
+) -> (Authority, SocketAddr, Sender) {
+    let name = Name::from_ascii(format!("{}.", secondary::KEY)).expect("a name");
+    let key = TSigner::new(secondary::SECRET.to_vec(), TsigAlgorithm::HmacSha256, name, 300);
+    let key = key.expect("a key");
     let config = DnsConfig {
         listen: vec![(Ipv4Addr::LOCALHOST, 0).into()],
         stale_after: Duration::from_secs(300),
         rate_limit: 0,
         status: false,
-        secondaries: Vec::new(),
-        signing: Arc::new(vec![keys]),
+        secondaries: addresses
+            .iter()
+            .map(|&address| config::Secondary { address, key: key.clone() })
+            .collect(),
+        signing: Arc::new(keys),
     };
-    let agreed =
-        Agreed { apps: vec![app(1, "east")], confirmed: clock::now(), ..Agreed::default() };
+    let agreed = Agreed { apps: vec![app], confirmed: clock::now(), ..Agreed::default() };
     let (sender, receiver) = watch::channel(Arc::new(agreed));
     let authority = authority::start(&config, receiver).expect("a free port");
     let address = authority.addresses()[0];
@@ -255,4 +279,142 @@ async fn a_key_is_rolled_without_a_moment_of_doubt() {
         let flags = told.lines().find(|line| line.starts_with(";; flags:")).expect("flags");
         assert!(flags.contains(" ad"), "{told}");
     }
+}
+
+/// The app, with one signed and one unsigned zone below its own.
+fn with_delegations(epoch: u32, active: &str) -> Arc<AppState> {
+    let mut app = (*app(epoch, active)).clone();
+    let mut definition = (*app.definition).clone();
+    for (name, server) in
+        [("safe.shop.example", "ns1.safe.shop.example"), ("bare.shop.example", "ns2.example.net")]
+    {
+        let mut glue = definition.records[3].clone();
+        assert_eq!(glue.name, "ns1.shop.example");
+        if server.ends_with(name) {
+            server.clone_into(&mut glue.name);
+            definition.records.push(glue);
+        }
+        definition.zones.push(Zone {
+            name: name.to_owned(),
+            ns: vec![server.to_owned()],
+            ..definition.zones[0].clone()
+        });
+    }
+    app.definition = Arc::new(definition);
+    Arc::new(app)
+}
+
+/// The whole zone, as whoever holds the key is given it.
+fn transfer(server: SocketAddr, kind: &str) -> String {
+    let secret = format!("hmac-sha256:{}:{}", secondary::KEY, BASE64.encode(secondary::SECRET));
+    let port = server.port().to_string();
+    let told = run(Command::new("dig")
+        .args(["@127.0.0.1", "-p", &port, "-y", &secret, "+nocomments", "+nocmd", "+nostats"])
+        .args(["shop.example", kind]));
+    // Without the signature of the transaction, and the start that stands at the end again.
+    let of_zone = |line: &&str| !line.contains("\tTSIG\t") && !line.starts_with(';');
+    let mut lines: Vec<_> = told.lines().filter(of_zone).collect();
+    assert_eq!(lines.pop(), lines.first().copied(), "{told}");
+    lines.join("\n") + "\n"
+}
+
+/// Has every name and every set its place in the chain and its signature, say others' tools?
+fn verify(zone: &str) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("zone");
+    fs::write(&file, zone).expect("written");
+    let file = file.display().to_string();
+    let told = run(Command::new("dnssec-verify").args(["-z", "-o", "shop.example", &file]));
+    println!("{told}");
+    run(Command::new("ldns-verify-zone").arg(&file));
+}
+
+/// What validators are told, and what with: a name that is not there, types that are not, wildcards and delegations too.
+const COPIED: [(&str, &str, &str, &str); 14] = [
+    ("shop.example", "A", "NOERROR", "192.0.2.1"),
+    ("shop.example", "DNSKEY", "NOERROR", "257 3 13"),
+    ("shop.example", "AAAA", "NOERROR", "NSEC"),
+    ("www.shop.example", "A", "NOERROR", "192.0.2.1"),
+    ("v6.shop.example", "A", "NOERROR", "NSEC"),
+    ("below.shop.example", "A", "NOERROR", "NSEC"),
+    ("_sip._tcp.shop.example", "SRV", "NOERROR", "5060"),
+    ("nobody.shop.example", "A", "NXDOMAIN", "NSEC"),
+    ("x.y.nobody.shop.example", "TXT", "NXDOMAIN", "NSEC"),
+    ("some.wild.shop.example", "TXT", "NOERROR", "\"wild\""),
+    ("some.wild.shop.example", "A", "NOERROR", "NSEC"),
+    ("heavy.shop.example", "A", "NOERROR", "203.0.113.2"),
+    ("safe.shop.example", "DS", "NOERROR", " 13 2 "),
+    ("bare.shop.example", "DS", "NOERROR", "NSEC"),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn copies_at_bind_knot_and_nsd_are_whole_and_validate() {
+    let (pem, below) = (pem(), pem());
+    let signing = vec![keys("shop.example.", &[&pem]), keys("safe.shop.example.", &[&below])];
+    let mut secondaries = ["bind", "knot", "nsd"].map(Secondary::new);
+    let addresses = secondaries.each_ref().map(|secondary| secondary.address);
+    let app = with_delegations(1, "east");
+    let (_authority, server, sender) = serve_secondaries(signing, &addresses, app);
+    let whole = transfer(server, "AXFR");
+    verify(&whole);
+    assert!(!whole.contains("TYPE128"), "{whole}");
+    assert_eq!(transfer(server, "IXFR=1"), whole, "who has an older one gets all, signed once");
+    for secondary in &mut secondaries {
+        secondary.start(server);
+    }
+    let anchor = key(&pem).delegation_text(&apex());
+    for (epoch, active, address) in [(1, "east", "192.0.2.1"), (2, "west", "198.51.100.1")] {
+        let moved = vec![with_delegations(epoch, active)];
+        let moved = Agreed { apps: moved, confirmed: clock::now(), ..Agreed::default() };
+        sender.send_replace(Arc::new(moved));
+        for secondary in &secondaries {
+            let told = || dig(secondary.address, &["shop.example", "A"]);
+            let new = async || told().contains(address).then_some(());
+            let what = format!("{} follows, see {:?}", secondary.name, secondary.log());
+            eventually(&what, new).await;
+            let unbound = Unbound::start(secondary.address, &anchor).await;
+            for (name, kind, status, holds) in COPIED {
+                let told = unbound.ask(name, kind);
+                let which = format!("{name} {kind} at {}: {told}", secondary.name);
+                let flags = told.lines().find(|line| line.starts_with(";; flags:"));
+                assert!(flags.expect("flags").contains(" ad"), "validated: {which}");
+                assert!(told.contains(&format!("status: {status}")), "{which}");
+                if holds != "192.0.2.1" || epoch == 1 {
+                    assert!(told.contains(holds), "{which}");
+                }
+            }
+            // Whoever is sent on is told how far to trust: DS, or that there is none.
+            for (name, proof) in
+                [("a.safe.shop.example", "\tDS\t"), ("a.bare.shop.example", "\tNSEC\t")]
+            {
+                let told = dig(secondary.address, &["+norec", name, "A"]);
+                assert!(told.contains(proof) && told.contains("\tNS\t"), "{told}");
+            }
+        }
+        verify(&transfer(server, "AXFR"));
+    }
+    assert!(secondaries[0].said().contains("Transfer completed"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn agents_asked_in_turn_each_give_a_zone_that_holds_and_keys_roll_in_it() {
+    let (old, new) = (pem(), pem());
+    let address = [SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()))];
+    let serial = |zone: &str| zone.split_whitespace().nth(6).map(str::to_owned);
+    let mut serials = Vec::new();
+    for pems in [vec![&old], vec![&old], vec![&old, &new], vec![&new, &old], vec![&new]] {
+        let pems: Vec<_> = pems.into_iter().map(String::as_str).collect();
+        let keys = vec![keys("shop.example.", &pems)];
+        let (_authority, server, _sender) = serve_secondaries(keys, &address, app(1, "east"));
+        let whole = transfer(server, "AXFR");
+        verify(&whole);
+        let signers = whole.lines().filter(|line| line.contains("\tRRSIG\t"));
+        let tag = format!(" {} shop.example.", key(pems[0]).tag());
+        assert!(signers.clone().all(|line| line.contains(&tag)), "the first key signs: {whole}");
+        assert!(20 < signers.count());
+        serials.push(serial(&whole).expect("a start of authority"));
+    }
+    // Whichever agent is asked, the version is the same (unless midnight, UTC, falls into this test).
+    serials.dedup();
+    assert!(serials.len() <= 2, "{serials:?}");
 }

@@ -93,7 +93,8 @@ async fn converse(
             }
             Outcome::Special(query) => {
                 out.truncate(start);
-                for message in shared.respond(desk, &packet, &query, from.ip()) {
+                let copy = shared.copy(&packet, &query).await;
+                for message in shared.respond(desk, &packet, &query, from.ip(), copy.as_ref()) {
                     let length = u16::try_from(message.len()).map_err(io::Error::other)?;
                     out.extend(length.to_be_bytes());
                     out.extend(message);

@@ -84,7 +84,7 @@ fn serve_family<P: Peer>(socket: &UdpSocket, mut desk: Desk, shared: &Arc<Shared
                 Outcome::Dropped => continue,
                 Outcome::Special(query) => {
                     let packet = &packet[..*length];
-                    match shared.respond(&mut desk, packet, &query, from.ip()).pop() {
+                    match shared.respond(&mut desk, packet, &query, from.ip(), None).pop() {
                         // Into what is there, which has room for every answer to come.
                         Some(message) => answer.extend_from_slice(&message),
                         None => continue,

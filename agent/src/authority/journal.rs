@@ -46,7 +46,8 @@ impl Journal {
         let mut changes = self.changes.clone();
         for new in zones.iter() {
             let Some(old) = self.zones.zone_at(&LowerName::new(&new.soa.name)) else { continue };
-            if serial(&old.soa) == serial(&new.soa) {
+            // Signed ones go whole: what changed in their signatures is not written down (RFC 1995 section 4).
+            if serial(&old.soa) == serial(&new.soa) || zones.is_signed(new) {
                 continue;
             }
             // Most names hold the very same still.
@@ -102,21 +103,31 @@ fn records_where(zones: &Zones, zone: &Zone, own: impl Fn(&LowerName) -> bool) -
     let own = own.flat_map(|(_, sets)| sets.values().flatten());
     let mut records: Vec<_> =
         own.filter(|record| !matches!(record.data, RData::SOA(_))).cloned().collect();
+    records.extend(delegations(zones, zone).flat_map(|(_, handed)| handed));
+    records
+}
+
+/// The zones right below this one, each with its servers and their addresses.
+pub(super) fn delegations<'a>(
+    zones: &'a Zones,
+    zone: &'a Zone,
+) -> impl Iterator<Item = (&'a Zone, Vec<Record>)> {
     let apex = LowerName::new(&zone.soa.name);
-    for below in zones.iter() {
+    let is_below = move |below: &&Zone| {
         let cut = LowerName::new(&below.soa.name);
-        if cut == apex || zones.zone_of(&cut.base_name()).is_none_or(|above| above.soa != zone.soa)
-        {
-            continue;
-        }
+        cut != apex && zones.zone_of(&cut.base_name()).is_some_and(|above| above.soa == zone.soa)
+    };
+    zones.iter().filter(is_below).map(|below| {
+        let cut = LowerName::new(&below.soa.name);
+        let mut all = Vec::new();
         for (name, sets) in below.names() {
             let addresses = |record: &&Record| {
                 matches!(record.data, RData::A(_) | RData::AAAA(_)) && below.is_server(name)
             };
             let servers = |record: &&Record| *name == cut && matches!(record.data, RData::NS(_));
             let handed = sets.values().flatten();
-            records.extend(handed.filter(|record| servers(record) || addresses(record)).cloned());
+            all.extend(handed.filter(|record| servers(record) || addresses(record)).cloned());
         }
-    }
-    records
+        (below, all)
+    })
 }

@@ -8,6 +8,7 @@ mod answer;
 mod body;
 mod connections;
 mod cookie;
+mod copy;
 mod counters;
 mod datagrams;
 mod desk;
@@ -45,6 +46,7 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use self::cookie::Baker;
+use self::copy::{Copies, Whole};
 use self::counters::{Code, Tally};
 pub use self::counters::{Counters, Transport};
 use self::desk::Desk;
@@ -67,6 +69,8 @@ const DRAWS: usize = 16;
 const SOCKETS: usize = 4;
 /// What a socket holds while its thread is busy, in bytes: some thousand queries, where the system allows it.
 const QUEUE: usize = 4 * 1024 * 1024;
+/// How late a new day is seen, at the most, where zones are signed: a clock may be set.
+const DAY_LOOK: Duration = Duration::from_secs(60);
 
 /// A running DNS server; it ends when this is dropped.
 pub struct Authority {
@@ -168,6 +172,7 @@ struct Shared {
     keys: Vec<TSigner>,
     /// What they are given; empty where nobody may.
     journal: watch::Sender<Arc<Journal>>,
+    copies: Copies,
     extra: Extra,
 }
 
@@ -181,6 +186,18 @@ impl Shared {
         Desk::new(self.table.load_full(), baker, self.limits.clone(), (tally, transport))
     }
 
+    /// What a holder of a key is to be given of a signed zone.
+    async fn copy(&self, packet: &[u8], query: &Query<'_>) -> Option<Whole> {
+        let now = clock::wall_ms() / 1000;
+        match (query.kind, tsig::check(&self.keys, packet, query, now)) {
+            (kind::AXFR | kind::IXFR, Signed::By(_)) => {
+                let journal = self.journal.borrow().clone();
+                self.copies.whole(journal, transfer::apex(packet)?, wall()).await
+            }
+            _ => None,
+        }
+    }
+
     /// The messages that answer a request that is signed, or that should have been; one where it came in a datagram.
     fn respond(
         &self,
@@ -188,6 +205,7 @@ impl Shared {
         packet: &[u8],
         query: &Query<'_>,
         from: IpAddr,
+        signed: Option<&Whole>,
     ) -> Vec<Vec<u8>> {
         let now = clock::wall_ms() / 1000;
         let mut signing = match tsig::check(&self.keys, packet, query, now) {
@@ -203,7 +221,7 @@ impl Shared {
             (kind::AXFR, Transport::Udp) => None,
             (kind::IXFR, Transport::Udp) => transfer::start(&journal, packet, query),
             (kind::AXFR | kind::IXFR, Transport::Tcp) => {
-                transfer::messages(&journal, packet, query)
+                transfer::messages(&journal, signed, packet, query)
             }
             _ => {
                 let mut answer = Vec::new();
@@ -220,9 +238,15 @@ impl Shared {
     }
 
     /// Serves what these apps hold from now on, and says what of it cannot be served.
-    fn publish(&self, agreed: &Agreed, online: BTreeSet<AppId>, served: &Zones) -> Arc<Zones> {
+    fn publish(
+        &self,
+        agreed: &Agreed,
+        (online, day): (BTreeSet<AppId>, u32),
+        served: &Zones,
+    ) -> Arc<Zones> {
         let table = self.table.load();
-        let extra = Extra { online, ..self.extra.clone() };
+        let of_copies = Extra { day, ..self.extra.clone() };
+        let extra = Extra { online, ..of_copies.clone() };
         let revised = served.revised(agreed, &extra).and_then(|(zones, touched)| {
             let zones = Arc::new(zones);
             Some((table.revised(&zones, &touched)?, zones))
@@ -238,9 +262,9 @@ impl Shared {
         if !self.keys.is_empty() {
             let whole = whole(agreed);
             self.journal.send_if_modified(|journal| {
-                let revised = journal.zones.revised(&whole, &self.extra);
+                let revised = journal.zones.revised(&whole, &of_copies);
                 let zones =
-                    revised.map_or_else(|| Zones::new(&whole, &self.extra), |(zones, _)| zones);
+                    revised.map_or_else(|| Zones::new(&whole, &of_copies), |(zones, _)| zones);
                 let before = journal.zones.clone();
                 *journal = Arc::new(journal.advance(Arc::new(zones)));
                 !journal.zones.iter().map(|it| &it.soa).eq(before.iter().map(|it| &it.soa))
@@ -267,6 +291,11 @@ fn wall() -> u32 {
     (clock::wall_ms() / 1000) as u32
 }
 
+/// The day of a moment in seconds since 1970, as the versions of signed zones count them: since 2026 began.
+fn day(seconds: u32) -> u32 {
+    (seconds / 86_400).saturating_sub(20_454)
+}
+
 /// Binds every address and answers from now on; within a tokio runtime.
 ///
 /// The state that was saved answers for `stale_after` from the start, whoever can be reached.
@@ -278,7 +307,8 @@ pub fn start(
     let first = agreed.borrow_and_update().clone();
     let tcp = Arc::new(Tally::new(Transport::Tcp));
     let status = if config.status { Status::Told } else { Status::Untold };
-    let extra = Extra { status, keys: config.signing.clone(), ..Extra::default() };
+    let keys = config.signing.clone();
+    let extra = Extra { status, keys, day: day(wall()), ..Extra::default() };
     for signed in config.signing.iter() {
         for key in &signed.keys {
             info!("the parent needs: {}", key.delegation_text(&signed.apex));
@@ -300,6 +330,7 @@ pub fn start(
         tcp: tcp.clone(),
         keys: config.secondaries.iter().map(|secondary| secondary.key.clone()).collect(),
         journal: watch::Sender::new(Arc::new(Journal::new(Arc::new(journal)))),
+        copies: Copies::default(),
         extra,
     });
     say(&shared.table.load().notes);
@@ -348,23 +379,26 @@ async fn follow(
     shared: Arc<Shared>,
 ) {
     let told = shared.extra.status == Status::Told;
-    let mut online = BTreeSet::new();
+    let signed = !shared.extra.keys.is_empty();
+    let (mut online, mut today) = (BTreeSet::new(), shared.extra.day);
     loop {
-        // Who is online ends by itself.
-        let changed = match told {
-            true => timeout(served.standing_changes_in(clock::now()), agreed.changed()).await,
-            false => Ok(agreed.changed().await),
+        // Who is online ends by itself, and so does a day.
+        let standing = told.then(|| served.standing_changes_in(clock::now()));
+        let changed = match standing.into_iter().chain(signed.then_some(DAY_LOOK)).min() {
+            Some(wait) => timeout(wait, agreed.changed()).await,
+            None => Ok(agreed.changed().await),
         };
         if let Ok(Err(_)) = changed {
             return;
         }
         let latest = agreed.borrow_and_update().clone();
         let still = if told { latest.online(clock::now()) } else { BTreeSet::new() };
-        if !latest.same(&served) || still != online {
-            online = still.clone();
+        let day = if signed { day(wall()) } else { today };
+        if !latest.same(&served) || still != online || day != today {
+            (online, today) = (still.clone(), day);
             let (latest, shared) = (latest.clone(), shared.clone());
             // Thousands of records take milliseconds, in which this thread has other work.
-            let publishing = spawn_blocking(move || shared.publish(&latest, still, &zones));
+            let publishing = spawn_blocking(move || shared.publish(&latest, (still, day), &zones));
             match publishing.await {
                 Ok(published) => zones = published,
                 Err(_) => return,

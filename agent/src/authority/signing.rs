@@ -96,9 +96,7 @@ impl Signed {
 impl Signing {
     fn keys_of(&self, owner: &Name) -> Option<(&ZoneKeys, &Name)> {
         let zone = self.0.zone_of(&LowerName::new(owner))?;
-        let apex = LowerName::new(&zone.soa.name);
-        let keys = self.0.keys().iter().find(|keys| keys.apex == apex)?;
-        Some((keys, &zone.soa.name))
+        Some((self.0.keys_of(zone)?, &zone.soa.name))
     }
 
     /// What is to be said, with its signatures.
@@ -132,15 +130,8 @@ impl Signing {
             (Some(sets), _) => types.extend(sets.keys().copied().map(u16::from)),
             (None, _) => drop(types.insert(NO_NAME)),
         }
-        let name_bytes = wire(name)?;
-        let mut data = vec![1, 0];
-        data.extend(&name_bytes);
-        if NAME_LIMIT < data.len() {
-            return None;
-        }
-        data.extend(bitmap(&types));
-        let data = RData::Unknown { code: RecordType::NSEC, rdata: NULL::with(data) };
-        Some(Record::from_rdata(name.clone(), start.ttl, data))
+        let next = [&[1, 0], wire(name)?.as_slice()].concat();
+        (next.len() <= NAME_LIMIT).then(|| nsec(name, next, &types, start.ttl))
     }
 
     /// Puts a signature behind each set; by the zone over `over` where the name alone does not tell.
@@ -157,8 +148,19 @@ impl Signing {
     }
 }
 
+/// What a name has, up to the next one in wire format (RFC 4034 section 4.1).
+pub(super) fn nsec(owner: &Name, mut next: Vec<u8>, types: &BTreeSet<u16>, ttl: u32) -> Record {
+    next.extend(bitmap(types));
+    let data = RData::Unknown { code: RecordType::NSEC, rdata: NULL::with(next) };
+    Record::from_rdata(owner.clone(), ttl, data)
+}
+
 /// The signature over one set (RFC 4034 section 3).
-fn signature(set: &[Record], (key, apex): (&ZoneKey, &Name), now: u32) -> Option<Record> {
+pub(super) fn signature(
+    set: &[Record],
+    (key, apex): (&ZoneKey, &Name),
+    now: u32,
+) -> Option<Record> {
     let first = set.first()?;
     let kind = u16::from(first.record_type());
     let mut data = kind.to_be_bytes().to_vec();
@@ -192,6 +194,12 @@ fn canonical(record: &Record) -> Option<Vec<u8>> {
     match &record.data {
         RData::NS(server) => wire(&server.0.to_lowercase()),
         RData::CNAME(target) => wire(&target.0.to_lowercase()),
+        RData::SRV(service) => {
+            let numbers = [service.priority, service.weight, service.port];
+            let mut data = numbers.map(u16::to_be_bytes).concat();
+            data.extend(wire(&service.target.to_lowercase())?);
+            Some(data)
+        }
         RData::SOA(start) => {
             let mut data = wire(&start.mname.to_lowercase())?;
             data.extend(wire(&start.rname.to_lowercase())?);

@@ -84,7 +84,7 @@ impl Table {
     /// The answers from these zones.
     pub(super) fn new(zones: &Arc<Zones>) -> Self {
         let mut table = Self { notes: zones.notes.clone(), ..Self::default() };
-        table.signing = (!zones.keys().is_empty()).then(|| Signing(zones.clone()));
+        table.signing = zones.any_signed().then(|| Signing(zones.clone()));
         let empty = Arc::new(Sets::default());
         let mut entwined = Vec::new();
         for zone in zones.iter() {
@@ -125,7 +125,7 @@ impl Table {
             zones: zones.iter().map(|zone| served(zones, zone)).collect::<Option<_>>()?,
             entwined: self.entwined.clone(),
             any: self.any.clone(),
-            signing: (!zones.keys().is_empty()).then(|| Signing(zones.clone())),
+            signing: zones.any_signed().then(|| Signing(zones.clone())),
             depth: self.depth,
             notes: Vec::new(),
         };

@@ -23,6 +23,7 @@ use super::table::Table;
 use super::zones::{Extra, Zones};
 use crate::run::Agreed;
 
+mod copies;
 mod framing;
 mod fuzz;
 mod handing;

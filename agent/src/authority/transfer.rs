@@ -4,6 +4,7 @@ use hickory_proto::op::Message;
 use hickory_proto::rr::{LowerName, RData, Record};
 
 use super::body::{Anchor, Writer};
+use super::copy::Whole;
 use super::desk::head;
 use super::journal::{Journal, records, serial};
 use super::query::{Query, flag, kind};
@@ -13,10 +14,16 @@ const PAGE: usize = 16 * 1024;
 /// The messages that answer a request over a connection; none if there is no such zone.
 pub(super) fn messages(
     journal: &Journal,
+    signed: Option<&Whole>,
     packet: &[u8],
     query: &Query<'_>,
 ) -> Option<Vec<Vec<u8>>> {
-    pages(query, &told(journal, packet, query)?)
+    pages(query, &told(journal, signed, packet, query)?)
+}
+
+/// The name whose zone is asked for.
+pub(super) fn apex(packet: &[u8]) -> Option<LowerName> {
+    Some(LowerName::new(Message::from_vec(packet).ok()?.queries.first()?.name()))
 }
 
 /// What IXFR is answered in a datagram: which version there is to be had over a connection (RFC 1995 section 2).
@@ -27,14 +34,25 @@ pub(super) fn start(journal: &Journal, packet: &[u8], query: &Query<'_>) -> Opti
 }
 
 /// The records of the answer, in their order.
-fn told(journal: &Journal, packet: &[u8], query: &Query<'_>) -> Option<Vec<Record>> {
+fn told(
+    journal: &Journal,
+    signed: Option<&Whole>,
+    packet: &[u8],
+    query: &Query<'_>,
+) -> Option<Vec<Record>> {
     let message = Message::from_vec(packet).ok()?;
     let name = LowerName::new(message.queries.first()?.name());
     let zone = journal.zones.zone_at(&name)?;
-    let start = zone.soa.clone();
+    if journal.zones.is_signed(zone) && signed.is_none() {
+        return None;
+    }
+    let start = signed.map_or(&zone.soa, |signed| &signed.start).clone();
     let whole = || {
         let mut all = vec![start.clone()];
-        all.extend(records(&journal.zones, zone));
+        match signed {
+            Some(signed) => all.extend(signed.records.iter().cloned()),
+            None => all.extend(records(&journal.zones, zone)),
+        }
         all.push(start.clone());
         all
     };
@@ -49,7 +67,8 @@ fn told(journal: &Journal, packet: &[u8], query: &Query<'_>) -> Option<Vec<Recor
             if serial(&start).wrapping_sub(held).cast_signed() <= 0 {
                 return Some(vec![start]);
             }
-            let Some(changes) = journal.since(zone, held) else { return Some(whole()) };
+            let changes = journal.since(zone, held).filter(|_| signed.is_none());
+            let Some(changes) = changes else { return Some(whole()) };
             let mut all = vec![start.clone()];
             for change in changes {
                 all.push(change.old.clone());

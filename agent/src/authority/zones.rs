@@ -21,12 +21,19 @@ const NEGATIVE_TTL: u32 = 60;
 const APEX_TTL: u32 = 300;
 /// What a secondary is told, in seconds (refresh, retry, expire): RIPE-203 with a quicker pace.
 const SECONDARY: (i32, i32, i32) = (300, 60, 604_800);
+/// How much a day adds to the version of a signed zone: more than decisions do in the time that two clocks are apart, or
+/// one agent's version of today could be another's of yesterday, with other records. Within 89 years of them no step is
+/// one back (RFC 1982).
+const DAY_STEP: u32 = 1 << 16;
 
 /// What this agent adds to the zones.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Extra {
     pub(super) status: Status,
     pub(super) keys: Arc<Vec<ZoneKeys>>,
+    /// Days since 2026 began. A signed zone has a new version each day, so that copies are signed anew long before their
+    /// signatures end.
+    pub(super) day: u32,
     /// The apps whose active stack is to act as the one that serves.
     pub(super) online: BTreeSet<AppId>,
 }
@@ -35,6 +42,8 @@ pub(super) struct Extra {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Zones {
     keys: Arc<Vec<ZoneKeys>>,
+    /// Of the versions of those that are signed: as in [`Extra`].
+    pub(super) day: u32,
     by_apex: HashMap<LowerName, Zone>,
     /// Of names with weights: which of their records is the answer, turn by turn.
     turns: HashMap<LowerName, BTreeMap<RecordType, Arc<[u16]>>>,
@@ -65,7 +74,7 @@ impl Zones {
     pub(super) fn new(agreed: &Agreed, extra: &Extra) -> Self {
         let sources = Source::all(agreed, &extra.online);
         let serial = serial(&sources);
-        let mut zones = Self { keys: extra.keys.clone(), ..Self::default() };
+        let mut zones = Self { keys: extra.keys.clone(), day: extra.day, ..Self::default() };
         for Source { state, .. } in &sources {
             for zone in &state.definition.zones {
                 zones.add_zone(state, zone, serial);
@@ -109,9 +118,17 @@ impl Zones {
                 touched.push(owner);
             }
         }
-        let version = serial(&sources);
-        if version != serial(&self.sources) {
-            zones.by_apex.values_mut().for_each(|zone| zone.renumber(version));
+        let agreed = serial(&sources);
+        zones.day = extra.day;
+        if agreed != serial(&self.sources) || zones.day != self.day {
+            let version = |apex: &LowerName| zones.version(apex, agreed);
+            let versions: Vec<_> =
+                zones.by_apex.keys().map(|apex| (apex.clone(), version(apex))).collect();
+            for (apex, version) in versions {
+                if let Some(zone) = zones.by_apex.get_mut(&apex) {
+                    zone.renumber(version);
+                }
+            }
         }
         zones.sources = sources;
         Some((zones, touched))
@@ -138,15 +155,28 @@ impl Zones {
         zones.into_iter().map(|(_, zone)| zone)
     }
 
-    /// The keys of those that are signed.
-    pub(super) fn keys(&self) -> &[ZoneKeys] {
-        &self.keys
+    /// Is any of them signed?
+    pub(super) fn any_signed(&self) -> bool {
+        !self.keys.is_empty()
+    }
+
+    /// What signs this zone, if it is signed.
+    pub(super) fn keys_of(&self, zone: &Zone) -> Option<&ZoneKeys> {
+        let apex = LowerName::new(&zone.soa.name);
+        self.keys.iter().find(|signed| signed.apex == apex)
     }
 
     /// Is what this zone holds signed?
     pub(super) fn is_signed(&self, zone: &Zone) -> bool {
-        let apex = LowerName::new(&zone.soa.name);
-        self.keys.iter().any(|signed| signed.apex == apex)
+        self.keys_of(zone).is_some()
+    }
+
+    /// The version of the zone of this apex.
+    fn version(&self, apex: &LowerName, serial: u32) -> u32 {
+        match self.keys.iter().any(|signed| signed.apex == *apex) {
+            true => serial.wrapping_add(self.day.wrapping_mul(DAY_STEP)),
+            false => serial,
+        }
     }
 
     /// The zone that this one is delegated from, if that is ours too.
@@ -194,7 +224,7 @@ impl Zones {
                 "zone `{}` of {app} differs from an earlier app's, which is served",
                 defined.name
             )),
-            None => match Zone::new(&apex, defined, serial) {
+            None => match Zone::new(&apex, defined, self.version(&LowerName::new(&apex), serial)) {
                 Some(zone) => drop(self.by_apex.insert(LowerName::new(&apex), zone)),
                 None => self.notes.push(format!(
                     "zone `{}` of {app} has no usable server or contact",

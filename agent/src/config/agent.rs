@@ -249,11 +249,6 @@ fn signing(table: &DnsTable, beside: &Path, findings: &mut Findings<'_>) -> Vec<
             findings
                 .error(&signed.at, "`[[dns.signing]]` lacks `keys`: expected the file of a key");
         }
-        if !table.secondary.is_empty() {
-            let text = "signatures are made for each question, so a secondary cannot have them: leave \
-                        `[[dns.secondary]]` out, or `[[dns.signing]]`";
-            findings.error(&signed.at, text);
-        }
         let mut keys = Vec::new();
         for file in &signed.keys {
             let path = beside.join(&file.value);

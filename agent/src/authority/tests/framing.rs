@@ -50,7 +50,7 @@ fn expected(mut stream: &[u8]) -> (Vec<[u8; 2]>, bool) {
             Outcome::Answered => numbers.push([out[0], out[1]]),
             Outcome::Dropped => return (numbers, true),
             Outcome::Special(query) => {
-                let messages = shared.respond(&mut desk, packet, &query, FROM);
+                let messages = shared.respond(&mut desk, packet, &query, FROM, None);
                 numbers.extend(messages.iter().map(|it| [it[0], it[1]]));
             }
         }

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use super::fuzz::{bend, told};
 use super::*;
 use crate::authority::Shared;
+use crate::authority::copy::Copies;
 use crate::authority::journal::Journal;
 use crate::clock;
 
@@ -25,6 +26,7 @@ fn key(name: &str) -> TSigner {
 pub(super) fn shared() -> Shared {
     let zones = Arc::new(Zones::new(&agreed(vec![shop()]), &extra()));
     Shared {
+        copies: Copies::default(),
         table: ArcSwap::from_pointee(Table::new(&zones)),
         confirmed: AtomicU64::new(clock::now().as_micros()),
         stale_after: Duration::from_secs(300),
@@ -69,7 +71,7 @@ fn ask_shared(shared: &Shared, packet: &[u8], transport: Transport) -> Vec<Vec<u
     match desk.answer(packet, FROM, &mut out) {
         Outcome::Answered => vec![out],
         Outcome::Dropped => Vec::new(),
-        Outcome::Special(query) => shared.respond(&mut desk, packet, &query, FROM),
+        Outcome::Special(query) => shared.respond(&mut desk, packet, &query, FROM, None),
     }
 }
 
