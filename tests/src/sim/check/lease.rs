@@ -172,7 +172,9 @@ fn calm(
                 .held(place, app)
                 .is_some_and(|held| (held.epoch, held.phase) == (agreed.epoch, Phase::Idle))
     };
-    if agreed.phase != Phase::Idle || !settled(guard) {
+    // What came back from a copy of its disk shuts what it knew to be another's then, until it has learnt more (seed 10772).
+    let behind = simulation.agents[guard].doomed && young(guard);
+    if agreed.phase != Phase::Idle || !settled(guard) || behind {
         return None;
     }
     let passes = |one: Place, other: Place| {
