@@ -201,6 +201,18 @@ fn schema_completion_and_manual_are_printed() {
 }
 
 #[test]
+fn who_does_not_read_complaints_costs_no_panic_either() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_quorate"))
+        .args(["validate", "/nonexistent"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    drop(child.stderr.take());
+    assert_eq!(child.wait().expect("it ends").code(), Some(2));
+}
+
+#[test]
 fn a_reader_that_goes_away_is_no_panic() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_quorate"))
         .arg("schema")

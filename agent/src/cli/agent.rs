@@ -53,7 +53,7 @@ pub fn run(args: &Args) -> ExitCode {
     let config = match config::read_agent(&args.config) {
         Ok(config) => config,
         Err(faults) => {
-            eprintln!("{faults}");
+            super::complain(&faults);
             return ExitCode::from(INVALID);
         }
     };

@@ -39,7 +39,7 @@ pub async fn run(args: &Args, out: &mut Out<'_>) -> ExitCode {
     let app = match config::read_app(&args.file) {
         Ok(app) => app,
         Err(faults) => {
-            eprintln!("{faults}");
+            super::complain(&faults);
             return ExitCode::from(INVALID);
         }
     };

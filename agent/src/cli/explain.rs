@@ -32,7 +32,7 @@ pub async fn run(args: &Args, out: &mut Out<'_>) -> ExitCode {
     match explain(args, out).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("quorate: {error}");
+            super::complain(format_args!("quorate: {error}"));
             ExitCode::FAILURE
         }
     }

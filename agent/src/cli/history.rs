@@ -45,7 +45,7 @@ pub async fn run(args: &Args, out: &mut Out<'_>) -> ExitCode {
     match printed {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("quorate: {error}");
+            super::complain(format_args!("quorate: {error}"));
             ExitCode::FAILURE
         }
     }

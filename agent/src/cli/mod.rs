@@ -45,6 +45,7 @@ mod saying;
 pub(crate) mod golden;
 
 use std::future::Future;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -222,15 +223,20 @@ fn wait(verb: impl Future<Output = ExitCode>) -> ExitCode {
     }
 }
 
+/// Writes a complaint; a reader that went away (`2>&1 | head`) is no error.
+fn complain(what: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "{what}");
+}
+
 /// Says why nothing was done.
 fn failed(why: impl std::fmt::Display) -> ExitCode {
-    eprintln!("quorate: {why}");
+    complain(format_args!("quorate: {why}"));
     ExitCode::FAILURE
 }
 
 /// Says what is wrong with the command or its files.
 fn invalid(why: impl std::fmt::Display) -> ExitCode {
-    eprintln!("quorate: {why}");
+    complain(format_args!("quorate: {why}"));
     ExitCode::from(INVALID)
 }
 

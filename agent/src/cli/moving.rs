@@ -233,7 +233,7 @@ async fn follow(
             }
             Ok(_) => silent = None,
             Err(error) if silent.is_none() => {
-                eprintln!("quorate: {error}; still waiting");
+                super::complain(format_args!("quorate: {error}; still waiting"));
                 silent = Some(());
             }
             Err(_) => {}

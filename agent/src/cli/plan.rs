@@ -41,7 +41,7 @@ pub async fn run(args: &Args, out: &mut Out<'_>) -> ExitCode {
     let app = match config::read_app(&args.file) {
         Ok(app) => app,
         Err(faults) => {
-            eprintln!("{faults}");
+            super::complain(&faults);
             return ExitCode::FAILURE;
         }
     };
@@ -83,7 +83,7 @@ pub fn document(app: &App, defined: Option<&Defined>, changes: &[Change]) -> Val
 pub fn print(app: &App, defined: Option<&Defined>, changes: &[Change], out: &mut Out<'_>) {
     let name = &app.definition.name;
     for warning in &app.warnings {
-        eprintln!("{warning}");
+        super::complain(warning);
     }
     out.print(&sheet(name, defined.map(|defined| defined.revision), changes, out.colour));
 }

@@ -68,7 +68,7 @@ fn fail(error: &ClientError, check: bool, out: &mut Out<'_>) -> ExitCode {
             ExitCode::from(3)
         }
         false => {
-            eprintln!("quorate: {error}");
+            super::complain(format_args!("quorate: {error}"));
             ExitCode::FAILURE
         }
     }

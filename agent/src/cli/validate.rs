@@ -49,7 +49,7 @@ pub fn run(args: &Args, out: &mut Out<'_>) -> ExitCode {
 
 fn report(file: &str, kind: Option<Kind>, faults: &[Fault], out: &mut Out<'_>) {
     for fault in faults {
-        eprintln!("{fault}");
+        super::complain(fault);
     }
     let count = |weight| faults.iter().filter(|fault| fault.weight == weight).count();
     let mut sheet = Sheet::new(out.colour);
