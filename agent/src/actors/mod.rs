@@ -84,6 +84,7 @@ impl Actors {
                 stack,
                 credentials: &self.credentials,
                 meters: &self.meters,
+                what: dns::Use::Look,
                 wall_ms: self.wall_ms,
             };
             names.push(dns::inspect(&order, driver, holder).await);
@@ -196,10 +197,19 @@ async fn perform(actors: Actors, action: Action, stage: Stage) -> Result<Done, A
                 stack,
                 credentials: &actors.credentials,
                 meters: &actors.meters,
+                what: of_term(action.term),
                 wall_ms: actors.wall_ms,
             };
             dns::publish(&mut attempt, &order, driver).await
         }
+    }
+}
+
+/// Is it a step of a decision, or nobody's claim and asked for once more (`Work::mending`)? Claims count from one.
+fn of_term(term: u32) -> dns::Use {
+    match term {
+        0 => dns::Use::Upkeep,
+        _ => dns::Use::Change,
     }
 }
 

@@ -264,21 +264,27 @@ async fn a_webhook_is_told_everything_signed_and_may_hold_a_newer_token() {
     assert_eq!(book.with(|it| it.get(NAME, "A")), ["192.0.2.2"]);
 }
 
+/// A publication of this epoch, kept for so many seconds; of a claim, or of none (term 0).
+fn publication(url: &str, (epoch, term): (u32, u32), ttl: u32) -> Action {
+    let set = RecordSet { ttl, ..addresses(&["192.0.2.2"]) };
+    Action {
+        app: "shop".parse().expect("a name"),
+        token: token(epoch, 4),
+        term,
+        item: 0,
+        deadline: clock::now() + Duration::from_secs(5),
+        limit: Duration::from_secs(5),
+        effect: to(Provider::Cloudflare, url, vec![set]),
+    }
+}
+
 /// Begins a publication and waits for what comes of it.
 async fn publish(
     (actors, inputs): (&Actors, &mut mpsc::Receiver<Input>),
     url: &str,
     epoch: u32,
 ) -> Result<Done, ActionFault> {
-    actors.start(Action {
-        app: "shop".parse().expect("a name"),
-        token: token(epoch, 4),
-        term: 1,
-        item: 0,
-        deadline: clock::now() + Duration::from_secs(5),
-        limit: Duration::from_secs(5),
-        effect: to(Provider::Cloudflare, url, vec![addresses(&["192.0.2.2"])]),
-    });
+    actors.start(publication(url, (epoch, 1), 60));
     match inputs.recv().await {
         Some(Input::Report(report)) => report.result,
         other => panic!("{other:?}"),
@@ -336,4 +342,54 @@ async fn whoever_says_later_is_left_alone_and_looks_leave_enough_for_a_failover(
     assert_eq!(count(&Held::AsDecided) + count(&Held::Unasked), 40, "{held:?}");
     let urgent = publish((&actors, &mut inputs), &url, 3).await;
     assert!(urgent.is_ok(), "{urgent:?}");
+}
+
+/// Fifty names are doubted at once, and the move comes in the same moment.
+#[tokio::test]
+async fn other_lifetimes_leave_a_failover_what_the_provider_allows() {
+    let book = cloudflare(Book::default()).await;
+    let url = book.url();
+    let (sender, mut inputs) = mpsc::channel(64);
+    let actors = Actors::new(Arc::new(with_token(None, "a token")), sender);
+    let first = publish((&actors, &mut inputs), &url, 2).await;
+    assert!(first.is_ok(), "{first:?}");
+    let asked = book.with(|it| it.asked);
+    for _ in 0..50 {
+        actors.start(publication(&url, (2, 0), 120));
+    }
+    let mut kept = 0;
+    for _ in 0..50 {
+        match inputs.recv().await {
+            Some(Input::Report(report)) if report.result.is_ok() => {}
+            Some(Input::Report(report)) => {
+                let why = text(&report.result);
+                assert!(why.contains("kept for a failover"), "{why}");
+                assert_eq!(
+                    kind(&report.result),
+                    Some(ActionFaultKind::Unknown),
+                    "it is tried again"
+                );
+                kept += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let taken = book.with(|it| it.asked) - asked;
+    assert!((1..=15).contains(&taken), "{taken} requests");
+    assert!((45..50).contains(&kept), "{kept} wait");
+    // As many requests as the reserve holds are there for it, in the same moment.
+    for epoch in [3, 4] {
+        let urgent = publish((&actors, &mut inputs), &url, epoch).await;
+        assert!(urgent.is_ok(), "{urgent:?}");
+    }
+    // What waited finds its turn once the account has refilled.
+    let began = Instant::now();
+    loop {
+        actors.start(publication(&url, (4, 0), 120));
+        match inputs.recv().await {
+            Some(Input::Report(report)) if report.result.is_ok() => break,
+            other => assert!(began.elapsed() < Duration::from_secs(30), "{other:?}"),
+        }
+        tokio::task::yield_now().await;
+    }
 }

@@ -1,7 +1,7 @@
 //! How often a provider may still be asked.
 //!
-//! Each account has a bucket that refills as its provider allows; looks may take only the upper half, so that a failover
-//! always finds enough. A provider that says "come again later" is left alone until then, by looks and changes alike:
+//! Each account has a bucket that refills as its provider allows; looks and upkeep (other lifetimes, what is put back) may take
+//! only the upper half, so that a failover always finds enough. A provider that says "come again later" is left alone until then, by looks and changes alike:
 //! asking on would only make it later (RFC 9110 section 10.2.3).
 
 use std::collections::HashMap;
@@ -12,10 +12,12 @@ use consensus::model::Provider;
 
 /// What is saved up at most, in requests: a change takes six.
 const BURST: f64 = 30.0;
-/// What looks leave for changes.
+/// What looks and upkeep leave for changes.
 const RESERVE: f64 = 15.0;
 /// What a look takes: two names, and where passes are given out one for that.
 const LOOK: f64 = 3.0;
+/// What upkeep takes: a change that may wait. Not what it takes more where it meets another writer and tries again.
+const UPKEEP: f64 = 6.0;
 /// Where the provider does not say how long to stay away.
 const LATER: Duration = Duration::from_secs(1);
 /// Whatever it says: a decision must not wait for a header that is wrong.
@@ -29,11 +31,22 @@ pub(crate) struct Meters(Mutex<HashMap<Account, Shared>>);
 type Account = (Provider, String);
 type Shared = Arc<Mutex<Bucket>>;
 
+/// What a provider is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// To see what it holds.
+    Look,
+    /// To hold what stands decided, after an edit or under another lifetime: it may wait.
+    Upkeep,
+    /// To hold what a decision under way says.
+    Change,
+}
+
 /// One account's bucket, and what for.
 #[derive(Clone, Debug)]
 pub(super) struct Meter {
     bucket: Shared,
-    changes: bool,
+    what: Use,
 }
 
 #[derive(Debug)]
@@ -46,14 +59,14 @@ struct Bucket {
 }
 
 impl Meters {
-    /// The meter of whoever changes, or only looks, by this credential.
-    pub(super) fn of(&self, provider: Provider, credential: &str, changes: bool) -> Meter {
+    /// The meter of whoever asks for this by this credential.
+    pub(super) fn of(&self, provider: Provider, credential: &str, what: Use) -> Meter {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let bucket = all.entry((provider, credential.to_owned())).or_insert_with(|| {
             let (left, at) = (BURST, Instant::now());
             Arc::new(Mutex::new(Bucket { left, at, rate: rate(provider), shut: None }))
         });
-        Meter { bucket: bucket.clone(), changes }
+        Meter { bucket: bucket.clone(), what }
     }
 }
 
@@ -75,17 +88,23 @@ fn rate(provider: Provider) -> f64 {
 }
 
 impl Meter {
-    /// Takes leave for a whole look, unless what is left is kept for changes or nobody is to ask at all.
-    pub(super) fn look(&self) -> bool {
-        self.look_at(Instant::now())
+    /// Takes leave for the whole of what may wait, unless what is left is kept for changes or nobody is to ask at all.
+    pub(super) fn begin(&self) -> bool {
+        self.begin_at(Instant::now())
     }
 
-    fn look_at(&self, now: Instant) -> bool {
+    fn begin_at(&self, now: Instant) -> bool {
+        let takes = match self.what {
+            Use::Look => LOOK,
+            Use::Upkeep => UPKEEP,
+            // Each request takes its own.
+            Use::Change => return true,
+        };
         let mut it = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
         it.refill(now);
-        let may = it.shut_for(now).is_zero() && RESERVE + LOOK <= it.left;
+        let may = it.shut_for(now).is_zero() && RESERVE + takes <= it.left;
         if may {
-            it.left -= LOOK;
+            it.left -= takes;
         }
         may
     }
@@ -101,7 +120,7 @@ impl Meter {
         if !shut.is_zero() {
             return Err(shut);
         }
-        if self.changes {
+        if self.what == Use::Change {
             it.refill(now);
             // What is urgent is asked for in any case: whether it is too much is the provider's to say.
             it.left = (it.left - 1.0).max(0.0);
@@ -139,10 +158,10 @@ mod tests {
     #[test]
     fn looks_leave_a_reserve_for_changes() {
         let meters = Meters::default();
-        let looks = meters.of(Provider::Route53, "dns", false);
-        let changes = meters.of(Provider::Route53, "dns", true);
+        let looks = meters.of(Provider::Route53, "dns", Use::Look);
+        let changes = meters.of(Provider::Route53, "dns", Use::Change);
         let now = Instant::now();
-        let look = |meter: &Meter, at| (0..100).take_while(|_| meter.look_at(at)).count();
+        let look = |meter: &Meter, at| (0..100).take_while(|_| meter.begin_at(at)).count();
         assert_eq!(look(&looks, now), 5);
         // A failover in the very moment: six requests, and more.
         assert!((0..100).all(|_| changes.take_at(now).is_ok()));
@@ -150,13 +169,36 @@ mod tests {
         assert_eq!(look(&looks, now + Duration::from_secs(5)), 0);
         assert_eq!(look(&looks, now + Duration::from_secs(8)), 3);
         // Another account has its own.
-        assert_eq!(look(&meters.of(Provider::Route53, "other", false), now), 5);
+        assert_eq!(look(&meters.of(Provider::Route53, "other", Use::Look), now), 5);
+    }
+
+    #[test]
+    fn other_lifetimes_leave_a_failover_what_it_needs() {
+        let meters = Meters::default();
+        let upkeep = meters.of(Provider::Route53, "dns", Use::Upkeep);
+        let changes = meters.of(Provider::Route53, "dns", Use::Change);
+        let looks = meters.of(Provider::Route53, "dns", Use::Look);
+        let left = || changes.bucket.lock().expect("nobody panics with it").left;
+        let began = |meter: &Meter, at| (0..100).take_while(|_| meter.begin_at(at)).count();
+        let now = Instant::now();
+        // A hundred names at once: two go, the others wait, and so do looks.
+        assert_eq!(began(&upkeep, now), 2);
+        assert_eq!(began(&looks, now), 1);
+        // Their requests were taken leave for.
+        assert!((0..12).all(|_| upkeep.take_at(now).is_ok()));
+        assert!((RESERVE..RESERVE + LOOK).contains(&left()), "{}", left());
+        // They go on at the provider's pace, and leave the reserve whole however long that takes.
+        let paced: usize = (1..60).map(|s| began(&upkeep, now + Duration::from_secs(s))).sum();
+        assert_eq!(paced, 29, "three requests a second, six each");
+        assert!(RESERVE <= left(), "{}", left());
+        // A failover waits for none of it.
+        assert!(changes.begin_at(now) && changes.take_at(now).is_ok());
     }
 
     #[test]
     fn whoever_says_later_is_left_alone_until_then() {
         let meters = Meters::default();
-        let meter = meters.of(Provider::Cloudflare, "dns", true);
+        let meter = meters.of(Provider::Cloudflare, "dns", Use::Change);
         let now = Instant::now();
         meter.shut_at(now, Some(Duration::from_secs(3)));
         // A second answer, of a request that was under way, does not shorten it.

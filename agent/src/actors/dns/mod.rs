@@ -32,7 +32,7 @@ use consensus::moment::Moment;
 use hickory_proto::rr::TSigner;
 use tokio::time::timeout;
 
-pub(super) use self::meter::Meters;
+pub(super) use self::meter::{Meters, Use};
 use self::plan::Plan;
 use self::provider::Account;
 use super::attempt::{Attempt, Stage, fault};
@@ -51,6 +51,7 @@ pub(super) struct Order<'a> {
     pub(super) stack: &'a StackId,
     pub(super) credentials: &'a Credentials,
     pub(super) meters: &'a Meters,
+    pub(super) what: Use,
     pub(super) wall_ms: fn() -> u64,
 }
 
@@ -70,7 +71,7 @@ pub(super) async fn publish(
             rfc2136::publish(attempt, order, server, zone, signer).await
         }
         Driver::Provider { .. } => {
-            provider::publish(attempt, order, &account(order, driver, true)?).await
+            provider::publish(attempt, order, &account(order, driver)?).await
         }
     }
 }
@@ -120,7 +121,7 @@ async fn held_by(order: &Order<'_>, plan: &Plan, driver: &Driver) -> Result<Held
                 rfc2136::inspect(&attempt, plan, server, zone, signer, order.wall_ms).await
             }
             Driver::Provider { .. } => {
-                let account = account(order, driver, false)?;
+                let account = account(order, driver)?;
                 provider::inspect(plan, &account, order.wall_ms).await
             }
         }
@@ -130,11 +131,7 @@ async fn held_by(order: &Order<'_>, plan: &Plan, driver: &Driver) -> Result<Held
 }
 
 /// By which account a zone is changed; only for drivers that have one.
-fn account<'a>(
-    order: &Order<'a>,
-    driver: &'a Driver,
-    changes: bool,
-) -> Result<Account<'a>, ActionFault> {
+fn account<'a>(order: &Order<'a>, driver: &'a Driver) -> Result<Account<'a>, ActionFault> {
     let Driver::Provider { provider, url, zone, zone_id, credential } = driver else {
         return Err(refused("no account is needed".to_owned()));
     };
@@ -147,7 +144,7 @@ fn account<'a>(
         zone_id: zone_id.as_deref(),
         access_key,
         token,
-        meter: order.meters.of(*provider, credential.as_str(), changes),
+        meter: order.meters.of(*provider, credential.as_str(), order.what),
     })
 }
 

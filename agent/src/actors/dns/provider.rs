@@ -119,6 +119,9 @@ pub(super) async fn publish(
     account: &Account<'_>,
 ) -> Result<Done, ActionFault> {
     let plan = Plan::new(order, account.zone, holder(account.provider).to_owned())?;
+    if !account.meter.begin() {
+        return Err(plan.unclear("is left alone for now: what it allows is kept for a failover"));
+    }
     let done = match enter(&plan, account, order.wall_ms).await? {
         Interface::Route53(zone) => write(attempt, &plan, zone).await,
         Interface::PowerDns(zone) => write(attempt, &plan, zone).await,
@@ -142,7 +145,7 @@ pub(super) async fn inspect(
     account: &Account<'_>,
     wall_ms: fn() -> u64,
 ) -> Result<Seen, ActionFault> {
-    if account.provider == Provider::Webhook || !account.meter.look() {
+    if account.provider == Provider::Webhook || !account.meter.begin() {
         return Ok(Seen::Unasked);
     }
     let held = match enter(plan, account, wall_ms).await? {
