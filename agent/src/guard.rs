@@ -10,10 +10,15 @@
 //! * Shutting is waited for: whoever says that a door is shut says so behind it. A door that cannot be shut ends the process,
 //!   and the kernel's timer shuts it.
 //!
+//! Where the host has a watchdog for it (`watchdog`), an open door is also a host that is reset before the lease ends, unless
+//! this process shuts the door first and says so. A process that cannot know how long it may go on shuts its doors: at
+//! its start and at its orderly end.
+//!
 //! This room knows nothing of leases, voters or databases: it is told ports and moments.
 
 mod nft;
 mod rejoin;
+mod watchdog;
 
 use std::time::Duration;
 
@@ -24,6 +29,8 @@ use tokio::time::{MissedTickBehavior, interval};
 
 pub use self::nft::DoorFault;
 pub use self::rejoin::Rejoins;
+use self::watchdog::Watchdog;
+pub use self::watchdog::{Device, WatchdogFault};
 use crate::clock;
 use crate::config::DoorConfig;
 
@@ -47,6 +54,7 @@ pub struct Guard {
 enum Order {
     Open { door: usize, until: Moment },
     Shut { door: usize, done: oneshot::Sender<Result<(), DoorFault>> },
+    Stop { done: oneshot::Sender<()> },
 }
 
 impl Guard {
@@ -54,14 +62,31 @@ impl Guard {
     /// tokio runtime.
     ///
     /// # Errors
-    /// If the kernel's filter cannot be had: then nothing here would be a door.
-    pub async fn start(doors: Vec<DoorConfig>) -> Result<Self, DoorFault> {
+    /// If the kernel's filter cannot be had: then nothing here would be a door. If the watchdog cannot be relied upon.
+    pub async fn start(
+        doors: Vec<DoorConfig>,
+        watchdog: Option<Device>,
+    ) -> Result<Self, DoorFault> {
         let (orders, waiting) = mpsc::channel(ORDERS);
         if !doors.is_empty() {
             again(&doors, Step::Lay).await?;
-            tokio::spawn(keep(doors.clone(), waiting));
+            let mut keeper = Keeper::new(doors.clone());
+            if let Some(device) = watchdog {
+                keeper.watch(device).await?;
+            }
+            tokio::spawn(keeper.keep(waiting));
         }
         Ok(Self { doors, orders })
+    }
+
+    /// Before this process ends in order: with a watchdog, shuts the doors and disarms it. Without one they stay open for what
+    /// is left of their leases, so that a guard that is back by then is not missed.
+    pub async fn stop(&self) {
+        let (done, stopped) = oneshot::channel();
+        // Without doors nobody takes orders.
+        if self.orders.send(Order::Stop { done }).await.is_ok() {
+            let _ = stopped.await;
+        }
     }
 
     /// Keeps a database's door open until then, or shuts it if that has passed.
@@ -87,35 +112,139 @@ impl Guard {
 }
 
 /// Carries out orders, one after another, and sees to it that the rules stay.
-async fn keep(doors: Vec<DoorConfig>, mut orders: mpsc::Receiver<Order>) {
-    let mut tend = interval(TEND);
-    tend.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            biased;
-            order = orders.recv() => match order {
-                Some(Order::Open { door, until }) => open(&doors, door, until).await,
-                Some(Order::Shut { door, done }) => {
-                    let shut = again(&doors, Step::Shut(door)).await;
-                    // Whoever asked waits for it, or has ended.
-                    let _ = done.send(shut);
+struct Keeper {
+    doors: Vec<DoorConfig>,
+    /// Until when each door may be open, by what it was told; [`Moment::ZERO`] for one that is known to be shut. Kept with a
+    /// watchdog only.
+    held: Vec<Moment>,
+    watchdog: Option<Watchdog>,
+}
+
+impl Keeper {
+    fn new(doors: Vec<DoorConfig>) -> Self {
+        let held = vec![Moment::ZERO; doors.len()];
+        Self { doors, held, watchdog: None }
+    }
+
+    /// Nobody knows until when an earlier run held the doors open, and it may have left the watchdog armed: so the doors are
+    /// shut, and then it is disarmed.
+    async fn watch(&mut self, device: Device) -> Result<(), DoorFault> {
+        for door in 0..self.doors.len() {
+            again(&self.doors, Step::Shut(door)).await?;
+        }
+        self.watchdog = Some(Watchdog::find(device)?);
+        Ok(())
+    }
+
+    async fn keep(mut self, mut orders: mpsc::Receiver<Order>) {
+        let mut tend = interval(TEND);
+        tend.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut pet = interval(watchdog::PET);
+        pet.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                _ = pet.tick(), if self.watchdog.is_some() => self.pet().await,
+                order = orders.recv() => match order {
+                    Some(Order::Open { door, until }) => self.open(door, until).await,
+                    Some(Order::Shut { door, done }) => {
+                        let shut = self.shut(door).await;
+                        // Whoever asked waits for it, or has ended.
+                        let _ = done.send(shut);
+                    }
+                    Some(Order::Stop { done }) => {
+                        self.stop().await;
+                        let _ = done.send(());
+                        return;
+                    }
+                    None => return,
+                },
+                _ = tend.tick() => {
+                    if let Err(why) = again(&self.doors, Step::Lay).await {
+                        tracing::error!("cannot see to the doors: {why}");
+                    }
                 }
-                None => return,
-            },
-            _ = tend.tick() => {
-                if let Err(why) = again(&doors, Step::Lay).await {
-                    tracing::error!("cannot see to the doors: {why}");
-                }
+            }
+        }
+    }
+
+    /// The watchdog is armed before a door is opened; where it cannot be, the door is shut.
+    async fn open(&mut self, door: usize, until: Moment) {
+        let DoorConfig { app, database, .. } = &self.doors[door];
+        let name = format!("{app}/{database}");
+        if let Some(watchdog) = &mut self.watchdog {
+            self.held[door] = until;
+            if let Err(why) = watchdog.arm(earliest(&self.held).unwrap_or(until)) {
+                let why = DoorFault::from(why);
+                tracing::error!("cannot hold the door of {name} open: {}", line(&why));
+                self.shut_or_say(door).await;
+                return;
+            }
+        }
+        if let Err(why) = again(&self.doors, Step::Open(door, until)).await {
+            tracing::error!("cannot hold the door of {name} open: {why}");
+        }
+    }
+
+    async fn shut(&mut self, door: usize) -> Result<(), DoorFault> {
+        again(&self.doors, Step::Shut(door)).await?;
+        self.held[door] = Moment::ZERO;
+        if let Some(watchdog) = &mut self.watchdog
+            && earliest(&self.held).is_none()
+            && let Err(why) = watchdog.rest()
+        {
+            tracing::error!(
+                "cannot disarm the watchdog, so the host is about to be reset: {}",
+                line(&why)
+            );
+        }
+        Ok(())
+    }
+
+    /// Tells the watchdog that all is well: doors whose lease is about to end are shut first.
+    async fn pet(&mut self) {
+        let now = clock::now();
+        for door in 0..self.doors.len() {
+            let until = self.held[door];
+            if until != Moment::ZERO && until.since(now) < watchdog::LEAST {
+                self.shut_or_say(door).await;
+            }
+        }
+        if let (Some(watchdog), Some(until)) = (&mut self.watchdog, earliest(&self.held))
+            && let Err(why) = watchdog.arm(until)
+        {
+            tracing::error!("does not pet the watchdog: {}", line(&why));
+        }
+    }
+
+    async fn shut_or_say(&mut self, door: usize) {
+        if let Err(why) = self.shut(door).await {
+            // What cannot be shut is still held, and the watchdog is petted for it no more.
+            let DoorConfig { app, database, .. } = &self.doors[door];
+            tracing::error!(
+                "cannot shut the door of {app}/{database}, so the host is about to be reset: {why}"
+            );
+        }
+    }
+
+    async fn stop(&mut self) {
+        if self.watchdog.is_some() {
+            for door in 0..self.doors.len() {
+                self.shut_or_say(door).await;
             }
         }
     }
 }
 
-async fn open(doors: &[DoorConfig], door: usize, until: Moment) {
-    if let Err(why) = again(doors, Step::Open(door, until)).await {
-        let DoorConfig { app, database, .. } = &doors[door];
-        tracing::error!("cannot hold the door of {app}/{database} open: {why}");
-    }
+/// When the first lease ends of those that a door may be open by.
+fn earliest(held: &[Moment]) -> Option<Moment> {
+    held.iter().copied().filter(|until| *until != Moment::ZERO).min()
+}
+
+/// An error and its causes as one line.
+fn line(error: &dyn std::error::Error) -> String {
+    let cause = error.source().map(line);
+    cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -77,7 +77,7 @@ pub fn run(args: &Args) -> ExitCode {
 
 /// What a unit runs before the database's: whoever comes up first, no client is let in.
 async fn lay(config: &AgentConfig) -> Result<(), String> {
-    let laid = Guard::start(config.doors.clone()).await;
+    let laid = Guard::start(config.doors.clone(), None).await;
     laid.map(drop).map_err(|error| chain(&error))
 }
 

@@ -79,6 +79,7 @@ pub(super) fn mean(
         dns: dns(file, beside, &credentials, findings),
         canaries: canaries(file, findings),
         doors: doors(file, findings),
+        watchdog: file.guard.watchdog.as_ref().map(|device| device.value),
         credentials,
         data_dir,
     }

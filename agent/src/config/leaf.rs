@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::fault::nearest;
 use super::tree::{Leaf, Odd, Raw};
+use crate::guard::Device;
 
 /// The text that was typed.
 pub(crate) fn text<'a>(raw: Raw<'a>) -> Result<&'a str, Odd> {
@@ -116,6 +117,33 @@ words! { RecordKind {
     "CAA" => Self::Caa,
     "HTTPS" => Self::Https,
 } later { "SVCB" "MX" "NS" => "this version publishes A, AAAA, CNAME, TXT, SRV, CAA and HTTPS" } }
+
+/// What shuts a door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Means {
+    /// The kernel's filter.
+    Nftables,
+}
+
+words! { Means { "nftables" => Self::Nftables, }
+    later { "engine" "watchdog" =>
+        "only what outlives its guard and shuts without ending the database may be a door: `nftables`; a device goes beside \
+         the doors, as `watchdog` of `[guard]`" }
+}
+
+impl Leaf for Device {
+    fn expected() -> Cow<'static, str> {
+        "a watchdog's device, such as `/dev/watchdog`".into()
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "string", "pattern": "^/dev/watchdog[0-9]{0,3}$" })
+    }
+
+    fn read(raw: Raw<'_>) -> Result<Self, Odd> {
+        text(raw)?.parse().map_err(|()| Odd::Found)
+    }
+}
 
 /// How a database is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -34,6 +34,7 @@ use probe::Login;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::guard::Device;
 use crate::zone_key::ZoneKeys;
 use fault::{Findings, Span};
 use tree::Field;
@@ -268,6 +269,8 @@ pub struct AgentConfig {
     pub canaries: Vec<Endpoint>,
     /// The doors it can close.
     pub doors: Vec<DoorConfig>,
+    /// The watchdog that resets the host if a door may be open for too long.
+    pub watchdog: Option<Device>,
     /// The secrets this agent holds.
     pub credentials: Credentials,
 }

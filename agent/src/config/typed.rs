@@ -188,8 +188,9 @@ pub(crate) mod agent {
     use super::*;
     use crate::config::address::{DnsName, EndpointUrl, HostPort};
     use crate::config::fault::{Findings, Span};
-    use crate::config::leaf::{Algorithm, Protection, Secret, Text, Time, Whole};
+    use crate::config::leaf::{Algorithm, Means, Protection, Secret, Text, Time, Whole};
     use crate::config::tree::{At, Field, Named, Raw, Shape, described, prose, table_of, tables};
+    use crate::guard::Device;
 
     tables! {
         /// One agent of a Quorate mesh: where it listens and where its secrets are. Its name, region and role are
@@ -284,6 +285,9 @@ pub(crate) mod agent {
         pub struct GuardTable = "`[guard]`" {
             /// The databases on this host that app files name this agent the guard of.
             door: Vec<DoorTable>,
+            /// The device that resets the host before a lease ends, if this agent dies or stands still while a door is
+            /// open: `/dev/watchdog`, with a driver such as `softdog`. With it every restart shuts the doors for a moment.
+            watchdog: Option<At<Device>>,
         }
 
         /// A database that takes writes only while this agent holds its lease.
@@ -292,6 +296,8 @@ pub(crate) mod agent {
             app: At<AppId>,
             /// The database's name in the app file.
             database: At<TargetName>,
+            /// What shuts it.
+            means: Option<At<Means>>,
             /// The TCP ports by which clients reach it on this host: its own, and those of poolers before it.
             ports: Vec<At<Whole<1, 65_535>>>,
             /// Addresses that are let in while it is shut: of the agents, that look, and of its replicas. The database's own

@@ -13,6 +13,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use tokio::time::timeout;
 
+use super::watchdog::WatchdogFault;
 use crate::config::DoorConfig;
 
 /// How long opening may take from reading the clock to the kernel's doing it; well below the core's margin of 250 ms, as the
@@ -40,6 +41,9 @@ pub enum DoorFault {
     /// It says no.
     #[error("`nft` refuses: {0}; a guard needs CAP_NET_ADMIN")]
     Refuses(String),
+    /// The watchdog beside the doors cannot be relied upon.
+    #[error("`watchdog` of `[guard]`")]
+    Watchdog(#[from] WatchdogFault),
     /// Nobody carries out orders any more.
     #[error("the guard's task has ended")]
     Gone,

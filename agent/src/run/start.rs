@@ -145,7 +145,7 @@ pub async fn start(config: &AgentConfig) -> Result<Running, StartError> {
     tell(&member, &opened, counted);
 
     // Before anybody can ask for anything: a door is shut until its lease is there.
-    let guard = Guard::start(config.doors.clone()).await?;
+    let guard = Guard::start(config.doors.clone(), config.watchdog).await?;
     let door = |door: &DoorConfig| (door.app.clone(), door.database.clone());
 
     let (sender, inputs) = mpsc::channel(INPUTS);

@@ -86,6 +86,7 @@ impl Turn {
                 _ = &mut stop => break,
             }
         }
+        self.guard.stop().await;
         self.mesh.close().await;
         self.quarantined
     }

@@ -95,7 +95,23 @@ fn a_door_is_named_once_and_has_ports() {
     assert_eq!((&config.doors[0].ports, config.doors[0].allow.len()), (&vec![5432], 1));
     let (_, warnings) = parse(&door.replace("allow = [\"192.0.2.7\"]\n", "")).expect("good");
     assert!(warnings[0].to_string().contains("no other agent sees the database"));
+    let (config, _) =
+        parse(&format!("[guard]\nwatchdog = \"/dev/watchdog1\"\n{door}")).expect("good");
+    assert_eq!(config.watchdog.map(|it| it.to_string()).as_deref(), Some("/dev/watchdog1"));
     for (doors, expected) in [
+        (
+            "[guard]\nwatchdog = \"/dev/sda\"\n".to_owned(),
+            vec![
+                "f:10:12: `watchdog`: expected a watchdog's device, such as `/dev/watchdog`, found `/dev/sda`",
+            ],
+        ),
+        (
+            format!("{door}means = \"engine\"\n"),
+            vec![
+                "f:14:9: `means`: `engine` is not supported yet: only what outlives its guard and shuts without ending the \
+                 database may be a door: `nftables`; a device goes beside the doors, as `watchdog` of `[guard]`",
+            ],
+        ),
         (
             format!("{door}{door}"),
             vec![
