@@ -40,14 +40,15 @@ async fn main() {
         }
     };
     let ended = tokio::task::spawn_blocking(|| io::stdin().read_to_end(&mut Vec::new()));
+    let mut renewals = tokio::time::interval(lease / 4);
     let hold = async {
         loop {
+            renewals.tick().await;
             let until = clock::now() + lease;
             guard.hold(&target, until).await.expect("only shutting fails");
             println!("held until {}", until.as_micros() / 1_000);
-            match kept {
-                true => tokio::time::sleep(lease / 4).await,
-                false => std::future::pending().await,
+            if !kept {
+                std::future::pending::<()>().await;
             }
         }
     };
