@@ -101,3 +101,12 @@ zone "{ZONE}" {{ type secondary; file "{folder}/zone"; masterfile-format text;
         fs::read_to_string(self.log()).unwrap_or_default()
     }
 }
+
+impl Drop for Secondary {
+    /// What a test that fails would like to know goes with its folder.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- {} logged\n{}", self.name, self.said());
+        }
+    }
+}

@@ -14,6 +14,7 @@ pub mod redis;
 pub mod web;
 
 use std::future::Future;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{TcpListener, UdpSocket};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{self, UnixDatagram};
@@ -46,12 +47,18 @@ where
 ///
 /// BIND shares its port with whoever else does (SO_REUSEPORT), and the kernel deals out packets and connections among them: two
 /// tests that drew one port in the moment before their servers started would each meet the other's server now and then, which
-/// holds the same zone. So a port that was drawn is held by a name, which the kernel frees with the process.
+/// holds the same zone. So a port that is drawn is held by a name first, which the kernel frees with the process, and only
+/// then tried; and it is none of those that the kernel deals out by itself (`ip_local_port_range`, from 32,768 on): some
+/// client may have it by the time that the server binds it.
 pub fn free_port() -> u16 {
     loop {
-        let tcp = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = tcp.local_addr().expect("bound").port();
-        if UdpSocket::bind(("127.0.0.1", port)).is_ok() && hold(port) {
+        let drawn = RandomState::new().build_hasher().finish() % 22_000;
+        let port = 10_000 + u16::try_from(drawn).expect("less than 22,000");
+        let free = || {
+            let tcp = TcpListener::bind(("127.0.0.1", port));
+            tcp.is_ok() && UdpSocket::bind(("127.0.0.1", port)).is_ok()
+        };
+        if hold(port) && free() {
             return port;
         }
     }
