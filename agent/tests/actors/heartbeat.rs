@@ -55,10 +55,9 @@ async fn postgres_that_answers_and_takes_no_writes_is_found_out() {
 
     // Somebody holds the table and does not let go.
     let held = "BEGIN; LOCK TABLE quorate.heartbeat; SELECT pg_sleep(5); COMMIT";
-    let (_, text) = tokio::join!(primary.sql(held), async {
-        takes_no_writes(Some(eventually("it is held", beat).await))
-    });
-    assert!(text.contains("no end within"), "{text}");
+    // Who gives up first, we or the server, is all the same.
+    let (_, fault) = tokio::join!(primary.sql(held), eventually("it is held", beat));
+    takes_no_writes(Some(fault));
     // What waits is given up by itself.
     let waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'quorate'";
     primary.until(waiting, "0").await;
@@ -97,10 +96,9 @@ async fn mariadb_that_answers_and_takes_no_writes_is_found_out() {
 
     // Somebody holds the row and does not let go.
     let held = "begin; select at from quorate.heartbeat for update; do sleep(5); commit";
-    let (_, text) = tokio::join!(primary.sql(held), async {
-        takes_no_writes(Some(eventually("it is held", beat).await))
-    });
-    assert!(text.contains("no end within"), "{text}");
+    // Who gives up first, we or the server, is all the same.
+    let (_, fault) = tokio::join!(primary.sql(held), eventually("it is held", beat));
+    takes_no_writes(Some(fault));
 
     primary.sql("revoke update on quorate.* from beats@'%'").await;
     let refused = beat().await.expect("its role may not");
