@@ -1,0 +1,134 @@
+//! Endpoints that are followed to wherever a name server, a page or a file says.
+
+use super::*;
+
+/// `shop`, whose first stack is wherever BIND says, or a file once it is there; and the second wherever a page says.
+fn text(balancer: &str) -> String {
+    let text = Shop { databases: false, ..Shop::default() }.text();
+    let follow = |text: String, stack: &str, lines: &str| {
+        let url = format!("url = \"http://{}/healthz\"\n", address(stack));
+        text.replacen(&url, &format!("{url}{lines}\n"), 1)
+    };
+    let dns =
+        format!("follow = \"dns://{}/web.{ZONE}\"\nbalancer = \"{balancer}\"", address("dns"));
+    let page = format!("follow = \"http://{}/places.json\"", address("client"));
+    follow(follow(text, "s1", &dns), "s2", &page)
+}
+
+fn says(server: SocketAddr, name: &str, hosts: &[&str]) -> Result<(), String> {
+    let mut wanted: Vec<_> = hosts.iter().map(|host| address(host)).collect();
+    wanted.sort();
+    match ask(server, name) {
+        Answer::Addresses(mut found) => {
+            found.sort();
+            if found == wanted { Ok(()) } else { Err(format!("{server}: {found:?}")) }
+        }
+        other => Err(format!("{server}: {other:?}")),
+    }
+}
+
+fn everywhere(mesh: &Mesh<'_>, bind: &Bind, hosts: &[&str]) -> Result<(), String> {
+    mesh.running().try_for_each(|agent| says(agent.dns(), INSIDE, hosts))?;
+    says(bind.address(), OUTSIDE, hosts)
+}
+
+/// Does every agent say so of what it follows of a stack?
+fn all_see(
+    mesh: &Mesh<'_>,
+    stack: &str,
+    wanted: impl Fn(&FollowingView) -> bool,
+) -> Result<(), String> {
+    for agent in mesh.running() {
+        let following = agent.app("shop")?.following;
+        let it = following.iter().find(|it| it.stack.as_str() == stack);
+        let it = it.ok_or("it follows nothing")?;
+        if !wanted(it) {
+            return Err(format!("{}: {it:?}", agent.name));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn endpoints_are_followed_to_where_a_quorum_finds_them_well() {
+    inside(|lab: &Lab| {
+        let mut webs = ["s1", "client", "s2"].map(|host| Web::start(lab, host));
+        let bind = Bind::start(lab, Updates::Granted);
+        let at = |host: &str| address(host).to_string();
+        let add = |host: &str| format!("update add web.{ZONE} 5 A {}", at(host));
+        edit(lab, &add("s1"));
+        let folder = lab.folder("balancer");
+        let balancer = folder.join("places.txt");
+        let mut mesh = Mesh::new(lab);
+        mesh.start();
+        let file = text(balancer.to_str().expect("our own path"));
+        mesh.apply(lab, &file);
+        mesh.settle(SETTLE, "shop", "s1");
+        eventually(SETTLE, "it begins where the file says", || everywhere(&mesh, &bind, &["s1"]));
+        eventually(SETTLE, "all have found it there", || {
+            all_see(&mesh, "s1", |it| it.found == it.agreed && it.why.is_none())
+        });
+
+        // Another server comes.
+        edit(lab, &add("client"));
+        let added = Instant::now();
+        eventually(SETTLE, "it is handed out everywhere", || {
+            everywhere(&mesh, &bind, &["s1", "client"])
+        });
+        println!("published {} ms after the source named it", added.elapsed().as_millis());
+
+        // One is named that serves nobody.
+        edit(lab, &add("r5"));
+        let named = |it: &FollowingView| it.found.contains(&at("r5"));
+        eventually(SETTLE, "all are told of it", || all_see(&mesh, "s1", named));
+        let epoch = mesh.settle(SETTLE, "shop", "s1").epoch;
+        everywhere(&mesh, &bind, &["s1", "client"]).expect("nobody hands it out");
+
+        // The source is silent, then tells of nothing: what was agreed stands.
+        bind.pause();
+        eventually(SETTLE, "all say that it is silent", || {
+            all_see(&mesh, "s1", |it| it.why.is_some() && 0 < it.failures)
+        });
+        bind.resume();
+        edit(lab, &format!("update delete web.{ZONE} A"));
+        eventually(SETTLE, "all say that it tells of nothing", || {
+            all_see(&mesh, "s1", |it| it.why.as_deref() == Some("it tells of nothing"))
+        });
+        everywhere(&mesh, &bind, &["s1", "client"]).expect("what was agreed stands");
+        assert_eq!(mesh.settle(SETTLE, "shop", "s1").epoch, epoch, "nothing was decided");
+        let shown = mesh.agents[1].quorate(&["status"]).expect_done();
+        assert!(shown.contains("it tells of nothing"), "{shown}");
+        println!("{shown}");
+
+        // One dies and is named no more.
+        webs[0].kill();
+        edit(lab, &add("client"));
+        eventually(SETTLE, "the other alone", || everywhere(&mesh, &bind, &["client"]));
+
+        // The same file again says where to look, not what was found.
+        let path = lab.folder("same").join("shop.toml");
+        std::fs::write(&path, &file).expect("scratch folder takes files");
+        let plan = mesh.agents[0].quorate(&["plan", path.to_str().expect("our own path")]);
+        assert!(plan.status.success(), "{}", plan.output);
+
+        // A load balancer takes their place while there is one.
+        webs[0].restart();
+        std::fs::write(&balancer, format!("{} # the balancer\n", at("s1"))).expect("a file");
+        let written = Instant::now();
+        let balanced = |it: &FollowingView| it.found == [at("s1")] && it.agreed == it.found;
+        eventually(SETTLE, "the balancer alone", || {
+            all_see(&mesh, "s1", balanced)?;
+            everywhere(&mesh, &bind, &["s1"])
+        });
+        println!("the balancer alone {} ms after it came", written.elapsed().as_millis());
+
+        // The standby's page is there now, and names two.
+        webs[1].tell(&format!("[\"{}\", {{\"address\": \"{}\"}}]", at("s2"), at("client")));
+        eventually(SETTLE, "both are agreed", || {
+            all_see(&mesh, "s2", |it| it.agreed.len() == 2 && it.why.is_none())
+        });
+        webs[0].kill();
+        mesh.settle(SETTLE, "shop", "s2");
+        eventually(SETTLE, "the standby's both", || everywhere(&mesh, &bind, &["s2", "client"]));
+    });
+}
