@@ -188,14 +188,13 @@ impl Shared {
 
     /// What a holder of a key is to be given of a signed zone.
     async fn copy(&self, packet: &[u8], query: &Query<'_>) -> Option<Whole> {
-        let now = clock::wall_ms() / 1000;
-        match (query.kind, tsig::check(&self.keys, packet, query, now)) {
-            (kind::AXFR | kind::IXFR, Signed::By(_)) => {
-                let journal = self.journal.borrow().clone();
-                self.copies.whole(journal, transfer::apex(packet)?, wall()).await
-            }
-            _ => None,
+        if !matches!(query.kind, kind::AXFR | kind::IXFR) {
+            return None;
         }
+        let now = clock::wall_ms() / 1000;
+        let Signed::By(_) = tsig::check(&self.keys, packet, query, now) else { return None };
+        let journal = self.journal.borrow().clone();
+        self.copies.whole(journal, transfer::apex(packet)?, wall()).await
     }
 
     /// The messages that answer a request that is signed, or that should have been; one where it came in a datagram.

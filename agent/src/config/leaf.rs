@@ -118,19 +118,6 @@ words! { RecordKind {
     "HTTPS" => Self::Https,
 } later { "SVCB" "MX" "NS" => "this version publishes A, AAAA, CNAME, TXT, SRV, CAA and HTTPS" } }
 
-/// What shuts a door.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Means {
-    /// The kernel's filter.
-    Nftables,
-}
-
-words! { Means { "nftables" => Self::Nftables, }
-    later { "engine" "watchdog" =>
-        "only what outlives its guard and shuts without ending the database may be a door: `nftables`; a device goes beside \
-         the doors, as `watchdog` of `[guard]`" }
-}
-
 impl Leaf for Device {
     fn expected() -> Cow<'static, str> {
         "a watchdog's device, such as `/dev/watchdog`".into()

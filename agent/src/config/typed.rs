@@ -188,7 +188,7 @@ pub(crate) mod agent {
     use super::*;
     use crate::config::address::{DnsName, EndpointUrl, HostPort};
     use crate::config::fault::{Findings, Span};
-    use crate::config::leaf::{Algorithm, Means, Protection, Secret, Text, Time, Whole};
+    use crate::config::leaf::{Algorithm, Protection, Secret, Text, Time, Whole};
     use crate::config::tree::{At, Field, Named, Raw, Shape, described, prose, table_of, tables};
     use crate::guard::Device;
 
@@ -296,8 +296,6 @@ pub(crate) mod agent {
             app: At<AppId>,
             /// The database's name in the app file.
             database: At<TargetName>,
-            /// What shuts it.
-            means: Option<At<Means>>,
             /// The TCP ports by which clients reach it on this host: its own, and those of poolers before it.
             ports: Vec<At<Whole<1, 65_535>>>,
             /// Addresses that are let in while it is shut: of the agents, that look, and of its replicas. The database's own

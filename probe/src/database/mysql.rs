@@ -145,6 +145,23 @@ pub async fn ask(conn: &mut Conn, sql: &str) -> Result<Option<Facts>, Error> {
     Ok(conn.query_first::<Row, _>(sql).await?.map(Facts::of))
 }
 
+/// Finds the server and logs in.
+async fn reach(
+    database: &Database,
+    login: &Login,
+    means: &Means,
+    watch: &mut Stopwatch,
+) -> Result<Conn, Trouble> {
+    let Database { address, port, .. } = database;
+    let addresses = means.names.find(address, *port, means.source, watch).await?;
+    watch.set_peer(format!("`{address}` port {port}"));
+    watch.enter(Stage::Connect);
+    let conn = open(address, &addresses, login, &means.trust).await;
+    let conn = conn.map_err(|error| trouble(&error, When::AtOnce, login))?;
+    watch.enter(Stage::Process);
+    Ok(conn)
+}
+
 /// Logs in and asks.
 pub(crate) async fn look(
     database: &Database,
@@ -152,14 +169,7 @@ pub(crate) async fn look(
     means: &Means,
     watch: &mut Stopwatch,
 ) -> Result<DatabaseSight, Trouble> {
-    let Database { address, port, .. } = database;
-    let addresses = means.names.find(address, *port, means.source, watch).await?;
-    watch.set_peer(format!("`{address}` port {port}"));
-    watch.enter(Stage::Connect);
-    let mut conn = open(address, &addresses, login, &means.trust)
-        .await
-        .map_err(|error| trouble(&error, When::AtOnce, login))?;
-    watch.enter(Stage::Process);
+    let mut conn = reach(database, login, means, watch).await?;
     let sight = asked(&mut conn, login).await;
     watch.stop();
     // Courtesy: a server counts those that leave without a word.

@@ -106,13 +106,6 @@ fn a_door_is_named_once_and_has_ports() {
             ],
         ),
         (
-            format!("{door}means = \"engine\"\n"),
-            vec![
-                "f:14:9: `means`: `engine` is not supported yet: only what outlives its guard and shuts without ending the \
-                 database may be a door: `nftables`; a device goes beside the doors, as `watchdog` of `[guard]`",
-            ],
-        ),
-        (
             format!("{door}{door}"),
             vec![
                 "f:16:12: `shop/orders` has two doors",

@@ -4,9 +4,9 @@ use consensus::model::{Database, TargetId};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error};
 
-use super::{open, trouble};
+use super::{reach, trouble};
 use crate::fault::{Trouble, When};
-use crate::phases::{Stage, Stopwatch};
+use crate::phases::Stopwatch;
 use crate::{Login, Means};
 
 /// By which a server, or its table, says that it is closed to writes: `--read-only`, in read-only mode.
@@ -26,13 +26,7 @@ pub(crate) async fn write(
     means: &Means,
     watch: &mut Stopwatch,
 ) -> Result<(), Trouble> {
-    let Database { address, port, .. } = database;
-    let addresses = means.names.find(address, *port, means.source, watch).await?;
-    watch.set_peer(format!("`{address}` port {port}"));
-    watch.enter(Stage::Connect);
-    let conn = open(address, &addresses, login, &means.trust).await;
-    let mut conn = conn.map_err(|error| trouble(&error, When::AtOnce, login))?;
-    watch.enter(Stage::Process);
+    let mut conn = reach(database, login, means, watch).await?;
     // What waits for longer than we do ends by itself: each look would leave one more session behind.
     let patience = watch.left().as_secs() + 1;
     let written = put(&mut conn, target, patience).await;

@@ -2,12 +2,11 @@
 
 use consensus::model::{Database, FaultKind, TargetId};
 
-use super::resp::{Link, Reply};
-use super::{broken, log_in, refused, refused_log_in};
-use crate::database::secure;
+use super::resp::Reply;
+use super::{broken, log_in, reach, refused, refused_log_in};
 use crate::fault::Trouble;
-use crate::phases::{Stage, Stopwatch};
-use crate::{Login, Means, tcp};
+use crate::phases::Stopwatch;
+use crate::{Login, Means};
 
 /// By which a server says that it is closed to writes: a replica, a primary whose replicas are not there.
 const CLOSED: [&str; 2] = ["READONLY", "NOREPLICAS"];
@@ -19,11 +18,7 @@ pub(crate) async fn write(
     means: &Means,
     watch: &mut Stopwatch,
 ) -> Result<(), Trouble> {
-    let stream = tcp::connect(&database.address, database.port, means, watch).await?;
-    watch.enter(Stage::Tls);
-    let stream = secure::over(stream, &database.address, &login.tls, &means.trust).await?;
-    let mut link = Link::over(stream);
-    watch.enter(Stage::Process);
+    let mut link = reach(database, login, means, watch).await?;
     let broken = |error| broken(&error, &login.tls);
     if let Some(log_in) = log_in(&login.user, login.password.as_deref()) {
         let reply = link.ask(&log_in).await.map_err(broken)?;

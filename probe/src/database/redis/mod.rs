@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use consensus::model::{Database, DatabaseSight, FaultKind};
 
-use crate::database::secure;
+use crate::database::secure::{self, Stream};
 use crate::fault::{Trouble, When, of_io};
 use crate::phases::{Stage, Stopwatch};
 use crate::{Login, Means, Tls, tcp};
@@ -34,6 +34,20 @@ const OLDEST: u32 = 5;
 /// What replicas a primary asks for before it takes a write.
 const REQUIRED: &str = "min-replicas-to-write";
 
+/// A protected connection; nobody has logged in over it.
+async fn reach(
+    database: &Database,
+    login: &Login,
+    means: &Means,
+    watch: &mut Stopwatch,
+) -> Result<Link<Stream>, Trouble> {
+    let stream = tcp::connect(&database.address, database.port, means, watch).await?;
+    watch.enter(Stage::Tls);
+    let stream = secure::over(stream, &database.address, &login.tls, &means.trust).await?;
+    watch.enter(Stage::Process);
+    Ok(Link::over(stream))
+}
+
 /// Logs in and asks once.
 pub(crate) async fn look(
     database: &Database,
@@ -41,11 +55,7 @@ pub(crate) async fn look(
     means: &Means,
     watch: &mut Stopwatch,
 ) -> Result<DatabaseSight, Trouble> {
-    let stream = tcp::connect(&database.address, database.port, means, watch).await?;
-    watch.enter(Stage::Tls);
-    let stream = secure::over(stream, &database.address, &login.tls, &means.trust).await?;
-    let mut link = Link::over(stream);
-    watch.enter(Stage::Process);
+    let mut link = reach(database, login, means, watch).await?;
     let broken = |error: &io::Error| broken(error, &login.tls);
     let log_in = log_in(&login.user, login.password.as_deref());
     let mut commands: Vec<&[&str]> = Vec::new();
