@@ -130,14 +130,18 @@ async fn redis_that_answers_is_told_apart_from_one_that_is_dead() {
     assert!(matches!(look(redis.port, "default", Some("right")).await, Outcome::Up(Some(_))));
     // Full: every further connection is turned away with a word.
     let mut held = Vec::new();
-    for _ in 0..4 {
+    let full = eventually("the looks before have left, and no place is left", async || {
         let stream = TcpStream::connect(("127.0.0.1", redis.port)).await.expect("it listens");
         let mut link = Link::over(stream);
         let _ = link.ask(&["PING"]).await;
         held.push(link);
-    }
-    let (kind, text) = fault(redis.port, "default", Some("right")).await;
-    assert_eq!(kind, FaultKind::Unready, "{text}");
+        match look(redis.port, "default", Some("right")).await {
+            Outcome::Failed(fault) => Some(fault),
+            _ => None,
+        }
+    })
+    .await;
+    assert_eq!(full.kind, FaultKind::Unready, "{full}");
     // A cluster moves its own primaries.
     let cluster = Redis::start(&["--cluster-enabled", "yes"]).await;
     let (kind, text) = fault(cluster.port, "default", None).await;
