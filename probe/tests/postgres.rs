@@ -98,6 +98,25 @@ async fn a_primary_and_its_standby_say_who_they_are_and_a_promotion_shows_at_onc
 }
 
 #[tokio::test]
+async fn a_standby_that_came_along_to_a_new_timeline_stays_on_it_when_it_is_left_alone() {
+    let old = Cluster::primary(&[], TRUST);
+    old.sql(ROLE);
+    let (new, third) = (old.standby("", &[]), old.standby("", &[]));
+    old.stop("fast");
+    assert_eq!(new.sql("select pg_promote(true, 60)"), "t");
+    let upstream = format!("host=127.0.0.1 port={} user=postgres", new.port);
+    third.sql(&format!("alter system set primary_conninfo = '{upstream}'"));
+    third.sql("select pg_reload_conf()");
+    third.wait_for("select received_tli from pg_stat_wal_receiver where status = 'streaming'", "2");
+    assert_eq!(sight(&third).await.timeline, 2);
+    new.stop("immediate");
+    third.wait_for("select count(*) from pg_stat_wal_receiver", "0");
+    let alone = sight(&third).await;
+    assert!(alone.replica && !alone.streaming, "{alone:?}");
+    assert_eq!(alone.timeline, 2);
+}
+
+#[tokio::test]
 async fn a_slot_whose_log_goes_is_named() {
     let primary = Cluster::primary(&["max_slot_wal_keep_size = 1MB", "wal_keep_size = 0"], TRUST);
     primary.sql(ROLE);

@@ -38,7 +38,7 @@ until shop settled within 30s
 state
 ----
   160.000 *     shop/east: web is Up
-  160.412 a3    raises the alarm: shop: db of east is a primary beside that of west (and a1 a4 a2 a5)
+  170.429 a4    raises the alarm: shop: db of east is a primary beside that of west (and a3 a1 a2 a5)
   170.497 a4    learns shop epoch 3 publishing at 11.89d0: apply, active west (db of east is a primary beside that of west: it is told to follow) (and a1 a3 a2 a5)
   170.985 a5    learns shop epoch 3 publishing at 12.10df: apply, active west, carried out by a5 (db of east is a primary beside that of west: it is told to follow) (and a2 a3 a1 a4)
   171.034 *     follow with 3.1.4 of a5: follows west

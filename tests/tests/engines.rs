@@ -1,4 +1,4 @@
-//! Databases other than PostgreSQL on real processes: what is promoted, what is refused, and who follows whom afterwards.
+//! Databases in three stacks on real processes: what is promoted, what is refused, and who follows whom afterwards.
 //!
 //! Modules name the servers their tests need, so that `./tests/run --without SERVER` can leave them out.
 
@@ -12,7 +12,7 @@ use tests::harness::lab::{Lab, inside};
 use tests::harness::resolver::{Answer, ask};
 use tests::harness::wait::eventually;
 use tests::harness::world::SETTLE;
-use tests::harness::writer::{Dialect, Writer};
+use tests::harness::writer::{Dialect, Writer, lost};
 
 /// The hosts of three stacks, in order of preference; the name server's is as good as any.
 const STACKS: [&str; 3] = ["s1", "s2", "dns"];
@@ -88,6 +88,9 @@ fn written(writer: &Writer, server: std::net::SocketAddr) {
         if 20 <= rows { Ok(()) } else { Err(format!("{rows} rows")) }
     });
 }
+
+#[path = "engines/postgres.rs"]
+mod postgres;
 
 mod redis {
     use std::time::Instant;

@@ -1,7 +1,7 @@
 //! Which replicas do not follow the primary that the mesh agreed on, and whether that was left closed: what people are warned of, and what is put right.
 
 use super::panel::Panel;
-use crate::model::{Database, StackId};
+use crate::model::{Database, DatabaseSight, StackId};
 
 impl Panel<'_> {
     /// The first database of another stack that is told whom to follow, and follows something else or nothing, in words.
@@ -35,10 +35,23 @@ impl Panel<'_> {
         let name = &database.name;
         let (replica, _) = self.latest(stack, name)?;
         let (primary, _) = self.latest(active, name)?;
+        if !database.engine.is_demoted() {
+            return left_behind(replica, primary).then(|| {
+                format!("{name} of {stack} is left behind on timeline {}", replica.timeline)
+            });
+        }
         if !replica.replica {
             return Some(format!("{name} of {stack} is a primary beside that of {active}"));
         }
         let kin = replica.system == primary.system;
         (!kin).then(|| format!("{name} of {stack} follows another primary than that of {active}"))
     }
+}
+
+/// Does a replica stand on a timeline that the primary left? Whoever follows comes along to the new one within moments.
+fn left_behind(replica: &DatabaseSight, primary: &DatabaseSight) -> bool {
+    replica.replica
+        && !primary.replica
+        && replica.system == primary.system
+        && replica.timeline < primary.timeline
 }

@@ -66,11 +66,15 @@ pub fn effects(state: &AppState) -> Vec<Effect> {
     }
 }
 
-/// Every database of another stack, told to follow that of the active one where it is told such things.
+/// Every database of another stack, told to follow that of the active one where it is told such things. An old primary is
+/// not, where it would have to be rewound.
 fn followers(state: &AppState) -> Vec<Effect> {
     let Some(active) = state.definition.stack(&state.active) else { return Vec::new() };
     let others = state.definition.guarded().filter(|(stack, _)| **stack != active.name);
-    let led = others.filter(|(_, database)| database.engine.is_led());
+    let led = others.filter(|(stack, database)| {
+        let engine = database.engine;
+        engine.is_led() && (engine.is_demoted() || **stack != state.decision.from)
+    });
     led.filter_map(|(_, database)| {
         let primary = active.databases.iter().find(|primary| primary.name == database.name)?;
         Some(Effect::Follow { database: database.clone(), primary: primary.clone() })

@@ -296,9 +296,17 @@ pub enum Engine {
 }
 
 impl Engine {
-    /// Does a replica follow whom it is told to by a command, so that the mesh tells it after a failover? PostgreSQL's
-    /// follows its configuration, and an old primary of it has to be rewound first.
+    /// Does a replica follow whom it is told to, so that the mesh tells it after a failover?
     pub fn is_led(self) -> bool {
+        match self {
+            Self::Postgres | Self::Redis | Self::Mysql => true,
+            Self::Mongodb => false,
+        }
+    }
+
+    /// Does a primary, too, become a replica by being told whom to follow? PostgreSQL's has to be rewound first, on its host
+    /// (`rejoin`).
+    pub fn is_demoted(self) -> bool {
         match self {
             Self::Postgres | Self::Mongodb => false,
             Self::Redis | Self::Mysql => true,

@@ -39,8 +39,7 @@ impl Node {
                 };
                 // The second look need not wait for the answers: what it is written down with does (`answered`).
                 let asked = |item: &Item| {
-                    matches!(item.stage, Stage::Running(_))
-                        && plan::rests_on_evidence(state.decision.kind)
+                    item.is_awaited(now) && plan::rests_on_evidence(state.decision.kind)
                 };
                 let due = |item: &Item| item.ended() || shut(item) || asked(item);
                 (work.items.iter().all(due) && over <= now + LEASE_LEAD)

@@ -30,13 +30,19 @@ pub struct Astray {
     what: String,
     since: Moment,
     tries: u32,
+    /// Has it been so for longer than a moment, and was that said?
+    told: bool,
 }
 
 impl Node {
     /// Puts an app's replicas right, if they are not and nothing else is going on.
     pub(super) fn consider_replicas(&mut self, app: &AppId, now: Moment) {
         let Some((_, state)) = self.apps.get(app).and_then(|it| it.known()) else { return };
-        let led = state.definition.guarded().any(|(_, database)| database.engine.is_led());
+        // Where a primary has to be rewound, of two stacks one has the primary, and the other what is not told.
+        let third = state.definition.stacks.len() > 2;
+        let led = state.definition.guarded().any(|(_, database)| {
+            database.engine.is_led() && (database.engine.is_demoted() || third)
+        });
         if !led && !state.closed {
             self.apps.get_mut(app).expect("it is known").astray = None;
             return;
@@ -65,18 +71,21 @@ impl Node {
         };
         let fresh = it.astray.as_ref().is_none_or(|before| before.what != what);
         if fresh {
-            let why = format!("{app}: {what}");
-            it.astray = Some(Astray { what, since: now, tries: 0 });
-            self.out.note(Note::Alarm(why));
+            it.astray = Some(Astray { what, since: now, tries: 0, told: false });
         }
-        let it = self.apps.get_mut(app).expect("it is known");
         let Some(astray) = &mut it.astray else { return };
         it.next.clone_from(&astray.what);
-        let patience = PATIENCE * (1 << astray.tries.min(DOUBLINGS)) + RANK_STEP * rank;
-        let due = (astray.since.max(learned) + patience).max(it.not_before);
-        if !may {
-            return;
+        let since = astray.since.max(learned);
+        if !astray.told && since + PATIENCE <= now {
+            astray.told = true;
+            self.out.note(Note::Alarm(format!("{app}: {}", astray.what)));
         }
+        let patience = PATIENCE * (1 << astray.tries.min(DOUBLINGS)) + RANK_STEP * rank;
+        let due = match may {
+            true => (since + patience).max(it.not_before),
+            false if astray.told => return,
+            false => since + PATIENCE,
+        };
         if now < due {
             if it.again.is_none_or(|(at, _)| due < at) {
                 it.again = Some((due, "a replica may have to be told whom to follow"));

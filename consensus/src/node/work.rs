@@ -66,16 +66,21 @@ impl Item {
 
     /// A request that was lost is made again. `holds`: could it be made from afar? `heard`: does its guard answer others?
     pub fn look_after(&mut self, holds: bool, heard: bool, now: Moment) {
-        let Stage::Running(since) = self.stage else { return };
-        let (patience, asks) = match self.asked {
-            // The edge answers within the limit.
-            None => (ACT * 2, false),
-            Some(_) => (PATIENCE, true),
-        };
-        if now.since(since) > patience || (asks && !heard) {
+        let asks = self.asked.is_some();
+        if matches!(self.stage, Stage::Running(_)) && (!self.is_awaited(now) || (asks && !heard)) {
             self.stage = Stage::Waiting(now);
             (self.asked, self.afar) = (None, asks && holds);
         }
+    }
+
+    /// Was it asked for, and may it be answered still?
+    pub fn is_awaited(&self, now: Moment) -> bool {
+        let patience = match self.asked {
+            // The edge answers within the limit.
+            None => ACT * 2,
+            Some(_) => PATIENCE,
+        };
+        matches!(self.stage, Stage::Running(since) if now.since(since) <= patience)
     }
 
     /// When a guard that has not answered is to be asked once more: messages are lost.

@@ -137,10 +137,7 @@ pub(super) async fn follow(
     upstream: &Order<'_>,
 ) -> Result<Done, ActionFault> {
     match order.database.engine {
-        Engine::Postgres => Err(fault(
-            ActionFaultKind::Refused,
-            "PostgreSQL follows its configuration: it is not told whom to follow",
-        )),
+        Engine::Postgres => postgres::follow(attempt, order, upstream).await,
         Engine::Mysql => mysql::follow(attempt, order, upstream).await,
         Engine::Redis => redis::follow(attempt, order, upstream).await,
         Engine::Mongodb => Err(never_driven()),

@@ -18,7 +18,8 @@ const SLOTS_LIMIT: usize = 8;
 /// Asks a primary or a replica.
 ///
 /// * `timeline` in hexadecimal: of a primary, out of the name of the file it writes, for the control file keeps the old
-///   one until the first checkpoint after a promotion; of a replica, the newest that it has heard of.
+///   one until the first checkpoint after a promotion; of a replica, the newest that it has heard of. One that came along to
+///   a new timeline and streams no more is known by the files it got: the control file lags until its next restart point.
 /// * `upstream`: what the receiver calls itself: `application_name` in `primary_conninfo`, else `cluster_name`, else
 ///   `walreceiver`. The server cuts it out of the connection string, so that the password in there never travels;
 ///   `pg_stat_wal_receiver.conninfo` hides passwords but quotes nothing, so a name with a space could not be read.
@@ -55,7 +56,9 @@ select
   case when own.replica then to_hex(greatest(
       (select received_tli from receiver),
       (select timeline_id from pg_control_checkpoint()),
-      (select min_recovery_end_timeline from pg_control_recovery())))
+      (select min_recovery_end_timeline from pg_control_recovery()),
+      case when not exists (select from receiver where status = 'streaming') then
+        (select max(('x' || left(name, 8))::bit(32)::int) from pg_ls_waldir() where name ~ '^[0-9A-F]{24}$') end))
     else left(pg_walfile_name(log.position), 8) end as timeline,
   log.position - '0/0'::pg_lsn as position,
   coalesce(log.replayed, log.position) - '0/0'::pg_lsn as replayed,

@@ -109,12 +109,18 @@ fn takes_no_writes(simulation: &Simulation, agreed: &AppState) -> Option<String>
 fn goes_astray(simulation: &Simulation, agreed: &AppState) -> Option<String> {
     let led = agreed.definition.guarded().filter(|(_, it)| it.engine.is_led());
     let others = led.filter(|(stack, _)| **stack != agreed.active);
-    others.map(|(stack, _)| stack).find_map(|stack| {
+    let databases = &simulation.world.databases;
+    let primary = simulation.writer(&agreed.definition.name).and_then(|id| databases.get(&id));
+    others.map(|(stack, it)| (stack, it.engine)).find_map(|(stack, engine)| {
         let id = simulation.database(&agreed.definition.name, stack)?;
         let database = &simulation.world.databases[&id];
         let follows = |upstream: &TargetId| upstream.stack == agreed.active;
         match &database.role {
             Role::Replica { upstream } if follows(upstream) => None,
+            // People rewind it, or build it anew.
+            _ if !engine.is_demoted() && !primary.is_some_and(|it| database.needs_telling(it)) => {
+                None
+            }
             _ => Some(format!("{id} does not follow {}", agreed.active)),
         }
     })

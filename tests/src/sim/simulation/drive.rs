@@ -346,10 +346,11 @@ impl Simulation {
         if let Note::Judges { target, health, .. } = note {
             self.fleet.on_judged(self.now, agent, target, *health);
         }
-        // That a database which is told whom to follow goes astray, or dies behind its fence and comes back closed, is what
-        // happens to it, and no fault of the mesh.
+        // That a database which is told whom to follow goes astray, or cannot be reached when it is told, or dies behind its
+        // fence and comes back closed, is what happens to it, and no fault of the mesh.
+        let befalls = ["beside that of", "is left behind on", "is closed still"];
         if let Note::Alarm(what) = note
-            && !["beside that of", "is closed still"].iter().any(|it| what.contains(it))
+            && !befalls.iter().any(|it| what.contains(it))
         {
             let text = format!("{agent}: {what}");
             self.report(vec![("no alarm", text)]);

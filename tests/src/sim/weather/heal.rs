@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use consensus::model::{AppId, Phase, StackId, TargetId};
+use consensus::model::{AppId, Mode, Phase, StackId, TargetId};
 
 use super::{Climate, Rates, Simulation};
 use crate::sim::network::Place;
@@ -78,15 +78,15 @@ impl Simulation {
         self.outside_changed();
     }
 
-    /// People make every database that follows nobody a replica of the active stack's, while nothing is in progress; those
-    /// that are led are the mesh's to tell.
+    /// People make every database that follows nobody a replica of the active stack's, while nothing is in progress; whoever
+    /// only has to be told whom to follow is the mesh's to tell.
     pub fn rebuild_replicas(&mut self) {
         let apps: Vec<(AppId, bool)> =
             self.apps.iter().map(|(app, trade)| (app.clone(), trade.synchronous)).collect();
         for (app, synchronous) in apps {
             let Some(state) = self.agreed(&app) else { continue };
             if state.definition.follows()
-                || state.definition.guarded().any(|(_, it)| it.engine.is_led())
+                || state.definition.guarded().any(|(_, it)| it.engine.is_demoted())
             {
                 continue;
             }
@@ -96,12 +96,16 @@ impl Simulation {
             {
                 continue;
             }
+            let tells = state.definition.mode == Mode::Automatic && state.freeze.is_none();
             let others: Vec<TargetId> = self
                 .world
                 .databases
                 .iter()
                 .filter(|(id, database)| {
-                    id.app == app && **id != primary && database.host == Host::Up
+                    id.app == app
+                        && **id != primary
+                        && database.host == Host::Up
+                        && !(tells && database.needs_telling(active))
                 })
                 .map(|(id, _)| id.clone())
                 .collect();

@@ -93,6 +93,11 @@ impl Postgres {
         Self { role, heard: Some(Moment::ZERO), ..Self::primary(id, address) }
     }
 
+    /// Is there nothing in its way to follow this primary but that it has to be told?
+    pub fn needs_telling(&self, primary: &Self) -> bool {
+        matches!(self.role, Role::Replica { .. }) && self.descends(primary)
+    }
+
     /// Can what this one holds be continued by replaying that one's log?
     fn descends(&self, primary: &Self) -> bool {
         let fork = primary.forks.iter().find(|(timeline, _)| *timeline == self.timeline);
@@ -187,6 +192,28 @@ impl Postgres {
         done(Some(self.position), format!("follows {}", upstream.stack))
     }
 
+    /// A replica reads the epoch row that it received, and cannot write it. Whom it is to follow has been opened since.
+    pub(super) fn repoint(
+        &mut self,
+        token: Token,
+        (upstream, primary): (&TargetId, &Self),
+        ignored: bool,
+    ) -> Arrival {
+        let newer = self.token.max(primary.token);
+        let older = token < newer || primary.token < self.token;
+        if older && !ignored {
+            return fault(ActionFaultKind::Superseded, format!("holds {newer}"));
+        }
+        if older {
+            self.breach = Some(format!("an effect with {token} after one with {newer}"));
+        }
+        if self.role == Role::Primary || primary.role != Role::Primary || !self.descends(primary) {
+            return fault(ActionFaultKind::Refused, "it would have to be rewound");
+        }
+        self.role = Role::Replica { upstream: upstream.clone() };
+        done(Some(self.position), format!("follows {}", upstream.stack))
+    }
+
     /// Compares a token with the epoch row, and writes it there.
     fn compare(&mut self, token: Token, ignored: bool) -> Result<(), Arrival> {
         let older = token < self.token;
@@ -256,9 +283,10 @@ impl World {
             // Whoever descends holds a prefix of the primary's log.
             let fresh = primary.log[replica.log.len().min(primary.log.len())..].to_vec();
             let (position, timeline) = (primary.position, primary.timeline);
-            let forks = primary.forks.clone();
+            let (forks, token) = (primary.forks.clone(), primary.token);
             let replica = self.databases.get_mut(&id).expect("was just found");
             (replica.position, replica.timeline, replica.forks) = (position, timeline, forks);
+            replica.token = replica.token.max(token);
             replica.log.extend(fresh);
         }
         self.acknowledge();

@@ -183,8 +183,11 @@ impl World {
                 let [stack, upstream] = [database, primary]
                     .map(|it| target(it, self.stack_at(&action.app, &it.address).as_ref()));
                 match (stack, upstream) {
-                    (Some(id), Some(upstream)) => {
+                    (Some(id), Some(upstream)) if database.engine.is_demoted() => {
                         self.follow(now, agent, (&id, &upstream), action.token)
+                    }
+                    (Some(id), Some(upstream)) => {
+                        self.repoint(now, agent, (&id, &upstream), action.token)
                     }
                     _ => Arrival::Nowhere,
                 }
@@ -226,6 +229,21 @@ impl World {
             self.rebuild(now, id, upstream, false);
         }
         arrival
+    }
+
+    /// A replica whose primary cannot be told to become one is told to follow another, and has to hold nothing beyond it.
+    fn repoint(
+        &mut self,
+        now: Moment,
+        agent: &AgentId,
+        (id, upstream): (&TargetId, &TargetId),
+        token: Token,
+    ) -> Arrival {
+        let primary = self.databases.get(upstream).filter(|it| it.host == Host::Up).cloned();
+        self.on_database(now, agent, id, |it, ignored| match &primary {
+            Some(primary) => it.repoint(token, (upstream, primary), ignored),
+            None => fault(ActionFaultKind::Unknown, "the primary is not there"),
+        })
     }
 
     fn on_database(

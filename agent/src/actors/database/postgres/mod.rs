@@ -1,4 +1,4 @@
-//! PostgreSQL: closed, opened again, promoted.
+//! PostgreSQL: closed, opened again, promoted, a standby told whom to follow.
 //!
 //! # The rights it takes
 //!
@@ -7,13 +7,15 @@
 //! ```sql
 //! CREATE ROLE quorate LOGIN PASSWORD '…' IN ROLE pg_monitor, pg_signal_backend;
 //! GRANT ALTER SYSTEM ON PARAMETER default_transaction_read_only TO quorate;
+//! GRANT ALTER SYSTEM ON PARAMETER primary_conninfo TO quorate; -- where there are more than two stacks
 //! GRANT EXECUTE ON FUNCTION pg_reload_conf() TO quorate;
 //! GRANT EXECUTE ON FUNCTION pg_promote(boolean, integer) TO quorate;
 //! GRANT CREATE ON DATABASE postgres TO quorate;
 //! ```
 //!
 //! Sessions of superusers are then left open by a fence, and it says so. The log-in is to the database `postgres`,
-//! directly, without a pooler, and for now without TLS.
+//! directly, without a pooler. A standby with a `primary_slot_name` needs `REPLICATION`, too, by which its slot is made at
+//! whom it is to follow; and what else its `primary_conninfo` says must hold there: the log-in, and the way to its password.
 //!
 //! # What the server compares
 //!
@@ -23,6 +25,8 @@
 
 mod epoch;
 mod fence;
+mod follow;
+mod history;
 mod promote;
 mod session;
 mod unfence;
@@ -30,5 +34,6 @@ mod unfence;
 use super::Order;
 
 pub(super) use fence::fence;
+pub(super) use follow::follow;
 pub(super) use promote::promote;
 pub(super) use unfence::unfence;

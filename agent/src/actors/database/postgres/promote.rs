@@ -9,6 +9,7 @@ use std::time::Duration;
 use consensus::model::{ActionFault, ActionFaultKind, Candidate, Done};
 use tokio::time::sleep;
 
+use super::history::{branch, lsn, segment_timeline};
 use super::session::{Row, Session};
 use super::unfence::open;
 use super::{Order, epoch};
@@ -187,9 +188,9 @@ async fn descends(session: &Session, seen: &Row, candidate: &Candidate) -> Resul
     }
     let sql = format!("SELECT pg_read_file('pg_wal/{timeline:08X}.history') AS history");
     let row = session.row("reading its history", &sql).await?;
-    match branches(row.text("history").unwrap_or_default(), candidate) {
-        true => Ok(()),
-        false => Err(refused(
+    match branch(row.text("history").unwrap_or_default(), candidate.timeline) {
+        Some(left) if candidate.position <= left => Ok(()),
+        _ => Err(refused(
             session,
             format!(
                 "is a primary on timeline {timeline}, which does not come from {} at {}",
@@ -200,65 +201,6 @@ async fn descends(session: &Session, seen: &Row, candidate: &Candidate) -> Resul
     }
 }
 
-/// Does a history file say that the candidate's timeline was left at or after the candidate's position?
-fn branches(history: &str, candidate: &Candidate) -> bool {
-    history.lines().any(|line| {
-        let mut words = line.split_whitespace();
-        let timeline = words.next().and_then(|word| word.parse::<u32>().ok());
-        let left = words.next().and_then(parse_lsn);
-        timeline == Some(candidate.timeline) && left.is_some_and(|at| candidate.position <= at)
-    })
-}
-
-fn segment_timeline(row: &Row) -> Option<u32> {
-    u32::from_str_radix(row.text("segment")?.get(..8)?, 16).ok()
-}
-
-fn parse_lsn(text: &str) -> Option<u64> {
-    let (high, low) = text.split_once('/')?;
-    let high = u32::from_str_radix(high, 16).ok()?;
-    let low = u32::from_str_radix(low, 16).ok()?;
-    Some(u64::from(high) << 32 | u64::from(low))
-}
-
-fn lsn(position: u64) -> String {
-    format!("{:X}/{:X}", position >> 32, position & u64::from(u32::MAX))
-}
-
 fn refused(session: &Session, what: impl Display) -> ActionFault {
     fault(ActionFaultKind::Refused, format!("`{}` {what}", session.place()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_history_branches_where_the_candidate_was_or_later() {
-        let history = "1\t0/5000148\tno recovery target specified\n\n2\t1/60001C8\treason\n";
-        let at = |timeline, position| Candidate {
-            name: "orders".parse().expect("a name"),
-            system: 7,
-            timeline,
-            position,
-        };
-        for (candidate, expected) in [
-            (at(1, 0x0500_0148), true),
-            (at(1, 0x0500_0000), true),
-            (at(1, 0x0500_0149), false),
-            (at(2, 0x1_0600_01c8), true),
-            (at(3, 0), false),
-        ] {
-            assert_eq!(branches(history, &candidate), expected, "{candidate:?}");
-        }
-        assert!(!branches("", &at(1, 0)));
-        assert!(!branches("1\tnonsense", &at(1, 0)));
-    }
-
-    #[test]
-    fn positions_read_as_they_are_written() {
-        assert_eq!(lsn(0x1_0600_01c8), "1/60001C8");
-        assert_eq!(parse_lsn("1/60001C8"), Some(0x1_0600_01c8));
-        assert_eq!(parse_lsn("1/"), None);
-    }
 }

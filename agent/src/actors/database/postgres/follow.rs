@@ -1,0 +1,217 @@
+//! Tells a standby whom to follow: the host and the port in its `primary_conninfo`, and nothing else of that.
+//!
+//! Its log-in, its certificate and its `application_name` are its owner's, and stay. A standby that has received more than
+//! the new primary had when it was promoted can never follow it: the server itself sees to that, and is asked first.
+
+use std::fmt::Display;
+
+use consensus::model::{ActionFault, ActionFaultKind, Done};
+
+use super::history::{branch, lsn, segment_timeline};
+use super::session::{Row, Session};
+use super::{Order, epoch};
+use crate::actors::attempt::{Attempt, fault};
+
+const LOOK: &str = "
+    SELECT pg_is_in_recovery() AS recovery,
+           (SELECT system_identifier FROM pg_control_system()) AS system,
+           to_regclass('quorate.epoch') IS NOT NULL AS has_table,
+           CASE WHEN NOT pg_is_in_recovery() THEN
+               pg_walfile_name(pg_current_wal_insert_lsn())
+           END AS segment,
+           greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) - '0/0' AS position,
+           (SELECT received_tli FROM pg_stat_wal_receiver WHERE status = 'streaming') AS streams,
+           greatest((SELECT received_tli FROM pg_stat_wal_receiver),
+                    (SELECT timeline_id FROM pg_control_checkpoint()),
+                    (SELECT max(('x' || left(name, 8))::bit(32)::int) FROM pg_ls_waldir()
+                     WHERE name ~ '^[0-9A-F]{24}$')) AS timeline,
+           current_setting('primary_conninfo') AS conninfo,
+           current_setting('primary_slot_name') AS slot,
+           current_setting('recovery_target_timeline') AS target,
+           (SELECT context = 'sighup' FROM pg_settings WHERE name = 'primary_conninfo') AS told";
+
+pub(in crate::actors::database) async fn follow(
+    attempt: &mut Attempt,
+    order: &Order<'_>,
+    upstream: &Order<'_>,
+) -> Result<Done, ActionFault> {
+    let session = Session::open(attempt, order).await?;
+    attempt.enter("looking at the database");
+    let seen = session.row("looking", LOOK).await?;
+    if !seen.is_true("recovery") {
+        let why = "is a primary: it has to be rewound on its host (`rejoin` of its guard's door)";
+        return Err(refused(&session, why));
+    }
+    let held = epoch::held(&session, order.app, seen.is_true("has_table")).await?;
+    epoch::compare(&session, held, order.token)?;
+
+    let primary = Session::open(attempt, upstream).await?;
+    attempt.enter("looking at the primary that is to be followed");
+    let above = primary.row("looking", LOOK).await?;
+    let above_held = epoch::held(&primary, order.app, above.is_true("has_table")).await?;
+    epoch::compare(&primary, above_held, order.token)?;
+    if above.is_true("recovery") || above_held < held {
+        return Err(refused(&primary, "is no primary that may be followed: its token is older"));
+    }
+    let place = primary.place();
+    let timeline = segment_timeline(&above);
+    if timeline.is_some() && seen.number("streams") == timeline {
+        return Ok(done(format!("streams from timeline {} already", timeline.unwrap_or_default())));
+    }
+    fit(&session, &seen, (&primary, &above)).await?;
+
+    let host = &upstream.database.address;
+    let told = repointed(seen.text("conninfo").unwrap_or_default(), host, upstream.database.port);
+    let told = told.map_err(|why| refused(&session, why))?;
+    if let Some(slot) = seen.text("slot").filter(|slot| !slot.is_empty()) {
+        attempt.commit("making its replication slot at the new primary")?;
+        let name = quoted(slot);
+        let sql = format!(
+            "SELECT pg_create_physical_replication_slot({name}, true) \
+             WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = {name})"
+        );
+        primary.run("making a replication slot", &sql).await?;
+    }
+    attempt.commit("telling it whom to follow")?;
+    let sql = format!("ALTER SYSTEM SET primary_conninfo = {}", quoted(&told));
+    session.run("telling it whom to follow", &sql).await?;
+    attempt.commit("reloading the database's configuration")?;
+    session.run("reloading", "SELECT pg_reload_conf()").await?;
+    Ok(done(format!("follows `{place}`")))
+}
+
+/// Can what the standby has be continued by what the primary has, and does it take being told?
+async fn fit(
+    session: &Session,
+    seen: &Row,
+    (primary, above): (&Session, &Row),
+) -> Result<(), ActionFault> {
+    let place = primary.place();
+    if seen.text("system") != above.text("system") {
+        return Err(refused(session, format!("belongs to another history than `{place}`")));
+    }
+    if !seen.is_true("told") {
+        return Err(refused(
+            session,
+            "has to be restarted to follow another: PostgreSQL before 13 is not told",
+        ));
+    }
+    if seen.text("target") != Some("latest") {
+        return Err(refused(session, "stays on one timeline: `recovery_target_timeline` says so"));
+    }
+    let own = seen.number::<u32>("timeline").unwrap_or_default();
+    let newest = segment_timeline(above).unwrap_or_default();
+    if own == newest {
+        return Ok(());
+    }
+    let sql = format!("SELECT pg_read_file('pg_wal/{newest:08X}.history') AS history");
+    // Who may not read it leaves the answer to the server.
+    let Ok(row) = primary.row("reading its history", &sql).await else { return Ok(()) };
+    let position = seen.number::<u64>("position").unwrap_or_default();
+    match branch(row.text("history").unwrap_or_default(), own) {
+        Some(left) if position <= left => Ok(()),
+        Some(left) => Err(refused(
+            session,
+            format!(
+                "has received {} of timeline {own}, and `{place}` left it at {}: rewind or rebuild it",
+                lsn(position),
+                lsn(left)
+            ),
+        )),
+        None => Err(refused(
+            session,
+            format!("is on timeline {own}, which `{place}` never was on: rebuild it"),
+        )),
+    }
+}
+
+/// The same connection string with another host and port.
+///
+/// Keywords and values as libpq reads them (PostgreSQL manual, "Connection Strings"): a value that holds blanks is quoted, a
+/// backslash keeps the next character.
+fn repointed(conninfo: &str, host: &str, port: u16) -> Result<String, &'static str> {
+    if conninfo.starts_with("postgres://") || conninfo.starts_with("postgresql://") {
+        return Err("has an address as `primary_conninfo`, of which no part can be changed");
+    }
+    let host = host.replace('\\', r"\\").replace('\'', r"\'");
+    let mut told = format!("host='{host}' port={port}");
+    let mut kept = 0;
+    let mut rest = conninfo.trim();
+    while !rest.is_empty() {
+        let unreadable = "has a `primary_conninfo` that cannot be read";
+        let (key, after) = rest.split_once('=').ok_or(unreadable)?;
+        let after = after.trim_start();
+        let end = value_end(after).ok_or(unreadable)?;
+        let (value, after) = after.split_at(end);
+        let key = key.trim();
+        if !["host", "hostaddr", "port"].contains(&key) {
+            told += &format!(" {key}={value}");
+            kept += 1;
+        }
+        rest = after.trim_start();
+    }
+    match kept {
+        0 => Err("follows no primary by itself: its `primary_conninfo` names no log-in"),
+        _ => Ok(told),
+    }
+}
+
+/// Where the value at the beginning of this text ends, quotes and all.
+fn value_end(text: &str) -> Option<usize> {
+    let is_quoted = text.starts_with('\'');
+    let mut characters = text.char_indices().skip(usize::from(is_quoted));
+    while let Some((at, character)) = characters.next() {
+        match character {
+            '\\' => drop(characters.next()?),
+            '\'' if is_quoted => return Some(at + 1),
+            blank if blank.is_whitespace() && !is_quoted => return Some(at),
+            _ => {}
+        }
+    }
+    (!is_quoted).then_some(text.len())
+}
+
+/// A string constant, whatever it holds and however the server reads backslashes.
+fn quoted(text: &str) -> String {
+    format!("E'{}'", text.replace('\\', r"\\").replace('\'', "''"))
+}
+
+fn done(text: String) -> Done {
+    Done { proven: false, position: None, text }
+}
+
+fn refused(session: &Session, what: impl Display) -> ActionFault {
+    fault(ActionFaultKind::Refused, format!("`{}` {what}", session.place()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_host_and_port_of_a_connection_string_are_changed() {
+        let place = "host='192.0.2.2' port=5433";
+        for (conninfo, kept) in [
+            ("host=192.0.2.1 user=me", "user=me"),
+            ("user=me host = 192.0.2.1 port=5 hostaddr=192.0.2.1", "user=me"),
+            ("user=me password='it''s' host=h", ""),
+            (r"user=me password='a b=\'c\\' host='h i'", r"user=me password='a b=\'c\\'"),
+            (r"user=me password=a\ b port=1", r"user=me password=a\ b"),
+            ("user=me application_name= host=h", "user=me application_name=host=h"),
+            ("user='me", ""),
+            ("user", ""),
+            ("", ""),
+            ("host=192.0.2.1", ""),
+            ("postgresql://me@h/db", ""),
+        ] {
+            let told = repointed(conninfo, "192.0.2.2", 5433);
+            let expected = (!kept.is_empty()).then(|| format!("{place} {kept}"));
+            assert_eq!(told.ok(), expected, "{conninfo}");
+        }
+    }
+
+    #[test]
+    fn a_string_stays_one() {
+        assert_eq!(quoted(r"a'b\c"), r"E'a''b\\c'");
+    }
+}
