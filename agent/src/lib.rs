@@ -24,6 +24,7 @@ pub mod authority;
 pub mod guard;
 pub mod mesh;
 pub mod probes;
+pub mod rejoin;
 pub mod status;
 
 pub mod demo;

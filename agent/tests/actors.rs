@@ -16,6 +16,8 @@ mod postgres;
 mod providers;
 #[path = "actors/redis.rs"]
 mod redis;
+#[path = "actors/rejoin.rs"]
+mod rejoin;
 #[path = "actors/tls.rs"]
 mod tls;
 

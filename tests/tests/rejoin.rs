@@ -236,16 +236,111 @@ mod nginx_mariadb {
         assert_eq!(servers[0].at_host("select @@read_only").as_deref(), Ok("1"));
         ready(&mesh);
     }
+}
 
-    /// It is what it was before: a standby that a failover could go to.
-    fn ready(mesh: &Mesh<'_>) {
-        eventually(SETTLE, "a failover of shop would succeed", || {
-            match mesh.agents[0].app("shop")?.unready {
-                unready if unready.is_empty() => Ok(()),
-                unready => Err(unready.join("; ")),
+mod nginx_redis {
+    use std::path::Path;
+
+    use tests::harness::agents::program;
+    use tests::harness::redis::Redis;
+
+    use super::*;
+
+    #[test]
+    fn commands_that_the_old_primary_alone_had_are_kept_and_it_follows() {
+        inside(|lab: &Lab| {
+            let engine = ("redis", 6379);
+            let shop = Shop {
+                guarded: true,
+                outside: false,
+                max_loss: "64MiB",
+                engine,
+                ..Shop::default()
+            };
+            let mut webs = ["s1", "s2"].map(|host| Web::start(lab, host));
+            let servers = [Redis::start(lab, "s1", None), Redis::start(lab, "s2", Some("s1"))];
+            let mut mesh = Mesh::new(lab);
+            mesh.start();
+            let mut guards = enrolled_at(lab, &mesh, engine.1);
+            for guard in &mut guards {
+                let words = [program().display().to_string(), "rejoin-redis".to_owned()];
+                guard.set_up(|setup| setup.more += &format!("rejoin = {words:?}\n"));
+                guard.start();
             }
+            mesh.apply(lab, &shop.text());
+            mesh.settle(SETTLE, "shop", "s1");
+            holds(&guards[0], SETTLE);
+            ready(&mesh);
+            let [old, new] = servers.each_ref().map(Redis::address);
+            let writer = Writer::of(Dialect::Redis, &[old, new]);
+            let took =
+                |server| writer.acknowledged().iter().filter(|it| it.server == server).count();
+            eventually(SETTLE, "s1 takes rows", || if took(old) < 20 { Err("no") } else { Ok(()) });
+            // Its replica does not notice for a while.
+            for server in &servers {
+                server.at_host(&["CONFIG", "SET", "repl-timeout", "60"]).expect("it is up");
+            }
+            lab.fabric.silence("s1", engine.1, "s2");
+            let before = took(old);
+            eventually(SETTLE, "s1 takes rows alone", || match took(old) < before + 50 {
+                true => Err("not yet"),
+                false => Ok(()),
+            });
+            // It keeps its data, as one whose host lost its network for a while.
+            servers[0].process.pause();
+            webs[0].kill();
+            mesh.settle(SETTLE, "shop", "s2");
+            eventually(SETTLE, "s2 takes rows", || if took(new) < 20 { Err("no") } else { Ok(()) });
+            lab.fabric.heal();
+            let ledger = writer.stop();
+            let gone = servers[1].lost(&ledger);
+            assert!(!gone.is_empty(), "rows that the replica never got");
+
+            servers[0].process.resume();
+            webs[0].restart();
+            let line = eventually(SETTLE * 2, "what it alone had is reported", || {
+                let said = guards[0].said();
+                let line = said.lines().find(|it| it.contains("that it alone had are kept in"));
+                line.map(str::to_owned).ok_or_else(|| last_words(&said))
+            });
+            println!("{} rows lost; {line}", gone.len());
+            let count = line.split(" transactions").next().and_then(|it| it.rsplit(' ').next());
+            let count: usize = count.and_then(|it| it.parse().ok()).expect("a number of them");
+            // And those that were on their way when it stood still.
+            assert!(gone.len() <= count, "{count} of them, and {} rows", gone.len());
+            recorded(&mesh, count);
+            let kept = line.split("are kept in ").nth(1).and_then(|it| it.split(' ').next());
+            let kept = Path::new(kept.expect("a folder")).join("commands.resp");
+            let commands = std::fs::read_to_string(kept).expect("it is there");
+            assert_eq!(commands.matches("$3\r\nSET\r\n").count(), count, "those and no others");
+            for row in &gone {
+                assert!(commands.contains(&format!("\r\nrow:{row}\r\n")), "{row}");
+            }
+            let common = ledger.iter().find(|it| !gone.contains(&it.row)).expect("most").row;
+            assert!(!commands.contains(&format!("\r\nrow:{common}\r\n")), "{common}");
+            eventually(SETTLE, "the old primary has what the new one has", || {
+                let ask = |server: &Redis<'_>| server.at_host(&["DBSIZE"]);
+                let link = servers[0].at_host(&["INFO", "replication"])?;
+                match (ask(&servers[0])?, ask(&servers[1])?) {
+                    (own, other) if own == other && link.contains("master_link_status:up") => {
+                        Ok(())
+                    }
+                    (own, other) => Err(format!("{own}, not {other}; {link}")),
+                }
+            });
+            ready(&mesh);
         });
     }
+}
+
+/// It is what it was before: a standby that a failover could go to.
+fn ready(mesh: &Mesh<'_>) {
+    eventually(SETTLE, "a failover of shop would succeed", || {
+        match mesh.agents[0].app("shop")?.unready {
+            unready if unready.is_empty() => Ok(()),
+            unready => Err(unready.join("; ")),
+        }
+    });
 }
 
 /// What was really lost is in the status and in the history of agents far from the old primary.

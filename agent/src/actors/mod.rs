@@ -8,12 +8,13 @@ mod attempt;
 mod database;
 mod dns;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use consensus::model::{
-    Action, ActionFault, ActionFaultKind, AppId, Done, Effect, Inspected, Inspection, Phase,
-    Published, Report, Token,
+    Action, ActionFault, ActionFaultKind, AgentId, AppId, Database, Done, Effect, Inspected,
+    Inspection, Phase, Published, Report, TargetName, Token,
 };
 use consensus::outbox::Input;
 use consensus::view::AppView;
@@ -23,8 +24,9 @@ use tokio::task::JoinError;
 use tokio::time::timeout;
 
 use self::attempt::{Attempt, Stage, fault};
+use self::database::Tail;
 use crate::clock;
-use crate::config::Credentials;
+use crate::config::{Credentials, DoorConfig};
 
 /// The longest an action may take, whatever it asks for: what rule E1 counts on (PROTOCOL.md 0.1 i).
 const LIMIT: Duration = Duration::from_secs(5);
@@ -37,13 +39,44 @@ pub struct Actors {
     trust: Trust,
     inputs: mpsc::Sender<Input>,
     wall_ms: fn() -> u64,
+    guarding: Option<Arc<Guarding>>,
+}
+
+/// What this agent, as a guard, does with what its old primaries alone have.
+#[derive(Debug)]
+struct Guarding {
+    agent: AgentId,
+    /// The databases of which it is kept aside.
+    keeps: BTreeSet<(AppId, TargetName)>,
 }
 
 impl Actors {
     /// Actors that hold these secrets and report to this loop. Reads the host's certificate authorities.
     pub fn new(credentials: Arc<Credentials>, inputs: mpsc::Sender<Input>) -> Self {
         let (meters, trust) = (Arc::default(), Trust::of_host());
-        Self { credentials, meters, trust, inputs, wall_ms: clock::wall_ms }
+        Self { credentials, meters, trust, inputs, wall_ms: clock::wall_ms, guarding: None }
+    }
+
+    /// The same, of this agent, with these doors.
+    pub fn guarding(self, agent: &AgentId, doors: &[DoorConfig]) -> Self {
+        let keeps = doors.iter().filter(|door| !door.rejoin.is_empty());
+        let keeps = keeps.map(|door| (door.app.clone(), door.database.clone())).collect();
+        let guarding = Some(Arc::new(Guarding { agent: agent.clone(), keeps }));
+        Self { guarding, ..self }
+    }
+
+    /// What becomes of what this database alone has when it is made a replica.
+    fn tail(&self, app: &AppId, database: &Database) -> Tail {
+        let Some(guard) = &database.guard else { return Tail::Dropped };
+        match &self.guarding {
+            Some(it) if it.agent == *guard => {
+                match it.keeps.contains(&(app.clone(), database.name.clone())) {
+                    true => Tail::Kept,
+                    false => Tail::Dropped,
+                }
+            }
+            Some(_) | None => Tail::Elsewhere(guard.clone()),
+        }
     }
 
     /// The same, signing by another wall clock: milliseconds since 1970.
@@ -179,6 +212,7 @@ async fn perform(actors: Actors, action: Action, stage: Stage) -> Result<Done, A
         Effect::Follow { database, primary } => {
             let order =
                 database::Order::new(&action, database, &actors.credentials, &actors.trust)?;
+            let order = order.with(actors.tail(&action.app, database));
             let upstream =
                 database::Order::new(&action, primary, &actors.credentials, &actors.trust)?;
             database::follow(&mut attempt, &order, &upstream).await

@@ -29,6 +29,7 @@ mod init;
 mod man;
 mod plan;
 mod recover;
+mod rejoin_redis;
 mod schema;
 mod state;
 mod switchover;
@@ -134,6 +135,8 @@ enum Verb {
     Doctor(doctor::Args),
     /// Make a new mesh of what one agent knew, when the majority of the voters is gone for good
     Recover(recover::Args),
+    /// Make an old Redis primary of this host a replica; run by its guard (`rejoin` of `[[guard.door]]`)
+    RejoinRedis(rejoin_redis::Args),
     /// Print a completion script for a shell
     Completion(completion::Args),
     /// Print the manual
@@ -175,6 +178,7 @@ pub fn main() -> ExitCode {
         Verb::Dns(args) => wait(dns::run(args, out)),
         Verb::Doctor(args) => wait(doctor::run(args, out)),
         Verb::Recover(args) => recover::run(args, out),
+        Verb::RejoinRedis(args) => wait(rejoin_redis::run(args, out)),
         Verb::Completion(args) => completion::run(args, out),
         Verb::Man(args) => man::run(args, out),
     }
@@ -209,6 +213,7 @@ impl Verb {
             | Self::Validate(_)
             | Self::Schema(_)
             | Self::Recover(_)
+            | Self::RejoinRedis(_)
             | Self::Completion(_)
             | Self::Man(_) => None,
         }

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use consensus::model::{Lost, TargetId, Token};
 use consensus::outbox::{Input, Rejoin};
+use probe::Tls;
 use tokio::process::Command;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -103,6 +104,7 @@ impl Rejoins {
             .env("QUORATE_STACK", target.stack.to_string())
             .env("QUORATE_DATABASE", &name.1)
             .env("QUORATE_TOKEN", token.to_string())
+            .env("QUORATE_HOST", &database.address)
             .env("QUORATE_PORT", database.port.to_string())
             .env("QUORATE_PRIMARY_HOST", &primary.address)
             .env("QUORATE_PRIMARY_PORT", primary.port.to_string())
@@ -113,6 +115,13 @@ impl Rejoins {
         if let Some(Credential::Login(login)) = self.credentials.get(&primary.credential) {
             command.env("QUORATE_USER", &login.user);
             command.env("QUORATE_PASSWORD", login.password.as_deref().unwrap_or_default());
+            let (word, authority) = match &login.tls {
+                Tls::AsOffered => ("", None),
+                Tls::Encrypted => ("encrypted", None),
+                Tls::Verified(authority) => ("verified", authority.as_deref()),
+            };
+            command.env("QUORATE_TLS", word);
+            command.envs(authority.map(|pem| ("QUORATE_TLS_AUTHORITY", pem)));
         }
         if *deadline < clock::now() {
             return Err(RejoinFault::Late);
@@ -209,6 +218,7 @@ mod tests {
     use super::*;
     use consensus::model::Epoch;
     use consensus::moment::Moment;
+    use probe::Login;
 
     fn rejoins(words: &[&str], folder: &Path) -> (Rejoins, mpsc::Receiver<Input>) {
         let (sender, inputs) = mpsc::channel(1);
@@ -256,6 +266,28 @@ mod tests {
         assert_eq!(again.expect("the same once more"), "after 3.1.6");
         let older = rejoins.carry_out(&rejoin(2, Moment::NEVER)).await;
         assert_eq!(worded(&older.expect_err("older")), "the newer token 3.1.6 was acted on");
+    }
+
+    #[tokio::test]
+    async fn the_command_is_told_where_it_is_and_how_to_log_in() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let words = ["sh", "-c", "env | grep ^QUORATE_ | sort | tr '\\n' ' '"];
+        let (mut rejoins, _inputs) = rejoins(&words, folder.path());
+        let tls = Tls::Verified(Some("PEM".into()));
+        let login = Login { tls, ..Login::new("quorate", Some("secret")) };
+        let held = [("orders".parse().expect("a name"), Credential::Login(Arc::new(login)))];
+        rejoins.credentials = Arc::new(held.into());
+        let said = rejoins.carry_out(&rejoin(3, Moment::NEVER)).await.expect("it ends");
+        let keep = folder.path().join("rejoin/shop.orders.3.1.6");
+        let expected = format!(
+            "QUORATE_APP=shop QUORATE_DATABASE=orders QUORATE_HOST=192.0.2.1 QUORATE_KEEP={} QUORATE_PASSWORD=secret \
+             QUORATE_PORT=5432 QUORATE_PRIMARY_HOST=192.0.2.1 QUORATE_PRIMARY_PORT=5432 QUORATE_STACK=east \
+             QUORATE_TLS=verified QUORATE_TLS_AUTHORITY=PEM QUORATE_TOKEN=3.1.6 QUORATE_USER=quorate",
+            keep.display()
+        );
+        let told = fs::read_to_string(rejoins.log(&rejoin(3, Moment::NEVER).target));
+        assert_eq!(told.expect("it is there").trim(), expected);
+        assert!(expected.starts_with(&said), "{said}");
     }
 
     #[test]

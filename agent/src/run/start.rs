@@ -199,7 +199,8 @@ pub async fn start(config: &AgentConfig) -> Result<Running, StartError> {
             &config.data_dir,
             sender.clone(),
         ),
-        actors: Actors::new(Arc::new(config.credentials.clone()), sender),
+        actors: Actors::new(Arc::new(config.credentials.clone()), sender)
+            .guarding(&member.name, &config.doors),
         inputs,
         asks,
         agreed,

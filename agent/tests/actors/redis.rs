@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent::config::Credentials;
+use agent::actors::Actors;
+use agent::clock;
+use agent::config::{Credentials, DoorConfig};
 use consensus::model::{
-    ActionFaultKind, Candidate, Database, DatabaseSight, Effect, Engine, FaultKind, Outcome,
-    TargetId, Watched,
+    ActionFault, ActionFaultKind, Candidate, Database, DatabaseSight, Done, Effect, Engine,
+    FaultKind, Outcome, TargetId, Watched,
 };
 use consensus::outbox::{Look, Subject};
 use probe::redis::resp::{Link, Reply};
@@ -15,7 +17,7 @@ use tokio::net::TcpStream;
 
 use crate::common::redis::{ROLE, Redis};
 use crate::common::{eventually, free_port};
-use crate::{act, kind, login, text, token};
+use crate::{act, kind, login, report, text, token};
 
 const KEY: &str = "quorate:epoch:shop";
 
@@ -324,4 +326,58 @@ async fn a_redis_that_was_started_again_from_its_file_follows_if_it_has_nothing_
     old.until("master_link_status", "up").await;
     caught_up(&new, &old).await;
     assert_eq!(old.ask(&["GET", "b"]).await, Reply::Text("x".to_owned()));
+}
+
+/// As a guard, or as somebody else, with a door of which `rejoin` keeps things aside or not.
+async fn follow_as(agent: Option<&str>, keeps: bool, effect: Effect) -> Result<Done, ActionFault> {
+    let door = DoorConfig {
+        app: "shop".parse().expect("a name"),
+        database: "cache".parse().expect("a name"),
+        ports: vec![],
+        allow: vec![],
+        rejoin: if keeps { vec!["keep".to_owned()] } else { vec![] },
+        heartbeat: false,
+    };
+    let actors = |credentials, inputs| {
+        let actors = Actors::new(credentials, inputs);
+        match agent {
+            Some(agent) => actors.guarding(&agent.parse().expect("a name"), &[door]),
+            None => actors,
+        }
+    };
+    let limit = Duration::from_secs(5);
+    report(actors, &anybody(), token(2, 4), effect, clock::now() + limit, limit).await.result
+}
+
+#[tokio::test]
+async fn what_a_guard_may_keep_aside_is_dropped_by_nobody() {
+    let old = Redis::primary().await;
+    let (new, third) = (old.replica().await, old.replica().await);
+    assert_eq!(set(&old, "a").await, ok());
+    caught_up(&old, &new).await;
+    let candidate = candidate(&new).await;
+    let promoted = act(&anybody(), token(2, 3), promote(&new, &candidate, None)).await;
+    assert!(promoted.is_ok(), "{promoted:?}");
+    assert_eq!(set(&old, "b").await, ok());
+    let guarded = |port| {
+        let guard = Some("g1".parse().expect("a name"));
+        let database = Database { guard, ..database(port) };
+        Effect::Follow { database, primary: self::database(new.port) }
+    };
+    for (agent, keeps, words) in [
+        (None, false, "only its guard g1 may keep aside"),
+        (Some("g2"), true, "only its guard g1 may keep aside"),
+        (Some("g1"), true, "the `rejoin` of its door keeps that aside"),
+    ] {
+        let refused = follow_as(agent, keeps, guarded(old.port)).await;
+        assert_eq!(kind(&refused), Some(ActionFaultKind::Refused), "{refused:?}");
+        assert!(text(&refused).contains(words), "{refused:?}");
+        assert_eq!(old.info("role").await, "master");
+    }
+    // One that has nothing of its own is nobody's concern; and where nobody keeps anything, it is said what is given up.
+    let told = follow_as(Some("g1"), true, guarded(third.port)).await;
+    assert_eq!(text(&told), format!("follows `127.0.0.1:{}`", new.port));
+    let told = follow_as(Some("g1"), false, guarded(old.port)).await;
+    assert!(text(&told).contains("gives up the last"), "{told:?}");
+    old.until("master_link_status", "up").await;
 }

@@ -18,6 +18,7 @@ use crate::common::mariadb::MariaDb;
 use crate::common::postgres::Postgres;
 use crate::common::redis::Redis;
 use crate::common::{eventually, free_port, run};
+use crate::rejoin::{Keep, program};
 use crate::{act, kind, text, token};
 
 struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -211,4 +212,25 @@ async fn redis_is_encrypted_and_verified_where_that_is_asked_for() {
     seen(redis.port, Tls::Encrypted).is_refused(FaultKind::Timeout, "TLS handshake").await;
     let unknown = "issuer is unknown";
     seen(port, stranger.verified()).is_refused(FaultKind::Credential, unknown).await;
+
+    // And so is the copy of what an old primary alone has.
+    let other = free_port();
+    let settings =
+        settings.map(|it| if it == port.to_string() { other.to_string() } else { it.to_owned() });
+    let new = Redis::start(&settings.each_ref().map(String::as_str)).await;
+    for server in [&redis, &new] {
+        server.ask(&["SET", "own", "1"]).await;
+        server.ask(&["DEL", "quorate:epoch:shop"]).await;
+    }
+    let keep = Keep::new();
+    for (tls, succeeds) in [(stranger.verified(), false), (authority.verified(), true)] {
+        let Tls::Verified(Some(pem)) = tls else { panic!("verified by our own") };
+        let mut rejoins = program(port, other, &keep, ("default", ""));
+        rejoins.env("QUORATE_TLS", "verified").env("QUORATE_TLS_AUTHORITY", &*pem);
+        let output = rejoins.output().expect("it runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.success(), succeeds, "{said}");
+        assert!(succeeds || said.contains(unknown), "{said}");
+        assert_eq!(keep.path("dump.rdb").exists(), succeeds);
+    }
 }

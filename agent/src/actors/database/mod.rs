@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use consensus::model::{
-    Action, ActionFault, ActionFaultKind, AppId, Candidate, Database, Done, Engine, Token,
+    Action, ActionFault, ActionFaultKind, AgentId, AppId, Candidate, Database, Done, Engine, Token,
 };
 
 use probe::{Login, Trust};
@@ -35,6 +35,19 @@ pub(super) struct Order<'a> {
     database: &'a Database,
     login: &'a Login,
     trust: &'a Trust,
+    tail: Tail,
+}
+
+/// What becomes of what an old primary alone has when it is made a replica, where the engine drops that (Redis does).
+#[derive(Clone, Debug, Default)]
+pub(super) enum Tail {
+    /// Nobody keeps it.
+    #[default]
+    Dropped,
+    /// This agent, which guards it, keeps it aside by `rejoin` of its door.
+    Kept,
+    /// Its guard may keep it, and is not this agent.
+    Elsewhere(AgentId),
 }
 
 impl<'a> Order<'a> {
@@ -48,7 +61,8 @@ impl<'a> Order<'a> {
         let name = &database.credential;
         match credentials.get(name) {
             Some(Credential::Login(login)) => {
-                Ok(Self { app: &action.app, token: action.token, database, login, trust })
+                let (app, token, tail) = (&action.app, action.token, Tail::default());
+                Ok(Self { app, token, database, login, trust, tail })
             }
             Some(Credential::Key { .. } | Credential::Token { .. }) => Err(fault(
                 ActionFaultKind::Refused,
@@ -59,6 +73,11 @@ impl<'a> Order<'a> {
                 format!("no credential `{name}` is held here; see `[credentials]` in agent.toml"),
             )),
         }
+    }
+
+    /// The same, where this becomes of what it alone has.
+    pub(super) fn with(self, tail: Tail) -> Self {
+        Self { tail, ..self }
     }
 
     /// Where the server is, for people.

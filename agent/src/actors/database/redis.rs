@@ -9,6 +9,8 @@
 //!   ~quorate:*
 //! ```
 //!
+//! Where a guard keeps aside what an old primary alone had (`quorate rejoin-redis`): `+psync +replconf`, too.
+//!
 //! # What the server compares
 //!
 //! The key `quorate:epoch:APP` of database 0 holds the token under which this server was last promoted or opened; it
@@ -30,12 +32,12 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use consensus::model::{ActionFault, ActionFaultKind, AppId, Candidate, Done, Token};
-use probe::redis::resp::{Info, Link, Reply};
-use probe::redis::{CLOSED, log_in};
+use probe::redis::resp::{Link, Reply};
+use probe::redis::{CLOSED, Seen, log_in};
 use probe::{Stream, protect};
 use tokio::time::sleep;
 
-use super::Order;
+use super::{Order, Tail};
 use crate::actors::attempt::{Attempt, fault};
 
 /// Between two looks at a replay in progress.
@@ -132,7 +134,7 @@ pub(super) async fn promote(
 /// data: not to follow a server that is itself no primary, is empty, or knows an older token; and not of a primary that
 /// holds data of its own and is not the one that this primary was promoted from. One that was started again from its file
 /// has a new history, and tells only where it left the old one: it is told to follow if it has nothing beyond that, and this
-/// primary has all of it.
+/// primary has all of it. And nothing is asked for that drops what a guard keeps aside, or may ([`Tail`]).
 pub(super) async fn follow(
     attempt: &mut Attempt,
     order: &Order<'_>,
@@ -165,6 +167,25 @@ pub(super) async fn follow(
     }
     let fork = above.left_of(&seen);
     let known = fork.is_some() || above.has_all_of(&seen);
+    let lost = fork.and_then(|fork| seen.position()?.checked_sub(fork)).filter(|lost| 0 < *lost);
+    let lost = lost.filter(|_| seen.is_primary());
+    let alone = lost.is_some() || (seen.is_primary() && !here && !known);
+    match &order.tail {
+        Tail::Dropped => {}
+        Tail::Kept if alone => {
+            return Err(session.refused(format!(
+                "holds what `{place}` never had: the `rejoin` of its door keeps that aside, and then makes it a replica"
+            )));
+        }
+        Tail::Elsewhere(guard) if alone => {
+            return Err(session.refused(format!(
+                "holds what `{place}` never had, which only its guard {guard} may keep aside: start that (it needs the \
+                 credential `{}`), or make it a replica by hand (`REPLICAOF {host} {port}`), which drops it",
+                order.database.credential
+            )));
+        }
+        Tail::Kept | Tail::Elsewhere(_) => {}
+    }
     if seen.is_primary() && !here && !known {
         return Err(session.refused(format!(
             "is a primary with data that `{place}` never had: look at it, then make it a replica by hand \
@@ -174,58 +195,11 @@ pub(super) async fn follow(
     attempt.commit("telling it whom to follow")?;
     session.ask("following", &["REPLICAOF", host, &port]).await?;
     let mut text = format!("follows `{place}`");
-    let lost = fork.and_then(|fork| seen.position()?.checked_sub(fork)).filter(|lost| 0 < *lost);
-    if let (Some(lost), true) = (lost, seen.is_primary()) {
+    if let Some(lost) = lost {
         text +=
             &format!("; gives up the last {lost} bytes of its log, which that one never received");
     }
     Ok(Done { proven: false, position: seen.position(), text })
-}
-
-/// What a server said of itself.
-struct Seen(String);
-
-impl Seen {
-    fn info(&self) -> Info<'_> {
-        Info(&self.0)
-    }
-
-    fn is_primary(&self) -> bool {
-        self.info().text("role") == Some("master")
-    }
-
-    /// Where this primary left the history that another server is still in, if it came from there.
-    fn left_of(&self, other: &Self) -> Option<u64> {
-        let theirs = other.info().history("master_replid")?;
-        match self.info().history("master_replid") == Some(theirs) {
-            true => self.position(),
-            false if self.info().history("master_replid2") == Some(theirs) => {
-                self.info().number::<u64>("second_repl_offset")?.checked_sub(1)
-            }
-            false => None,
-        }
-    }
-
-    /// Was another primary started anew from what it had saved of this one's history, before this one left that, and has it
-    /// taken nothing since? A server that was promoted says the same of itself, and then has more.
-    fn has_all_of(&self, other: &Self) -> bool {
-        let second = |it: &Self| {
-            let left = it.info().number::<u64>("second_repl_offset")?.checked_sub(1)?;
-            Some((it.info().history("master_replid2")?, left))
-        };
-        match (second(self), second(other)) {
-            (Some((own, fork)), Some((theirs, saved))) => {
-                own == theirs && saved <= fork && other.position() == Some(saved)
-            }
-            _ => false,
-        }
-    }
-
-    /// Of a primary: written. Of a replica: applied.
-    fn position(&self) -> Option<u64> {
-        let key = if self.is_primary() { "master_repl_offset" } else { "slave_repl_offset" };
-        self.info().number(key)
-    }
 }
 
 /// What a primary asks for before it takes a write.

@@ -18,8 +18,10 @@ use crate::{Login, Means, Tls, tcp};
 
 mod heartbeat;
 pub mod resp;
+mod seen;
 
 pub(crate) use heartbeat::write;
+pub use seen::Seen;
 
 use resp::{Info, Link, Reply};
 

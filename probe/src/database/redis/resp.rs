@@ -165,6 +165,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         }
     }
 
+    /// What follows is no reply: the raw bytes, with those that were read ahead.
+    pub fn into_stream(self) -> BufReader<S> {
+        self.stream
+    }
+
     async fn begin(&mut self) -> io::Result<Begun> {
         let line = self.line().await?;
         let (kind, rest) = line.split_at_checked(1).ok_or_else(|| strange("an empty line"))?;
