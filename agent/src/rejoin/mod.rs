@@ -103,7 +103,7 @@ async fn follow(setup: &Setup, lost: &mut Option<String>) -> Result<String, Stri
     if !databases.is_empty() && there.databases().await?.is_empty() {
         return Err(format!("`{upstream}` is empty: following it would wipe what is left"));
     }
-    here.close().await?;
+    let changed = here.close().await?;
     let seen = here.seen().await?;
     let from = above.left_of(&seen).or_else(|| above.saved_of(&seen));
     let copied = match from {
@@ -123,7 +123,10 @@ async fn follow(setup: &Setup, lost: &mut Option<String>) -> Result<String, Stri
                 true => String::new(),
                 false => format!("; {more} bytes more came at the last moment and are not kept"),
             };
-            Ok(format!("follows {}; {tail}{late}", upstream.host))
+            let done = format!("follows {}; {tail}{late}", upstream.host);
+            // What asks for replicas that nobody has is no harm to a replica, and taken back when it is promoted.
+            let settled = here.settle(&changed).await;
+            Ok(done + &settled.err().map(|why| format!("; {why}")).unwrap_or_default())
         }
         Err(why) => Err(format!("{why}; {tail}")),
     }

@@ -75,8 +75,10 @@ impl Session {
         Ok(reply.text().and_then(|held| held.parse().ok()).unwrap_or_default())
     }
 
-    /// Has it refuse writes, as a fence does (`actors::database::redis`): a later promotion opens it.
-    pub async fn close(&mut self) -> Result<(), String> {
+    /// Has it refuse writes, as a fence does (`actors::database::redis`): a later promotion opens it. Gives the settings that
+    /// were changed for that, as they were.
+    pub async fn close(&mut self) -> Result<Vec<(&'static str, u64)>, String> {
+        let mut changed = Vec::new();
         for (name, closes) in [(LAG, 0..=0), (REQUIRED, 0..=CLOSED - 1)] {
             let reply = self.ask("reading its settings", &["CONFIG", "GET", name]).await?;
             let value = reply.setting(name).and_then(|value| value.parse::<u64>().ok());
@@ -84,7 +86,17 @@ impl Session {
             if closes.contains(&value) {
                 let closed = (CLOSED + value).to_string();
                 self.ask("being closed to writes", &["CONFIG", "SET", name, &closed]).await?;
+                changed.push((name, value));
             }
+        }
+        Ok(changed)
+    }
+
+    /// Gives it back the settings that were changed: a replica takes no writes anyway.
+    pub async fn settle(&mut self, changed: &[(&str, u64)]) -> Result<(), String> {
+        for (name, value) in changed {
+            let value = value.to_string();
+            self.ask("its settings of before", &["CONFIG", "SET", name, &value]).await?;
         }
         Ok(())
     }

@@ -113,7 +113,7 @@ async fn of_file(keep: &Keep) -> Redis {
 
 #[tokio::test]
 async fn the_commands_that_the_old_primary_alone_had_are_kept_before_it_follows() {
-    let (old, new) = parted(&[]).await;
+    let (old, new) = parted(&["--min-replicas-max-lag", "0"]).await;
     for server in [&old, &new] {
         server.grant_documented_rights().await;
         server.ask(&["ACL", "SETUSER", ROLE, "+psync", "+replconf"]).await;
@@ -143,6 +143,10 @@ async fn the_commands_that_the_old_primary_alone_had_are_kept_before_it_follows(
         assert_eq!(keep.read("commands.resp"), expected);
     }
     assert!(keep.read("README").contains(&format!("5 transactions ({bytes} bytes)")));
+    for name in ["min-replicas-to-write", "min-replicas-max-lag"] {
+        let value = old.ask(&["CONFIG", "GET", name]).await;
+        assert_eq!(value.setting(name), Some("0"), "as its owner has it");
+    }
     follows(&old, &new).await;
 
     // What was kept can be given to a server.
