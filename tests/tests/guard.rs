@@ -65,6 +65,9 @@ fn said(agent: &Agent<'_>, words: &[&str]) -> Option<String> {
     line.map(str::to_owned)
 }
 
+#[path = "guard/late.rs"]
+mod nginx_postgres_bind_late;
+
 mod nginx_postgres_bind {
     use super::*;
 

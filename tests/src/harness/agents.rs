@@ -241,6 +241,13 @@ impl<'a> Agent<'a> {
         quorate(self.lab, &self.host, &all)
     }
 
+    /// The same, without waiting for its end.
+    pub fn begin(&self, words: &[&str]) -> Process {
+        let mut command = self.lab.fabric.command(&self.host, program());
+        command.arg("--agent").arg(self.socket()).args(words);
+        Process::start(self.lab, &format!("{}-quorate", self.name), &mut command)
+    }
+
     /// What it sees, thinks and knows.
     pub fn view(&self) -> Result<View, String> {
         let said = self.quorate(&["status", "--json"]);

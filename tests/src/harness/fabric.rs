@@ -24,6 +24,12 @@ pub fn address(host: &str) -> Ipv4Addr {
     Ipv4Addr::new(10, 77, u8::try_from(place + 1).expect("few hosts"), 2)
 }
 
+/// Where the router is for a host: an address that no cut keeps from it.
+pub fn router(host: &str) -> Ipv4Addr {
+    let [a, b, c, _] = address(host).octets();
+    Ipv4Addr::new(a, b, c, 1)
+}
+
 /// The network of one world.
 pub struct Fabric(());
 
@@ -34,8 +40,7 @@ impl Fabric {
         ip("link set lo up");
         for host in HOSTS {
             let own = address(host);
-            let [a, b, c, _] = own.octets();
-            let router = Ipv4Addr::new(a, b, c, 1);
+            let router = router(host);
             ip(&format!("netns add {host}"));
             ip(&format!("-n {host} link set lo up"));
             ip(&format!("link add {host} type veth peer name up0 netns {host}"));
@@ -46,10 +51,12 @@ impl Fabric {
             ip(&format!("-n {host} route add default via {router}"));
         }
         nft("table inet fabric { set cut { type ifname . ifname; }; \
-             set silent { type ifname . ifname . inet_service; }; chain between { \
+             set silent { type ifname . ifname . inet_service; }; \
+             set unheard { type ifname . ifname . inet_service; }; chain between { \
              type filter hook forward priority 0; policy accept; \
              iifname . oifname @cut counter drop; \
-             iifname . oifname . tcp sport @silent counter drop; }; }");
+             iifname . oifname . tcp sport @silent counter drop; \
+             iifname . oifname . udp dport @unheard counter drop; }; }");
         Self(())
     }
 
@@ -85,6 +92,19 @@ impl Fabric {
         nft(&format!("add element inet fabric silent {{ \"{from}\" . \"{to}\" . {port} }}"));
     }
 
+    /// Nothing that these hosts send to this UDP port of another gets there. Whoever sends over QUIC sends it again for a
+    /// while, so that it comes late once [`Fabric::pass_on`] lets it through.
+    pub fn hold_back(&self, from: &[&str], to: &str, port: u16) {
+        let ways: Vec<_> =
+            from.iter().map(|from| format!("\"{from}\" . \"{to}\" . {port}")).collect();
+        nft(&format!("add element inet fabric unheard {{ {} }}", ways.join(", ")));
+    }
+
+    /// What was held back gets there, if its sender still sends it.
+    pub fn pass_on(&self) {
+        nft("flush set inet fabric unheard");
+    }
+
     /// Nothing passes between this host and any other.
     pub fn isolate(&self, host: &str) {
         let others = HOSTS.into_iter().filter(|other| *other != host);
@@ -106,7 +126,9 @@ impl Fabric {
 
     /// Mends every cut.
     pub fn heal(&self) {
-        nft("flush set inet fabric cut; flush set inet fabric silent");
+        nft(
+            "flush set inet fabric cut; flush set inet fabric silent; flush set inet fabric unheard",
+        );
     }
 }
 

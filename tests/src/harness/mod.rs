@@ -27,4 +27,5 @@ pub mod writer;
 pub mod agents;
 pub mod app;
 pub mod guards;
+pub mod letters;
 pub mod world;
