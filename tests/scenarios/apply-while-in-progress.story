@@ -15,32 +15,34 @@ run 2s
 ----
   100.000 *     shop/east: web is Dark
   100.000 *     shop/east/db is Dark
-  105.514 a2    learns that answers of shop are kept for 5 s at most (and a5 a3 a1 a4)
-  105.528 *     publish with 1.1.4 of a2: names east
+  105.471 a2    learns that answers of shop are kept for 5 s at most (and a5 a3 a1 a4)
+  105.484 *     publish with 1.1.4 of a2: names east
   109.563 a3    holds shop/east for standing: 1 of 5 voters see it down (and a1 a4 a2 a5)
   109.563 a3    leaves shop alone: east stands: 1 of 5 voters see it down, 3 are needed (and a1 a4 a2 a5)
-  109.818 a2    holds shop/east for standing: 2 of 5 voters see it down (and a5 a3 a4 a1)
-  109.818 a2    leaves shop alone: east stands: 2 of 5 voters see it down, 3 are needed (and a5 a3 a4 a1)
-  109.856 a1    holds shop/east for down: 3 of 5 voters see it down (and a4 a3 a2 a5)
-  110.036 a2    learns shop epoch 2 fencing at 6.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
+  109.818 a2    holds shop/east for standing: 2 of 5 voters see it down (and a5 a4 a1 a3)
+  109.826 a2    leaves shop alone: east stands: 2 of 5 voters see it down, 3 are needed (and a5)
+  109.854 a3    holds shop/east for down: 3 of 5 voters see it down (and a1 a4 a2 a5)
+  110.021 a2    learns shop epoch 2 fencing at 6.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
 
 until shop settled within 60s
 apply a2 shop ttl=60
 run 2s
 state
 ----
-  115.036 a2    failed for shop with 2.1.1: no answer within 5000 ms
-  115.229 a2    learns shop epoch 2 promoting at 8.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
-  115.264 *     promote with 2.1.3 of a2: promoted to timeline 2
-  115.298 a2    answers: Refused("epoch 2 is in progress (promoting)")
-  115.685 a2    learns shop epoch 2 publishing at 10.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
-  115.691 *     publish with 2.1.4 of a2: names west
-  115.849 a2    learns shop epoch 2 verifying at 11.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
-  115.988 a2    learns shop epoch 2 idle at 12.bfcd: failover, active west (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
-  116.165 a2    learns shop epoch 3 publishing at 13.bfcd: apply, active west (definition revision 2) (and a5 a3 a1 a4)
-  116.477 a5    learns shop epoch 3 publishing at 14.10df: apply, active west, carried out by a5 (definition revision 2) (and a2 a3 a1 a4)
-  116.484 *     publish with 3.1.4 of a5: names west
-shop: epoch 3 apply publishing, active west
+  115.021 a2    failed for shop with 2.1.1: no answer within 5000 ms
+  115.213 a2    learns shop epoch 2 promoting at 8.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
+  115.219 *     promote with 2.1.3 of a2: promoted to timeline 2
+  115.283 a2    answers: Refused("epoch 2 is in progress (promoting)")
+  115.670 a2    learns shop epoch 2 publishing at 10.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
+  115.709 *     publish with 2.1.4 of a2: names west
+  115.876 a2    learns shop epoch 2 verifying at 11.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
+  116.015 a2    learns shop epoch 2 idle at 12.bfcd: failover, active west (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
+  116.193 a2    learns shop epoch 3 publishing at 13.bfcd: apply, active west (definition revision 2) (and a5 a3 a1 a4)
+  116.506 a1    learns shop epoch 3 publishing at 14.41cd: apply, active west, carried out by a1 (definition revision 2) (and a4 a3 a2 a5)
+  116.549 *     publish with 3.1.4 of a1: names west
+  116.625 a1    learns shop epoch 3 verifying at 15.41cd: apply, active west, carried out by a1 (definition revision 2) (and a4 a3 a2 a5)
+  116.693 a1    learns shop epoch 3 idle at 16.41cd: apply, active west (definition revision 2) (and a4 a3 a2 a5)
+shop: epoch 3 apply idle, active west
   192.0.2.53:53: shop.example.com is 198.51.100.2, change 2, kept 5 s
   shop/east/db: Dark, primary, timeline 1
   shop/west/db: Up, primary, timeline 2

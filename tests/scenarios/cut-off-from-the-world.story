@@ -43,14 +43,14 @@ state
   230.357 a2    holds shop/east for down: 3 of 5 voters see it down (and a5 a3 a1 a4)
   230.357 a2    leaves shop alone: the web of east is down, and its database is neither down nor up for a majority: 1 down, 0 up of 5 (and a5 a3 a1 a4)
   230.415 a2    leaves shop alone: the web of east is down, and its database is neither down nor up for a majority: 2 down, 0 up of 5 (and a5 a3 a1 a4)
-  231.017 a1    leaves shop alone: database of east down for 3 of 5 voters in 2 regions; others will propose: this agent reaches too few of its canaries (and a4)
-  231.125 a2    learns shop epoch 2 fencing at 5.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
-  236.125 a2    failed for shop with 2.1.1: no answer within 5000 ms
-  236.485 a2    learns shop epoch 2 promoting at 7.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
-  236.522 *     promote with 2.1.3 of a2: promoted to timeline 2
-  236.688 a2    learns shop epoch 2 publishing at 8.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
-  236.827 a2    learns shop epoch 2 verifying at 9.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
-  237.073 a2    learns shop epoch 2 idle at 10.bfcd: failover, active west (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
+  231.020 a1    leaves shop alone: database of east down for 3 of 5 voters in 2 regions; others will propose: this agent reaches too few of its canaries (and a4)
+  231.128 a2    learns shop epoch 2 fencing at 5.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
+  236.128 a2    failed for shop with 2.1.1: no answer within 5000 ms
+  236.489 a2    learns shop epoch 2 promoting at 7.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
+  236.492 *     promote with 2.1.3 of a2: promoted to timeline 2
+  236.668 a2    learns shop epoch 2 publishing at 8.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
+  236.807 a2    learns shop epoch 2 verifying at 9.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
+  237.053 a2    learns shop epoch 2 idle at 10.bfcd: failover, active west (database of east down for 3 of 5 voters in 2 regions) (and a5 a3 a1 a4)
 shop: epoch 2 failover idle, active west
   shop/east/db: Dark, primary, timeline 1
   shop/west/db: Up, primary, timeline 2

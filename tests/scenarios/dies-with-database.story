@@ -13,28 +13,28 @@ until shop fencing within 30s
 ----
   100.000 *     shop/east: web is Dark
   100.000 *     shop/east/db is Dark
-  105.514 a2    learns that answers of shop are kept for 5 s at most (and a5 a3 a1 a4)
-  105.528 *     publish with 1.1.4 of a2: names east
+  105.471 a2    learns that answers of shop are kept for 5 s at most (and a5 a3 a1 a4)
+  105.484 *     publish with 1.1.4 of a2: names east
   109.563 a3    holds shop/east for standing: 1 of 5 voters see it down (and a1 a4 a2 a5)
   109.563 a3    leaves shop alone: east stands: 1 of 5 voters see it down, 3 are needed (and a1 a4 a2 a5)
-  109.818 a2    holds shop/east for standing: 2 of 5 voters see it down (and a5 a3 a4 a1)
-  109.818 a2    leaves shop alone: east stands: 2 of 5 voters see it down, 3 are needed (and a5 a3 a4 a1)
-  109.856 a1    holds shop/east for down: 3 of 5 voters see it down (and a4 a3 a2 a5)
+  109.818 a2    holds shop/east for standing: 2 of 5 voters see it down (and a5 a4 a1 a3)
+  109.826 a2    leaves shop alone: east stands: 2 of 5 voters see it down, 3 are needed (and a5)
+  109.854 a3    holds shop/east for down: 3 of 5 voters see it down (and a1 a4 a2 a5)
 
 until shop promoting within 30s
 ----
-  110.036 a2    learns shop epoch 2 fencing at 6.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
-  115.036 a2    failed for shop with 2.1.1: no answer within 5000 ms
+  110.021 a2    learns shop epoch 2 fencing at 6.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
+  115.021 a2    failed for shop with 2.1.1: no answer within 5000 ms
 
 until shop settled within 60s
 state
 ----
-  115.229 a2    learns shop epoch 2 promoting at 8.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
-  115.264 *     promote with 2.1.3 of a2: promoted to timeline 2
-  115.438 a2    learns shop epoch 2 publishing at 9.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
-  115.458 *     publish with 2.1.4 of a2: names west
-  115.616 a2    learns shop epoch 2 verifying at 10.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
-  115.861 a2    learns shop epoch 2 idle at 11.bfcd: failover, active west (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
+  115.213 a2    learns shop epoch 2 promoting at 8.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
+  115.219 *     promote with 2.1.3 of a2: promoted to timeline 2
+  115.393 a2    learns shop epoch 2 publishing at 9.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
+  115.396 *     publish with 2.1.4 of a2: names west
+  115.539 a2    learns shop epoch 2 verifying at 10.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
+  115.785 a2    learns shop epoch 2 idle at 11.bfcd: failover, active west (database of east down for 3 of 5 voters in 3 regions) (and a5 a3 a1 a4)
 shop: epoch 2 failover idle, active west
   192.0.2.53:53: shop.example.com is 198.51.100.2, change 2, kept 5 s
   shop/east/db: Dark, primary, timeline 1

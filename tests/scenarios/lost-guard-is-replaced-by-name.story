@@ -18,11 +18,9 @@ state
   100.000 a6    is killed
   100.139 a2    learns shop epoch 2 publishing at 5.bfcd: apply, active east (definition revision 2) (and a5 a7 a3 a8 a1 a4)
   100.208 a8    holds open shop/east
-  100.388 a8    learns shop epoch 2 publishing at 6.90d6: apply, active east, carried out by a8 (definition revision 2) (and a3 a1 a4 a2 a5 a7)
-  100.434 *     follow with 2.1.4 of a7: follows east
-  100.513 a7    learns shop epoch 2 publishing at 7.b9f6: apply, active east, carried out by a7 (definition revision 2) (and a2 a5 a8 a3 a1 a4)
-  100.652 a7    learns shop epoch 2 verifying at 8.b9f6: apply, active east, carried out by a7 (definition revision 2) (and a2 a5 a3 a8 a1 a4)
-  100.792 a7    learns shop epoch 2 idle at 9.b9f6: apply, active east (definition revision 2) (and a2 a5 a3 a8 a1 a4)
+  100.277 a8    learns shop epoch 2 publishing at 6.90d6: apply, active east, carried out by a8 (definition revision 2) (and a3 a1 a4 a2 a5 a7)
+  100.345 a8    learns shop epoch 2 verifying at 7.90d6: apply, active east, carried out by a8 (definition revision 2) (and a3 a1 a4 a2 a5 a7)
+  100.414 a8    learns shop epoch 2 idle at 8.90d6: apply, active east (definition revision 2) (and a3 a1 a4 a2 a5 a7)
 a2 on shop: east stands: nobody whose word counts sees it down
   not ready: a2 would refuse: a6 has not said that it knows who could be promoted
 shop: epoch 2 apply idle, active east
@@ -35,7 +33,7 @@ why a2 shop
 state
 ----
   115.000 a6    loses its disk
-  116.000 a6    learns shop epoch 2 idle at 9.b9f6: apply, active east (definition revision 2)
+  116.000 a6    learns shop epoch 2 idle at 8.90d6: apply, active east (definition revision 2)
 a2 on shop: east stands: nobody whose word counts sees it down
 shop: epoch 2 apply idle, active east
   shop/east/db: Up, primary, timeline 1, its door is open
@@ -48,8 +46,8 @@ state
   130.000 *     shop/east: web is Dark
   130.000 *     shop/east/db is Dark
   130.000 a8    is killed
-  138.595 a1    holds shop/east for standing: 1 of 5 voters see it down (and a4 a3 a2 a5 a7 a6)
-  138.595 a1    leaves shop alone: east stands: 1 of 5 voters see it down, 3 are needed (and a4 a3 a2 a5 a7 a6)
+  138.993 a2    holds shop/east for standing: 1 of 5 voters see it down (and a7 a4 a6 a3)
+  138.993 a2    leaves shop alone: east stands: 1 of 5 voters see it down, 3 are needed (and a7 a4 a6 a3)
   138.993 a5    holds shop/east for standing: 2 of 5 voters see it down (and a1 a2 a7 a3 a4 a6)
   138.993 a5    leaves shop alone: east stands: 2 of 5 voters see it down, 3 are needed (and a1 a2 a7 a3 a4 a6)
   139.028 a3    holds shop/east for down: 3 of 5 voters see it down (and a1 a4 a6 a2 a5 a7)
@@ -61,13 +59,13 @@ state
   139.047 a7    leaves shop alone: database of east down for 4 of 5 voters in 3 regions; others will propose: this agent is an observer
   139.048 a6    leaves shop alone: database of east down for 5 of 5 voters in 3 regions; others will propose: this agent started too recently
   139.064 a7    leaves shop alone: database of east down for 5 of 5 voters in 3 regions; others will propose: this agent is an observer
-  139.139 a4    learns shop epoch 3 fencing at 10.89d0: failover, active east, carried out by a4 (database of east down for 5 of 5 voters in 3 regions) (and a1 a6 a3 a2 a5 a7)
-  139.249 a4    learns shop epoch 3 promoting at 11.89d0: failover, active east, carried out by a4 (database of east down for 5 of 5 voters in 3 regions) (and a1 a6 a3 a2 a5 a7)
+  139.139 a4    learns shop epoch 3 fencing at 9.89d0: failover, active east, carried out by a4 (database of east down for 5 of 5 voters in 3 regions) (and a1 a6 a3 a2 a5 a7)
+  139.249 a4    learns shop epoch 3 promoting at 10.89d0: failover, active east, carried out by a4 (database of east down for 5 of 5 voters in 3 regions) (and a1 a6 a3 a2 a5 a7)
   139.357 a7    holds open shop/west
-  139.519 *     promote with 3.1.3 of a7: promoted to timeline 2
-  139.661 a4    learns shop epoch 3 publishing at 12.89d0: failover, active west, carried out by a4 (database of east down for 5 of 5 voters in 3 regions) (and a1 a6 a3 a2 a5 a7)
-  139.729 a4    learns shop epoch 3 verifying at 13.89d0: failover, active west, carried out by a4 (database of east down for 5 of 5 voters in 3 regions) (and a1 a6 a3 a2 a5 a7)
-  139.797 a4    learns shop epoch 3 idle at 14.89d0: failover, active west (database of east down for 5 of 5 voters in 3 regions) (and a1 a6 a3 a2 a5 a7)
+  139.518 *     promote with 3.1.3 of a7: promoted to timeline 2
+  139.637 a4    learns shop epoch 3 publishing at 11.89d0: failover, active west, carried out by a4 (database of east down for 5 of 5 voters in 3 regions) (and a1 a6 a3 a2 a5 a7)
+  139.705 a4    learns shop epoch 3 verifying at 12.89d0: failover, active west, carried out by a4 (database of east down for 5 of 5 voters in 3 regions) (and a1 a6 a3 a2 a5 a7)
+  139.773 a4    learns shop epoch 3 idle at 13.89d0: failover, active west (database of east down for 5 of 5 voters in 3 regions) (and a1 a6 a3 a2 a5 a7)
 shop: epoch 3 failover idle, active west
   shop/east/db: Dark, primary, timeline 1, its door is shut
   shop/west/db: Up, primary, timeline 2, its door is open

@@ -16,23 +16,20 @@ state
   100.000 *     shop/east/db is Dark
   109.563 a3    holds shop/east for standing: 1 of 5 voters see it down (and a1 a4 a6 a2 a5 a7)
   109.563 a3    leaves shop alone: east stands: 1 of 5 voters see it down, 3 are needed (and a1 a4 a6 a2 a5 a7)
-  109.818 a2    holds shop/east for standing: 2 of 5 voters see it down (and a5 a7 a3 a1 a4 a6)
-  109.826 a2    leaves shop alone: east stands: 2 of 5 voters see it down, 3 are needed (and a5 a7 a3 a1 a4 a6)
-  110.088 a3    holds shop/east for down: 3 of 5 voters see it down (and a5 a2 a7 a1 a4 a6)
-  110.088 a3    leaves shop alone: the web of east is down, and its database is neither down nor up for a majority: 2 down, 0 up of 5 (and a5 a2 a7 a1 a4 a6)
-  110.123 a2    holds shop/east for down: 4 of 5 voters see it down (and a5 a7 a3 a1 a4 a6)
-  110.602 a4    holds shop/east for down: 5 of 5 voters see it down (and a1 a6 a3 a2 a5 a7)
-  110.867 a6    leaves shop alone: database of east down for 3 of 5 voters in 3 regions; others will propose: this agent is an observer (and a7)
-  110.941 a7    leaves shop alone: database of east down for 4 of 5 voters in 3 regions; others will propose: this agent is an observer (and a6)
-  111.020 a6    leaves shop alone: database of east down for 5 of 5 voters in 3 regions; others will propose: this agent is an observer
-  111.050 a2    learns shop epoch 2 fencing at 5.bfcd: failover, active east, carried out by a2 (database of east down for 5 of 5 voters in 3 regions) (and a5 a7 a3 a1 a4 a6)
-  111.088 a6    has shut shop/east
-  111.296 a2    learns shop epoch 2 promoting at 6.bfcd: failover, active east, carried out by a2 (database of east down for 5 of 5 voters in 3 regions) (and a5 a7 a3 a1 a4 a6)
-  111.366 a7    holds open shop/west
-  111.415 *     promote with 2.1.3 of a7: promoted to timeline 2
-  111.560 a2    learns shop epoch 2 publishing at 7.bfcd: failover, active west, carried out by a2 (database of east down for 5 of 5 voters in 3 regions) (and a5 a7 a3 a1 a4 a6)
-  111.700 a2    learns shop epoch 2 verifying at 8.bfcd: failover, active west, carried out by a2 (database of east down for 5 of 5 voters in 3 regions) (and a5 a7 a3 a1 a4 a6)
-  112.180 a2    learns shop epoch 2 idle at 9.bfcd: failover, active west (database of east down for 5 of 5 voters in 3 regions) (and a5 a7 a3 a1 a4 a6)
+  109.718 a5    holds shop/east for standing: 2 of 5 voters see it down (and a2 a7 a3 a1 a4 a6)
+  109.718 a5    leaves shop alone: east stands: 2 of 5 voters see it down, 3 are needed (and a2 a7 a3 a1 a4 a6)
+  109.826 a2    holds shop/east for down: 3 of 5 voters see it down (and a5 a7 a3 a1 a4 a6)
+  109.826 a2    leaves shop alone: the web of east is down, and its database is neither down nor up for a majority: 2 down, 0 up of 5 (and a5 a7 a3 a1 a4 a6)
+  110.088 a3    holds shop/east for down: 4 of 5 voters see it down (and a1 a4 a6 a2 a5 a7)
+  110.233 a7    leaves shop alone: database of east down for 3 of 5 voters in 2 regions; others will propose: this agent is an observer (and a6)
+  110.379 a2    learns shop epoch 2 fencing at 5.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a7 a3 a1 a4 a6)
+  110.417 a6    has shut shop/east
+  110.999 a2    learns shop epoch 2 promoting at 8.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a7 a3 a1 a4 a6)
+  111.069 a7    holds open shop/west
+  111.159 *     promote with 2.1.3 of a7: promoted to timeline 2
+  111.305 a2    learns shop epoch 2 publishing at 9.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a7 a3 a1 a4 a6)
+  111.444 a2    learns shop epoch 2 verifying at 10.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a7 a3 a1 a4 a6)
+  112.183 a2    learns shop epoch 2 idle at 11.bfcd: failover, active west (database of east down for 3 of 5 voters in 2 regions) (and a5 a7 a3 a1 a4 a6)
 shop: epoch 2 failover idle, active west
   shop/east/db: Dark, primary, timeline 1, its door is shut
   shop/west/db: Up, primary, timeline 2, its door is open
@@ -41,9 +38,9 @@ stack shop east up
 run 30s
 state
 ----
-  112.218 *     shop/east: web is Up
-  114.252 *     shop/east/db is rewound to follow shop/west/db
-  116.088 a6    failed for shop with 2.1.1: no answer within 5000 ms
+  112.222 *     shop/east: web is Up
+  114.256 *     shop/east/db is rewound to follow shop/west/db
+  115.417 a6    failed for shop with 2.1.1: no answer within 5000 ms
 shop: epoch 2 failover idle, active west
   shop/east/db: Up, replica, timeline 2, streams, its door is shut
   shop/west/db: Up, primary, timeline 2, its door is open
@@ -55,17 +52,17 @@ failback a1 shop east 60s
 run 30s
 state
 ----
-  142.218 a1    answers: Refused("east has been well for 29 s, and 30 min are asked for")
-  212.388 a1    learns shop epoch 3 fencing at 10.41cd: switchover, active west, carried out by a1 (switchover asked for by operator) (and a4 a6 a3 a2 a5 a7)
-  212.426 a7    has shut shop/west
-  212.559 *     fence with 3.1.1 of a7: read-only, sessions ended
-  212.684 a1    learns shop epoch 3 promoting at 11.41cd: switchover, active west, carried out by a1 (switchover asked for by operator) (and a4 a6 a3 a2 a5 a7)
-  212.718 a6    holds open shop/east
-  212.793 *     promote with 3.1.3 of a6: promoted to timeline 3
-  212.870 a1    learns shop epoch 3 publishing at 12.41cd: switchover, active east, carried out by a1 (switchover asked for by operator) (and a4 a6 a3 a2 a5 a7)
-  212.939 a1    learns shop epoch 3 verifying at 13.41cd: switchover, active east, carried out by a1 (switchover asked for by operator) (and a4 a6 a3 a2 a5 a7)
-  213.007 a1    learns shop epoch 3 idle at 14.41cd: switchover, active east (switchover asked for by operator) (and a4 a6 a3 a2 a5 a7)
-  215.114 *     shop/west/db is rewound to follow shop/east/db
+  142.222 a1    answers: Refused("east has been well for 29 s, and 30 min are asked for")
+  212.379 a1    learns shop epoch 3 fencing at 12.41cd: switchover, active west, carried out by a1 (switchover asked for by operator) (and a4 a6 a3 a2 a5 a7)
+  212.417 a7    has shut shop/west
+  212.576 *     fence with 3.1.1 of a7: read-only, sessions ended
+  212.710 a1    learns shop epoch 3 promoting at 13.41cd: switchover, active west, carried out by a1 (switchover asked for by operator) (and a4 a6 a3 a2 a5 a7)
+  212.745 a6    holds open shop/east
+  212.814 *     promote with 3.1.3 of a6: promoted to timeline 3
+  212.905 a1    learns shop epoch 3 publishing at 14.41cd: switchover, active east, carried out by a1 (switchover asked for by operator) (and a4 a6 a3 a2 a5 a7)
+  212.973 a1    learns shop epoch 3 verifying at 15.41cd: switchover, active east, carried out by a1 (switchover asked for by operator) (and a4 a6 a3 a2 a5 a7)
+  213.041 a1    learns shop epoch 3 idle at 16.41cd: switchover, active east (switchover asked for by operator) (and a4 a6 a3 a2 a5 a7)
+  215.149 *     shop/west/db is rewound to follow shop/east/db
 shop: epoch 3 switchover idle, active east
   shop/east/db: Up, primary, timeline 3, its door is open
   shop/west/db: Up, replica, timeline 3, streams, its door is shut

@@ -14,7 +14,7 @@ run 20s
 state
 why a3 shop
 ----
-  103.090 a3    answers: Refused("west cannot be moved to without loss: db receives nothing from its primary")
+  103.089 a3    answers: Refused("west cannot be moved to without loss: db receives nothing from its primary")
 shop: epoch 1 apply idle, active east
   shop/east/db: Up, primary, timeline 1
   shop/west/db: Up, replica, timeline 1

@@ -22,8 +22,8 @@ run 5s
   111.173 a1    goes by voters version 3: done: replace a2 by a7, for operator (and a4 a7 a6 a2 a5)
   111.211 a2    does not vote again with this store: its store was replaced or removed by voters version 3
   111.211 a2    is killed
-  115.325 a2    abstains: stands by to become a voter
-  115.326 a2    learns shop epoch 1 idle at 4.bfcd: apply, active east (its first definition)
+  113.412 a2    abstains: stands by to become a voter
+  113.412 a2    learns shop epoch 1 idle at 4.bfcd: apply, active east (its first definition)
 
 # A failover by the new set, without r3.
 stack shop east dark
@@ -36,8 +36,9 @@ run 60s
   124.779 a5    holds shop/east for standing: 2 of 5 voters see it down (and a2 a6 a1 a4 a7)
   124.779 a5    leaves shop alone: east stands: 2 of 5 voters see it down, 3 are needed (and a2 a6 a1 a4 a7)
   125.139 a7    holds shop/east for down: 3 of 5 voters see it down (and a1 a4 a6 a2 a5)
-  125.139 a7    leaves shop alone: the web of east is down, and its database is neither down nor up for a majority: 1 down, 0 up of 5 (and a1 a4 a6 a2 a5)
-  125.343 a4    holds shop/east for down: 4 of 5 voters see it down (and a1 a7 a6 a2 a5)
+  125.139 a7    leaves shop alone: the web of east is down, and its database is neither down nor up for a majority: 0 down, 0 up of 5 (and a1 a4 a6 a2 a5)
+  125.723 a4    holds shop/east for down: 4 of 5 voters see it down (and a1 a7 a6 a2 a5)
+  125.906 a4    leaves shop alone: the web of east is down, and its database is neither down nor up for a majority: 1 down, 0 up of 5 (and a1 a7 a6 a2 a5)
   126.145 a5    leaves shop alone: the web of east is down, and its database is neither down nor up for a majority: 2 down, 0 up of 5 (and a2 a6 a1 a4 a7)
   126.874 a6    leaves shop alone: database of east down for 3 of 5 voters in 2 regions; others will propose: this agent stands by to become a voter
   126.895 a2    leaves shop alone: database of east down for 3 of 5 voters in 2 regions; others will propose: this agent started too recently
@@ -45,11 +46,11 @@ run 60s
   131.934 a1    failed for shop with 2.1.1: no answer within 5000 ms
   131.934 a7    refuses 9.41cd for shop: own evidence missing or older than 5 s
   132.087 a1    learns shop epoch 2 promoting at 9.41cd: failover, active east, carried out by a1 (database of east down for 3 of 5 voters in 2 regions)
-  132.173 *     promote with 2.1.3 of a1: promoted to timeline 2
+  132.208 *     promote with 2.1.3 of a1: promoted to timeline 2
   132.298 a1    learns shop epoch 2 publishing at 11.41cd: failover, active west, carried out by a1 (database of east down for 3 of 5 voters in 2 regions) (and a4 a7 a6 a2 a5)
   132.299 a1    learns shop epoch 2 verifying at 12.41cd: failover, active west, carried out by a1 (database of east down for 3 of 5 voters in 2 regions) (and a4 a7 a6 a2 a5)
-  132.676 a1    learns shop epoch 2 idle at 13.41cd: failover, active west (database of east down for 3 of 5 voters in 2 regions) (and a4 a7 a6 a2 a5)
-  146.324 a2    abstains: stands by to become a voter
+  132.650 a1    learns shop epoch 2 idle at 13.41cd: failover, active west (database of east down for 3 of 5 voters in 2 regions) (and a4 a7 a6 a2 a5)
+  144.410 a2    abstains: stands by to become a voter
 
 heal
 run 10s
@@ -58,11 +59,11 @@ state
   176.134 *     everything is well again
   176.134 *     shop/east: web is Up
   176.134 *     shop/west: web is Up
-  176.249 a3    holds shop/east for standing: 1 of 5 voters see it down
-  176.249 a3    leaves shop alone: east stands: 1 of 5 voters see it down, 3 are needed
-  176.250 a3    holds shop/east for standing: 2 of 5 voters see it down
-  176.250 a3    leaves shop alone: east stands: 2 of 5 voters see it down, 3 are needed
-  176.600 a3    holds shop/east for standing: 0 of 5 voters see it down
+  176.293 a3    holds shop/east for standing: 2 of 5 voters see it down
+  176.293 a3    leaves shop alone: east stands: 2 of 5 voters see it down, 3 are needed
+  176.306 a3    holds shop/east for standing: 1 of 5 voters see it down
+  176.306 a3    leaves shop alone: east stands: 1 of 5 voters see it down, 3 are needed
+  176.610 a3    holds shop/east for standing: 0 of 5 voters see it down
   177.016 a3    goes by voters version 3: done: replace a2 by a7, for operator
   177.016 a3    learns shop epoch 2 idle at 13.41cd: failover, active west (database of east down for 3 of 5 voters in 2 regions)
 shop: epoch 2 failover idle, active west

@@ -21,12 +21,12 @@ state
   110.054 a5    holds shop/east for down: 3 of 5 voters see it down (and a2 a3 a1 a4)
   110.089 a3    holds shop/east for down: 4 of 5 voters see it down (and a1 a4 a5)
   110.200 a2    learns shop epoch 2 fencing at 5.bfcd: failover, active east, carried out by a2 (web of east down for 4 of 5 voters in 3 regions) (and a5 a3 a1 a4)
-  110.258 *     fence with 2.1.1 of a2: read-only, sessions ended
-  110.346 a2    learns shop epoch 2 promoting at 6.bfcd: failover, active east, carried out by a2 (web of east down for 4 of 5 voters in 3 regions) (and a5 a3 a1 a4)
-  110.352 *     promote with 2.1.3 of a2: promoted to timeline 2
-  110.512 a2    learns shop epoch 2 publishing at 7.bfcd: failover, active west, carried out by a2 (web of east down for 4 of 5 voters in 3 regions) (and a5 a3 a1 a4)
-  110.651 a2    learns shop epoch 2 verifying at 8.bfcd: failover, active west, carried out by a2 (web of east down for 4 of 5 voters in 3 regions) (and a5 a3 a1 a4)
-  111.198 a2    learns shop epoch 2 idle at 9.bfcd: failover, active west (web of east down for 4 of 5 voters in 3 regions) (and a5 a3 a1 a4)
+  110.246 *     fence with 2.1.1 of a2: read-only, sessions ended
+  110.353 a2    learns shop epoch 2 promoting at 6.bfcd: failover, active east, carried out by a2 (web of east down for 4 of 5 voters in 3 regions) (and a5 a3 a1 a4)
+  110.361 *     promote with 2.1.3 of a2: promoted to timeline 2
+  110.540 a2    learns shop epoch 2 publishing at 7.bfcd: failover, active west, carried out by a2 (web of east down for 4 of 5 voters in 3 regions) (and a5 a3 a1 a4)
+  110.680 a2    learns shop epoch 2 verifying at 8.bfcd: failover, active west, carried out by a2 (web of east down for 4 of 5 voters in 3 regions) (and a5 a3 a1 a4)
+  110.819 a2    learns shop epoch 2 idle at 9.bfcd: failover, active west (web of east down for 4 of 5 voters in 3 regions) (and a5 a3 a1 a4)
 shop: epoch 2 failover idle, active west
   shop/east/db: Up, primary, timeline 1, closed
   shop/west/db: Up, primary, timeline 2

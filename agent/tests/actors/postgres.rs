@@ -396,9 +396,11 @@ async fn a_third_standby_brings_its_slot_along_and_one_that_has_more_is_left_alo
     let promoted = act(&role, token(2, 3), promote(&new, &seen, None)).await;
     assert!(promoted.is_ok(), "{promoted:?}");
 
-    let more = act(&superuser(), token(2, 4), follow(&ahead, &new)).await;
+    let more = act(&role, token(2, 4), follow(&ahead, &new)).await;
     assert_eq!(kind(&more), Some(ActionFaultKind::Refused), "{more:?}");
     assert!(text(&more).contains("left it at"), "{more:?}");
+    let back = act(&role, token(2, 4), follow(&third, &ahead)).await;
+    assert!(text(&back).contains("is a standby"), "{back:?}");
     let bare = act(&role, token(2, 4), follow(&third, &new)).await;
     assert_eq!(kind(&bare), Some(ActionFaultKind::Refused), "{bare:?}");
     assert!(text(&bare).contains("making a replication slot"), "{bare:?}");

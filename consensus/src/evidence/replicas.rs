@@ -4,16 +4,15 @@ use super::panel::Panel;
 use crate::model::{Database, DatabaseSight, StackId};
 
 impl Panel<'_> {
-    /// The first database of another stack that is told whom to follow, and follows something else or nothing, in words.
+    /// The first database of another stack that is told whom to follow, and is seen to be somewhere else, in words.
     /// None while the active stack does not serve: then there is nothing to follow.
     pub fn astray(&self, active: &StackId) -> Option<String> {
         if !self.serves(active) {
             return None;
         }
-        let led = self
-            .definition
-            .guarded()
-            .filter(|(stack, it)| *stack != active && it.engine.is_led() && self.stands(stack));
+        let led = self.definition.guarded().filter(|(stack, it)| {
+            *stack != active && self.definition.leads(it) && self.stands(stack)
+        });
         led.filter_map(|(stack, database)| self.strays(stack, database, active)).next()
     }
 

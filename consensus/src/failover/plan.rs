@@ -66,14 +66,14 @@ pub fn effects(state: &AppState) -> Vec<Effect> {
     }
 }
 
-/// Every database of another stack, told to follow that of the active one where it is told such things. An old primary is
-/// not, where it would have to be rewound.
+/// Every database of another stack, told to follow that of the active one where it is told such things. The primary that was
+/// moved from is not, where it would have to be rewound; in a later decision it refuses that by itself.
 fn followers(state: &AppState) -> Vec<Effect> {
     let Some(active) = state.definition.stack(&state.active) else { return Vec::new() };
     let others = state.definition.guarded().filter(|(stack, _)| **stack != active.name);
     let led = others.filter(|(stack, database)| {
-        let engine = database.engine;
-        engine.is_led() && (engine.is_demoted() || **stack != state.decision.from)
+        let left = !database.engine.is_demoted() && **stack == state.decision.from;
+        state.definition.leads(database) && !left
     });
     led.filter_map(|(_, database)| {
         let primary = active.databases.iter().find(|primary| primary.name == database.name)?;

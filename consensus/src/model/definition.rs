@@ -84,6 +84,13 @@ impl Definition {
         stacks.flat_map(|stack| stack.databases.iter().map(move |it| (&stack.name, it)))
     }
 
+    /// Does the mesh tell this database whom to follow? Where a primary has to be rewound first, of two stacks one has the
+    /// primary, and the other what was one.
+    pub fn leads(&self, database: &Database) -> bool {
+        let engine = database.engine;
+        engine.is_led() && (engine.is_demoted() || self.stacks.len() > 2)
+    }
+
     /// The agents that guard a stack's databases.
     pub fn guards(&self, stack: &StackId) -> BTreeSet<&AgentId> {
         self.guarded()

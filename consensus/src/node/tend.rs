@@ -13,7 +13,7 @@ use super::intent::Intent;
 use super::people::at_rest;
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
-use crate::model::{AppId, AppState, DecisionKind, Mode, Phase};
+use crate::model::{AppId, AppState, DecisionKind, Epoch, Mode, Phase};
 use crate::moment::Moment;
 use crate::outbox::Note;
 
@@ -29,27 +29,25 @@ const DOUBLINGS: u32 = 10;
 pub struct Astray {
     what: String,
     since: Moment,
+    /// Epochs in which anybody asked for it to be put right.
     tries: u32,
+    counted: Epoch,
     /// Has it been so for longer than a moment, and was that said?
-    told: bool,
+    said: bool,
 }
 
 impl Node {
     /// Puts an app's replicas right, if they are not and nothing else is going on.
     pub(super) fn consider_replicas(&mut self, app: &AppId, now: Moment) {
         let Some((_, state)) = self.apps.get(app).and_then(|it| it.known()) else { return };
-        // Where a primary has to be rewound, of two stacks one has the primary, and the other what is not told.
-        let third = state.definition.stacks.len() > 2;
-        let led = state.definition.guarded().any(|(_, database)| {
-            database.engine.is_led() && (database.engine.is_demoted() || third)
-        });
+        let led = state.definition.guarded().any(|(_, database)| state.definition.leads(database));
         if !led && !state.closed {
             self.apps.get_mut(app).expect("it is known").astray = None;
             return;
         }
         let own = self.beliefs_of(app, now);
         let Some((known, state)) = self.apps.get(app).and_then(|it| it.known()) else { return };
-        let (learned, mode) = (known.learned, state.definition.mode);
+        let (learned, mode, epoch) = (known.learned, state.definition.mode, state.epoch);
         let panel = self.panel(state, &own, now);
         let closed = state.closed.then(|| panel.left_closed(&state.active)).flatten();
         let opens = closed.is_some();
@@ -71,19 +69,23 @@ impl Node {
         };
         let fresh = it.astray.as_ref().is_none_or(|before| before.what != what);
         if fresh {
-            it.astray = Some(Astray { what, since: now, tries: 0, told: false });
+            it.astray = Some(Astray { what, since: now, tries: 0, counted: epoch, said: false });
         }
         let Some(astray) = &mut it.astray else { return };
+        if astray.counted < epoch {
+            astray.tries = astray.tries.saturating_add(1);
+            astray.counted = epoch;
+        }
         it.next.clone_from(&astray.what);
         let since = astray.since.max(learned);
-        if !astray.told && since + PATIENCE <= now {
-            astray.told = true;
+        if !astray.said && since + PATIENCE <= now {
+            astray.said = true;
             self.out.note(Note::Alarm(format!("{app}: {}", astray.what)));
         }
         let patience = PATIENCE * (1 << astray.tries.min(DOUBLINGS)) + RANK_STEP * rank;
         let due = match may {
             true => (since + patience).max(it.not_before),
-            false if astray.told => return,
+            false if astray.said => return,
             false => since + PATIENCE,
         };
         if now < due {
@@ -92,7 +94,6 @@ impl Node {
             }
             return;
         }
-        astray.tries = astray.tries.saturating_add(1);
         let what = if opens { "it is opened again" } else { "it is told to follow" };
         let reason = format!("{}: {what}", astray.what);
         let operation = self.operation();

@@ -95,7 +95,14 @@ pub(crate) async fn look(
     // Each owns its half and drops it when it ends: the other then sees the end instead of waiting for ever.
     #[expect(clippy::redundant_async_block, reason = "the block drops the connection when it ends")]
     let mut connection = pin!(async move { connection.await });
-    let mut asking = pin!(async move { client.simple_query(question::SQL).await });
+    let mut asking = pin!(async move {
+        let messages = client.simple_query(question::SQL).await?;
+        let newest = match question::is_alone(&messages) {
+            true => client.simple_query(question::NEWEST).await.ok(),
+            false => None,
+        };
+        Ok::<_, tokio_postgres::Error>((messages, newest))
+    });
     let early = tokio::select! {
         biased;
         answer = &mut asking => Ok(answer),
@@ -111,7 +118,13 @@ pub(crate) async fn look(
         }),
     };
     let sight = match answer {
-        Ok(messages) => question::read(&messages, &login.user),
+        Ok((messages, newest)) => {
+            let newest = newest.and_then(|messages| question::newest(&messages));
+            question::read(&messages, &login.user).map(|sight| {
+                let timeline = newest.unwrap_or_default().max(sight.timeline);
+                DatabaseSight { timeline, ..sight }
+            })
+        }
         Err(error) => Err(refusal::of_postgres(&error, &login.user)),
     };
     watch.stop();

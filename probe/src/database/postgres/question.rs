@@ -18,8 +18,7 @@ const SLOTS_LIMIT: usize = 8;
 /// Asks a primary or a replica.
 ///
 /// * `timeline` in hexadecimal: of a primary, out of the name of the file it writes, for the control file keeps the old
-///   one until the first checkpoint after a promotion; of a replica, the newest that it has heard of. One that came along to
-///   a new timeline and streams no more is known by the files it got: the control file lags until its next restart point.
+///   one until the first checkpoint after a promotion; of a replica, the newest that it has heard of.
 /// * `upstream`: what the receiver calls itself: `application_name` in `primary_conninfo`, else `cluster_name`, else
 ///   `walreceiver`. The server cuts it out of the connection string, so that the password in there never travels;
 ///   `pg_stat_wal_receiver.conninfo` hides passwords but quotes nothing, so a name with a space could not be read.
@@ -56,9 +55,7 @@ select
   case when own.replica then to_hex(greatest(
       (select received_tli from receiver),
       (select timeline_id from pg_control_checkpoint()),
-      (select min_recovery_end_timeline from pg_control_recovery()),
-      case when not exists (select from receiver where status = 'streaming') then
-        (select max(('x' || left(name, 8))::bit(32)::int) from pg_ls_waldir() where name ~ '^[0-9A-F]{24}$') end))
+      (select min_recovery_end_timeline from pg_control_recovery())))
     else left(pg_walfile_name(log.position), 8) end as timeline,
   log.position - '0/0'::pg_lsn as position,
   coalesce(log.replayed, log.position) - '0/0'::pg_lsn as replayed,
@@ -86,13 +83,34 @@ select
     ) as slots where wrong is not null limit 1) as slots
 from own, log";
 
-/// Reads the one row.
-pub(super) fn read(messages: &[SimpleQueryMessage], user: &str) -> Result<DatabaseSight, Trouble> {
-    let row = messages.iter().find_map(|message| match message {
+/// Asks a replica that streams from nobody for the newest timeline of which it has a log file. It may have come along to
+/// that, and its control file names the old one until the next restart point. Members of `pg_monitor` may ask; in [`SQL`] it
+/// would be refused to others even where it is not reached.
+pub(super) const NEWEST: &str = r"
+select to_hex(max(('x' || left(name, 8))::bit(32)::int)) as newest from pg_ls_waldir() where name ~ '^[0-9A-F]{24}$'";
+
+/// Is it a replica that streams from nobody?
+pub(super) fn is_alone(messages: &[SimpleQueryMessage]) -> bool {
+    first(messages).is_some_and(|row| {
+        matches!((row.is("replica"), row.is("streaming")), (Ok(true), Ok(false)))
+    })
+}
+
+/// The timeline that [`NEWEST`] found; none where it was refused.
+pub(super) fn newest(messages: &[SimpleQueryMessage]) -> Option<u32> {
+    timeline(first(messages)?.maybe("newest").ok()??).ok()
+}
+
+fn first(messages: &[SimpleQueryMessage]) -> Option<Row<'_>> {
+    messages.iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => Some(Row(row)),
         _ => None,
-    });
-    let row = row.ok_or_else(|| unreadable("a row", None))?;
+    })
+}
+
+/// Reads the one row.
+pub(super) fn read(messages: &[SimpleQueryMessage], user: &str) -> Result<DatabaseSight, Trouble> {
+    let row = first(messages).ok_or_else(|| unreadable("a row", None))?;
     if !row.is("permitted")? {
         let text =
             format!("`{user}` may not see replication: run `grant pg_monitor to \"{user}\"`");

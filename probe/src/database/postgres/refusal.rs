@@ -39,10 +39,6 @@ pub(super) fn of_postgres(error: &Error, user: &str) -> Trouble {
 fn of_server(said: &DbError, user: &str) -> Trouble {
     let text = said.message();
     match kind_of(said.code()) {
-        FaultKind::Credential if text.contains("for function pg_") => {
-            let right = format!("grant pg_monitor to \"{user}\"");
-            Trouble::theirs(FaultKind::Credential, format!("{text}: run `{right}`"))
-        }
         FaultKind::Credential => {
             Trouble::theirs(FaultKind::Credential, format!("refuses `{user}`: {text}"))
         }

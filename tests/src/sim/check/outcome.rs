@@ -107,7 +107,7 @@ fn takes_no_writes(simulation: &Simulation, agreed: &AppState) -> Option<String>
 
 /// Which database is told whom to follow, and does not follow the agreed primary.
 fn goes_astray(simulation: &Simulation, agreed: &AppState) -> Option<String> {
-    let led = agreed.definition.guarded().filter(|(_, it)| it.engine.is_led());
+    let led = agreed.definition.guarded().filter(|(_, it)| agreed.definition.leads(it));
     let others = led.filter(|(stack, _)| **stack != agreed.active);
     let databases = &simulation.world.databases;
     let primary = simulation.writer(&agreed.definition.name).and_then(|id| databases.get(&id));

@@ -96,7 +96,9 @@ impl Simulation {
             {
                 continue;
             }
-            let tells = state.definition.mode == Mode::Automatic && state.freeze.is_none();
+            let tells = state.definition.mode == Mode::Automatic
+                && state.freeze.is_none()
+                && state.definition.guarded().any(|(_, it)| state.definition.leads(it));
             let others: Vec<TargetId> = self
                 .world
                 .databases

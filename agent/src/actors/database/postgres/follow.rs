@@ -1,11 +1,11 @@
 //! Tells a standby whom to follow: the host and the port in its `primary_conninfo`, and nothing else of that.
 //!
 //! Its log-in, its certificate and its `application_name` are its owner's, and stay. A standby that has received more than
-//! the new primary had when it was promoted can never follow it: the server itself sees to that, and is asked first.
+//! the new primary had when it was promoted can never follow it, and is left where it is.
 
 use std::fmt::Display;
 
-use consensus::model::{ActionFault, ActionFaultKind, Done};
+use consensus::model::{ActionFault, ActionFaultKind, Database, Done};
 
 use super::history::{branch, lsn, segment_timeline};
 use super::session::{Row, Session};
@@ -18,17 +18,27 @@ const LOOK: &str = "
            to_regclass('quorate.epoch') IS NOT NULL AS has_table,
            CASE WHEN NOT pg_is_in_recovery() THEN
                pg_walfile_name(pg_current_wal_insert_lsn())
-           END AS segment,
-           greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) - '0/0' AS position,
+           END AS segment";
+
+/// What is asked of the standby alone. Its timeline is the newest that it has a log file of, too: the control file lags.
+const STANDBY: &str = "
+    SELECT greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) - '0/0' AS position,
            (SELECT received_tli FROM pg_stat_wal_receiver WHERE status = 'streaming') AS streams,
            greatest((SELECT received_tli FROM pg_stat_wal_receiver),
                     (SELECT timeline_id FROM pg_control_checkpoint()),
+                    (SELECT min_recovery_end_timeline FROM pg_control_recovery()),
                     (SELECT max(('x' || left(name, 8))::bit(32)::int) FROM pg_ls_waldir()
                      WHERE name ~ '^[0-9A-F]{24}$')) AS timeline,
            current_setting('primary_conninfo') AS conninfo,
            current_setting('primary_slot_name') AS slot,
            current_setting('recovery_target_timeline') AS target,
-           (SELECT context = 'sighup' FROM pg_settings WHERE name = 'primary_conninfo') AS told";
+           (SELECT context = 'sighup' FROM pg_settings WHERE name = 'primary_conninfo') AS reloads,
+           (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AS super,
+           current_setting('server_version_num')::int >= 150000 AS grants";
+
+/// A statement that is refused is logged, password and all: so it is asked first whether it will be.
+const MAY: &str =
+    "SELECT has_parameter_privilege(current_user, 'primary_conninfo', 'ALTER SYSTEM') AS may";
 
 pub(in crate::actors::database) async fn follow(
     attempt: &mut Attempt,
@@ -50,20 +60,28 @@ pub(in crate::actors::database) async fn follow(
     let above = primary.row("looking", LOOK).await?;
     let above_held = epoch::held(&primary, order.app, above.is_true("has_table")).await?;
     epoch::compare(&primary, above_held, order.token)?;
-    if above.is_true("recovery") || above_held < held {
-        return Err(refused(&primary, "is no primary that may be followed: its token is older"));
+    if above.is_true("recovery") {
+        return Err(refused(&primary, "is a standby: it cannot be followed"));
     }
-    let place = primary.place();
-    let timeline = segment_timeline(&above);
-    if timeline.is_some() && seen.number("streams") == timeline {
-        return Ok(done(format!("streams from timeline {} already", timeline.unwrap_or_default())));
+    if above_held < held {
+        return Err(refused(&primary, "may not be followed: its token is older"));
     }
-    fit(&session, &seen, (&primary, &above)).await?;
+    if seen.text("system") != above.text("system") {
+        let other = primary.place();
+        return Err(refused(&session, format!("belongs to another history than `{other}`")));
+    }
+    let standby = session.row("looking", STANDBY).await?;
+    let newest = segment_timeline(&above).unwrap_or_default();
+    if standby.number("streams") == Some(newest) {
+        return Ok(done(format!("streams from timeline {newest} already")));
+    }
+    may_be_told(&session, &standby).await?;
+    descends(&session, &standby, (&primary, newest)).await?;
 
-    let host = &upstream.database.address;
-    let told = repointed(seen.text("conninfo").unwrap_or_default(), host, upstream.database.port);
-    let told = told.map_err(|why| refused(&session, why))?;
-    if let Some(slot) = seen.text("slot").filter(|slot| !slot.is_empty()) {
+    let Database { address, port, .. } = upstream.database;
+    let conninfo = repointed(standby.text("conninfo").unwrap_or_default(), address, *port);
+    let conninfo = conninfo.map_err(|why| refused(&session, why))?;
+    if let Some(slot) = standby.text("slot").filter(|slot| !slot.is_empty()) {
         attempt.commit("making its replication slot at the new primary")?;
         let name = quoted(slot);
         let sql = format!(
@@ -73,41 +91,52 @@ pub(in crate::actors::database) async fn follow(
         primary.run("making a replication slot", &sql).await?;
     }
     attempt.commit("telling it whom to follow")?;
-    let sql = format!("ALTER SYSTEM SET primary_conninfo = {}", quoted(&told));
+    let sql = format!("ALTER SYSTEM SET primary_conninfo = {}", quoted(&conninfo));
     session.run("telling it whom to follow", &sql).await?;
     attempt.commit("reloading the database's configuration")?;
     session.run("reloading", "SELECT pg_reload_conf()").await?;
-    Ok(done(format!("follows `{place}`")))
+    Ok(done(format!("follows `{}`", primary.place())))
 }
 
-/// Can what the standby has be continued by what the primary has, and does it take being told?
-async fn fit(
-    session: &Session,
-    seen: &Row,
-    (primary, above): (&Session, &Row),
-) -> Result<(), ActionFault> {
-    let place = primary.place();
-    if seen.text("system") != above.text("system") {
-        return Err(refused(session, format!("belongs to another history than `{place}`")));
+/// Would it do what it is told?
+async fn may_be_told(session: &Session, standby: &Row) -> Result<(), ActionFault> {
+    if !standby.is_true("reloads") {
+        let why = "has to be restarted to follow another: PostgreSQL before 13 is not told";
+        return Err(refused(session, why));
     }
-    if !seen.is_true("told") {
-        return Err(refused(
-            session,
-            "has to be restarted to follow another: PostgreSQL before 13 is not told",
-        ));
-    }
-    if seen.text("target") != Some("latest") {
+    if standby.text("target") != Some("latest") {
         return Err(refused(session, "stays on one timeline: `recovery_target_timeline` says so"));
     }
-    let own = seen.number::<u32>("timeline").unwrap_or_default();
-    let newest = segment_timeline(above).unwrap_or_default();
-    if own == newest {
-        return Ok(());
+    let may = standby.is_true("super")
+        || (standby.is_true("grants")
+            && session.row("asking for rights", MAY).await?.is_true("may"));
+    match may {
+        true => Ok(()),
+        false => Err(refused(
+            session,
+            "does not let us tell it whom to follow: `GRANT ALTER SYSTEM ON PARAMETER primary_conninfo` (15 or newer, else \
+             a superuser)",
+        )),
+    }
+}
+
+/// Does what the primary has go on from where the standby is?
+async fn descends(
+    session: &Session,
+    standby: &Row,
+    (primary, newest): (&Session, u32),
+) -> Result<(), ActionFault> {
+    let place = primary.place();
+    let own = standby.number::<u32>("timeline").unwrap_or_default();
+    if newest <= own {
+        return match newest == own {
+            true => Ok(()),
+            false => Err(refused(session, format!("is on timeline {own}, `{place}` on {newest}"))),
+        };
     }
     let sql = format!("SELECT pg_read_file('pg_wal/{newest:08X}.history') AS history");
-    // Who may not read it leaves the answer to the server.
-    let Ok(row) = primary.row("reading its history", &sql).await else { return Ok(()) };
-    let position = seen.number::<u64>("position").unwrap_or_default();
+    let row = primary.row("reading its history (`pg_read_file`)", &sql).await?;
+    let position = standby.number::<u64>("position").unwrap_or_default();
     match branch(row.text("history").unwrap_or_default(), own) {
         Some(left) if position <= left => Ok(()),
         Some(left) => Err(refused(
@@ -134,7 +163,7 @@ fn repointed(conninfo: &str, host: &str, port: u16) -> Result<String, &'static s
         return Err("has an address as `primary_conninfo`, of which no part can be changed");
     }
     let host = host.replace('\\', r"\\").replace('\'', r"\'");
-    let mut told = format!("host='{host}' port={port}");
+    let mut changed = format!("host='{host}' port={port}");
     let mut kept = 0;
     let mut rest = conninfo.trim();
     while !rest.is_empty() {
@@ -144,15 +173,18 @@ fn repointed(conninfo: &str, host: &str, port: u16) -> Result<String, &'static s
         let end = value_end(after).ok_or(unreadable)?;
         let (value, after) = after.split_at(end);
         let key = key.trim();
+        if key.is_empty() || key.contains(|it: char| it.is_whitespace() || "'\\".contains(it)) {
+            return Err(unreadable);
+        }
         if !["host", "hostaddr", "port"].contains(&key) {
-            told += &format!(" {key}={value}");
+            changed += &format!(" {key}={value}");
             kept += 1;
         }
         rest = after.trim_start();
     }
     match kept {
         0 => Err("follows no primary by itself: its `primary_conninfo` names no log-in"),
-        _ => Ok(told),
+        _ => Ok(changed),
     }
 }
 
