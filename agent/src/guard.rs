@@ -30,7 +30,7 @@ use tokio::time::{MissedTickBehavior, interval};
 pub use self::nft::DoorFault;
 pub use self::rejoin::Rejoins;
 use self::watchdog::Watchdog;
-pub use self::watchdog::{Device, WatchdogFault};
+pub use self::watchdog::{Device, LEAST as WATCHDOG_LEAST, WatchdogFault};
 use crate::clock;
 use crate::config::DoorConfig;
 

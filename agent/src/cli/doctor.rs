@@ -131,6 +131,10 @@ fn host(config: &AgentConfig, heard: Option<&Heard>) -> Vec<Check> {
     checks.push(host::clock());
     checks.extend(host::data(config, heard.is_some()));
     checks.extend(host::ports(config, heard.map(|heard| &heard.view)));
+    if let Some(device) = config.watchdog {
+        let definitions = heard.map_or(&[][..], |heard| &heard.definitions);
+        checks.extend(host::watchdog(device, heard.map(|heard| &heard.view), definitions));
+    }
     if let Some(heard) = heard {
         checks.push(mesh::credentials(config, heard));
         checks.push(mesh::canaries(config, heard));

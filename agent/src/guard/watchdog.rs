@@ -33,7 +33,7 @@ const TICKET: Duration = Duration::from_secs(1);
 pub(super) const PET: Duration = Duration::from_millis(500);
 
 /// With less than this left of a lease no whole second can be set (`period`): the guard shuts the door itself by then.
-pub(super) const LEAST: Duration = Duration::from_secs(3);
+pub const LEAST: Duration = Duration::from_secs(3);
 
 /// The device's file: `/dev/watchdog`, or `/dev/watchdog1` and so on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +50,25 @@ impl FromStr for Device {
                 Ok(id) if id.to_string() == number => Ok(Self(Some(id))),
                 _ => Err(()),
             },
+        }
+    }
+}
+
+impl Device {
+    /// What the kernel tells of it without its being opened: the name of its driver, if it says one.
+    ///
+    /// # Errors
+    /// [`WatchdogFault::Missing`] and [`WatchdogFault::NoWayOut`].
+    pub fn look(self) -> Result<Option<String>, WatchdogFault> {
+        if !Path::new(&self.to_string()).exists() {
+            return Err(WatchdogFault::Missing(self));
+        }
+        // One that is named without a number is the first.
+        let folder = format!("/sys/class/watchdog/watchdog{}", self.0.unwrap_or(0));
+        let told = |name: &str| std::fs::read_to_string(Path::new(&folder).join(name)).ok();
+        match told("nowayout").is_some_and(|told| told.trim() == "1") {
+            true => Err(WatchdogFault::NoWayOut(self)),
+            false => Ok(told("identity").map(|told| told.trim().to_owned())),
         }
     }
 }
@@ -117,12 +136,7 @@ impl Watchdog {
     /// # Errors
     /// Any but [`WatchdogFault::Short`].
     pub(super) fn find(device: Device) -> Result<Self, WatchdogFault> {
-        let name = format!("watchdog{}", device.0.unwrap_or(0));
-        let told =
-            std::fs::read_to_string(Path::new("/sys/class/watchdog").join(name).join("nowayout"));
-        if told.is_ok_and(|told| told.trim() == "1") {
-            return Err(WatchdogFault::NoWayOut(device));
-        }
+        device.look()?;
         let mut found = Self { device, armed: None };
         let armed = found.open();
         let armed = armed.and_then(|()| found.set(TICKET));

@@ -57,16 +57,16 @@ impl Node {
             let mutant = if opens { Mutant::ClosedLeft } else { Mutant::AstrayLeft };
             !self.broken(mutant)
         });
+        let Some(what) = found else {
+            self.apps.get_mut(app).expect("it is known").astray = None;
+            return;
+        };
         let rank = self.rank(app, state, now);
         let may = mode == Mode::Automatic
             && self.apps[app].ages.frozen_for(state, now).is_none()
             && self.abstention_of(state, now).is_none()
             && self.hears_majority(now);
         let it = self.apps.get_mut(app).expect("it is known");
-        let Some(what) = found else {
-            it.astray = None;
-            return;
-        };
         let fresh = it.astray.as_ref().is_none_or(|before| before.what != what);
         if fresh {
             it.astray = Some(Astray { what, since: now, tries: 0, counted: epoch, said: false });

@@ -125,6 +125,8 @@ pub struct Setup {
     pub canaries: Vec<String>,
     /// Whom it asks who still hands out old addresses.
     pub resolvers: Vec<String>,
+    /// The certificate authorities of its host, if they are others than the machine's.
+    pub authorities: Option<PathBuf>,
     /// What else its file says.
     pub more: String,
 }
@@ -153,6 +155,7 @@ impl<'a> Agent<'a> {
             data: home.join("data"),
             canaries: vec![],
             resolvers: vec![],
+            authorities: None,
             more: String::new(),
         };
         let (name, host) = (name.to_owned(), host.to_owned());
@@ -169,6 +172,9 @@ impl<'a> Agent<'a> {
         let file = self.write_file();
         let mut command = self.lab.fabric.command(&self.host, program());
         command.args(["agent", "--config"]).arg(file).env("NO_COLOR", "1");
+        if let Some(authorities) = &self.setup.authorities {
+            command.env("SSL_CERT_FILE", authorities);
+        }
         self.process = Some(Process::start(self.lab, &self.name, &mut command));
     }
 
@@ -194,7 +200,8 @@ impl<'a> Agent<'a> {
 
     fn write_file(&self) -> PathBuf {
         let own = address(&self.host);
-        let Setup { user, password, port, identity, data, canaries, resolvers, more } = &self.setup;
+        let Setup { user, password, port, identity, data, canaries, resolvers, more, .. } =
+            &self.setup;
         let seeds: Vec<_> =
             REGIONS.iter().map(|host| format!("\"{}:{MESH_PORT}\"", address(host))).collect();
         let (data, identity) = (data.display(), identity.display());

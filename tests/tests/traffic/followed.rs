@@ -132,3 +132,40 @@ fn endpoints_are_followed_to_where_a_quorum_finds_them_well() {
         eventually(SETTLE, "the standby's both", || everywhere(&mesh, &bind, &["s2", "client"]));
     });
 }
+
+#[test]
+fn a_page_over_tls_is_followed_if_it_is_whose_its_url_says() {
+    inside(|lab: &Lab| {
+        let _stacks = ["s1", "s2"].map(|host| Web::start(lab, host));
+        let _bind = Bind::start(lab, Updates::Granted);
+        let (page, its_own) = Web::start_secure(lab, "client", &address("client").to_string());
+        let (other, anothers) = Web::start_secure(lab, "r5", "elsewhere.example");
+        page.tell(&format!("[\"{}\", \"{}\"]", address("s2"), address("client")));
+        other.tell(&format!("[\"{}\"]", address("client")));
+        let authorities = lab.folder("authorities").join("both.pem");
+        std::fs::write(&authorities, its_own + &anothers).expect("scratch folder takes files");
+        let mut mesh = Mesh::new(lab);
+        for agent in &mut mesh.agents {
+            agent.set_up(|setup| setup.authorities = Some(authorities.clone()));
+        }
+        mesh.start();
+        let follow = |text: String, stack: &str, host: &str| {
+            let url = format!("url = \"http://{}/healthz\"\n", address(stack));
+            let page = format!("{url}follow = \"https://{}/places.json\"\n", address(host));
+            text.replacen(&url, &page, 1)
+        };
+        let text = Shop { databases: false, ..Shop::default() }.text();
+        mesh.apply(lab, &follow(follow(text, "s1", "r5"), "s2", "client"));
+        mesh.settle(SETTLE, "shop", "s1");
+        eventually(SETTLE, "both that the page names are agreed", || {
+            all_see(&mesh, "s2", |it| it.agreed.len() == 2 && it.why.is_none())
+        });
+        // Trusted, but for another name: what was agreed stands.
+        eventually(SETTLE, "all say that the other page is not whose its URL says", || {
+            let not = |why: &str| why.contains("certificate not valid for name");
+            all_see(&mesh, "s1", |it| it.why.as_deref().is_some_and(not))
+        });
+        let stands = |it: &FollowingView| it.agreed == [address("s1").to_string()];
+        all_see(&mesh, "s1", stands).expect("what was agreed stands");
+    });
+}

@@ -7,12 +7,14 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use consensus::model::Definition;
 use consensus::view::View;
 
 use super::{Check, Found};
 use crate::cli::chain;
 use crate::cli::table::bytes;
 use crate::config::AgentConfig;
+use crate::guard::{Device, WATCHDOG_LEAST};
 use crate::identity::{date, validity};
 use crate::store;
 
@@ -20,6 +22,8 @@ use crate::store;
 const SOON: u64 = 30 * 24 * 60 * 60;
 /// A log with its snapshot and its copy, the reserve, and a history: below this a restart may fail.
 const ROOM: u64 = 64 * 1024 * 1024;
+/// A lease that leaves a door open for long enough under a watchdog (README.md, Guards).
+const LEASE: Duration = Duration::from_secs(15);
 /// How long a server on this host may take to answer.
 const ANSWER: Duration = Duration::from_secs(1);
 
@@ -48,6 +52,35 @@ pub fn identity(config: &AgentConfig, now: u64) -> Vec<Check> {
         }
     };
     vec![look("certificate", &config.mesh.certificate), look("authority", &config.mesh.authority)]
+}
+
+/// The watchdog that resets this host if its guard stands still; what it needs of the leases that are agreed.
+pub fn watchdog(device: Device, view: Option<&View>, definitions: &[Definition]) -> Vec<Check> {
+    let check = |found, words| Check::new("watchdog", found, words);
+    let seen = match device.look() {
+        Err(why) => check(Found::Wrong, chain(&why)),
+        Ok(driver) => {
+            let driver = driver.unwrap_or_else(|| "driver unknown".to_owned());
+            check(
+                Found::Fine,
+                format!("`{device}` ({driver}) is there; armed while a door is open"),
+            )
+        }
+    };
+    let mine = |it: &&Definition| {
+        let agent = view.map(|view| &view.agent);
+        it.data.lease < LEASE
+            && it.guarded().any(|(_, it)| it.guard.is_some() && it.guard.as_ref() == agent)
+    };
+    let short = definitions.iter().filter(mine).map(|it| {
+        let (lease, left) = (it.data.lease, it.data.lease.saturating_sub(WATCHDOG_LEAST));
+        let words = format!(
+            "the lease of {} is {lease:?}, and a door under a watchdog is shut {left:?} after a renewal: give it {LEASE:?}",
+            it.name
+        );
+        check(Found::Careful, words)
+    });
+    std::iter::once(seen).chain(short).collect()
 }
 
 /// Is the wall clock set from the network? Certificates and people depend on it, decisions do not.
@@ -212,6 +245,14 @@ mod tests {
         assert_eq!(answers(at).found, Found::Wrong);
         serving.join().expect("served");
         assert_eq!(answers(at).found, Found::Wrong, "nobody is there");
+    }
+
+    #[test]
+    fn a_watchdog_that_is_not_there_is_said_with_how_to_get_one() {
+        let device = "/dev/watchdog99".parse().expect("a device");
+        let checks = watchdog(device, None, &[]);
+        let [Check { found: Found::Wrong, words, .. }] = &checks[..] else { panic!("{checks:?}") };
+        assert!(words.contains("modprobe softdog"), "{words}");
     }
 
     #[test]
