@@ -1,9 +1,10 @@
 //! The old primary comes back after a failover, with rows that the new one never got: it is fenced, rewound and a replica
 //! again, and what it alone had is kept and named.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use tests::harness::agents::Mesh;
+use tests::harness::agents::{Agent, Mesh};
 use tests::harness::app::Shop;
 use tests::harness::bind::Updates;
 use tests::harness::guards::{enrolled, enrolled_at, holds, rejoins};
@@ -41,22 +42,16 @@ mod nginx_postgres_bind {
         holds(&guards[0], SETTLE);
         let [old, new] = world.databases.each_ref().map(|it| it.address());
         let writer = Writer::start(&[old, new]);
-        let took =
-            |server| writer.acknowledged().iter().filter(|entry| entry.server == server).count();
-        eventually(SETTLE, "s1 takes rows", || if took(old) < 20 { Err("no") } else { Ok(()) });
+        takes(&writer, old, 20);
         // What is written from here on the standby never gets. The hosts still reach each other.
         for sql in ["alter system set primary_conninfo = ''", "select pg_reload_conf()"] {
             world.databases[1].query_at_host(sql).expect("no door is in the way");
         }
-        let before = took(old);
-        eventually(SETTLE, "s1 takes rows alone", || match took(old) < before + 50 {
-            true => Err("not yet"),
-            false => Ok(()),
-        });
+        takes(&writer, old, 50);
         let watches = world.watches(&[0]);
         world.kill_active();
         world.settle_on_standby(&watches);
-        eventually(SETTLE, "s2 takes rows", || if took(new) < 20 { Err("no") } else { Ok(()) });
+        takes(&writer, new, 20);
         let ledger = writer.stop();
         let gone = lost(&ledger, &world.databases[1]);
         assert!(!gone.is_empty(), "rows that the standby never got");
@@ -76,27 +71,16 @@ mod nginx_postgres_bind {
             }
         });
         let replica = || world.databases[0].query_at_host("select pg_is_in_recovery()");
-        let line = eventually(SETTLE, "what it alone had is reported", || {
-            let said = guards[0].said();
-            let line = said.lines().find(|it| it.contains("that it alone had are kept in"));
-            line.map(str::to_owned).ok_or_else(|| last_words(&said))
-        });
+        let line = kept_aside(&guards[0]);
         assert!(line.contains(&format!("{how}, and a standby of")), "{line}");
         println!("{} rows lost; {line}", gone.len());
-        let count = line.split(" transactions").next().and_then(|it| it.rsplit(' ').next());
-        let count: usize = count.and_then(|it| it.parse().ok()).expect("a number of them");
+        let count = transactions(&line);
         assert!(gone.len() <= count, "{count} of them, and {} rows", gone.len());
         recorded(&world.mesh, count);
         let kept = line.split("are kept in ").nth(1).and_then(|it| it.split(' ').next());
         let kept = std::fs::read_dir(kept.expect("a folder")).expect("it is there");
         assert!(kept.count() >= 2, "log and a line about it");
-        // It is what it was before: a standby that a failover could go to.
-        eventually(SETTLE, "a failover of shop would succeed", || {
-            match world.mesh.agents[0].app("shop")?.unready {
-                unready if unready.is_empty() => Ok(()),
-                unready => Err(unready.join("; ")),
-            }
-        });
+        ready(&world.mesh);
         throughout(Duration::from_secs(3), "and stays so", || match replica()?.as_str() {
             "t" => Ok(()),
             other => Err(other.to_owned()),
@@ -115,14 +99,13 @@ mod nginx_postgres_bind {
         // A writer counts from the beginning.
         world.databases[1].query("truncate ledger");
         let writer = Writer::start(&[away, home]);
-        let took = |server| writer.acknowledged().iter().filter(|it| it.server == server).count();
-        eventually(SETTLE, "s2 takes rows", || if took(away) < 50 { Err("no") } else { Ok(()) });
+        takes(&writer, away, 50);
         eventually(SETTLE, "it is moved back", || {
             let said = agent.quorate(&["failback", "shop", "--after", "10s", "--yes", "--json"]);
             if said.status.success() { Ok(()) } else { Err(said.errors) }
         });
         world.mesh.settle(SETTLE, "shop", "s1");
-        eventually(SETTLE, "s1 takes rows", || if took(home) < 50 { Err("no") } else { Ok(()) });
+        takes(&writer, home, 50);
         let ledger = writer.stop();
         assert_eq!(lost(&ledger, &world.databases[0]), Vec::<i64>::new());
         let pause = gap(&ledger, away, home);
@@ -172,20 +155,14 @@ mod nginx_mariadb {
         ready(&mesh);
         let [old, new] = servers.each_ref().map(MariaDb::address);
         let writer = Writer::of(Dialect::MariaDb, &[old, new]);
-        let took =
-            |server| writer.acknowledged().iter().filter(|entry| entry.server == server).count();
-        eventually(SETTLE, "s1 takes rows", || if took(old) < 20 { Err("no") } else { Ok(()) });
+        takes(&writer, old, 20);
         // Its replica does not notice for a while.
         lab.fabric.silence("s1", engine.1, "s2");
-        let before = took(old);
-        eventually(SETTLE, "s1 takes rows alone", || match took(old) < before + 50 {
-            true => Err("not yet"),
-            false => Ok(()),
-        });
+        takes(&writer, old, 50);
         servers[0].process.kill();
         webs[0].kill();
         mesh.settle(SETTLE, "shop", "s2");
-        eventually(SETTLE, "s2 takes rows", || if took(new) < 20 { Err("no") } else { Ok(()) });
+        takes(&writer, new, 20);
         lab.fabric.heal();
         let ledger = writer.stop();
         let gone = servers[1].lost(&ledger);
@@ -193,14 +170,9 @@ mod nginx_mariadb {
 
         servers[0].restart_as_service();
         webs[0].restart();
-        let line = eventually(SETTLE * 2, "what it alone had is reported", || {
-            let said = guards[0].said();
-            let line = said.lines().find(|it| it.contains("that it alone had are kept in"));
-            line.map(str::to_owned).ok_or_else(|| last_words(&said))
-        });
+        let line = kept_aside(&guards[0]);
         println!("{} rows lost; {line}", gone.len());
-        let count = line.split(" transactions").next().and_then(|it| it.rsplit(' ').next());
-        let count: usize = count.and_then(|it| it.parse().ok()).expect("a number of them");
+        let count = transactions(&line);
         // One row each; the last may have been on its way to its client.
         assert!((gone.len()..gone.len() + 2).contains(&count), "{count}, {} rows", gone.len());
         recorded(&mesh, count);
@@ -273,24 +245,18 @@ mod nginx_redis {
             ready(&mesh);
             let [old, new] = servers.each_ref().map(Redis::address);
             let writer = Writer::of(Dialect::Redis, &[old, new]);
-            let took =
-                |server| writer.acknowledged().iter().filter(|it| it.server == server).count();
-            eventually(SETTLE, "s1 takes rows", || if took(old) < 20 { Err("no") } else { Ok(()) });
+            takes(&writer, old, 20);
             // Its replica does not notice for a while.
             for server in &servers {
                 server.at_host(&["CONFIG", "SET", "repl-timeout", "60"]).expect("it is up");
             }
             lab.fabric.silence("s1", engine.1, "s2");
-            let before = took(old);
-            eventually(SETTLE, "s1 takes rows alone", || match took(old) < before + 50 {
-                true => Err("not yet"),
-                false => Ok(()),
-            });
+            takes(&writer, old, 50);
             // It keeps its data, as one whose host lost its network for a while.
             servers[0].process.pause();
             webs[0].kill();
             mesh.settle(SETTLE, "shop", "s2");
-            eventually(SETTLE, "s2 takes rows", || if took(new) < 20 { Err("no") } else { Ok(()) });
+            takes(&writer, new, 20);
             lab.fabric.heal();
             let ledger = writer.stop();
             let gone = servers[1].lost(&ledger);
@@ -298,14 +264,9 @@ mod nginx_redis {
 
             servers[0].process.resume();
             webs[0].restart();
-            let line = eventually(SETTLE * 2, "what it alone had is reported", || {
-                let said = guards[0].said();
-                let line = said.lines().find(|it| it.contains("that it alone had are kept in"));
-                line.map(str::to_owned).ok_or_else(|| last_words(&said))
-            });
+            let line = kept_aside(&guards[0]);
             println!("{} rows lost; {line}", gone.len());
-            let count = line.split(" transactions").next().and_then(|it| it.rsplit(' ').next());
-            let count: usize = count.and_then(|it| it.parse().ok()).expect("a number of them");
+            let count = transactions(&line);
             // And those that were on their way when it stood still.
             assert!(gone.len() <= count, "{count} of them, and {} rows", gone.len());
             recorded(&mesh, count);
@@ -331,6 +292,31 @@ mod nginx_redis {
             ready(&mesh);
         });
     }
+}
+
+/// Waits until a server has taken so many rows more.
+fn takes(writer: &Writer, server: SocketAddr, rows: usize) {
+    let took = || writer.acknowledged().iter().filter(|entry| entry.server == server).count();
+    let before = took();
+    eventually(SETTLE, &format!("{server} takes {rows} rows"), || match took() - before {
+        more if more < rows => Err(format!("{more}")),
+        _ => Ok(()),
+    });
+}
+
+/// What a guard says of what its old primary alone had, once that is kept.
+fn kept_aside(guard: &Agent<'_>) -> String {
+    eventually(SETTLE * 2, "what it alone had is reported", || {
+        let said = guard.said();
+        let line = said.lines().find(|it| it.contains("that it alone had are kept in"));
+        line.map(str::to_owned).ok_or_else(|| last_words(&said))
+    })
+}
+
+/// How many it were, by such a line.
+fn transactions(line: &str) -> usize {
+    let count = line.split(" transactions").next().and_then(|it| it.rsplit(' ').next());
+    count.and_then(|it| it.parse().ok()).expect("a number of them")
 }
 
 /// It is what it was before: a standby that a failover could go to.

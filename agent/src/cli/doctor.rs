@@ -132,8 +132,9 @@ fn host(config: &AgentConfig, heard: Option<&Heard>) -> Vec<Check> {
     checks.extend(host::data(config, heard.is_some()));
     checks.extend(host::ports(config, heard.map(|heard| &heard.view)));
     if let Some(device) = config.watchdog {
-        let definitions = heard.map_or(&[][..], |heard| &heard.definitions);
-        checks.extend(host::watchdog(device, heard.map(|heard| &heard.view), definitions));
+        checks.push(host::watchdog(device));
+        let leases = heard.map(|it| host::leases(&it.view.agent, &it.definitions));
+        checks.extend(leases.unwrap_or_default());
     }
     if let Some(heard) = heard {
         checks.push(mesh::credentials(config, heard));

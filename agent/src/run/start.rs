@@ -210,7 +210,6 @@ pub async fn start(config: &AgentConfig) -> Result<Running, StartError> {
         command: 0,
         warnings: Warnings::default(),
         watchdog: sd_notify::watchdog_enabled().is_some(),
-        refused: String::new(),
         quarantined: None,
     };
     let (stop, stopped) = oneshot::channel();

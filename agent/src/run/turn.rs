@@ -7,7 +7,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use consensus::message::{GuardBody, GuardMessage, Message};
 use consensus::model::{AgentId, Quarantined, TargetId};
 use consensus::moment::Moment;
 use consensus::node::Node;
@@ -58,8 +57,6 @@ pub(super) struct Turn {
     pub command: u64,
     pub watchdog: bool,
     pub warnings: Warnings,
-    /// What it refused last as a guard, as its log has it.
-    pub refused: String,
     /// Why the store must not vote again: its log says so by now, and the next start begins a fresh one.
     pub quarantined: Option<Quarantined>,
 }
@@ -166,10 +163,7 @@ impl Turn {
             Output::Save(_) | Output::Lease(..) => {
                 unreachable!("performed by themselves, because they are waited for")
             }
-            Output::Send(to, message) => {
-                self.log_refusal(&to, &message);
-                self.mesh.send(&to, &message);
-            }
+            Output::Send(to, message) => self.mesh.send(&to, &message),
             Output::Address(agent, address) => self.mesh.learn(agent, address),
             Output::Probe(look) => self.probes.perform(look),
             Output::Act(action) => self.actors.start(action),
@@ -185,13 +179,6 @@ impl Turn {
                 }
             }
         }
-    }
-
-    /// What a guard refuses is in its own log as well, and not only told to whoever asked: one line, however often in a row.
-    fn log_refusal(&mut self, to: &AgentId, message: &Message) {
-        let Some(line) = refusal(to, message).filter(|line| *line != self.refused) else { return };
-        tracing::warn!(agent = %self.agent, "{line}");
-        self.refused = line;
     }
 
     fn tell(&mut self, note: Note) {
@@ -243,18 +230,6 @@ fn end_unshut(agent: &AgentId, target: &TargetId, why: &DoorFault) -> ! {
     std::process::exit(DOOR_FAILED)
 }
 
-/// What this guard does not do for another, in a line. What it tried takes time, and is a note of the core's.
-fn refusal(to: &AgentId, message: &Message) -> Option<String> {
-    let Message::Guard(message) = message else { return None };
-    let GuardMessage { target, token, body, .. } = &**message;
-    match body {
-        GuardBody::Answers { took: Duration::ZERO, result: Err(why) } => {
-            Some(format!("refuses what {to} asks of {target} with {token}: {}", why.text))
-        }
-        GuardBody::Answers { .. } | GuardBody::Asks { .. } | GuardBody::Declines(_) => None,
-    }
-}
-
 fn log(agent: &AgentId, note: &Note) {
     match note {
         Note::Alarm(_) | Note::Quarantined(_) => tracing::error!(agent = %agent, "{note}"),
@@ -268,6 +243,7 @@ fn log(agent: &AgentId, note: &Note) {
         | Note::Finds { what: Err(_), .. }
         | Note::GivesUp { .. }
         | Note::Refuses { .. }
+        | Note::Denies { .. }
         | Note::Loses { .. }
         | Note::Reports { what: Err(_), .. } => tracing::warn!(agent = %agent, "{note}"),
         Note::Judges { .. }

@@ -322,6 +322,12 @@ fn words(note: &Note) -> String {
         Note::Proposes { ballot, what, .. } => format!("proposes at {ballot}: {what}"),
         Note::GivesUp { ballot, why, .. } => format!("gives up {ballot}: {why}"),
         Note::Refuses { ballot, why, .. } => format!("refuses {ballot}: {why}"),
+        Note::Denies { target, token, by, why } => {
+            format!(
+                "refuses what {by} asks of {} on {} with {token}: {why}",
+                target.name, target.stack
+            )
+        }
         Note::Acts { what, .. } => format!("acts: {what}"),
         Note::Reports { took, what, .. } => match what {
             Ok(done) => format!("done after {} ms: {done}", took.as_millis()),
@@ -367,7 +373,9 @@ fn subject(note: &Note) -> Option<(Option<AppId>, Option<Epoch>)> {
             Some((Some(target.app.clone()), None))
         }
         Note::Learns { app, epoch, .. } => Some((Some(app.clone()), Some(*epoch))),
-        Note::Loses { target, token, .. } => Some((Some(target.app.clone()), Some(token.epoch()))),
+        Note::Loses { target, token, .. } | Note::Denies { target, token, .. } => {
+            Some((Some(target.app.clone()), Some(token.epoch())))
+        }
         Note::Acts { app, token, .. } | Note::Reports { app, token, .. } => {
             Some((Some(app.clone()), Some(token.epoch())))
         }

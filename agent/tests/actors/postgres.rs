@@ -413,3 +413,34 @@ async fn a_third_standby_brings_its_slot_along_and_one_that_has_more_is_left_alo
     third.until("SELECT received_tli FROM pg_stat_wal_receiver", "2").await;
     assert_eq!(third.sql("SELECT count(*) FROM t").await, "0");
 }
+
+#[tokio::test]
+async fn without_the_right_a_third_standby_is_not_asked_and_no_password_is_logged() {
+    let mut old = Postgres::primary().await;
+    old.grant_documented_rights().await;
+    let (new, third) = (old.standby("s1").await, old.standby("s2").await);
+    let own = third.sql(CONNINFO).await.replace("user=postgres", "user=postgres password=sesame");
+    third.sql(&format!("ALTER SYSTEM SET primary_conninfo = '{}'", own.replace('\'', "''"))).await;
+    third.sql("SELECT pg_reload_conf()").await;
+    third.until(CONNINFO, &own).await;
+    old.sql("REVOKE ALTER SYSTEM ON PARAMETER primary_conninfo FROM quorate").await;
+    let may = "SELECT has_parameter_privilege('quorate', 'primary_conninfo', 'ALTER SYSTEM')";
+    third.until(may, "f").await;
+    new.until(may, "f").await;
+    let seen = candidate(&new).await;
+    old.kill();
+    let role: Credentials = [("orders".parse().expect("a name"), login(ROLE, Some(ROLE)))].into();
+    let promoted = act(&role, token(2, 3), promote(&new, &seen, None)).await;
+    assert!(promoted.is_ok(), "{promoted:?}");
+    // What a reload changes the server logs by itself.
+    let logged = || {
+        let log = std::fs::read_to_string(third.folder.path().join("log")).expect("it has one");
+        log.matches("sesame").count()
+    };
+    let before = logged();
+    let refused = act(&role, token(2, 4), follow(&third, &new)).await;
+    assert_eq!(kind(&refused), Some(ActionFaultKind::Refused), "{refused:?}");
+    assert!(text(&refused).contains("GRANT ALTER SYSTEM ON PARAMETER"), "{refused:?}");
+    assert_eq!(logged(), before);
+    assert_eq!(third.sql(CONNINFO).await, own);
+}

@@ -1,4 +1,5 @@
-//! Which replicas do not follow the primary that the mesh agreed on, and whether that was left closed: what people are warned of, and what is put right.
+//! Which replicas do not follow the primary that the mesh agreed on, and whether that was left closed: what people are warned
+//! of, and what is put right.
 
 use super::panel::Panel;
 use crate::model::{Database, DatabaseSight, StackId};

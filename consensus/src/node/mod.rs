@@ -99,6 +99,8 @@ pub struct Node {
     vouching: BTreeSet<(AppId, StackId)>,
     /// What this agent, as a guard, did with its databases when it was asked to.
     obeying: BTreeMap<TargetId, Obeying>,
+    /// What this guard refused last: who asks the same again and again is not told of each time.
+    denied: Option<Note>,
     apps: BTreeMap<AppId, App>,
     voting: Voting,
     relays: Relays,
@@ -156,6 +158,7 @@ impl Node {
             longest: saved.longest,
             vouching: saved.vouching,
             obeying: Obeying::restored(saved.obeyed),
+            denied: None,
             apps: BTreeMap::new(),
             rng,
             out: Outbox::new(saved.changes),

@@ -65,6 +65,7 @@ struct Request {
 enum Weighed {
     Act(Effect),
     Say(GuardBody),
+    Deny(ActionFault),
     /// Something else is being carried out.
     Later,
     /// This very thing is: its end is the answer.
@@ -229,12 +230,26 @@ impl Node {
         match self.weigh(&request, now) {
             Weighed::Act(effect) => self.begin(&request, effect, now),
             Weighed::Say(body) => self.answer_asked(&request.by, &request.message, body),
+            Weighed::Deny(fault) => self.deny(&request, fault),
             Weighed::Running => {}
             Weighed::Later => {
                 let target = request.message.target.clone();
                 self.obeying.entry(target).or_default().next = Some(request);
             }
         }
+    }
+
+    /// What is not done is said here, too, and not only to whoever asked: a late request may come from nobody's agent any more.
+    fn deny(&mut self, request: &Request, fault: ActionFault) {
+        let Request { by, message, .. } = request;
+        let (target, token) = (message.target.clone(), message.token);
+        let note = Note::Denies { target, token, by: by.clone(), why: fault.text.clone() };
+        if *by != self.config.agent && self.denied.as_ref() != Some(&note) {
+            self.denied = Some(note.clone());
+            self.out.note(note);
+        }
+        let body = GuardBody::Answers { took: Duration::ZERO, result: Err(fault) };
+        self.answer_asked(by, message, body);
     }
 
     fn weigh(&self, request: &Request, now: Moment) -> Weighed {
@@ -393,8 +408,7 @@ impl Node {
 }
 
 fn no(kind: ActionFaultKind, text: String) -> Weighed {
-    let result = Err(ActionFault { kind, text });
-    Weighed::Say(GuardBody::Answers { took: Duration::ZERO, result })
+    Weighed::Deny(ActionFault { kind, text })
 }
 
 /// What a guard says of what it did, no longer than it may be.

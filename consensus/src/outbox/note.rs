@@ -186,6 +186,17 @@ pub enum Note {
         /// Why.
         why: Refusal,
     },
+    /// This guard would not do what another agent asked of it.
+    Denies {
+        /// The database.
+        target: TargetId,
+        /// The token that the request carried.
+        token: Token,
+        /// Who asked.
+        by: AgentId,
+        /// Why not.
+        why: String,
+    },
     /// This guard began or ceased to hold a stack's databases open.
     Guards {
         /// The app.
@@ -317,6 +328,9 @@ impl fmt::Display for Note {
                 }
             },
             Self::Refuses { app, ballot, why } => write!(f, "refuses {ballot} for {app}: {why}"),
+            Self::Denies { target, token, by, why } => {
+                write!(f, "refuses what {by} asks of {target} with {token}: {why}")
+            }
             Self::Guards { app, stack, how } => {
                 let how = match how {
                     Hold::Leased => "holds open",

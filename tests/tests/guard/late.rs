@@ -7,6 +7,16 @@ use tests::harness::letters::{Agreed, Hand, forget_all_but_tokens, on_disk};
 
 use super::*;
 
+/// A guarded app on its first stack, its guards, and the epoch in which it will be moved.
+fn begun(lab: &Lab) -> (World<'_>, [Agent<'_>; 2], Epoch) {
+    let world = World::unapplied(lab, Updates::Granted);
+    let guards = start(lab, &world.mesh);
+    world.apply(lab, &guarded());
+    holds(&guards[0], SETTLE);
+    let moved = after(world.epoch());
+    (world, guards, moved)
+}
+
 /// What the requests of a step carry.
 fn token(epoch: Epoch, phase: Phase) -> Token {
     Token::new(epoch, 1, phase.step())
@@ -59,11 +69,7 @@ fn stranger(world: &World<'_>, guard: &str, host: &str) -> Hand {
 #[test]
 fn what_a_stopped_executor_asked_for_comes_once_it_was_taken_back_and_is_refused() {
     inside(|lab: &Lab| {
-        let mut world = World::unapplied(lab, Updates::Granted);
-        let mut guards = start(lab, &world.mesh);
-        world.apply(lab, &guarded());
-        holds(&guards[0], SETTLE);
-        let moved = after(world.epoch());
+        let (mut world, mut guards, moved) = begun(lab);
         let fence = token(moved, Phase::Fencing);
         let unfence = token(after(moved), Phase::Aborting);
 
@@ -134,11 +140,7 @@ fn what_a_stopped_executor_asked_for_comes_once_it_was_taken_back_and_is_refused
 #[test]
 fn an_executor_that_was_stopped_with_the_claim_to_a_promotion_asks_for_nothing_once_it_goes_on() {
     inside(|lab: &Lab| {
-        let mut world = World::unapplied(lab, Updates::Granted);
-        let mut guards = start(lab, &world.mesh);
-        world.apply(lab, &guarded());
-        holds(&guards[0], SETTLE);
-        let moved = after(world.epoch());
+        let (mut world, mut guards, moved) = begun(lab);
         let promote = token(moved, Phase::Promoting);
         let watches = world.watches(&[0]);
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use consensus::model::Definition;
+use consensus::model::{AgentId, Definition};
 use consensus::view::View;
 
 use super::{Check, Found};
@@ -54,33 +54,32 @@ pub fn identity(config: &AgentConfig, now: u64) -> Vec<Check> {
     vec![look("certificate", &config.mesh.certificate), look("authority", &config.mesh.authority)]
 }
 
-/// The watchdog that resets this host if its guard stands still; what it needs of the leases that are agreed.
-pub fn watchdog(device: Device, view: Option<&View>, definitions: &[Definition]) -> Vec<Check> {
-    let check = |found, words| Check::new("watchdog", found, words);
-    let seen = match device.look() {
-        Err(why) => check(Found::Wrong, chain(&why)),
+/// The watchdog that resets this host if its guard stands still.
+pub fn watchdog(device: Device) -> Check {
+    match device.look() {
+        Err(why) => Check::new("watchdog", Found::Wrong, chain(&why)),
         Ok(driver) => {
             let driver = driver.unwrap_or_else(|| "driver unknown".to_owned());
-            check(
-                Found::Fine,
-                format!("`{device}` ({driver}) is there; armed while a door is open"),
-            )
+            let words = format!("`{device}` ({driver}) is there; armed while a door is open");
+            Check::new("watchdog", Found::Fine, words)
         }
-    };
+    }
+}
+
+/// The agreed leases of this guard that are too short for a watchdog.
+pub fn leases(agent: &AgentId, definitions: &[Definition]) -> Vec<Check> {
     let mine = |it: &&Definition| {
-        let agent = view.map(|view| &view.agent);
-        it.data.lease < LEASE
-            && it.guarded().any(|(_, it)| it.guard.is_some() && it.guard.as_ref() == agent)
+        it.data.lease < LEASE && it.guarded().any(|(_, it)| it.guard.as_ref() == Some(agent))
     };
-    let short = definitions.iter().filter(mine).map(|it| {
+    let words = |it: &Definition| {
         let (lease, left) = (it.data.lease, it.data.lease.saturating_sub(WATCHDOG_LEAST));
-        let words = format!(
+        format!(
             "the lease of {} is {lease:?}, and a door under a watchdog is shut {left:?} after a renewal: give it {LEASE:?}",
             it.name
-        );
-        check(Found::Careful, words)
-    });
-    std::iter::once(seen).chain(short).collect()
+        )
+    };
+    let short = definitions.iter().filter(mine);
+    short.map(|it| Check::new("watchdog", Found::Careful, words(it))).collect()
 }
 
 /// Is the wall clock set from the network? Certificates and people depend on it, decisions do not.
@@ -250,9 +249,32 @@ mod tests {
     #[test]
     fn a_watchdog_that_is_not_there_is_said_with_how_to_get_one() {
         let device = "/dev/watchdog99".parse().expect("a device");
-        let checks = watchdog(device, None, &[]);
-        let [Check { found: Found::Wrong, words, .. }] = &checks[..] else { panic!("{checks:?}") };
-        assert!(words.contains("modprobe softdog"), "{words}");
+        let check = watchdog(device);
+        assert_eq!(check.found, Found::Wrong);
+        assert!(check.words.contains("modprobe softdog"), "{}", check.words);
+    }
+
+    #[test]
+    fn a_lease_that_is_too_short_for_a_watchdog_is_named_to_its_guard() {
+        let [short, long] = ["10s", "15s"].map(|lease| {
+            let database = |stack, guard| {
+                format!(
+                    "[[stack]]\nname = \"{stack}\"\n[[stack.database]]\nname = \"main\"\nengine = \"redis\"\n\
+                     address = \"192.0.2.1:6379\"\ncredential = \"cache\"\nguard = \"{guard}\"\n"
+                )
+            };
+            let text = format!(
+                "[app]\nname = \"shop\"\n[data]\nmax_loss = \"1MiB\"\nlease = \"{lease}\"\n{}{}",
+                database("a", "g1"),
+                database("b", "g2")
+            );
+            crate::config::parse_app(&text, "shop.toml", None).expect("a good file").definition
+        });
+        let agent = |name: &str| name.parse().expect("a name");
+        let found = leases(&agent("g1"), &[short.clone(), long]);
+        let [check] = &found[..] else { panic!("{found:?}") };
+        assert!(check.words.contains("the lease of shop is 10s"), "{}", check.words);
+        assert_eq!(leases(&agent("g3"), &[short]), Vec::new());
     }
 
     #[test]

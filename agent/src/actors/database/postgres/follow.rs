@@ -7,7 +7,7 @@ use std::fmt::Display;
 
 use consensus::model::{ActionFault, ActionFaultKind, Database, Done};
 
-use super::history::{branch, lsn, segment_timeline};
+use super::history::{STANDBYS, branch, lsn, newest, segment_timeline};
 use super::session::{Row, Session};
 use super::{Order, epoch};
 use crate::actors::attempt::{Attempt, fault};
@@ -20,21 +20,20 @@ const LOOK: &str = "
                pg_walfile_name(pg_current_wal_insert_lsn())
            END AS segment";
 
-/// What is asked of the standby alone. Its timeline is the newest that it has a log file of, too: the control file lags.
-const STANDBY: &str = "
-    SELECT greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) - '0/0' AS position,
-           (SELECT received_tli FROM pg_stat_wal_receiver WHERE status = 'streaming') AS streams,
-           greatest((SELECT received_tli FROM pg_stat_wal_receiver),
-                    (SELECT timeline_id FROM pg_control_checkpoint()),
-                    (SELECT min_recovery_end_timeline FROM pg_control_recovery()),
-                    (SELECT max(('x' || left(name, 8))::bit(32)::int) FROM pg_ls_waldir()
-                     WHERE name ~ '^[0-9A-F]{24}$')) AS timeline,
-           current_setting('primary_conninfo') AS conninfo,
-           current_setting('primary_slot_name') AS slot,
-           current_setting('recovery_target_timeline') AS target,
-           (SELECT context = 'sighup' FROM pg_settings WHERE name = 'primary_conninfo') AS reloads,
-           (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AS super,
-           current_setting('server_version_num')::int >= 150000 AS grants";
+/// What is asked of the standby alone.
+fn look_at_standby() -> String {
+    format!(
+        "SELECT greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) - '0/0' AS position,
+                (SELECT received_tli FROM pg_stat_wal_receiver WHERE status = 'streaming') AS streams,
+                {STANDBYS} AS timeline,
+                current_setting('primary_conninfo') AS conninfo,
+                current_setting('primary_slot_name') AS slot,
+                current_setting('recovery_target_timeline') AS target,
+                (SELECT context = 'sighup' FROM pg_settings WHERE name = 'primary_conninfo') AS reloads,
+                (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AS super,
+                current_setting('server_version_num')::int >= 150000 AS grants"
+    )
+}
 
 /// A statement that is refused is logged, password and all: so it is asked first whether it will be.
 const MAY: &str =
@@ -70,13 +69,13 @@ pub(in crate::actors::database) async fn follow(
         let other = primary.place();
         return Err(refused(&session, format!("belongs to another history than `{other}`")));
     }
-    let standby = session.row("looking", STANDBY).await?;
-    let newest = segment_timeline(&above).unwrap_or_default();
-    if standby.number("streams") == Some(newest) {
-        return Ok(done(format!("streams from timeline {newest} already")));
+    let standby = session.row("looking", &look_at_standby()).await?;
+    let timeline = segment_timeline(&above).unwrap_or_default();
+    if standby.number("streams") == Some(timeline) {
+        return Ok(done(format!("streams from timeline {timeline} already")));
     }
     may_be_told(&session, &standby).await?;
-    descends(&session, &standby, (&primary, newest)).await?;
+    descends(&session, &standby, (&primary, timeline)).await?;
 
     let Database { address, port, .. } = upstream.database;
     let conninfo = repointed(standby.text("conninfo").unwrap_or_default(), address, *port);
@@ -124,17 +123,17 @@ async fn may_be_told(session: &Session, standby: &Row) -> Result<(), ActionFault
 async fn descends(
     session: &Session,
     standby: &Row,
-    (primary, newest): (&Session, u32),
+    (primary, theirs): (&Session, u32),
 ) -> Result<(), ActionFault> {
     let place = primary.place();
-    let own = standby.number::<u32>("timeline").unwrap_or_default();
-    if newest <= own {
-        return match newest == own {
+    let own = standby.number::<u32>("timeline").unwrap_or_default().max(newest(session).await?);
+    if theirs <= own {
+        return match theirs == own {
             true => Ok(()),
-            false => Err(refused(session, format!("is on timeline {own}, `{place}` on {newest}"))),
+            false => Err(refused(session, format!("is on timeline {own}, `{place}` on {theirs}"))),
         };
     }
-    let sql = format!("SELECT pg_read_file('pg_wal/{newest:08X}.history') AS history");
+    let sql = format!("SELECT pg_read_file('pg_wal/{theirs:08X}.history') AS history");
     let row = primary.row("reading its history (`pg_read_file`)", &sql).await?;
     let position = standby.number::<u64>("position").unwrap_or_default();
     match branch(row.text("history").unwrap_or_default(), own) {

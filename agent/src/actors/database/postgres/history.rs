@@ -1,6 +1,23 @@
 //! Timelines and positions, as PostgreSQL writes them.
 
-use super::session::Row;
+use consensus::model::ActionFault;
+
+use super::session::{Row, Session};
+
+/// A standby's timeline, as SQL: its receiver's while it streams, else what its last restart point and its replayed pages say.
+/// That may lag behind the log itself ([`newest`]).
+pub(super) const STANDBYS: &str = "greatest((SELECT received_tli FROM pg_stat_wal_receiver),
+                    (SELECT timeline_id FROM pg_control_checkpoint()),
+                    (SELECT min_recovery_end_timeline FROM pg_control_recovery()))";
+
+/// The newest timeline of which a server has a log file.
+pub(super) async fn newest(session: &Session) -> Result<u32, ActionFault> {
+    let sql = "SELECT max(left(name, 8)) AS newest FROM pg_ls_waldir() \
+               WHERE name ~ '^[0-9A-F]{24}$'";
+    let row = session.row("listing its log", sql).await?;
+    let newest = row.text("newest").and_then(|hex| u32::from_str_radix(hex, 16).ok());
+    Ok(newest.unwrap_or_default())
+}
 
 /// Where a history file says that this timeline was left (PostgreSQL manual, "Timelines").
 pub(super) fn branch(history: &str, timeline: u32) -> Option<u64> {

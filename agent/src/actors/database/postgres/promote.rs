@@ -9,7 +9,7 @@ use std::time::Duration;
 use consensus::model::{ActionFault, ActionFaultKind, Candidate, Done};
 use tokio::time::sleep;
 
-use super::history::{branch, lsn, segment_timeline};
+use super::history::{STANDBYS, branch, lsn, newest, segment_timeline};
 use super::session::{Row, Session};
 use super::unfence::open;
 use super::{Order, epoch};
@@ -21,23 +21,21 @@ const PACE: Duration = Duration::from_millis(2);
 /// After how many looks a promotion is asked for again: about as long as one takes.
 const REMIND: u32 = 8;
 
-/// What the server is. A replica's timeline: its receiver's while it streams, else what its last restart point and its
-/// replayed pages say; the directory of its log is asked only if these seem to lag (see [`timeline`]).
-const LOOK: &str = "
-    SELECT pg_is_in_recovery() AS recovery,
-           (SELECT system_identifier FROM pg_control_system()) AS system,
-           CASE WHEN pg_is_in_recovery() THEN
-               greatest((SELECT received_tli FROM pg_stat_wal_receiver),
-                        (SELECT timeline_id FROM pg_control_checkpoint()),
-                        (SELECT min_recovery_end_timeline FROM pg_control_recovery()))
-           END AS replica_timeline,
-           CASE WHEN NOT pg_is_in_recovery() THEN
-               pg_walfile_name(pg_current_wal_insert_lsn())
-           END AS segment,
-           pg_last_wal_receive_lsn() - '0/0' AS received,
-           pg_last_wal_replay_lsn() - '0/0' AS replayed,
-           current_setting('default_transaction_read_only') AS read_only,
-           to_regclass('quorate.epoch') IS NOT NULL AS has_table";
+/// What the server is.
+fn look() -> String {
+    format!(
+        "SELECT pg_is_in_recovery() AS recovery,
+                (SELECT system_identifier FROM pg_control_system()) AS system,
+                CASE WHEN pg_is_in_recovery() THEN {STANDBYS} END AS replica_timeline,
+                CASE WHEN NOT pg_is_in_recovery() THEN
+                    pg_walfile_name(pg_current_wal_insert_lsn())
+                END AS segment,
+                pg_last_wal_receive_lsn() - '0/0' AS received,
+                pg_last_wal_replay_lsn() - '0/0' AS replayed,
+                current_setting('default_transaction_read_only') AS read_only,
+                to_regclass('quorate.epoch') IS NOT NULL AS has_table"
+    )
+}
 
 /// What is asked of the new primary, in the epoch row's round trip.
 const FACTS: &str = "pg_walfile_name(pg_current_wal_insert_lsn()) AS segment, \
@@ -51,7 +49,7 @@ pub(in crate::actors::database) async fn promote(
 ) -> Result<Done, ActionFault> {
     let session = Session::open(attempt, order).await?;
     attempt.enter("looking at the database");
-    let seen = session.row("looking", LOOK).await?;
+    let seen = session.row("looking", &look()).await?;
     let system = seen.number::<u64>("system");
     if system != Some(candidate.system) {
         let found = system.map_or("nothing".to_owned(), |system| system.to_string());
@@ -130,11 +128,7 @@ async fn timeline(
     if candidate.timeline <= known {
         return Ok(known);
     }
-    let sql = "SELECT max(left(name, 8)) AS newest FROM pg_ls_waldir() \
-               WHERE name ~ '^[0-9A-F]{24}$'";
-    let row = session.row("listing its log", sql).await?;
-    let newest = row.text("newest").and_then(|hex| u32::from_str_radix(hex, 16).ok());
-    Ok(newest.unwrap_or_default().max(known))
+    Ok(newest(session).await?.max(known))
 }
 
 /// Waits until the replica has replayed this far; the action's limit ends it.
