@@ -69,12 +69,33 @@ impl Electorate {
         found: &mut Found,
     ) -> bool {
         self.on_value(accepted, found);
-        let holders = self.holders.entry((accepted.ballot, version)).or_default();
-        holders.insert(store);
-        let quorum = self.sets.get(&version).is_some_and(|voters| voters.quorum(holders));
-        if !quorum || self.chosen.contains_key(&accepted.ballot) {
+        self.holders.entry((accepted.ballot, version)).or_default().insert(store);
+        if !self.is_held(accepted.ballot, version) || self.chosen.contains_key(&accepted.ballot) {
             return false;
         }
+        let new = self.choose(accepted, found);
+        let held = |(ballot, version): &(Ballot, u64)| {
+            !self.chosen.contains_key(ballot) && self.is_held(*ballot, *version)
+        };
+        let held: Vec<_> = self.holders.keys().filter(|it| held(it)).map(|(it, _)| *it).collect();
+        for ballot in held {
+            let accepted = self.values[&ballot].clone();
+            self.choose(&accepted, found);
+        }
+        new
+    }
+
+    /// Does a quorum hold what was accepted at this version? Once the new set is alone in force, its word suffices for what was
+    /// accepted while both were asked, as for apps ([`super::register::Registers::on_elected`]).
+    fn is_held(&self, ballot: Ballot, version: u64) -> bool {
+        let Some(holders) = self.holders.get(&(ballot, version)) else { return false };
+        let alone = self.at(version + 1).filter(|voters| !voters.joint());
+        let mut sets = self.at(version).into_iter().chain(alone);
+        sets.any(|voters| voters.quorum(holders))
+    }
+
+    /// A set is in force, perhaps a new one.
+    fn choose(&mut self, accepted: &Accepted, found: &mut Found) -> bool {
         let Ok(state) = codec::decode::<VotersState>(accepted.value.bytes()) else {
             found.push((CHAIN, format!("what was chosen at {} is no set", accepted.ballot)));
             return false;
