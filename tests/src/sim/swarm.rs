@@ -251,15 +251,13 @@ fn draw_core(simulation: &Simulation, chance: &mut Chance) -> BTreeSet<Place> {
     // Without its guard a database takes no writes, and with that somebody has to deal.
     let guards = simulation.guards();
     let away: BTreeSet<Place> = away.difference(&guards).copied().collect();
-    let left: Vec<&Voter> = voters
-        .all()
-        .filter(|voter| simulation.place(&voter.agent).is_some_and(|it| !away.contains(&it)))
-        .filter(|voter| simulation.holds(voter))
-        .collect();
-    let regions: BTreeSet<_> = left.iter().map(|voter| &voter.region).collect();
-    let quorum = voters.quorum(&left.iter().map(|voter| voter.acceptor).collect());
+    let stays =
+        |voter: &&Voter| simulation.place(&voter.agent).is_some_and(|it| !away.contains(&it));
+    let left = voters.all().filter(stays).filter(|voter| simulation.holds(voter));
+    let regions: BTreeSet<_> = left.map(|voter| &voter.region).collect();
+    let goes_on = simulation.goes_on_without(&away);
     let steady = !simulation.history.changes_voters();
-    if steady && quorum && REGIONS <= regions.len() { away } else { BTreeSet::new() }
+    if steady && goes_on && REGIONS <= regions.len() { away } else { BTreeSet::new() }
 }
 
 /// Waits until every app has come to rest, with people looking after replicas.

@@ -102,17 +102,22 @@ impl Simulation {
         self.start(place);
     }
 
-    /// Could the voters in force go on if this agent lost the store it holds? One is lost at a time. A set that was agreed on,
-    /// and that nobody else knows of yet, is found out only by a quorum of the one before (seed 7740).
+    /// Could the voters in force go on if this agent lost the store it holds? One is lost at a time.
     fn can_lose(&self, place: Place) -> bool {
-        let id = &self.agents[place].id;
-        let others = self.agents.iter().filter(|agent| agent.id != *id);
+        self.goes_on_without(&BTreeSet::from([place])) && self.now >= self.lost + NOTICED
+    }
+
+    /// Could the voters go on without these agents? A set that was agreed on, and that nobody else knows of yet, is found out
+    /// only by a quorum of the one before (seeds 5426 and 7740).
+    pub fn goes_on_without(&self, away: &BTreeSet<Place>) -> bool {
+        let stays = |id: &AgentId| self.place(id).is_some_and(|it| !away.contains(&it));
+        let others = self.agents.iter().filter(|agent| stays(&agent.id));
         let known = others.map(|agent| agent.version).max().unwrap_or_default();
         let go_on = |voters: &Voters| {
-            let left = voters.all().filter(|voter| voter.agent != *id && self.holds(voter));
+            let left = voters.all().filter(|voter| stays(&voter.agent) && self.holds(voter));
             voters.quorum(&left.map(|voter| voter.acceptor).collect())
         };
-        self.electorate.since(known).all(go_on) && self.now >= self.lost + NOTICED
+        self.electorate.since(known).all(go_on)
     }
 
     /// Is there no quorum, with a store whose copy comes back, of voters whose disks know of nothing newer?
