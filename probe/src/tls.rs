@@ -11,7 +11,8 @@ use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore,
+    SignatureScheme,
 };
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
@@ -172,6 +173,11 @@ pub(crate) async fn handshake(
     TlsConnector::from(config).connect(server, stream).await.map_err(|error| of_tls(&error))
 }
 
+/// Is it TLS's own, and not the network's?
+pub(crate) fn is_of_tls(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
+}
+
 /// An error of a handshake, or of a connection after it.
 pub(crate) fn of_tls(error: &io::Error) -> Trouble {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
@@ -182,6 +188,10 @@ pub(crate) fn of_tls(error: &io::Error) -> Trouble {
         }
         Some(rustls::Error::NoCertificatesPresented) => {
             Trouble::theirs(FaultKind::Certificate, "the server presents no certificate")
+        }
+        Some(rustls::Error::AlertReceived(AlertDescription::CertificateRequired)) => {
+            let text = "the server asks for a client's certificate, and an agent has none to show";
+            Trouble::theirs(FaultKind::Tls, text)
         }
         Some(rustls::Error::AlertReceived(alert)) => {
             Trouble::theirs(FaultKind::Tls, format!("the server ends the TLS handshake: {alert:?}"))

@@ -4,14 +4,21 @@
 //! scripted, because no `mongod` can be had here; that they speak as one does is vouched for by a real client, pymongo.
 
 mod mongodb {
+    mod bounds;
+    mod tls;
+
     use std::process::Command;
     use std::sync::Arc;
     use std::time::{Duration, Instant};
 
+    use agent::actors::Actors;
+    use agent::clock;
+    use agent::config::Credential;
     use consensus::model::{
-        Database, DatabaseSight, DecisionKind, Engine, Fault, FaultKind, Outcome, TargetId, Watched,
+        Action, ActionFault, ActionFaultKind, Database, DatabaseSight, DecisionKind, Done, Effect,
+        Engine, Epoch, Fault, FaultKind, Outcome, TargetId, Token, Watched,
     };
-    use consensus::outbox::{Look, Subject};
+    use consensus::outbox::{Input, Look, Subject};
     use probe::{Login, Means, Tls};
     use serde_json::Value;
     use tests::harness::agents::Mesh;
@@ -39,17 +46,40 @@ mod mongodb {
     }
 
     async fn look(set: &Loopback, number: usize, login: Login) -> Outcome {
+        look_at(database(set, number), login, Duration::from_secs(10)).await
+    }
+
+    async fn look_at(database: Database, login: Login, limit: Duration) -> Outcome {
         let target = TargetId {
             app: "shop".parse().expect("a name"),
             stack: "a".parse().expect("a name"),
             name: "orders".parse().expect("a name"),
         };
-        let look = Look {
-            watched: Watched::Target(target),
-            subject: Subject::Database(Arc::new(database(set, number))),
-            limit: Duration::from_secs(10),
-        };
+        let subject = Subject::Database(Arc::new(database));
+        let look = Look { watched: Watched::Target(target), subject, limit };
         probe::look(&look, &Means::of_host(None).with_login(Some(Arc::new(login)))).await.outcome
+    }
+
+    /// Asks the primary of a fresh set to step down.
+    async fn step_down(
+        database: Database,
+        login: Login,
+        limit: Duration,
+    ) -> Result<Done, ActionFault> {
+        let login = Credential::Login(Arc::new(login));
+        let credentials = [(database.credential.clone(), login)].into();
+        let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
+        Actors::new(Arc::new(credentials), sender).start(Action {
+            app: "shop".parse().expect("a name"),
+            token: Token::new(Epoch(1), 0, 1),
+            term: 0,
+            item: 0,
+            deadline: clock::now() + limit,
+            limit,
+            effect: Effect::StepDown { database, term: 3 },
+        });
+        let Some(Input::Report(report)) = receiver.recv().await else { panic!("no report") };
+        report.result
     }
 
     async fn sight(set: &Loopback, number: usize) -> DatabaseSight {

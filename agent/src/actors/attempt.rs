@@ -1,6 +1,7 @@
 //! One attempt at an action: may it still send, and how far has it come?
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use consensus::model::{ActionFault, ActionFaultKind};
 use consensus::moment::Moment;
@@ -25,14 +26,21 @@ impl Stage {
 /// One attempt at an action.
 pub(super) struct Attempt {
     deadline: Moment,
+    ends: Instant,
     /// Has anything been sent that cannot be taken back?
     sent: bool,
     stage: Stage,
 }
 
 impl Attempt {
-    pub(super) fn new(deadline: Moment, stage: Stage) -> Self {
-        Self { deadline, sent: false, stage }
+    /// Begun now, and given up by whoever waits for it once `limit` has passed.
+    pub(super) fn new(deadline: Moment, limit: Duration, stage: Stage) -> Self {
+        Self { deadline, ends: Instant::now() + limit, sent: false, stage }
+    }
+
+    /// How long from now until it is given up.
+    pub(super) fn left(&self) -> Duration {
+        self.ends.saturating_duration_since(Instant::now())
     }
 
     /// Says what is done next; nothing that changes the outside.

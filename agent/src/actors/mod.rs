@@ -192,7 +192,7 @@ pub(crate) fn published_under(view: &AppView) -> Token {
 }
 
 async fn perform(actors: Actors, action: Action, stage: Stage) -> Result<Done, ActionFault> {
-    let mut attempt = Attempt::new(action.deadline, stage);
+    let mut attempt = Attempt::new(action.deadline, action.limit.min(LIMIT), stage);
     match &action.effect {
         Effect::Fence(database) => {
             let order =

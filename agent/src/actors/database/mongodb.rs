@@ -16,7 +16,9 @@ use crate::actors::attempt::{Attempt, fault};
 /// For so many seconds whoever stepped down is not elected again.
 const ASIDE: i32 = 60;
 /// For so many it refuses writes and waits until another member has everything; it goes on if none does. Less than an action
-/// may take.
+/// may take. What it spends beside that, on locks and on the operations it ends, is bounded by what is left of the action
+/// (`maxTimeMS`, by the link): a primary that is interrupted takes writes again and stays one (MongoDB's
+/// `jstests/replsets/stepdown_killop.js`). So nobody steps down after it was said to be unknown, but for the way there.
 const CATCH_UP: i32 = 3;
 
 pub(super) async fn step_down(
@@ -31,7 +33,7 @@ pub(super) async fn step_down(
     let stream = protect(stream, host, &login.tls, order.trust).await.map_err(|why| {
         fault(ActionFaultKind::Refused, format!("no session with `{place}`: {why}"))
     })?;
-    let mut link = Link::over(stream);
+    let mut link = Link::over(stream, attempt.left());
     let broken = |what: &str, error: Broken| match error {
         Broken::Io(error) => {
             fault(ActionFaultKind::Unknown, format!("{what} at `{place}` broke: {error}"))
@@ -52,7 +54,8 @@ pub(super) async fn step_down(
             return Err(fault(ActionFaultKind::Refused, text));
         }
         None => {
-            let text = format!("`{place}` is not the primary");
+            let text =
+                format!("`{place}` does not say that it is the primary, and by which election");
             return Err(fault(ActionFaultKind::Refused, text));
         }
     }

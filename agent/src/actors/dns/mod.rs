@@ -117,7 +117,7 @@ async fn held_by(order: &Order<'_>, plan: &Plan, driver: &Driver) -> Result<Held
             Driver::BuiltIn => Ok(Held::Unasked),
             Driver::Rfc2136 { server, zone, credential } => {
                 let signer = signer(order.credentials, credential)?;
-                let attempt = Attempt::new(Moment::NEVER, Stage::default());
+                let attempt = Attempt::new(Moment::NEVER, INSPECTION, Stage::default());
                 rfc2136::inspect(&attempt, plan, server, zone, signer, order.wall_ms).await
             }
             Driver::Provider { .. } => {

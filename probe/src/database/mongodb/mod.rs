@@ -19,15 +19,16 @@ use ring::digest;
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::database::secure;
+use crate::database::secure::{self, answered};
 use crate::fault::{Trouble, When, of_io};
 use crate::phases::{Stage, Stopwatch};
+use crate::tls::{is_of_tls, of_tls};
 use crate::{Login, Means, Tls, tcp};
 
 mod scram;
 pub mod wire;
 
-use wire::{Broken, Facts, Link, Refusal, strange};
+use wire::{Broken, Facts, Link, Refusal, line, strange};
 
 /// The versions of the protocol that are spoken: of MongoDB 4.4, and of 8.
 const SPOKEN: std::ops::RangeInclusive<i64> = 9..=29;
@@ -47,7 +48,7 @@ pub(crate) async fn look(
     watch.enter(Stage::Tls);
     let stream = secure::over(stream, &database.address, &login.tls, &means.trust).await;
     let stream = stream.map_err(unprotected)?;
-    let mut link = Link::over(stream);
+    let mut link = Link::over(stream, watch.left());
     watch.enter(Stage::Process);
     let hello = link.ask(&rawdoc! { "hello": 1, "$db": "admin" }).await;
     let hello = hello.map_err(|error| unheard(&error, login))?;
@@ -153,6 +154,8 @@ fn unheard(error: &Broken, login: &Login) -> Trouble {
 
 fn trouble(error: &Broken, user: &str) -> Trouble {
     match error {
+        // A server that wants more than it was shown says so only now, where it speaks TLS 1.3.
+        Broken::Io(error) if is_of_tls(error) => answered(of_tls(error)),
         Broken::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
             Trouble::theirs(FaultKind::Protocol, error.to_string())
         }
@@ -173,6 +176,8 @@ fn kind_of(code: i64) -> FaultKind {
         11 | 13 | 18 | 334 | 391 => FaultKind::Credential,
         // Shutting down, stepping down or recovering, not yet a member of a set.
         91 | 11600 | 11602 | 189 | 10107 | 13435 | 13436 | 76 | 93 | 94 => FaultKind::Unready,
+        // By its own clock the time is up: MaxTimeMSExpired, ExceededTimeLimit.
+        50 | 262 => FaultKind::Timeout,
         _ => FaultKind::Protocol,
     }
 }
@@ -205,15 +210,21 @@ fn fit(hello: Facts<'_>) -> Result<(), Trouble> {
     Err(unready(why.to_owned()))
 }
 
-/// By which election a member says that it is the primary, if it says so.
+/// By which election a member says that it is the primary, if it says so, and names one.
 pub fn leads_by(hello: Facts<'_>) -> Option<u32> {
     let written_in = || hello.document("lastWrite")?.place("opTime").map(|(term, _)| term);
     let term = || hello.term_of_election("electionId").or_else(written_in);
-    hello.says("isWritablePrimary").then(|| term().map(timeline))?
+    let term = hello.says("isWritablePrimary").then(term).flatten();
+    term.and_then(timeline)
 }
 
-fn timeline(term: i64) -> u32 {
-    u32::try_from(term.max(0)).unwrap_or(u32::MAX)
+/// Elections are counted from one; before the first it is 0, and −1 for who was never told.
+fn timeline(term: i64) -> Option<u32> {
+    u32::try_from(term).ok()
+}
+
+fn unlike(text: &str) -> Trouble {
+    Trouble::theirs(FaultKind::Protocol, text)
 }
 
 /// What `hello` says, and the state of the set as this member sees it, where that could be asked.
@@ -221,10 +232,13 @@ fn read(hello: Facts<'_>, status: Option<Facts<'_>>) -> Result<DatabaseSight, Tr
     let members = || status.into_iter().flat_map(|it| it.list("members")).take(MEMBERS);
     let members = || members().filter_map(|it| it.as_document()).map(Facts);
     let me = members().find(|it| it.says("self"));
-    let primary = hello.says("isWritablePrimary");
-    if !primary && !hello.says("secondary") {
+    let (primary, secondary) = (hello.says("isWritablePrimary"), hello.says("secondary"));
+    if primary && secondary {
+        return Err(unlike("says that it is the primary and a secondary at once"));
+    }
+    if !primary && !secondary {
         let state = me.and_then(|me| me.text("stateStr")).unwrap_or("neither");
-        let state: String = state.chars().take(24).collect();
+        let state: String = line(state).chars().take(24).collect();
         return Err(unready(match state.as_str() {
             "PRIMARY" => "is elected, and not yet ready to take writes".to_owned(),
             "neither" => "is neither a primary nor a secondary just now".to_owned(),
@@ -232,12 +246,11 @@ fn read(hello: Facts<'_>, status: Option<Facts<'_>>) -> Result<DatabaseSight, Tr
         }));
     }
     let written = hello.document("lastWrite").and_then(|it| it.place("opTime"));
-    let (written_in, replayed) = written.ok_or_else(|| {
-        let text = "the database's answer lacks `lastWrite.opTime`";
-        Trouble::theirs(FaultKind::Protocol, text)
-    })?;
-    let known = || status.and_then(|it| it.number("term")).unwrap_or_default().max(written_in);
-    let term = leads_by(hello).unwrap_or_else(|| timeline(known()));
+    let lacks = || unlike("the database's answer lacks `lastWrite.opTime`");
+    let (written_in, replayed) = written.ok_or_else(lacks)?;
+    let told = status.and_then(|it| it.number("term")).unwrap_or(written_in);
+    let term = if primary { leads_by(hello) } else { timeline(told.max(written_in)) };
+    let term = term.ok_or_else(|| unlike("the database's answer names no election that can be"))?;
     let received = status.and_then(|it| it.document("optimes")?.place("writtenOpTime"));
     let position = received.map_or(replayed, |(_, at)| at.max(replayed));
     let leader = members().find(|it| it.number("state") == Some(1));
@@ -247,7 +260,8 @@ fn read(hello: Facts<'_>, status: Option<Facts<'_>>) -> Result<DatabaseSight, Tr
     };
     let date = |it: Option<Facts<'_>>| it.and_then(|it| it.millis("optimeDate"));
     let electable = !hello.says("passive") && !hello.says("hidden");
-    let name = hello.text("me").filter(|it| electable && !primary && it.len() <= NAME);
+    let sane = |it: &&str| it.len() <= NAME && !it.contains(char::is_control);
+    let name = hello.text("me").filter(sane).filter(|_| electable && !primary);
     let source = me.and_then(|me| me.text("syncSourceHost"));
     Ok(DatabaseSight {
         replica: !primary,

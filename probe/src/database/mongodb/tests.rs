@@ -84,6 +84,65 @@ fn a_primary_says_its_term_and_is_of_its_replicas_history() {
 }
 
 #[test]
+fn what_cannot_be_is_no_sight() {
+    let opening = |term: i64, seconds: u32| {
+        let place = rawdoc! { "opTime": { "ts": at(seconds), "t": term } };
+        bson::RawBson::Document(place)
+    };
+    let bare = with(&primary(), "electionId", bson::RawBson::Null);
+    let no_election = "names no election";
+    for (hello, words) in [
+        (with(&primary(), "secondary", true.into()), "at once"),
+        (with(&hello(), "lastWrite", bson::RawBson::Null), "lastWrite.opTime"),
+        (with(&hello(), "lastWrite", bson::rawbson!([1, 2])), "lastWrite.opTime"),
+        (with(&hello(), "lastWrite", bson::rawbson!({ "opTime": { "ts": 7, "t": 1 } })), "opTime"),
+        (with(&hello(), "lastWrite", bson::rawbson!({ "opTime": { "ts": at(7) } })), "opTime"),
+        (with(&hello(), "lastWrite", opening(-1, 7)), no_election),
+        (with(&bare, "lastWrite", opening(-1, 7)), no_election),
+        (with(&bare, "lastWrite", opening(i64::MAX, 7)), no_election),
+    ] {
+        let fault = read(Facts(&hello), None).expect_err(words).into_fault();
+        assert_eq!(fault.kind, FaultKind::Protocol, "{fault}");
+        assert!(fault.text.contains(words), "{fault}");
+    }
+    assert_eq!(leads_by(Facts(&with(&bare, "lastWrite", opening(-1, 7)))), None);
+    let negative = ObjectId::from_bytes([0x7f, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 1]);
+    assert_eq!(leads_by(Facts(&with(&primary(), "electionId", negative.into()))), None);
+}
+
+#[test]
+fn what_is_of_another_type_or_beyond_measure_is_left_out() {
+    let strange = with(&hello(), "me", "a\u{1b}[2J:27017".into());
+    assert_eq!(read(Facts(&strange), None).expect("it is well").upstream_name, None);
+    let long = with(&hello(), "me", "x".repeat(NAME + 1).into());
+    assert_eq!(read(Facts(&long), None).expect("it is well").upstream_name, None);
+    let state = "\u{7}".repeat(100);
+    let neither = with(&hello(), "secondary", false.into());
+    let status = rawdoc! { "members": [7, "x", { "self": true, "stateStr": state }] };
+    let fault = read(Facts(&neither), Some(Facts(&status))).expect_err("neither").into_fault();
+    assert!(fault.text.len() < 80 && !fault.text.contains('\u{7}'), "{fault:?}");
+    // Clocks that ran backwards, and as far apart as numbers go.
+    let date = DateTime::from_millis;
+    for (leader, own, expected) in [
+        (date(7), date(9), Duration::ZERO),
+        (date(i64::MAX), date(i64::MIN), Duration::from_millis(i64::MAX.unsigned_abs())),
+    ] {
+        let status = rawdoc! { "members": [
+            { "state": 1, "optimeDate": leader },
+            { "state": 2.5, "self": true, "optimeDate": own, "syncSourceHost": 7 },
+        ], "term": f64::NAN, "optimes": 7 };
+        let sight = read(Facts(&hello()), Some(Facts(&status))).expect("it is well");
+        assert_eq!((sight.lag, sight.timeline, sight.streaming), (Some(expected), 3, false));
+    }
+    // Thousands of members, of which the last would be the primary.
+    let mut members = bson::raw::RawArrayBuf::new();
+    (0..5_000).for_each(|number: i32| members.push(rawdoc! { "state": 2, "_id": number }));
+    members.push(rawdoc! { "state": 1, "self": true, "syncSourceHost": "x" });
+    let sight = read(Facts(&hello()), Some(Facts(&rawdoc! { "members": members })));
+    assert!(!sight.expect("it is well").streaming, "only the first {MEMBERS} are read");
+}
+
+#[test]
 fn who_can_never_be_elected_has_no_name_for_it() {
     for key in ["passive", "hidden"] {
         let hello = with(&hello(), key, true.into());
@@ -133,6 +192,8 @@ fn refusals_and_silence_are_told_apart() {
         (91, FaultKind::Unready),
         (189, FaultKind::Unready),
         (9, FaultKind::Protocol),
+        (50, FaultKind::Timeout),
+        (262, FaultKind::Timeout),
     ] {
         assert_eq!(trouble(&refused(code), "quorate").into_fault().kind, kind, "{code}");
     }

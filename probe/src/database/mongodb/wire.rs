@@ -1,14 +1,18 @@
 //! Commands → what a server says to them: MongoDB's own framing (`OP_MSG`), for whoever looks and whoever acts.
 //!
-//! Lengths are checked before memory is taken for them, and all that one connection may bring is bounded. Documents are the
-//! `bson` crate's, read in place: what is malformed reads as absent. The official driver would bring monitors that look by
-//! themselves, pools, and a way to another member than the one that was asked for.
+//! Lengths are checked before memory is taken for them, and all that one connection may bring is bounded. Every command says
+//! how long the server may take over it (`maxTimeMS`), so that it gives up before whoever asked does. Documents are the `bson`
+//! crate's, read in place: what is malformed reads as absent. The official driver would bring monitors that look by themselves,
+//! pools, and a way to another member than the one that was asked for.
 
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
+use bson::cstr;
 use bson::raw::{RawArray, RawBsonRef, RawDocument, RawDocumentBuf};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::Instant;
 
 /// What one connection may bring in all: a set has 50 members at most, and says half a KiB of each.
 const BUDGET: usize = 256 * 1024;
@@ -18,10 +22,21 @@ const SECTION: usize = 5;
 /// The shortest document.
 const DOCUMENT: usize = 5;
 const OP_MSG: i32 = 2013;
-/// A checksum follows the document.
+/// Another operation within, compressed: only for whoever said in `hello` that it can read that.
+const OP_COMPRESSED: i32 = 2012;
+/// What servers before MongoDB 3.6 answer with.
+const OP_REPLY: i32 = 1;
+/// A checksum follows the document: CRC-32C of all before it.
 const CHECKSUM: u32 = 1;
-/// The answer goes on in further messages, which nobody asked for.
-const MORE: u32 = 2;
+/// Flags without which a message cannot be understood; of them all but the first two mean nothing yet (`OP_MSG`'s
+/// specification, "flagBits"), and the second says that the answer goes on in further messages, which nobody asked for.
+const REQUIRED: u32 = 0xffff;
+/// What the way there and back may take: a server that counts by itself has to end before we do, so that its no is heard.
+const WAY: Duration = Duration::from_millis(200);
+/// The most characters of what a server says to people.
+const TEXT: usize = 160;
+/// A number beyond this need not be whole in a floating-point number (2^53).
+const WHOLE: f64 = 9_007_199_254_740_992.0;
 
 /// Why a command came to nothing.
 #[derive(Debug)]
@@ -37,7 +52,7 @@ pub enum Broken {
 pub struct Refusal {
     /// MongoDB's own number of the error.
     pub code: i64,
-    /// What it says to people.
+    /// What it says to people, as one line.
     pub text: String,
 }
 
@@ -59,6 +74,23 @@ impl fmt::Display for Broken {
 /// More came than an honest server has to say, or something else than MongoDB speaks.
 pub(super) fn strange(text: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, text.into())
+}
+
+/// What a server says to people, as one line that steers no terminal.
+pub(super) fn line(text: &str) -> String {
+    text.chars().take(TEXT).map(|it| if it.is_control() { ' ' } else { it }).collect()
+}
+
+/// How many milliseconds a server may take over a command; never zero, which would be for ever.
+fn allowed(left: Duration) -> i32 {
+    let allowed = left.saturating_sub(WAY).max(left / 2);
+    i32::try_from(allowed.as_millis()).unwrap_or(i32::MAX).max(1)
+}
+
+/// CRC-32C (RFC 3720 section B.4), bit by bit: answers are short, and few of them carry one.
+fn checksum(bytes: &[u8]) -> u32 {
+    let bit = |sum: u32, _| (sum >> 1) ^ (0x82f6_3b78 & (sum & 1).wrapping_neg());
+    !bytes.iter().fold(!0, |sum, byte| (0..8).fold(sum ^ u32::from(*byte), bit))
 }
 
 /// What a document says, by its keys; what is missing, or of another type, reads as absent.
@@ -85,8 +117,10 @@ impl<'a> Facts<'a> {
         match self.value(key)? {
             RawBsonRef::Int32(number) => Some(number.into()),
             RawBsonRef::Int64(number) => Some(number),
-            // Servers say `ok: 1.0`; a cast cuts what is too large.
-            RawBsonRef::Double(number) => Some(number as i64),
+            // Servers say `ok: 1.0`; what is not whole, or no number, is none of these.
+            RawBsonRef::Double(number) => {
+                (number.fract() == 0.0 && number.abs() <= WHOLE).then_some(number as i64)
+            }
             _ => None,
         }
     }
@@ -132,22 +166,30 @@ impl<'a> Facts<'a> {
 #[derive(Debug)]
 pub struct Link<S> {
     stream: S,
+    ends: Instant,
     left: usize,
     asked: i32,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
-    /// Over a connection that nothing was said on yet.
-    pub fn over(stream: S) -> Self {
-        Self { stream, left: BUDGET, asked: 0 }
+    /// Over a connection that nothing was said on yet, and that its owner gives up when so much time has passed: what is asked
+    /// of the server is bounded by that, too, but waiting for it is not.
+    pub fn over(stream: S, left: Duration) -> Self {
+        Self { stream, ends: Instant::now() + left, left: BUDGET, asked: 0 }
     }
 
-    /// Says a command, and hears what comes of it.
+    /// Says a command, and hears what comes of it. The command may not bound its time itself.
+    ///
+    /// Every command takes `maxTimeMS` (MongoDB's `generic_argument.idl`), those of the log-in, too (its drivers' specification
+    /// "Client Side Operations Timeout", "Command Execution").
     ///
     /// # Errors
     /// If the server says no, or nothing that can be understood.
     pub async fn ask(&mut self, command: &RawDocumentBuf) -> Result<RawDocumentBuf, Broken> {
         self.asked = self.asked.wrapping_add(1);
+        let mut command = command.clone();
+        let left = self.ends.saturating_duration_since(Instant::now());
+        command.append(cstr!("maxTimeMS"), allowed(left));
         let document = command.as_bytes();
         let length = i32::try_from(HEAD + SECTION + document.len());
         let length = length.map_err(|_| strange("the question is too long"))?;
@@ -162,11 +204,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         let facts = Facts(&said);
         match facts.number("ok") {
             Some(1) => Ok(said),
-            Some(_) => Err(Broken::Refused(Refusal {
+            Some(0) => Err(Broken::Refused(Refusal {
                 code: facts.number("code").unwrap_or_default(),
-                text: facts.text("errmsg").unwrap_or("no, and no reason").to_owned(),
+                text: line(facts.text("errmsg").unwrap_or("no, and no reason")),
             })),
-            None => Err(strange("the answer does not say whether it is one (`ok`)").into()),
+            Some(_) | None => {
+                Err(strange("the answer does not say whether it is one (`ok`)").into())
+            }
         }
     }
 
@@ -175,20 +219,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         self.stream.read_exact(&mut head).await?;
         let number =
             |at: usize| i32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+        match number(12) {
+            OP_MSG => {}
+            OP_COMPRESSED => {
+                return Err(strange("the answer is compressed, which nobody asked for"));
+            }
+            OP_REPLY => {
+                return Err(strange("the answer is of before MongoDB 3.6: expected 4.4 or newer"));
+            }
+            _ => return Err(strange("the answer is not MongoDB's: is the port right?")),
+        }
+        if number(8) != self.asked {
+            return Err(strange("the answer is to another question"));
+        }
         let rest = usize::try_from(number(0)).ok().and_then(|length| length.checked_sub(HEAD));
-        let rest = rest.filter(|_| number(12) == OP_MSG && number(8) == self.asked);
         let rest = rest.filter(|rest| SECTION + DOCUMENT <= *rest);
-        let rest =
-            rest.ok_or_else(|| strange("the answer is not MongoDB's: is the port right?"))?;
+        let rest = rest.ok_or_else(|| strange("the answer is of no length that it can have"))?;
         self.left = self.left.checked_sub(rest).ok_or_else(|| strange("the answer is too long"))?;
         let mut body = vec![0; rest];
         self.stream.read_exact(&mut body).await?;
         let flags = u32::from_le_bytes([body[0], body[1], body[2], body[3]]);
-        if flags & MORE != 0 || body[4] != 0 {
+        if flags & REQUIRED & !CHECKSUM != 0 || body[4] != 0 {
             return Err(strange("the answer is of a form that was not asked for"));
         }
         if flags & CHECKSUM != 0 {
-            body.truncate(rest.saturating_sub(4));
+            let sum = body.split_off(rest - 4);
+            let whole = [head.as_slice(), &body].concat();
+            if checksum(&whole).to_le_bytes().as_slice() != sum {
+                return Err(strange("the answer's checksum is wrong"));
+            }
         }
         let document = body.split_off(SECTION);
         RawDocumentBuf::from_bytes(document).map_err(|error| strange(error.to_string()))
@@ -212,7 +271,7 @@ mod tests {
         message.extend(said.as_bytes());
         theirs.write_all(&frame(message)).await.expect("it fits");
         theirs.shutdown().await.expect("it can");
-        let mut link = Link::over(ours);
+        let mut link = Link::over(ours, Duration::from_secs(10));
         match link.ask(&rawdoc! { "hello": 1 }).await {
             Ok(said) => format!("{:?}", Facts(&said).number("n")),
             Err(Broken::Refused(refusal)) => format!("{}: {}", refusal.code, refusal.text),
@@ -227,13 +286,60 @@ mod tests {
         assert_eq!(heard(same, &rawdoc! { "ok": 1, "n": 7_i64 }).await, "Some(7)");
         let no = rawdoc! { "ok": 0.0, "code": 13, "errmsg": "not authorized" };
         assert_eq!(heard(same, &no).await, "13: not authorized");
-        let with_checksum = |mut message: Vec<u8>| {
-            message[0] += 4;
-            message[16] = 1;
-            message.extend([1, 2, 3, 4]);
+    }
+
+    #[tokio::test]
+    async fn a_checksum_is_looked_at() {
+        assert_eq!(checksum(b"123456789"), 0xe306_9283, "RFC 3720's check value");
+        let with_checksum = |wrong: u32| {
+            move |mut message: Vec<u8>| {
+                message[0] += 4;
+                message[16] = 1;
+                let sum = checksum(&message) ^ wrong;
+                message.extend(sum.to_le_bytes());
+                message
+            }
+        };
+        let said = rawdoc! { "ok": 1.0, "n": 7 };
+        assert_eq!(heard(with_checksum(0), &said).await, "Some(7)");
+        assert!(heard(with_checksum(1), &said).await.contains("checksum is wrong"));
+        // One that has no room for itself.
+        let short = |mut message: Vec<u8>| {
+            message.truncate(26);
+            (message[0], message[16]) = (26, 1);
             message
         };
-        assert_eq!(heard(with_checksum, &rawdoc! { "ok": 1.0, "n": 7 }).await, "Some(7)");
+        assert!(heard(short, &said).await.contains("checksum is wrong"));
+    }
+
+    #[test]
+    fn a_server_has_less_time_than_whoever_asks_and_always_a_bound() {
+        for (left, millis) in [
+            (Duration::from_secs(5), 4_800),
+            (Duration::from_millis(300), 150),
+            (Duration::from_micros(10), 1),
+            (Duration::ZERO, 1),
+            (Duration::MAX, i32::MAX),
+        ] {
+            assert_eq!(allowed(left), millis, "{left:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn every_command_says_how_long_the_server_may_take() {
+        let (ours, mut theirs) = tokio::io::duplex(1 << 16);
+        let mut link = Link::over(ours, Duration::from_secs(2));
+        let asked = async {
+            let mut message = vec![0; 256];
+            let read = theirs.read(&mut message).await.expect("it asks");
+            let document = message[HEAD + SECTION..read].to_vec();
+            drop(theirs);
+            RawDocumentBuf::from_bytes(document).expect("a command")
+        };
+        let hello = rawdoc! { "hello": 1 };
+        let (_, asked) = tokio::join!(link.ask(&hello), asked);
+        let millis = Facts(&asked).number("maxTimeMS").expect("a bound");
+        assert!((1..=1_800).contains(&millis), "{millis}");
     }
 
     #[tokio::test]
@@ -245,11 +351,31 @@ mod tests {
                 message
             }
         };
-        for (at, byte) in [(0, 0), (0, 20), (3, 0x7f), (3, 0x80), (8, 2), (12, 1), (16, 2), (20, 1)]
-        {
+        for (at, byte, words) in [
+            // Its length: none, less than its own head, less than a document, of two thousand million bytes, below zero.
+            (0, 0, "no length"),
+            (0, 15, "no length"),
+            (0, 20, "no length"),
+            (3, 0x7f, "too long"),
+            (3, 0x80, "no length"),
+            // To which question; in which operation: OP_REPLY, OP_COMPRESSED, none that is known.
+            (8, 2, "another question"),
+            (11, 0x80, "another question"),
+            (12, 0xdc, "compressed"),
+            (12, 0xde, "not MongoDB's"),
+            // More to come, a flag that nobody knows, a section of documents.
+            (16, 2, "not asked for"),
+            (17, 0x80, "not asked for"),
+            (20, 1, "not asked for"),
+        ] {
             let told = heard(with(at, byte), &good).await;
-            assert!(!told.contains("Some"), "{at} {byte}: {told}");
+            assert!(told.contains(words), "{at} {byte}: {told}");
         }
+        let old = |mut message: Vec<u8>| {
+            (message[12], message[13]) = (1, 0);
+            message
+        };
+        assert!(heard(old, &good).await.contains("before MongoDB 3.6"));
         assert!(heard(with(21, 0x7f), &good).await.contains("length"));
         let http = |_| b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec();
         assert!(heard(http, &good).await.contains("not MongoDB's"));
@@ -257,7 +383,18 @@ mod tests {
         assert!(heard(cut, &good).await.contains("eof"));
         let long = rawdoc! { "ok": 1.0, "text": "x".repeat(BUDGET) };
         assert!(heard(|message| message, &long).await.contains("too long"));
-        assert!(heard(|message| message, &rawdoc! { "n": 7 }).await.contains("`ok`"));
+        for said in [
+            rawdoc! { "n": 7 },
+            rawdoc! { "ok": f64::NAN },
+            rawdoc! { "ok": 2 },
+            rawdoc! { "ok": "1" },
+            rawdoc! { "ok": 1.5 },
+        ] {
+            assert!(heard(|message| message, &said).await.contains("`ok`"), "{said:?}");
+        }
+        let no = rawdoc! { "ok": 0, "errmsg": format!("\u{1b}[2Jno\n{}", "x".repeat(5_000)) };
+        let told = heard(|message| message, &no).await;
+        assert!(told.starts_with("0:  [2Jno xxx") && told.len() < 200, "{told}");
     }
 
     #[test]
@@ -272,6 +409,10 @@ mod tests {
         assert_eq!(facts.place("p"), Some((5, 3 << 32 | 4)));
         assert_eq!(facts.list("l").filter_map(|it| it.as_str()).collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(facts.list("x").count(), 0);
+        let numbers =
+            rawdoc! { "a": f64::NAN, "b": f64::INFINITY, "c": -3.0, "d": 1e300, "e": 0.5 };
+        let numbers = ["a", "b", "c", "d", "e"].map(|it| Facts(&numbers).number(it));
+        assert_eq!(numbers, [None, None, Some(-3), None, None]);
         assert_eq!((facts.number("x"), facts.place("x"), facts.says("x")), (None, None, false));
     }
 }

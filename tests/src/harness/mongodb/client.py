@@ -1,6 +1,6 @@
 """What a real client (pymongo) makes of a set: connects, writes, lets the primary step down, writes again.
 
-Called with the members, a user and a password; says one line of JSON.
+Called with the members, a user and a password, and a file of authorities if TLS is to be spoken; says one line of JSON.
 """
 
 import json
@@ -11,6 +11,7 @@ from pymongo import MongoClient, version
 from pymongo.errors import OperationFailure, PyMongoError
 
 members, user, password = sys.argv[1:4]
+protection = {"tls": True, "tlsCAFile": sys.argv[4]} if sys.argv[4:] else {}
 
 
 def client(password):
@@ -21,6 +22,7 @@ def client(password):
         authMechanism="SCRAM-SHA-256",
         serverSelectionTimeoutMS=10000,
         heartbeatFrequencyMS=500,
+        **protection,
     )
 
 

@@ -5,16 +5,21 @@
 //! writes the file is the election.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use bson::oid::ObjectId;
 use bson::raw::RawDocumentBuf;
 use bson::{Binary, DateTime, Timestamp, rawdoc, spec::BinarySubtype};
 use probe::mongodb::wire::Facts;
 use ring::{digest, hmac, pbkdf2};
+use rustls::ServerConfig;
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 
 /// What the members of a set agree on, and what a test wants of one of them.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -41,9 +46,19 @@ pub struct Set {
     pub stepped: Vec<String>,
 }
 
-/// What is wrong with a member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What is wrong with a member; with a command, from that one on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ailment {
+    /// Takes connections, and says nothing on them: not even in a TLS handshake.
+    Dumb,
+    /// Never answers that.
+    Silent(String),
+    /// Answers it a byte at a time, for hours.
+    Trickles(String),
+    /// Answers with a length of two thousand million bytes, and goes on for ever.
+    Boundless(String),
+    /// Waits for a lock that nobody lets go of, until the time is up that it was allowed.
+    Stuck(String),
     /// Takes no more connections.
     Full,
     /// The user lacks `clusterMonitor`.
@@ -105,16 +120,40 @@ impl Set {
     }
 }
 
-/// Serves one member at these addresses for ever.
-pub async fn serve(listener: TcpListener, member: String, file: PathBuf, login: (String, String)) {
+/// Serves one member at these addresses for ever; over TLS alone, if it is given that.
+pub async fn serve(
+    listener: TcpListener,
+    member: String,
+    file: PathBuf,
+    login: (String, String),
+    tls: Option<Arc<ServerConfig>>,
+) {
+    let tls = tls.map(TlsAcceptor::from);
     while let Ok((stream, _)) = listener.accept().await {
-        let (member, file, login) = (member.clone(), file.clone(), login.clone());
+        let (member, file, login, tls) = (member.clone(), file.clone(), login.clone(), tls.clone());
         // A session that breaks off is the client's to notice.
         tokio::spawn(async move {
             let session = Session { member, file, login, user: None, begun: None };
-            session.run(stream).await
+            let set = Set::read(&session.file);
+            if session.ails(&set, &Ailment::Full) {
+                return None;
+            }
+            if session.ails(&set, &Ailment::Dumb) {
+                return hear_out(stream).await;
+            }
+            match tls {
+                Some(tls) => session.run(tls.accept(stream).await.ok()?).await,
+                None => session.run(stream).await,
+            }
         });
     }
+}
+
+/// Reads on, and says nothing, until the other end is gone.
+async fn hear_out(mut stream: impl AsyncRead + Unpin) -> Option<()> {
+    let mut heard = [0; 1024];
+    while 0 < stream.read(&mut heard).await.ok()? {}
+    None
 }
 
 struct Session {
@@ -133,17 +172,17 @@ const AUTHENTICATION_FAILED: i32 = 18;
 const UNAUTHORIZED: i32 = 13;
 const NO_SUCH_COMMAND: i32 = 59;
 const NOT_WRITABLE_PRIMARY: i32 = 10107;
-const EXCEEDED_TIME_LIMIT: i32 = 50;
+const MAX_TIME_MS_EXPIRED: i32 = 50;
+const EXCEEDED_TIME_LIMIT: i32 = 262;
+/// Between two bytes of an answer that trickles.
+const TRICKLE: Duration = Duration::from_millis(50);
 
 fn no(code: i32, name: &str, text: &str) -> RawDocumentBuf {
     rawdoc! { "ok": 0.0, "errmsg": text, "code": code, "codeName": name }
 }
 
 impl Session {
-    async fn run(mut self, mut stream: TcpStream) -> Option<()> {
-        if self.ails(&Set::read(&self.file), Ailment::Full) {
-            return None;
-        }
+    async fn run(mut self, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Option<()> {
         loop {
             let mut head = [0; 16];
             stream.read_exact(&mut head).await.ok()?;
@@ -165,7 +204,29 @@ impl Session {
             let end = i32::from_le_bytes(document.get(..4)?.try_into().ok()?);
             let document = document.get(..usize::try_from(end).ok()?)?.to_vec();
             let asked = RawDocumentBuf::from_bytes(document).ok()?;
-            let said = self.answer(&asked)?;
+            let set = Set::read(&self.file);
+            let name = asked.iter().next()?.ok()?.0.as_str().to_owned();
+            let ails = |ailment: fn(String) -> Ailment| self.ails(&set, &ailment(name.clone()));
+            if ails(Ailment::Silent) {
+                return hear_out(stream).await;
+            }
+            let mut said = None;
+            if ails(Ailment::Stuck) {
+                let millis = Facts(&asked).number("maxTimeMS").filter(|it| 0 < *it);
+                let Some(millis) = millis else { return hear_out(stream).await };
+                let millis = Duration::from_millis(millis.unsigned_abs());
+                // Whoever asked is gone: nobody is told.
+                if timeout(millis, hear_out(&mut stream)).await.is_ok() {
+                    return None;
+                }
+                let text = "operation exceeded time limit";
+                said = Some(no(MAX_TIME_MS_EXPIRED, "MaxTimeMSExpired", text));
+            }
+            let (trickles, boundless) = (ails(Ailment::Trickles), ails(Ailment::Boundless));
+            let said = match said {
+                Some(said) => said,
+                None => self.answer(&asked)?,
+            };
             let mut message = Vec::new();
             let front = if old { 36 } else { 21 };
             let length = i32::try_from(front + said.as_bytes().len()).ok()?;
@@ -180,12 +241,26 @@ impl Session {
                 false => message.extend([0; 5]),
             }
             message.extend(said.as_bytes());
+            if boundless {
+                message[..4].copy_from_slice(&i32::MAX.to_le_bytes());
+                while stream.write_all(&message).await.is_ok() {}
+                return None;
+            }
+            if trickles {
+                let mut pace = tokio::time::interval(TRICKLE);
+                for byte in message {
+                    pace.tick().await;
+                    stream.write_all(&[byte]).await.ok()?;
+                }
+                continue;
+            }
             stream.write_all(&message).await.ok()?;
+            stream.flush().await.ok()?;
         }
     }
 
-    fn ails(&self, set: &Set, ailment: Ailment) -> bool {
-        set.ails.as_ref().is_some_and(|it| *it == (self.member.clone(), ailment))
+    fn ails(&self, set: &Set, ailment: &Ailment) -> bool {
+        set.ails.as_ref().is_some_and(|(member, it)| *member == self.member && it == ailment)
     }
 
     /// None: hangs up.
@@ -203,7 +278,7 @@ impl Session {
             "hello" | "ismaster" | "isMaster" => self.hello(&set),
             "saslStart" => self.begin(facts),
             "saslContinue" => self.proved(facts),
-            "replSetGetStatus" if self.ails(&set, Ailment::Revoked) => {
+            "replSetGetStatus" if self.ails(&set, &Ailment::Revoked) => {
                 let text = "not authorized on admin to execute command { replSetGetStatus: 1.0 }";
                 no(UNAUTHORIZED, "Unauthorized", text)
             }
@@ -236,9 +311,9 @@ impl Session {
     }
 
     fn hello(&self, set: &Set) -> RawDocumentBuf {
-        let claim = self.claim(set).filter(|_| !self.ails(set, Ailment::Recovering));
-        let secondary = claim.is_none() && !self.ails(set, Ailment::Recovering);
-        let newest = if self.ails(set, Ailment::Ancient) { 6 } else { 21 };
+        let claim = self.claim(set).filter(|_| !self.ails(set, &Ailment::Recovering));
+        let secondary = claim.is_none() && !self.ails(set, &Ailment::Recovering);
+        let newest = if self.ails(set, &Ailment::Ancient) { 6 } else { 21 };
         let mut said = rawdoc! {
             "ismaster": claim.is_some(),
             "isWritablePrimary": claim.is_some(),
@@ -255,7 +330,7 @@ impl Session {
             "readOnly": false,
             "ok": 1.0,
         };
-        if self.ails(set, Ailment::Alone) {
+        if self.ails(set, &Ailment::Alone) {
             return said;
         }
         let mut hosts = bson::raw::RawArrayBuf::new();

@@ -3,8 +3,15 @@
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rustls::ServerConfig;
+use rustls::crypto::ring;
+use rustls::server::WebPkiClientVerifier;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpListener;
 
 use super::fabric::address;
@@ -16,6 +23,56 @@ use super::wait::eventually;
 pub mod member;
 
 use member::Set;
+
+/// Who issues the certificates of members.
+pub struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    /// Another authority, of this name.
+    pub fn new(name: &str) -> Self {
+        let mut params = CertificateParams::new(vec![]).expect("no names");
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key");
+        Self(CertifiedIssuer::self_signed(params, key).expect("signed"))
+    }
+
+    /// Its own certificate, PEM.
+    pub fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    /// A certificate for this name or address, and its key, PEM.
+    pub fn issue(&self, name: &str) -> (String, String) {
+        let params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.signed_by(&key, &self.0).expect("signed");
+        (certificate.pem(), key.serialize_pem())
+    }
+}
+
+/// What a member serves TLS with; where an authority is given, only to clients with a certificate of that one.
+///
+/// # Panics
+/// If these are no PEM of a certificate and its key.
+pub fn protected((certificate, key): (&str, &str), clients: Option<&str>) -> Arc<ServerConfig> {
+    let provider = Arc::new(ring::default_provider());
+    let parse = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).expect("PEM");
+    let config = ServerConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .expect("ring speaks every default version");
+    let config = match clients {
+        Some(authority) => {
+            let mut roots = rustls::RootCertStore::empty();
+            roots.add(parse(authority)).expect("an authority");
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            config.with_client_cert_verifier(verifier.build().expect("one authority"))
+        }
+        None => config.with_no_client_auth(),
+    };
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("PEM");
+    Arc::new(config.with_single_cert(vec![parse(certificate)], key).expect("they belong together"))
+}
 
 /// Members on loopback, served by this process for as long as its runtime lives.
 pub struct Loopback {
@@ -29,6 +86,11 @@ pub struct Loopback {
 impl Loopback {
     /// So many members, of which the first is the primary.
     pub async fn start(number: usize) -> Self {
+        Self::start_with(number, None).await
+    }
+
+    /// The same, over TLS alone if it is given that.
+    pub async fn start_with(number: usize, tls: Option<Arc<ServerConfig>>) -> Self {
         let folder = tempfile::tempdir().expect("the system's folder takes files");
         let file = folder.path().join("set.json");
         let mut listeners = Vec::new();
@@ -40,7 +102,7 @@ impl Loopback {
         Set::of(&names).write(&file);
         for (listener, name) in listeners.into_iter().zip(names) {
             let login = (USER.to_owned(), PASSWORD.to_owned());
-            tokio::spawn(member::serve(listener, name, file.clone(), login));
+            tokio::spawn(member::serve(listener, name, file.clone(), login, tls.clone()));
         }
         Self { members, file, _folder: folder }
     }
