@@ -55,6 +55,7 @@ fn start() -> (Authority, SocketAddr, watch::Sender<Arc<Agreed>>) {
         stale_after: Duration::from_secs(300),
         // Every answer is counted, and none is one too many.
         rate_limit: u32::MAX,
+        threads: 2,
         // Who is online is worked out anew from time to time, for no query: that allocates.
         status: false,
         secondaries: Vec::new(),

@@ -41,6 +41,7 @@ fn config(stale_after: Duration) -> DnsConfig {
         listen: vec![(Ipv4Addr::LOCALHOST, 0).into()],
         stale_after,
         rate_limit: 0,
+        threads: 2,
         status: true,
         secondaries: Vec::new(),
         signing: Default::default(),

@@ -70,6 +70,7 @@ fn serve_secondaries(
         listen: vec![(Ipv4Addr::LOCALHOST, 0).into()],
         stale_after: Duration::from_secs(300),
         rate_limit: 0,
+        threads: 2,
         status: false,
         secondaries: addresses
             .iter()

@@ -131,6 +131,7 @@ fn start(port: u16) -> Running {
         listen: vec![(Ipv4Addr::LOCALHOST, port).into()],
         stale_after: Duration::from_secs(3600),
         rate_limit: 1_000_000,
+        threads: DnsConfig::threads(),
         status: false,
         secondaries: Vec::new(),
         signing: Default::default(),

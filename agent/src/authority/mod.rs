@@ -65,8 +65,6 @@ use crate::run::Agreed;
 const BACKLOG: i32 = 128;
 /// For port 0, UDP's port is drawn first; the same one may be taken on TCP.
 const DRAWS: usize = 16;
-/// More sockets for one address gain nothing that was measured.
-const SOCKETS: usize = 4;
 /// What a socket holds while its thread is busy, in bytes: some thousand queries, where the system allows it.
 const QUEUE: usize = 4 * 1024 * 1024;
 /// How late a new day is seen, at the most, where zones are signed: a clock may be set.
@@ -347,7 +345,7 @@ pub fn start(
         if address.ip().is_unspecified() {
             warn!(%address, "answers may leave from another address than was asked; list each one");
         }
-        let (sockets, listener, bound) = bind(address)?;
+        let (sockets, listener, bound) = bind(address, config.threads)?;
         for socket in sockets {
             let (socket, tally) = (Arc::new(socket), Arc::new(Tally::new(Transport::Udp)));
             authority.sockets.push(socket.clone());
@@ -419,8 +417,11 @@ fn say(notes: &[String]) {
     }
 }
 
-/// Every UDP socket and the TCP listener of one address.
-fn bind(address: SocketAddr) -> Result<(Vec<UdpSocket>, TcpListener, SocketAddr), StartError> {
+/// Every UDP socket, so many, and the TCP listener of one address.
+fn bind(
+    address: SocketAddr,
+    count: usize,
+) -> Result<(Vec<UdpSocket>, TcpListener, SocketAddr), StartError> {
     let mut draws = DRAWS;
     loop {
         let first = socket(address, Type::DGRAM, Sharing::Alone);
@@ -441,7 +442,6 @@ fn bind(address: SocketAddr) -> Result<(Vec<UdpSocket>, TcpListener, SocketAddr)
         let sharing = |source| refusal(bound, "udp", source);
         // Only now, so that the first one has found out whether another process holds the port.
         SockRef::from(&sockets[0]).set_reuse_port(true).map_err(sharing)?;
-        let count = std::thread::available_parallelism().map_or(1, usize::from).min(SOCKETS);
         while sockets.len() < count {
             let next = socket(bound, Type::DGRAM, Sharing::Port).map_err(sharing)?;
             sockets.push(next.into());

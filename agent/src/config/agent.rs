@@ -204,6 +204,7 @@ fn dns(
         listen,
         stale_after: table.stale_after.value.0,
         rate_limit: table.rate_limit.value.0,
+        threads: table.threads.as_ref().map_or_else(DnsConfig::threads, |it| it.value.0 as usize),
         status: table.status.value,
         secondaries: secondaries(table, credentials, findings),
         signing: signing(table, beside, findings).into(),

@@ -320,12 +320,25 @@ pub struct DnsConfig {
     pub stale_after: Duration,
     /// How many times a second one network gets the same answer over UDP; 0 is no limit.
     pub rate_limit: u32,
+    /// Threads that answer over UDP for each address, with a socket each; at least one.
+    pub threads: usize,
     /// Does `_status.<app>` tell which stack is active?
     pub status: bool,
     /// Who holds copies of the zones.
     pub secondaries: Vec<Secondary>,
     /// The keys of zones that are signed.
     pub signing: Arc<Vec<ZoneKeys>>,
+}
+
+impl DnsConfig {
+    /// More threads for one address gain nothing that was measured.
+    const THREADS: usize = 4;
+
+    /// So many threads where the file does not say: all cores but one, which is left to whoever looks, votes and is looked at.
+    pub fn threads() -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        cores.saturating_sub(1).clamp(1, Self::THREADS)
+    }
 }
 
 /// A server of others that holds copies of the zones.
