@@ -18,17 +18,20 @@
 
 mod nft;
 mod rejoin;
+mod shown;
 mod watchdog;
 
 use std::time::Duration;
 
 use consensus::model::TargetId;
 use consensus::moment::Moment;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
 pub use self::nft::DoorFault;
 pub use self::rejoin::Rejoins;
+pub use self::shown::{DoorView, Doors, GuardView, WatchdogView};
+use self::shown::{Kept, KeptDoor};
 use self::watchdog::Watchdog;
 pub use self::watchdog::{Device, LEAST as WATCHDOG_LEAST, WatchdogFault};
 use crate::clock;
@@ -48,6 +51,7 @@ const LEAST: Duration = Duration::from_millis(100);
 pub struct Guard {
     doors: Vec<DoorConfig>,
     orders: mpsc::Sender<Order>,
+    shown: watch::Receiver<Kept>,
 }
 
 #[derive(Debug)]
@@ -68,15 +72,21 @@ impl Guard {
         watchdog: Option<Device>,
     ) -> Result<Self, DoorFault> {
         let (orders, waiting) = mpsc::channel(ORDERS);
+        let (show, shown) = watch::channel(Kept::default());
         if !doors.is_empty() {
             again(&doors, Step::Lay).await?;
-            let mut keeper = Keeper::new(doors.clone());
+            let mut keeper = Keeper::new(doors.clone(), show);
             if let Some(device) = watchdog {
                 keeper.watch(device).await?;
             }
             tokio::spawn(keeper.keep(waiting));
         }
-        Ok(Self { doors, orders })
+        Ok(Self { doors, orders, shown })
+    }
+
+    /// The doors as they are by now, for people.
+    pub fn doors(&self) -> Doors {
+        Doors::new(self.shown.clone())
     }
 
     /// Before this process ends in order: with a watchdog, shuts the doors and disarms it. Without one they stay open for what
@@ -118,12 +128,40 @@ struct Keeper {
     /// watchdog only.
     held: Vec<Moment>,
     watchdog: Option<Watchdog>,
+    /// What is shown of them.
+    shown: watch::Sender<Kept>,
 }
 
 impl Keeper {
-    fn new(doors: Vec<DoorConfig>) -> Self {
+    fn new(doors: Vec<DoorConfig>, shown: watch::Sender<Kept>) -> Self {
         let held = vec![Moment::ZERO; doors.len()];
-        Self { doors, held, watchdog: None }
+        let shut = |door: &DoorConfig| KeptDoor {
+            app: door.app.clone(),
+            database: door.database.clone(),
+            until: Moment::ZERO,
+            trouble: None,
+        };
+        let kept = doors.iter().map(shut).collect();
+        shown.send_replace(Kept { doors: kept, watchdog: None });
+        Self { doors, held, watchdog: None, shown }
+    }
+
+    /// Shows what came of opening a door until then, or of shutting it.
+    fn show(&self, door: usize, done: Result<Moment, String>) {
+        self.shown.send_modify(|kept| match (&mut kept.doors[door], done) {
+            (door, Ok(until)) => (door.until, door.trouble) = (until, None),
+            (door, Err(why)) => door.trouble = Some(why),
+        });
+    }
+
+    /// Shows how the watchdog is, and what went wrong with it just now.
+    fn show_watchdog(&self, trouble: Option<String>) {
+        let view = self.watchdog.as_ref().map(|it| it.view(trouble));
+        self.shown.send_if_modified(|kept| {
+            let other = kept.watchdog != view;
+            kept.watchdog = view;
+            other
+        });
     }
 
     /// Nobody knows until when an earlier run held the doors open, and it may have left the watchdog armed: so the doors are
@@ -133,6 +171,7 @@ impl Keeper {
             again(&self.doors, Step::Shut(door)).await?;
         }
         self.watchdog = Some(Watchdog::find(device)?);
+        self.show_watchdog(None);
         Ok(())
     }
 
@@ -174,29 +213,37 @@ impl Keeper {
         let name = format!("{app}/{database}");
         if let Some(watchdog) = &mut self.watchdog {
             self.held[door] = until;
-            if let Err(why) = watchdog.arm(earliest(&self.held).unwrap_or(until)) {
-                let why = DoorFault::from(why);
-                tracing::error!("cannot hold the door of {name} open: {}", line(&why));
+            let armed = watchdog.arm(earliest(&self.held).unwrap_or(until));
+            let trouble = armed.err().map(|why| line(&DoorFault::from(why)));
+            self.show_watchdog(trouble.clone());
+            if let Some(why) = trouble {
+                tracing::error!("cannot hold the door of {name} open: {why}");
                 self.shut_or_say(door).await;
                 return;
             }
         }
-        if let Err(why) = again(&self.doors, Step::Open(door, until)).await {
+        let opened = again(&self.doors, Step::Open(door, until)).await;
+        if let Err(why) = &opened {
             tracing::error!("cannot hold the door of {name} open: {why}");
         }
+        self.show(door, opened.map(|()| until).map_err(|why| line(&why)));
     }
 
     async fn shut(&mut self, door: usize) -> Result<(), DoorFault> {
-        again(&self.doors, Step::Shut(door)).await?;
+        let shut = again(&self.doors, Step::Shut(door)).await;
+        self.show(door, shut.as_ref().map(|()| Moment::ZERO).map_err(|why| line(why)));
+        shut?;
         self.held[door] = Moment::ZERO;
         if let Some(watchdog) = &mut self.watchdog
             && earliest(&self.held).is_none()
-            && let Err(why) = watchdog.rest()
         {
-            tracing::error!(
-                "cannot disarm the watchdog, so the host is about to be reset: {}",
-                line(&why)
-            );
+            let trouble = watchdog.rest().err().map(|why| line(&why));
+            if let Some(why) = &trouble {
+                tracing::error!(
+                    "cannot disarm the watchdog, so the host is about to be reset: {why}"
+                );
+            }
+            self.show_watchdog(trouble);
         }
         Ok(())
     }
@@ -210,10 +257,12 @@ impl Keeper {
                 self.shut_or_say(door).await;
             }
         }
-        if let (Some(watchdog), Some(until)) = (&mut self.watchdog, earliest(&self.held))
-            && let Err(why) = watchdog.arm(until)
-        {
-            tracing::error!("does not pet the watchdog: {}", line(&why));
+        if let (Some(watchdog), Some(until)) = (&mut self.watchdog, earliest(&self.held)) {
+            let trouble = watchdog.arm(until).err().map(|why| line(&why));
+            if let Some(why) = &trouble {
+                tracing::error!("does not pet the watchdog: {why}");
+            }
+            self.show_watchdog(trouble);
         }
     }
 

@@ -88,6 +88,8 @@ mod nginx_postgres_bind {
                 (reaches(servers[0]), reaches(servers[1]))
             });
             assert!(!reaches(servers[1]));
+            let shown = guards.each_ref().map(|guard| guard.doors()[0].left_ms);
+            assert!((1..=10_000).contains(&shown[0]) && shown[1] == 0, "{shown:?}");
         });
     }
 

@@ -93,7 +93,8 @@ async fn serve(config: &AgentConfig) -> Result<(), String> {
         None => None,
     };
     let tails = Tails::default();
-    let status = status::start(config, running.handle.clone(), config::applied, tails.clone())
+    let (handle, doors) = (running.handle.clone(), running.doors.clone());
+    let status = status::start(config, handle, config::applied, tails.clone(), doors)
         .await
         .map_err(|error| chain(&error))?;
     let told = config

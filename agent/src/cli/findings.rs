@@ -4,6 +4,7 @@ use consensus::model::{Abstention, Phase, TargetId, Verdict, Warning};
 use consensus::view::{AppView, MemberView, StackView, View};
 
 use super::table::Ink;
+use crate::guard::GuardView;
 
 /// How bad it is; the number is the monitoring plugin's exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,7 +38,7 @@ impl Grade {
 }
 
 /// Everything that wants looking at, the worst first.
-pub fn findings(view: &View) -> Vec<(Grade, String)> {
+pub fn findings(view: &View, guard: &GuardView) -> Vec<(Grade, String)> {
     let mut found = Vec::new();
     let quorum = &view.quorum;
     if quorum.heard < quorum.needed {
@@ -54,6 +55,7 @@ pub fn findings(view: &View) -> Vec<(Grade, String)> {
         found.push((Grade::Warning, words));
     }
     about_voters(view, &mut found);
+    about_doors(guard, &mut found);
     let unheard =
         |member: &&MemberView| member.voter && !member.heard && member.agent != view.agent;
     let lost: Vec<_> = view.members.iter().filter(unheard).collect();
@@ -80,6 +82,19 @@ fn about_voters(view: &View, found: &mut Vec<(Grade, String)>) {
             "{agent} does not vote: its store was lost; `quorate voters replace {agent}` takes in its fresh one"
         );
         found.push((Grade::Warning, words));
+    }
+}
+
+fn about_doors(guard: &GuardView, found: &mut Vec<(Grade, String)>) {
+    for door in &guard.doors {
+        if let Some(trouble) = &door.trouble {
+            let words = format!("the door of {}/{} here: {trouble}", door.app, door.database);
+            found.push((Grade::Critical, words));
+        }
+    }
+    let watchdog = guard.watchdog.as_ref();
+    if let Some(trouble) = watchdog.and_then(|watchdog| watchdog.trouble.as_ref()) {
+        found.push((Grade::Critical, format!("the watchdog here: {trouble}")));
     }
 }
 
@@ -131,8 +146,8 @@ fn worst(stack: &StackView) -> Verdict {
 }
 
 /// One line, as monitoring plugins print it.
-pub fn check(view: &View) -> (Grade, String) {
-    let found = findings(view);
+pub fn check(view: &View, guard: &GuardView) -> (Grade, String) {
+    let found = findings(view, guard);
     let grade = found.first().map_or(Grade::Ok, |(grade, _)| *grade);
     let words = match found.is_empty() {
         true => format!("{} apps well, {}", view.apps.len(), quorum(view)),
@@ -170,18 +185,18 @@ mod tests {
 
     #[test]
     fn a_check_is_one_line_and_a_grade() {
-        let (grade, line) = check(&fixture::view());
+        let (grade, line) = check(&fixture::view(), &fixture::beside().guard);
         assert_eq!(grade, Grade::Critical);
         golden::same("check.txt", &line);
 
         let mut view = fixture::view();
         view.apps.remove(1);
-        assert_eq!(check(&view).0, Grade::Warning);
+        assert_eq!(check(&view, &GuardView::default()).0, Grade::Warning);
         view.members.retain(|member| member.heard);
         view.quorum.heard = 5;
         view.voters.members.pop();
         assert_eq!(
-            check(&view),
+            check(&view, &GuardView::default()),
             (
                 Grade::Ok,
                 "QUORATE OK - 1 apps well, 5 of 5 voters heard, 3 needed | voters_heard=5;;3:;0;5 apps=1\n"
@@ -189,6 +204,6 @@ mod tests {
             )
         );
         view.quorum.heard = 2;
-        assert_eq!(check(&view).0, Grade::Critical);
+        assert_eq!(check(&view, &GuardView::default()).0, Grade::Critical);
     }
 }

@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::client::{AgentArgs, ClientError};
 use super::findings::{check, findings, quorum, warning_words};
 use super::table::{Ink, Out, Sheet, WIDTH, bytes, clock, fit, of, span, widest};
+use crate::status::Beside;
 use crate::tails::TailView;
 
 /// What `quorate status` takes.
@@ -40,7 +41,7 @@ pub async fn run(args: &Args, out: &mut Out<'_>) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let version = document["version"].as_str().unwrap_or("?").to_owned();
-    let tails = super::tails::of(&document);
+    let beside = super::beside(&document);
     let view: View = match serde_json::from_value(document) {
         Ok(view) => view,
         Err(error) => {
@@ -50,12 +51,12 @@ pub async fn run(args: &Args, out: &mut Out<'_>) -> ExitCode {
     };
     match args.check {
         true => {
-            let (grade, line) = check(&view);
+            let (grade, line) = check(&view, &beside.guard);
             out.print(&line);
             ExitCode::from(grade as u8)
         }
         false => {
-            out.print(&sheet(&view, &tails, &version, out.colour));
+            out.print(&sheet(&view, &beside, &version, out.colour));
             ExitCode::SUCCESS
         }
     }
@@ -75,7 +76,7 @@ fn fail(error: &ClientError, check: bool, out: &mut Out<'_>) -> ExitCode {
 }
 
 /// Everything, for a person.
-pub fn sheet(view: &View, tails: &[TailView], version: &str, colour: bool) -> String {
+pub fn sheet(view: &View, beside: &Beside, version: &str, colour: bool) -> String {
     let mut sheet = Sheet::new(colour);
     let ink = if view.quorum.needed <= view.quorum.heard { Ink::Good } else { Ink::Bad };
     sheet.put(Ink::Strong, "mesh ").put(Ink::Plain, &fit(&view.mesh, 8)).put(Ink::Plain, "  ");
@@ -83,7 +84,7 @@ pub fn sheet(view: &View, tails: &[TailView], version: &str, colour: bool) -> St
     let asked = format!("  as {} in {} sees it, {version}", view.agent, view.region);
     sheet.put(Ink::Faint, &fit(&asked, 56)).end();
     sheet.end();
-    let found = findings(view);
+    let found = findings(view, &beside.guard);
     for (grade, words) in &found {
         sheet.labelled(0, grade.word(), grade.ink(), words);
     }
@@ -92,7 +93,7 @@ pub fn sheet(view: &View, tails: &[TailView], version: &str, colour: bool) -> St
     }
     for app in &view.apps {
         sheet.end();
-        app_lines(&mut sheet, app, tails);
+        app_lines(&mut sheet, app, &beside.tails);
     }
     if view.apps.is_empty() {
         sheet.end();
@@ -358,7 +359,7 @@ mod tests {
 
     #[test]
     fn one_look_tells_what_is_wrong() {
-        golden::same("status.txt", &sheet(&fixture::view(), &fixture::tails(), "0.1.0", false));
+        golden::same("status.txt", &sheet(&fixture::view(), &fixture::beside(), "0.1.0", false));
     }
 
     #[test]
@@ -368,7 +369,7 @@ mod tests {
         view.apps[1].stacks[0].stack = long.clone();
         view.apps[1].active = long;
         view.apps[1].next = "word ".repeat(60);
-        for line in sheet(&view, &fixture::tails(), "0.1.0", false).lines() {
+        for line in sheet(&view, &fixture::beside(), "0.1.0", false).lines() {
             assert!(line.chars().count() <= WIDTH, "{line}");
         }
     }

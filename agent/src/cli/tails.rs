@@ -1,15 +1,9 @@
 //! Who still hands out old answers, in words.
 
 use consensus::view::AppView;
-use serde_json::Value;
 
 use super::table::{Ink, Sheet, span};
 use crate::tails::TailView;
-
-/// Who still hands out old addresses; an agent of before tells of nobody.
-pub fn of(document: &Value) -> Vec<TailView> {
-    serde_json::from_value(document["tails"].clone()).unwrap_or_default()
-}
 
 /// A line for each old answer, and for each resolver that has let go or does not tell.
 pub fn lines(sheet: &mut Sheet, app: &AppView, tails: &[TailView]) {

@@ -78,10 +78,10 @@ async fn watch(
 
 fn text(document: Value, colour: bool) -> Result<String, ClientError> {
     let version = document["version"].as_str().unwrap_or("?").to_owned();
-    let tails = super::tails::of(&document);
+    let beside = super::beside(&document);
     let view: View = serde_json::from_value(document)
         .map_err(|error| ClientError::Stranger { place: "there".into(), why: error.to_string() })?;
-    Ok(status::sheet(&view, &tails, &version, colour))
+    Ok(status::sheet(&view, &beside, &version, colour))
 }
 
 /// Writes over what was there, line by line, so that nothing flickers; what does not fit the screen is cut below.

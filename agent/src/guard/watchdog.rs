@@ -24,6 +24,7 @@ use std::time::Duration;
 use consensus::moment::Moment;
 use watchdog_device::{OptionFlags, Watchdog as Open};
 
+use super::shown::WatchdogView;
 use crate::clock;
 
 /// For how long the first step of arming lasts: the least that the kernel's interface can say.
@@ -164,6 +165,11 @@ impl Watchdog {
     pub(super) fn rest(&mut self) -> Result<(), WatchdogFault> {
         let Some(mut armed) = self.armed.take() else { return Ok(()) };
         armed.magic_close().map_err(|error| WatchdogFault::Silent(self.device, error))
+    }
+
+    /// How it is, for people, and what went wrong with it just now.
+    pub(super) fn view(&self, trouble: Option<String>) -> WatchdogView {
+        WatchdogView { device: self.device.to_string(), armed: self.armed.is_some(), trouble }
     }
 
     fn open(&mut self) -> Result<(), WatchdogFault> {

@@ -24,7 +24,7 @@ use super::{Agreed, Handle};
 use crate::actors::Actors;
 use crate::clock;
 use crate::config::{AgentConfig, DoorConfig};
-use crate::guard::{DoorFault, Guard, Rejoins};
+use crate::guard::{DoorFault, Doors, Guard, Rejoins};
 use crate::identity::{Identity, IdentityError, Member, VotersError, read_voters};
 use crate::mesh::{Counters, Mesh, MeshError, Setup};
 use crate::probes::Probes;
@@ -52,6 +52,8 @@ pub struct Running {
     pub address: SocketAddr,
     /// What goes over its links.
     pub counters: Arc<Counters>,
+    /// The doors of its host.
+    pub doors: Doors,
     /// Why it began a fresh store in the place of an earlier one, until the voters count that.
     pub quarantine: Option<Quarantine>,
     stop: Option<oneshot::Sender<()>>,
@@ -158,7 +160,7 @@ pub async fn start(config: &AgentConfig) -> Result<Running, StartError> {
         instance: rand::random(),
         inputs: sender.clone(),
     })?;
-    let (address, counters) = (mesh.local_address()?, mesh.counters());
+    let (address, counters, doors) = (mesh.local_address()?, mesh.counters(), guard.doors());
 
     let now = clock::now();
     let me = Config {
@@ -216,7 +218,7 @@ pub async fn start(config: &AgentConfig) -> Result<Running, StartError> {
     let turning = tokio::spawn(turn.run(stopped));
     let quarantine = opened.quarantine.filter(|_| !counted);
     let (mesh, stop) = (identity.mesh, Some(stop));
-    Ok(Running { handle, member, mesh, address, counters, quarantine, stop, turning })
+    Ok(Running { handle, member, mesh, address, counters, doors, quarantine, stop, turning })
 }
 
 /// What the voters' file says of this agent: the store it was made with, if it was one of the first voters. Who votes by

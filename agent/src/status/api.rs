@@ -23,11 +23,12 @@ use super::history::{History, Question, Story};
 use super::metrics::Counters;
 use super::page::{PAGE, Page};
 use super::serve::Caller;
-use super::{ParseApp, command, events, explain, metrics, openapi};
+use super::{Beside, ParseApp, command, events, explain, metrics, openapi};
 use crate::clock;
+use crate::guard::Doors;
 use crate::run::Handle;
 use crate::standing::Standing;
-use crate::tails::{TailView, Tails};
+use crate::tails::Tails;
 
 /// How long the loop may take to say what it sees: it never waits for anything, so this is a hundred times too long.
 const VIEW_LIMIT: Duration = Duration::from_secs(2);
@@ -43,6 +44,8 @@ pub struct Shared {
     pub counters: Counters,
     /// Who still hands out old addresses.
     pub tails: Tails,
+    /// The doors of this host.
+    pub doors: Doors,
     pub stopped: watch::Receiver<bool>,
     /// The last view and its age.
     pub view: Mutex<Option<(Instant, Arc<View>)>>,
@@ -155,6 +158,11 @@ fn asked_by_name(request: &Request) -> Option<String> {
 }
 
 impl Shared {
+    /// What it says beside its view.
+    fn beside(&self) -> Beside {
+        Beside { tails: self.tails.views(), guard: self.doors.view() }
+    }
+
     /// What the agent sees, now or a moment ago.
     pub async fn view(&self) -> Result<Arc<View>, Failure> {
         let mut last = self.view.lock().await;
@@ -202,13 +210,14 @@ struct Document<'a> {
     version: &'static str,
     #[serde(flatten)]
     view: &'a View,
-    tails: Vec<TailView>,
+    #[serde(flatten)]
+    beside: Beside,
 }
 
 async fn status(State(shared): Agent) -> Result<Response, Failure> {
     let view = shared.view().await?;
     let document =
-        Document { version: env!("CARGO_PKG_VERSION"), view: &view, tails: shared.tails.views() };
+        Document { version: env!("CARGO_PKG_VERSION"), view: &view, beside: shared.beside() };
     Ok(Json(document).into_response())
 }
 
@@ -338,8 +347,7 @@ async fn readyz(State(shared): Agent) -> Result<&'static str, Failure> {
 
 async fn scrape(State(shared): Agent) -> Result<Response, Failure> {
     let view = shared.view().await?;
-    let text =
-        metrics::text(&view, &shared.tails.views(), &shared.counters, shared.history.losses());
+    let text = metrics::text(&view, &shared.beside(), &shared.counters, shared.history.losses());
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(CONTENT_TYPE, kind)], text).into_response())
 }

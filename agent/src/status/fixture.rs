@@ -9,9 +9,11 @@ use std::time::Duration;
 use consensus::model::*;
 use consensus::view::*;
 
+use super::Beside;
 use crate::run::Agreed;
 
 mod events;
+mod guard;
 mod mesh;
 mod tails;
 mod turning;
@@ -34,6 +36,11 @@ const AGENTS: [(&str, &str); 5] = [
 /// A name of any sort.
 pub fn name<T: FromStr<Err = BadName>>(text: &str) -> T {
     text.parse().expect("a name")
+}
+
+/// What it says of its host, and of what it asked outside.
+pub fn beside() -> Beside {
+    Beside { tails: tails(), guard: guard::guard() }
 }
 
 /// What `ams-1` says of the mesh.

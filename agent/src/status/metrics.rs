@@ -21,6 +21,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use tokio::sync::{broadcast, watch};
 
+use super::Beside;
+use crate::guard::GuardView;
 use crate::run::Event;
 use crate::tails::TailView;
 
@@ -113,14 +115,15 @@ fn kind_label(app: &AppId, kind: DecisionKind) -> Labels {
 }
 
 /// Everything, as of now. `losses` are the history's lines not written and not read.
-pub fn text(view: &View, tails: &[TailView], counters: &Counters, losses: (u64, u64)) -> String {
+pub fn text(view: &View, beside: &Beside, counters: &Counters, losses: (u64, u64)) -> String {
     let mut registry = Registry::with_prefix("quorate");
     agent(&mut registry, view, losses);
     members(&mut registry, view);
     apps(&mut registry, view);
     targets(&mut registry, view);
     following(&mut registry, view);
-    resolvers(&mut registry, tails);
+    resolvers(&mut registry, &beside.tails);
+    guard(&mut registry, &beside.guard);
     registry.register("events", "Events, by sort", counters.events.clone());
     registry.register("decisions", "Decisions learnt", counters.decisions.clone());
     registry.register("actions", "Actions that ended here", counters.actions.clone());
@@ -186,6 +189,27 @@ fn resolvers(registry: &mut Registry, tails: &[TailView]) {
         each().filter_map(|(labels, it)| Some((labels, it.followed_ms? as f64 / 1_000.0)));
     let help = "How long after the last move was learned the resolver had followed";
     gauges(registry, "resolver_followed", help, Some(Unit::Seconds), followed);
+}
+
+/// The doors of this host, and its watchdog.
+fn guard(registry: &mut Registry, guard: &GuardView) {
+    let each = || {
+        guard.doors.iter().map(|door| {
+            let database = ("database", door.database.to_string());
+            (vec![("app", door.app.to_string()), database], door)
+        })
+    };
+    let open = each().map(|(labels, door)| (labels, door.left_ms as f64 / 1_000.0));
+    let help = "For how long the door of a database here stays open by itself";
+    gauges(registry, "door_open", help, Some(Unit::Seconds), open);
+    let failed = each().map(|(labels, door)| (labels, flag(door.trouble.is_some())));
+    gauges(registry, "door_failed", "Could the door not be opened or shut", None, failed);
+    let watchdogs = || guard.watchdog.iter();
+    let label = |device: &str| vec![("device", device.to_owned())];
+    let armed = watchdogs().map(|it| (label(&it.device), flag(it.armed)));
+    gauges(registry, "watchdog_armed", "Is this host reset if the agent stops", None, armed);
+    let failed = watchdogs().map(|it| (label(&it.device), flag(it.trouble.is_some())));
+    gauges(registry, "watchdog_failed", "Could the watchdog not be armed or rest", None, failed);
 }
 
 /// Registers gauges made of `values`.

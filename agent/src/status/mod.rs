@@ -28,12 +28,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use consensus::model::Definition;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use crate::config::AgentConfig;
+use crate::guard::{Doors, GuardView};
 use crate::run::Handle;
-use crate::tails::Tails;
+use crate::tails::{TailView, Tails};
 use api::Shared;
 use history::History;
 use metrics::Counters;
@@ -44,6 +46,16 @@ const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Turns an app file's text into a definition, or says what is wrong with it, where, and what was expected.
 pub type ParseApp = fn(&str) -> Result<Definition, String>;
+
+/// What an agent says of its own host and of what it asked outside, beside what it knows of the mesh.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Beside {
+    /// Who still hands out old addresses.
+    pub tails: Vec<TailView>,
+    /// The doors that it keeps.
+    pub guard: GuardView,
+}
 
 /// Why the status cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +97,7 @@ pub async fn start(
     handle: Handle,
     parse: ParseApp,
     tails: Tails,
+    doors: Doors,
 ) -> Result<Status, StartError> {
     let tcp = match config.status {
         Some(address) => Some(listen(address).await?),
@@ -101,6 +114,7 @@ pub async fn start(
         history: history.clone(),
         counters: counters.clone(),
         tails,
+        doors,
         stopped: stopped.clone(),
         view: tokio::sync::Mutex::default(),
         watchers: Arc::new(Semaphore::new(events::WATCHERS)),

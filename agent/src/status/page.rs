@@ -67,7 +67,7 @@ mod tests {
 
     /// What `quorate status` says beside its labels, but for times of day, which the page has in the browser's own.
     fn said() -> Vec<String> {
-        let sheet = sheet(&fixture::view(), &fixture::tails(), "0.1.0", false);
+        let sheet = sheet(&fixture::view(), &fixture::beside(), "0.1.0", false);
         let mut said: Vec<String> = Vec::new();
         for line in sheet.lines() {
             let words = line.trim_start();

@@ -34,8 +34,10 @@ impl Agent {
         let folder = tempfile::tempdir().expect("a folder");
         let config = config(&folder, "127.0.0.1:0");
         let looped = fixture::spawn(view);
-        let tails = Tails::showing(fixture::tails());
-        let status = start(&config, looped.handle.clone(), parse, tails).await.expect("it starts");
+        let Beside { tails, guard } = fixture::beside();
+        let (tails, doors) = (Tails::showing(tails), Doors::showing(&guard));
+        let started = start(&config, looped.handle.clone(), parse, tails, doors).await;
+        let status = started.expect("it starts");
         Self { status, looped, folder }
     }
 

@@ -8,7 +8,9 @@ use std::process::{Command, ExitStatus};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use agent::guard::DoorView;
 use agent::identity::{Authority, Member};
+use agent::status::Beside;
 use consensus::model::Phase;
 use consensus::view::{AppView, View};
 
@@ -263,6 +265,13 @@ impl<'a> Agent<'a> {
                 .map_err(|error| format!("{}: {error} in the answer {:?}", self.name, said.output)),
             false => Err(format!("{}: {}", self.name, said.errors.trim())),
         }
+    }
+
+    /// The doors of its host, as it says.
+    pub fn doors(&self) -> Vec<DoorView> {
+        let said = self.quorate(&["status", "--json"]).expect_done();
+        let beside: Beside = serde_json::from_str(&said).expect("an agent's status");
+        beside.guard.doors
     }
 
     /// What it knows of an app.

@@ -43,6 +43,9 @@ function findings() {
   for (const voter of list(voters.members).filter(voter => voter.standby_store)) {
     found.push(["warning", `${voter.agent} does not vote: its store was lost; \`quorate voters replace ${voter.agent}\` takes in its fresh one`]);
   }
+  const { doors, watchdog } = status.guard || {};
+  for (const door of list(doors).filter(door => door.trouble)) found.push(["critical", `the door of ${door.app}/${door.database} here: ${door.trouble}`]);
+  if (watchdog && watchdog.trouble) found.push(["critical", `the watchdog here: ${watchdog.trouble}`]);
   const lost = list(status.members).filter(member => member.voter && !member.heard && member.agent !== status.agent);
   if (lost.length && quorum.needed <= quorum.heard) {
     found.push(["warning", `not heard: ${lost.map(member => member.agent).join(", ")}; ${quorum.heard - quorum.needed} more may fail`]);

@@ -1,0 +1,95 @@
+//! What the doors of this host do, for people: the last word of whoever keeps them.
+
+use consensus::model::{AppId, TargetName};
+use consensus::moment::Moment;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use crate::clock;
+
+/// The doors of this host, as they are by now; clones share them.
+#[derive(Clone, Debug)]
+pub struct Doors(watch::Receiver<Kept>);
+
+/// What was last done with doors and watchdog.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Kept {
+    pub(super) doors: Vec<KeptDoor>,
+    pub(super) watchdog: Option<WatchdogView>,
+}
+
+/// What was last done with one door.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct KeptDoor {
+    pub(super) app: AppId,
+    pub(super) database: TargetName,
+    /// [`Moment::ZERO`] if it is known to be shut.
+    pub(super) until: Moment,
+    pub(super) trouble: Option<String>,
+}
+
+/// The doors of an agent's own host, and the watchdog beside them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuardView {
+    /// Every door.
+    pub doors: Vec<DoorView>,
+    /// The host's watchdog, where the agent's file names one.
+    pub watchdog: Option<WatchdogView>,
+}
+
+/// A door of the agent's own host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoorView {
+    /// In front of which app's database.
+    pub app: AppId,
+    /// Which one.
+    pub database: TargetName,
+    /// For how long it stays open if nothing more is heard, as this run of the agent opened it; zero if it is shut.
+    pub left_ms: u64,
+    /// What went wrong with it when it was last opened or shut.
+    pub trouble: Option<String>,
+}
+
+/// The watchdog of the agent's own host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatchdogView {
+    /// Its device.
+    pub device: String,
+    /// Is the host reset unless the agent goes on?
+    pub armed: bool,
+    /// What went wrong with it when it was last armed or disarmed.
+    pub trouble: Option<String>,
+}
+
+impl Doors {
+    pub(super) fn new(kept: watch::Receiver<Kept>) -> Self {
+        Self(kept)
+    }
+
+    /// Every door by now.
+    pub fn view(&self) -> GuardView {
+        let kept = self.0.borrow();
+        let now = clock::now();
+        let view = |door: &KeptDoor| DoorView {
+            app: door.app.clone(),
+            database: door.database.clone(),
+            left_ms: u64::try_from(door.until.since(now).as_millis()).unwrap_or(u64::MAX),
+            trouble: door.trouble.clone(),
+        };
+        GuardView { doors: kept.doors.iter().map(view).collect(), watchdog: kept.watchdog.clone() }
+    }
+
+    /// Doors that are shut and stay so, for tests.
+    #[cfg(test)]
+    pub fn showing(view: &GuardView) -> Self {
+        let kept = |door: &DoorView| KeptDoor {
+            app: door.app.clone(),
+            database: door.database.clone(),
+            until: Moment::ZERO,
+            trouble: door.trouble.clone(),
+        };
+        let doors = view.doors.iter().map(kept).collect();
+        let (_, kept) = watch::channel(Kept { doors, watchdog: view.watchdog.clone() });
+        Self(kept)
+    }
+}
