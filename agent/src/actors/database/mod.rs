@@ -17,16 +17,23 @@ use consensus::model::{
     Action, ActionFault, ActionFaultKind, AgentId, AppId, Candidate, Database, Done, Engine, Token,
 };
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use probe::{Login, Trust};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::attempt::{Attempt, fault};
 use crate::config::{Credential, Credentials};
 
-/// A host that is there answers the first packet, or the second if one was lost: that is sent after a second. A dead one
-/// answers none, and a fence that is only tried must not keep the promotion waiting for its whole limit.
-const REACHED: Duration = Duration::from_millis(1_500);
+/// A host that is there answers the first packet, or the first of a later connection if that was lost: the kernel itself sends
+/// it again only after a second (RFC 6298 section 2). A dead one answers none, and a fence that is only tried must not keep the
+/// promotion waiting for its whole limit.
+const REACHED: Duration = Duration::from_millis(800);
+/// Another connection is tried each time so long after the one before, as long as none answers.
+const ANOTHER: Duration = Duration::from_millis(200);
+/// So many in all: the last has still two of these pauses to answer in.
+const CONNECTIONS: u32 = 3;
 
 /// An action on a database, with what it takes to log in.
 pub(super) struct Order<'a> {
@@ -105,12 +112,24 @@ impl<'a> Order<'a> {
 
     async fn connect(&self) -> Result<TcpStream, ActionFault> {
         let Database { address, port, .. } = self.database;
-        let stream = timeout(REACHED, TcpStream::connect((address.as_str(), *port))).await;
-        let stream = stream.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        let stream = reach((address.as_str(), *port)).await;
         let stream = stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
         stream.map_err(|error| {
             fault(ActionFaultKind::Unknown, format!("cannot reach `{}`: {error}", self.place()))
         })
+    }
+}
+
+/// The first of several connections that is answered, whatever the answer.
+async fn reach(place: (&str, u16)) -> io::Result<TcpStream> {
+    let connection = |number| async move {
+        sleep(ANOTHER * number).await;
+        TcpStream::connect(place).await
+    };
+    let mut connections: FuturesUnordered<_> = (0..CONNECTIONS).map(connection).collect();
+    match timeout(REACHED, connections.next()).await {
+        Ok(Some(answered)) => answered,
+        Ok(None) | Err(_) => Err(io::ErrorKind::TimedOut.into()),
     }
 }
 
@@ -182,4 +201,31 @@ pub(super) async fn step_down(
 fn never_driven() -> ActionFault {
     let text = "a MongoDB replica set elects its own primary: it is followed, never driven";
     fault(ActionFaultKind::Refused, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use socket2::{Domain, Socket, Type};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_host_whose_first_answer_is_lost_is_reached_all_the_same() {
+        // Whoever comes while one connection waits to be accepted is not answered, as if the packet were lost.
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        let any: SocketAddr = (Ipv4Addr::LOCALHOST, 0).into();
+        listener.bind(&any.into()).expect("a free port");
+        listener.listen(0).expect("it listens");
+        let address = listener.local_addr().expect("it is bound").as_socket().expect("IPv4");
+        let waiting = TcpStream::connect(address).await.expect("the first waits");
+
+        let mut reaching = std::pin::pin!(reach(("127.0.0.1", address.port())));
+        let early = timeout(ANOTHER / 2, &mut reaching).await;
+        assert!(early.is_err(), "nobody answers yet: {early:?}");
+        listener.accept().expect("it waits");
+        reaching.await.expect("the next connection is answered");
+        drop(waiting);
+    }
 }
