@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use consensus::config::BallotStore;
 use consensus::model::{AgentId, MeshId, Voter};
-use consensus::saved::{self, Birth, COMPACT_BEYOND, Damage, Entry, Saved, SavedRegister};
+use consensus::saved::{self, Birth, COMPACT_BEYOND, Damage, Entry, Saved};
 
 use crate::clock;
 
@@ -172,7 +172,7 @@ impl Store {
             (Found::Whole(saved), false) => (*saved, None, None),
             (Found::Whole(saved), true) => match key_of(folder, &saved, owner)? {
                 Ok(ballots) => (*saved, Some(ballots), quarantine::read(folder)?),
-                Err(why) => begin_anew(folder, owner, chosen_of(&saved), why)?,
+                Err(why) => begin_anew(folder, owner, saved.heritage(), why)?,
             },
             // An observer keeps nothing that anybody relies on, and an agent that was enrolled later has no store yet.
             (Found::Missing, _) => {
@@ -348,17 +348,6 @@ fn begin_anew(
     // Later than every start of the store before: others follow the later of two runs. For that and nothing else.
     let boot = saved.boot.max(clock::wall_ms() / 60_000);
     Ok((Saved { birth, boot, ..saved }, ballots, why))
-}
-
-/// What a log knows to be chosen, and of other stores, without anything that it promised.
-fn chosen_of(saved: &Saved) -> Saved {
-    let registers = saved.registers.iter().filter(|(_, register)| register.chosen.is_some());
-    let registers = registers.map(|(id, register)| {
-        let chosen = register.chosen.clone();
-        (id.clone(), SavedRegister { chosen, ..SavedRegister::default() })
-    });
-    let (registers, sightings) = (registers.collect(), saved.sightings.clone());
-    Saved { boot: saved.boot, registers, sightings, ..Saved::default() }
 }
 
 /// Writes the shortest log that says this, durably, in the place of whatever log there is.

@@ -256,6 +256,18 @@ impl Saved {
         }
     }
 
+    /// What a store that is begun in the place of this one takes over: what is known to be chosen, and of other stores, without
+    /// anything that it promised.
+    pub fn heritage(&self) -> Self {
+        let registers = self.registers.iter().filter(|(_, register)| register.chosen.is_some());
+        let registers = registers.map(|(id, register)| {
+            let chosen = register.chosen.clone();
+            (id.clone(), SavedRegister { chosen, ..SavedRegister::default() })
+        });
+        let (registers, sightings) = (registers.collect(), self.sightings.clone());
+        Self { boot: self.boot, registers, sightings, ..Self::default() }
+    }
+
     /// The shortest log that replays to this.
     pub fn entries(&self) -> impl Iterator<Item = Entry> {
         let born = self.birth.clone().map(Entry::Born);

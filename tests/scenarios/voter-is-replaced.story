@@ -19,9 +19,6 @@ run 5s
   111.088 a1    goes by voters version 3: done: replace a2 by a6, for operator (and a4 a3 a6 a2 a5)
   111.126 a2    does not vote again with this store: its store was replaced or removed by voters version 3
   111.126 a2    is killed
-  111.910 a2    abstains: hears no majority of voters
-  112.910 a2    abstains: stands by to become a voter
-  112.911 a2    learns shop epoch 1 idle at 4.bfcd: apply, active east (its first definition)
 
 # The loss of two of the five is survived by the new set.
 kill a1 a3
@@ -43,7 +40,7 @@ state
   126.335 a4    learns shop epoch 2 fencing at 8.89d0: failover, active east, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a6 a2 a5)
   131.335 a4    failed for shop with 2.1.1: no answer within 5000 ms
   131.411 a4    learns shop epoch 2 promoting at 10.89d0: failover, active east, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a6 a2 a5)
-  131.462 *     promote with 2.1.3 of a4: promoted to timeline 2
+  131.468 *     promote with 2.1.3 of a4: promoted to timeline 2
   131.641 a4    learns shop epoch 2 publishing at 11.89d0: failover, active west, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a6 a2 a5)
   131.793 a4    learns shop epoch 2 verifying at 12.89d0: failover, active west, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a6 a2 a5)
   132.100 a4    learns shop epoch 2 idle at 13.89d0: failover, active west (database of east down for 3 of 5 voters in 3 regions) (and a6 a2 a5)

@@ -19,8 +19,6 @@ run 10s
   120.000 a2    comes back from a copy of its disk
   120.000 a2    is killed
   121.069 a2    does not vote again with this store: its store is a copy from before: it holds 8 changes, and a3 has seen 16
-  124.678 a2    abstains: hears no majority of voters
-  125.678 a2    abstains: stands by to become a voter
 
 until voters 3 within 90s
 ----

@@ -96,8 +96,17 @@ impl Agent {
         }
     }
 
-    /// Its store is gone, or must not be used again: as `quorate agent` does at its start, it makes another, under a new id.
-    pub fn renew_store(&mut self, chance: &mut Chance) {
+    /// Its store is gone: as `quorate agent` does at its start, it makes another, under a new id.
+    pub fn lose_store(&mut self, chance: &mut Chance) {
+        self.renew_store(Saved::default(), chance);
+    }
+
+    /// Its store must not be used again: it makes another, and what was known to be chosen is known on.
+    pub fn replace_store(&mut self, chance: &mut Chance) {
+        self.renew_store(self.disk.durable().heritage(), chance);
+    }
+
+    fn renew_store(&mut self, heritage: Saved, chance: &mut Chance) {
         if self.config.ballots.is_none() {
             return;
         }
@@ -105,7 +114,7 @@ impl Agent {
         if !kept {
             self.config.ballots = Some(store(chance));
         }
-        self.disk = Disk::new(birth(&self.config));
+        self.disk = Disk::heir(birth(&self.config), heritage);
         self.doomed = false;
     }
 

@@ -20,8 +20,14 @@ pub struct Disk {
 impl Disk {
     /// A new store, as `quorate agent` makes it on its first start.
     pub fn new(birth: Birth) -> Self {
-        let mut disk = Self { bytes: Vec::new(), next: 0, durable: Saved::default(), full: false };
-        disk.save(Entry::Born(birth));
+        Self::heir(birth, Saved::default())
+    }
+
+    /// A new store in the place of one that left this, as `quorate agent` makes it.
+    pub fn heir(birth: Birth, heritage: Saved) -> Self {
+        let durable = Saved { birth: Some(birth), ..heritage };
+        let mut disk = Self { bytes: Vec::new(), next: 0, durable, full: false };
+        disk.compact();
         disk
     }
 

@@ -33,7 +33,7 @@ impl Simulation {
         let agent = &mut self.agents[place];
         // As `quorate agent` does: what its last run was too late to put aside is put aside now.
         if agent.disk.durable().quarantined.is_some() {
-            agent.renew_store(&mut self.chance);
+            agent.replace_store(&mut self.chance);
         }
         let mut found: Found = Vec::new();
         let saved = match agent.disk.restart() {
@@ -287,7 +287,7 @@ impl Simulation {
     fn lose_store(&mut self, place: Place) {
         self.count("quarantined stores");
         self.crash(place);
-        self.agents[place].renew_store(&mut self.chance);
+        self.agents[place].replace_store(&mut self.chance);
         let span = self.chance.between(Duration::from_millis(500), Duration::from_secs(5));
         self.after(span, Event::Start(place));
     }

@@ -77,7 +77,7 @@ impl Simulation {
         let id = self.agents[place].id.clone();
         self.transcript.say(self.now, Some(&id), || "loses its disk".into());
         self.crash(place);
-        self.agents[place].renew_store(&mut self.chance);
+        self.agents[place].lose_store(&mut self.chance);
         self.lost = self.now;
         self.start(place);
     }
