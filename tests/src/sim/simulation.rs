@@ -408,7 +408,9 @@ impl Simulation {
     /// The observers that nothing ails and that everybody has heard for a while, if that can be told.
     pub(super) fn heard_observers(&self) -> Vec<(AgentId, Region)> {
         const LONG: Duration = Duration::from_secs(45);
-        if self.now.since(self.calm_since) < LONG || self.rates.own_trouble > 0.0 {
+        // What was cut for so long is cut still (seed 47612).
+        let calm = self.network.calm() && LONG <= self.now.since(self.calm_since);
+        if !calm || self.rates.own_trouble > 0.0 {
             return Vec::new();
         }
         let voters = self.electorate.latest();
