@@ -142,7 +142,7 @@ impl Keeper {
             trouble: None,
         };
         let kept = doors.iter().map(shut).collect();
-        shown.send_replace(Kept { doors: kept, watchdog: None });
+        shown.send_replace(Kept { doors: kept, ..Kept::default() });
         Self { doors, held, watchdog: None, shown }
     }
 
@@ -198,13 +198,18 @@ impl Keeper {
                     }
                     None => return,
                 },
-                _ = tend.tick() => {
-                    if let Err(why) = again(&self.doors, Step::Lay).await {
-                        tracing::error!("cannot see to the doors: {why}");
-                    }
-                }
+                _ = tend.tick() => self.tend().await,
             }
         }
+    }
+
+    /// Somebody may have emptied the host's filter. Where the rules cannot be laid again every door may stand open.
+    async fn tend(&mut self) {
+        let laid = again(&self.doors, Step::Lay).await.map_err(|why| line(&why));
+        if let Err(why) = &laid {
+            tracing::error!("cannot see to the doors: {why}");
+        }
+        self.shown.send_modify(|kept| kept.trouble = laid.err());
     }
 
     /// The watchdog is armed before a door is opened; where it cannot be, the door is shut.
@@ -214,13 +219,14 @@ impl Keeper {
         if let Some(watchdog) = &mut self.watchdog {
             self.held[door] = until;
             let armed = watchdog.arm(earliest(&self.held).unwrap_or(until));
-            let trouble = armed.err().map(|why| line(&DoorFault::from(why)));
-            self.show_watchdog(trouble.clone());
-            if let Some(why) = trouble {
+            if let Err(why) = armed {
+                let why = line(&DoorFault::from(why));
                 tracing::error!("cannot hold the door of {name} open: {why}");
                 self.shut_or_say(door).await;
-                return;
+                // Behind the shutting, which may have disarmed it.
+                return self.show_watchdog(Some(why));
             }
+            self.show_watchdog(None);
         }
         let opened = again(&self.doors, Step::Open(door, until)).await;
         if let Err(why) = &opened {

@@ -86,6 +86,10 @@ fn about_voters(view: &View, found: &mut Vec<(Grade, String)>) {
 }
 
 fn about_doors(guard: &GuardView, found: &mut Vec<(Grade, String)>) {
+    if let Some(trouble) = &guard.trouble {
+        let words = format!("the doors here may stand open: their rules cannot be laid: {trouble}");
+        found.push((Grade::Critical, words));
+    }
     for door in &guard.doors {
         if let Some(trouble) = &door.trouble {
             let words = format!("the door of {}/{} here: {trouble}", door.app, door.database);

@@ -55,7 +55,6 @@ use client::AgentArgs;
 use table::Out;
 
 use crate::demo;
-use crate::status::Beside;
 
 /// The exit status of wrong usage and invalid files.
 const INVALID: u8 = 2;
@@ -227,11 +226,6 @@ fn wait(verb: impl Future<Output = ExitCode>) -> ExitCode {
         Ok(runtime) => runtime.block_on(verb),
         Err(error) => failed(format!("cannot start: {error}")),
     }
-}
-
-/// What an agent says beside its view; one of before says nothing.
-fn beside(document: &serde_json::Value) -> Beside {
-    serde_json::from_value(document.clone()).unwrap_or_default()
 }
 
 /// Writes a complaint; a reader that went away (`2>&1 | head`) is no error.

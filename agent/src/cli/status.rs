@@ -8,6 +8,7 @@ use consensus::model::{Health, Mode, Phase, TargetName, Verdict, kept};
 use consensus::view::{
     AppView, BeliefView, DampingView, FreezeView, LeaseView, LostView, StackView, TargetView, View,
 };
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::client::{AgentArgs, ClientError};
@@ -40,14 +41,9 @@ pub async fn run(args: &Args, out: &mut Out<'_>) -> ExitCode {
         out.json(&document);
         return ExitCode::SUCCESS;
     }
-    let version = document["version"].as_str().unwrap_or("?").to_owned();
-    let beside = super::beside(&document);
-    let view: View = match serde_json::from_value(document) {
-        Ok(view) => view,
-        Err(error) => {
-            let error = ClientError::Stranger { place: "there".into(), why: error.to_string() };
-            return fail(&error, args.check, out);
-        }
+    let (version, view, beside) = match read(&document) {
+        Ok(read) => read,
+        Err(error) => return fail(&error, args.check, out),
     };
     match args.check {
         true => {
@@ -60,6 +56,17 @@ pub async fn run(args: &Args, out: &mut Out<'_>) -> ExitCode {
             ExitCode::SUCCESS
         }
     }
+}
+
+/// Who says a document, and what it says; an agent of before says less.
+///
+/// # Errors
+/// If it is no agent's.
+pub fn read(document: &Value) -> Result<(String, View, Beside), ClientError> {
+    let version = document["version"].as_str().unwrap_or("?").to_owned();
+    let view = View::deserialize(document);
+    let read = view.and_then(|view| Ok((version, view, Beside::deserialize(document)?)));
+    read.map_err(|error| ClientError::Stranger { place: "there".into(), why: error.to_string() })
 }
 
 fn fail(error: &ClientError, check: bool, out: &mut Out<'_>) -> ExitCode {

@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use consensus::view::View;
 use serde_json::Value;
 
 use super::client::{AgentArgs, ClientError};
@@ -60,7 +59,7 @@ async fn watch(
     let mut looks = 0;
     loop {
         ticks.tick().await;
-        let found = client.get("/api/v1/status").await.and_then(|found| text(found, colour));
+        let found = client.get("/api/v1/status").await.and_then(|found| text(&found, colour));
         looks += 1;
         let time = clock(crate::clock::wall_ms());
         let (ok, text) = match found {
@@ -76,11 +75,8 @@ async fn watch(
     }
 }
 
-fn text(document: Value, colour: bool) -> Result<String, ClientError> {
-    let version = document["version"].as_str().unwrap_or("?").to_owned();
-    let beside = super::beside(&document);
-    let view: View = serde_json::from_value(document)
-        .map_err(|error| ClientError::Stranger { place: "there".into(), why: error.to_string() })?;
+fn text(document: &Value, colour: bool) -> Result<String, ClientError> {
+    let (version, view, beside) = status::read(document)?;
     Ok(status::sheet(&view, &beside, &version, colour))
 }
 

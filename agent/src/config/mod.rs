@@ -334,7 +334,8 @@ impl DnsConfig {
     /// More threads for one address gain nothing that was measured.
     const THREADS: usize = 4;
 
-    /// So many threads where the file does not say: all cores but one, which is left to whoever looks, votes and is looked at.
+    /// So many threads an address where the file does not say: one less than there are cores, so that who has one address
+    /// leaves a core to the loop that looks and votes.
     pub fn threads() -> usize {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         cores.saturating_sub(1).clamp(1, Self::THREADS)

@@ -258,7 +258,7 @@ pub(crate) mod agent {
             stale_after: At<Time<1_000, { 24 * 60 * 60_000 }>> = "5m",
             /// How many times a second one network (IPv4 /24, IPv6 /56) gets the same answer over UDP; 0 is no limit.
             rate_limit: At<Whole<0, 1_000_000>> = 200,
-            /// Threads that answer over UDP, for each address; by default one core is left to the rest, and no more than four are used.
+            /// Threads that answer over UDP, for each address; by default one less than there are cores, at least one, at most four.
             threads: Option<At<Whole<1, 64>>>,
             /// Does `_status.<app>` in each zone tell which stack is active?
             status: At<bool> = false,

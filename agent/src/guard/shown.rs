@@ -15,6 +15,7 @@ pub struct Doors(watch::Receiver<Kept>);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Kept {
     pub(super) doors: Vec<KeptDoor>,
+    pub(super) trouble: Option<String>,
     pub(super) watchdog: Option<WatchdogView>,
 }
 
@@ -30,9 +31,12 @@ pub(super) struct KeptDoor {
 
 /// The doors of an agent's own host, and the watchdog beside them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct GuardView {
     /// Every door.
     pub doors: Vec<DoorView>,
+    /// Why their rules could not be laid again, when that was last tried: then each of them may stand open to everybody.
+    pub trouble: Option<String>,
     /// The host's watchdog, where the agent's file names one.
     pub watchdog: Option<WatchdogView>,
 }
@@ -76,7 +80,8 @@ impl Doors {
             left_ms: u64::try_from(door.until.since(now).as_millis()).unwrap_or(u64::MAX),
             trouble: door.trouble.clone(),
         };
-        GuardView { doors: kept.doors.iter().map(view).collect(), watchdog: kept.watchdog.clone() }
+        let doors = kept.doors.iter().map(view).collect();
+        GuardView { doors, trouble: kept.trouble.clone(), watchdog: kept.watchdog.clone() }
     }
 
     /// Doors that are shut and stay so, for tests.
@@ -89,7 +94,8 @@ impl Doors {
             trouble: door.trouble.clone(),
         };
         let doors = view.doors.iter().map(kept).collect();
-        let (_, kept) = watch::channel(Kept { doors, watchdog: view.watchdog.clone() });
+        let (trouble, watchdog) = (view.trouble.clone(), view.watchdog.clone());
+        let (_, kept) = watch::channel(Kept { doors, trouble, watchdog });
         Self(kept)
     }
 }

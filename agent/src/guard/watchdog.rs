@@ -129,6 +129,8 @@ pub(super) struct Watchdog {
     device: Device,
     /// Open as long as it is armed.
     armed: Option<Open>,
+    /// It could not be disarmed: the kernel counts on.
+    stuck: bool,
 }
 
 impl Watchdog {
@@ -138,7 +140,7 @@ impl Watchdog {
     /// Any but [`WatchdogFault::Short`].
     pub(super) fn find(device: Device) -> Result<Self, WatchdogFault> {
         device.look()?;
-        let mut found = Self { device, armed: None };
+        let mut found = Self { device, armed: None, stuck: false };
         let armed = found.open();
         let armed = armed.and_then(|()| found.set(TICKET));
         found.rest()?;
@@ -164,12 +166,15 @@ impl Watchdog {
     /// If it cannot be: then the host is about to be reset.
     pub(super) fn rest(&mut self) -> Result<(), WatchdogFault> {
         let Some(mut armed) = self.armed.take() else { return Ok(()) };
-        armed.magic_close().map_err(|error| WatchdogFault::Silent(self.device, error))
+        let rests = armed.magic_close();
+        self.stuck = rests.is_err();
+        rests.map_err(|error| WatchdogFault::Silent(self.device, error))
     }
 
     /// How it is, for people, and what went wrong with it just now.
     pub(super) fn view(&self, trouble: Option<String>) -> WatchdogView {
-        WatchdogView { device: self.device.to_string(), armed: self.armed.is_some(), trouble }
+        let armed = self.armed.is_some() || self.stuck;
+        WatchdogView { device: self.device.to_string(), armed, trouble }
     }
 
     fn open(&mut self) -> Result<(), WatchdogFault> {

@@ -204,6 +204,8 @@ fn guard(registry: &mut Registry, guard: &GuardView) {
     gauges(registry, "door_open", help, Some(Unit::Seconds), open);
     let failed = each().map(|(labels, door)| (labels, flag(door.trouble.is_some())));
     gauges(registry, "door_failed", "Could the door not be opened or shut", None, failed);
+    let laid = (!guard.doors.is_empty()).then(|| (Labels::new(), flag(guard.trouble.is_none())));
+    gauges(registry, "doors_laid", "Do the rules of the doors here stand", None, laid);
     let watchdogs = || guard.watchdog.iter();
     let label = |device: &str| vec![("device", device.to_owned())];
     let armed = watchdogs().map(|it| (label(&it.device), flag(it.armed)));

@@ -1,7 +1,7 @@
 //! Holds one door, `shop/orders` at port 5432, with the host's watchdog beside it: what runs in the guest of `tests/watchdog`.
 //!
-//! `hold-door SECONDS` holds it once for a lease of so long; with `kept` behind it, again every quarter of that. Ends in order
-//! when its standard input does.
+//! `hold-door SECONDS` holds it once for a lease of so long; with `kept` behind it, again every quarter of that. Says what its
+//! guard shows, whenever that is something else. Ends in order when its standard input does.
 
 use std::io::{self, Read};
 use std::time::Duration;
@@ -52,8 +52,27 @@ async fn main() {
             }
         }
     };
+    let doors = guard.doors();
+    let show = async {
+        let mut shown = String::new();
+        let mut looks = tokio::time::interval(Duration::from_millis(100));
+        loop {
+            looks.tick().await;
+            let view = doors.view();
+            let door = if view.doors[0].left_ms == 0 { "shut" } else { "open" };
+            let watchdog = view.watchdog.expect("it has one");
+            let armed = if watchdog.armed { "armed" } else { "rests" };
+            let troubles = [view.trouble, view.doors[0].trouble.clone(), watchdog.trouble];
+            let now = format!("shows {door}, {armed}, {troubles:?}");
+            if now != shown {
+                println!("{now}");
+                shown = now;
+            }
+        }
+    };
     tokio::select! {
         () = hold => {}
+        () = show => {}
         _ = ended => {}
     }
     guard.stop().await;

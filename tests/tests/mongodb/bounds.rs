@@ -110,21 +110,25 @@ async fn who_announces_two_thousand_million_bytes_is_heard_no_further() {
     }
 }
 
-/// Without `maxTimeMS` it would wait on, and step down when nobody expects it any more.
+/// Without `maxTimeMS` it would wait on, and step down when nobody expects it any more. In a log-in it is allowed no time: whatever
+/// ends one there looks like a wrong password.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_that_is_stuck_gives_up_first_and_says_so() {
     let set = Loopback::start(2).await;
     let words = "operation exceeded time limit";
+    let logs_in = |command: &str| command.starts_with("sasl");
     for command in LOOK {
         ails(&set, Ailment::Stuck(command.to_owned()));
         let fault = look_fails(&set, Tls::AsOffered).await;
         assert_eq!(fault.kind, FaultKind::Timeout, "{command}: {fault}");
-        assert!(fault.text.contains(words), "{command}: {fault}");
+        assert_eq!(fault.text.contains(words), !logs_in(command), "{command}: {fault}");
     }
     for command in ACTION {
         ails(&set, Ailment::Stuck(command.to_owned()));
         let fault = action_fails(&set, Tls::AsOffered).await;
-        assert_eq!(fault.kind, ActionFaultKind::Refused, "{command}: {fault:?}");
-        assert!(fault.text.contains(words), "{command}: {fault:?}");
+        let kind =
+            if logs_in(command) { ActionFaultKind::Unknown } else { ActionFaultKind::Refused };
+        assert_eq!(fault.kind, kind, "{command}: {fault:?}");
+        assert_eq!(fault.text.contains(words), !logs_in(command), "{command}: {fault:?}");
     }
 }

@@ -97,11 +97,16 @@ async fn without_tls_or_with_a_certificate_asked_for_nobody_gets_in() {
         let words = "offers no encryption";
         is_refused(&plain, here.clone(), tls, FaultKind::Credential, words).await;
     }
-    // As a `mongod` with `net.tls.CAFile` and without `allowConnectionsWithoutCertificates`.
+    // One that says so in the handshake's own words.
     let (certificate, key) = authority.issue("127.0.0.1");
     let tls = protected((&certificate, &key), Some(&authority.pem()));
     let set = Loopback::start_with(2, Some(tls)).await;
     let words = "asks for a client's certificate";
     let here = database(&set, 0);
     is_refused(&set, here, verified(&authority), FaultKind::Credential, words).await;
+    // And one that hangs up: a `mongod` with `net.tls.CAFile` and without `allowConnectionsWithoutCertificates`.
+    let set = Loopback::start_with(2, Some(protected((&certificate, &key), None))).await;
+    set.change(|it| it.ails = Some((it.members[0].clone(), Ailment::Choosy)));
+    let here = database(&set, 0);
+    is_refused(&set, here, verified(&authority), FaultKind::Unready, words).await;
 }

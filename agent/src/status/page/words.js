@@ -43,7 +43,8 @@ function findings() {
   for (const voter of list(voters.members).filter(voter => voter.standby_store)) {
     found.push(["warning", `${voter.agent} does not vote: its store was lost; \`quorate voters replace ${voter.agent}\` takes in its fresh one`]);
   }
-  const { doors, watchdog } = status.guard || {};
+  const { doors, trouble, watchdog } = status.guard || {};
+  if (trouble) found.push(["critical", `the doors here may stand open: their rules cannot be laid: ${trouble}`]);
   for (const door of list(doors).filter(door => door.trouble)) found.push(["critical", `the door of ${door.app}/${door.database} here: ${door.trouble}`]);
   if (watchdog && watchdog.trouble) found.push(["critical", `the watchdog here: ${watchdog.trouble}`]);
   const lost = list(status.members).filter(member => member.voter && !member.heard && member.agent !== status.agent);

@@ -37,6 +37,9 @@ const NAME: usize = 262;
 /// The most members that a set may have, and more.
 const MEMBERS: usize = 64;
 
+/// The election of who was never told of one (MongoDB's `OpTime::kUninitializedTerm`).
+const UNELECTED: i64 = -1;
+
 /// Logs in and asks once.
 pub(crate) async fn look(
     database: &Database,
@@ -87,7 +90,7 @@ pub async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(
         "options": { "skipEmptyExchange": true },
         "$db": "admin",
     };
-    let challenge = link.ask(&begin).await?;
+    let challenge = link.say(&begin).await?;
     let number = Facts(&challenge).number("conversationId").unwrap_or_default();
     let number = i32::try_from(number).map_err(|_| strange("no such conversation"))?;
     let said = Facts(&challenge).bytes("payload").unwrap_or_default();
@@ -100,13 +103,13 @@ pub async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(
             "$db": "admin",
         }
     };
-    let last = link.ask(&go_on(second)).await?;
+    let last = link.say(&go_on(second)).await?;
     if !proved.believes(Facts(&last).bytes("payload").unwrap_or_default()) {
         return Err(strange("the server does not prove that it knows the password").into());
     }
     // Whoever does not know `skipEmptyExchange` wants one more word.
     if !Facts(&last).says("done") {
-        link.ask(&go_on(String::new())).await?;
+        link.say(&go_on(String::new())).await?;
     }
     Ok(())
 }
@@ -137,7 +140,11 @@ fn unheard(error: &Broken, login: &Login) -> Trouble {
         {
             let or = match login.tls {
                 Tls::AsOffered => ", or it speaks TLS alone, and the credential lacks `tls`",
-                Tls::Encrypted | Tls::Verified(_) => "",
+                // It ends the handshake first, and hangs up on who showed none (MongoDB's `ssl_manager_openssl.cpp`).
+                Tls::Encrypted | Tls::Verified(_) => {
+                    ", or it asks for a client's certificate, and an agent has none to show \
+                     (`net.tls.allowConnectionsWithoutCertificates`)"
+                }
             };
             let text = format!(
                 "hangs up on whoever connects: it has too many connections (`net.maxIncomingConnections`){or}"
@@ -218,7 +225,7 @@ pub fn leads_by(hello: Facts<'_>) -> Option<u32> {
     term.and_then(timeline)
 }
 
-/// Elections are counted from one; before the first it is 0, and −1 for who was never told.
+/// Elections are counted from one; before the first it is 0.
 fn timeline(term: i64) -> Option<u32> {
     u32::try_from(term).ok()
 }
@@ -249,7 +256,11 @@ fn read(hello: Facts<'_>, status: Option<Facts<'_>>) -> Result<DatabaseSight, Tr
     let lacks = || unlike("the database's answer lacks `lastWrite.opTime`");
     let (written_in, replayed) = written.ok_or_else(lacks)?;
     let told = status.and_then(|it| it.number("term")).unwrap_or(written_in);
-    let term = if primary { leads_by(hello) } else { timeline(told.max(written_in)) };
+    let told = told.max(written_in);
+    if !primary && told == UNELECTED {
+        return Err(unready("knows of no election of its set yet".to_owned()));
+    }
+    let term = if primary { leads_by(hello) } else { timeline(told) };
     let term = term.ok_or_else(|| unlike("the database's answer names no election that can be"))?;
     let received = status.and_then(|it| it.document("optimes")?.place("writtenOpTime"));
     let position = received.map_or(replayed, |(_, at)| at.max(replayed));

@@ -97,7 +97,7 @@ fn what_cannot_be_is_no_sight() {
         (with(&hello(), "lastWrite", bson::rawbson!([1, 2])), "lastWrite.opTime"),
         (with(&hello(), "lastWrite", bson::rawbson!({ "opTime": { "ts": 7, "t": 1 } })), "opTime"),
         (with(&hello(), "lastWrite", bson::rawbson!({ "opTime": { "ts": at(7) } })), "opTime"),
-        (with(&hello(), "lastWrite", opening(-1, 7)), no_election),
+        (with(&hello(), "lastWrite", opening(-2, 7)), no_election),
         (with(&bare, "lastWrite", opening(-1, 7)), no_election),
         (with(&bare, "lastWrite", opening(i64::MAX, 7)), no_election),
     ] {
@@ -105,6 +105,9 @@ fn what_cannot_be_is_no_sight() {
         assert_eq!(fault.kind, FaultKind::Protocol, "{fault}");
         assert!(fault.text.contains(words), "{fault}");
     }
+    let early = with(&hello(), "lastWrite", opening(-1, 7));
+    let fault = read(Facts(&early), None).expect_err("nobody was elected").into_fault();
+    assert_eq!(fault.kind, FaultKind::Unready, "{fault}");
     assert_eq!(leads_by(Facts(&with(&bare, "lastWrite", opening(-1, 7)))), None);
     let negative = ObjectId::from_bytes([0x7f, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 1]);
     assert_eq!(leads_by(Facts(&with(&primary(), "electionId", negative.into()))), None);

@@ -1,9 +1,9 @@
 //! Commands → what a server says to them: MongoDB's own framing (`OP_MSG`), for whoever looks and whoever acts.
 //!
-//! Lengths are checked before memory is taken for them, and all that one connection may bring is bounded. Every command says
-//! how long the server may take over it (`maxTimeMS`), so that it gives up before whoever asked does. Documents are the `bson`
-//! crate's, read in place: what is malformed reads as absent. The official driver would bring monitors that look by themselves,
-//! pools, and a way to another member than the one that was asked for.
+//! Lengths are checked before memory is taken for them, and all that one connection may bring is bounded. Every command but
+//! those of the log-in says how long the server may take over it (`maxTimeMS`), so that it gives up before whoever asked does.
+//! Documents are the `bson` crate's, read in place: what is malformed reads as absent. The official driver would bring monitors
+//! that look by themselves, pools, and a way to another member than the one that was asked for.
 
 use std::fmt;
 use std::io;
@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bson::cstr;
 use bson::raw::{RawArray, RawBsonRef, RawDocument, RawDocumentBuf};
+use crc32c::crc32c;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
 
@@ -85,12 +86,6 @@ pub(super) fn line(text: &str) -> String {
 fn allowed(left: Duration) -> i32 {
     let allowed = left.saturating_sub(WAY).max(left / 2);
     i32::try_from(allowed.as_millis()).unwrap_or(i32::MAX).max(1)
-}
-
-/// CRC-32C (RFC 3720 section B.4), bit by bit: answers are short, and few of them carry one.
-fn checksum(bytes: &[u8]) -> u32 {
-    let bit = |sum: u32, _| (sum >> 1) ^ (0x82f6_3b78 & (sum & 1).wrapping_neg());
-    !bytes.iter().fold(!0, |sum, byte| (0..8).fold(sum ^ u32::from(*byte), bit))
 }
 
 /// What a document says, by its keys; what is missing, or of another type, reads as absent.
@@ -178,18 +173,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         Self { stream, ends: Instant::now() + left, left: BUDGET, asked: 0 }
     }
 
-    /// Says a command, and hears what comes of it. The command may not bound its time itself.
-    ///
-    /// Every command takes `maxTimeMS` (MongoDB's `generic_argument.idl`), those of the log-in, too (its drivers' specification
-    /// "Client Side Operations Timeout", "Command Execution").
+    /// Says a command, with the time that the server may take over it, and hears what comes of it. Every command takes
+    /// `maxTimeMS` (MongoDB's `generic_argument.idl`); it may not be there already.
     ///
     /// # Errors
     /// If the server says no, or nothing that can be understood.
     pub async fn ask(&mut self, command: &RawDocumentBuf) -> Result<RawDocumentBuf, Broken> {
-        self.asked = self.asked.wrapping_add(1);
         let mut command = command.clone();
         let left = self.ends.saturating_duration_since(Instant::now());
         command.append(cstr!("maxTimeMS"), allowed(left));
+        self.say(&command).await
+    }
+
+    /// Says a command of the log-in, without a bound: a server answers whatever ends one, its own clock, too, as it answers a
+    /// wrong password (MongoDB's `sasl_commands.cpp`), and that is no word on whether it is well.
+    pub(super) async fn say(&mut self, command: &RawDocumentBuf) -> Result<RawDocumentBuf, Broken> {
+        self.asked = self.asked.wrapping_add(1);
         let document = command.as_bytes();
         let length = i32::try_from(HEAD + SECTION + document.len());
         let length = length.map_err(|_| strange("the question is too long"))?;
@@ -200,6 +199,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         message.push(0);
         message.extend(document);
         self.stream.write_all(&message).await?;
+        self.stream.flush().await?;
         let said = self.hear().await?;
         let facts = Facts(&said);
         match facts.number("ok") {
@@ -245,7 +245,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         if flags & CHECKSUM != 0 {
             let sum = body.split_off(rest - 4);
             let whole = [head.as_slice(), &body].concat();
-            if checksum(&whole).to_le_bytes().as_slice() != sum {
+            if crc32c(&whole).to_le_bytes().as_slice() != sum {
                 return Err(strange("the answer's checksum is wrong"));
             }
         }
@@ -290,12 +290,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_checksum_is_looked_at() {
-        assert_eq!(checksum(b"123456789"), 0xe306_9283, "RFC 3720's check value");
         let with_checksum = |wrong: u32| {
             move |mut message: Vec<u8>| {
                 message[0] += 4;
                 message[16] = 1;
-                let sum = checksum(&message) ^ wrong;
+                let sum = crc32c(&message) ^ wrong;
                 message.extend(sum.to_le_bytes());
                 message
             }
@@ -326,7 +325,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_command_says_how_long_the_server_may_take() {
+    async fn a_command_says_how_long_the_server_may_take() {
         let (ours, mut theirs) = tokio::io::duplex(1 << 16);
         let mut link = Link::over(ours, Duration::from_secs(2));
         let asked = async {

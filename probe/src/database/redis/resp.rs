@@ -127,8 +127,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 bytes.extend_from_slice(format!("${}\r\n{word}\r\n", word.len()).as_bytes());
             }
         }
-        let sent = self.stream.write_all(&bytes).await;
-        match sent {
+        let sent = async {
+            self.stream.write_all(&bytes).await?;
+            // Over TLS what was taken may still wait in the session.
+            self.stream.flush().await
+        };
+        match sent.await {
             Err(error) if is_closed(&error) => Ok(()),
             sent => sent,
         }

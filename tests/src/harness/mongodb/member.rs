@@ -57,10 +57,12 @@ pub enum Ailment {
     Trickles(String),
     /// Answers with a length of two thousand million bytes, and goes on for ever.
     Boundless(String),
-    /// Waits for a lock that nobody lets go of, until the time is up that it was allowed.
+    /// Waits for a lock that nobody lets go of, until half of the time is up that it was allowed: whoever allowed it is there still.
     Stuck(String),
     /// Takes no more connections.
     Full,
+    /// Ends the TLS handshake, and hangs up: as a `mongod` does that wants a client's certificate and was shown none.
+    Choosy,
     /// The user lacks `clusterMonitor`.
     Revoked,
     /// Of another time.
@@ -142,7 +144,13 @@ pub async fn serve(
                 return hear_out(stream).await;
             }
             match tls {
-                Some(tls) => session.run(tls.accept(stream).await.ok()?).await,
+                Some(tls) => {
+                    let stream = tls.accept(stream).await.ok()?;
+                    if session.ails(&set, &Ailment::Choosy) {
+                        return None;
+                    }
+                    session.run(stream).await
+                }
                 None => session.run(stream).await,
             }
         });
@@ -214,7 +222,7 @@ impl Session {
             if ails(Ailment::Stuck) {
                 let millis = Facts(&asked).number("maxTimeMS").filter(|it| 0 < *it);
                 let Some(millis) = millis else { return hear_out(stream).await };
-                let millis = Duration::from_millis(millis.unsigned_abs());
+                let millis = Duration::from_millis(millis.unsigned_abs()) / 2;
                 // Whoever asked is gone: nobody is told.
                 if timeout(millis, hear_out(&mut stream)).await.is_ok() {
                     return None;

@@ -73,16 +73,25 @@ impl Electorate {
         if !self.is_held(accepted.ballot, version) || self.chosen.contains_key(&accepted.ballot) {
             return false;
         }
-        let new = self.choose(accepted, found);
+        let mut new = self.choose(accepted, found);
+        // The new set's word may suffice for what was accepted before, and so on.
+        while let Some(ballot) = self.held_besides() {
+            let accepted = self.values[&ballot].clone();
+            let others = self.chosen.len();
+            new |= self.choose(&accepted, found);
+            if self.chosen.len() == others {
+                break;
+            }
+        }
+        new
+    }
+
+    /// The first ballot whose value a quorum holds, and which does not count as chosen yet.
+    fn held_besides(&self) -> Option<Ballot> {
         let held = |(ballot, version): &(Ballot, u64)| {
             !self.chosen.contains_key(ballot) && self.is_held(*ballot, *version)
         };
-        let held: Vec<_> = self.holders.keys().filter(|it| held(it)).map(|(it, _)| *it).collect();
-        for ballot in held {
-            let accepted = self.values[&ballot].clone();
-            self.choose(&accepted, found);
-        }
-        new
+        self.holders.keys().find(|it| held(it)).map(|(ballot, _)| *ballot)
     }
 
     /// Does a quorum hold what was accepted at this version? Once the new set is alone in force, its word suffices for what was
