@@ -19,7 +19,7 @@ use agent::config::{self, DnsConfig};
 use agent::run::Agreed;
 use common::named::dig;
 use common::{PATIENCE, eventually};
-use consensus::model::AppState;
+use consensus::model::{AppState, SHORTENED_MOST};
 use consensus::moment::Moment;
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::rdata::tsig::{TsigAlgorithm, TsigError};
@@ -531,6 +531,16 @@ async fn zones_go_to_holders_of_the_key_only() {
     assert!(130 < unknown.answers.len(), "who is too far behind gets all");
 }
 
+/// The same app, whose answers are to be kept for so long, shortened so far.
+fn kept_for(ttl: u32, shortened: u8) -> Arc<AppState> {
+    let mut state = (*app(3, "east")).clone();
+    state.lifetimes = state.lifetimes.next(shortened, None);
+    for record in &mut Arc::make_mut(&mut state.definition).records {
+        record.ttl = ttl;
+    }
+    Arc::new(state)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn bind_knot_and_nsd_hold_copies_and_follow() {
     let mut secondaries = ["bind", "knot", "nsd"].map(Secondary::new);
@@ -539,7 +549,8 @@ async fn bind_knot_and_nsd_hold_copies_and_follow() {
     for secondary in &mut secondaries {
         secondary.start(server);
     }
-    let asked: [&[&str]; 8] = [
+    let asked: [&[&str]; 9] = [
+        &["+noshort", "+noall", "+answer", "v6.shop.example", "AAAA"],
         &["shop.example", "SOA"],
         &["shop.example", "NS"],
         &["www.shop.example", "A"],
@@ -549,7 +560,8 @@ async fn bind_knot_and_nsd_hold_copies_and_follow() {
         &["web.shop.example", "TYPE65"],
         &["any.wild.shop.example", "TXT"],
     ];
-    for state in [app(1, "east"), app(2, "west"), app(3, "east")] {
+    let (lasting, shortened) = (kept_for(300, 0), kept_for(300, SHORTENED_MOST));
+    for state in [app(1, "east"), app(2, "west"), lasting, shortened] {
         sender.send_replace(agreed(&[state]));
         for secondary in &secondaries {
             let same = async || {

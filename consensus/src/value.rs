@@ -15,11 +15,11 @@ use crate::message::Value;
 use crate::model::{
     AgentId, AppId, AppState, Candidate, Certificate, Claim, Damping, DataPolicy, Decision,
     DecisionKind, Definition, Epoch, FenceRecord, Fencing, Freeze, Left, Lifetimes, Mode,
-    Operation, OperationId, Phase, ProbePolicy, Record, Stack, StackId, TargetName, Zone,
+    Operation, OperationId, Phase, Planned, ProbePolicy, Record, Stack, StackId, TargetName, Zone,
 };
 
 /// The version written.
-pub const VERSION: u8 = 7;
+pub const VERSION: u8 = 8;
 
 /// What may be lost, in bytes only: of the first three formats.
 type Bytewise = u64;
@@ -177,9 +177,21 @@ impl<D: Into<Definition>, S: Into<Decision>, C, O> Older<D, S, C, O> {
     }
 }
 
-/// A state of the sixth format: answers were kept for as long as the definition said.
+/// The sixth format: answers were kept for as long as the definition said, as in those before it.
+type Sixth = Shorter<()>;
+/// The seventh: how often lifetimes had changed was not counted.
+type Seventh = Shorter<Uncounted>;
+
+/// What was agreed on lifetimes of answers, in the seventh format.
 #[derive(Serialize, Deserialize)]
-struct Sixth {
+struct Uncounted {
+    shortened: u8,
+    planned: Option<Planned>,
+}
+
+/// A state of the sixth format and of later ones, with lifetimes as they were.
+#[derive(Serialize, Deserialize)]
+struct Shorter<L> {
     definition: Definition,
     revision: u64,
     epoch: Epoch,
@@ -192,8 +204,32 @@ struct Sixth {
     claim: Option<Claim>,
     closed: bool,
     left: Vec<Left>,
+    lifetimes: L,
     operations: Vec<Operation>,
     previous: [u8; 32],
+}
+
+impl<L> Shorter<L> {
+    /// The same state now.
+    fn today(self, lifetimes: impl Fn(L) -> Lifetimes) -> AppState {
+        AppState {
+            definition: Arc::new(self.definition),
+            revision: self.revision,
+            epoch: self.epoch,
+            active: self.active,
+            phase: self.phase,
+            decision: self.decision,
+            guards_since: self.guards_since,
+            damping: self.damping,
+            freeze: self.freeze,
+            claim: self.claim,
+            closed: self.closed,
+            left: self.left,
+            lifetimes: lifetimes(self.lifetimes),
+            operations: self.operations,
+            previous: self.previous,
+        }
+    }
 }
 
 fn first(it: First) -> AppState {
@@ -218,23 +254,11 @@ fn fifth(it: Fifth) -> AppState {
 }
 
 fn sixth(it: Sixth) -> AppState {
-    AppState {
-        definition: Arc::new(it.definition),
-        revision: it.revision,
-        epoch: it.epoch,
-        active: it.active,
-        phase: it.phase,
-        decision: it.decision,
-        guards_since: it.guards_since,
-        damping: it.damping,
-        freeze: it.freeze,
-        claim: it.claim,
-        closed: it.closed,
-        left: it.left,
-        lifetimes: Lifetimes::default(),
-        operations: it.operations,
-        previous: it.previous,
-    }
+    it.today(|()| Lifetimes::default())
+}
+
+fn seventh(it: Seventh) -> AppState {
+    it.today(|Uncounted { shortened, planned }| Lifetimes { shortened, planned, changes: 0 })
 }
 
 /// A state as the value of its register.
@@ -254,6 +278,7 @@ pub fn decode(value: &Value) -> Result<AppState, Malformed> {
         Some(4) => codec::decode_as(4, value.bytes()).map(fourth),
         Some(5) => codec::decode_as(5, value.bytes()).map(fifth),
         Some(6) => codec::decode_as(6, value.bytes()).map(sixth),
+        Some(7) => codec::decode_as(7, value.bytes()).map(seventh),
         _ => codec::decode_as(VERSION, value.bytes()),
     }
 }
@@ -269,6 +294,7 @@ mod tests {
     const FOURTH: &str = include_str!("value/fourth.hex");
     const FIFTH: &str = include_str!("value/fifth.hex");
     const SIXTH: &str = include_str!("value/sixth.hex");
+    const SEVENTH: &str = include_str!("value/seventh.hex");
 
     fn written_before(text: &str) -> Value {
         let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
@@ -278,7 +304,8 @@ mod tests {
 
     #[test]
     fn what_was_written_before_is_read_and_written_anew_in_the_newest_format() {
-        for (version, text) in (1..).zip([FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH]) {
+        let every = [FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, SEVENTH];
+        for (version, text) in (1..).zip(every) {
             let value = written_before(text);
             assert_eq!(value.bytes()[0], version);
             let state = decode(&value).expect("every format is read");
@@ -286,6 +313,7 @@ mod tests {
             let operation = Operation { id, epoch: state.epoch, revision: state.revision };
             assert_eq!((state.epoch, &state.operations[..]), (Epoch(3), &[operation][..]));
             assert_eq!(state.closed, 3 <= version);
+            assert_eq!(state.lifetimes.shortened, if 7 <= version { 2 } else { 0 });
             let anew = encode(&state);
             assert_eq!((anew.bytes()[0], decode(&anew)), (VERSION, Ok(state)));
         }

@@ -111,8 +111,8 @@ impl Source {
     }
 }
 
-/// The version of all zones: grows with each decision, each definition, and the move of the answers within a decision, of
-/// any app. What is handed out changes it not: agents differ in that for moments.
+/// The version of all zones: grows with each decision, each definition, the move of the answers within a decision and each
+/// change of their agreed lifetimes, of any app. What is handed out changes it not: agents differ in that for moments.
 pub(super) fn serial(sources: &[Source]) -> u32 {
     sources.iter().map(|it| stamp(&it.state)).fold(0, u64::wrapping_add) as u32
 }
@@ -120,7 +120,7 @@ pub(super) fn serial(sources: &[Source]) -> u32 {
 /// What an app adds to every serial.
 pub(super) fn stamp(app: &AppState) -> u64 {
     let moved = u64::from(app.active == app.decision.to);
-    2 * u64::from(app.epoch.0) + moved + 2 * app.revision
+    2 * u64::from(app.epoch.0) + moved + 2 * app.revision + u64::from(app.lifetimes.changes)
 }
 
 /// The records of a set, each once; `None` if one of them cannot be served, or there is none.

@@ -502,19 +502,22 @@ mod tests {
 
     #[test]
     fn the_serial_grows_on_every_way_through_a_decision() {
-        let at = |epoch: u32, revision: u64, to: &str, active: &str| {
+        let at = |epoch: u32, (revision, changes): (u64, u32), to: &str, active: &str| {
             let mut state = app("a", Vec::new(), Vec::new());
-            (state.epoch, state.revision) = (Epoch(epoch), revision);
+            (state.epoch, state.revision, state.lifetimes.changes) =
+                (Epoch(epoch), revision, changes);
             (state.decision.to, state.active) = (stack(to), stack(active));
             stamp(&state)
         };
         let way = [
-            at(1, 1, "east", "east"), // applied
-            at(2, 1, "west", "east"), // fencing, promoting
-            at(2, 1, "west", "west"), // publishing, verifying, idle
-            at(3, 1, "east", "west"), // fencing again
-            at(4, 1, "west", "west"), // taken back
-            at(5, 2, "west", "west"), // applied anew
+            at(1, (1, 0), "east", "east"), // applied
+            at(1, (1, 1), "east", "east"), // a move is planned
+            at(2, (1, 1), "west", "east"), // fencing, promoting
+            at(2, (1, 1), "west", "west"), // publishing, verifying, idle
+            at(2, (1, 2), "west", "west"), // lifetimes grow again
+            at(3, (1, 2), "east", "west"), // fencing again
+            at(4, (1, 2), "west", "west"), // taken back
+            at(5, (2, 2), "west", "west"), // applied anew
         ];
         assert!(way.is_sorted_by(|a, b| a < b), "{way:?}");
     }

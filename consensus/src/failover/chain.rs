@@ -73,7 +73,8 @@ pub fn follows<'a>(
     if next.epoch == before.epoch && next.lifetimes != before.lifetimes {
         return relives(before, next);
     }
-    if next.lifetimes.shortened != before.lifetimes.shortened {
+    let counted = |lifetimes: &Lifetimes| (lifetimes.shortened, lifetimes.changes);
+    if counted(&next.lifetimes) != counted(&before.lifetimes) {
         return Err("lifetimes change in a step of their own".into());
     }
     let calls_off = moves(next.decision.kind) && next.epoch == before.epoch.next();
@@ -168,8 +169,9 @@ fn relives(before: &AppState, next: &AppState) -> Result<Demand<'static>, String
     if before.definition.mode == Mode::Shadow {
         return Err("the mesh touches nothing of it".into());
     }
+    let Lifetimes { shortened, planned, .. } = next.lifetimes.clone();
     let expected = AppState {
-        lifetimes: next.lifetimes.clone(),
+        lifetimes: before.lifetimes.next(shortened, planned),
         operations: next.operations.clone(),
         previous: next.previous,
         ..before.clone()

@@ -1,6 +1,7 @@
 //! How long answers may be kept by whoever asked: shortened before an app is moved by plan and while it is doubted, and
 //! lengthened again step by step.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,11 @@ pub const SHORTENED_MOST: u8 = 3;
 pub const SHORTEST: u32 = 5;
 /// No planned move waits for longer than this, whatever the lifetimes were.
 pub const RUNS_OUT_MOST: Duration = Duration::from_secs(15 * 60);
+/// Records that are not seen under the short lifetime by then will not be: a provider takes seconds, its servers a minute.
+const SHOWS: Duration = Duration::from_secs(60);
+/// And so much later for each name at a provider: the slowest account known (DigitalOcean, 5,000 requests an hour) refills in
+/// six seconds what a change that may wait takes, and in three what a look does.
+const SHOWS_NAME: Duration = Duration::from_secs(10);
 
 /// What is agreed on the lifetimes of an app's answers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +27,17 @@ pub struct Lifetimes {
     pub shortened: u8,
     /// The move that waits until longer ones have run out.
     pub planned: Option<Planned>,
+    /// How often `shortened` was another than before: a number that only grows, as copies of a zone need it (RFC 1982).
+    pub changes: u32,
+}
+
+impl Lifetimes {
+    /// The ones that come next, shortened so far and with this move planned.
+    #[must_use]
+    pub fn next(&self, shortened: u8, planned: Option<Planned>) -> Self {
+        let changes = self.changes.saturating_add(u32::from(shortened != self.shortened));
+        Self { shortened, planned, changes }
+    }
 }
 
 /// A switchover that waits until answers of before have run out.
@@ -80,11 +97,24 @@ impl Definition {
         let longest = longer.map(|it| it.ttl).max().unwrap_or(0);
         Duration::from_secs(longest.into()).min(RUNS_OUT_MOST)
     }
+
+    /// For how long records may take to be seen under the short lifetime, once that is agreed.
+    pub fn shows_within(&self) -> Duration {
+        let held = self.records.iter().filter(|it| matches!(it.driver, Driver::Provider { .. }));
+        let names: BTreeSet<_> = held.map(|it| (&it.name, &it.driver)).collect();
+        SHOWS + SHOWS_NAME * u32::try_from(names.len()).unwrap_or(u32::MAX)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{DataPolicy, Fencing, ProbePolicy, Record, RecordKind};
+
+    fn at(provider: Provider) -> Driver {
+        let (zone, credential) = ("example.com".into(), "dns".parse().expect("a name"));
+        Driver::Provider { provider, url: None, zone, zone_id: None, credential }
+    }
 
     #[test]
     fn lifetimes_shrink_to_five_seconds_and_grow_in_three_steps() {
@@ -98,15 +128,42 @@ mod tests {
             assert_eq!([0, 1, 2, 3].map(|shortened| kept(ttl, shortened)), expected, "{ttl}");
         }
         assert_eq!(kept(3600, 200), 5);
-        let provider = |provider| Driver::Provider {
-            provider,
-            url: None,
-            zone: "example.com".into(),
-            zone_id: None,
-            credential: "dns".parse().expect("a name"),
+        assert_eq!(at(Provider::Cloudflare).kept(300, SHORTENED_MOST), 60);
+        assert_eq!(at(Provider::Cloudflare).kept(30, SHORTENED_MOST), 30);
+        assert_eq!(at(Provider::Route53).kept(300, SHORTENED_MOST), 5);
+    }
+
+    #[test]
+    fn a_planned_move_waits_for_as_many_names_as_there_are_at_providers() {
+        let secs = Duration::from_secs;
+        let record =
+            |name: String, kind, driver| Record { name, kind, ttl: 300, values: [].into(), driver };
+        let kinds = [RecordKind::A, RecordKind::Aaaa];
+        let names = (0..60).flat_map(|number| {
+            kinds.map(|kind| {
+                record(format!("n{number}.example.com"), kind, at(Provider::DigitalOcean))
+            })
+        });
+        let own = record("own.example.com".into(), RecordKind::A, Driver::BuiltIn);
+        let mut definition = Definition {
+            name: "shop".parse().expect("a name"),
+            mode: Mode::Automatic,
+            cooldown: secs(0),
+            regions: 2,
+            probe: ProbePolicy { interval: secs(5), timeout: secs(4), window: secs(8) },
+            data: DataPolicy {
+                max_loss_bytes: 0,
+                max_loss_time: None,
+                fencing: Fencing::DnsOnly,
+                lease: DataPolicy::LEASE,
+            },
+            zones: Vec::new(),
+            stacks: Vec::new(),
+            records: vec![own],
+            following: Vec::new(),
         };
-        assert_eq!(provider(Provider::Cloudflare).kept(300, SHORTENED_MOST), 60);
-        assert_eq!(provider(Provider::Cloudflare).kept(30, SHORTENED_MOST), 30);
-        assert_eq!(provider(Provider::Route53).kept(300, SHORTENED_MOST), 5);
+        assert_eq!(definition.shows_within(), secs(60));
+        definition.records.extend(names);
+        assert_eq!(definition.shows_within(), secs(660));
     }
 }

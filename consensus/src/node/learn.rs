@@ -134,7 +134,7 @@ impl Node {
         let Some(before) = before else { return };
         let app = state.definition.name.clone();
         if before.lifetimes != state.lifetimes {
-            let Lifetimes { shortened, planned } = &state.lifetimes;
+            let Lifetimes { shortened, planned, .. } = &state.lifetimes;
             let planned = planned.as_ref().map(|planned| planned.to.clone());
             self.out.note(Note::Lifetimes { app: app.clone(), shortened: *shortened, planned });
         }

@@ -24,8 +24,6 @@ use crate::moment::Moment;
 use crate::outbox::Answer;
 use crate::view::PlannedView;
 
-/// Records that are not seen under the short lifetime by then will not be: a provider takes seconds, its servers a minute.
-const SHOWS: Duration = Duration::from_secs(60);
 /// For so long a move is tried that has been waited for.
 const TRIED: Duration = Duration::from_secs(60);
 /// Nothing stirs for so long before lifetimes grow by one step: each is a change at the provider.
@@ -46,7 +44,7 @@ pub struct Keeping {
 impl Keeping {
     /// The state is this from now on. Are lifetimes others than before?
     pub fn on_learned(&mut self, state: &AppState, now: Moment) -> bool {
-        let Lifetimes { shortened, planned } = &state.lifetimes;
+        let Lifetimes { shortened, planned, .. } = &state.lifetimes;
         let changed = self.shortened != *shortened;
         if changed {
             (self.shortened, self.since) = (*shortened, now);
@@ -135,7 +133,10 @@ impl Node {
         let (id, to) = (planned.id, &planned.to);
         let shown = self.shown(app, state).map(|at| at.max(since));
         let begins = shown.map(|at| at + planned.runs_out);
-        let ends = begins.unwrap_or(since) + SHOWS.max(TRIED);
+        let ends = match begins {
+            Some(begins) => begins + TRIED,
+            None => since + state.definition.shows_within(),
+        };
         let next = match begins {
             Some(_) => {
                 format!("moves to {to}, for {}, once answers of before have run out", planned.by)
@@ -221,7 +222,7 @@ impl Node {
             return Err(Intent::UNCHANGED.into());
         }
         let planned = Some(Planned { id, to, by, runs_out });
-        let lifetimes = Lifetimes { shortened: SHORTENED_MOST, planned };
+        let lifetimes = current.lifetimes.next(SHORTENED_MOST, planned);
         Ok(AppState { lifetimes, ..current.clone() })
     }
 
@@ -246,15 +247,14 @@ impl Node {
         gives_up: Option<OperationId>,
     ) -> Result<AppState, String> {
         at_rest(current)?;
-        let planned = current.lifetimes.planned.clone();
-        let lifetimes = match gives_up {
-            Some(id) if planned.as_ref().is_some_and(|planned| planned.id == id) => {
-                Lifetimes { shortened, planned: None }
-            }
-            Some(_) => return Err("it is not planned any more".into()),
-            None if planned.is_some() => return Err("a move is planned".into()),
-            None => Lifetimes { shortened, planned },
-        };
+        let held = current.lifetimes.planned.as_ref().map(|planned| planned.id);
+        match (held, gives_up) {
+            (None, None) => {}
+            (held, Some(id)) if held == Some(id) => {}
+            (_, Some(_)) => return Err("it is not planned any more".into()),
+            (Some(_), None) => return Err("a move is planned".into()),
+        }
+        let lifetimes = current.lifetimes.next(shortened, None);
         match lifetimes == current.lifetimes {
             true => Err(Intent::UNCHANGED.into()),
             false => Ok(AppState { lifetimes, ..current.clone() }),

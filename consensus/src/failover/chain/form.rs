@@ -69,7 +69,7 @@ fn speakable(state: &AppState) -> Result<(), String> {
 
 /// What is planned is a move that could be, once answers of before have run out.
 fn keepable(state: &AppState) -> Result<(), String> {
-    let Lifetimes { shortened, planned } = &state.lifetimes;
+    let Lifetimes { shortened, planned, .. } = &state.lifetimes;
     let fits = *shortened <= SHORTENED_MOST
         && planned.as_ref().is_none_or(|planned| {
             planned.by.len() <= BY_LIMIT

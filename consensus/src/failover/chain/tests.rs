@@ -375,6 +375,7 @@ fn lifetimes_change_at_rest_and_alone_and_what_is_planned_goes_with_the_next_mov
             by: "somebody".into(),
             runs_out: Duration::from_secs(300),
         }),
+        changes: 1,
     };
     let sets = |lifetimes: Lifetimes| move |next: &mut AppState| next.lifetimes = lifetimes;
     let follows = |before: &AppState, edit: &dyn Fn(&mut AppState)| {
@@ -385,7 +386,12 @@ fn lifetimes_change_at_rest_and_alone_and_what_is_planned_goes_with_the_next_mov
         ("to where it is", planned("a")),
         ("to nowhere", planned("z")),
         ("not shortened", Lifetimes { shortened: 1, ..planned("b") }),
-        ("beyond the steps", Lifetimes { shortened: SHORTENED_MOST + 1, planned: None }),
+        ("not counted", Lifetimes { changes: 0, ..planned("b") }),
+        ("counted twice", Lifetimes { changes: 2, ..planned("b") }),
+        (
+            "beyond the steps",
+            Lifetimes { shortened: SHORTENED_MOST + 1, planned: None, changes: 1 },
+        ),
     ] {
         assert!(step(&idle, Certainty::Chosen, sets(lifetimes)).is_err(), "{what}");
     }
@@ -413,4 +419,9 @@ fn lifetimes_change_at_rest_and_alone_and_what_is_planned_goes_with_the_next_mov
         next.lifetimes.shortened = 0;
     };
     assert!(!follows(&waiting, &lengthened), "lifetimes change with a move");
+    let counted = |next: &mut AppState| {
+        called_off(next);
+        next.lifetimes.changes += 1;
+    };
+    assert!(!follows(&waiting, &counted), "a change of nothing");
 }
