@@ -7,6 +7,7 @@ use crate::model::{
 };
 #[cfg(feature = "mutants")]
 pub use crate::mutant::Mutant;
+use crate::value::Format;
 
 /// Who this agent is, and with whom it agrees.
 #[derive(Clone, Debug)]
@@ -33,6 +34,8 @@ pub struct Config {
     pub doors: Option<BTreeSet<(AppId, TargetName)>>,
     /// The databases on its host, by app and name, that it can make replicas again. `None`: any.
     pub rejoins: Option<BTreeSet<(AppId, TargetName)>>,
+    /// The formats of values that it reads and writes: those of its version.
+    pub format: Format,
     /// One safety rule to break, in test builds.
     #[cfg(feature = "mutants")]
     pub mutant: Option<Mutant>,
@@ -67,6 +70,7 @@ impl Config {
             canaries: Vec::new(),
             doors: Some(BTreeSet::new()),
             rejoins: Some(BTreeSet::new()),
+            format: Format::NOW,
             #[cfg(feature = "mutants")]
             mutant: None,
         }

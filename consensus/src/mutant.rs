@@ -24,6 +24,12 @@ mutants! {
     BallotReused,
     /// Accepting lowers the promise to nothing (rule R3).
     PromiseErased,
+    /// What was accepted is forgotten once nobody has asked for a while (rule R4).
+    AcceptedExpires,
+    /// Answers are counted, and not who gave them (trap 9).
+    AnswersCounted,
+    /// A process that starts anew goes on under the ballots of the one before (trap 16).
+    InstanceKept,
     /// A reply leaves before what it says is durable (invariant I6).
     SentBeforeSaved,
     /// What a quorum's newest report says is taken for chosen, though it may not be (rule R7).

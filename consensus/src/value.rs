@@ -261,26 +261,56 @@ fn seventh(it: Seventh) -> AppState {
     it.today(|Uncounted { shortened, planned }| Lifetimes { shortened, planned, changes: 0 })
 }
 
-/// A state as the value of its register.
-pub fn encode(state: &AppState) -> Value {
-    Value::new(codec::encode_as(VERSION, state))
+/// The formats that an agent reads, all up to this one, and the one that it writes: what tells two versions of it apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Format(u8);
+
+impl Format {
+    /// Of this version.
+    pub const NOW: Self = Self(VERSION);
+    /// Of the version that comes after it, which the simulator upgrades to: the same state under another number.
+    #[cfg(feature = "mutants")]
+    pub const NEXT: Self = Self(VERSION + 1);
+
+    /// A state as the value of its register.
+    pub fn encode(self, state: &AppState) -> Value {
+        Value::new(codec::encode_as(self.0, state))
+    }
+
+    /// The state that a value holds.
+    ///
+    /// # Errors
+    /// If it is of a format that is not known here, or not what it should be.
+    pub fn decode(self, value: &Value) -> Result<AppState, Malformed> {
+        let bytes = value.bytes();
+        match bytes.first() {
+            Some(1) => codec::decode_as(1, bytes).map(first),
+            Some(2) => codec::decode_as(2, bytes).map(second),
+            Some(3) => codec::decode_as(3, bytes).map(third),
+            Some(4) => codec::decode_as(4, bytes).map(fourth),
+            Some(5) => codec::decode_as(5, bytes).map(fifth),
+            Some(6) => codec::decode_as(6, bytes).map(sixth),
+            Some(7) => codec::decode_as(7, bytes).map(seventh),
+            Some(&found) if VERSION < found && found <= self.0 => codec::decode_as(found, bytes),
+            _ => codec::decode_as(VERSION, bytes),
+        }
+    }
 }
 
-/// The state that a value holds.
+/// A state as the value of its register, in the newest format.
+pub fn encode(state: &AppState) -> Value {
+    Format::NOW.encode(state)
+}
+
+/// The state that a value of any format holds, as whoever looks on reads it.
 ///
 /// # Errors
 /// If it is of a format that is not known here, or not what it should be.
 pub fn decode(value: &Value) -> Result<AppState, Malformed> {
-    match value.bytes().first() {
-        Some(1) => codec::decode_as(1, value.bytes()).map(first),
-        Some(2) => codec::decode_as(2, value.bytes()).map(second),
-        Some(3) => codec::decode_as(3, value.bytes()).map(third),
-        Some(4) => codec::decode_as(4, value.bytes()).map(fourth),
-        Some(5) => codec::decode_as(5, value.bytes()).map(fifth),
-        Some(6) => codec::decode_as(6, value.bytes()).map(sixth),
-        Some(7) => codec::decode_as(7, value.bytes()).map(seventh),
-        _ => codec::decode_as(VERSION, value.bytes()),
-    }
+    #[cfg(feature = "mutants")]
+    return Format::NEXT.decode(value);
+    #[cfg(not(feature = "mutants"))]
+    Format::NOW.decode(value)
 }
 
 #[cfg(test)]
@@ -324,6 +354,6 @@ mod tests {
         let mut bytes = encode(&decode(&written_before(SECOND)).unwrap()).bytes().to_vec();
         bytes[0] = VERSION + 1;
         let newer = Malformed::Version { expected: VERSION, found: VERSION + 1 };
-        assert_eq!(decode(&Value::new(bytes)), Err(newer));
+        assert_eq!(Format::NOW.decode(&Value::new(bytes)), Err(newer));
     }
 }

@@ -27,6 +27,9 @@ pub struct Acceptor {
     /// Break rule R3, to show that a test notices.
     #[cfg(feature = "mutants")]
     pub erases_promises: bool,
+    /// Break rule R4, to show that a test notices.
+    #[cfg(feature = "mutants")]
+    pub expires: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -58,6 +61,8 @@ impl Acceptor {
             registers,
             #[cfg(feature = "mutants")]
             erases_promises: false,
+            #[cfg(feature = "mutants")]
+            expires: false,
         }
     }
 
@@ -83,6 +88,10 @@ impl Acceptor {
             return (None, BallotBody::Refuse { acceptor, why });
         }
         let register = self.registers.entry(id.clone()).or_default();
+        #[cfg(feature = "mutants")]
+        if self.expires && register.promised < ballot {
+            register.accepted = None;
+        }
         let accepted = register.accepted.clone();
         if ballot > register.promised {
             register.promised = ballot;

@@ -60,6 +60,19 @@ fn tally(voters: &Voters, agree: &BTreeSet<AcceptorId>, against: &BTreeSet<Accep
     }
 }
 
+/// Whoever agrees, and as many more as answered more than once: what a mutant counts.
+#[cfg(feature = "mutants")]
+fn with_repeats(
+    voters: &Voters,
+    mut agree: BTreeSet<AcceptorId>,
+    repeats: usize,
+) -> BTreeSet<AcceptorId> {
+    let others: Vec<_> =
+        voters.all().map(|it| it.acceptor).filter(|it| !agree.contains(it)).collect();
+    agree.extend(others.into_iter().take(repeats));
+    agree
+}
+
 /// What a quorum of promises found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Current {
@@ -101,12 +114,21 @@ pub struct Preparing {
     ballot: Ballot,
     promises: BTreeMap<AcceptorId, Option<Accepted>>,
     against: BTreeSet<AcceptorId>,
+    /// Breaks trap 9's rule, to show that a test notices: counts what was answered more than once.
+    #[cfg(feature = "mutants")]
+    pub repeats: Option<usize>,
 }
 
 impl Preparing {
     /// An attempt at a fresh ballot.
     pub fn new(ballot: Ballot) -> Self {
-        Self { ballot, promises: BTreeMap::new(), against: BTreeSet::new() }
+        Self {
+            ballot,
+            promises: BTreeMap::new(),
+            against: BTreeSet::new(),
+            #[cfg(feature = "mutants")]
+            repeats: None,
+        }
     }
 
     /// Its ballot.
@@ -116,7 +138,12 @@ impl Preparing {
 
     /// A voter promised.
     pub fn on_promise(&mut self, acceptor: AcceptorId, accepted: Option<Accepted>) {
-        self.promises.insert(acceptor, accepted);
+        let again = self.promises.insert(acceptor, accepted).is_some();
+        #[cfg(feature = "mutants")]
+        if let Some(repeats) = self.repeats.as_mut().filter(|_| again) {
+            *repeats += 1;
+        }
+        let _ = again;
     }
 
     /// A voter will not. One nack loses nothing: a quorum may still be reachable (trap 13).
@@ -133,7 +160,10 @@ impl Preparing {
 
     /// Has a quorum promised?
     pub fn tally(&self, voters: &Voters) -> Tally {
-        tally(voters, &self.promises.keys().copied().collect(), &self.against)
+        let agree = self.promises.keys().copied().collect();
+        #[cfg(feature = "mutants")]
+        let agree = with_repeats(voters, agree, self.repeats.unwrap_or(0));
+        tally(voters, &agree, &self.against)
     }
 
     /// What the promises say is the register's value. Meaningful once [`Preparing::tally`] is won.
@@ -153,7 +183,14 @@ impl Preparing {
 
     /// Gives the ballot its one value.
     pub fn choose(self, value: Value) -> Accepting {
-        Accepting { ballot: self.ballot, value, agree: BTreeSet::new(), against: BTreeSet::new() }
+        Accepting {
+            ballot: self.ballot,
+            value,
+            agree: BTreeSet::new(),
+            against: BTreeSet::new(),
+            #[cfg(feature = "mutants")]
+            repeats: self.repeats.map(|_| 0),
+        }
     }
 }
 
@@ -164,6 +201,8 @@ pub struct Accepting {
     value: Value,
     agree: BTreeSet<AcceptorId>,
     against: BTreeSet<AcceptorId>,
+    #[cfg(feature = "mutants")]
+    repeats: Option<usize>,
 }
 
 impl Accepting {
@@ -174,7 +213,12 @@ impl Accepting {
 
     /// A voter accepted, durably.
     pub fn on_accepted(&mut self, acceptor: AcceptorId) {
-        self.agree.insert(acceptor);
+        let again = !self.agree.insert(acceptor);
+        #[cfg(feature = "mutants")]
+        if let Some(repeats) = self.repeats.as_mut().filter(|_| again) {
+            *repeats += 1;
+        }
+        let _ = again;
     }
 
     /// A voter will not.
@@ -190,6 +234,14 @@ impl Accepting {
 
     /// Is the value chosen?
     pub fn tally(&self, voters: &Voters) -> Tally {
+        #[cfg(feature = "mutants")]
+        if let Some(repeats) = self.repeats {
+            return tally(
+                voters,
+                &with_repeats(voters, self.agree.clone(), repeats),
+                &self.against,
+            );
+        }
         tally(voters, &self.agree, &self.against)
     }
 

@@ -7,6 +7,8 @@ use std::time::Duration;
 use super::Node;
 use super::intent::{Intent, Next};
 use crate::ballot::{Accepting, Preparing, Tally};
+#[cfg(feature = "mutants")]
+use crate::config::Mutant;
 use crate::message::{BallotBody, BallotMessage, Message, Refusal};
 use crate::model::{
     AcceptorId, AgentId, AppId, AppState, Ballot, Certainty, Certificate, Evidence, OperationId,
@@ -95,6 +97,17 @@ pub struct Found<'a> {
 }
 
 impl Node {
+    /// An attempt at this ballot, which nobody has promised yet.
+    pub(super) fn preparing(&self, ballot: Ballot) -> Preparing {
+        #[allow(unused_mut)]
+        let mut preparing = Preparing::new(ballot);
+        #[cfg(feature = "mutants")]
+        {
+            preparing.repeats = self.broken(Mutant::AnswersCounted).then_some(0);
+        }
+        preparing
+    }
+
     /// Begins an attempt at a fresh ballot.
     pub(super) fn start(
         &mut self,
@@ -111,7 +124,7 @@ impl Node {
         let attempt = Attempt {
             intent,
             operation,
-            stage: Stage::Preparing(Preparing::new(ballot)),
+            stage: Stage::Preparing(self.preparing(ballot)),
             evidence: BTreeMap::new(),
             refusals: BTreeSet::new(),
             began: now,

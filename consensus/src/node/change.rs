@@ -113,9 +113,10 @@ impl Node {
             self.ballots.seen(acceptor.promised(&RegisterId::Voters));
         }
         self.ballots.seen(self.voting.known());
+        let ballot = self.ballots.fresh();
         let attempt = Attempt {
             goal,
-            stage: Stage::Preparing(Preparing::new(self.ballots.fresh())),
+            stage: Stage::Preparing(self.preparing(ballot)),
             began: now,
             resend: now,
             refusals: BTreeSet::new(),

@@ -8,6 +8,7 @@ use super::Node;
 use super::attempt::{Found, RESEND, Stage};
 use super::compose::Composed;
 use super::intent::Intent;
+use super::learn::unreadable;
 use super::lifetimes::planned_by;
 use crate::ballot::Current;
 #[cfg(feature = "mutants")]
@@ -17,7 +18,6 @@ use crate::message::{Accepted, BallotBody, Message, VALUE_LIMIT, Value};
 use crate::model::{AcceptorId, AppId, Ballot, Certainty, OperationId};
 use crate::moment::Moment;
 use crate::outbox::{Answer, Note, Output};
-use crate::value;
 
 const BACKOFF_LEAST: Duration = Duration::from_millis(50);
 /// Several rounds that ask for evidence, of up to two seconds each: with six proposers that pause for less, somebody always
@@ -31,12 +31,12 @@ impl Node {
         let attempt = it.attempt.as_ref().expect("it was just advanced");
         let Stage::Preparing(preparing) = &attempt.stage else { return };
         let Current { accepted: predecessor, promises } = preparing.current();
-        let state = match predecessor.as_ref().map(|it| value::decode(&it.value)) {
+        let state = match predecessor.as_ref().map(|it| self.config.format.decode(&it.value)) {
             None => None,
             Some(Ok(state)) => Some(state),
             Some(Err(error)) => {
-                self.out
-                    .note(Note::Alarm(format!("the accepted value of {app} is no state: {error}")));
+                let at = predecessor.as_ref().map_or(Ballot::ZERO, |it| it.ballot);
+                self.out.note(unreadable(app, at, &error));
                 return self.give_up(app, now);
             }
         };
@@ -74,7 +74,7 @@ impl Node {
         };
         match self.compose(app, &attempt.intent, &found, now) {
             Composed::Write(state) => {
-                let value = value::encode(&state);
+                let value = self.config.format.encode(&state);
                 self.propose(app, predecessor, promises, value, now);
             }
             Composed::Again => {

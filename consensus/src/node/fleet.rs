@@ -14,7 +14,6 @@ use crate::config::Mutant;
 use crate::message::{Refusal, Value};
 use crate::model::{AppId, AppState, DecisionKind, Epoch, Phase, Site, StackId, Verdict};
 use crate::moment::Moment;
-use crate::value;
 
 /// So many apps may always be moved at once, whatever their number.
 const LEAST: usize = 2;
@@ -169,7 +168,7 @@ impl Node {
     /// This agent's store holds a value of an app.
     pub(super) fn on_held(&mut self, app: &AppId, value: &Value, now: Moment) {
         let Some(it) = self.apps.get_mut(app) else { return };
-        if let Ok(state) = value::decode(value) {
+        if let Ok(state) = self.config.format.decode(value) {
             it.place = Place::after(it.place, &state, now);
         }
     }

@@ -7,12 +7,12 @@ use super::app::{App, Known};
 use super::damping::Ages;
 use super::fleet::Place;
 use crate::ballot::{REGISTERS_MOST, ROUND_LEAP, Tally};
+use crate::codec::Malformed;
 use crate::message::{Accepted, BallotBody};
 use crate::model::{AcceptorId, AppId, AppState, Ballot, Lifetimes, Phase, RegisterId};
 use crate::moment::Moment;
 use crate::outbox::{Note, Output};
 use crate::saved::Entry;
-use crate::value;
 
 impl Node {
     /// What the store knows to be chosen, at the start.
@@ -111,7 +111,7 @@ impl Node {
         now: Moment,
         confirmed: Moment,
     ) -> Option<Known> {
-        match value::decode(&accepted.value) {
+        match self.config.format.decode(&accepted.value) {
             Ok(state) if state.definition.name == *app => Some(Known {
                 ballot: accepted.ballot,
                 value: accepted.value.clone(),
@@ -119,11 +119,14 @@ impl Node {
                 learned: now,
                 confirmed,
             }),
-            Ok(_) | Err(_) => {
-                self.out.note(Note::Alarm(format!(
-                    "what was chosen for {app} at {} is no state of it",
-                    accepted.ballot
-                )));
+            Ok(_) => {
+                let at = accepted.ballot;
+                self.out
+                    .note(Note::Alarm(format!("what was chosen for {app} at {at} is another's")));
+                None
+            }
+            Err(error) => {
+                self.out.note(unreadable(app, accepted.ballot, &error));
                 None
             }
         }
@@ -272,4 +275,16 @@ impl App {
             known.confirmed != Moment::ZERO && now.since(known.confirmed) < within
         })
     }
+}
+
+/// What is said of a value that cannot be read. Of a newer format is what others write that were upgraded before this agent.
+pub(super) fn unreadable(app: &AppId, at: Ballot, error: &Malformed) -> Note {
+    Note::Alarm(match error {
+        Malformed::Version { expected, found } if expected < found => {
+            format!(
+                "the value of {app} at {at} is of format {found}, and this agent reads {expected}: it is to be upgraded"
+            )
+        }
+        other => format!("the value of {app} at {at} is no state: {other}"),
+    })
 }

@@ -19,7 +19,6 @@ use crate::model::{
 use crate::moment::Moment;
 use crate::outbox::Output;
 use crate::saved::Entry;
-use crate::value;
 
 impl Node {
     /// How long leases last where nothing else is defined; other times only as a mutant.
@@ -128,7 +127,7 @@ impl Node {
         let held = self.acceptor.as_ref().and_then(|acceptor| acceptor.accepted(&app.into()));
         match (known, held) {
             (Some(known), Some(held)) if known.ballot >= held.ballot => Some(known.state.clone()),
-            (_, Some(held)) => value::decode(&held.value).ok().map(std::sync::Arc::new),
+            (_, Some(held)) => self.config.format.decode(&held.value).ok().map(std::sync::Arc::new),
             (known, None) => known.map(|known| known.state.clone()),
         }
     }

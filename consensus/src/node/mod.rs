@@ -127,6 +127,11 @@ impl Node {
         let boot = saved.boot + 1;
         // The durable boot count keeps two runs apart even where chance is poor (PROTOCOL.md A.3).
         let instance = (boot << 48) | (rng.random::<u64>() >> 16);
+        #[cfg(feature = "mutants")]
+        let instance = match config.broken(Mutant::InstanceKept) {
+            true => config.agent.as_str().bytes().fold(0, |sum, byte| sum * 31 + u64::from(byte)),
+            false => instance,
+        };
         let me = Identity {
             agent: config.agent.clone(),
             address: config.address.clone(),
@@ -143,6 +148,7 @@ impl Node {
         #[cfg(feature = "mutants")]
         if let Some(acceptor) = &mut acceptor {
             acceptor.erases_promises = config.broken(Mutant::PromiseErased);
+            acceptor.expires = config.broken(Mutant::AcceptedExpires);
         }
         let voting = Voting::new(&saved, now);
         let mut node = Self {

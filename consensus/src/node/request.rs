@@ -24,7 +24,6 @@ use crate::model::{
 use crate::moment::Moment;
 use crate::outbox::{Note, Output};
 use crate::saved::Entry;
-use crate::value;
 
 /// The most characters that a guard may say of what it did: they become part of what is agreed.
 const TEXT_MOST: usize = 300;
@@ -308,7 +307,7 @@ impl Node {
         let known = self.apps.get(&target.app).and_then(|it| it.chosen.as_ref());
         let state = match known.filter(|known| known.ballot == agreed.ballot) {
             Some(known) => known.state.clone(),
-            None => match value::decode(&agreed.value) {
+            None => match self.config.format.decode(&agreed.value) {
                 Ok(state) if state.definition.name == target.app => Arc::new(state),
                 Ok(_) | Err(_) => return Err("what it goes by is no state of the app".to_owned()),
             },

@@ -18,7 +18,6 @@ use crate::model::{
 use crate::moment::Moment;
 use crate::outbox::{Note, Output};
 use crate::saved::Entry;
-use crate::value;
 
 /// Looks older than this are taken again before evidence is given (PROTOCOL.md B.4).
 const RECENT: Duration = Duration::from_secs(2);
@@ -240,8 +239,9 @@ impl Node {
         let malformed = |why: String| Refusal::Malformed(why);
         let voters = &self.config.voters;
         let base = self.borne_out(held.as_ref(), predecessor.as_ref(), promises)?;
-        let decode =
-            |value: &Value| value::decode(value).map_err(|error| malformed(error.to_string()));
+        let decode = |value: &Value| {
+            self.config.format.decode(value).map_err(|error| malformed(error.to_string()))
+        };
         let before = predecessor.as_ref().map(|it| decode(&it.value)).transpose()?;
         let next = decode(value)?;
         if next.definition.name != *app {

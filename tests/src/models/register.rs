@@ -22,6 +22,7 @@ pub const SHEETS: &[Sheet] = &[
         knows: &[
             Mutant::BallotReused,
             Mutant::PromiseErased,
+            Mutant::AcceptedExpires,
             Mutant::SentBeforeSaved,
             Mutant::Amnesia,
         ],
@@ -160,6 +161,7 @@ impl Register {
         #[allow(unused_mut)]
         let mut acceptor = Acceptor::new(AcceptorId(0), &Saved::default());
         acceptor.erases_promises = mutant == Some(Mutant::PromiseErased);
+        acceptor.expires = mutant == Some(Mutant::AcceptedExpires);
         Self {
             register: RegisterId::App("shop".parse().expect("a name")),
             voters: voters(stores),
@@ -194,6 +196,7 @@ impl Register {
         #[allow(unused_mut)]
         let mut acceptor = Acceptor::new(AcceptorId(0), &saved);
         acceptor.erases_promises = self.mutant == Some(Mutant::PromiseErased);
+        acceptor.expires = self.mutant == Some(Mutant::AcceptedExpires);
         Store { acceptor, saved }
     }
 

@@ -12,6 +12,7 @@ use consensus::model::{
     Fencing, Following, MeshId, Mode, ProbePolicy, Provider, Record, RecordData, RecordKind,
     Region, Scheme, Source, Stack, StackId, TargetName, Voter, Voters,
 };
+use consensus::value::Format;
 use ring::signature::{Ed25519KeyPair, KeyPair};
 
 use super::chance::Chance;
@@ -89,6 +90,7 @@ impl MeshShape {
             canaries: (1..=self.canaries).map(canary).collect(),
             doors: None,
             rejoins: (!self.rejoins).then(std::collections::BTreeSet::new),
+            format: Format::NOW,
             mutant: self.mutant,
         };
         everybody.enumerate().map(config).collect()

@@ -9,6 +9,7 @@ use consensus::moment::Moment;
 use consensus::node::Node;
 use consensus::outbox::{Hold, Input, Look, Note, Output};
 use consensus::saved::Entry;
+use consensus::value::Format;
 
 use super::{Event, Simulation};
 use crate::sim::agent::INBOX_LIMIT;
@@ -346,12 +347,16 @@ impl Simulation {
         if let Note::Judges { target, health, .. } = note {
             self.fleet.on_judged(self.now, agent, target, *health);
         }
+        let Note::Alarm(what) = note else { return };
+        // Others were upgraded before this agent was.
+        if what.contains("it is to be upgraded") && self.agents[place].config.format == Format::NOW
+        {
+            return self.count("values of the version that comes next");
+        }
         // That a database which is told whom to follow goes astray, or cannot be reached when it is told, or dies behind its
         // fence and comes back closed, is what happens to it, and no fault of the mesh.
         let befalls = ["beside that of", "is left behind on", "is closed still"];
-        if let Note::Alarm(what) = note
-            && !befalls.iter().any(|it| what.contains(it))
-        {
+        if !befalls.iter().any(|it| what.contains(it)) {
             let text = format!("{agent}: {what}");
             self.report(vec![("no alarm", text)]);
         }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use consensus::value::Format;
+
 use super::Simulation;
 use crate::sim::network::Place;
 
@@ -36,7 +38,8 @@ pub(super) fn overload_one(simulation: &mut Simulation) {
     simulation.later(span, move |simulation| simulation.resume(place));
 }
 
-/// Everybody is restarted, one after the other, half of them with other credentials than before.
+/// Everybody is restarted, one after the other, as the version that comes next, half of them with other credentials than
+/// before.
 pub(super) fn rolling_restart(simulation: &mut Simulation) {
     let pause = simulation.chance.between(Duration::from_millis(500), Duration::from_secs(15));
     for place in 0..simulation.agents.len() {
@@ -46,6 +49,7 @@ pub(super) fn rolling_restart(simulation: &mut Simulation) {
                 change_credentials(simulation, place);
             }
             simulation.crash(place);
+            simulation.agents[place].config.format = Format::NEXT;
             let down = simulation.chance.between(Duration::from_millis(300), pause);
             simulation.later(down, move |simulation| simulation.start(place));
         });

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use consensus::model::{AppId, Mode, Phase, StackId, TargetId};
+use consensus::value::Format;
 
 use super::{Climate, Rates, Simulation};
 use crate::sim::network::Place;
@@ -57,8 +58,12 @@ impl Simulation {
         let all = self.credentials.clone();
         let lacks =
             std::mem::replace(&mut self.agents[place].config.credentials, all.clone()) != all;
-        // Credentials are read at the start.
-        if away || lacks {
+        // Whoever upgrades one upgrades all.
+        let upgraded = self.agents.iter().any(|agent| agent.config.format == Format::NEXT);
+        let format = if upgraded { Format::NEXT } else { Format::NOW };
+        let older = std::mem::replace(&mut self.agents[place].config.format, format) != format;
+        // Credentials are read at the start, and versions stay what they are until then.
+        if away || lacks || older {
             self.crash(place);
         }
         if !away {
