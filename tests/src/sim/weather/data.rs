@@ -32,6 +32,14 @@ pub(super) fn stick_replica(simulation: &mut Simulation) {
     });
 }
 
+/// Somebody promotes a replica, writes to it and has it follow again: it holds what nobody else does.
+pub(super) fn lead_astray(simulation: &mut Simulation) {
+    let Some(replica) = some_replica(simulation) else { return };
+    simulation.say(|| format!("{replica} is written to, and follows again"));
+    simulation.world.lead_astray(&replica);
+    simulation.outside_changed();
+}
+
 fn some_replica(simulation: &mut Simulation) -> Option<TargetId> {
     let databases = simulation.world.databases.iter();
     let replicas: Vec<TargetId> = databases

@@ -28,8 +28,10 @@ pub(super) fn ask_for_a_move(simulation: &mut Simulation) {
             simulation.command(place, Command::Switchover { app, to, well_for, at_once, by });
         }
         false => {
-            simulation.say(|| format!("asks for a failover of {app}"));
-            simulation.command(place, Command::Failover { app, to, accept_loss: false, by });
+            let accept_loss = simulation.chance.happens(0.3);
+            let however = if accept_loss { ", whatever is lost" } else { "" };
+            simulation.say(|| format!("asks for a failover of {app}{however}"));
+            simulation.command(place, Command::Failover { app, to, accept_loss, by });
         }
     }
 }

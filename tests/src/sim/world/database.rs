@@ -9,6 +9,9 @@ use consensus::moment::Moment;
 
 use super::{Arrival, Host, World, done, fault};
 
+/// So many timelines on, no failover of a run comes to the same.
+const ASTRAY: u32 = 10_000;
+
 /// What a database does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -312,6 +315,33 @@ impl World {
         postgres.log.push(write);
         self.waiting.push((database.clone(), write));
         self.acknowledge();
+    }
+
+    /// A replica leaves its primary's history for one of its own, which nobody else comes to.
+    pub fn lead_astray(&mut self, replica: &TargetId) {
+        let number = self.writes;
+        let Some(postgres) = self.databases.get_mut(replica) else { return };
+        if ASTRAY <= postgres.timeline {
+            return;
+        }
+        self.writes += 1;
+        postgres.forks.push((postgres.timeline, postgres.position));
+        postgres.timeline += ASTRAY;
+        postgres.position += 1;
+        postgres.log.push(Write { number, position: postgres.position, synchronous: false });
+    }
+
+    /// Whatever went astray and is a replica still is put back from a copy of before: one that is to be promoted cannot be
+    /// rebuilt of a primary.
+    pub fn lead_back(&mut self) {
+        let replicas =
+            self.databases.values_mut().filter(|it| matches!(it.role, Role::Replica { .. }));
+        for postgres in replicas.filter(|it| ASTRAY <= it.timeline) {
+            postgres.timeline -= ASTRAY;
+            postgres.position -= 1;
+            postgres.forks.pop();
+            postgres.log.pop();
+        }
     }
 
     /// Acknowledges what waits no longer; forgets what waited on a primary that is none any more.
