@@ -26,5 +26,6 @@ pub mod mesh;
 pub mod probes;
 pub mod rejoin;
 pub mod status;
+pub mod weak;
 
 pub mod demo;

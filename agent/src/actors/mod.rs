@@ -125,7 +125,8 @@ impl Actors {
         Inspected { app, token, shortened, names }
     }
 
-    async fn carry_out(&self, action: Action) -> Report {
+    /// Carries an action out, to its end; what comes of it is no input of the loop's.
+    pub async fn carry_out(&self, action: Action) -> Report {
         let began = Instant::now();
         let limit = action.limit.min(LIMIT);
         let stage = Stage::default();

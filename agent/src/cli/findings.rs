@@ -4,7 +4,7 @@ use consensus::model::{Abstention, Phase, TargetId, Verdict, Warning};
 use consensus::view::{AppView, MemberView, StackView, View};
 
 use super::table::Ink;
-use crate::guard::GuardView;
+use crate::guard::{DoorMeans, GuardView};
 
 /// How bad it is; the number is the monitoring plugin's exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -92,7 +92,11 @@ fn about_doors(guard: &GuardView, found: &mut Vec<(Grade, String)>) {
     }
     for door in &guard.doors {
         if let Some(trouble) = &door.trouble {
-            let words = format!("the door of {}/{} here: {trouble}", door.app, door.database);
+            let sort = match door.by {
+                DoorMeans::Nftables => "door",
+                DoorMeans::Engine => "weak door",
+            };
+            let words = format!("the {sort} of {}/{} here: {trouble}", door.app, door.database);
             found.push((Grade::Critical, words));
         }
     }

@@ -14,8 +14,8 @@ use serde_json::Value;
 use super::client::{AgentArgs, ClientError};
 use super::findings::{check, findings, quorum, warning_words};
 use super::table::{Ink, Out, Sheet, WIDTH, bytes, clock, fit, of, span, widest};
+use crate::guard::{DoorMeans, DoorView};
 use crate::status::Beside;
-use crate::tails::TailView;
 
 /// What `quorate status` takes.
 #[derive(Clone, Debug, clap::Args)]
@@ -100,7 +100,7 @@ pub fn sheet(view: &View, beside: &Beside, version: &str, colour: bool) -> Strin
     }
     for app in &view.apps {
         sheet.end();
-        app_lines(&mut sheet, app, &beside.tails);
+        app_lines(&mut sheet, app, beside);
     }
     if view.apps.is_empty() {
         sheet.end();
@@ -109,7 +109,7 @@ pub fn sheet(view: &View, beside: &Beside, version: &str, colour: bool) -> Strin
     sheet.finish()
 }
 
-fn app_lines(sheet: &mut Sheet, app: &AppView, tails: &[TailView]) {
+fn app_lines(sheet: &mut Sheet, app: &AppView, beside: &Beside) {
     let moving = app.phase != Phase::Idle;
     sheet.put(Ink::Strong, &fit(app.app.as_str(), 30)).put(Ink::Plain, "  active ");
     sheet.put(Ink::Strong, &fit(app.active.as_str(), 30)).put(Ink::Plain, "  ");
@@ -144,6 +144,10 @@ fn app_lines(sheet: &mut Sheet, app: &AppView, tails: &[TailView]) {
         let (ink, words) = lease_words(lease);
         sheet.labelled(2, "lease", ink, &words);
     }
+    let weak = |door: &&DoorView| door.app == app.app && door.by == DoorMeans::Engine;
+    for door in beside.guard.doors.iter().filter(weak) {
+        sheet.labelled(2, "weak door", Ink::Wary, &weak_words(door));
+    }
     if app.shortened > 0 {
         let words =
             format!("for {} s, or the least a provider takes", kept(u32::MAX, app.shortened));
@@ -172,7 +176,7 @@ fn app_lines(sheet: &mut Sheet, app: &AppView, tails: &[TailView]) {
         sheet.labelled(2, "lost", Ink::Wary, &lost_words(name, lost));
     }
     super::following::lines(sheet, app);
-    super::tails::lines(sheet, app, tails);
+    super::tails::lines(sheet, app, &beside.tails);
     for stack in &app.stacks {
         stack_lines(sheet, app, stack);
     }
@@ -186,6 +190,15 @@ fn lost_words(name: &TargetName, lost: &LostView) -> String {
         _ => format!("{transactions} transactions, {}{} of log", bytes(*size), of(Some(*span_ms))),
     };
     format!("{what}: what {name} of {stack} alone had, back in epoch {epoch}")
+}
+
+/// How a door is that no lease holds.
+fn weak_words(door: &DoorView) -> String {
+    let how = match door.left_ms {
+        0 => "takes no writes".to_owned(),
+        left => format!("shut in {} s unless a majority of the voters is heard", left / 1000),
+    };
+    format!("{} here: {how}; by the engine's own means, which prove nothing", door.database)
 }
 
 /// Who may write, for how long, and by how many voters' leave.

@@ -9,9 +9,12 @@ use hickory_proto::rr::LowerName;
 use super::address::EndpointUrl;
 use super::credentials::{credentials, read_secret};
 use super::fault::Findings;
+use super::leaf::DoorWord;
 use super::tree::At;
-use super::typed::agent::{AgentFile, DnsTable};
-use super::{AgentConfig, Credentials, DnsConfig, DoorConfig, MeshConfig, Secondary};
+use super::typed::agent::{AgentFile, DnsTable, DoorTable};
+use super::{
+    AgentConfig, Credentials, DnsConfig, DoorConfig, MeshConfig, Secondary, WeakDoorConfig,
+};
 use crate::zone_key::{ZoneKey, ZoneKeys};
 
 /// More seeds than a mesh has agents.
@@ -61,6 +64,7 @@ pub(super) fn mean(
         findings.error(&listen.span, text);
     }
     let credentials = credentials(file, beside, exposed, findings);
+    let (doors, weak_doors) = doors(file, findings);
     AgentConfig {
         source: file.agent.source.as_ref().map(|source| source.value),
         mesh: MeshConfig {
@@ -78,7 +82,8 @@ pub(super) fn mean(
         resolvers: resolvers(file, findings),
         dns: dns(file, beside, &credentials, findings),
         canaries: canaries(file, findings),
-        doors: doors(file, findings),
+        doors,
+        weak_doors,
         watchdog: file.guard.watchdog.as_ref().map(|device| device.value),
         credentials,
         data_dir,
@@ -133,13 +138,27 @@ fn canaries(file: &AgentFile, findings: &mut Findings<'_>) -> Vec<Endpoint> {
     typed.iter().enumerate().map(endpoint).collect()
 }
 
-fn doors(file: &AgentFile, findings: &mut Findings<'_>) -> Vec<DoorConfig> {
+fn doors(file: &AgentFile, findings: &mut Findings<'_>) -> (Vec<DoorConfig>, Vec<WeakDoorConfig>) {
     let typed = &file.guard.door;
     let mut doors: Vec<DoorConfig> = Vec::new();
-    for door in typed {
+    let mut weak_doors = Vec::new();
+    for (at, door) in typed.iter().enumerate() {
         let (app, database) = (&door.app.value, &door.database.value);
-        if doors.iter().any(|other| (&other.app, &other.database) == (app, database)) {
+        let same = |other: &DoorTable| (&other.app.value, &other.database.value) == (app, database);
+        if typed[..at].iter().any(same) {
             findings.error(&door.database.span, format!("`{app}/{database}` has two doors"));
+        }
+        match door.by.value {
+            DoorWord::Engine => {
+                weak_doors.extend(weak_door(door, findings));
+                continue;
+            }
+            DoorWord::Nftables => {}
+        }
+        if let Some(stack) = &door.stack {
+            let text =
+                "`stack`: of a door by nftables the app file says it, by `guard`: leave it out";
+            findings.error(&stack.span, text);
         }
         if door.ports.is_empty() {
             let text =
@@ -176,7 +195,41 @@ fn doors(file: &AgentFile, findings: &mut Findings<'_>) -> Vec<DoorConfig> {
             heartbeat: door.heartbeat.value,
         });
     }
-    doors
+    if let Some(device) = file.guard.watchdog.as_ref().filter(|_| doors.is_empty())
+        && !weak_doors.is_empty()
+    {
+        let text = "`watchdog`: nothing arms it: it goes beside a door by nftables, which a lease holds open";
+        findings.error(&device.span, text);
+    }
+    (doors, weak_doors)
+}
+
+/// A door that is shut by the database itself; what belongs to the other sort is a mistake.
+fn weak_door(door: &DoorTable, findings: &mut Findings<'_>) -> Option<WeakDoorConfig> {
+    let foreign = [
+        ("ports", door.ports.first().map(|it| &it.span)),
+        ("allow", door.allow.first().map(|it| &it.span)),
+        ("rejoin", door.rejoin.first().map(|it| &it.span)),
+        ("heartbeat", door.heartbeat.value.then_some(&door.heartbeat.span)),
+    ];
+    for (word, span) in foreign {
+        if let Some(span) = span {
+            let text = format!(
+                "`{word}`: of a door by nftables alone: with `by = \"engine\"` leave it out"
+            );
+            findings.error(span, text);
+        }
+    }
+    let Some(stack) = &door.stack else {
+        let text = "`[[guard.door]]` lacks `stack`: with `by = \"engine\"` no app file says which one's database it is";
+        findings.error(&door.at, text);
+        return None;
+    };
+    Some(WeakDoorConfig {
+        app: door.app.value.clone(),
+        stack: stack.value.clone(),
+        database: door.database.value.clone(),
+    })
 }
 
 fn dns(

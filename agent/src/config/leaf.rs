@@ -118,6 +118,18 @@ words! { RecordKind {
     "HTTPS" => Self::Https,
 } later { "SVCB" "MX" "NS" => "this version publishes A, AAAA, CNAME, TXT, SRV, CAA and HTTPS" } }
 
+/// By what means a door is shut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DoorWord {
+    Nftables,
+    Engine,
+}
+
+words! { DoorWord {
+    "nftables" => Self::Nftables,
+    "engine" => Self::Engine,
+} }
+
 impl Leaf for Device {
     fn expected() -> Cow<'static, str> {
         "a watchdog's device, such as `/dev/watchdog`".into()

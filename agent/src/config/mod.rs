@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use consensus::model::{AppId, CredentialId, Definition, Endpoint, TargetName};
+use consensus::model::{AppId, CredentialId, Definition, Endpoint, StackId, TargetName};
 use hickory_proto::rr::TSigner;
 use probe::Login;
 use toml::Spanned;
@@ -269,6 +269,8 @@ pub struct AgentConfig {
     pub canaries: Vec<Endpoint>,
     /// The doors it can close.
     pub doors: Vec<DoorConfig>,
+    /// The databases that it closes by their own means.
+    pub weak_doors: Vec<WeakDoorConfig>,
     /// The watchdog that resets the host if a door may be open for too long.
     pub watchdog: Option<Device>,
     /// The secrets this agent holds.
@@ -290,6 +292,18 @@ pub struct DoorConfig {
     pub rejoin: Vec<String>,
     /// Is a row written to it with each look while its door is open?
     pub heartbeat: bool,
+}
+
+/// A database that is closed by its own means while this agent hears no majority of the voters: no lease holds it, and
+/// nothing is proven by it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WeakDoorConfig {
+    /// The app.
+    pub app: AppId,
+    /// In which of its stacks.
+    pub stack: StackId,
+    /// The database's name in the app file.
+    pub database: TargetName,
 }
 
 /// How the mesh is reached.

@@ -188,7 +188,7 @@ pub(crate) mod agent {
     use super::*;
     use crate::config::address::{DnsName, EndpointUrl, HostPort};
     use crate::config::fault::{Findings, Span};
-    use crate::config::leaf::{Algorithm, Protection, Secret, Text, Time, Whole};
+    use crate::config::leaf::{Algorithm, DoorWord, Protection, Secret, Text, Time, Whole};
     use crate::config::tree::{At, Field, Named, Raw, Shape, described, prose, table_of, tables};
     use crate::guard::Device;
 
@@ -285,17 +285,24 @@ pub(crate) mod agent {
 
         /// What an agent on a database's host guards.
         pub struct GuardTable = "`[guard]`" {
-            /// The databases on this host that app files name this agent the guard of.
+            /// The databases that this agent guards: those on this host that app files name it the guard of, and weak doors
+            /// (`by = "engine"`).
             door: Vec<DoorTable>,
             /// The device that resets the host before a lease ends, if this agent dies or stands still while a door is
             /// open: `/dev/watchdog`, with a driver such as `softdog`. With it every restart shuts the doors for a moment.
             watchdog: Option<At<Device>>,
         }
 
-        /// A database that takes writes only while this agent holds its lease.
+        /// A database that takes writes only while this agent holds its lease; with `by = "engine"`, while it hears a
+        /// majority of the voters, which proves nothing.
         pub struct DoorTable = "`[[guard.door]]`" {
+            /// By what it is shut: the kernel's filter (`nftables`), or the database's own read-only mode (`engine`), which
+            /// is weaker: it is for where nothing else can be, holds no lease, and no app file names its agent as `guard`.
+            by: At<DoorWord> = "nftables",
             /// The app.
             app: At<AppId>,
+            /// In which of the app's stacks the database is: of a door `by = "engine"` alone.
+            stack: Option<At<StackId>>,
             /// The database's name in the app file.
             database: At<TargetName>,
             /// The TCP ports by which clients reach it on this host: its own, and those of poolers before it.

@@ -9,7 +9,34 @@ use crate::clock;
 
 /// The doors of this host, as they are by now; clones share them.
 #[derive(Clone, Debug)]
-pub struct Doors(watch::Receiver<Kept>);
+pub struct Doors {
+    kept: watch::Receiver<Kept>,
+    weak: watch::Receiver<Vec<WeakDoor>>,
+}
+
+/// What a weak door last did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WeakDoor {
+    /// In front of which app's database.
+    pub app: AppId,
+    /// Which one.
+    pub database: TargetName,
+    /// When it is shut if no majority of the voters is heard until then; [`Moment::ZERO`] if it does not take writes.
+    pub until: Moment,
+    /// What went wrong with it.
+    pub trouble: Option<String>,
+}
+
+/// By what means a door is shut.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DoorMeans {
+    /// The kernel's filter, by the end of a lease, whatever becomes of the agent.
+    #[default]
+    Nftables,
+    /// The database's own read-only mode, which the agent asks for: weaker, and no proof.
+    Engine,
+}
 
 /// What was last done with doors and watchdog.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,7 +75,11 @@ pub struct DoorView {
     pub app: AppId,
     /// Which one.
     pub database: TargetName,
-    /// For how long it stays open if nothing more is heard, as this run of the agent opened it; zero if it is shut.
+    /// By what it is shut.
+    #[serde(default)]
+    pub by: DoorMeans,
+    /// For how long it stays open if nothing more is heard, as this run of the agent opened it; zero if it is shut, or, by
+    /// the engine, if the database takes no writes.
     pub left_ms: u64,
     /// What went wrong with it when it was last opened or shut.
     pub trouble: Option<String>,
@@ -67,21 +98,39 @@ pub struct WatchdogView {
 
 impl Doors {
     pub(super) fn new(kept: watch::Receiver<Kept>) -> Self {
-        Self(kept)
+        let (_, weak) = watch::channel(Vec::new());
+        Self { kept, weak }
+    }
+
+    /// The same, with these weak ones.
+    pub fn with_weak(self, weak: watch::Receiver<Vec<WeakDoor>>) -> Self {
+        Self { weak, ..self }
     }
 
     /// Every door by now.
     pub fn view(&self) -> GuardView {
-        let kept = self.0.borrow();
+        let kept = self.kept.borrow();
         let now = clock::now();
+        let left_ms =
+            |until: Moment| u64::try_from(until.since(now).as_millis()).unwrap_or(u64::MAX);
         let view = |door: &KeptDoor| DoorView {
             app: door.app.clone(),
             database: door.database.clone(),
-            left_ms: u64::try_from(door.until.since(now).as_millis()).unwrap_or(u64::MAX),
+            by: DoorMeans::Nftables,
+            left_ms: left_ms(door.until),
             trouble: door.trouble.clone(),
         };
-        let doors = kept.doors.iter().map(view).collect();
-        GuardView { doors, trouble: kept.trouble.clone(), watchdog: kept.watchdog.clone() }
+        let weak = |door: &WeakDoor| DoorView {
+            app: door.app.clone(),
+            database: door.database.clone(),
+            by: DoorMeans::Engine,
+            left_ms: left_ms(door.until),
+            trouble: door.trouble.clone(),
+        };
+        let beside = self.weak.borrow();
+        let doors = kept.doors.iter().map(view).chain(beside.iter().map(weak));
+        let (trouble, watchdog) = (kept.trouble.clone(), kept.watchdog.clone());
+        GuardView { doors: doors.collect(), trouble, watchdog }
     }
 
     /// Doors that are shut and stay so, for tests.
@@ -93,9 +142,17 @@ impl Doors {
             until: Moment::ZERO,
             trouble: door.trouble.clone(),
         };
-        let doors = view.doors.iter().map(kept).collect();
+        let weak = |door: &DoorView| WeakDoor {
+            app: door.app.clone(),
+            database: door.database.clone(),
+            until: Moment::ZERO,
+            trouble: door.trouble.clone(),
+        };
+        let of = |means| view.doors.iter().filter(move |door| door.by == means);
+        let doors = of(DoorMeans::Nftables).map(kept).collect();
         let (trouble, watchdog) = (view.trouble.clone(), view.watchdog.clone());
         let (_, kept) = watch::channel(Kept { doors, trouble, watchdog });
-        Self(kept)
+        let (_, weak) = watch::channel(of(DoorMeans::Engine).map(weak).collect());
+        Self { kept, weak }
     }
 }

@@ -13,6 +13,7 @@ use consensus::config::Config;
 use consensus::model::{MeshId, Quarantined, RegisterId, Voter, Voters, VotersState};
 use consensus::node::Node;
 use consensus::saved::Saved;
+use probe::Means;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -31,6 +32,7 @@ use crate::probes::Probes;
 use crate::sources::Sources;
 use crate::standing::{self, Since};
 use crate::store::{Opened, Owner, Quarantine, Store, StoreError};
+use crate::weak::{self, Weak};
 
 /// Inputs that wait for the loop. It takes one in microseconds, so a full queue means that it does not keep up, and
 /// then whoever feeds it waits.
@@ -160,7 +162,7 @@ pub async fn start(config: &AgentConfig) -> Result<Running, StartError> {
         instance: rand::random(),
         inputs: sender.clone(),
     })?;
-    let (address, counters, doors) = (mesh.local_address()?, mesh.counters(), guard.doors());
+    let (address, counters) = (mesh.local_address()?, mesh.counters());
 
     let now = clock::now();
     let me = Config {
@@ -187,6 +189,18 @@ pub async fn start(config: &AgentConfig) -> Result<Running, StartError> {
         confirmed: now,
     }));
     let handle = Handle { asks: asker, agreed: agreed.subscribe(), events: events.clone() };
+    let credentials = Arc::new(config.credentials.clone());
+    let actors = Actors::new(credentials.clone(), sender.clone());
+    let weak = weak::start(Weak {
+        agent: member.name.clone(),
+        doors: config.weak_doors.clone(),
+        folder: config.data_dir.clone(),
+        means: Means::of_host(config.source),
+        actors: actors.clone(),
+        credentials: credentials.clone(),
+        agreed: agreed.subscribe(),
+    });
+    let doors = guard.doors().with_weak(weak);
     let turn = Turn {
         agent: member.name.clone(),
         node,
@@ -195,14 +209,8 @@ pub async fn start(config: &AgentConfig) -> Result<Running, StartError> {
         probes: Probes::new(config.source, &config.credentials, &config.doors, sender.clone()),
         sources: Sources::new(sender.clone()),
         guard,
-        rejoins: Rejoins::new(
-            &config.doors,
-            Arc::new(config.credentials.clone()),
-            &config.data_dir,
-            sender.clone(),
-        ),
-        actors: Actors::new(Arc::new(config.credentials.clone()), sender)
-            .guarding(&member.name, &config.doors),
+        rejoins: Rejoins::new(&config.doors, credentials, &config.data_dir, sender),
+        actors: actors.guarding(&member.name, &config.doors),
         inputs,
         asks,
         agreed,

@@ -22,7 +22,7 @@ use prometheus_client::registry::{Registry, Unit};
 use tokio::sync::{broadcast, watch};
 
 use super::Beside;
-use crate::guard::GuardView;
+use crate::guard::{DoorMeans, GuardView};
 use crate::run::Event;
 use crate::tails::TailView;
 
@@ -196,7 +196,11 @@ fn guard(registry: &mut Registry, guard: &GuardView) {
     let each = || {
         guard.doors.iter().map(|door| {
             let database = ("database", door.database.to_string());
-            (vec![("app", door.app.to_string()), database], door)
+            let by = match door.by {
+                DoorMeans::Nftables => "nftables",
+                DoorMeans::Engine => "engine",
+            };
+            (vec![("app", door.app.to_string()), ("by", by.to_owned()), database], door)
         })
     };
     let open = each().map(|(labels, door)| (labels, door.left_ms as f64 / 1_000.0));
@@ -204,7 +208,8 @@ fn guard(registry: &mut Registry, guard: &GuardView) {
     gauges(registry, "door_open", help, Some(Unit::Seconds), open);
     let failed = each().map(|(labels, door)| (labels, flag(door.trouble.is_some())));
     gauges(registry, "door_failed", "Could the door not be opened or shut", None, failed);
-    let laid = (!guard.doors.is_empty()).then(|| (Labels::new(), flag(guard.trouble.is_none())));
+    let ruled = guard.doors.iter().any(|door| door.by == DoorMeans::Nftables);
+    let laid = ruled.then(|| (Labels::new(), flag(guard.trouble.is_none())));
     gauges(registry, "doors_laid", "Do the rules of the doors here stand", None, laid);
     let watchdogs = || guard.watchdog.iter();
     let label = |device: &str| vec![("device", device.to_owned())];

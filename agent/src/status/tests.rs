@@ -93,6 +93,7 @@ fn config(folder: &TempDir, listen: &str) -> AgentConfig {
         dns: None,
         canaries: Vec::new(),
         doors: Vec::new(),
+        weak_doors: Vec::new(),
         watchdog: None,
         credentials: BTreeMap::new(),
     }

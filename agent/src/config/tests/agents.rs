@@ -128,6 +128,66 @@ fn a_door_is_named_once_and_has_ports() {
     }
 }
 
+#[test]
+fn a_door_by_the_engine_says_its_stack_and_nothing_of_the_other_sort() {
+    let agent = "[agent]\ndata_dir = \"d\"\n[mesh]\nlisten = \"127.0.0.1:0\"\nadvertise = \"[::1]:9\"\n\
+                 certificate = \"a.crt\"\nkey = \"a.key\"\nauthority = \"mesh.crt\"\n";
+    let parse = |doors: &str| parse_agent(&format!("{agent}{doors}"), "f", Path::new("/"), false);
+    let weak =
+        "[[guard.door]]\nby = \"engine\"\napp = \"shop\"\nstack = \"s1\"\ndatabase = \"orders\"\n";
+    let hard = "[[guard.door]]\napp = \"blog\"\ndatabase = \"db\"\nports = [5432]\nallow = [\"192.0.2.7\"]\n";
+    let watchdog = "[guard]\nwatchdog = \"/dev/watchdog\"\n";
+    let (config, warnings) = parse(weak).expect("good");
+    assert!(warnings.is_empty() && config.doors.is_empty(), "the core is told of no door");
+    assert_eq!(config.weak_doors[0].stack.as_str(), "s1");
+    let (config, _) = parse(&format!("{watchdog}{weak}{hard}")).expect("both sorts");
+    assert_eq!((config.doors.len(), config.weak_doors.len()), (1, 1));
+    for (doors, expected) in [
+        (
+            weak.replace("stack = \"s1\"\n", ""),
+            vec![
+                "f:9:1: `[[guard.door]]` lacks `stack`: with `by = \"engine\"` no app file says which one's database it is",
+            ],
+        ),
+        (
+            format!(
+                "{weak}ports = [1]\nallow = [\"192.0.2.7\"]\nrejoin = [\"x\"]\nheartbeat = true\n"
+            ),
+            vec![
+                "f:14:10: `ports`: of a door by nftables alone: with `by = \"engine\"` leave it out",
+                "f:15:10: `allow`: of a door by nftables alone: with `by = \"engine\"` leave it out",
+                "f:16:11: `rejoin`: of a door by nftables alone: with `by = \"engine\"` leave it out",
+                "f:17:13: `heartbeat`: of a door by nftables alone: with `by = \"engine\"` leave it out",
+            ],
+        ),
+        (
+            format!("{hard}stack = \"s1\"\n"),
+            vec![
+                "f:14:9: `stack`: of a door by nftables the app file says it, by `guard`: leave it out",
+            ],
+        ),
+        (format!("{weak}{weak}"), vec!["f:18:12: `shop/orders` has two doors"]),
+        (
+            format!("{watchdog}{weak}"),
+            vec![
+                "f:10:12: `watchdog`: nothing arms it: it goes beside a door by nftables, which a lease holds open",
+            ],
+        ),
+        (
+            weak.replace("engine", "engin"),
+            vec![
+                "f:10:6: `by`: expected `nftables` or `engine`, found `engin`; did you mean `engine`?",
+            ],
+        ),
+    ] {
+        let faults = parse(&doors).expect_err("broken");
+        let lines = faults.0.iter().map(|fault| fault.to_string());
+        let said: Vec<_> =
+            lines.map(|it| it.lines().next().unwrap_or_default().to_owned()).collect();
+        assert_eq!(said, expected);
+    }
+}
+
 /// An agent file with these lines at its end, in a folder that holds `secret` (mode 600) and `open` (mode 644).
 fn agent(lines: &str, exposed: bool) -> (tempfile::TempDir, Vec<String>) {
     let folder = tempfile::tempdir().expect("a folder");

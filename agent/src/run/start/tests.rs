@@ -87,6 +87,7 @@ impl Files {
             dns: None,
             canaries: Vec::new(),
             doors: Vec::new(),
+            weak_doors: Vec::new(),
             watchdog: None,
             credentials: BTreeMap::new(),
         }

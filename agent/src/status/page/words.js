@@ -45,7 +45,7 @@ function findings() {
   }
   const { doors, trouble, watchdog } = status.guard || {};
   if (trouble) found.push(["critical", `the doors here may stand open: their rules cannot be laid: ${trouble}`]);
-  for (const door of list(doors).filter(door => door.trouble)) found.push(["critical", `the door of ${door.app}/${door.database} here: ${door.trouble}`]);
+  for (const door of list(doors).filter(door => door.trouble)) found.push(["critical", `the ${door.by === "engine" ? "weak door" : "door"} of ${door.app}/${door.database} here: ${door.trouble}`]);
   if (watchdog && watchdog.trouble) found.push(["critical", `the watchdog here: ${watchdog.trouble}`]);
   const lost = list(status.members).filter(member => member.voter && !member.heard && member.agent !== status.agent);
   if (lost.length && quorum.needed <= quorum.heard) {
@@ -85,6 +85,15 @@ function leaseWords({ writer, guards, granted }) {
   const voters = list(granted).filter(it => it.stack === writer).length;
   const open = held.length && held.every(it => it.open_ms);
   return [`${writer}: ${saying.join(", ")}; granted by ${voters} voters`, open ? "good" : "bad"];
+}
+
+// How the doors on the agent's host are that no lease holds.
+function weakWords(app) {
+  const weak = list((status.guard || {}).doors).filter(door => door.app === app.app && door.by === "engine");
+  return weak.map(({ database, left_ms }) => {
+    const how = left_ms ? `shut in ${Math.floor(left_ms / 1000)} s unless a majority of the voters is heard` : "takes no writes";
+    return [`${database} here: ${how}; by the engine's own means, which prove nothing`, "wary"];
+  });
 }
 
 function dampingWords({ history, flapping, cooling_ms }) {
@@ -128,6 +137,7 @@ function facts(app) {
     ["planned", planned && [`to ${planned.to} in ${Math.ceil(planned.within_ms / 1000)} s, for ${planned.by}`, "wary"]],
     ["frozen", freeze && [`by ${freeze.by} until ${clock(freeze.until_wall_ms)}: ${freeze.reason}`, "wary"]],
     ["lease", app.lease && leaseWords(app.lease)],
+    ["weak door", ...weakWords(app)],
     ["unready", ...list(app.unready).map(why => [why, "wary"])],
     ["warning", ...list(app.warnings).map(it => [about(it), "wary"])],
     ["loss", ...losing.map(it => [`a move to ${it.stack} now would lose ${bytes(it.would_lose)}${within(it.would_lose_ms)} of log`, "wary"])],
