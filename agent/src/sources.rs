@@ -99,14 +99,27 @@ impl Sources {
         }
         let mut told = Told::default();
         let services = records(&resolver, name, RecordType::SRV, &mut told.1).await?;
-        let services = services.into_iter().filter_map(|data| match data {
-            RData::SRV(it) if !it.target.is_root() => Some((it.target.to_ascii(), it.port)),
-            _ => None,
-        });
-        for (host, port) in services.take(HOSTS) {
-            let room = PLACES.saturating_sub(told.0.len());
-            let found = addresses(&resolver, &host, &mut told.1).await?.into_iter().take(room);
-            told.0.extend(found.map(|address| Place { address, port: Some(port) }));
+        let mut services: Vec<_> = services
+            .into_iter()
+            .filter_map(|data| match data {
+                RData::SRV(it) if !it.target.is_root() => Some(it),
+                _ => None,
+            })
+            .collect();
+        // Those of a higher number are for clients that reach none of a lower one (RFC 2782), and stand in no answer
+        // beside them.
+        services.sort_by_key(|it| it.priority);
+        services.truncate(HOSTS);
+        for alike in services.chunk_by(|one, other| one.priority == other.priority) {
+            for service in alike {
+                let room = PLACES.saturating_sub(told.0.len());
+                let host = service.target.to_ascii();
+                let found = addresses(&resolver, &host, &mut told.1).await?.into_iter().take(room);
+                told.0.extend(found.map(|address| Place { address, port: Some(service.port) }));
+            }
+            if !told.0.is_empty() {
+                break;
+            }
         }
         Ok(told)
     }

@@ -18,7 +18,12 @@ a IN A 192.0.2.1
 a IN AAAA 2001:db8::1
 b 7 IN A 192.0.2.2
 _web._tcp IN SRV 0 5 8443 a
-_web._tcp IN SRV 1 1 8080 b
+_web._tcp IN SRV 0 1 8080 b
+_api._tcp IN SRV 20 5 8443 a
+_api._tcp IN SRV 10 5 8080 b
+_api._tcp IN SRV 10 0 8081 b
+_old._tcp IN SRV 10 5 8080 nowhere
+_old._tcp IN SRV 20 5 8443 a
 _none._tcp IN SRV 0 0 0 .
 _gone._tcp IN SRV 0 0 80 nowhere
 ";
@@ -59,6 +64,12 @@ async fn services_are_found_where_bind_says_that_they_are() {
     assert_eq!(keep, Some(Duration::from_secs(7)), "the shortest of all that were asked for");
     let addresses = found(vec![at("a")]).await.expect("it tells").0;
     assert_eq!(addresses, places(&[("192.0.2.1", None), ("2001:db8::1", None)]));
+
+    // Of several priorities the lowest that leads anywhere, and what weighs nothing there, too.
+    let first = found(vec![at("_api._tcp")]).await.expect("it tells").0;
+    assert_eq!(first, places(&[("192.0.2.2", Some(8080)), ("192.0.2.2", Some(8081))]));
+    let second = found(vec![at("_old._tcp")]).await.expect("it tells").0;
+    assert_eq!(second, places(&[("192.0.2.1", Some(8443)), ("2001:db8::1", Some(8443))]));
 
     // What is not there is an answer, and the next source is asked.
     for nothing in ["_none._tcp", "_gone._tcp", "_other._tcp", "nowhere"] {
