@@ -261,7 +261,17 @@ async fn what_only_looks_like_postgresql_is_told_from_it() {
     let notices: Vec<u8> = b"N\0\0\0\x09SINFO\0".repeat(20_000);
     let endless_row = [b"Z\0\0\0\x05ID\x7f\xff\xff\xff".to_vec(), vec![0; 200_000]].concat();
     let fatal = b"E\0\0\0\x2eSFATAL\0C57P03\0Mthe system is starting up\0\0".to_vec();
+    let of_version = |version: &str| {
+        let status = [b"server_version\0", version.as_bytes(), b"\0"].concat();
+        let length = u32::try_from(status.len() + 4).expect("a short text").to_be_bytes();
+        accepting([b"S", &length[..], &status, b"Z\0\0\0\x05I"].concat())
+    };
     let cases = [
+        ("old", of_version("11.22").await, FaultKind::Unready, "version `11.22`, expected 12"),
+        ("ancient", of_version("9.6.24").await, FaultKind::Unready, "expected 12 or newer"),
+        ("strange", of_version("devel").await, FaultKind::Unready, "version `devel`"),
+        // It is asked, and hangs up.
+        ("new", of_version("17beta1").await, FaultKind::Reset, ""),
         ("web server", serve_text("HTTP/1.1 400 Bad\r\n\r\n").await, FaultKind::Timeout, ""),
         ("mail", serve_first(b"220 mail ready\r\n").await, FaultKind::Protocol, "right?"),
         // Its first letter is PostgreSQL's "yes, encrypt".

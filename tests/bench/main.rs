@@ -1,5 +1,5 @@
 //! `./tests/run bench NAME`: figures over real processes, each beside a peer's on the same machine; `latency` alone is exact,
-//! over the simulator, and stands beside its aim.
+//! over the simulator, and stands beside its aim, as `switchover` does.
 //!
 //! The last line of each is the ratio: below one where Quorate needs less. Results that are worth keeping go to
 //! RESULTS.md by hand, with the machine they were taken on.
@@ -12,6 +12,7 @@ mod failover;
 mod idle;
 mod latency;
 mod sentinel;
+mod switchover;
 
 use std::process::ExitCode;
 
@@ -31,15 +32,21 @@ fn main() -> ExitCode {
         ["failover"] => failover::run(),
         ["idle"] => idle::run(),
         ["latency"] => latency::run(),
+        ["switchover"] => switchover::run(),
         // Each of these runs in a world of its own, started by one of those above.
         ["within", "database", subject, profile] => {
             within(&format!("{subject}-{profile}"), |lab| database::world(lab, subject, profile));
         }
         ["within", "sentinel"] => within("sentinel", sentinel::world),
+        ["within", "switchover", subject] => {
+            within(&format!("switchover-{subject}"), |lab| switchover::world(lab, subject));
+        }
         ["within", "idle"] => within("idle", idle::world),
         ["within", profile] => within(profile, |lab| failover::world(lab, profile)),
         _ => {
-            eprintln!("bench: expected `database`, `dns`, `failover`, `idle` or `latency`");
+            eprintln!(
+                "bench: expected `database`, `dns`, `failover`, `idle`, `latency` or `switchover`"
+            );
             return ExitCode::from(2);
         }
     }

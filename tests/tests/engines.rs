@@ -4,13 +4,14 @@
 
 use std::time::Duration;
 
-use consensus::model::{DecisionKind, Epoch, WarningKind};
+use consensus::model::{DecisionKind, Epoch, FaultKind, WarningKind};
+use consensus::view::StackView;
 use tests::harness::agents::Mesh;
 use tests::harness::app::INSIDE;
 use tests::harness::fabric::address;
 use tests::harness::lab::{Lab, inside};
 use tests::harness::resolver::{Answer, ask};
-use tests::harness::wait::eventually;
+use tests::harness::wait::{eventually, throughout};
 use tests::harness::world::SETTLE;
 use tests::harness::writer::{Dialect, Writer, lost};
 
@@ -70,6 +71,25 @@ fn mesh<'a>(lab: &'a Lab, text: &str) -> Mesh<'a> {
     mesh
 }
 
+/// Waits until an agent says this of the app: in words of its readiness, or as a fault of this database.
+fn says(mesh: &Mesh<'_>, what: &str) {
+    eventually(SETTLE, &format!("the mesh says {what:?}"), || {
+        let app = mesh.agents[0].app("shop")?;
+        // Of every stack: while one could be moved to, what keeps another from it makes nobody unready.
+        let said_of = |stack: StackView| {
+            let beliefs = stack.targets.into_iter().flat_map(|it| it.beliefs.into_values());
+            let faults = beliefs.filter_map(|belief| belief.fault.map(|fault| fault.text));
+            stack.unfit.into_iter().chain(faults).collect::<Vec<_>>()
+        };
+        let of_stacks = app.stacks.into_iter().flat_map(said_of);
+        let said: Vec<_> = app.unready.into_iter().chain(of_stacks).collect();
+        match said.iter().any(|it| it.contains(what)) {
+            true => Ok(()),
+            false => Err(format!("{said:?}")),
+        }
+    });
+}
+
 /// Waits until people are warned of a replica: in the status, and by an event once it has lasted.
 fn warned(mesh: &Mesh<'_>, kind: WarningKind, stack: &str) {
     let agent = &mesh.agents[0];
@@ -81,6 +101,48 @@ fn warned(mesh: &Mesh<'_>, kind: WarningKind, stack: &str) {
     });
 }
 
+/// Waits until this, and nothing else, keeps a stack from being moved to.
+fn excluded(mesh: &Mesh<'_>, stack: &str, why: &str) {
+    eventually(SETTLE, &format!("{stack} is not fit: {why}"), || {
+        let stacks = mesh.agents[0].app("shop")?.stacks;
+        let unfit = stacks.into_iter().find(|it| it.stack.as_str() == stack).map(|it| it.unfit);
+        match unfit.as_deref() {
+            Some([only]) if only.contains(why) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    });
+}
+
+/// Breaks the log-in of agents, sees it said as what it is, sees that nothing is done about it, and mends it.
+fn faulty<T: PartialEq + std::fmt::Debug>(
+    mesh: &Mesh<'_>,
+    fault: &str,
+    (break_it, mend): (impl Fn(), impl Fn()),
+    state: impl Fn() -> T,
+) {
+    let before = mesh.agents[0].app("shop").expect("it was applied").epoch;
+    break_it();
+    says(mesh, fault);
+    throughout(Duration::from_secs(8), "nothing is done", || {
+        let view = mesh.agents[0].app("shop").map(|it| (it.epoch, it.active, it.phase));
+        (view, state())
+    });
+    let app = mesh.agents[0].app("shop").expect("it answers");
+    let targets = app.stacks.iter().flat_map(|stack| &stack.targets);
+    let faults = targets.flat_map(|it| it.beliefs.values()).filter_map(|it| it.fault.as_ref());
+    let kinds: Vec<_> = faults.map(|fault| fault.kind).collect();
+    assert!(!kinds.is_empty(), "everybody is refused everywhere");
+    assert!(kinds.iter().all(|kind| *kind == FaultKind::Credential), "{kinds:?}");
+    mend();
+    eventually(SETTLE, "a failover would succeed again", || {
+        match mesh.agents[0].app("shop")?.unready {
+            unready if unready.is_empty() => Ok(()),
+            unready => Err(unready.join("; ")),
+        }
+    });
+    assert_eq!(mesh.agents[0].app("shop").expect("it answers").epoch, before);
+}
+
 /// Waits until the writer's rows are acknowledged by this server.
 fn written(writer: &Writer, server: std::net::SocketAddr) {
     eventually(SETTLE, &format!("20 rows are acknowledged by {server}"), || {
@@ -89,162 +151,19 @@ fn written(writer: &Writer, server: std::net::SocketAddr) {
     });
 }
 
+#[path = "engines/pairs.rs"]
+mod pairs;
+
 #[path = "engines/postgres.rs"]
 mod postgres;
 
-mod redis {
-    use std::time::Instant;
-
-    use tests::harness::redis::Redis;
-
-    use super::*;
-
-    /// What may be lost, and what one row takes of it in the stream to the replicas (64 bytes and more).
-    const BUDGET: &str = "64KiB";
-    const BUDGET_ROWS: usize = 1024;
-
-    fn servers(lab: &Lab) -> [Redis<'_>; 3] {
-        STACKS.map(|host| Redis::start(lab, host, (host != STACKS[0]).then_some(STACKS[0])))
-    }
-
-    #[test]
-    fn a_killed_primary_is_replaced_and_back_empty_it_follows_and_wipes_nobody() {
-        inside(|lab: &Lab| {
-            let mut servers = servers(lab);
-            let mesh = mesh(lab, &app("redis", 6379, BUDGET));
-            let before = mesh.agents[0].app("shop").expect("it was applied").epoch;
-            let writer = Writer::of(Dialect::Redis, &servers.each_ref().map(Redis::address));
-            written(&writer, servers[0].address());
-            answered(&mesh, "rw.edge.test", &["s1"]);
-            answered(&mesh, "ro.edge.test", &["s2", "dns"]);
-
-            let kill = Instant::now();
-            servers[0].process.kill();
-            written(&writer, servers[1].address());
-            let first =
-                writer.acknowledged().into_iter().find(|it| it.server == servers[1].address());
-            let gap = first.expect("20 of them").at.saturating_duration_since(kill);
-            println!("kill to first write at the new primary: {} ms", gap.as_millis());
-            let view = mesh.settle(SETTLE, "shop", "s2");
-            assert_eq!(view.decision.kind, DecisionKind::Failover);
-            assert_eq!(view.epoch, Epoch(before.0 + 1), "decided once");
-            eventually(SETTLE, "the third follows the new primary", || {
-                servers[2].follows(&servers[1])
-            });
-
-            // Whoever reads is not sent to the dead one, nor to the one that is written.
-            answered(&mesh, "rw.edge.test", &["s2"]);
-            answered(&mesh, "ro.edge.test", &["dns"]);
-
-            servers[0].come_back_empty();
-            eventually(SETTLE, "the old primary follows the new one", || {
-                servers[0].follows(&servers[1])
-            });
-            answered(&mesh, "ro.edge.test", &["s1", "dns"]);
-            let ledger = writer.stop();
-            eventually(SETTLE, "both replicas have all that the new primary has", || {
-                let [a, b, c] = servers.each_ref().map(|it| it.ask(&["DBSIZE"]));
-                if a == b && b == c { Ok(()) } else { Err(format!("{a:?} {b:?} {c:?}")) }
-            });
-            for server in &servers {
-                let missing = server.lost(&ledger);
-                assert!(missing.len() <= BUDGET_ROWS, "{missing:?} of {}", ledger.len());
-                println!("{} of {} acknowledged rows lost", missing.len(), ledger.len());
-            }
-        });
-    }
-
-    #[test]
-    fn an_old_primary_that_is_back_empty_is_followed_and_promoted_by_nobody() {
-        inside(|lab: &Lab| {
-            let mut servers = servers(lab);
-            let mesh = mesh(lab, &app("redis", 6379, BUDGET));
-            servers[0].ask(&["SET", "precious", "x"]).expect("it takes writes");
-            servers[0].process.kill();
-            mesh.settle(SETTLE, "shop", "s2");
-            eventually(SETTLE, "the third follows the new primary", || {
-                servers[2].follows(&servers[1])
-            });
-            // Back empty, and the new primary out of its reach: it can get nothing of what it lost.
-            lab.fabric.cut("s1", "s2");
-            servers[0].come_back_empty();
-            servers[1].process.kill();
-            mesh.settle(SETTLE, "shop", "dns");
-            lab.fabric.heal();
-            eventually(SETTLE, "it follows the one that has all", || {
-                servers[0].follows(&servers[2])
-            });
-            for server in [&servers[0], &servers[2]] {
-                let found = server.ask(&["GET", "precious"]);
-                assert_eq!(found, Ok(probe::redis::resp::Reply::Text("x".to_owned())));
-            }
-        });
-    }
-
-    #[test]
-    fn a_stale_replica_is_passed_over_for_one_that_has_nearly_all() {
-        inside(|lab: &Lab| {
-            let mut servers = servers(lab);
-            let mesh = mesh(lab, &app("redis", 6379, BUDGET));
-            lab.fabric.cut("s1", "s2");
-            eventually(SETTLE, "s2 lost its link", || {
-                match servers[1].info("master_link_status")? {
-                    status if status == "down" => Ok(()),
-                    status => Err(status),
-                }
-            });
-            let large = "x".repeat(100_000);
-            servers[0].ask(&["SET", "large", &large]).expect("it takes writes");
-            eventually(SETTLE, "the mesh says that s2 lacks it", || {
-                let stacks = mesh.agents[0].app("shop")?.stacks;
-                let stale = stacks.into_iter().find(|it| it.stack.as_str() == "s2");
-                let unfit = stale.map(|it| it.unfit).unwrap_or_default();
-                match unfit.iter().any(|why| why.contains("main lacks")) {
-                    true => Ok(()),
-                    false => Err(format!("{unfit:?}")),
-                }
-            });
-            warned(&mesh, WarningKind::Lag, "s2");
-            servers[0].process.kill();
-            mesh.settle(SETTLE, "shop", "dns");
-            eventually(SETTLE, "the stale one follows it and has all", || {
-                servers[1].follows(&servers[2])?;
-                match servers[1].ask(&["STRLEN", "large"])? {
-                    probe::redis::resp::Reply::Number(100_000) => Ok(()),
-                    other => Err(format!("{other:?}")),
-                }
-            });
-        });
-    }
-
-    #[test]
-    fn a_primary_that_was_stopped_for_45_s_follows_when_it_goes_on() {
-        inside(|lab: &Lab| {
-            let servers = servers(lab);
-            let mesh = mesh(lab, &app("redis", 6379, BUDGET));
-            let stopped = Instant::now();
-            servers[0].process.pause();
-            mesh.settle(SETTLE, "shop", "s2");
-            let rest = Duration::from_secs(45).saturating_sub(stopped.elapsed());
-            tests::harness::wait::throughout(rest, "the old primary stands still", || {
-                (servers[1].info("role"), mesh.agents[0].app("shop").map(|it| it.active))
-            });
-            servers[0].process.resume();
-            eventually(SETTLE, "the old primary follows the new one", || {
-                servers[0].follows(&servers[1])
-            });
-            assert_eq!(servers[1].info("role").as_deref(), Ok("master"));
-        });
-    }
-}
+#[path = "engines/redis.rs"]
+mod redis;
 
 mod mariadb {
     use std::time::Instant;
 
-    use consensus::model::FaultKind;
-    use consensus::view::StackView;
     use tests::harness::mariadb::MariaDb;
-    use tests::harness::wait::throughout;
 
     use super::*;
 
@@ -254,25 +173,6 @@ mod mariadb {
 
     fn addresses(servers: &[MariaDb<'_>; 3]) -> [std::net::SocketAddr; 3] {
         servers.each_ref().map(MariaDb::address)
-    }
-
-    /// Waits until an agent says this of the app: in words of its readiness, or as a fault of this database.
-    fn says(mesh: &Mesh<'_>, what: &str) {
-        eventually(SETTLE, &format!("the mesh says {what:?}"), || {
-            let app = mesh.agents[0].app("shop")?;
-            // Of every stack: while one could be moved to, what keeps another from it makes nobody unready.
-            let said_of = |stack: StackView| {
-                let beliefs = stack.targets.into_iter().flat_map(|it| it.beliefs.into_values());
-                let faults = beliefs.filter_map(|belief| belief.fault.map(|fault| fault.text));
-                stack.unfit.into_iter().chain(faults).collect::<Vec<_>>()
-            };
-            let of_stacks = app.stacks.into_iter().flat_map(said_of);
-            let said: Vec<_> = app.unready.into_iter().chain(of_stacks).collect();
-            match said.iter().any(|it| it.contains(what)) {
-                true => Ok(()),
-                false => Err(format!("{said:?}")),
-            }
-        });
     }
 
     #[test]
@@ -422,11 +322,7 @@ mod mariadb {
         inside(|lab: &Lab| {
             let servers = MariaDb::start(lab, STACKS);
             let mesh = mesh(lab, &app("mysql", 3306, BUDGET));
-            let before = mesh.agents[0].app("shop").expect("it was applied").epoch;
-            let untouched = || {
-                let view = mesh.agents[0].app("shop").map(|it| (it.epoch, it.active, it.phase));
-                (view, servers.each_ref().map(|it| it.ask("select @@read_only")))
-            };
+            let state = || servers.each_ref().map(|it| it.ask("select @@read_only"));
             for (break_it, fault, mend) in [
                 (
                     "alter user quorate@'%' identified by 'another'",
@@ -439,25 +335,9 @@ mod mariadb {
                     "grant slave monitor, replication slave admin on *.* to quorate@'%'",
                 ),
             ] {
-                servers[0].sql(break_it);
-                says(&mesh, fault);
-                throughout(Duration::from_secs(8), "nothing is done", untouched);
-                let app = mesh.agents[0].app("shop").expect("it answers");
-                let targets = app.stacks.iter().flat_map(|stack| &stack.targets);
-                let faults =
-                    targets.flat_map(|it| it.beliefs.values()).filter_map(|it| it.fault.as_ref());
-                let kinds: Vec<_> = faults.map(|fault| fault.kind).collect();
-                assert!(!kinds.is_empty(), "everybody is refused everywhere");
-                assert!(kinds.iter().all(|kind| *kind == FaultKind::Credential), "{kinds:?}");
-                servers[0].sql(mend);
-                eventually(SETTLE, "a failover would succeed again", || {
-                    match mesh.agents[0].app("shop")?.unready {
-                        unready if unready.is_empty() => Ok(()),
-                        unready => Err(unready.join("; ")),
-                    }
-                });
+                let run = |sql| drop(servers[0].sql(sql));
+                faulty(&mesh, fault, (|| run(break_it), || run(mend)), state);
             }
-            assert_eq!(mesh.agents[0].app("shop").expect("it answers").epoch, before);
         });
     }
 }

@@ -3,26 +3,18 @@
 
 use std::time::Duration;
 
-use consensus::model::{DecisionKind, Phase};
+use consensus::model::Phase;
 use tests::harness::app::Shop;
 use tests::harness::bind::Updates;
-use tests::harness::guards::{holds, start};
 use tests::harness::lab::{Lab, inside};
 use tests::harness::postgres::Replication;
+use tests::harness::switchover::{moves, written};
 use tests::harness::wait::eventually;
 use tests::harness::world::{SETTLE, World};
-use tests::harness::writer::{Writer, gap, lost};
+use tests::harness::writer::Writer;
 
 /// What clients may notice (issue 4).
 const PAUSE: Duration = Duration::from_secs(2);
-
-fn written(world: &World<'_>, writer: &Writer, database: usize, rows: usize) {
-    let server = world.databases[database].address();
-    eventually(SETTLE, &format!("{rows} rows are acknowledged by {server}"), || {
-        let found = writer.acknowledged().iter().filter(|entry| entry.server == server).count();
-        if rows <= found { Ok(()) } else { Err(format!("{found} rows")) }
-    });
-}
 
 /// The longest that one server acknowledged nothing between two rows of its own.
 fn longest_pause(writer: &Writer, world: &World<'_>, database: usize) -> Duration {
@@ -30,32 +22,6 @@ fn longest_pause(writer: &Writer, world: &World<'_>, database: usize) -> Duratio
     let at: Vec<_> =
         writer.acknowledged().iter().filter(|it| it.server == server).map(|it| it.at).collect();
     at.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
-}
-
-/// Moves `shop` under a writer, and says how long nobody could write.
-fn moves(lab: &Lab, replication: Replication, shop: &Shop) -> Duration {
-    let world = World::replicated(lab, Updates::Granted, replication);
-    let guards = shop.guarded.then(|| start(lab, &world.mesh));
-    world.apply(lab, shop);
-    if let Some(guards) = &guards {
-        holds(&guards[0], SETTLE);
-    }
-    let watches = world.watches(&[0]);
-    let [old, new] = world.databases.each_ref().map(|it| it.address());
-    let writer = Writer::start(&[old, new]);
-    written(&world, &writer, 0, 50);
-    let agent = &world.mesh.agents[2];
-    let said = agent.quorate(&["switchover", "shop", "--to", "s2", "--yes", "--json"]);
-    println!("{}", said.expect_done().trim());
-    let view = world.settle_on_standby(&watches);
-    assert_eq!(view.decision.kind, DecisionKind::Switchover);
-    written(&world, &writer, 1, 50);
-    let ledger = writer.stop();
-    let missing = lost(&ledger, &world.databases[1]);
-    assert_eq!(missing, Vec::<i64>::new(), "of {} acknowledged rows", ledger.len());
-    let pause = gap(&ledger, old, new);
-    println!("writes paused for {} ms, of {} rows none lost", pause.as_millis(), ledger.len());
-    pause
 }
 
 mod nginx_postgres_bind {

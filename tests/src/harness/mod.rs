@@ -29,3 +29,5 @@ pub mod app;
 pub mod guards;
 pub mod letters;
 pub mod world;
+
+pub mod switchover;

@@ -48,11 +48,17 @@ impl<'a> Postgres<'a> {
     pub fn primary(lab: &'a Lab, host: &str) -> Self {
         let folder = lab.folder(&format!("{host}-data"));
         copy(&template(lab), &folder);
-        configure(lab, host, &folder);
-        let primary = Self::launch(lab, host, folder);
-        primary.query(&format!("create role {USER} superuser login password '{PASSWORD}'"));
+        let primary = Self::fresh(lab, host, folder);
         primary.query("create table ledger (row bigint primary key)");
         primary
+    }
+
+    /// A server on data that `initdb` left, with the role for Quorate.
+    fn fresh(lab: &'a Lab, host: &str, folder: PathBuf) -> Self {
+        configure(lab, host, &folder);
+        let server = Self::launch(lab, host, folder);
+        server.query(&format!("create role {USER} superuser login password '{PASSWORD}'"));
+        server
     }
 
     /// A standby that streams from `primary`, and is waited for by its commits if so wished.
@@ -117,6 +123,24 @@ impl<'a> Postgres<'a> {
     /// Starts it again on the same data.
     pub fn restart(&mut self) {
         *self = Self::launch(self.lab, &self.host, self.folder.clone());
+    }
+
+    /// Kills it and starts it again without its data: a primary of a history of its own, at the same address.
+    pub fn come_back_empty(&mut self) {
+        self.kill();
+        fs::remove_dir_all(&self.folder).expect("nobody uses it");
+        let folder = self.lab.folder(&format!("{}-data", self.host));
+        // Not the template: the identifier in there is that of every primary.
+        initialise(self.lab, &self.host, &folder);
+        *self = Self::fresh(self.lab, &self.host, folder);
+    }
+
+    /// Kills it and starts it again on the same data as a standby: of whom it followed before, or of nobody.
+    pub fn restart_as_standby(&mut self) {
+        self.kill();
+        fs::write(self.folder.join("standby.signal"), "").expect("own folder");
+        give_to_server_user(&self.folder);
+        self.restart();
     }
 
     /// Starts it again as a host's service manager would: what ends is started anew, unless it was stopped on purpose with
@@ -283,16 +307,21 @@ fn template(lab: &Lab) -> PathBuf {
     lock.lock().expect("files can be locked");
     if !template.exists() {
         let fresh = lab.folder("template");
-        give_to_server_user(&fresh);
-        let mut init = lab.fabric.command_as_server("client", program("initdb"));
-        init.args(["-A", "trust", "-U", "postgres", "--no-sync", "--locale=C", "--encoding=UTF8"]);
-        run(init.args(["--no-instructions", "-D"]).arg(&fresh).current_dir("/"));
+        initialise(lab, "client", &fresh);
         let half = folder.join("postgres.half");
         let _ = fs::remove_dir_all(&half);
         copy(&fresh, &half);
         fs::rename(&half, &template).expect("same folder");
     }
     template
+}
+
+/// Makes a data folder of a folder that is empty.
+fn initialise(lab: &Lab, host: &str, folder: &Path) {
+    give_to_server_user(folder);
+    let mut init = lab.fabric.command_as_server(host, program("initdb"));
+    init.args(["-A", "trust", "-U", "postgres", "--no-sync", "--locale=C", "--encoding=UTF8"]);
+    run(init.args(["--no-instructions", "-D"]).arg(folder).current_dir("/"));
 }
 
 /// Copies a folder with its permissions; `to` may be there already, if empty.

@@ -10,7 +10,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use consensus::model::{Database, DatabaseSight, Fault};
+use consensus::model::{Database, DatabaseSight, Fault, FaultKind};
 use tokio::net::TcpStream;
 use tokio_postgres::config::{SslMode, SslNegotiation};
 use tokio_postgres::{Client, Config, Connection};
@@ -32,6 +32,10 @@ pub use wire::{Opened, Wire};
 const BUDGET: usize = 64 * 1024;
 /// What whoever acts may be told in one session.
 const SESSION_BUDGET: usize = 1 << 20;
+
+/// Where `primary_conninfo` became a setting that can be asked for, and `pg_promote()` came from: what is older is not spoken
+/// to (PostgreSQL manual, "recovery.conf file merged into postgresql.conf").
+const OLDEST: u32 = 12;
 
 /// The database every cluster has; what is asked is the same in all of them.
 const DATABASE: &str = "postgres";
@@ -69,6 +73,21 @@ pub enum Refusal {
     Server(tokio_postgres::Error),
 }
 
+/// Is it of a version that is asked and driven? By what it said when it let us in.
+fn spoken(version: Option<&str>) -> Result<(), Trouble> {
+    // One that says nothing is judged by what it answers.
+    let Some(version) = version else { return Ok(()) };
+    let major = version.split(|it: char| !it.is_ascii_digit()).next().unwrap_or_default();
+    match major.parse::<u32>() {
+        Ok(major) if OLDEST <= major => Ok(()),
+        Ok(_) | Err(_) => {
+            let version: String = version.chars().take(40).collect();
+            let text = format!("is of version `{version}`, expected {OLDEST} or newer");
+            Err(Trouble::theirs(FaultKind::Unready, text))
+        }
+    }
+}
+
 /// Logs in and asks once.
 pub(crate) async fn look(
     database: &Database,
@@ -92,6 +111,7 @@ pub(crate) async fn look(
         .connect_raw(wire, Opened)
         .await
         .map_err(|error| refusal::of_postgres(&error, &login.user))?;
+    spoken(connection.parameter("server_version"))?;
     // Each owns its half and drops it when it ends: the other then sees the end instead of waiting for ever.
     #[expect(clippy::redundant_async_block, reason = "the block drops the connection when it ends")]
     let mut connection = pin!(async move { connection.await });
