@@ -12,23 +12,24 @@ use tests::harness::lab::{Lab, inside};
 use tests::harness::postgres::{PASSWORD, Replication, rows};
 use tests::harness::wait::{eventually, throughout};
 use tests::harness::world::{SETTLE, World};
-use tests::harness::writer::{Writer, gap, lost};
+use tests::harness::writer::{Dialect, Writers, gap, lost};
 
 fn guarded() -> Shop {
     Shop { guarded: true, ..Shop::default() }
 }
 
-/// A world whose databases have guards, served from `s1`, with a client that writes wherever it is let.
+/// A world whose databases have guards, served from `s1`, with clients that write wherever they are let.
 fn world<'a>(
     lab: &'a Lab,
     replication: Replication,
     shop: &Shop,
-) -> (World<'a>, [Agent<'a>; 2], Writer) {
+) -> (World<'a>, [Agent<'a>; 2], Writers) {
     let world = World::replicated(lab, Updates::Granted, replication);
     let guards = start(lab, &world.mesh);
     world.apply(lab, shop);
     holds(&guards[0], SETTLE);
-    let writer = Writer::start(&world.databases.each_ref().map(|it| it.address()));
+    let servers = world.databases.each_ref().map(|it| it.address());
+    let writer = Writers::start(Dialect::Postgres, &servers);
     let first = world.databases[0].address();
     eventually(SETTLE, "s1 takes rows", || match took(&writer, first) {
         0..20 => Err("not yet"),
@@ -37,7 +38,7 @@ fn world<'a>(
     (world, guards, writer)
 }
 
-fn took(writer: &Writer, server: SocketAddr) -> usize {
+fn took(writer: &Writers, server: SocketAddr) -> usize {
     writer.acknowledged().iter().filter(|entry| entry.server == server).count()
 }
 
@@ -46,7 +47,7 @@ fn reaches(server: SocketAddr) -> bool {
 }
 
 /// Waits until no row is acknowledged any more and nobody is let in, and says how long after `since` the last one was.
-fn falls_silent(writer: &Writer, server: SocketAddr, since: Instant) -> Duration {
+fn falls_silent(writer: &Writers, server: SocketAddr, since: Instant) -> Duration {
     eventually(LEASE * 2, "the door shuts", || match reaches(server) {
         true => Err("still open"),
         false => Ok(()),
@@ -239,13 +240,13 @@ mod nginx_postgres_bind {
         });
     }
 
-    fn took_before(writer: &Writer, server: SocketAddr, until: Instant) -> usize {
+    fn took_before(writer: &Writers, server: SocketAddr, until: Instant) -> usize {
         let rows = writer.acknowledged();
         rows.iter().filter(|it| it.server == server && it.at < until).count()
     }
 
     /// Waits until the old primary's door has shut within its lease, and the standby takes rows.
-    fn taken_over(world: &World<'_>, writer: &Writer, since: Instant, how: &str) {
+    fn taken_over(world: &World<'_>, writer: &Writers, since: Instant, how: &str) {
         let [old, new] = world.databases.each_ref().map(|it| it.address());
         let last = falls_silent(writer, old, since);
         assert!(last < LEASE, "{last:?}");

@@ -13,9 +13,10 @@ use tests::harness::lab::{Lab, inside};
 use tests::harness::nginx::Web;
 use tests::harness::postgres::{Postgres, Replication};
 use tests::harness::process::{Process, output};
+use tests::harness::redis::Redis;
 use tests::harness::resolver::{Answer, Watch, ask};
 use tests::harness::wait::{eventually, throughout};
-use tests::harness::writer::{Writer, lost};
+use tests::harness::writer::{Dialect, Writer, Writers, gap, handover, lost};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -88,6 +89,55 @@ fn a_postgres_standby_streams_and_holds_every_acknowledged_row_after_promotion()
         assert_eq!(lost(&ledger, &standby), Vec::<i64>::new(), "of {} rows", ledger.len());
         primary.restart();
         assert!(!lost(&ledger, &primary).is_empty(), "the ledger check sees what is missing");
+    });
+}
+
+/// What "overlap 0 ms" rests on: were there one, it would be seen, and for how long.
+#[test]
+fn two_redis_that_take_rows_at_once_are_seen_as_overlap_and_one_after_the_other_are_not() {
+    inside(|lab: &Lab| {
+        let servers = [Redis::start(lab, "s1", None), Redis::start(lab, "s2", None)];
+        let [one, other] = servers.each_ref().map(Redis::address);
+        let took = |writers: &Writers, server| {
+            writers.acknowledged().iter().filter(|entry| entry.server == server).count()
+        };
+        let takes = |writers: &Writers, server| {
+            let before = took(writers, server);
+            eventually(LIMIT, "20 rows more", || match took(writers, server) - before {
+                0..20 => Err("not yet"),
+                _ => Ok(()),
+            });
+        };
+        let both = Writers::start(Dialect::Redis, &[one, other]);
+        let span = Duration::from_millis(500);
+        for server in [one, other, one] {
+            takes(&both, server);
+        }
+        throughout(span, "both are up", || true);
+        for server in [other, one] {
+            takes(&both, server);
+        }
+        let ledger = both.stop();
+        for (from, to) in [(one, other), (other, one)] {
+            let overlap = handover(&ledger, from, to).expect_err("both took rows");
+            assert!(span < overlap, "{overlap:?}");
+        }
+
+        // The second stands still while the first takes rows, and takes some once that stands still: just once, and for a moment.
+        servers[1].process.pause();
+        let turns = Writers::start(Dialect::Redis, &[one, other]);
+        takes(&turns, one);
+        servers[0].process.pause();
+        throughout(span, "nobody takes any", || true);
+        servers[1].process.resume();
+        takes(&turns, other);
+        let pause = gap(&turns.acknowledged(), one, other);
+        assert!(span < pause && pause < span * 3, "{pause:?}");
+        // Whoever waited for an answer all the time gets it now, and that is overlap.
+        servers[0].process.resume();
+        takes(&turns, one);
+        let overlap = handover(&turns.stop(), one, other).expect_err("both took rows");
+        println!("paused for {pause:?}, then both for {overlap:?}");
     });
 }
 

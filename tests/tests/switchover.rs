@@ -11,13 +11,13 @@ use tests::harness::postgres::Replication;
 use tests::harness::switchover::{moves, written};
 use tests::harness::wait::eventually;
 use tests::harness::world::{SETTLE, World};
-use tests::harness::writer::Writer;
+use tests::harness::writer::{Dialect, Writers};
 
 /// What clients may notice (issue 4).
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// The longest that one server acknowledged nothing between two rows of its own.
-fn longest_pause(writer: &Writer, world: &World<'_>, database: usize) -> Duration {
+fn longest_pause(writer: &Writers, world: &World<'_>, database: usize) -> Duration {
     let server = world.databases[database].address();
     let at: Vec<_> =
         writer.acknowledged().iter().filter(|it| it.server == server).map(|it| it.at).collect();
@@ -52,7 +52,7 @@ mod nginx_postgres_bind {
             let world = World::replicated(lab, Updates::Granted, Replication::Asynchronous);
             world.apply(lab, &Shop { max_loss: "64MiB", ..Shop::default() });
             let [old, new] = world.databases.each_ref().map(|it| it.address());
-            let writer = Writer::start(&[old, new]);
+            let writer = Writers::start(Dialect::Postgres, &[old, new]);
             written(&world, &writer, 0, 50);
             lab.fabric.cut("s1", "s2");
             let agent = &world.mesh.agents[2];

@@ -11,7 +11,7 @@ use std::time::Duration;
 use agent::guard::DoorView;
 use agent::identity::{Authority, Member};
 use agent::status::Beside;
-use consensus::model::Phase;
+use consensus::model::{Epoch, Phase};
 use consensus::view::{AppView, View};
 
 use super::bind::{KEY, SECRET};
@@ -358,6 +358,21 @@ impl<'a> Mesh<'a> {
     pub fn agent(&mut self, name: &str) -> &mut Agent<'a> {
         let agent = self.agents.iter_mut().find(|agent| agent.name == name);
         agent.unwrap_or_else(|| panic!("no agent `{name}`"))
+    }
+
+    /// Waits until an executor has claimed this phase of an app's epoch, and returns its name.
+    pub fn executor_at(&self, app: &str, phase: Phase, epoch: Epoch) -> String {
+        let what = format!("epoch {} is {phase} by somebody", epoch.0);
+        let begin = format!("learns {app} epoch {} {phase} at ", epoch.0);
+        eventually(START * 2, &what, || {
+            let claimed = self.running().find_map(|agent| {
+                let said = agent.said();
+                let mut lines = said.lines().filter(|line| line.contains(&begin));
+                let (_, name) = lines.find_map(|it| it.split_once(", carried out by "))?;
+                Some(name.chars().take_while(|c| c.is_alphanumeric()).collect::<String>())
+            });
+            claimed.ok_or("nobody yet")
+        })
     }
 
     /// Those that the test has running.

@@ -10,6 +10,11 @@ pub const INSIDE: &str = "shop.edge.test";
 /// The same app's name at the outside name server.
 pub const OUTSIDE: &str = "shop.example.test";
 
+/// Two stacks, by their hosts, and who guards each.
+pub const TWO: &[(&str, &str)] = &[("s1", "g1"), ("s2", "g2")];
+/// Three of them; the name server's host is as good as any, where there is no name server.
+pub const THREE: &[(&str, &str)] = &[("s1", "g1"), ("s2", "g2"), ("dns", "g3")];
+
 /// What a test may want different in `shop`.
 #[derive(Clone, Debug)]
 pub struct Shop {
@@ -29,6 +34,8 @@ pub struct Shop {
     pub lease: &'static str,
     /// What the databases speak, and on which port.
     pub engine: (&'static str, u16),
+    /// Its stacks, by the hosts they are on, and who guards each.
+    pub stacks: &'static [(&'static str, &'static str)],
     /// What else the file says, at its end.
     pub more: &'static str,
 }
@@ -40,15 +47,27 @@ impl Default for Shop {
         let engine = ("postgres", 5432);
         let (databases, outside, guarded) = (true, true, false);
         let (max_loss, lease, more) = ("0", "10s", "");
-        Self { interval, window, databases, outside, max_loss, guarded, lease, engine, more }
+        let stacks = TWO;
+        Self {
+            interval,
+            window,
+            databases,
+            outside,
+            max_loss,
+            guarded,
+            lease,
+            engine,
+            stacks,
+            more,
+        }
     }
 }
 
 impl Shop {
     /// The app file.
     pub fn text(&self) -> String {
-        let Self { interval, window, databases, outside, max_loss, guarded, lease, engine, more } =
-            self;
+        let Self { interval, window, databases, outside, max_loss, guarded, .. } = self;
+        let Self { lease, engine, stacks, more, .. } = self;
         let fencing = if *guarded { "required" } else { "best-effort" };
         let mut text = format!(
             "[app]\nname = \"shop\"\ncooldown = \"0s\"\n\n[quorum]\nregions = 2\n\n\
@@ -58,7 +77,7 @@ impl Shop {
             interval.as_millis(),
             window.as_millis(),
         );
-        for (stack, guard) in [("s1", "g1"), ("s2", "g2")] {
+        for (stack, guard) in *stacks {
             let host = address(stack);
             text += &format!(
                 "\n[[stack]]\nname = \"{stack}\"\n\n[[stack.endpoint]]\n\

@@ -1,4 +1,4 @@
-//! The agents on the databases' own hosts: `g1` on `s1`, `g2` on `s2`, observers that hold the doors.
+//! The agents on the databases' own hosts: `g1` on `s1`, `g2` on `s2`, and so on; observers that hold the doors.
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,7 +14,7 @@ pub const LEASE: Duration = Duration::from_secs(10);
 
 /// What a guard's file says beside the rest: one door, which the agents and the replicas pass.
 fn doors(port: u16) -> String {
-    let known = REGIONS.iter().chain(&["s1", "s2"]);
+    let known = REGIONS.iter().chain(&["s1", "s2", "dns"]);
     let allow: Vec<_> = known.map(|host| format!("\"{}\"", address(host))).collect();
     format!(
         "\n[[guard.door]]\napp = \"shop\"\ndatabase = \"orders\"\nports = [{port}]\nallow = [{}]\n",
@@ -43,12 +43,24 @@ pub fn enrolled<'a>(lab: &'a Lab, mesh: &Mesh<'a>) -> [Agent<'a>; 2] {
 
 /// The same, with doors in front of this port.
 pub fn enrolled_at<'a>(lab: &'a Lab, mesh: &Mesh<'a>, port: u16) -> [Agent<'a>; 2] {
-    [("g1", "s1"), ("g2", "s2")].map(|(name, host)| {
-        let home = enrol(&mesh.folder, name, host, false);
-        let mut guard = Agent::new(lab, name, host, &home);
-        guard.set_up(|setup| setup.more = doors(port));
-        guard
-    })
+    [("g1", "s1"), ("g2", "s2")].map(|(name, host)| enrolled_as(lab, mesh, name, host, port))
+}
+
+/// The same for each of these stacks.
+pub fn enrolled_of<'a>(
+    lab: &'a Lab,
+    mesh: &Mesh<'a>,
+    port: u16,
+    stacks: &[(&str, &str)],
+) -> Vec<Agent<'a>> {
+    stacks.iter().map(|(host, name)| enrolled_as(lab, mesh, name, host, port)).collect()
+}
+
+fn enrolled_as<'a>(lab: &'a Lab, mesh: &Mesh<'a>, name: &str, host: &str, port: u16) -> Agent<'a> {
+    let home = enrol(&mesh.folder, name, host, false);
+    let mut guard = Agent::new(lab, name, host, &home);
+    guard.set_up(|setup| setup.more = doors(port));
+    guard
 }
 
 /// Enrols both guards and starts them: from here on no client reaches either database until the app is applied.

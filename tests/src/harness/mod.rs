@@ -30,4 +30,5 @@ pub mod guards;
 pub mod letters;
 pub mod world;
 
+pub mod guarded;
 pub mod switchover;

@@ -120,6 +120,11 @@ impl<'a> Postgres<'a> {
         self.process.kill();
     }
 
+    /// Its process.
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
     /// Starts it again on the same data.
     pub fn restart(&mut self) {
         *self = Self::launch(self.lab, &self.host, self.folder.clone());

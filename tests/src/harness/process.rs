@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use super::lab::Lab;
 use super::wait::eventually;
@@ -92,12 +92,53 @@ impl Process {
         self.signal(Signal::CONT);
     }
 
+    /// Stops it and all that it started, in whatever groups these are, as a machine does that stands still.
+    pub fn freeze(&self) {
+        // First the one that would start more.
+        self.pause();
+        self.signal_family(Signal::STOP);
+    }
+
+    /// Lets them go on.
+    pub fn thaw(&self) {
+        self.signal_family(Signal::CONT);
+        self.resume();
+    }
+
+    fn signal_family(&self, signal: Signal) {
+        let mut family = vec![self.child.id()];
+        let parents = parents();
+        let mut next = 0;
+        while let Some(parent) = family.get(next).copied() {
+            family.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(id, _)| *id));
+            next += 1;
+        }
+        for id in family.split_off(1) {
+            let id = i32::try_from(id).ok().and_then(Pid::from_raw).expect("of a process");
+            // Whoever ended meanwhile needs no signal.
+            let _ = kill_process(id, signal);
+        }
+    }
+
     fn signal(&self, signal: Signal) {
         let id = i32::try_from(self.child.id()).expect("process numbers are small");
         let group = Pid::from_raw(id).expect("a child has a number");
         // Refused only when the group is gone, which is what every caller wants in the end.
         let _ = kill_process_group(group, signal);
     }
+}
+
+/// Every process of this world, and whose child it is: proc_pid_stat(5).
+fn parents() -> Vec<(u32, u32)> {
+    let entries = std::fs::read_dir("/proc").expect("`/proc` is mounted").flatten();
+    let stats = entries.filter_map(|entry| {
+        let id: u32 = entry.file_name().to_str()?.parse().ok()?;
+        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+        // Behind the name, which may hold anything: the state, then the parent.
+        let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?;
+        Some((id, parent))
+    });
+    stats.collect()
 }
 
 impl Drop for Process {

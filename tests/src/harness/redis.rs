@@ -97,11 +97,19 @@ impl<'a> Redis<'a> {
 
     /// The acknowledged rows that it does not hold.
     pub fn lost(&self, ledger: &[Acknowledged]) -> Vec<i64> {
-        let holds = |row: i64| {
-            let found = self.ask(&["GET", &format!("row:{row}")]).expect("the survivor answers");
-            found != Reply::Nothing
-        };
-        ledger.iter().map(|entry| entry.row).filter(|row| !holds(*row)).collect()
+        let mut missing = Vec::new();
+        for entries in ledger.chunks(1_000) {
+            let keys: Vec<_> = entries.iter().map(|entry| format!("row:{}", entry.row)).collect();
+            let words: Vec<_> =
+                ["MGET"].into_iter().chain(keys.iter().map(String::as_str)).collect();
+            let Reply::List(found) = self.ask(&words).expect("the survivor answers") else {
+                panic!("`MGET` is answered with a list")
+            };
+            let both = entries.iter().zip(found);
+            missing
+                .extend(both.filter(|(_, it)| *it == Reply::Nothing).map(|(entry, _)| entry.row));
+        }
+        missing
     }
 }
 

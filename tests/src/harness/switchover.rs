@@ -11,10 +11,10 @@ use super::lab::Lab;
 use super::postgres::Replication;
 use super::wait::eventually;
 use super::world::{SETTLE, World};
-use super::writer::{Writer, gap, lost};
+use super::writer::{Dialect, Writers, gap, lost};
 
 /// Waits until so many rows are acknowledged by one of the databases.
-pub fn written(world: &World<'_>, writer: &Writer, database: usize, rows: usize) {
+pub fn written(world: &World<'_>, writer: &Writers, database: usize, rows: usize) {
     let server = world.databases[database].address();
     eventually(SETTLE, &format!("{rows} rows are acknowledged by {server}"), || {
         let found = writer.acknowledged().iter().filter(|entry| entry.server == server).count();
@@ -33,7 +33,7 @@ pub fn moves(lab: &Lab, replication: Replication, shop: &Shop) -> Duration {
     }
     let watches = world.watches(&[0]);
     let [old, new] = world.databases.each_ref().map(|it| it.address());
-    let writer = Writer::start(&[old, new]);
+    let writer = Writers::start(Dialect::Postgres, &[old, new]);
     written(&world, &writer, 0, 50);
     let agent = &world.mesh.agents[2];
     let said = agent.quorate(&["switchover", "shop", "--to", "s2", "--yes", "--json"]);

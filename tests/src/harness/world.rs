@@ -98,19 +98,7 @@ impl<'a> World<'a> {
 
     /// Waits until an executor has claimed this phase of an epoch, and returns its name.
     pub fn executor_at(&self, phase: Phase, epoch: Epoch) -> String {
-        let what = format!("epoch {} is {phase} by somebody", epoch.0);
-        let begin = format!("learns shop epoch {} {phase} at ", epoch.0);
-        eventually(SETTLE, &what, || {
-            let logs = self.mesh.running().map(super::agents::Agent::said);
-            let claimed = logs.into_iter().find_map(|log| {
-                let line = log
-                    .lines()
-                    .find(|line| line.contains(&begin) && line.contains(", carried out by "))?;
-                let (_, name) = line.split_once(", carried out by ")?;
-                Some(name.chars().take_while(|c| c.is_alphanumeric()).collect::<String>())
-            });
-            claimed.ok_or("nobody yet")
-        })
+        self.mesh.executor_at("shop", phase, epoch)
     }
 
     /// The epoch that the first running agent knows.

@@ -1,0 +1,240 @@
+//! The same guarded app over every engine that is driven: real servers, a guard with a door at each, and clients at every
+//! server all the time.
+
+use std::fmt::Display;
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use consensus::view::AppView;
+
+use super::agents::{Agent, Mesh};
+use super::app::Shop;
+use super::bind::{Bind, Updates};
+use super::fabric::address;
+use super::guards::{enrolled_of, holds};
+use super::lab::Lab;
+use super::mariadb::MariaDb;
+use super::nginx::Web;
+use super::postgres::{Postgres, Replication};
+use super::redis::Redis;
+use super::wait::eventually;
+use super::world::SETTLE;
+use super::writer::{Acknowledged, Dialect, Writers, lost};
+
+/// A database of any engine.
+pub enum Server<'a> {
+    /// PostgreSQL.
+    Postgres(Postgres<'a>),
+    /// MariaDB.
+    MariaDb(MariaDb<'a>),
+    /// Redis.
+    Redis(Redis<'a>),
+}
+
+impl<'a> Server<'a> {
+    /// A primary at the first of these hosts, and a replica of it at every other. Redis waits for no replica, whatever is asked.
+    fn start<const N: usize>(
+        lab: &'a Lab,
+        dialect: Dialect,
+        replication: Replication,
+        hosts: [&str; N],
+    ) -> [Self; N] {
+        match dialect {
+            Dialect::Postgres => {
+                let primary = Postgres::primary(lab, hosts[0]);
+                let others =
+                    hosts[1..].iter().map(|host| Postgres::standby(&primary, host, replication));
+                let others: Vec<_> = others.collect();
+                let mut all = std::iter::once(primary).chain(others);
+                hosts.map(|_| Self::Postgres(all.next().expect("one for each host")))
+            }
+            Dialect::MariaDb => {
+                let servers = MariaDb::start(lab, hosts);
+                if replication == Replication::Asynchronous {
+                    servers[0].sql("set global rpl_semi_sync_master_enabled = 0");
+                }
+                servers.map(Self::MariaDb)
+            }
+            Dialect::Redis => hosts.map(|host| {
+                let primary = (host != hosts[0]).then_some(hosts[0]);
+                Self::Redis(Redis::start(lab, host, primary))
+            }),
+        }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        match self {
+            Self::Postgres(it) => it.address(),
+            Self::MariaDb(it) => it.address(),
+            Self::Redis(it) => it.address(),
+        }
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        match self {
+            Self::Postgres(it) => it.kill(),
+            Self::MariaDb(it) => it.process.kill(),
+            Self::Redis(it) => it.process.kill(),
+        }
+    }
+
+    /// Stops all its processes where they are.
+    pub fn freeze(&self) {
+        match self {
+            Self::Postgres(it) => it.process().freeze(),
+            Self::MariaDb(it) => it.process.freeze(),
+            Self::Redis(it) => it.process.freeze(),
+        }
+    }
+
+    /// Lets them go on.
+    pub fn thaw(&self) {
+        match self {
+            Self::Postgres(it) => it.process().thaw(),
+            Self::MariaDb(it) => it.process.thaw(),
+            Self::Redis(it) => it.process.thaw(),
+        }
+    }
+
+    /// The acknowledged rows that it does not hold; asked through its door.
+    pub fn lost(&self, ledger: &[Acknowledged]) -> Vec<i64> {
+        match self {
+            Self::Postgres(it) => lost(ledger, it),
+            Self::MariaDb(it) => it.lost(ledger),
+            Self::Redis(it) => it.lost(ledger),
+        }
+    }
+
+    /// Does it follow this host's server, connected? Asked at its own host, where no door is in the way.
+    pub fn follows(&self, host: &str) -> Result<(), String> {
+        let whom = address(host).to_string();
+        let (said, words) = match self {
+            Self::Postgres(it) => {
+                let asked = "select status, sender_host from pg_stat_wal_receiver";
+                (it.query_at_host(asked)?, vec![format!("streaming|{whom}")])
+            }
+            Self::MariaDb(it) => (
+                it.at_host("show slave status")?,
+                vec![format!("\t{whom}\t"), "\tYes\tYes\t".to_owned()],
+            ),
+            Self::Redis(it) => {
+                let words = [format!("master_host:{whom}"), "master_link_status:up".to_owned()];
+                (it.at_host(&["INFO", "replication"])?, words.to_vec())
+            }
+        };
+        match words.iter().all(|word| said.contains(word)) {
+            true => Ok(()),
+            false => Err(said),
+        }
+    }
+}
+
+/// What of the world a test may want different.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// What its servers speak.
+    pub dialect: Dialect,
+    /// What a commit waits for.
+    pub replication: Replication,
+    /// How much may be lost.
+    pub max_loss: &'static str,
+}
+
+/// The world: `shop` served from `s1`, every server behind a guarded door, clients at all of them.
+pub struct Guarded<'a, const N: usize> {
+    /// The voters.
+    pub mesh: Mesh<'a>,
+    /// A web server for each stack.
+    pub webs: [Web<'a>; N],
+    /// A database for each stack.
+    pub servers: [Server<'a>; N],
+    /// Its guard.
+    pub guards: Vec<Agent<'a>>,
+    /// The outside name server, where there is a host for it.
+    pub bind: Option<Bind>,
+    /// The clients, who run where no cut is in their way.
+    pub writers: Writers,
+}
+
+impl<'a, const N: usize> Guarded<'a, N> {
+    /// Brings everything up and waits until a failover would succeed and the primary takes rows.
+    pub fn start(lab: &'a Lab, plan: Plan, stacks: &'static [(&str, &str)]) -> Self {
+        let Plan { dialect, replication, max_loss } = plan;
+        let hosts: [&str; N] = std::array::from_fn(|n| stacks[n].0);
+        let outside = !hosts.contains(&"dns");
+        let webs = hosts.map(|host| Web::start(lab, host));
+        let servers = Server::start(lab, dialect, replication, hosts);
+        let bind = outside.then(|| Bind::start(lab, Updates::Granted));
+        let mut mesh = Mesh::new(lab);
+        mesh.start();
+        let engine = match dialect {
+            Dialect::Postgres => ("postgres", 5432),
+            Dialect::MariaDb => ("mysql", 3306),
+            Dialect::Redis => ("redis", 6379),
+        };
+        let mut guards = enrolled_of(lab, &mesh, engine.1, stacks);
+        guards.iter_mut().for_each(Agent::start);
+        let guarded = true;
+        let shop = Shop { stacks, engine, outside, guarded, max_loss, ..Shop::default() };
+        mesh.apply(lab, &shop.text());
+        mesh.settle(SETTLE, "shop", hosts[0]);
+        holds(&guards[0], SETTLE);
+        let addresses = servers.each_ref().map(Server::address);
+        let writers = Writers::start(dialect, &addresses);
+        let world = Self { mesh, webs, servers, guards, bind, writers };
+        world.ready();
+        world.takes(0);
+        world
+    }
+
+    /// Waits until a failover would succeed.
+    pub fn ready(&self) {
+        eventually(SETTLE * 2, "a failover of shop would succeed", || {
+            self.mesh.running().try_for_each(|agent| match agent.app("shop")?.unready {
+                unready if unready.is_empty() => Ok(()),
+                unready => Err(format!("{}: {}", agent.name, unready.join("; "))),
+            })
+        });
+    }
+
+    /// What the first running agent knows of the app.
+    pub fn view(&self) -> AppView {
+        let agent = self.mesh.running().next().expect("somebody runs");
+        agent.app("shop").expect("the app was applied")
+    }
+
+    /// Waits until a server has taken twenty rows.
+    pub fn takes(&self, server: usize) {
+        let of = self.servers[server].address();
+        eventually(SETTLE, &format!("{of} takes rows"), || match self.took(server) {
+            0..20 => Err("not yet"),
+            _ => Ok(()),
+        });
+    }
+
+    /// How many rows a server has acknowledged.
+    pub fn took(&self, server: usize) -> usize {
+        let of = self.servers[server].address();
+        self.writers.acknowledged().iter().filter(|entry| entry.server == of).count()
+    }
+
+    /// Does the door of a server let a client in?
+    pub fn reaches(&self, server: usize) -> bool {
+        TcpStream::connect_timeout(&self.servers[server].address(), Duration::from_secs(1)).is_ok()
+    }
+
+    /// `kill -9` of the web server and the database of a stack.
+    pub fn kill(&mut self, stack: usize) -> Instant {
+        let at = Instant::now();
+        self.webs[stack].kill();
+        self.servers[stack].kill();
+        at
+    }
+}
+
+/// A duration in milliseconds, as the tests print it.
+pub fn ms(duration: Duration) -> impl Display {
+    format!("{} ms", duration.as_millis())
+}

@@ -1,0 +1,311 @@
+//! Nobody writes at two places, and nothing acknowledged is lost: the same claims for each engine, with real servers, guards
+//! and doors, and clients that are at every server all the time (`Writers`).
+//!
+//! Modules name the servers their tests need, so that `./tests/run --without SERVER` can leave them out.
+
+use std::time::{Duration, Instant};
+
+use consensus::model::{DecisionKind, Epoch, Phase};
+use tests::harness::app::{OUTSIDE, THREE, TWO};
+use tests::harness::fabric::address;
+use tests::harness::guarded::{Guarded, Plan, Server, ms};
+use tests::harness::guards::LEASE;
+use tests::harness::lab::{Lab, inside};
+use tests::harness::postgres::Replication;
+use tests::harness::process::run;
+use tests::harness::resolver::{Answer, ask};
+use tests::harness::wait::{eventually, throughout};
+use tests::harness::world::SETTLE;
+use tests::harness::writer::{Acknowledged, Dialect, gap, handover};
+
+/// What clients may notice of a planned move (issue 4).
+const PAUSE: Duration = Duration::from_secs(2);
+/// What a primary that waits for nobody acknowledged for so long before its end may not have left it: it says so to its client
+/// first, and to its replica next.
+const ON_ITS_WAY: Duration = Duration::from_millis(50);
+
+/// What is promised where commits wait for a replica: nothing is lost. Redis has no such commits.
+fn waiting(dialect: Dialect) -> Plan {
+    let max_loss = if dialect == Dialect::Redis { "64KiB" } else { "0" };
+    Plan { dialect, replication: Replication::Synchronous, max_loss }
+}
+
+/// Where they wait for nobody, so that a primary that is alone goes on taking rows.
+fn alone(dialect: Dialect) -> Plan {
+    Plan { dialect, replication: Replication::Asynchronous, max_loss: "64MiB" }
+}
+
+/// What the ledger says of a move: the last row of the old primary came before the first of the new one and within its lease,
+/// and what the new one lacks the old one took when it was broken already. Returns how long nobody could write.
+fn judged<const N: usize>(
+    world: &Guarded<'_, N>,
+    ledger: &[Acknowledged],
+    [old, new]: [usize; 2],
+    broken: Instant,
+) -> Duration {
+    let [from, to] = [old, new].map(|n| world.servers[n].address());
+    let pause = gap(ledger, from, to);
+    let last = ledger.iter().filter(|it| it.server == from).map(|it| it.at).max();
+    let last = last.expect("it took rows").saturating_duration_since(broken);
+    let first = ledger.iter().filter(|it| it.server == to).map(|it| it.at).min();
+    let first = first.expect("it took rows").saturating_duration_since(broken);
+    let lost = world.servers[new].lost(ledger);
+    println!(
+        "last row of the old primary after {}, first of the new one after {}: overlap 0 ms, pause {}; \
+         {} of {} rows lost",
+        ms(last),
+        ms(first),
+        ms(pause),
+        lost.len(),
+        ledger.len()
+    );
+    assert!(last < LEASE, "{last:?}");
+    let kept = |row: &&i64| ledger.iter().any(|it| it.row == **row && it.at + ON_ITS_WAY < broken);
+    let kept: Vec<_> = lost.iter().filter(kept).collect();
+    assert!(kept.is_empty(), "acknowledged well before it was broken: {kept:?}");
+    pause
+}
+
+/// The primary's processes stand still for 45 s while its guard is well.
+fn stands_still(lab: &Lab, plan: Plan) {
+    let dialect = plan.dialect;
+    let world: Guarded<'_, 2> = Guarded::start(lab, plan, TWO);
+    let stopped = Instant::now();
+    world.servers[0].freeze();
+    world.takes(1);
+    let view = world.mesh.settle(SETTLE, "shop", "s2");
+    assert_eq!(view.decision.kind, DecisionKind::Failover);
+    let rest = Duration::from_secs(45).saturating_sub(stopped.elapsed());
+    throughout(rest, "its door stays shut", || world.reaches(0));
+    world.servers[0].thaw();
+    throughout(Duration::from_secs(5), "and shut once it goes on", || world.reaches(0));
+    assert!(!world.reaches(0));
+    if dialect == Dialect::Redis {
+        // The others' come back by their guards' `rejoin`: `rejoin.rs`.
+        eventually(SETTLE, "it follows the new one", || world.servers[0].follows("s2"));
+    }
+    let ledger = world.writers.acknowledged();
+    judged(&world, &ledger, [0, 1], stopped);
+    let taken = ledger.iter().filter(|it| it.server == world.servers[1].address());
+    let first = taken.map(|it| it.at).min().expect("it took rows");
+    assert!(first < stopped + LEASE, "{:?}", first.duration_since(stopped));
+    if plan.max_loss == "0" {
+        assert_eq!(world.servers[1].lost(&ledger), Vec::<i64>::new());
+    }
+    assert_eq!(world.view().active.as_str(), "s2");
+}
+
+/// The primary's host and its guard are cut off from everybody but the clients.
+fn cut_off(lab: &Lab, dialect: Dialect) {
+    let world: Guarded<'_, 2> = Guarded::start(lab, alone(dialect), TWO);
+    let cut = Instant::now();
+    lab.fabric.isolate("s1");
+    let view = world.mesh.settle(SETTLE, "shop", "s2");
+    assert!(view.decision.fence.values().all(|fence| fence.proven), "{:?}", view.decision);
+    world.takes(1);
+    assert!(!world.reaches(0));
+    lab.fabric.heal();
+    throughout(Duration::from_secs(5), "and shut once it is back", || world.reaches(0));
+    let ledger = world.writers.acknowledged();
+    judged(&world, &ledger, [0, 1], cut);
+    let old = ledger.iter().filter(|it| it.server == world.servers[0].address());
+    let last = old.map(|it| it.at).max().expect("it took rows");
+    assert!(cut + Duration::from_secs(5) < last, "it wrote for as long as it might");
+}
+
+/// The same, and somebody takes the door away: its guard stands still, and its rules are gone. What all others claim rests on
+/// this being seen.
+fn cut_off_without_a_door(lab: &Lab, dialect: Dialect) {
+    let mut world: Guarded<'_, 2> = Guarded::start(lab, alone(dialect), TWO);
+    world.guards[0].process().pause();
+    run(lab.fabric.command("s1", "nft").args(["delete", "table", "inet", "quorate"]));
+    lab.fabric.isolate("s1");
+    world.mesh.settle(SETTLE, "shop", "s2");
+    world.takes(1);
+    let [old, new] = world.servers.each_ref().map(Server::address);
+    let overlap = eventually(SETTLE, "both take rows", || {
+        handover(&world.writers.acknowledged(), old, new).err().ok_or("one after the other")
+    });
+    println!("without a door both took rows for {}", ms(overlap));
+}
+
+/// A planned move under load.
+fn moved(lab: &Lab, dialect: Dialect) {
+    let world: Guarded<'_, 2> = Guarded::start(lab, waiting(dialect), TWO);
+    let agent = &world.mesh.agents[2];
+    let asked = Instant::now();
+    agent.quorate(&["switchover", "shop", "--to", "s2", "--yes"]).expect_done();
+    let view = world.mesh.settle(SETTLE, "shop", "s2");
+    assert_eq!(view.decision.kind, DecisionKind::Switchover);
+    world.takes(1);
+    eventually(SETTLE, "the old one follows", || world.servers[0].follows("s2"));
+    let ledger = world.writers.acknowledged();
+    let pause = judged(&world, &ledger, [0, 1], asked);
+    assert_eq!(world.servers[1].lost(&ledger), Vec::<i64>::new());
+    assert!(pause < PAUSE, "{pause:?}");
+}
+
+/// Whoever carries a failover out is killed as soon as it has claimed this phase.
+fn killed(lab: &Lab, dialect: Dialect, phase: Phase) {
+    let mut world: Guarded<'_, 2> = Guarded::start(lab, alone(dialect), TWO);
+    let epoch = Epoch(world.view().epoch.0 + 1);
+    let broken = match phase {
+        // Slow steps are struck in the middle, fast ones just before or just after their effect.
+        Phase::Fencing => {
+            lab.fabric.isolate("s1");
+            Instant::now()
+        }
+        Phase::Publishing => {
+            world.bind.as_ref().expect("two stacks leave it a host").pause();
+            world.kill(0)
+        }
+        _ => world.kill(0),
+    };
+    let executor = world.mesh.executor_at("shop", phase, epoch);
+    world.mesh.agent(&executor).kill();
+    let bind = world.bind.as_ref().expect("two stacks leave it a host");
+    bind.resume();
+    let view = world.mesh.settle(SETTLE, "shop", "s2");
+    assert_eq!(view.epoch, epoch, "one decision, whoever carried it out");
+    world.takes(1);
+    let bind = bind.address();
+    eventually(SETTLE, "it is published", || match ask(bind, OUTSIDE) {
+        answer if answer == Answer::Addresses(vec![address("s2")]) => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    world.mesh.agent(&executor).start();
+    // Whatever the struck one still had in hand must change nothing.
+    throughout(Duration::from_secs(3), "a settled failover", || {
+        let view = world.view();
+        (view.active, view.epoch, view.phase)
+    });
+    judged(&world, &world.writers.acknowledged(), [0, 1], broken);
+}
+
+/// A primary with two guarded replicas dies, and then the one that took over.
+fn twice(lab: &Lab, dialect: Dialect) {
+    let mut world: Guarded<'_, 3> = Guarded::start(lab, alone(dialect), THREE);
+    let stack = |n: usize| THREE[n].0;
+    let mut at = 0;
+    let mut left = vec![0, 1, 2];
+    while 1 < left.len() {
+        let before = world.view().epoch;
+        let killed = world.kill(at);
+        left.retain(|n| *n != at);
+        let view = eventually(SETTLE, "a failover is done", || {
+            let view = world.view();
+            match before < view.epoch && view.phase == Phase::Idle {
+                true => Ok(view),
+                false => Err(view.next.to_string()),
+            }
+        });
+        assert_eq!(view.epoch, Epoch(before.0 + 1), "decided once");
+        let new = left.iter().copied().find(|n| view.active.as_str() == stack(*n)).expect("one");
+        world.takes(new);
+        for other in left.iter().copied().filter(|n| *n != new) {
+            eventually(SETTLE, &format!("{} follows", stack(other)), || {
+                world.servers[other].follows(stack(new))
+            });
+            assert!(!world.reaches(other), "behind its door");
+            assert_eq!(world.took(other), 0, "it took a row");
+        }
+        println!("{} after {}:", stack(new), stack(at));
+        judged(&world, &world.writers.acknowledged(), [at, new], killed);
+        if 1 < left.len() {
+            world.ready();
+        }
+        at = new;
+    }
+}
+
+mod nginx_postgres_bind {
+    use super::*;
+
+    #[test]
+    fn a_primary_that_stands_still_for_45_s_is_replaced_and_its_door_stays_shut() {
+        inside(|lab: &Lab| stands_still(lab, waiting(Dialect::Postgres)));
+    }
+
+    #[test]
+    fn two_guarded_standbys_take_over_one_after_the_other() {
+        inside(|lab: &Lab| twice(lab, Dialect::Postgres));
+    }
+}
+
+mod nginx_mariadb_bind {
+    use super::*;
+
+    #[test]
+    fn a_primary_that_is_cut_off_takes_no_write_once_another_may() {
+        inside(|lab: &Lab| cut_off(lab, Dialect::MariaDb));
+    }
+
+    #[test]
+    fn a_planned_move_under_load_pauses_writes_briefly_and_none_is_lost() {
+        inside(|lab: &Lab| moved(lab, Dialect::MariaDb));
+    }
+
+    #[test]
+    fn the_executor_is_killed_while_it_fences() {
+        inside(|lab: &Lab| killed(lab, Dialect::MariaDb, Phase::Fencing));
+    }
+
+    #[test]
+    fn the_executor_is_killed_while_it_promotes() {
+        inside(|lab: &Lab| killed(lab, Dialect::MariaDb, Phase::Promoting));
+    }
+
+    #[test]
+    fn the_executor_is_killed_while_it_publishes() {
+        inside(|lab: &Lab| killed(lab, Dialect::MariaDb, Phase::Publishing));
+    }
+
+    #[test]
+    fn two_guarded_replicas_take_over_one_after_the_other() {
+        inside(|lab: &Lab| twice(lab, Dialect::MariaDb));
+    }
+}
+
+mod nginx_redis_bind {
+    use super::*;
+
+    #[test]
+    fn a_primary_that_stands_still_for_45_s_is_replaced_and_follows() {
+        inside(|lab: &Lab| stands_still(lab, waiting(Dialect::Redis)));
+    }
+
+    #[test]
+    fn a_primary_that_is_cut_off_takes_no_write_once_another_may() {
+        inside(|lab: &Lab| cut_off(lab, Dialect::Redis));
+    }
+
+    #[test]
+    fn a_primary_that_is_cut_off_and_has_no_door_is_seen_to_take_writes_beside_the_other() {
+        inside(|lab: &Lab| cut_off_without_a_door(lab, Dialect::Redis));
+    }
+
+    #[test]
+    fn a_planned_move_under_load_pauses_writes_briefly_and_none_is_lost() {
+        inside(|lab: &Lab| moved(lab, Dialect::Redis));
+    }
+
+    #[test]
+    fn the_executor_is_killed_while_it_fences() {
+        inside(|lab: &Lab| killed(lab, Dialect::Redis, Phase::Fencing));
+    }
+
+    #[test]
+    fn the_executor_is_killed_while_it_promotes() {
+        inside(|lab: &Lab| killed(lab, Dialect::Redis, Phase::Promoting));
+    }
+
+    #[test]
+    fn the_executor_is_killed_while_it_publishes() {
+        inside(|lab: &Lab| killed(lab, Dialect::Redis, Phase::Publishing));
+    }
+
+    #[test]
+    fn two_guarded_replicas_take_over_one_after_the_other() {
+        inside(|lab: &Lab| twice(lab, Dialect::Redis));
+    }
+}
