@@ -64,10 +64,17 @@ impl Peers {
 
     /// An agent said something, whatever it was. Was it not being heard before?
     pub fn on_heard(&mut self, agent: &AgentId, now: Moment) -> bool {
+        let Some(peer) = self.known(agent, now) else { return false };
+        peer.heard = peer.heard.max(now);
+        !std::mem::replace(&mut peer.told, true)
+    }
+
+    /// What is known of an agent from now on; nothing of one too many.
+    fn known(&mut self, agent: &AgentId, now: Moment) -> Option<&mut Peer> {
         if !self.peers.contains_key(agent) && self.peers.len() >= PEER_LIMIT {
-            return false;
+            return None;
         }
-        let peer = self.peers.entry(agent.clone()).or_insert_with(|| Peer {
+        Some(self.peers.entry(agent.clone()).or_insert_with(|| Peer {
             heard: now,
             told: false,
             instance: 0,
@@ -83,15 +90,14 @@ impl Peers {
             pulsed: now,
             runs: Vec::new(),
             answered: None,
-        });
-        peer.heard = peer.heard.max(now);
-        !std::mem::replace(&mut peer.told, true)
+        }))
     }
 
     /// Was this pulse of an agent sent after all that came of the same run so far? One that was overtaken, or comes twice,
     /// tells how it was then, and not that it is there.
-    pub fn is_news(&mut self, agent: &AgentId, instance: u64, sent: Moment) -> bool {
-        let Some(peer) = self.peers.get_mut(agent) else { return true };
+    pub fn is_news(&mut self, agent: &AgentId, run: (u64, Moment), now: Moment) -> bool {
+        let (instance, sent) = run;
+        let Some(peer) = self.known(agent, now) else { return true };
         if let Some((_, newest)) = peer.runs.iter_mut().find(|(run, _)| *run == instance) {
             let news = *newest < sent;
             *newest = sent.max(*newest);
@@ -105,8 +111,8 @@ impl Peers {
     }
 
     /// Did an agent answer a pulse of ours that we sent after all that it answered before?
-    pub fn answers_anew(&mut self, agent: &AgentId, sent: Moment) -> bool {
-        let Some(peer) = self.peers.get_mut(agent) else { return true };
+    pub fn answers_anew(&mut self, agent: &AgentId, sent: Moment, now: Moment) -> bool {
+        let Some(peer) = self.known(agent, now) else { return true };
         let news = peer.answered.is_none_or(|newest| newest < sent);
         peer.answered = peer.answered.max(Some(sent));
         news
@@ -213,24 +219,26 @@ mod tests {
     fn a_pulse_that_was_overtaken_is_no_news() {
         let (mut peers, agent) = (Peers::new(), "a1".parse::<AgentId>().expect("a name"));
         let at = |seconds: u64| Moment::from_micros(seconds * 1_000_000);
-        assert!(peers.on_heard(&agent, at(0)));
-        assert!(peers.is_news(&agent, 1, at(5)));
-        assert!(peers.is_news(&agent, 1, at(7)));
-        assert!(!peers.is_news(&agent, 1, at(6)), "a later one came before it");
-        assert!(!peers.is_news(&agent, 1, at(7)), "it comes twice");
-        assert!(peers.is_news(&agent, 2, at(1)), "a new run, after its host started anew");
-        assert!(!peers.is_news(&agent, 1, at(7)), "of the run before");
-        assert!(peers.is_news(&agent, 2, at(2)));
+        assert!(peers.is_news(&agent, (1, at(5)), at(9)), "nobody has heard it before");
+        assert!(peers.on_heard(&agent, at(9)));
+        assert!(!peers.is_news(&agent, (1, at(4)), at(9)), "the very first came before it");
+        assert!(peers.is_news(&agent, (1, at(7)), at(9)));
+        assert!(!peers.is_news(&agent, (1, at(6)), at(9)), "a later one came before it");
+        assert!(!peers.is_news(&agent, (1, at(7)), at(9)), "it comes twice");
+        assert!(peers.is_news(&agent, (2, at(1)), at(9)), "a new run, after its host started anew");
+        assert!(!peers.is_news(&agent, (1, at(7)), at(9)), "of the run before");
+        assert!(peers.is_news(&agent, (2, at(2)), at(9)));
     }
 
     #[test]
     fn an_answer_to_an_older_pulse_is_no_news() {
         let (mut peers, agent) = (Peers::new(), "a1".parse::<AgentId>().expect("a name"));
         let at = Moment::from_micros;
-        assert!(peers.on_heard(&agent, at(0)));
-        assert!(peers.answers_anew(&agent, at(0)));
-        assert!(peers.answers_anew(&agent, at(9)));
-        assert!(!peers.answers_anew(&agent, at(9)));
-        assert!(!peers.answers_anew(&agent, at(4)));
+        assert!(peers.answers_anew(&agent, at(2), at(9)));
+        assert!(peers.on_heard(&agent, at(9)));
+        assert!(!peers.answers_anew(&agent, at(1), at(9)), "the very first came before it");
+        assert!(peers.answers_anew(&agent, at(9), at(9)));
+        assert!(!peers.answers_anew(&agent, at(9), at(9)));
+        assert!(!peers.answers_anew(&agent, at(4), at(9)));
     }
 }

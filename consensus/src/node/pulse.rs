@@ -21,9 +21,9 @@ impl Node {
     pub(super) fn heeds(&mut self, from: &AgentId, message: &Message, now: Moment) -> bool {
         let news = match message {
             Message::Gossip(_) => false,
-            Message::Pulse(pulse) => self.peers.is_news(from, pulse.instance, pulse.sent),
+            Message::Pulse(pulse) => self.peers.is_news(from, (pulse.instance, pulse.sent), now),
             Message::Echo { sent, instance, .. } => {
-                *instance == self.instance && self.peers.answers_anew(from, *sent)
+                *instance == self.instance && self.peers.answers_anew(from, *sent, now)
             }
             _ => true,
         };
