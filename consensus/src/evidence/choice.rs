@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::loss::most_received;
-use super::panel::{Count, Panel, Witness};
+use super::panel::{Aspect, Count, Panel, Witness};
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
 use crate::model::{
@@ -238,14 +238,32 @@ impl Panel<'_> {
         }
     }
 
-    /// A replica, elsewhere, that still receives from a database of this stack: the veto (Orchestrator's
+    /// The databases of a stack that a majority sees down, of which replicas and guards are heard against it (PROTOCOL.md B.5:
+    /// each database's own); all of them where no single one is.
+    fn fallen(&self, active: &StackId) -> Vec<&TargetName> {
+        let Some(stack) = self.definition.stack(active) else { return Vec::new() };
+        let down = |name: &&TargetName| {
+            let of_it = [*name];
+            let saying = self.saying(stack, &of_it, Aspect::Data, Health::Down);
+            self.majority(&saying.map(|it| it.agent.clone()).collect::<Vec<_>>())
+        };
+        let all = stack.databases.iter().map(|database| &database.name);
+        let fallen: Vec<_> = all.clone().filter(down).collect();
+        if fallen.is_empty() { all.collect() } else { fallen }
+    }
+
+    /// A replica, elsewhere, that still receives from a database of this stack that is seen down: the veto (Orchestrator's
     /// "UnreachableMaster").
     fn streaming(&self, active: &StackId) -> Option<TargetId> {
         #[cfg(feature = "mutants")]
         if self.broken(Mutant::VetoIgnored) {
             return None;
         }
-        let elsewhere = self.definition.targets().filter(|(target, _)| target.stack != *active);
+        let fallen = self.fallen(active);
+        let elsewhere = self
+            .definition
+            .targets()
+            .filter(|(target, _)| target.stack != *active && fallen.contains(&&target.name));
         elsewhere.map(|(target, _)| target).find(|target| {
             self.beliefs(target).any(|belief| belief.advancing && belief.health == Health::Up)
                 && !self.closed(active, &target.name)
@@ -270,15 +288,15 @@ impl Panel<'_> {
             return None;
         }
         let window = self.definition.probe.window;
-        self.definition.stack(active)?.databases.iter().find_map(|database| {
+        self.fallen(active).into_iter().find_map(|name| {
             let well = |guard: &GuardSight| guard.heard <= window && guard.health == Health::Up;
-            let guards = self.guards(active, &database.name);
+            let guards = self.guards(active, name);
             let hearing: Vec<_> =
                 guards.filter(|(_, it)| well(it)).map(|(agent, _)| agent.clone()).collect();
             self.majority(&hearing).then(|| {
                 format!(
                     "the guard of {} says that it is well, to {} of {} voters: the way there is broken, not the database",
-                    database.name,
+                    name,
                     hearing.len(),
                     self.numbers().0
                 )

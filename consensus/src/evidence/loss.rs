@@ -77,7 +77,17 @@ impl Panel<'_> {
         if behind > budget {
             return Err(format!("{name} lacks {behind} bytes, {budget} may be lost"));
         }
+        let streamed = primary_age.saturating_add(STREAMED_WITHIN);
+        let streamed =
+            standby.streaming || self.last_heard(to, name).is_some_and(|it| it <= streamed);
         if let Some(most) = max_loss_time {
+            // Whoever has as much as its primary was in step with it, or has another history under the same numbers.
+            if behind == 0 && !streamed {
+                return Err(format!(
+                    "{name} has as much as its primary had, and had not streamed from it for {} s when that was last seen",
+                    STREAMED_WITHIN.as_secs()
+                ));
+            }
             let lacks = lacks_for((standby, standby_age), (primary, primary_age));
             return match lacks {
                 Some(lacks) if lacks <= most => Ok(()),
@@ -92,8 +102,7 @@ impl Panel<'_> {
                 )),
             };
         }
-        let streamed = primary_age.saturating_add(STREAMED_WITHIN);
-        match standby.streaming || self.last_heard(to, name).is_some_and(|it| it <= streamed) {
+        match streamed {
             true => Ok(()),
             false => Err(format!(
                 "{name} had not streamed for {} s when its primary was last seen, and lacks {behind} bytes",

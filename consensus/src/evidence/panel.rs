@@ -247,7 +247,7 @@ impl<'a> Panel<'a> {
     }
 
     /// The witnesses whose word counts that say this of some targets of a stack.
-    fn saying(
+    pub(super) fn saying(
         &self,
         stack: &Stack,
         targets: &[&TargetName],

@@ -351,6 +351,10 @@ fn a_span_of_writes_may_be_lost_and_no_longer_one() {
         let found = says("DDDDD/DDDDD", "UUUUU/UUUUU", &twist);
         assert!(found.contains(expected), "expected `{expected}`, found `{found}`");
     }
+    // Of another history, maybe, that is numbered like the primary's.
+    let apart: fn(&mut DatabaseSight) = |it| (it.streaming, it.heard) = (false, None);
+    let twist = Twist { edit: Some(timed), sight: Some(apart), ..Twist::default() };
+    assert!(says("DDDDD/DDDDD", "UUUUU/UUUUU", &twist).contains("had, and had not streamed"));
 }
 
 #[test]

@@ -110,10 +110,8 @@ fn allows(
         };
         let down: BTreeSet<_> = sound.iter().filter(down).map(|it| it.agent.clone()).collect();
         let streams = |statement: &&Statement| {
-            statement
-                .beliefs
-                .iter()
-                .any(|it| it.target.stack != *from && it.advancing && it.health == Health::Up)
+            let mut of_it = statement.beliefs.iter().filter(|it| it.target.name == database.name);
+            of_it.any(|it| it.target.stack != *from && it.advancing && it.health == Health::Up)
         };
         // A primary whose guard let go feeds whom it likes: it takes no writes (PROTOCOL.md 0.1 b).
         let kept = |statement: &&Statement| {
