@@ -12,7 +12,7 @@ mod rejoin;
 mod trade;
 
 use std::cmp::{Ordering, Reverse};
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -170,6 +170,8 @@ pub struct Simulation {
     pub elections: bool,
     /// And do sources of endpoints tell other things by themselves?
     pub wandering: bool,
+    /// The apps that somebody wanted elsewhere whatever is lost.
+    pub forgiven: BTreeSet<AppId>,
     /// What people asked for and were told, and what agents showed.
     pub history: History,
     words: Words,
@@ -231,6 +233,7 @@ impl Simulation {
             tally: BTreeMap::new(),
             elections: false,
             wandering: false,
+            forgiven: BTreeSet::new(),
             history: History::default(),
             words: Words::default(),
             calm: Calm::default(),

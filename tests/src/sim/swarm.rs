@@ -248,8 +248,9 @@ fn draw_core(simulation: &Simulation, chance: &mut Chance) -> BTreeSet<Place> {
     let away =
         if chance.happens(0.4) { chance.below(1 + voters.members.len() as u64 / 2) } else { 0 };
     let away: BTreeSet<Place> = (0..away).map(|_| chance.below(count) as Place).collect();
-    // Without its guard a database takes no writes, and with that somebody has to deal.
-    let guards = simulation.guards();
+    // Without its guard a database takes no writes, and one that is named no more must say that it knows: with either that is
+    // gone, somebody has to deal.
+    let guards = simulation.ever_guards();
     let away: BTreeSet<Place> = away.difference(&guards).copied().collect();
     let stays =
         |voter: &&Voter| simulation.place(&voter.agent).is_some_and(|it| !away.contains(&it));

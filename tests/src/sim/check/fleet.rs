@@ -101,6 +101,11 @@ impl Fleet {
         found: &mut Found,
     ) {
         let (Some(before), after) = (&link.before, &link.after) else { return };
+        // What leaves and comes back is new.
+        let definition = &after.definition;
+        self.minds.retain(|(_, target), _| {
+            target.app != definition.name || definition.targets().any(|(id, _)| id == *target)
+        });
         if after.decision.kind != DecisionKind::Failover {
             return;
         }

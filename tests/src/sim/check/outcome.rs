@@ -2,7 +2,7 @@
 //!
 //! Asked of a world that is well again: what is agreed, what DNS answers, and which database takes writes must be one.
 
-use consensus::model::{AppId, AppState, Phase, TargetId};
+use consensus::model::{AppId, AppState, DecisionKind, Phase, TargetId};
 
 use crate::sim::simulation::Simulation;
 use crate::sim::world::{Host, Role, is_deserted, server};
@@ -141,8 +141,13 @@ pub fn words(simulation: &Simulation, app: &AppId) -> String {
     words
 }
 
-/// Acknowledged writes that are gone, though each had waited for a replica.
+/// Acknowledged writes that are gone, though each had waited for a replica, and nobody had accepted that.
 pub fn lost(simulation: &Simulation, app: &AppId) -> Option<String> {
+    let mut history = simulation.registers.history(app);
+    let forced = history.any(|it| it.state.decision.kind == DecisionKind::Forced);
+    if forced && simulation.forgiven.contains(app) {
+        return None;
+    }
     if simulation.agreed(app).is_some_and(|agreed| agreed.definition.follows()) {
         return None;
     }

@@ -30,6 +30,8 @@ const CANARY: Duration = Duration::from_secs(5);
 const AT_ONCE: Duration = Duration::from_secs(7);
 /// A pulse is due every second: whoever stood still for longer than this was surely late for one by a second (S4).
 const STILL: Duration = Duration::from_millis(2_300);
+/// And who stood still for as long as this may have noticed, so that what came meanwhile is no sight.
+const NOTICED: Duration = Duration::from_secs(1);
 /// Evidence is not accepted upon for longer (PROTOCOL.md B.4).
 const ROUND: Duration = Duration::from_secs(5);
 
@@ -50,6 +52,8 @@ struct Seen {
 struct Told {
     started: Moment,
     went_on: Option<Moment>,
+    /// When it last went on after a pause that it may have noticed.
+    paused: Option<Moment>,
     seen: BTreeMap<Watched, Seen>,
     heard: BTreeMap<AgentId, Moment>,
     /// Whom others say they hear, and when they said so.
@@ -86,6 +90,7 @@ impl Witnesses {
         let told = Told {
             started: at,
             went_on: None,
+            paused: None,
             seen: BTreeMap::new(),
             heard: BTreeMap::new(),
             hearing: BTreeMap::new(),
@@ -104,6 +109,10 @@ impl Witnesses {
     /// An agent goes on. Whatever it saw before a pause is no evidence.
     pub fn on_resume(&mut self, agent: &AgentId, at: Moment) {
         let since = self.stopped.remove(agent);
+        let noticed = since.is_some_and(|since| at.since(since) >= NOTICED);
+        if let (true, Some(told)) = (noticed, self.agents.get_mut(agent)) {
+            told.paused = Some(at);
+        }
         let still = since.is_some_and(|since| at.since(since) >= STILL);
         if let (true, Some(told)) = (still, self.agents.get_mut(agent)) {
             told.went_on = Some(at);
@@ -247,6 +256,7 @@ impl Witnesses {
             _ => broken("it gave no evidence for it".into()),
         }
         let stack: &StackId = &state.decision.from;
+        let noticed = told.paused.is_some_and(|paused| at.since(paused) <= Duration::from_secs(1));
         let just_up = |target: &TargetId| {
             let seen = told.seen.get(&Watched::Target(target.clone()));
             seen.filter(|seen| seen.last_is_up)
@@ -267,7 +277,10 @@ impl Witnesses {
         });
         // What follows its primary leaves a stack that is well.
         let follows = state.definition.follows();
-        if !follows && of_stack.all(|(target, subject)| just_up(&target) && led(&subject)) {
+        if !follows
+            && !noticed
+            && of_stack.all(|(target, subject)| just_up(&target) && led(&subject))
+        {
             broken(format!("it sees all of {stack} up"));
         }
     }

@@ -105,6 +105,13 @@ impl Simulation {
         guards.filter_map(|(_, database)| self.place(database.guard.as_ref()?)).collect()
     }
 
+    /// Where guards run, and those that were named before them.
+    pub fn ever_guards(&self) -> BTreeSet<Place> {
+        let chosen = self.apps.keys().flat_map(|app| self.registers.history(app));
+        let guards = chosen.flat_map(|chosen| chosen.state.definition.guarded());
+        guards.filter_map(|(_, database)| self.place(database.guard.as_ref()?)).collect()
+    }
+
     /// The host of a stack's database dies: whatever ran on it.
     pub fn host_dies(&mut self, app: &AppId, stack: &StackId) {
         self.break_web(app, stack, Web::Dark);

@@ -31,6 +31,9 @@ pub(super) fn ask_for_a_move(simulation: &mut Simulation) {
             let accept_loss = simulation.chance.happens(0.3);
             let however = if accept_loss { ", whatever is lost" } else { "" };
             simulation.say(|| format!("asks for a failover of {app}{however}"));
+            if accept_loss {
+                simulation.forgiven.insert(app.clone());
+            }
             simulation.command(place, Command::Failover { app, to, accept_loss, by });
         }
     }
