@@ -1,17 +1,17 @@
 //! The weak door of a database: its own read-only mode, asked for by an agent that hears no majority of the voters.
 //!
-//! For a database whose host lets nobody near its filter (a managed one, a container). It is no guard. A client may ask for
+//! For a database whose host lets nobody near its filter (a container). It is no guard. A client may ask for
 //! writable sessions, and an agent that is stopped or killed shuts nothing; so no lease holds this door, the core is not
 //! told of it, and what it did proves nothing: a promotion finds the old primary unproven, or is refused where a proof is
 //! required.
 //!
 //! It uses the effects of an agreed fence, and keeps out of its way ([`wish`]):
 //!
-//! * While a move is under way, what is agreed is the executor's to do. A fence that it did not bring about within
+//! * Until a move has promoted, what is agreed is the executor's to do. A fence that it did not bring about within
 //!   [`PATIENCE`] is asked for here as well; nothing is opened.
 //! * It opens only what it shut itself, by a mark on its disk that is there before it shuts; so a person's read-only mode
-//!   stays. Only while it hears a majority and has done so for [`SETTLED`], and only under a token of what is agreed, by which
-//!   the database itself refuses an agent that knows of something older.
+//!   stays. Only while it hears a majority and has done so for [`SETTLED`], in which whoever it hears tells it what it lacks.
+//!   That is no reading of the register: who hears others and is not heard itself is told nothing.
 //! * A replica takes no writes: it stays as it is, whoever is heard.
 
 use std::fs::{self, File};
@@ -23,8 +23,8 @@ use std::time::Duration;
 use consensus::failover::plan;
 use consensus::judge::HEARD_WITHIN;
 use consensus::model::{
-    Action, AgentId, AppState, Database, DatabaseSight, Effect, Epoch, Fencing, Outcome, Phase,
-    StackId, TargetId, Token, Watched,
+    Action, AgentId, AppState, Database, DatabaseSight, Effect, Epoch, Fencing, Mode, Outcome,
+    Phase, StackId, TargetId, Token, Watched,
 };
 use consensus::moment::Moment;
 use consensus::outbox::{Look, Subject};
@@ -46,8 +46,11 @@ const LOOK: Duration = Duration::from_secs(2);
 const ACT: Duration = Duration::from_secs(5);
 /// That a majority is heard is said about once a second.
 const FRESH: Duration = Duration::from_millis(2_500);
-/// For so long a majority must have been heard before anything is opened: what was agreed meanwhile is known by then.
-const SETTLED: Duration = Duration::from_secs(3);
+/// For so long a majority must have been heard before anything is opened: whoever is heard tells of four apps a second that
+/// this agent knows an older state of.
+const SETTLED: Duration = Duration::from_secs(20);
+/// Turns further apart than this: the process stood still, and what it heard before says nothing of now.
+const STOOD_STILL: Duration = Duration::from_secs(10);
 /// What is agreed must have stood for so long: the executor asks for its effects at once, and both end sessions.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -89,6 +92,7 @@ pub fn start(weak: Weak) -> watch::Receiver<Vec<WeakDoor>> {
             mark,
             began: weak.agreed.borrow().confirmed,
             heard: None,
+            turned: clock::now(),
             known: None,
             show: show.clone(),
             weak: weak.clone(),
@@ -110,6 +114,8 @@ struct Keeper {
     began: Moment,
     /// Since when a majority has been heard without a break.
     heard: Option<Moment>,
+    /// When that was last asked.
+    turned: Moment,
     /// Since when what is agreed has stood.
     known: Option<((Epoch, u8, Phase), Moment)>,
     show: Arc<watch::Sender<Vec<WeakDoor>>>,
@@ -175,7 +181,8 @@ impl Keeper {
     async fn turn(&mut self, state: &AppState, confirmed: Moment) -> Result<Moment, String> {
         let database = self.database(state)?;
         let limit = limit(state.definition.data.lease);
-        let knows = self.knows(state, confirmed, clock::now());
+        let now = clock::now();
+        let knows = self.knows(state, confirmed, now);
         let wish = wish(state, &self.target.stack, knows);
         let seen = match (self.look(&database).await, &wish) {
             (Ok(seen), _) => seen,
@@ -193,7 +200,8 @@ impl Keeper {
             }
             Wish::Open(token) if self.shut != Shut::No => {
                 if !open && !seen.replica {
-                    self.open(database, token).await?;
+                    // By what was known before the look: who stood still since then opens nothing (rule E1).
+                    self.open(database, token, now + ACT).await?;
                 }
                 self.forget()?;
                 Ok(confirmed + limit)
@@ -227,11 +235,17 @@ impl Keeper {
         if state.definition.data.fencing == Fencing::DnsOnly {
             return Err("`fencing = \"dns-only\"` leaves it alone".into());
         }
+        if state.definition.mode == Mode::Shadow {
+            return Err("its app is only watched (`mode = \"shadow\"`)".into());
+        }
         Ok(database.clone())
     }
 
     fn knows(&mut self, state: &AppState, confirmed: Moment, now: Moment) -> Knows {
         let quiet = now.since(confirmed);
+        if STOOD_STILL < now.since(std::mem::replace(&mut self.turned, now)) {
+            self.heard = None;
+        }
         match self.began < confirmed && quiet < FRESH {
             true => drop(self.heard.get_or_insert(now)),
             false => self.heard = None,
@@ -277,22 +291,22 @@ impl Keeper {
             }
         }
         self.shut = Shut::Begun;
-        let said = self.act(token, Effect::Fence(database)).await;
+        let said = self.act(token, Effect::Fence(database), clock::now() + ACT).await;
         let said = said.map_err(|why| format!("cannot shut it: {why}"))?;
         self.shut = Shut::Done;
         tracing::warn!(agent = %self.weak.agent, "the weak door of {} is shut: {said}", self.target);
         Ok(())
     }
 
-    async fn open(&self, database: Database, token: Token) -> Result<(), String> {
-        let said = self.act(token, Effect::Unfence(database)).await;
+    async fn open(&self, database: Database, token: Token, by: Moment) -> Result<(), String> {
+        let said = self.act(token, Effect::Unfence(database), by).await;
         let said = said.map_err(|why| format!("cannot open it: {why}"))?;
         tracing::info!(agent = %self.weak.agent, "opens the weak door of {}: {said}", self.target);
         Ok(())
     }
 
-    async fn act(&self, token: Token, effect: Effect) -> Result<String, String> {
-        let (app, deadline) = (self.target.app.clone(), clock::now() + ACT);
+    async fn act(&self, token: Token, effect: Effect, deadline: Moment) -> Result<String, String> {
+        let app = self.target.app.clone();
         let action = Action { app, token, term: 0, item: 0, deadline, limit: ACT, effect };
         let report = self.weak.actors.carry_out(action).await;
         report.result.map(|done| done.text).map_err(|fault| fault.text)
