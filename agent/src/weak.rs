@@ -23,8 +23,8 @@ use std::time::Duration;
 use consensus::failover::plan;
 use consensus::judge::HEARD_WITHIN;
 use consensus::model::{
-    Action, AgentId, AppState, Database, DatabaseSight, Effect, Epoch, Fencing, Mode, Outcome,
-    Phase, StackId, TargetId, Token, Watched,
+    Action, ActionFault, ActionFaultKind, AgentId, AppState, Database, DatabaseSight, Effect,
+    Epoch, Fencing, Mode, Outcome, Phase, StackId, TargetId, Token, Watched,
 };
 use consensus::moment::Moment;
 use consensus::outbox::{Look, Subject};
@@ -184,14 +184,8 @@ impl Keeper {
         let now = clock::now();
         let knows = self.knows(state, confirmed, now);
         let wish = wish(state, &self.target.stack, knows);
-        let seen = match (self.look(&database).await, &wish) {
-            (Ok(seen), _) => seen,
-            (Err(why), Wish::Shut(..)) => {
-                return Err(format!("cannot look whether to shut it: {why}"));
-            }
-            // That it cannot be looked at others say.
-            (Err(_), Wish::Open(_) | Wish::Leave) => return Ok(Moment::ZERO),
-        };
+        let seen = self.look(&database).await;
+        let seen = seen.map_err(|why| format!("it is not known whether it is shut: {why}"))?;
         let open = !seen.replica && !seen.read_only;
         match wish {
             Wish::Shut(token, why) if open || self.shut == Shut::Begun => {
@@ -282,34 +276,49 @@ impl Keeper {
 
     /// The mark is there before the door is shut: whoever finds it shut after a restart knows who did it.
     async fn close(&mut self, database: Database, token: Token, why: &str) -> Result<(), String> {
-        if self.shut == Shut::No {
-            tracing::warn!(agent = %self.weak.agent, "shuts the weak door of {}: {why}", self.target);
-            if let Err(error) = self.remember() {
-                // It is shut all the same; only after a restart nobody would know.
-                let path = self.mark.display();
-                tracing::error!(agent = %self.weak.agent, "cannot write `{path}`: {error}");
-            }
+        let first = self.shut == Shut::No;
+        if let (true, Err(error)) = (first, self.remember()) {
+            // It is shut all the same; only after a restart nobody would know.
+            let path = self.mark.display();
+            tracing::error!(agent = %self.weak.agent, "cannot write `{path}`: {error}");
         }
         self.shut = Shut::Begun;
-        let said = self.act(token, Effect::Fence(database), clock::now() + ACT).await;
-        let said = said.map_err(|why| format!("cannot shut it: {why}"))?;
-        self.shut = Shut::Done;
-        tracing::warn!(agent = %self.weak.agent, "the weak door of {} is shut: {said}", self.target);
-        Ok(())
+        match self.act(token, Effect::Fence(database.clone()), clock::now() + ACT).await {
+            Ok(said) => {
+                self.shut = Shut::Done;
+                tracing::warn!(agent = %self.weak.agent, "the weak door of {} is shut, for {why}: {said}", self.target);
+                Ok(())
+            }
+            Err(fault) => {
+                // What is open after a refusal was not shut, and whoever shuts it next is somebody else.
+                if first && fault.kind != ActionFaultKind::Unknown {
+                    let left = self.look(&database).await.is_ok_and(|it| !it.read_only);
+                    if left {
+                        self.forget()?;
+                    }
+                }
+                Err(format!("cannot shut it: {}", fault.text))
+            }
+        }
     }
 
     async fn open(&self, database: Database, token: Token, by: Moment) -> Result<(), String> {
         let said = self.act(token, Effect::Unfence(database), by).await;
-        let said = said.map_err(|why| format!("cannot open it: {why}"))?;
+        let said = said.map_err(|fault| format!("cannot open it: {}", fault.text))?;
         tracing::info!(agent = %self.weak.agent, "opens the weak door of {}: {said}", self.target);
         Ok(())
     }
 
-    async fn act(&self, token: Token, effect: Effect, deadline: Moment) -> Result<String, String> {
+    async fn act(
+        &self,
+        token: Token,
+        effect: Effect,
+        deadline: Moment,
+    ) -> Result<String, ActionFault> {
         let app = self.target.app.clone();
         let action = Action { app, token, term: 0, item: 0, deadline, limit: ACT, effect };
         let report = self.weak.actors.carry_out(action).await;
-        report.result.map(|done| done.text).map_err(|fault| fault.text)
+        report.result.map(|done| done.text)
     }
 
     fn remember(&self) -> io::Result<()> {

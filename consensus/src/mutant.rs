@@ -24,7 +24,7 @@ mutants! {
     BallotReused,
     /// Accepting lowers the promise to nothing (rule R3).
     PromiseErased,
-    /// What was accepted is forgotten once nobody has asked for a while (rule R4).
+    /// What was accepted is forgotten before the next promise (rule R4).
     AcceptedExpires,
     /// Answers are counted, and not who gave them (trap 9).
     AnswersCounted,

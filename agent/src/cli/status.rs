@@ -194,9 +194,10 @@ fn lost_words(name: &TargetName, lost: &LostView) -> String {
 
 /// How a door is that no lease holds.
 fn weak_words(door: &DoorView) -> String {
-    let how = match door.left_ms {
-        0 => "takes no writes".to_owned(),
-        left => format!("shut in {} s unless a majority of the voters is heard", left / 1000),
+    let how = match (door.left_ms, &door.trouble) {
+        (0, Some(_)) => "not known to be shut".to_owned(),
+        (0, None) => "takes no writes".to_owned(),
+        (left, _) => format!("shut in {} s unless a majority of the voters is heard", left / 1000),
     };
     format!("{} here: {how}; by the engine's own means, which prove nothing", door.database)
 }

@@ -65,12 +65,20 @@ fn tally(voters: &Voters, agree: &BTreeSet<AcceptorId>, against: &BTreeSet<Accep
 fn with_repeats(
     voters: &Voters,
     mut agree: BTreeSet<AcceptorId>,
-    repeats: usize,
+    repeats: Option<usize>,
 ) -> BTreeSet<AcceptorId> {
     let others: Vec<_> =
         voters.all().map(|it| it.acceptor).filter(|it| !agree.contains(it)).collect();
-    agree.extend(others.into_iter().take(repeats));
+    agree.extend(others.into_iter().take(repeats.unwrap_or(0)));
     agree
+}
+
+/// One more answer of somebody who had given one, if that is counted.
+#[cfg(feature = "mutants")]
+fn repeated(repeats: &mut Option<usize>, again: bool) {
+    if let Some(repeats) = repeats.as_mut().filter(|_| again) {
+        *repeats += 1;
+    }
 }
 
 /// What a quorum of promises found.
@@ -138,12 +146,9 @@ impl Preparing {
 
     /// A voter promised.
     pub fn on_promise(&mut self, acceptor: AcceptorId, accepted: Option<Accepted>) {
-        let again = self.promises.insert(acceptor, accepted).is_some();
         #[cfg(feature = "mutants")]
-        if let Some(repeats) = self.repeats.as_mut().filter(|_| again) {
-            *repeats += 1;
-        }
-        let _ = again;
+        repeated(&mut self.repeats, self.promises.contains_key(&acceptor));
+        self.promises.insert(acceptor, accepted);
     }
 
     /// A voter will not. One nack loses nothing: a quorum may still be reachable (trap 13).
@@ -162,7 +167,7 @@ impl Preparing {
     pub fn tally(&self, voters: &Voters) -> Tally {
         let agree = self.promises.keys().copied().collect();
         #[cfg(feature = "mutants")]
-        let agree = with_repeats(voters, agree, self.repeats.unwrap_or(0));
+        let agree = with_repeats(voters, agree, self.repeats);
         tally(voters, &agree, &self.against)
     }
 
@@ -213,12 +218,9 @@ impl Accepting {
 
     /// A voter accepted, durably.
     pub fn on_accepted(&mut self, acceptor: AcceptorId) {
-        let again = !self.agree.insert(acceptor);
         #[cfg(feature = "mutants")]
-        if let Some(repeats) = self.repeats.as_mut().filter(|_| again) {
-            *repeats += 1;
-        }
-        let _ = again;
+        repeated(&mut self.repeats, self.agree.contains(&acceptor));
+        self.agree.insert(acceptor);
     }
 
     /// A voter will not.
@@ -234,15 +236,10 @@ impl Accepting {
 
     /// Is the value chosen?
     pub fn tally(&self, voters: &Voters) -> Tally {
+        let agree = &self.agree;
         #[cfg(feature = "mutants")]
-        if let Some(repeats) = self.repeats {
-            return tally(
-                voters,
-                &with_repeats(voters, self.agree.clone(), repeats),
-                &self.against,
-            );
-        }
-        tally(voters, &self.agree, &self.against)
+        let agree = &with_repeats(voters, agree.clone(), self.repeats);
+        tally(voters, agree, &self.against)
     }
 
     /// What was chosen. Meaningful once [`Accepting::tally`] is won.

@@ -238,8 +238,8 @@ impl Panel<'_> {
         }
     }
 
-    /// The databases of a stack that a majority sees down, of which replicas and guards are heard against it (PROTOCOL.md B.5:
-    /// each database's own); all of them where no single one is.
+    /// The databases of a stack that a majority sees down: the replicas and the guard of each are heard against that, and
+    /// nobody else's (PROTOCOL.md B.5). One at least, where its data are judged down.
     fn fallen(&self, active: &StackId) -> Vec<&TargetName> {
         let Some(stack) = self.definition.stack(active) else { return Vec::new() };
         let down = |name: &&TargetName| {
@@ -247,9 +247,7 @@ impl Panel<'_> {
             let saying = self.saying(stack, &of_it, Aspect::Data, Health::Down);
             self.majority(&saying.map(|it| it.agent.clone()).collect::<Vec<_>>())
         };
-        let all = stack.databases.iter().map(|database| &database.name);
-        let fallen: Vec<_> = all.clone().filter(down).collect();
-        if fallen.is_empty() { all.collect() } else { fallen }
+        stack.databases.iter().map(|database| &database.name).filter(down).collect()
     }
 
     /// A replica, elsewhere, that still receives from a database of this stack that is seen down: the veto (Orchestrator's

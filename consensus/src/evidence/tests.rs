@@ -6,6 +6,8 @@
 use std::time::Duration;
 
 mod golden;
+mod loss;
+mod pairs;
 
 use super::*;
 use crate::model::{
@@ -318,43 +320,6 @@ fn a_standby_that_is_not_its_primarys_replica_is_unfit() {
             says("DDDDD/DDDDD", "UUUUU/UUUUU", &Twist { sight: Some(edit), ..Twist::default() });
         assert!(found.contains(expected), "expected `{expected}`, found `{found}`");
     }
-}
-
-#[test]
-fn no_loss_at_all_asks_for_a_synchronous_replica() {
-    let zero: fn(&mut Definition) = |it| it.data.max_loss_bytes = 0;
-    let twist = Twist { edit: Some(zero), behind: 3000, ..Twist::default() };
-    assert_eq!(says("DDDDD/DDDDD", "UUUUU/UUUUU", &twist), "move to b (Data)");
-    let other = Twist { sight: Some(|it| it.upstream_name = Some("c".into())), ..twist };
-    assert!(says("DDDDD/DDDDD", "UUUUU/UUUUU", &other).contains("no synchronous replica"));
-}
-
-#[test]
-fn a_span_of_writes_may_be_lost_and_no_longer_one() {
-    const SECOND: Duration = Duration::from_secs(1);
-    let timed: fn(&mut Definition) =
-        |it| (it.data.max_loss_bytes, it.data.max_loss_time) = (u64::MAX, Some(5 * SECOND));
-    // The primary was last seen 9 s ago, and what the replica has last was written so long before now.
-    let rows: [(Option<Duration>, u64, &str); 4] = [
-        (Some(14 * SECOND), 2000, "move to b"),
-        (Some(16 * SECOND), 2000, "lacks the last 7 s (2000 bytes), 5 s may be lost"),
-        (None, 2000, "lacks 2000 bytes, and of how long is not known; 5 s may be lost"),
-        (None, 0, "move to b"),
-    ];
-    for (lag, behind, expected) in rows {
-        let sight: fn(&mut DatabaseSight) = match lag.map(|it| it.as_secs()) {
-            Some(14) => |it| it.lag = Some(14 * SECOND),
-            Some(_) => |it| it.lag = Some(16 * SECOND),
-            None => |it| it.lag = None,
-        };
-        let twist = Twist { edit: Some(timed), sight: Some(sight), behind, ..Twist::default() };
-        let found = says("DDDDD/DDDDD", "UUUUU/UUUUU", &twist);
-        assert!(found.contains(expected), "expected `{expected}`, found `{found}`");
-    }
-    // Of another history, maybe, that is numbered like the primary's.
-    let apart: fn(&mut DatabaseSight) = |it| (it.streaming, it.heard) = (false, None);
-    let twist = Twist { edit: Some(timed), sight: Some(apart), ..Twist::default() };
-    assert!(says("DDDDD/DDDDD", "UUUUU/UUUUU", &twist).contains("had, and had not streamed"));
 }
 
 #[test]

@@ -90,8 +90,9 @@ function leaseWords({ writer, guards, granted }) {
 // How the doors on the agent's host are that no lease holds.
 function weakWords(app) {
   const weak = list((status.guard || {}).doors).filter(door => door.app === app.app && door.by === "engine");
-  return weak.map(({ database, left_ms }) => {
-    const how = left_ms ? `shut in ${Math.floor(left_ms / 1000)} s unless a majority of the voters is heard` : "takes no writes";
+  return weak.map(({ database, left_ms, trouble }) => {
+    const shut = trouble ? "not known to be shut" : "takes no writes";
+    const how = left_ms ? `shut in ${Math.floor(left_ms / 1000)} s unless a majority of the voters is heard` : shut;
     return [`${database} here: ${how}; by the engine's own means, which prove nothing`, "wary"];
   });
 }
