@@ -15,7 +15,7 @@ mod digitalocean;
 #[path = "google.rs"]
 mod google;
 #[path = "route53.rs"]
-mod route53;
+pub mod route53;
 
 pub use azure::{azure, principal};
 pub use cloudflare::cloudflare;
@@ -56,10 +56,12 @@ pub struct Book {
     pub asked: u32,
     pub writes: u32,
     pub trouble: Option<Trouble>,
-    /// A marker that somebody else writes just before the next change.
-    pub rival: Option<String>,
+    /// A marker, by its name, that somebody else writes just before the next change.
+    pub rival: Option<(String, String)>,
     /// The fewest records that a name held after one was deleted.
     pub fewest: Option<usize>,
+    /// What only Route 53 has.
+    pub amazon: route53::Amazon,
 }
 
 impl Book {
@@ -100,8 +102,8 @@ impl Book {
     fn trouble(&mut self, writes: bool) -> Option<Reply> {
         self.asked += 1;
         self.writes += u32::from(writes);
-        if writes && let Some(rival) = self.rival.take() {
-            self.put("_quorate.shop.dyn.example", "TXT", 30, &[&rival]);
+        if writes && let Some((name, rival)) = self.rival.take() {
+            self.put(&name, "TXT", 30, &[&rival]);
         }
         Some(Some(match self.trouble? {
             Trouble::Busy => (429, "{\"message\":\"slow down\"}".to_owned()),

@@ -19,6 +19,8 @@ use crate::common::named::{KEY, SECRET, ZONE, dig};
 use crate::common::pdns::{API_KEY, Pdns};
 use crate::{act, kind, text, token};
 
+#[path = "amazon.rs"]
+mod amazon;
 #[path = "emulators.rs"]
 mod emulators;
 
@@ -188,7 +190,7 @@ async fn follows(provider: Provider, book: emulators::Server, good: &Credentials
 
     // A newer executor comes between reading and changing.
     if provider.compares() {
-        book.with(|it| it.rival = Some(marker(9)));
+        book.with(|it| it.rival = Some((MARKER.to_owned(), marker(9))));
         let overtaken = act(good, token(7, 4), to(vec![addresses(&["192.0.2.7"])])).await;
         assert_eq!(kind(&overtaken), Some(ActionFaultKind::Superseded), "{word}: {overtaken:?}");
         assert_eq!(book.with(|it| it.get(NAME, "A")), ["192.0.2.6"], "{word}");
@@ -197,9 +199,9 @@ async fn follows(provider: Provider, book: emulators::Server, good: &Credentials
 
 #[tokio::test]
 async fn route53_is_changed_in_batches_that_depend_on_the_marker() {
-    let secret = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
     let book = route53(Book::default()).await;
-    follows(Provider::Route53, book, &with_token(Some("AKIDEXAMPLE"), secret)).await;
+    let good = with_token(Some("AKIDEXAMPLE"), route53::SECRET);
+    follows(Provider::Route53, book, &good).await;
 }
 
 #[tokio::test]

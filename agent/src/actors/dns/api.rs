@@ -211,9 +211,12 @@ impl Answer {
         let said = self.quoted();
         match status {
             200..=299 => Ok(&self.body),
+            _ if self.says_later() => {
+                Err(plan.unclear(format!("asks to come again later ({status}){said}")))
+            }
             401 | 403 => Err(plan.refused(format!("refuses the credential ({status}){said}"))),
             404 => Err(plan.refused(format!("knows no such zone (404){said}"))),
-            408 | 409 | 425 | 429 => {
+            408 | 409 | 425 => {
                 Err(plan.unclear(format!("asks to come again later ({status}){said}")))
             }
             400..=499 => Err(plan.refused(format!("refuses the request ({status}){said}"))),

@@ -2,18 +2,26 @@
 
 use std::fmt::Write;
 
+use bytes::Bytes;
 use consensus::model::ActionFault;
+use hickory_proto::rr::Name;
 use http::Method;
 use serde::Deserialize;
 
 use super::api::{Answer, Api, Ask, headers};
 use super::plan::Plan;
 use super::provider::{Change, Changed, Held, Zone, absolute_text, read_data, read_kind};
-use super::sigv4::{Scope, Signed, authorization, stamp};
+use super::sigv4::{Scope, Signed, authorization, seconds, stamp};
 use crate::records::absolute;
 
-/// The most record sets that are asked for at one name: A, AAAA, CNAME, TXT, and what others put there.
+/// The most record sets that are asked for at once, all that there are at nearly every name: A, AAAA, CNAME, TXT, and what
+/// others put there.
 const SETS: usize = 20;
+/// What it calls a batch that it does not take.
+const INVALID: &str = "InvalidChangeBatch";
+/// The most pages that are read of one name. A set of a routing policy ends it on its first, so these are plain sets: at most
+/// one a type.
+const PAGES: usize = 5;
 
 pub(super) struct Route53 {
     pub(super) api: Api,
@@ -28,6 +36,10 @@ pub(super) struct Route53 {
 #[serde(rename_all = "PascalCase")]
 struct Listed {
     resource_record_sets: Sets,
+    is_truncated: bool,
+    next_record_name: Option<String>,
+    next_record_type: Option<String>,
+    next_record_identifier: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -61,37 +73,34 @@ struct Value {
     value: String,
 }
 
+/// Why not, in either form: a batch that is wrong is told of in its own.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Refusal {
+    error: Option<RefusalError>,
+    messages: Option<Messages>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct RefusalError {
+    code: String,
+    #[serde(default)]
+    message: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Messages {
+    #[serde(default)]
+    message: Vec<String>,
+}
+
 impl Zone for Route53 {
     async fn read(&mut self, plan: &Plan) -> Result<Vec<Held>, ActionFault> {
         let mut held = Vec::new();
         for name in [&plan.name, &plan.marker_name] {
-            let path = format!("/2013-04-01/hostedzone/{}/rrset", self.id);
-            let text = absolute_text(name);
-            let query = format!("maxitems={SETS}&name={}", escaped(&text));
-            let answer = self.ask(plan, Method::GET, &path, &query, String::new()).await?;
-            let body = String::from_utf8_lossy(answer.well(plan)?);
-            let listed: Listed = quick_xml::de::from_str(&body).map_err(|error| {
-                plan.unclear(format!("answers with what is not expected: {error}"))
-            })?;
-            // The list goes on with the names that follow in the zone.
-            let here = listed.resource_record_sets.resource_record_set.into_iter();
-            for set in here.filter(|set| absolute(&set.name).as_ref() == Some(name)) {
-                let Some(kind) = read_kind(&set.r#type) else { continue };
-                let plain = set.resource_records.filter(|_| set.set_identifier.is_none());
-                let Some(records) = plain else {
-                    return Err(plan.refused(format!(
-                        "holds an alias or a routing policy at `{text}` {kind}: quorate replaces plain records only"
-                    )));
-                };
-                held.extend(records.resource_record.into_iter().map(|record| Held {
-                    name: name.clone(),
-                    kind,
-                    ttl: set.ttl,
-                    data: read_data(kind, &record.value),
-                    text: record.value,
-                    id: String::new(),
-                }));
-            }
+            self.read_name(plan, name, &mut held).await?;
         }
         Ok(held)
     }
@@ -122,12 +131,13 @@ impl Zone for Route53 {
         );
         let path = format!("/2013-04-01/hostedzone/{}/rrset", self.id);
         let answer = self.ask(plan, Method::POST, &path, "", body).await?;
-        let said = answer.quoted();
+        let said = String::from_utf8_lossy(&answer.body);
         match answer.status.as_u16() {
             // All or nothing: a set that was to be deleted is not there as it was, or one to be created is.
-            400 if said.contains("InvalidChangeBatch") && is_of_race(&said) => Ok(Changed::Moved),
-            400 if said.contains("PriorRequestNotComplete") || said.contains("Throttling") => {
-                Err(plan.unclear(format!("asks to come again later{said}")))
+            400 if said.starts_with(INVALID) && is_of_race(&said) => Ok(Changed::Moved),
+            // It takes one change of a zone at a time.
+            400 if said.starts_with("PriorRequestNotComplete") => {
+                Err(plan.unclear(format!("asks to come again later (400){}", answer.quoted())))
             }
             _ => answer.well(plan).map(|_| Changed::Taken),
         }
@@ -135,6 +145,58 @@ impl Zone for Route53 {
 }
 
 impl Route53 {
+    /// Reads the sets of one name. The zone is listed from there on, so what follows may be of other names.
+    async fn read_name(
+        &mut self,
+        plan: &Plan,
+        name: &Name,
+        held: &mut Vec<Held>,
+    ) -> Result<(), ActionFault> {
+        let path = format!("/2013-04-01/hostedzone/{}/rrset", self.id);
+        let text = absolute_text(name);
+        let here = |of: &str| absolute(of).as_ref() == Some(name);
+        let mut from = format!("maxitems={SETS}&name={}", escaped(&text));
+        for _ in 0..PAGES {
+            let answer = self.ask(plan, Method::GET, &path, &from, String::new()).await?;
+            let body = String::from_utf8_lossy(answer.well(plan)?);
+            let listed: Listed = quick_xml::de::from_str(&body).map_err(|error| {
+                plan.unclear(format!("answers with what is not expected: {error}"))
+            })?;
+            let sets = listed.resource_record_sets.resource_record_set.into_iter();
+            for set in sets.filter(|set| here(&set.name)) {
+                let policy = set.set_identifier.is_some();
+                let Some(records) = set.resource_records.filter(|_| !policy) else {
+                    return Err(plan.refused(format!(
+                        "holds an alias or a routing policy at `{text}` {}: quorate replaces plain records only",
+                        set.r#type
+                    )));
+                };
+                let Some(kind) = read_kind(&set.r#type) else { continue };
+                held.extend(records.resource_record.into_iter().map(|record| Held {
+                    name: name.clone(),
+                    kind,
+                    ttl: set.ttl,
+                    data: read_data(kind, &record.value),
+                    text: record.value,
+                    id: String::new(),
+                }));
+            }
+            let (next, kind) = (listed.next_record_name, listed.next_record_type);
+            let (true, Some(_), Some(kind)) =
+                (listed.is_truncated, next.filter(|it| here(it)), kind)
+            else {
+                return Ok(());
+            };
+            // Keys in order, as they are signed.
+            let id = listed.next_record_identifier;
+            let id = id.map(|id| format!("identifier={}&", escaped(&id))).unwrap_or_default();
+            let (name, kind) = (escaped(&text), escaped(&kind));
+            from = format!("{id}maxitems={SETS}&name={name}&type={kind}");
+        }
+        Err(plan.refused(format!("holds more at `{text}` than is read: {PAGES} pages")))
+    }
+
+    /// Asks, and makes plain words of a refusal.
     async fn ask(
         &mut self,
         plan: &Plan,
@@ -160,8 +222,34 @@ impl Route53 {
         let path = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
         let ask =
             Ask { method, path: &path, headers: headers(plan, pairs)?, body: body.into_bytes() };
-        self.api.ask(plan, ask).await
+        let answer = self.api.ask(plan, ask).await?;
+        let Some(said) = refusal(&answer).filter(|_| !answer.status.is_success()) else {
+            return Ok(answer);
+        };
+        match clock_error(&said, (self.wall_ms)()) {
+            Some(off) => Err(plan.refused(format!("refuses the signature: our clock is off{off}"))),
+            None => Ok(Answer { body: Bytes::from(said), ..answer }),
+        }
     }
+}
+
+/// A refusal in one line: its code, and what is said to it.
+fn refusal(answer: &Answer) -> Option<String> {
+    let body = String::from_utf8_lossy(&answer.body);
+    let Refusal { error, messages } = quick_xml::de::from_str(&body).ok()?;
+    let error = error.map(|it| format!("{}: {}", it.code, it.message));
+    error.or(messages.map(|it| format!("{INVALID}: {}", it.message.join("; "))))
+}
+
+/// By how much our clock is off, if that is why; it tells its own time in brackets.
+fn clock_error(said: &str, wall_ms: u64) -> Option<String> {
+    let named = ["Signature expired", "Signature not yet current", "RequestExpired"];
+    let named = named.iter().chain(&["RequestTimeTooSkewed", "RequestInTheFuture"]);
+    named.into_iter().find(|words| said.contains(**words))?;
+    let theirs = said.split_once('(').and_then(|(_, rest)| rest.get(..16)).and_then(seconds);
+    let ours = i64::try_from(wall_ms / 1000).ok()?;
+    let by = theirs.map(|theirs| format!(" by {} s from the server's", ours - theirs));
+    Some(by.unwrap_or_default())
 }
 
 /// Do these words of an invalid change batch mean that somebody else was there?

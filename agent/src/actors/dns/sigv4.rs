@@ -1,8 +1,8 @@
 //! Signatures as Amazon asks for them: Signature Version 4, every header that is sent signed.
 
 use ring::{digest, hmac};
-use time::OffsetDateTime;
 use time::macros::format_description;
+use time::{OffsetDateTime, PrimitiveDateTime};
 
 /// Who signs, and for what.
 pub(super) struct Scope<'a> {
@@ -27,6 +27,12 @@ pub(super) fn stamp(wall_ms: u64) -> String {
     let seconds = i64::try_from(wall_ms / 1000).unwrap_or_default();
     let time = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
     time.format(form).unwrap_or_default()
+}
+
+/// Such a time in seconds since 1970; `None` for what is none.
+pub(super) fn seconds(stamp: &str) -> Option<i64> {
+    let form = format_description!("[year][month][day]T[hour][minute][second]Z");
+    Some(PrimitiveDateTime::parse(stamp, form).ok()?.assume_utc().unix_timestamp())
 }
 
 /// The value of the header `Authorization`.
@@ -91,6 +97,8 @@ mod tests {
             body: b"",
         };
         assert_eq!(stamp(1_440_938_160_000), "20150830T123600Z");
+        assert_eq!(seconds("20150830T123600Z"), Some(1_440_938_160));
+        assert_eq!(seconds("2015-08-30T12:36:00Z"), None);
         assert_eq!(
             authorization(&scope, "20150830T123600Z", &request),
             "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/iam/aws4_request, \
