@@ -1,6 +1,7 @@
 //! PostgreSQL in three stacks: the standby that is not promoted is told whom to follow.
 
 use consensus::view::AppView;
+use tests::harness::agents::Agent;
 use tests::harness::postgres::{PASSWORD, Postgres, Replication, USER};
 
 use super::*;
@@ -26,6 +27,22 @@ fn streams(server: &Postgres<'_>, timeline: &str) -> Result<(), String> {
     }
 }
 
+/// What others' client is told of a name by an agent.
+fn dug(lab: &Lab, agent: &Agent<'_>, name: &str) -> Vec<String> {
+    let mut dig = lab.fabric.command("client", "dig");
+    let found = dig.args([&format!("@{}", agent.dns().ip()), "+short", name, "A"]).output();
+    let found = String::from_utf8(found.expect("dig runs").stdout).expect("text");
+    let mut addresses: Vec<_> = found.lines().map(str::to_owned).collect();
+    addresses.sort();
+    addresses
+}
+
+fn sorted(hosts: &[&str]) -> Vec<String> {
+    let mut addresses: Vec<_> = hosts.iter().map(|host| address(host).to_string()).collect();
+    addresses.sort();
+    addresses
+}
+
 /// What was known to be lost when it was decided.
 fn within_budget(view: &AppView) {
     let known = view.decision.loss_bytes;
@@ -39,12 +56,21 @@ fn the_third_follows_the_new_primary_and_is_promoted_in_its_turn() {
         let mesh = mesh(lab, &app("postgres", 5432, BUDGET));
         let writer = Writer::start(&servers.each_ref().map(Postgres::address));
         written(&writer, servers[0].address());
-        answered(&mesh, "ro.edge.test", &["s2", "dns"]);
+        let leads = |writes: &str, reads: &[&str]| {
+            answered(&mesh, "rw.edge.test", &[writes]);
+            answered(&mesh, "ro.edge.test", reads);
+            for agent in &mesh.agents {
+                assert_eq!(dug(lab, agent, "rw.edge.test"), sorted(&[writes]));
+                assert_eq!(dug(lab, agent, "ro.edge.test"), sorted(reads));
+            }
+        };
+        leads("s1", &["s2", "dns"]);
         servers[0].kill();
         within_budget(&mesh.settle(SETTLE, "shop", "s2"));
         written(&writer, servers[1].address());
         eventually(SETTLE, "the third follows the new primary", || streams(&servers[2], "2"));
-        answered(&mesh, "ro.edge.test", &["dns"]);
+        // The one that died was the primary: it is no replica now, and not among those that are read.
+        leads("s2", &["dns"]);
 
         eventually(SETTLE, "the third is ready", || {
             mesh.running().try_for_each(|agent| match agent.app("shop")?.unready {
