@@ -3,6 +3,7 @@
 //! One task ([`turn`]) owns the node; there are no locks. Starting checks everything that can be wrong before anything
 //! listens, and each thing that is wrong is one line that says what, where and what to do.
 
+mod sight;
 mod start;
 mod turn;
 mod warnings;
@@ -19,6 +20,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::standing::Since;
 
+pub use sight::Seen;
 pub use start::{Running, StartError, start};
 
 /// A note with its place in this run and in time.
@@ -44,6 +46,8 @@ pub struct Agreed {
     pub since: Since,
     /// When a majority of voters was last heard, or the agent started; refreshed about once a second.
     pub confirmed: Moment,
+    /// What this agent itself sees up; looked at only while no majority is heard.
+    pub seen: Arc<Seen>,
 }
 
 impl Agreed {
@@ -53,7 +57,7 @@ impl Agreed {
         self.apps.iter().cloned().zip(handing)
     }
 
-    /// Does nothing in it differ from the other but when it was confirmed?
+    /// Does nothing in it differ from the other but when it was confirmed, and what is seen?
     pub fn same(&self, other: &Self) -> bool {
         let alike = |(one, other): (&Arc<AppState>, &Arc<AppState>)| Arc::ptr_eq(one, other);
         self.apps.len() == other.apps.len()

@@ -2,6 +2,10 @@
 
 #[path = "traffic/followed.rs"]
 mod nginx_bind_followed;
+#[path = "traffic/signed.rs"]
+mod nginx_bind_signed;
+#[path = "traffic/silent.rs"]
+mod nginx_silent;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -17,7 +21,7 @@ use tests::harness::fabric::address;
 use tests::harness::lab::{Lab, inside};
 use tests::harness::nginx::Web;
 use tests::harness::resolver::{Answer, Watch, ask};
-use tests::harness::wait::eventually;
+use tests::harness::wait::{eventually, throughout};
 use tests::harness::world::SETTLE;
 
 /// How long an edit by hand may stand: the pause between two looks (`consensus::node::drift`), and a moment to mend it.
@@ -341,6 +345,42 @@ mod nginx {
             webs[1].kill();
             mesh.settle(SETTLE, "shop", "s2");
             eventually(SETTLE, "the standby alone", || answers(&mesh, &["s2"]));
+        });
+    }
+
+    #[test]
+    fn a_server_without_weight_is_handed_out_to_nobody_while_there_is_another() {
+        inside(|lab: &Lab| {
+            let _webs = ["s1", "client", "s2"].map(|host| Web::start(lab, host));
+            let mut mesh = Mesh::new(lab);
+            mesh.start();
+            let text = two_servers();
+            let drained = |host: &str, text: &str| {
+                let url = format!("url = \"http://{}/healthz\"\n", address(host));
+                text.replacen(&url, &format!("{url}weight = 0\n"), 1)
+            };
+            mesh.apply(lab, &text);
+            mesh.settle(SETTLE, "shop", "s1");
+            eventually(SETTLE, "both are handed out", || answers(&mesh, &["s1", "client"]));
+            for (gone, stays) in [("client", "s1"), ("s1", "client")] {
+                mesh.apply(lab, &drained(gone, &text));
+                let epoch = mesh.settle(SETTLE, "shop", "s1").epoch;
+                eventually(SETTLE, "the other alone", || answers(&mesh, &[stays]));
+                // It is watched all the same, and well.
+                let web = mesh.agents[0].app("shop").expect("it answers").stacks.remove(0);
+                assert_eq!(web.targets.len(), 2);
+                throughout(Duration::from_secs(3), "it stays drained", || answers(&mesh, &[stays]));
+                assert_eq!(mesh.settle(SETTLE, "shop", "s1").epoch, epoch);
+            }
+            // With none left nothing would be answered: such a file is refused, and what was agreed stands.
+            let file = lab.folder("none").join("shop.toml");
+            std::fs::write(&file, drained("s1", &drained("client", &text))).expect("a file");
+            let words = ["apply", "--yes", file.to_str().expect("our own path")];
+            let refused = mesh.agents[0].quorate(&words).expect_refused();
+            assert!(refused.contains("`weight = 0` drains all of its endpoints"), "{refused}");
+            answers(&mesh, &["client"]).expect("as before");
+            mesh.apply(lab, &text);
+            eventually(SETTLE, "both again", || answers(&mesh, &["s1", "client"]));
         });
     }
 

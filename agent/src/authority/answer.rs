@@ -13,7 +13,7 @@ use hickory_proto::rr::{LowerName, Name, RData, Record, RecordType};
 use super::zones::{Zone, Zones};
 
 /// How many aliases are followed: real chains have one or two, and a loop must end.
-const HOPS: usize = 8;
+pub(super) const HOPS: usize = 8;
 /// How long the answer to ANY may be cached, in seconds: it never changes.
 const ANY_TTL: u32 = 3600;
 

@@ -9,14 +9,18 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use consensus::moment::Moment;
+use hickory_proto::rr::{LowerName, Name};
+use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
 
 use super::body::{Body, Part};
 use super::cookie::Baker;
 use super::counters::{Code, Tally, Transport};
 use super::limit::Limits;
+use super::owners::vouched;
 use super::query::{Cookie, HEADER, Header, Packet, Query, flag, kind, read};
 use super::signing::{Signed, Signing};
 use super::table::{Existence, Found, Table};
+use crate::run::Seen;
 
 /// The most a datagram carries: fits every path without fragments (DNS flag day 2020).
 pub(super) const DATAGRAM: u16 = 1232;
@@ -39,6 +43,8 @@ pub(super) struct Desk {
     pub(super) table: Arc<Table>,
     /// Has nobody confirmed the agreed state for too long?
     pub(super) stale: bool,
+    /// While it is: the stacks that this agent itself sees up.
+    pub(super) seen: Arc<Seen>,
     pub(super) now: Moment,
     /// The wall clock's seconds.
     pub(super) wall: u32,
@@ -97,6 +103,7 @@ impl Desk {
         Self {
             table,
             stale: false,
+            seen: Arc::default(),
             now: Moment::ZERO,
             wall: 0,
             signed: Signed::default(),
@@ -160,8 +167,10 @@ impl Desk {
         // All shares of a set count as one, signed or not, and so do all names that are not there.
         let place = |body: &Body| std::ptr::from_ref(body).addr();
         let (say, place) = match said(&self.table, query) {
-            // The state is too old to be told.
-            Said::Body(..) | Said::Sign(..) if self.stale => (Say::Code(Code::ServFail), REFUSALS),
+            // The state is too old to be told: others may know of a newer one.
+            Said::Body(..) | Said::Sign(..) if self.stale && !self.vouches(query) => {
+                (Say::Code(Code::ServFail), REFUSALS)
+            }
             Said::Code(code) => (Say::Code(code), REFUSALS),
             Said::Body(body, code) => (Say::Body(body.at_turn(self.turn), code), place(body)),
             Said::Sign(signing, body, existence) => {
@@ -184,6 +193,13 @@ impl Desk {
         let Some(code) = code else { return Outcome::Dropped };
         self.tally.answer(code);
         Outcome::Answered
+    }
+
+    /// Does this agent itself see what the answer rests on?
+    fn vouches(&self, query: &Query<'_>) -> bool {
+        let name = Name::read(&mut BinDecoder::new(query.name.bytes()));
+        let name = name.map(|name| LowerName::new(&name));
+        name.is_ok_and(|name| vouched(&self.table.meaning, &name, &self.seen))
     }
 
     /// Counts an answer of this sort; is it one too many?

@@ -1,8 +1,9 @@
 //! The built-in DNS server: answers from what the voters agreed, with nobody in between.
 //!
 //! Whenever the agreed state changes, the zones are worked out anew and put in place at once; a query never waits. Once
-//! no majority has confirmed the state for `stale_after`, answers become SERVFAIL, so that resolvers ask another agent
-//! (PRODUCT.md section 3, promise 6). Decides nothing: the answer *is* the decision.
+//! no majority has confirmed the state for `stale_after`, what rests on a stack that this agent does not itself see up becomes
+//! SERVFAIL, so that resolvers ask another agent (PRODUCT.md section 3, promise 6). Decides nothing: the answer *is* the
+//! decision.
 
 mod answer;
 mod body;
@@ -15,6 +16,7 @@ mod desk;
 mod journal;
 mod limit;
 mod notify;
+mod owners;
 mod query;
 mod sets;
 mod signing;
@@ -59,7 +61,7 @@ use self::tsig::Signed;
 use self::zones::{Extra, Zones};
 use crate::clock;
 use crate::config::DnsConfig;
-use crate::run::Agreed;
+use crate::run::{Agreed, Seen};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 128;
@@ -159,6 +161,8 @@ struct Shared {
     table: ArcSwap<Table>,
     /// When a majority last confirmed the agreed state: microseconds, as in [`Moment`].
     confirmed: AtomicU64,
+    /// While none does: the stacks that this agent itself sees up.
+    seen: ArcSwap<Seen>,
     stale_after: Duration,
     stopped: AtomicBool,
     /// Cookies are made with secrets drawn from this.
@@ -279,6 +283,9 @@ impl Shared {
         let confirmed = Moment::from_micros(self.confirmed.load(Ordering::Relaxed));
         (desk.now, desk.wall) = (clock::now(), wall());
         desk.stale = self.stale_after < desk.now.since(confirmed);
+        if desk.stale {
+            desk.seen = self.seen.load_full();
+        }
         desk.baker.tell(desk.wall);
     }
 }
@@ -320,6 +327,7 @@ pub fn start(
     let shared = Arc::new(Shared {
         table: ArcSwap::from_pointee(table),
         confirmed: AtomicU64::new(first.confirmed.max(started).as_micros()),
+        seen: ArcSwap::new(first.seen.clone()),
         stale_after: config.stale_after,
         stopped: AtomicBool::new(false),
         master: rand::random(),
@@ -401,6 +409,7 @@ async fn follow(
                 Err(_) => return,
             }
         }
+        shared.seen.store(latest.seen.clone());
         shared.confirmed.store(latest.confirmed.max(started).as_micros(), Ordering::Relaxed);
         served = latest;
     }

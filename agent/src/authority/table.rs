@@ -31,6 +31,8 @@ pub(super) struct Table {
     any: Option<Body>,
     /// Makes the answers that are signed; none where no zone is.
     pub(super) signing: Option<Signing>,
+    /// What it was made of.
+    pub(super) meaning: Arc<Zones>,
     /// The most labels of a name that exists.
     depth: usize,
     /// What could not be served as it was defined, for the log.
@@ -85,6 +87,7 @@ impl Table {
     pub(super) fn new(zones: &Arc<Zones>) -> Self {
         let mut table = Self { notes: zones.notes.clone(), ..Self::default() };
         table.signing = zones.any_signed().then(|| Signing(zones.clone()));
+        table.meaning = zones.clone();
         let empty = Arc::new(Sets::default());
         let mut entwined = Vec::new();
         for zone in zones.iter() {
@@ -126,6 +129,7 @@ impl Table {
             entwined: self.entwined.clone(),
             any: self.any.clone(),
             signing: zones.any_signed().then(|| Signing(zones.clone())),
+            meaning: zones.clone(),
             depth: self.depth,
             notes: Vec::new(),
         };

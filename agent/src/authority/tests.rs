@@ -23,11 +23,13 @@ use super::table::Table;
 use super::zones::{Extra, Zones};
 use crate::run::Agreed;
 
+mod amplify;
 mod copies;
 mod framing;
 mod fuzz;
 mod handing;
 mod revision;
+mod stale;
 mod transfers;
 mod weights;
 

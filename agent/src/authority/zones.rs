@@ -6,10 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use consensus::model::{AppId, AppState, RecordKind, RecordSet, Zone as ZoneDefinition};
+use consensus::model::{AppId, AppState, RecordKind, RecordSet, StackId, Zone as ZoneDefinition};
 use hickory_proto::rr::rdata::{NS, SOA};
 use hickory_proto::rr::{LowerName, Name, RData, Record, RecordType};
 
+use super::owners::Owners;
 use super::sets::{Source, Status, records_of, serial, turns_of};
 use crate::records::{absolute, record_type};
 use crate::run::Agreed;
@@ -49,6 +50,7 @@ pub(super) struct Zones {
     turns: HashMap<LowerName, BTreeMap<RecordType, Arc<[u16]>>>,
     /// What they are made of, in the order of names.
     sources: Vec<Source>,
+    pub(super) owners: Arc<Owners>,
     /// What could not be served as it was defined, for the log.
     pub(super) notes: Vec<String>,
 }
@@ -189,6 +191,12 @@ impl Zones {
         self.by_apex.get(apex)
     }
 
+    /// The stack that an app's answers name.
+    pub(super) fn active(&self, app: &AppId) -> Option<&StackId> {
+        let at = self.sources.binary_search_by(|it| it.state.definition.name.cmp(app)).ok()?;
+        Some(&self.sources[at].state.active)
+    }
+
     /// The zone that this name belongs to, to be changed.
     fn zone_at_or_above(&mut self, name: &LowerName) -> Option<&mut Zone> {
         let apex = self.zone_of(name).map(|zone| LowerName::new(&zone.soa.name))?;
@@ -252,6 +260,8 @@ impl Zones {
             ));
         }
         records.into_iter().for_each(|record| zone.put(record));
+        let apex = LowerName::new(&zone.soa.name);
+        Arc::make_mut(&mut self.owners).note(app, LowerName::new(&owner), apex);
         self.take_turns(&LowerName::new(&owner), set);
     }
 }

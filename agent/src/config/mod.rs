@@ -330,7 +330,7 @@ pub struct MeshConfig {
 pub struct DnsConfig {
     /// Each address to bind, UDP and TCP.
     pub listen: Vec<SocketAddr>,
-    /// Answers older than this, unconfirmed by a majority, become SERVFAIL.
+    /// Answers older than this, unconfirmed by a majority, become SERVFAIL where their stack is not seen up from here.
     pub stale_after: Duration,
     /// How many times a second one network gets the same answer over UDP; 0 is no limit.
     pub rate_limit: u32,

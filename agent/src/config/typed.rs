@@ -254,7 +254,7 @@ pub(crate) mod agent {
         pub struct DnsTable = "`[dns]`" {
             /// Each address to serve, UDP and TCP.
             listen: Vec<At<SocketAddr>>,
-            /// Answers that no majority has confirmed for this long become SERVFAIL.
+            /// Answers that no majority has confirmed for this long become SERVFAIL, but where this agent itself sees their stack up.
             stale_after: At<Time<1_000, { 24 * 60 * 60_000 }>> = "5m",
             /// How many times a second one network (IPv4 /24, IPv6 /56) gets the same answer over UDP; 0 is no limit.
             rate_limit: At<Whole<0, 1_000_000>> = 200,

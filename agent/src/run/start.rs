@@ -187,6 +187,7 @@ pub async fn start(config: &AgentConfig) -> Result<Running, StartError> {
         handing: node.handing(),
         since: standing::note(&Since::new(), &node.states(), now),
         confirmed: now,
+        seen: Arc::default(),
     }));
     let handle = Handle { asks: asker, agreed: agreed.subscribe(), events: events.clone() };
     let credentials = Arc::new(config.credentials.clone());
@@ -216,6 +217,7 @@ pub async fn start(config: &AgentConfig) -> Result<Running, StartError> {
         agreed,
         events,
         number: 0,
+        seen: Arc::default(),
         commands: HashMap::new(),
         command: 0,
         warnings: Warnings::default(),

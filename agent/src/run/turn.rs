@@ -17,7 +17,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::warnings::Warnings;
-use super::{Agreed, Ask, Event};
+use super::{Agreed, Ask, Event, Seen, sight};
 use crate::actors::Actors;
 use crate::clock;
 use crate::guard::{DoorFault, Guard, Rejoins};
@@ -29,6 +29,8 @@ use crate::store::{Store, StoreError};
 
 /// How often the core is told what the other clocks say.
 const CLOCKS: Duration = Duration::from_secs(1);
+/// After so long without a majority it is looked which stacks are seen up: two of the pulses that are missed.
+const SILENCE: Duration = Duration::from_secs(2);
 /// Commands whose asker may have gone away.
 const COMMANDS_LIMIT: usize = 256;
 /// The exit status when a door cannot be shut: `EX_OSERR`.
@@ -53,6 +55,7 @@ pub(super) struct Turn {
     pub agreed: watch::Sender<Arc<Agreed>>,
     pub events: broadcast::Sender<Arc<Event>>,
     pub number: u64,
+    pub seen: Arc<Seen>,
     pub commands: HashMap<CommandId, oneshot::Sender<Answer>>,
     pub command: u64,
     pub watchdog: bool,
@@ -99,7 +102,12 @@ impl Turn {
     async fn tick(&mut self) {
         let (wall_ms, monotonic) = (clock::wall_ms(), clock::monotonic());
         self.take(Input::Clocks { wall_ms, monotonic }).await;
-        self.publish(Some(self.node.quorum_heard()));
+        let (now, heard) = (clock::now(), self.node.quorum_heard());
+        self.seen = match now.since(heard) < SILENCE {
+            true => Arc::default(),
+            false => Arc::new(sight::seen(&self.node.view(now), &self.agent)),
+        };
+        self.publish(Some(heard));
         let told = self.warnings.on_tick(self.node.warnings(clock::now()), clock::now());
         for note in told {
             self.tell(note);
@@ -195,8 +203,8 @@ impl Turn {
         let confirmed = told.confirmed.max(confirmed.unwrap_or_default());
         let (apps, handing) = (self.node.states(), self.node.handing());
         let since = standing::note(&told.since, &apps, clock::now());
-        let next = Agreed { apps, handing, since, confirmed };
-        if !next.same(&told) || told.confirmed < confirmed {
+        let next = Agreed { apps, handing, since, confirmed, seen: self.seen.clone() };
+        if !next.same(&told) || told.confirmed < confirmed || told.seen != next.seen {
             self.agreed.send_replace(Arc::new(next));
         }
     }

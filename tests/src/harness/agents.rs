@@ -129,6 +129,8 @@ pub struct Setup {
     pub resolvers: Vec<String>,
     /// The certificate authorities of its host, if they are others than the machine's.
     pub authorities: Option<PathBuf>,
+    /// What else its `[dns]` says.
+    pub dns: String,
     /// What else its file says.
     pub more: String,
 }
@@ -158,6 +160,7 @@ impl<'a> Agent<'a> {
             canaries: vec![],
             resolvers: vec![],
             authorities: None,
+            dns: String::new(),
             more: String::new(),
         };
         let (name, host) = (name.to_owned(), host.to_owned());
@@ -202,7 +205,7 @@ impl<'a> Agent<'a> {
 
     fn write_file(&self) -> PathBuf {
         let own = address(&self.host);
-        let Setup { user, password, port, identity, data, canaries, resolvers, more, .. } =
+        let Setup { user, password, port, identity, data, canaries, resolvers, dns, more, .. } =
             &self.setup;
         let seeds: Vec<_> =
             REGIONS.iter().map(|host| format!("\"{}:{MESH_PORT}\"", address(host))).collect();
@@ -214,7 +217,7 @@ impl<'a> Agent<'a> {
              key = \"{identity}/agent.key\"\nauthority = \"{identity}/mesh.crt\"\n\
              voters = \"{identity}/voters.toml\"\n\n\
              [status]\nlisten = \"127.0.0.1:4791\"\nsocket = \"{}\"\n\
-             states = \"{}\"\nresolvers = {resolvers:?}\n\n[dns]\nlisten = [\"{own}:53\"]\nstatus = true\n\n\
+             states = \"{}\"\nresolvers = {resolvers:?}\n\n[dns]\nlisten = [\"{own}:53\"]\nstatus = true\n{dns}\n\
              [credentials.orders]\nuser = \"{user}\"\npassword = \"{password}\"\n\n\
              [credentials.dns-key]\nname = \"{KEY}\"\nalgorithm = \"hmac-sha256\"\n\
              secret = \"{SECRET}\"\n\n\

@@ -4,7 +4,7 @@
 //! everybody; hosts notice only silence, as they would behind a broken cable.
 
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::process::Command;
 
@@ -22,6 +22,12 @@ pub fn address(host: &str) -> Ipv4Addr {
     let place = HOSTS.iter().position(|name| *name == host);
     let place = place.unwrap_or_else(|| panic!("no host `{host}` among {HOSTS:?}"));
     Ipv4Addr::new(10, 77, u8::try_from(place + 1).expect("few hosts"), 2)
+}
+
+/// Where a host is by IPv6, once [`Fabric::add_six`] was called: `fd77:N::2`.
+pub fn address_six(host: &str) -> Ipv6Addr {
+    let [_, _, place, _] = address(host).octets();
+    Ipv6Addr::new(0xfd77, place.into(), 0, 0, 0, 0, 0, 2)
 }
 
 /// Where the router is for a host: an address that no cut keeps from it.
@@ -58,6 +64,18 @@ impl Fabric {
              iifname . oifname . tcp sport @silent counter drop; \
              iifname . oifname . udp dport @unheard counter drop; }; }");
         Self(())
+    }
+
+    /// Gives every host an IPv6 address, too.
+    pub fn add_six(&self) {
+        fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "1").expect("as for IPv4");
+        for host in HOSTS {
+            let own = address_six(host);
+            let router = Ipv6Addr::from_bits(own.to_bits() - 1);
+            ip(&format!("addr add {router}/64 dev {host} nodad"));
+            ip(&format!("-n {host} addr add {own}/64 dev up0 nodad"));
+            ip(&format!("-n {host} -6 route add default via {router}"));
+        }
     }
 
     /// A command that will run on this host.

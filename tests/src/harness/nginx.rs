@@ -25,6 +25,11 @@ impl<'a> Web<'a> {
         Self::launch(lab, host, "")
     }
 
+    /// The same, by IPv6 as well.
+    pub fn start_six(lab: &'a Lab, host: &str) -> Self {
+        Self::launch(lab, host, "listen [::]:80;")
+    }
+
     /// The same, over TLS on port 443 as well, with a certificate for one name; and the certificate, PEM.
     pub fn start_secure(lab: &'a Lab, host: &str, name: &str) -> (Self, String) {
         let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a name");
@@ -41,7 +46,7 @@ impl<'a> Web<'a> {
         (Self::launch(lab, host, &secure), certificate)
     }
 
-    fn launch(lab: &'a Lab, host: &str, secure: &str) -> Self {
+    fn launch(lab: &'a Lab, host: &str, listens: &str) -> Self {
         let folder = lab.folder(&format!("{host}-web"));
         let at = folder.display();
         let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
@@ -52,7 +57,7 @@ impl<'a> Web<'a> {
             "daemon off; master_process off; pid {at}/pid; error_log stderr;\n\
              events {{}}\n\
              http {{ access_log off; {temporary}\n\
-             server {{ listen 80; {secure} default_type text/plain;\n\
+             server {{ listen 80; {listens} default_type text/plain;\n\
              location = /healthz {{ return 200 \"ready {host}\\n\"; }}\n\
              location = /places.json {{ alias {at}/places.json; }}\n\
              location = /version {{ return 200 \"1\\n\"; }} }} }}\n"

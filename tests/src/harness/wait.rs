@@ -37,6 +37,6 @@ pub fn throughout<T: PartialEq + Debug>(span: Duration, what: &str, mut look: im
 }
 
 /// Between two rounds of a background thread (a writer, a poller): its rate, not a wait for anything.
-pub(super) fn pace(every: Duration) {
+pub fn pace(every: Duration) {
     thread::sleep(every);
 }

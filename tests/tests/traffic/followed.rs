@@ -1,5 +1,9 @@
 //! Endpoints that are followed to wherever a name server, a page or a file says.
 
+use std::collections::BTreeSet;
+
+use tests::harness::fabric::address_six;
+
 use super::*;
 
 /// `shop`, whose first stack is wherever BIND says, or a file once it is there; and the second wherever a page says.
@@ -130,6 +134,91 @@ fn endpoints_are_followed_to_where_a_quorum_finds_them_well() {
         webs[0].kill();
         mesh.settle(SETTLE, "shop", "s2");
         eventually(SETTLE, "the standby's both", || everywhere(&mesh, &bind, &["s2", "client"]));
+    });
+}
+
+#[test]
+fn a_balancer_takes_the_servers_place_and_gives_it_back() {
+    inside(|lab: &Lab| {
+        let _webs = ["s1", "client", "s2"].map(|host| Web::start(lab, host));
+        let bind = Bind::start(lab, Updates::Granted);
+        for host in ["s1", "client"] {
+            edit(lab, &format!("update add web.{ZONE} 5 A {}", address(host)));
+        }
+        let balancer = lab.folder("balancer").join("places.txt");
+        let mut mesh = Mesh::new(lab);
+        mesh.start();
+        mesh.apply(lab, &text(balancer.to_str().expect("our own path")));
+        mesh.settle(SETTLE, "shop", "s1");
+        let leads = |hosts: &[&str]| {
+            let began = Instant::now();
+            let mut wanted: Vec<_> = hosts.iter().map(|host| address(host).to_string()).collect();
+            wanted.sort();
+            let agreed = |it: &FollowingView| {
+                let mut agreed = it.agreed.clone();
+                agreed.sort();
+                agreed == wanted
+            };
+            eventually(SETTLE, &format!("{hosts:?} and nobody else"), || {
+                all_see(&mesh, "s1", agreed)?;
+                everywhere(&mesh, &bind, hosts)
+            });
+            println!("{hosts:?} after {} ms", began.elapsed().as_millis());
+        };
+        leads(&["s1", "client"]);
+        std::fs::write(&balancer, address("s2").to_string()).expect("a file");
+        leads(&["s2"]);
+        std::fs::remove_file(&balancer).expect("it was written");
+        leads(&["s1", "client"]);
+    });
+}
+
+#[test]
+fn endpoints_of_ipv6_are_followed_to_where_aaaa_records_say() {
+    inside(|lab: &Lab| {
+        lab.fabric.add_six();
+        let _webs = ["s1", "client", "s2"].map(|host| Web::start_six(lab, host));
+        let bind = Bind::start(lab, Updates::Granted);
+        let at = |host: &str| address_six(host).to_string();
+        let add = |host: &str| format!("update add web6.{ZONE} 5 AAAA {}", at(host));
+        edit(lab, &add("s1"));
+        let mut text = Shop { databases: false, ..Shop::default() }.text();
+        for stack in ["s1", "s2"] {
+            let four = format!("url = \"http://{}/healthz\"\n", address(stack));
+            let six = format!("url = \"http://[{}]/healthz\"\n", at(stack));
+            let follow = format!("follow = \"dns://{}/web6.{ZONE}\"\n", address("dns"));
+            let six = if stack == "s1" { six + &follow } else { six };
+            text = text.replacen(&four, &six, 1);
+        }
+        let text = text.replace("type = \"A\"", "type = \"AAAA\"");
+        let mut mesh = Mesh::new(lab);
+        mesh.start();
+        mesh.apply(lab, &text);
+        mesh.settle(SETTLE, "shop", "s1");
+        let says = |server: SocketAddr, name: &str, hosts: &[&str]| {
+            let mut dig = lab.fabric.command("client", "dig");
+            let found = dig.args([&format!("@{}", server.ip()), "+short", name, "AAAA"]).output();
+            let found = String::from_utf8(found.expect("dig runs").stdout).expect("text");
+            let found: BTreeSet<_> = found.lines().map(str::to_owned).collect();
+            let wanted: BTreeSet<_> = hosts.iter().map(|host| at(host)).collect();
+            if found == wanted { Ok(()) } else { Err(format!("{server}: {found:?}")) }
+        };
+        let everywhere = |hosts: &[&str]| {
+            eventually(SETTLE, &format!("{hosts:?} everywhere"), || {
+                mesh.running().try_for_each(|agent| says(agent.dns(), INSIDE, hosts))?;
+                says(bind.address(), OUTSIDE, hosts)
+            });
+        };
+        everywhere(&["s1"]);
+        edit(lab, &add("client"));
+        everywhere(&["s1", "client"]);
+        // Named, and nobody serves there.
+        edit(lab, &add("r5"));
+        let named = |it: &FollowingView| it.found.iter().any(|it| it.contains(&at("r5")));
+        eventually(SETTLE, "all are told of it", || all_see(&mesh, "s1", named));
+        everywhere(&["s1", "client"]);
+        edit(lab, &format!("update delete web6.{ZONE} AAAA {}", at("s1")));
+        everywhere(&["client"]);
     });
 }
 

@@ -29,6 +29,7 @@ pub(super) fn shared() -> Shared {
         copies: Copies::default(),
         table: ArcSwap::from_pointee(Table::new(&zones)),
         confirmed: AtomicU64::new(clock::now().as_micros()),
+        seen: ArcSwap::default(),
         stale_after: Duration::from_secs(300),
         stopped: AtomicBool::new(false),
         master: [1; 32],

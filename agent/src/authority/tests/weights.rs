@@ -14,15 +14,20 @@ const QUERIES: i32 = 400;
 
 /// The same, with keys for the shop's zone and the one within.
 pub(super) fn signing(extra: Extra) -> Extra {
+    signing_of(extra, &["shop.example.", "eu.shop.example."])
+}
+
+/// The same, with a key for the zones of these apexes.
+pub(super) fn signing_of(extra: Extra, apexes: &[&str]) -> Extra {
     let document =
         EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new());
     let text = data_encoding::BASE64.encode(document.expect("randomness").as_ref());
     let pem = format!("-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n");
-    let keys = ["shop.example.", "eu.shop.example."].map(|apex| ZoneKeys {
+    let keys = apexes.iter().map(|apex| ZoneKeys {
         apex: LowerName::new(&Name::from_ascii(apex).expect("a name")),
         keys: vec![ZoneKey::from_pem(&pem).expect("a key")],
     });
-    Extra { keys: Arc::new(keys.into()), ..extra }
+    Extra { keys: Arc::new(keys.collect()), ..extra }
 }
 
 pub(super) fn wants_signatures(mut message: Message) -> Message {
