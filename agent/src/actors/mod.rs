@@ -36,6 +36,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 pub struct Actors {
     credentials: Arc<Credentials>,
     meters: Arc<dns::Meters>,
+    spreads: Arc<dns::Spreads>,
     trust: Trust,
     inputs: mpsc::Sender<Input>,
     wall_ms: fn() -> u64,
@@ -53,8 +54,9 @@ struct Guarding {
 impl Actors {
     /// Actors that hold these secrets and report to this loop. Reads the host's certificate authorities.
     pub fn new(credentials: Arc<Credentials>, inputs: mpsc::Sender<Input>) -> Self {
-        let (meters, trust) = (Arc::default(), Trust::of_host());
-        Self { credentials, meters, trust, inputs, wall_ms: clock::wall_ms, guarding: None }
+        let (meters, spreads, trust) = (Arc::default(), Arc::default(), Trust::of_host());
+        let (wall_ms, guarding): (fn() -> u64, _) = (clock::wall_ms, None);
+        Self { credentials, meters, spreads, trust, inputs, wall_ms, guarding }
     }
 
     /// The same, of this agent, with these doors.
@@ -117,6 +119,7 @@ impl Actors {
                 stack,
                 credentials: &self.credentials,
                 meters: &self.meters,
+                spreads: &self.spreads,
                 what: dns::Use::Look,
                 wall_ms: self.wall_ms,
             };
@@ -232,6 +235,7 @@ async fn perform(actors: Actors, action: Action, stage: Stage) -> Result<Done, A
                 stack,
                 credentials: &actors.credentials,
                 meters: &actors.meters,
+                spreads: &actors.spreads,
                 what: of_term(action.term),
                 wall_ms: actors.wall_ms,
             };

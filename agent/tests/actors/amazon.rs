@@ -2,6 +2,7 @@
 
 use super::emulators::route53::{Pace, SECRET, value};
 use super::*;
+use crate::common::eventually;
 use crate::report;
 
 const KEY: &str = "AKIDEXAMPLE";
@@ -26,19 +27,53 @@ async fn by_clock(book: &emulators::Server, wall_ms: fn() -> u64) -> Result<Done
     report(actors, &good(), token(2, 4), here(book, one()), deadline, limit).await.result
 }
 
-/// What a look finds that a name holds.
-async fn look(book: &emulators::Server) -> Held {
-    let (sender, mut inputs) = mpsc::channel(1);
-    let actors = Actors::new(Arc::new(good()), sender);
+/// What a look finds: of whoever holds the zone, and of those servers that do not say what was decided.
+async fn seen(
+    actors: &Actors,
+    inputs: &mut mpsc::Receiver<Input>,
+    book: &emulators::Server,
+    holder: bool,
+) -> (Held, Vec<String>) {
     actors.inspect(Inspection {
         shortened: 0,
         app: "shop".parse().expect("a name"),
         token: token(2, 4),
         publications: vec![here(book, one())],
-        holder: true,
+        holder,
     });
     match inputs.recv().await {
-        Some(Input::Inspected(mut inspected)) => inspected.names.remove(0).held,
+        Some(Input::Inspected(mut inspected)) => {
+            let name = inspected.names.remove(0);
+            (name.held, name.wrong)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn look(book: &emulators::Server) -> Held {
+    let (sender, mut inputs) = mpsc::channel(1);
+    let actors = Actors::new(Arc::new(good()), sender);
+    seen(&actors, &mut inputs, book, true).await.0
+}
+
+/// What is begun by these actors, with this limit.
+async fn publish_by(
+    actors: &Actors,
+    inputs: &mut mpsc::Receiver<Input>,
+    effect: Effect,
+    limit: Duration,
+) -> Report {
+    actors.start(Action {
+        app: "shop".parse().expect("a name"),
+        token: token(2, 4),
+        term: 1,
+        item: 0,
+        deadline: clock::now() + Duration::from_secs(5),
+        limit,
+        effect,
+    });
+    match inputs.recv().await {
+        Some(Input::Report(report)) => report,
         other => panic!("{other:?}"),
     }
 }
@@ -92,19 +127,8 @@ async fn a_pace_that_is_too_high_is_no_refusal_and_the_account_is_left_alone_for
         let (sender, mut inputs) = mpsc::channel(4);
         let actors = Actors::new(Arc::new(good()), sender);
         let mut tried = async || {
-            actors.start(Action {
-                app: "shop".parse().expect("a name"),
-                token: token(2, 4),
-                term: 1,
-                item: 0,
-                deadline: clock::now() + Duration::from_secs(5),
-                limit: Duration::from_millis(500),
-                effect: here(&book, one()),
-            });
-            match inputs.recv().await {
-                Some(Input::Report(report)) => report.result,
-                other => panic!("{other:?}"),
-            }
+            let limit = Duration::from_millis(500);
+            publish_by(&actors, &mut inputs, here(&book, one()), limit).await.result
         };
         let throttled = tried().await;
         assert_eq!(kind(&throttled), Some(ActionFaultKind::Unknown), "{throttled:?}");
@@ -273,4 +297,50 @@ async fn whoever_comes_between_is_noticed_however_long_the_answer_is() {
     let overtaken = act(&good(), of, effect).await;
     assert_eq!(kind(&overtaken), Some(ActionFaultKind::Superseded), "{overtaken:?}");
     assert_eq!(book.with(|it| it.get(&marker_name, "TXT")), [marker(9)]);
+}
+
+/// Real time passes: its servers are asked after for the first time three seconds later.
+#[tokio::test]
+async fn what_not_all_servers_have_yet_is_said_and_keeps_nobody_waiting() {
+    let book = route53(Book::default()).await;
+    book.with(|it| it.amazon.pending = true);
+    let (sender, mut inputs) = mpsc::channel(4);
+    let actors = Actors::new(Arc::new(good()), sender);
+    let limit = Duration::from_secs(5);
+    let mut moved = async |to: &str| {
+        let effect = here(&book, vec![addresses(&[to])]);
+        let report = publish_by(&actors, &mut inputs, effect, limit).await;
+        assert!(report.took < Duration::from_secs(2), "{report:?}");
+        assert_eq!(text(&report.result), format!("changed: shop.dyn.example. {to}"));
+    };
+    moved("192.0.2.9").await;
+    moved("192.0.2.2").await;
+    // It holds what was decided, whoever is asked of its servers, and only the last change counts.
+    let spreads = "some servers of Route 53 do not have it yet (change C2)".to_owned();
+    let (held, wrong) = seen(&actors, &mut inputs, &book, true).await;
+    assert_eq!((held, wrong.last()), (Held::AsDecided, Some(&spreads)));
+    // Others' looks know nothing of it.
+    assert_eq!(look(&book).await, Held::AsDecided);
+
+    book.with(|it| it.amazon.pending = false);
+    eventually("all have it", async || {
+        let (_, wrong) = seen(&actors, &mut inputs, &book, false).await;
+        (!wrong.contains(&spreads)).then_some(())
+    })
+    .await;
+    assert_eq!(book.with(|it| it.amazon.asked_after), 1, "the one that was replaced is left");
+
+    // Who may not ask after changes publishes all the same, and asks no more.
+    book.with(|it| (it.amazon.pending, it.amazon.closed) = (true, true));
+    let again = publish_by(&actors, &mut inputs, here(&book, vec![alias("lb.example")]), limit);
+    assert!(again.await.result.is_ok());
+    let spreads = "some servers of Route 53 do not have it yet (change C3)".to_owned();
+    let (_, wrong) = seen(&actors, &mut inputs, &book, false).await;
+    assert_eq!(wrong.last(), Some(&spreads));
+    eventually("it is not said any more", async || {
+        let (_, wrong) = seen(&actors, &mut inputs, &book, false).await;
+        (!wrong.contains(&spreads)).then_some(())
+    })
+    .await;
+    assert_eq!(book.with(|it| it.amazon.asked_after), 2);
 }

@@ -9,7 +9,7 @@ use agent::clock;
 use agent::config::{Credential, Credentials};
 use consensus::model::{
     Action, ActionFault, ActionFaultKind, Done, Driver, Effect, Held, Inspection, Provider,
-    RecordData, RecordKind, RecordSet,
+    RecordData, RecordKind, RecordSet, Report,
 };
 use consensus::outbox::Input;
 use tokio::sync::mpsc;
@@ -23,6 +23,8 @@ use crate::{act, kind, text, token};
 mod amazon;
 #[path = "emulators.rs"]
 mod emulators;
+#[path = "troubles.rs"]
+mod troubles;
 
 use emulators::{Book, Trouble, azure, cloudflare, digitalocean, google, route53};
 

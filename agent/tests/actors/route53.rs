@@ -23,6 +23,7 @@ use crate::common::web::{Asked, Reply, Web};
 pub const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 
 const ZONE_PATH: &str = "/2013-04-01/hostedzone/Z2FDTNDATAQYW2/rrset";
+const CHANGE_PATH: &str = "/2013-04-01/change/";
 const XMLNS: &str = "xmlns=\"https://route53.amazonaws.com/doc/2013-04-01/\"";
 /// How far a date may be from ours, in minutes: of the messages that people were told.
 const SKEW: i64 = 5;
@@ -50,6 +51,13 @@ pub struct Amazon {
     pub pace: Option<Pace>,
     /// How many requests came too early.
     pub throttled: u32,
+    /// Do its servers hear of changes late?
+    pub pending: bool,
+    /// May the key not ask after changes?
+    pub closed: bool,
+    /// How many changes it took, and how often it was asked after one.
+    pub taken: u32,
+    pub asked_after: u32,
 }
 
 /// So many requests at once, and so many a second from then on.
@@ -152,11 +160,19 @@ pub async fn route53(book: Book) -> Server {
                 "PriorRequestNotComplete",
                 "The request was rejected because Route 53 was still processing a prior request.",
             ),
-            (ZONE_PATH, true) if book.trouble == Some(Trouble::Forgets) => Some(change_info()),
+            (ZONE_PATH, true) if book.trouble == Some(Trouble::Forgets) => {
+                Some((200, change_info("ChangeResourceRecordSetsResponse", 0, "PENDING")))
+            }
             (ZONE_PATH, true) => {
                 book.amazon.special.extend(book.amazon.late.take());
-                book.apply(|book| change_sets(book, asked).map(|()| change_info()))
+                book.apply(|book| {
+                    change_sets(book, asked)?;
+                    book.amazon.taken += 1;
+                    let taken = book.amazon.taken;
+                    Ok((200, change_info("ChangeResourceRecordSetsResponse", taken, "PENDING")))
+                })
             }
+            (path, false) if path.starts_with(CHANGE_PATH) => get_change(&mut book.amazon, path),
             (path, _) => refusal(404, "NoSuchHostedZone", &format!("No hosted zone at {path}")),
         }
     })
@@ -304,13 +320,30 @@ pub fn value(text: &str) -> String {
     format!("<ResourceRecord><Value>{}</Value></ResourceRecord>", escape(text))
 }
 
-fn change_info() -> (u16, String) {
-    let text = format!(
-        "<?xml version=\"1.0\"?>\n<ChangeResourceRecordSetsResponse {XMLNS}><ChangeInfo><Id>/change/C1</Id>\
-         <Status>PENDING</Status><SubmittedAt>2026-09-30T12:00:00.000Z</SubmittedAt></ChangeInfo>\
-         </ChangeResourceRecordSetsResponse>"
-    );
-    (200, text)
+fn get_change(amazon: &mut Amazon, path: &str) -> Reply {
+    amazon.asked_after += 1;
+    if amazon.closed {
+        let why = "User is not authorized to perform: route53:GetChange";
+        return refusal(403, "AccessDenied", why);
+    }
+    let number = path.strip_prefix(CHANGE_PATH).and_then(|it| it.strip_prefix('C'));
+    let number = number.and_then(|it| it.parse().ok());
+    match number.filter(|number| (1..=amazon.taken).contains(number)) {
+        None => {
+            refusal(404, "NoSuchChange", "A change with the specified change ID does not exist.")
+        }
+        Some(number) => {
+            let status = if amazon.pending { "PENDING" } else { "INSYNC" };
+            Some((200, change_info("GetChangeResponse", number, status)))
+        }
+    }
+}
+
+fn change_info(answer: &str, number: u32, status: &str) -> String {
+    format!(
+        "<?xml version=\"1.0\"?>\n<{answer} {XMLNS}><ChangeInfo><Id>/change/C{number}</Id>\
+         <Status>{status}</Status><SubmittedAt>2026-09-30T12:00:00.000Z</SubmittedAt></ChangeInfo></{answer}>"
+    )
 }
 
 /// Makes all changes of a batch, or says what is wrong with each of them.

@@ -10,6 +10,7 @@ pub mod mysql8;
 pub mod named;
 pub mod pdns;
 pub mod postgres;
+pub mod proxy;
 pub mod redis;
 pub mod web;
 

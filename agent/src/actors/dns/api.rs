@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::SendRequest;
 use serde::Deserialize;
 
-use super::meter::Meter;
+use super::meter::{Meter, Use};
 use super::plan::Plan;
 use crate::web;
 
@@ -35,6 +35,8 @@ pub(super) struct Api {
 /// An answer in full.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
+    /// Where it sends whoever asks, if it does.
+    pub(super) location: Option<String>,
     pub(super) body: Bytes,
 }
 
@@ -56,6 +58,18 @@ impl Api {
             Some(_) => Ok(Self { base, meter, identity: None, sender: None }),
             None => Err(plan.refused(format!("has no usable address: `{base}`"))),
         }
+    }
+
+    /// The same, asked for something else; nothing is kept open until then.
+    pub(super) fn of_use(mut self, what: Use) -> Self {
+        self.end();
+        self.meter = self.meter.of_use(what);
+        self
+    }
+
+    /// Takes leave for what may be left out.
+    pub(super) fn begin(&self) -> bool {
+        self.meter.begin()
     }
 
     /// Says who asks, in every request from now on.
@@ -137,9 +151,11 @@ impl Api {
         let response = sender.send_request(request).await.map_err(broke)?;
         let status = response.status();
         let later = later(response.headers());
+        let location = response.headers().get(header::LOCATION);
+        let location = location.and_then(|it| it.to_str().ok()).map(shown);
         let body = Limited::new(response.into_body(), ANSWER_LIMIT).collect().await;
         let body = body.map_err(|error| plan.unclear(format!("broke off its answer: {error}")))?;
-        let answer = Answer { status, body: body.to_bytes() };
+        let answer = Answer { status, location, body: body.to_bytes() };
         if answer.says_later() || (later.is_some() && status.is_server_error()) {
             self.meter.shut(later);
         }
@@ -178,7 +194,8 @@ impl Api {
         Ok(&mut self.sender.insert(kept).0)
     }
 
-    fn end(&mut self) {
+    /// Hangs up.
+    pub(super) fn end(&mut self) {
         if let Some((_, connection)) = self.sender.take() {
             connection.abort();
         }
@@ -214,6 +231,11 @@ impl Answer {
             _ if self.says_later() => {
                 Err(plan.unclear(format!("asks to come again later ({status}){said}")))
             }
+            300..=399 => {
+                let to = self.location.as_deref().unwrap_or("nowhere");
+                Err(plan
+                    .refused(format!("redirects ({status}) to `{to}`, where no secret is sent")))
+            }
             401 | 403 => Err(plan.refused(format!("refuses the credential ({status}){said}"))),
             404 => Err(plan.refused(format!("knows no such zone (404){said}"))),
             408 | 409 | 425 => {
@@ -235,15 +257,17 @@ impl Answer {
 
     /// What it says, shortened, without anything that would disturb a line.
     pub(super) fn quoted(&self) -> String {
-        let text = String::from_utf8_lossy(&self.body);
-        let words: Vec<&str> = text.split_whitespace().collect();
-        let shown: String =
-            words.join(" ").chars().filter(|c| !c.is_control()).take(QUOTE_LIMIT).collect();
-        match shown.as_str() {
+        match shown(&String::from_utf8_lossy(&self.body)).as_str() {
             "" => String::new(),
             shown => format!(": {shown}"),
         }
     }
+}
+
+/// Somebody else's words, shortened, in one line.
+fn shown(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words.join(" ").chars().filter(|c| !c.is_control()).take(QUOTE_LIMIT).collect()
 }
 
 /// Headers that say who asks and what is sent.

@@ -18,6 +18,8 @@ const RESERVE: f64 = 15.0;
 const LOOK: f64 = 3.0;
 /// What upkeep takes: a change that may wait. Not what it takes more where it meets another writer and tries again.
 const UPKEEP: f64 = 6.0;
+/// What it takes to hear how far a change has come.
+const WATCH: f64 = 1.0;
 /// Where the provider does not say how long to stay away.
 const LATER: Duration = Duration::from_secs(1);
 /// Whatever it says: a decision must not wait for a header that is wrong.
@@ -40,6 +42,8 @@ pub(crate) enum Use {
     Upkeep,
     /// To hold what a decision under way says.
     Change,
+    /// To hear how far a change has come: it may be left out.
+    Watch,
 }
 
 /// One account's bucket, and what for.
@@ -88,21 +92,28 @@ fn rate(provider: Provider) -> f64 {
 }
 
 impl Meter {
+    /// The same account's, for something else.
+    pub(super) fn of_use(&self, what: Use) -> Self {
+        Self { bucket: self.bucket.clone(), what }
+    }
+
     /// Takes leave for the whole of what may wait, unless what is left is kept for changes or nobody is to ask at all.
     pub(super) fn begin(&self) -> bool {
         self.begin_at(Instant::now())
     }
 
     fn begin_at(&self, now: Instant) -> bool {
-        let takes = match self.what {
-            Use::Look => LOOK,
-            Use::Upkeep => UPKEEP,
+        let (takes, leaves) = match self.what {
+            Use::Look => (LOOK, RESERVE),
+            Use::Upkeep => (UPKEEP, RESERVE),
+            // Whatever it is that waits, it goes first.
+            Use::Watch => (WATCH, RESERVE + UPKEEP),
             // Each request takes its own.
             Use::Change => return true,
         };
         let mut it = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
         it.refill(now);
-        let may = it.shut_for(now).is_zero() && RESERVE + takes <= it.left;
+        let may = it.shut_for(now).is_zero() && leaves + takes <= it.left;
         if may {
             it.left -= takes;
         }
@@ -193,6 +204,26 @@ mod tests {
         assert!(RESERVE <= left(), "{}", left());
         // A failover waits for none of it.
         assert!(changes.begin_at(now) && changes.take_at(now).is_ok());
+    }
+
+    #[test]
+    fn whoever_watches_a_change_asks_for_what_nobody_else_wants() {
+        let meters = Meters::default();
+        let upkeep = meters.of(Provider::Route53, "dns", Use::Upkeep);
+        let (watch, looks) = (upkeep.of_use(Use::Watch), upkeep.of_use(Use::Look));
+        let now = Instant::now();
+        // Sixty at once: nine, and there is enough left for a change that may wait, and for a look.
+        assert_eq!((0..60).take_while(|_| watch.begin_at(now)).count(), 9);
+        assert!(upkeep.begin_at(now) && !upkeep.begin_at(now) && !watch.begin_at(now));
+        // Whoever waits goes on at the provider's pace, and the sixty hear nothing meanwhile.
+        let mut upkept = 0;
+        for s in 1..=60 {
+            let at = now + Duration::from_secs(s);
+            upkept += usize::from(upkeep.begin_at(at));
+            assert!(!watch.begin_at(at), "{s}");
+        }
+        assert_eq!(upkept, 30);
+        assert!(looks.begin_at(now + Duration::from_secs(62)));
     }
 
     #[test]

@@ -19,9 +19,11 @@ mod rfc2136;
 mod route53;
 mod servers;
 mod sigv4;
+mod spread;
 mod update;
 mod webhook;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use consensus::model::{
@@ -35,6 +37,7 @@ use tokio::time::timeout;
 pub(super) use self::meter::{Meters, Use};
 use self::plan::Plan;
 use self::provider::Account;
+pub(super) use self::spread::Spreads;
 use super::attempt::{Attempt, Stage, fault};
 use crate::config::{Credential, Credentials};
 use crate::records;
@@ -51,6 +54,7 @@ pub(super) struct Order<'a> {
     pub(super) stack: &'a StackId,
     pub(super) credentials: &'a Credentials,
     pub(super) meters: &'a Meters,
+    pub(super) spreads: &'a Arc<Spreads>,
     pub(super) what: Use,
     pub(super) wall_ms: fn() -> u64,
 }
@@ -107,8 +111,17 @@ pub(super) async fn inspect(order: &Order<'_>, driver: &Driver, holder: bool) ->
         }
     };
     let (held, answers) = tokio::join!(asked, servers::ask_all(&plan, primary));
-    let servers::Answers { right, longest, wrong } = answers;
+    let servers::Answers { right, longest, mut wrong } = answers;
+    wrong.extend(spreading(order, driver));
     Published { name, held, right, longest, wrong }
+}
+
+/// What is known to be on its way still: one line among those of the servers that do not say what was decided.
+fn spreading(order: &Order<'_>, driver: &Driver) -> Option<String> {
+    let Driver::Provider { provider, zone_id: Some(zone_id), .. } = driver else { return None };
+    let change = order.spreads.pending(&(zone_id.clone(), order.name.to_owned()))?;
+    let holder = provider::holder(*provider);
+    Some(format!("some servers of {holder} do not have it yet (change {change})"))
 }
 
 async fn held_by(order: &Order<'_>, plan: &Plan, driver: &Driver) -> Result<Held, ActionFault> {

@@ -12,6 +12,7 @@ use crate::actors::attempt::fault;
 use crate::records::{absolute, rdata};
 
 /// The names and records of an order, parsed.
+#[derive(Clone)]
 pub(super) struct Plan {
     /// Who holds the zone, as people are told: "DNS server `192.0.2.53:53`".
     pub(super) holder: String,

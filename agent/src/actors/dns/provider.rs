@@ -123,12 +123,18 @@ pub(super) async fn publish(
         return Err(plan.unclear("is left alone for now: what it allows is kept for a failover"));
     }
     let done = match enter(&plan, account, order.wall_ms).await? {
-        Interface::Route53(zone) => write(attempt, &plan, zone).await,
-        Interface::PowerDns(zone) => write(attempt, &plan, zone).await,
-        Interface::Cloudflare(zone) => write(attempt, &plan, zone).await,
-        Interface::DigitalOcean(zone) => write(attempt, &plan, zone).await,
-        Interface::Google(zone) => write(attempt, &plan, zone).await,
-        Interface::Azure(zone) => write(attempt, &plan, zone).await,
+        Interface::Route53(mut zone) => {
+            let done = write(attempt, &plan, &mut zone).await;
+            if done.is_ok() {
+                zone.watched(&plan, order);
+            }
+            done
+        }
+        Interface::PowerDns(mut zone) => write(attempt, &plan, &mut zone).await,
+        Interface::Cloudflare(mut zone) => write(attempt, &plan, &mut zone).await,
+        Interface::DigitalOcean(mut zone) => write(attempt, &plan, &mut zone).await,
+        Interface::Google(mut zone) => write(attempt, &plan, &mut zone).await,
+        Interface::Azure(mut zone) => write(attempt, &plan, &mut zone).await,
         Interface::Webhook(api, secret) => webhook::publish(attempt, &plan, api, &secret).await,
     }?;
     Ok(match account.provider.compares() {
@@ -180,7 +186,8 @@ async fn enter(
             let Some(key) = account.access_key else {
                 return Err(plan.refused("wants an access key: its credential lacks `access_key`"));
             };
-            Interface::Route53(Route53 { api, id, key: key.to_owned(), secret: token, wall_ms })
+            let (key, secret) = (key.to_owned(), token);
+            Interface::Route53(Route53 { api, id, key, secret, wall_ms, taken: None })
         }
         Provider::PowerDns => {
             Interface::PowerDns(PowerDns { api: api.identified(plan, "x-api-key", &token)? })
@@ -213,7 +220,7 @@ pub(super) fn secret(credential: &Credential) -> Result<(Option<&str>, &str), &'
 async fn write(
     attempt: &mut Attempt,
     plan: &Plan,
-    mut zone: impl Zone,
+    zone: &mut impl Zone,
 ) -> Result<Done, ActionFault> {
     for _ in 0..TRIES {
         attempt.begin("reading the records")?;

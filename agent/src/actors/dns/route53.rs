@@ -1,17 +1,22 @@
 //! Amazon Route 53: one change batch deletes the marker that was read and creates the new one, or does nothing at all.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use bytes::Bytes;
 use consensus::model::ActionFault;
 use hickory_proto::rr::Name;
 use http::Method;
 use serde::Deserialize;
+use tokio::time::timeout;
 
+use super::Order;
 use super::api::{Answer, Api, Ask, headers};
+use super::meter::Use;
 use super::plan::Plan;
 use super::provider::{Change, Changed, Held, Zone, absolute_text, read_data, read_kind};
 use super::sigv4::{Scope, Signed, authorization, seconds, stamp};
+use super::spread::Watch;
 use crate::records::absolute;
 
 /// The most record sets that are asked for at once, all that there are at nearly every name: A, AAAA, CNAME, TXT, and what
@@ -19,6 +24,10 @@ use crate::records::absolute;
 const SETS: usize = 20;
 /// What it calls a batch that it does not take.
 const INVALID: &str = "InvalidChangeBatch";
+/// What it says of a change that all of its servers have.
+const IN_SYNC: &str = "INSYNC";
+/// How long it may take to say so.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// The most pages that are read of one name. A set of a routing policy ends it on its first, so these are plain sets: at most
 /// one a type.
 const PAGES: usize = 5;
@@ -30,6 +39,8 @@ pub(super) struct Route53 {
     pub(super) key: String,
     pub(super) secret: String,
     pub(super) wall_ms: fn() -> u64,
+    /// The number of the change that it took last.
+    pub(super) taken: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -71,6 +82,19 @@ struct Records {
 #[serde(rename_all = "PascalCase")]
 struct Value {
     value: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Told {
+    change_info: ChangeInfo,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ChangeInfo {
+    id: String,
+    status: String,
 }
 
 /// Why not, in either form: a batch that is wrong is told of in its own.
@@ -139,12 +163,32 @@ impl Zone for Route53 {
             400 if said.starts_with("PriorRequestNotComplete") => {
                 Err(plan.unclear(format!("asks to come again later (400){}", answer.quoted())))
             }
-            _ => answer.well(plan).map(|_| Changed::Taken),
+            _ => {
+                self.taken = told(answer.well(plan)?).and_then(ChangeInfo::number);
+                Ok(Changed::Taken)
+            }
         }
     }
 }
 
 impl Route53 {
+    /// Watches the change that it took, if there was one. Within a tokio runtime.
+    pub(super) fn watched(mut self, plan: &Plan, order: &Order<'_>) {
+        let Some(change) = self.taken.take() else { return };
+        self.api = self.api.of_use(Use::Watch);
+        let place = (self.id.clone(), order.name.to_owned());
+        let path = format!("/2013-04-01/change/{change}");
+        order.spreads.watch(place, change, Watching { zone: self, plan: plan.clone(), path });
+    }
+
+    /// Do all of its servers have this change?
+    async fn has_spread(&mut self, plan: &Plan, path: &str) -> Result<bool, ActionFault> {
+        let asking = self.ask(plan, Method::GET, path, "", String::new());
+        let late = |_| plan.unclear(format!("has not answered within {PATIENCE:?}"));
+        let answer = timeout(PATIENCE, asking).await.map_err(late)??;
+        Ok(told(answer.well(plan)?).is_some_and(|it| it.status == IN_SYNC))
+    }
+
     /// Reads the sets of one name. The zone is listed from there on, so what follows may be of other names.
     async fn read_name(
         &mut self,
@@ -230,6 +274,40 @@ impl Route53 {
             Some(off) => Err(plan.refused(format!("refuses the signature: our clock is off{off}"))),
             None => Ok(Answer { body: Bytes::from(said), ..answer }),
         }
+    }
+}
+
+/// A change that was taken, and who asks after it.
+struct Watching {
+    zone: Route53,
+    plan: Plan,
+    path: String,
+}
+
+impl Watch for Watching {
+    async fn ask(&mut self) -> Option<Result<bool, ActionFault>> {
+        if !self.zone.api.begin() {
+            return None;
+        }
+        let asked = self.zone.has_spread(&self.plan, &self.path).await;
+        self.zone.api.end();
+        Some(asked)
+    }
+}
+
+/// What an answer tells of a change.
+fn told(body: &[u8]) -> Option<ChangeInfo> {
+    let told: Told = quick_xml::de::from_str(&String::from_utf8_lossy(body)).ok()?;
+    Some(told.change_info)
+}
+
+impl ChangeInfo {
+    /// Its number as it is asked for, unless it is done or no number (API reference, ChangeInfo: at most 32 characters).
+    fn number(self) -> Option<String> {
+        let number = self.id.rsplit('/').next().unwrap_or_default();
+        let lawful = (1..=32).contains(&number.len())
+            && number.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        (lawful && self.status != IN_SYNC).then(|| number.to_owned())
     }
 }
 
