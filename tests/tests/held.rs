@@ -6,11 +6,13 @@
 use std::time::{Duration, Instant};
 
 use consensus::model::{DecisionKind, Epoch, Phase};
+use tests::harness::agents::Agent;
 use tests::harness::app::{OUTSIDE, THREE, TWO};
 use tests::harness::fabric::address;
 use tests::harness::guarded::{Guarded, Plan, Server, ms};
 use tests::harness::guards::LEASE;
 use tests::harness::lab::{Lab, inside};
+use tests::harness::mariadb::MariaDb;
 use tests::harness::postgres::Replication;
 use tests::harness::process::run;
 use tests::harness::resolver::{Answer, ask};
@@ -70,7 +72,6 @@ fn judged<const N: usize>(
 
 /// The primary's processes stand still for 45 s while its guard is well.
 fn stands_still(lab: &Lab, plan: Plan) {
-    let dialect = plan.dialect;
     let world: Guarded<'_, 2> = Guarded::start(lab, plan, TWO);
     let stopped = Instant::now();
     world.servers[0].freeze();
@@ -82,9 +83,13 @@ fn stands_still(lab: &Lab, plan: Plan) {
     world.servers[0].thaw();
     throughout(Duration::from_secs(5), "and shut once it goes on", || world.reaches(0));
     assert!(!world.reaches(0));
-    if dialect == Dialect::Redis {
-        // The others' come back by their guards' `rejoin`: `rejoin.rs`.
-        eventually(SETTLE, "it follows the new one", || world.servers[0].follows("s2"));
+    match &world.servers[0] {
+        // It comes back by its guard's `rejoin`: `rejoin.rs`.
+        Server::Postgres(_) => {}
+        Server::Redis(_) => {
+            eventually(SETTLE, "it follows the new one", || world.servers[0].follows("s2"));
+        }
+        Server::MariaDb(old) => answers_and_is_alone(&world, old),
     }
     let ledger = world.writers.acknowledged();
     judged(&world, &ledger, [0, 1], stopped);
@@ -95,6 +100,27 @@ fn stands_still(lab: &Lab, plan: Plan) {
         assert_eq!(world.servers[1].lost(&ledger), Vec::<i64>::new());
     }
     assert_eq!(world.view().active.as_str(), "s2");
+}
+
+/// What clients had asked of a MariaDB is logged when it goes on, and waits for a replica that will never come. It answers all
+/// the same, and where the new primary does not have all of that, people are told.
+fn answers_and_is_alone(world: &Guarded<'_, 2>, old: &MariaDb<'_>) {
+    let waiting = "select count(*) from information_schema.processlist where user = 'app' \
+                   and state in ('Waiting for semi-sync ACK from slave', 'Commit')";
+    println!("{} commits wait", old.at_host(waiting).expect("it answers"));
+    let said = eventually(SETTLE * 2, "it is said that it has transactions of its own", || {
+        let agents = world.mesh.running().chain(&world.guards);
+        let said: String = agents.map(Agent::said).collect();
+        let line = said.lines().find(|line| line.contains("never received (0-"));
+        line.map(str::to_owned).ok_or_else(|| format!("{:?}", old.at_host("show processlist")))
+    });
+    println!("{said}");
+    throughout(Duration::from_secs(5), "it goes on to answer", || old.at_host("select 1"));
+    let left = "select count(*) from information_schema.processlist where user = 'quorate'";
+    eventually(SETTLE, "looks leave no session behind", || match old.at_host(left)?.as_str() {
+        "0" => Ok(()),
+        other => Err(other.to_owned()),
+    });
 }
 
 /// The primary's host and its guard are cut off from everybody but the clients.
@@ -141,6 +167,14 @@ fn moved(lab: &Lab, dialect: Dialect) {
     assert_eq!(view.decision.kind, DecisionKind::Switchover);
     world.takes(1);
     eventually(SETTLE, "the old one follows", || world.servers[0].follows("s2"));
+    if let Server::MariaDb(old) = &world.servers[0] {
+        let rows = || old.at_host("select count(*) from app.ledger");
+        let before = rows();
+        eventually(SETTLE, "and applies what it gets", || match rows() {
+            more if more == before => Err(format!("{more:?}")),
+            _ => Ok(()),
+        });
+    }
     let ledger = world.writers.acknowledged();
     let pause = judged(&world, &ledger, [0, 1], asked);
     assert_eq!(world.servers[1].lost(&ledger), Vec::<i64>::new());
@@ -236,6 +270,11 @@ mod nginx_postgres_bind {
 
 mod nginx_mariadb_bind {
     use super::*;
+
+    #[test]
+    fn a_primary_that_stands_still_for_45_s_is_replaced_and_goes_on_to_answer() {
+        inside(|lab: &Lab| stands_still(lab, waiting(Dialect::MariaDb)));
+    }
 
     #[test]
     fn a_primary_that_is_cut_off_takes_no_write_once_another_may() {

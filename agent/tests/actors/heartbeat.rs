@@ -100,6 +100,29 @@ async fn mariadb_that_answers_and_takes_no_writes_is_found_out() {
     let (_, fault) = tokio::join!(primary.sql(held), eventually("it is held", beat));
     takes_no_writes(Some(fault));
 
+    // A commit that waits for a replica waits for longer than any limit of a statement: looks leave
+    // sessions behind for as long as that is not seen, and no more.
+    for sql in [
+        "set global rpl_semi_sync_master_timeout = 1000000000",
+        "set global rpl_semi_sync_master_enabled = 1",
+    ] {
+        primary.sql(sql).await;
+    }
+    takes_no_writes(beat().await);
+    let said = eventually("it is not written any more", || async {
+        beat().await.map(|fault| fault.text).filter(|text| text.contains("earlier heartbeats wait"))
+    })
+    .await;
+    let left = "select count(*) from information_schema.processlist where info like 'insert into quorate.%'";
+    let waiting: u32 = primary.sql(left).await.parse().expect("a number");
+    assert!((1..=3).contains(&waiting), "{waiting}: {said}");
+    for _ in 0..3 {
+        takes_no_writes(beat().await);
+    }
+    assert_eq!(primary.sql(left).await, waiting.to_string());
+    primary.sql("set global rpl_semi_sync_master_enabled = 0").await;
+    eventually("what waited is written", || async { beat().await.is_none().then_some(()) }).await;
+
     primary.sql("revoke update on quorate.* from beats@'%'").await;
     let refused = beat().await.expect("its role may not");
     assert_eq!(refused.kind, FaultKind::Credential, "{refused}");

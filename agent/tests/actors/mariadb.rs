@@ -252,3 +252,104 @@ async fn a_mariadb_with_transactions_that_nobody_has_is_left_alone_and_they_are_
     assert_eq!(old.sql("select count(*) from app.t").await, "2");
     assert!(!sight(&old).await.replica);
 }
+
+/// What a commit waits for: a replica, for ever.
+const WAITING: [&str; 3] = [
+    "set global rpl_semi_sync_master_wait_point = 'AFTER_SYNC'",
+    "set global rpl_semi_sync_master_timeout = 1000000000",
+    "set global rpl_semi_sync_master_enabled = 1",
+];
+
+/// Clients whose rows wait for a replica that nobody is, each in a task that tells whether its row was acknowledged.
+async fn waiting(primary: &MariaDb, clients: u32) -> Vec<tokio::task::JoinHandle<bool>> {
+    for sql in WAITING {
+        primary.sql(sql).await;
+    }
+    let mut tasks = Vec::new();
+    for row in 0..clients {
+        let mut client = client(primary).await;
+        let sql = format!("insert into app.t values ({row})");
+        tasks.push(tokio::spawn(async move { client.query_drop(sql).await.is_ok() }));
+    }
+    let asked = "select count(*) from information_schema.processlist where user = 'app' and \
+                 state in ('Waiting for semi-sync ACK from slave', 'Commit')";
+    eventually("all of them wait", || async {
+        (primary.sql(asked).await == clients.to_string()).then_some(())
+    })
+    .await;
+    tasks
+}
+
+/// How many were told that their row was taken.
+async fn acknowledged(tasks: Vec<tokio::task::JoinHandle<bool>>) -> usize {
+    let told = futures_util::future::join_all(tasks).await;
+    told.into_iter().filter(|it| *it.as_ref().expect("no task panics")).count()
+}
+
+#[tokio::test]
+async fn a_mariadb_whose_commits_wait_for_a_replica_is_seen_and_closed_and_acknowledges_none() {
+    let primary = MariaDb::primary().await;
+    let replica = primary.replica().await;
+    insert(&primary, 100).await.expect("it takes writes");
+    replica.caught_up(&primary).await;
+    drop(replica);
+    let before = sight(&primary).await.position;
+    let clients = waiting(&primary, 5).await;
+    // More often than there are places.
+    for _ in 0..12 {
+        assert_eq!(sight(&primary).await.position, before, "nothing of it is committed");
+    }
+    let sessions = "select count(*) from information_schema.processlist where user = 'quorate'";
+    eventually("no look leaves a session behind", || async {
+        (primary.sql(sessions).await == "0").then_some(())
+    })
+    .await;
+
+    let fenced = act(&role(), token(2, 1), Effect::Fence(database(primary.port))).await;
+    assert!(text(&fenced).contains("5 sessions ended"), "{fenced:?}");
+    assert_eq!(acknowledged(clients).await, 0, "no replica has it");
+    let position = fenced.expect("it is fenced").position;
+    let log = primary.sql(
+        "select variable_value from information_schema.global_status \
+                           where variable_name = 'Binlog_snapshot_position'",
+    );
+    assert_eq!(position.map(|it| (it & 0xffff_ffff).to_string()), Some(log.await));
+    assert_eq!(Some(sight(&primary).await.position), position);
+    assert_eq!(primary.sql("select count(*) from app.t").await, "6");
+}
+
+#[tokio::test]
+async fn an_old_mariadb_whose_commit_waits_for_a_replica_that_has_it_follows() {
+    let old = MariaDb::primary().await;
+    let new = old.replica().await;
+    // It receives, and never says so.
+    let clients = waiting(&old, 1).await;
+    let candidate = candidate(&new).await;
+    eventually("the replica has it", || async {
+        (new.sql("select count(*) from app.t").await == "1").then_some(())
+    })
+    .await;
+    let promoted = act(&role(), token(2, 3), promote(&new, &candidate)).await;
+    assert_eq!(text(&promoted), "promoted", "{promoted:?}");
+    let told = act(&role(), token(2, 4), follow(&old, &new)).await;
+    assert!(text(&told).starts_with("follows `"), "{told:?}");
+    assert_eq!(acknowledged(clients).await, 0, "nobody was told of it by the old one");
+    insert(&new, 7).await.expect("it takes writes");
+    old.caught_up(&new).await;
+    assert_eq!(old.sql("select count(*) from app.t").await, "2");
+}
+
+#[tokio::test]
+async fn an_old_mariadb_whose_commits_wait_is_said_to_have_transactions_of_its_own() {
+    let old = MariaDb::primary().await;
+    let new = old.replica().await;
+    let candidate = candidate(&new).await;
+    new.sql("stop slave io_thread").await;
+    let _clients = waiting(&old, 2).await;
+    let promoted = act(&role(), token(2, 3), promote(&new, &candidate)).await;
+    assert_eq!(text(&promoted), "promoted", "{promoted:?}");
+    let refused = act(&role(), token(2, 4), follow(&old, &new)).await;
+    assert_eq!(kind(&refused), Some(ActionFaultKind::Refused), "{refused:?}");
+    assert!(text(&refused).contains("never received (0-"), "{refused:?}");
+    assert!(!sight(&old).await.replica);
+}

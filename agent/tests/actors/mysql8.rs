@@ -154,12 +154,18 @@ async fn a_mysql_replica_is_promoted_once_and_the_old_primary_follows_or_its_own
         let order = order.map(at);
         assert!(order.is_sorted() && order[0].is_some(), "{:?}", state.said);
 
+        old.change(|it| it.semi_sync = vec![("source_enabled", "ON"), ("replica_enabled", "ON")]);
         let follow = Effect::Follow { database: database(old.port), primary: database(new.port) };
         let followed = act(&role(), token(2, 4), follow.clone()).await;
         assert!(text(&followed).starts_with("follows `"), "{followed:?}");
         let state = old.state();
         let source = state.source.expect("it follows");
         assert!(source.running && source.auto_position && state.super_read_only);
+        assert_eq!(
+            state.semi_sync,
+            [("replica_enabled", "ON")],
+            "it would wait for one of its own"
+        );
         assert_eq!(source.port, new.port);
 
         old.change(|it| {

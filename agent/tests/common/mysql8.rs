@@ -213,6 +213,10 @@ impl State {
             it if it.starts_with("set session") || it.starts_with("kill connection") => {
                 Answer::Done
             }
+            "set global rpl_semi_sync_source_enabled = 0" => {
+                self.semi_sync.retain(|(name, _)| *name != "source_enabled");
+                Answer::Done
+            }
             "set global super_read_only = 1" => {
                 (self.super_read_only, self.read_only) = (true, true);
                 Answer::Done

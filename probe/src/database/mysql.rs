@@ -145,6 +145,24 @@ pub async fn ask(conn: &mut Conn, sql: &str) -> Result<Option<Facts>, Error> {
     Ok(conn.query_first::<Row, _>(sql).await?.map(Facts::of))
 }
 
+/// How far a server's own log goes, if it keeps one. Of MariaDB, as far as is committed: what waits for a replica before it
+/// is, nobody was told of.
+///
+/// # Errors
+/// What the server, or the way to it, said.
+pub async fn written(conn: &mut Conn, dialect: Dialect) -> Result<Option<u64>, Error> {
+    match dialect {
+        Dialect::MariaDb => {
+            let own = pairs(conn, dialect.written()).await?;
+            Ok(own.position("binlog_snapshot_file", "binlog_snapshot_position"))
+        }
+        Dialect::MySql { .. } => {
+            let own = ask(conn, dialect.written()).await?.unwrap_or_default();
+            Ok(own.position("File", "Position"))
+        }
+    }
+}
+
 /// Finds the server and logs in.
 async fn reach(
     database: &Database,
@@ -190,8 +208,7 @@ async fn asked(conn: &mut Conn, login: &Login) -> Result<DatabaseSight, Trouble>
     if let Some(replica) = ask(conn, dialect.replica()).await.map_err(told)? {
         return replicates(&server, &in_mariadbs_words(replica), read_only);
     }
-    let own = ask(conn, dialect.written()).await.map_err(told)?.unwrap_or_default();
-    let position = own.position("File", "Position").ok_or_else(|| {
+    let position = written(conn, dialect).await.map_err(told)?.ok_or_else(|| {
         unready("keeps no binary log (`log_bin`): nothing can follow it".to_owned())
     })?;
     let waits = server.text("waits") == "1"
@@ -233,7 +250,10 @@ async fn mysql(conn: &mut Conn) -> Result<Facts, Error> {
 }
 
 /// Rows of a name and a value, by their names in small letters.
-async fn pairs(conn: &mut Conn, sql: &str) -> Result<Facts, Error> {
+///
+/// # Errors
+/// What the server, or the way to it, said.
+pub async fn pairs(conn: &mut Conn, sql: &str) -> Result<Facts, Error> {
     let rows: Vec<Row> = conn.query(sql).await?;
     let facts = rows.into_iter().map(Facts::of);
     let pair =

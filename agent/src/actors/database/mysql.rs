@@ -47,15 +47,7 @@ pub(super) async fn fence(attempt: &mut Attempt, order: &Order<'_>) -> Result<Do
         return Ok(Done { proven: false, position: None, text });
     }
     session.compare(order.app, order.token).await?;
-    attempt.commit("making the database read-only")?;
-    // It waits for whoever writes just now; ending the sessions ends the wait.
-    let close = session.words.close;
-    let first = session.run("making it read-only", close).await;
-    attempt.commit("ending the database's sessions")?;
-    let ended = session.end_sessions().await?;
-    if first.is_err() {
-        session.run("making it read-only", close).await?;
-    }
+    let ended = session.shut(attempt).await?;
     attempt.enter("reading the database's last position");
     let position = session.written().await?;
     let text = format!("read-only until it is restarted, {ended} sessions ended; not proven");
@@ -144,26 +136,27 @@ pub(super) async fn follow(
     if primary.replica().await?.is_some() || above_held < held {
         return Err(primary.refused("is no primary that may be followed: its token is older"));
     }
-    let errant = session.beyond(above.text("state")).await?;
-    if !errant.is_empty() {
-        return Err(session.refused(format!(
-            "holds transactions that `{place}` never received ({}): export them (`mysqlbinlog`), then rebuild it",
-            errant.join(", ")
-        )));
-    }
+    session.all_had(above.text("state"), &place).await?;
     let (Some(password), Ok(_)) = (&upstream.login.password, host.parse::<std::net::IpAddr>())
     else {
         return Err(session.refused(
             "cannot be told whom to follow: the primary needs an address and its login a password",
         ));
     };
-    attempt.commit("making the database read-only")?;
-    session.run("making it read-only", session.words.close).await?;
-    if replica.is_none() {
-        session.end_sessions().await?;
+    match replica {
+        Some(_) => {
+            attempt.commit("making the database read-only")?;
+            session.run("making it read-only", session.words.close).await?;
+        }
+        None => {
+            session.shut(attempt).await?;
+            // What waited to be written while another commit waited for a replica has been by now.
+            session.all_had(above.text("state"), &place).await?;
+        }
     }
     attempt.commit("telling it whom to follow")?;
     session.run("ending replication", session.words.stop).await?;
+    session.wait_for_nobody().await?;
     if replica.is_none() && session.dialect == Dialect::MariaDb {
         // What it wrote itself counts as received; one that was rebuilt has no log yet, and stands where that says.
         session.run("setting its place", "set global gtid_slave_pos = @@gtid_current_pos").await?;

@@ -44,10 +44,13 @@ impl Dialect {
         }
     }
 
-    /// Asks a server how far its own log goes.
-    pub fn written(self) -> &'static str {
+    /// Asks a server how far its own log goes. `SHOW MASTER STATUS` waits for the log's lock, which a commit holds while the
+    /// one before it waits for a replica, for ever maybe, and no kill ends that wait; MariaDB's status variables wait for
+    /// nobody (MariaDB documentation, `Binlog_snapshot_position`). MySQL has no such word for it.
+    pub(super) fn written(self) -> &'static str {
         match self {
-            Self::MariaDb | Self::MySql { renamed: false } => "show master status",
+            Self::MariaDb => "show global status like 'Binlog_snapshot_%'",
+            Self::MySql { renamed: false } => "show master status",
             Self::MySql { renamed: true } => "show binary log status",
         }
     }

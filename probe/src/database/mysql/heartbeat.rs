@@ -1,10 +1,10 @@
 //! The heartbeat's row in MariaDB and MySQL.
 
-use consensus::model::{Database, TargetId};
+use consensus::model::{Database, FaultKind, TargetId};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error};
 
-use super::{reach, trouble};
+use super::{ask, reach, trouble};
 use crate::fault::{Trouble, When};
 use crate::phases::Stopwatch;
 use crate::{Login, Means};
@@ -13,6 +13,9 @@ use crate::{Login, Means};
 const CLOSED: [u16; 2] = [1290, 1836];
 /// No such database, no such table.
 const LACKS: [u16; 2] = [1049, 1146];
+/// Those of earlier looks that wait still, for longer than a look has.
+const EARLIER: &str = "select count(*) as waiting from information_schema.processlist \
+     where id <> connection_id() and info like 'insert into quorate.heartbeat %' and";
 const MAKE: [&str; 2] = [
     "create database if not exists quorate",
     "create table if not exists quorate.heartbeat (app varchar(63), name varchar(63), at datetime(6) not null, \
@@ -27,17 +30,32 @@ pub(crate) async fn write(
     watch: &mut Stopwatch,
 ) -> Result<(), Trouble> {
     let mut conn = reach(database, login, means, watch).await?;
-    // What waits for longer than we do ends by itself: each look would leave one more session behind.
     let patience = watch.left().as_secs() + 1;
-    let written = put(&mut conn, target, patience).await;
+    let written = beat(&mut conn, target, patience).await;
     let _ = conn.disconnect().await;
     match written {
+        Ok(0) => Ok(()),
+        Ok(waiting) => Err(Trouble::theirs(
+            FaultKind::Unready,
+            format!("{waiting} of its earlier heartbeats wait still, for a replica maybe"),
+        )),
         Err(Error::Server(said)) if CLOSED.contains(&said.code) => Ok(()),
-        written => written.map_err(|error| trouble(&error, When::Later, login)),
+        Err(error) => Err(trouble(&error, When::Later, login)),
+    }
+}
+
+/// Writes it, but where earlier ones wait: a commit that waits for a replica is ended by no limit of a statement, and each look
+/// would leave one more session behind. How many wait.
+async fn beat(conn: &mut Conn, target: &TargetId, patience: u64) -> Result<u64, Error> {
+    let earlier = ask(conn, &format!("{EARLIER} {patience} < time")).await?.unwrap_or_default();
+    match earlier.number("waiting").unwrap_or_default() {
+        0 => put(conn, target, patience).await.map(|()| 0),
+        waiting => Ok(waiting),
     }
 }
 
 async fn put(conn: &mut Conn, target: &TargetId, patience: u64) -> Result<(), Error> {
+    // What waits for a lock ends by itself.
     let limits = format!(
         "set session lock_wait_timeout = {patience}, session innodb_lock_wait_timeout = {patience}"
     );

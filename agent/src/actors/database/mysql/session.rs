@@ -7,7 +7,7 @@ use std::time::Duration;
 use consensus::model::{ActionFault, ActionFaultKind, AppId, Candidate, Token};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error};
-use probe::mysql::{Dialect, Facts, ask, in_mariadbs_words, open, own};
+use probe::mysql::{Dialect, Facts, ask, in_mariadbs_words, open, own, pairs, written};
 use tokio::time::{sleep, timeout};
 
 use super::Order;
@@ -26,9 +26,11 @@ const STATE: &str = "select @@gtid_binlog_state as state, @@server_id as server_
      @@global.gtid_current_pos as current";
 /// A MySQL that wrote something by itself cannot be told from one that was a primary once, without the primary of now.
 const STATE_OF_MYSQL: &str = "select @@global.gtid_executed as state, @@server_id as server_id";
+/// Who waits for a replica comes last: that wait is the others' too, who are told that they have committed once it ends, and
+/// must not be there any more by then.
 const SESSIONS: &str = "select id from information_schema.processlist where id <> connection_id() \
      and user not in ('system user', 'event_scheduler') and command not like 'Binlog Dump%' and command <> 'Daemon' \
-     limit 10000";
+     order by coalesce(state, '') like 'Waiting for semi-sync%', id limit 10000";
 
 /// What each says in words of its own.
 #[derive(Clone, Copy)]
@@ -122,7 +124,7 @@ impl Session {
     }
 
     /// The transactions it holds and another server, of this state, never had.
-    pub async fn beyond(&mut self, theirs: &str) -> Result<Vec<String>, ActionFault> {
+    async fn beyond(&mut self, theirs: &str) -> Result<Vec<String>, ActionFault> {
         match self.dialect {
             Dialect::MariaDb => Ok(errant(self.state().await?.text("state"), theirs)),
             Dialect::MySql { .. } => {
@@ -133,6 +135,30 @@ impl Session {
                 let left = left.text("errant").split(',').map(str::trim);
                 Ok(left.filter(|gtid| !gtid.is_empty()).map(str::to_owned).collect())
             }
+        }
+    }
+
+    /// Has its commits wait for no replica any more: what it receives would wait for one, too, and never be applied. Asked of who
+    /// has no clients left, for they would be told that they have committed.
+    pub async fn wait_for_nobody(&mut self) -> Result<(), ActionFault> {
+        let asked = pairs(&mut self.conn, "show global variables like 'rpl_semi_sync_%'").await;
+        let found = asked.map_err(|error| told(&self.place, "looking", &error))?;
+        for name in ["rpl_semi_sync_master_enabled", "rpl_semi_sync_source_enabled"] {
+            if found.text(name) == "ON" {
+                self.run("waiting for no replica", &format!("set global {name} = 0")).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Fails if it holds transactions that another server, of this state, never had: nothing could merge them.
+    pub async fn all_had(&mut self, theirs: &str, place: &str) -> Result<(), ActionFault> {
+        match self.beyond(theirs).await?.as_slice() {
+            [] => Ok(()),
+            errant => Err(self.refused(format!(
+                "holds transactions that `{place}` never received ({}): export them (`mysqlbinlog`), then rebuild it",
+                errant.join(", ")
+            ))),
         }
     }
 
@@ -149,8 +175,8 @@ impl Session {
 
     /// How far its own log goes.
     pub async fn written(&mut self) -> Result<Option<u64>, ActionFault> {
-        let own = self.ask("reading its position", self.dialect.written()).await?;
-        Ok(own.and_then(|own| own.position("File", "Position")))
+        let own = written(&mut self.conn, self.dialect).await;
+        own.map_err(|error| told(&self.place, "reading its position", &error))
     }
 
     /// The token it holds, if any; fails if it has been given a higher one than ours.
@@ -193,8 +219,22 @@ impl Session {
         self.compare(app, token).await.map(drop)
     }
 
+    /// Makes it read-only and ends every client's session. How many.
+    pub async fn shut(&mut self, attempt: &mut Attempt) -> Result<usize, ActionFault> {
+        attempt.commit("making the database read-only")?;
+        // It waits for whoever writes just now, or waits for a replica; ending the sessions ends the wait.
+        let close = self.words.close;
+        let first = self.run("making it read-only", close).await;
+        attempt.commit("ending the database's sessions")?;
+        let ended = self.end_sessions().await?;
+        if first.is_err() {
+            self.run("making it read-only", close).await?;
+        }
+        Ok(ended)
+    }
+
     /// Ends every client's session; replication is none. How many.
-    pub async fn end_sessions(&mut self) -> Result<usize, ActionFault> {
+    async fn end_sessions(&mut self) -> Result<usize, ActionFault> {
         let found: Result<Vec<u64>, Error> = self.conn.query(SESSIONS).await;
         let found = found.map_err(|error| told(&self.place, "listing sessions", &error))?;
         let mut ended = 0;
