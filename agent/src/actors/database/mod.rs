@@ -11,6 +11,7 @@ mod redis;
 
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::time::Duration;
 
 use consensus::model::{
@@ -110,9 +111,18 @@ impl<'a> Order<'a> {
         }
     }
 
+    /// Where it is reached.
+    fn host(&self) -> (&str, u16) {
+        (&self.database.address, self.database.port)
+    }
+
+    /// Ends if nobody is there, and never if somebody is: see [`silence`].
+    async fn silence(&self) {
+        silence(self.host()).await;
+    }
+
     async fn connect(&self) -> Result<TcpStream, ActionFault> {
-        let Database { address, port, .. } = self.database;
-        let stream = reach((address.as_str(), *port)).await;
+        let stream = reach(self.host()).await;
         let stream = stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
         stream.map_err(|error| {
             fault(ActionFaultKind::Unknown, format!("cannot reach `{}`: {error}", self.place()))
@@ -122,15 +132,25 @@ impl<'a> Order<'a> {
 
 /// The first of several connections that is answered, whatever the answer.
 async fn reach(place: (&str, u16)) -> io::Result<TcpStream> {
+    answered(place, 0..CONNECTIONS).await.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
+}
+
+/// Ends if nobody is at a place, as [`reach`] finds out, and never if somebody is: for a client that opens its connection itself
+/// and has begun to. Whoever answers that one soon is not asked at all: a server counts those that leave without a log-in.
+async fn silence(place: (&str, u16)) {
+    if answered(place, 1..CONNECTIONS).await.is_some() {
+        std::future::pending().await
+    }
+}
+
+/// What is said first to one of these connections, if anything is.
+async fn answered(place: (&str, u16), numbers: Range<u32>) -> Option<io::Result<TcpStream>> {
     let connection = |number| async move {
         sleep(ANOTHER * number).await;
         TcpStream::connect(place).await
     };
-    let mut connections: FuturesUnordered<_> = (0..CONNECTIONS).map(connection).collect();
-    match timeout(REACHED, connections.next()).await {
-        Ok(Some(answered)) => answered,
-        Ok(None) | Err(_) => Err(io::ErrorKind::TimedOut.into()),
-    }
+    let mut connections: FuturesUnordered<_> = numbers.map(connection).collect();
+    timeout(REACHED, connections.next()).await.ok().flatten()
 }
 
 /// Closes a primary to writes, as far as it can be asked to.

@@ -77,12 +77,17 @@ impl Session {
         attempt.begin("connecting to the database")?;
         let addresses = order.addresses().await?;
         let opened = open(&order.database.address, &addresses, order.login, order.trust);
-        let conn = match timeout(OPENED, opened).await {
-            Ok(opened) => opened.map_err(|error| told(&place, "log-in", &error))?,
-            Err(_) => {
-                let text = format!("cannot reach `{place}` within {OPENED:?}");
-                return Err(fault(ActionFaultKind::Unknown, text));
-            }
+        let unreached = |why| {
+            let text = format!("cannot reach `{place}`{why}");
+            Err(fault(ActionFaultKind::Unknown, text))
+        };
+        // The client tells nothing before it has logged in.
+        let conn = tokio::select! {
+            opened = timeout(OPENED, opened) => match opened {
+                Ok(opened) => opened.map_err(|error| told(&place, "log-in", &error))?,
+                Err(_) => return unreached(format!(" within {OPENED:?}")),
+            },
+            () = order.silence() => return unreached(": timed out".to_owned()),
         };
         let (dialect, words) = (Dialect::MariaDb, MARIADB);
         let mut session = Self { conn, place, dialect, words };
