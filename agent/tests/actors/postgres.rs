@@ -13,6 +13,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::common::{eventually, free_port};
 use crate::{act, kind, login, report, text, token};
 
+#[path = "lineage.rs"]
+mod lineage;
+
 const READ_ONLY: &str = "SHOW default_transaction_read_only";
 const RECOVERY: &str = "SELECT pg_is_in_recovery()";
 const ROW: &str = "SELECT token FROM quorate.epoch WHERE app = 'shop'";

@@ -77,6 +77,13 @@ impl Postgres {
         standby
     }
 
+    /// The same server as a standby, with all that it wrote as a primary.
+    pub async fn standby_again(mut self) -> Self {
+        self.process.end(Signal::INT);
+        fs::write(self.folder.path().join("data/standby.signal"), "").expect("its folder is there");
+        Self::start(self.folder).await
+    }
+
     async fn start(folder: TempDir) -> Self {
         let data = folder.path().join("data");
         let log = folder.path().join("log");
@@ -138,6 +145,7 @@ impl Postgres {
             "GRANT ALTER SYSTEM ON PARAMETER default_transaction_read_only TO quorate",
             "GRANT ALTER SYSTEM ON PARAMETER primary_conninfo TO quorate",
             "GRANT EXECUTE ON FUNCTION pg_read_file(text) TO quorate",
+            "GRANT EXECUTE ON FUNCTION pg_read_binary_file(text, bigint, bigint, boolean) TO quorate",
             "GRANT EXECUTE ON FUNCTION pg_reload_conf() TO quorate",
             "GRANT EXECUTE ON FUNCTION pg_promote(boolean, integer) TO quorate",
             "GRANT CREATE ON DATABASE postgres TO quorate",

@@ -8,6 +8,7 @@ use std::fmt::Display;
 use consensus::model::{ActionFault, ActionFaultKind, Database, Done};
 
 use super::history::{STANDBYS, branch, lsn, newest, segment_timeline};
+use super::lineage::is_shared;
 use super::session::{Row, Session};
 use super::{Order, epoch};
 use crate::actors::attempt::{Attempt, fault};
@@ -34,6 +35,9 @@ fn look_at_standby() -> String {
                 current_setting('server_version_num')::int >= 150000 AS grants"
     )
 }
+
+/// How far a primary's own log goes.
+const WRITTEN: &str = "SELECT pg_current_wal_insert_lsn() - '0/0' AS position";
 
 /// A statement that is refused is logged, password and all: so it is asked first whether it will be.
 const MAY: &str =
@@ -72,10 +76,13 @@ pub(in crate::actors::database) async fn follow(
     let standby = session.row("looking", &look_at_standby()).await?;
     let timeline = segment_timeline(&above).unwrap_or_default();
     if standby.number("streams") == Some(timeline) {
+        // From whom, its number does not say.
+        descends((&session, timeline), &standby, (&primary, timeline)).await?;
         return Ok(done(format!("streams from timeline {timeline} already")));
     }
     may_be_told(&session, &standby).await?;
-    descends(&session, &standby, (&primary, timeline)).await?;
+    let own = standby.number::<u32>("timeline").unwrap_or_default().max(newest(&session).await?);
+    descends((&session, own), &standby, (&primary, timeline)).await?;
 
     let Database { address, port, .. } = upstream.database;
     let conninfo = repointed(standby.text("conninfo").unwrap_or_default(), address, *port);
@@ -121,34 +128,48 @@ async fn may_be_told(session: &Session, standby: &Row) -> Result<(), ActionFault
 
 /// Does what the primary has go on from where the standby is?
 async fn descends(
-    session: &Session,
+    (session, own): (&Session, u32),
     standby: &Row,
     (primary, theirs): (&Session, u32),
 ) -> Result<(), ActionFault> {
     let place = primary.place();
-    let own = standby.number::<u32>("timeline").unwrap_or_default().max(newest(session).await?);
-    if theirs <= own {
-        return match theirs == own {
-            true => Ok(()),
-            false => Err(refused(session, format!("is on timeline {own}, `{place}` on {theirs}"))),
-        };
+    if theirs < own {
+        return Err(refused(session, format!("is on timeline {own}, `{place}` on {theirs}")));
     }
-    let sql = format!("SELECT pg_read_file('pg_wal/{theirs:08X}.history') AS history");
-    let row = primary.row("reading its history (`pg_read_file`)", &sql).await?;
     let position = standby.number::<u64>("position").unwrap_or_default();
-    match branch(row.text("history").unwrap_or_default(), own) {
-        Some(left) if position <= left => Ok(()),
-        Some(left) => Err(refused(
+    let left = match theirs == own {
+        true => {
+            let row = primary.row("reading its position", WRITTEN).await?;
+            row.number("position")
+        }
+        false => {
+            let sql = format!("SELECT pg_read_file('pg_wal/{theirs:08X}.history') AS history");
+            let row = primary.row("reading its history (`pg_read_file`)", &sql).await?;
+            branch(row.text("history").unwrap_or_default(), own)
+        }
+    };
+    let Some(left) = left else {
+        let why = format!("is on timeline {own}, which `{place}` never was on: rebuild it");
+        return Err(refused(session, why));
+    };
+    if left < position {
+        let has = lsn(position);
+        let what = if theirs == own { "has no more than" } else { "left it at" };
+        let left = lsn(left);
+        return Err(refused(
             session,
             format!(
-                "has received {} of timeline {own}, and `{place}` left it at {}: rewind or rebuild it",
-                lsn(position),
-                lsn(left)
+                "has received {has} of timeline {own}, and `{place}` {what} {left}: rewind or rebuild it"
             ),
-        )),
-        None => Err(refused(
+        ));
+    }
+    match is_shared((session, own, position), (primary, theirs)).await? {
+        true => Ok(()),
+        false => Err(refused(
             session,
-            format!("is on timeline {own}, which `{place}` never was on: rebuild it"),
+            format!(
+                "is on another timeline {own} than `{place}`: both were promoted from one; rewind or rebuild it"
+            ),
         )),
     }
 }

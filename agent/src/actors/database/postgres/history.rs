@@ -21,11 +21,17 @@ pub(super) async fn newest(session: &Session) -> Result<u32, ActionFault> {
 
 /// Where a history file says that this timeline was left (PostgreSQL manual, "Timelines").
 pub(super) fn branch(history: &str, timeline: u32) -> Option<u64> {
-    history.lines().find_map(|line| {
+    let left = branches(history).into_iter().find(|(number, _)| *number == timeline);
+    left.map(|(_, position)| position)
+}
+
+/// Of every timeline that a history file names: where it was left, in the file's order.
+pub(super) fn branches(history: &str) -> Vec<(u32, u64)> {
+    let each = history.lines().filter_map(|line| {
         let mut words = line.split_whitespace();
-        let number = words.next()?.parse::<u32>().ok()?;
-        (number == timeline).then(|| words.next().and_then(parse_lsn)).flatten()
-    })
+        Some((words.next()?.parse().ok()?, parse_lsn(words.next()?)?))
+    });
+    each.collect()
 }
 
 /// The timeline of a log file's name.
@@ -57,6 +63,7 @@ mod tests {
         assert_eq!(branch(history, 3), None);
         assert_eq!(branch("", 1), None);
         assert_eq!(branch("1\tnonsense", 1), None);
+        assert_eq!(branches(history), [(1, 0x0500_0148), (2, 0x1_0600_01c8)]);
     }
 
     #[test]

@@ -9,10 +9,14 @@
 //! GRANT ALTER SYSTEM ON PARAMETER default_transaction_read_only TO quorate;
 //! GRANT ALTER SYSTEM ON PARAMETER primary_conninfo TO quorate; -- this and the next where there are more than two stacks
 //! GRANT EXECUTE ON FUNCTION pg_read_file(text) TO quorate;
+//! GRANT EXECUTE ON FUNCTION pg_read_binary_file(text, bigint, bigint, boolean) TO quorate; -- where it may read the log
 //! GRANT EXECUTE ON FUNCTION pg_reload_conf() TO quorate;
 //! GRANT EXECUTE ON FUNCTION pg_promote(boolean, integer) TO quorate;
 //! GRANT CREATE ON DATABASE postgres TO quorate;
 //! ```
+//!
+//! By `pg_read_binary_file` alone two servers are told apart that were promoted from one timeline at one place. It reads any file
+//! of the server: leave it out where that is too much, and see to it that nobody promotes a second standby by hand.
 //!
 //! Sessions of superusers are then left open by a fence, and it says so. The log-in is to the database `postgres`,
 //! directly, without a pooler. A standby with a `primary_slot_name` needs `REPLICATION`, too, by which its slot is made at
@@ -28,6 +32,7 @@ mod epoch;
 mod fence;
 mod follow;
 mod history;
+mod lineage;
 mod promote;
 mod session;
 mod unfence;
