@@ -30,7 +30,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 pub use self::nft::DoorFault;
 pub use self::rejoin::Rejoins;
-pub use self::shown::{DoorMeans, DoorView, Doors, GuardView, WatchdogView, WeakDoor};
+pub use self::shown::{DoorMeans, DoorView, Doors, GuardView, WatchdogView, WeakDoor, WeakTurn};
 use self::shown::{Kept, KeptDoor};
 use self::watchdog::Watchdog;
 pub use self::watchdog::{Device, LEAST as WATCHDOG_LEAST, WatchdogFault};

@@ -23,8 +23,8 @@ use std::time::Duration;
 use consensus::failover::plan;
 use consensus::judge::HEARD_WITHIN;
 use consensus::model::{
-    Action, ActionFault, ActionFaultKind, AgentId, AppState, Database, DatabaseSight, Effect,
-    Epoch, Fencing, Mode, Outcome, Phase, StackId, TargetId, Token, Watched,
+    Action, ActionFault, ActionFaultKind, AgentId, AppState, Database, DatabaseSight, Definition,
+    Effect, Epoch, Fencing, Mode, Outcome, Phase, StackId, TargetId, Token, Watched,
 };
 use consensus::moment::Moment;
 use consensus::outbox::{Look, Subject};
@@ -35,7 +35,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::actors::Actors;
 use crate::clock;
 use crate::config::{Credential, Credentials, WeakDoorConfig};
-use crate::guard::WeakDoor;
+use crate::guard::{WeakDoor, WeakTurn};
 use crate::run::Agreed;
 
 /// Between two looks.
@@ -79,6 +79,7 @@ pub fn start(weak: Weak) -> watch::Receiver<Vec<WeakDoor>> {
         database: door.database.clone(),
         until: Moment::ZERO,
         trouble: None,
+        last: None,
     };
     let (show, shown) = watch::channel(weak.doors.iter().map(view).collect());
     let (show, weak) = (Arc::new(show), Arc::new(weak));
@@ -209,30 +210,7 @@ impl Keeper {
 
     /// The database, if it is one that a weak door is for.
     fn database(&self, state: &AppState) -> Result<Database, String> {
-        let TargetId { app, stack, name } = &self.target;
-        let found = state
-            .definition
-            .stack(stack)
-            .and_then(|stack| stack.databases.iter().find(|database| database.name == *name));
-        let database =
-            found.ok_or(format!("{app} has no database `{name}` in a stack `{stack}`"))?;
-        if let Some(guard) = &database.guard {
-            return Err(format!(
-                "the app file names {guard} as its `guard`, and {} shuts it by the engine, which holds no lease: leave one of \
-                 both out",
-                self.weak.agent
-            ));
-        }
-        if database.engine.is_followed() {
-            return Err("it elects its own primary, and closes itself without a majority".into());
-        }
-        if state.definition.data.fencing == Fencing::DnsOnly {
-            return Err("`fencing = \"dns-only\"` leaves it alone".into());
-        }
-        if state.definition.mode == Mode::Shadow {
-            return Err("its app is only watched (`mode = \"shadow\"`)".into());
-        }
-        Ok(database.clone())
+        behind(&state.definition, &self.target, &self.weak.agent)
     }
 
     fn knows(&mut self, state: &AppState, confirmed: Moment, now: Moment) -> Knows {
@@ -259,15 +237,7 @@ impl Keeper {
             Some(Credential::Login(login)) => Some(login.clone()),
             Some(Credential::Key { .. } | Credential::Token { .. }) | None => None,
         };
-        let look = Look {
-            watched: Watched::Target(self.target.clone()),
-            subject: Subject::Database(Arc::new(database.clone())),
-            limit: LOOK,
-        };
-        let means = self.weak.means.with_login(login);
-        // Apart, so that even a panic is an answer.
-        let sighted = tokio::spawn(async move { probe::look(&look, &means).await }).await;
-        match sighted.map_err(|error| format!("the look broke off: {error}"))?.outcome {
+        match look(&self.target, database, self.weak.means.with_login(login), LOOK).await? {
             Outcome::Up(Some(seen)) => Ok(seen),
             Outcome::Up(None) => Err("it is no database".into()),
             Outcome::Failed(fault) | Outcome::Invalid(fault) => Err(fault.text),
@@ -287,6 +257,7 @@ impl Keeper {
             Ok(said) => {
                 self.shut = Shut::Done;
                 tracing::warn!(agent = %self.weak.agent, "the weak door of {} is shut, for {why}: {said}", self.target);
+                self.did(false, format!("{why}; {said}"));
                 Ok(())
             }
             Err(fault) => {
@@ -306,6 +277,7 @@ impl Keeper {
         let said = self.act(token, Effect::Unfence(database), by).await;
         let said = said.map_err(|fault| format!("cannot open it: {}", fault.text))?;
         tracing::info!(agent = %self.weak.agent, "opens the weak door of {}: {said}", self.target);
+        self.did(true, said);
         Ok(())
     }
 
@@ -340,6 +312,12 @@ impl Keeper {
         }
     }
 
+    /// Shows what was done, for the history.
+    fn did(&self, open: bool, text: String) {
+        let turn = WeakTurn { wall_ms: clock::wall_ms(), open, text };
+        self.show.send_modify(|doors| doors[self.number].last = Some(turn));
+    }
+
     /// Shows how it is, and logs what is new of what went wrong.
     fn tell(&self, until: Moment, trouble: Option<String>) {
         self.show.send_modify(|doors| {
@@ -350,6 +328,57 @@ impl Keeper {
             (door.until, door.trouble) = (until, trouble);
         });
     }
+}
+
+/// The database behind a weak door of this agent.
+///
+/// # Errors
+/// Why it is none that a weak door is for.
+pub fn behind(
+    definition: &Definition,
+    target: &TargetId,
+    agent: &AgentId,
+) -> Result<Database, String> {
+    let TargetId { app, stack, name } = target;
+    let found = definition
+        .stack(stack)
+        .and_then(|stack| stack.databases.iter().find(|database| database.name == *name));
+    let database = found.ok_or(format!("{app} has no database `{name}` in a stack `{stack}`"))?;
+    if let Some(guard) = &database.guard {
+        return Err(format!(
+            "the app file names {guard} as its `guard`, and {agent} shuts it by the engine, which holds no lease: leave one of \
+             both out"
+        ));
+    }
+    if database.engine.is_followed() {
+        return Err("it elects its own primary, and closes itself without a majority".into());
+    }
+    if definition.data.fencing == Fencing::DnsOnly {
+        return Err("`fencing = \"dns-only\"` leaves it alone".into());
+    }
+    if definition.mode == Mode::Shadow {
+        return Err("its app is only watched (`mode = \"shadow\"`)".into());
+    }
+    Ok(database.clone())
+}
+
+/// Looks once at such a database, apart, so that even a panic is an answer.
+///
+/// # Errors
+/// If it broke off.
+pub async fn look(
+    target: &TargetId,
+    database: &Database,
+    means: Means,
+    limit: Duration,
+) -> Result<Outcome, String> {
+    let look = Look {
+        watched: Watched::Target(target.clone()),
+        subject: Subject::Database(Arc::new(database.clone())),
+        limit,
+    };
+    let sighted = tokio::spawn(async move { probe::look(&look, &means).await }).await;
+    Ok(sighted.map_err(|error| format!("the look broke off: {error}"))?.outcome)
 }
 
 /// For how long no majority may be said to be heard before a database is shut, so that this is begun within a lease of their

@@ -133,9 +133,21 @@ impl<'a> Story<'a> {
         assert_eq!(self.doors[0].app("shop").expect("it is known").active.as_str(), "s2");
     }
 
+    /// What `quorate doctor` finds beside the first door's agent.
+    fn doctor(&self) -> String {
+        let file = self.doors[0].file();
+        let said = ["doctor", "--config", file.to_str().expect("our own path")];
+        words(&self.doors[0].quorate(&said).output)
+    }
+
     fn epoch(&self) -> consensus::model::Epoch {
         self.mesh.agents[0].app("shop").expect("it is known").epoch
     }
+}
+
+/// What a command printed, in one line: long ones are folded.
+fn words(printed: &str) -> String {
+    printed.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The agent of a door is cut off, and nothing else: clients and voters reach the database. It is shut within a lease, moves
@@ -144,6 +156,8 @@ fn shut_while_nobody_is_heard_and_opened_again(story: &Story<'_>) {
     let unready = story.mesh.agents[0].app("shop").expect("it is known").unready;
     let refused = "no guard proves that the old primary is fenced, and `fencing` is `required`";
     assert!(unready.iter().any(|why| why.contains(refused)), "{unready:?}");
+    let doctor = story.doctor();
+    assert!(doctor.contains("takes the log-in of `quorate`, with which it is shut"), "{doctor}");
     let before = story.epoch();
     let last = story.falls_silent(story.cut_off());
     assert!(Duration::from_secs(4) < last && last < LEASE + CLOSING, "{last:?}");
@@ -157,6 +171,14 @@ fn shut_while_nobody_is_heard_and_opened_again(story: &Story<'_>) {
         healed.elapsed().as_millis()
     );
     assert_eq!((story.rows(1), story.epoch()), (0, before), "nothing is moved");
+    eventually(SETTLE, "its history tells of both", || {
+        let said = words(&story.doors[0].quorate(&["history"]).output);
+        let shut = "the weak door of orders is shut: no majority of the voters was heard for up to";
+        match said.contains(shut) && said.contains("the weak door of orders is opened: ") {
+            true => Ok(()),
+            false => Err(said),
+        }
+    });
 }
 
 mod postgres {
@@ -278,6 +300,11 @@ mod mariadb {
             let story = Story::begin(lab, "client", &text, (Dialect::MariaDb, servers));
             shut_while_nobody_is_heard_and_opened_again(&story);
             assert_eq!(pair[1].sql("select @@read_only"), "1", "a replica stays one");
+
+            pair[0].sql("alter user quorate@'%' identified by 'another'");
+            let doctor = story.doctor();
+            let wrong = "it does not take the log-in it would be shut with: ";
+            assert!(doctor.contains(wrong), "{doctor}");
         });
     }
 }

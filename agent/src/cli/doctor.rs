@@ -6,6 +6,7 @@
 mod host;
 mod mesh;
 mod traffic;
+mod weak;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -105,6 +106,7 @@ pub async fn run(args: &Args, out: &mut Out<'_>) -> ExitCode {
             checks.extend(host(config, heard.as_ref().ok()));
             if let Ok(heard) = &heard {
                 checks.extend(traffic::checks(config, heard).await);
+                checks.extend(weak::checks(config, heard).await);
             }
         }
         Err(faults) => {

@@ -131,11 +131,10 @@ pub fn lines(sheet: &mut Sheet, entries: &[Entry]) {
 fn ink(entry: &Entry) -> Ink {
     match entry.event.as_str() {
         "learns" => Ink::Strong,
-        "resolvers-followed" => Ink::Good,
+        "resolvers-followed" | "weak-door-opened" => Ink::Good,
         "alarm" | "refuses" => Ink::Bad,
-        "suspects" | "holds" | "gives-up" | "abstains" | "misses" | "resolvers-given-up" => {
-            Ink::Wary
-        }
+        "suspects" | "holds" | "gives-up" | "abstains" | "misses" | "resolvers-given-up"
+        | "weak-door-shut" => Ink::Wary,
         "reports" if entry.detail["what"]["Ok"].is_null() => Ink::Bad,
         _ => Ink::Plain,
     }

@@ -25,6 +25,19 @@ pub struct WeakDoor {
     pub until: Moment,
     /// What went wrong with it.
     pub trouble: Option<String>,
+    /// What this run of the agent did to it last.
+    pub last: Option<WeakTurn>,
+}
+
+/// A weak door that was shut or opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WeakTurn {
+    /// When, by the wall clock: milliseconds since 1970.
+    pub wall_ms: u64,
+    /// Opened, or shut?
+    pub open: bool,
+    /// Why, and what its database said.
+    pub text: String,
 }
 
 /// By what means a door is shut.
@@ -107,6 +120,11 @@ impl Doors {
         Self { weak, ..self }
     }
 
+    /// The weak ones, whenever anything about them changes.
+    pub fn weak(&self) -> watch::Receiver<Vec<WeakDoor>> {
+        self.weak.clone()
+    }
+
     /// Every door by now.
     pub fn view(&self) -> GuardView {
         let kept = self.kept.borrow();
@@ -147,6 +165,7 @@ impl Doors {
             database: door.database.clone(),
             until: Moment::ZERO,
             trouble: door.trouble.clone(),
+            last: None,
         };
         let of = |means| view.doors.iter().filter(move |door| door.by == means);
         let doors = of(DoorMeans::Nftables).map(kept).collect();

@@ -5,6 +5,7 @@
 //! does, the agent goes on, and says once that its history has holes. Looks and beliefs are not kept, decisions and the
 //! way to them are, and when the resolvers that this agent asks had followed a move.
 
+mod doors;
 mod file;
 mod resolvers;
 
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::{broadcast, watch};
 
+use crate::guard::{WeakDoor, WeakTurn};
 use crate::run::{Agreed, Event, Handle};
 use crate::tails::Ended;
 use file::{Files, Writer};
@@ -38,7 +40,8 @@ const STATE: &str = "state";
 pub struct Entry {
     /// When, by this agent's wall clock: milliseconds since 1970.
     pub wall_ms: u64,
-    /// What sort of event, as in [`Note`]; or `resolvers-followed` or `resolvers-given-up`, which the mesh knows nothing of.
+    /// What sort of event, as in [`Note`]; or `resolvers-followed`, `resolvers-given-up`, `weak-door-shut`
+    /// or `weak-door-opened`, which the mesh knows nothing of.
     pub event: String,
     /// The app it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -190,6 +193,29 @@ impl History {
         let entry = resolvers::entry(ended, wall_ms);
         if !lock(&self.recent).iter().any(|it| resolvers::is_same(it, &entry)) {
             self.put(entry);
+        }
+    }
+
+    /// Takes down whatever a weak door of this host does, until its keeper has ended or `stop` says so.
+    pub async fn doors(
+        &self,
+        mut weak: watch::Receiver<Vec<WeakDoor>>,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        let mut told: Vec<Option<WeakTurn>> = Vec::new();
+        loop {
+            let doors = weak.borrow_and_update().clone();
+            told.resize(doors.len(), None);
+            for (door, told) in doors.iter().zip(&mut told) {
+                if let Some(turn) = door.last.as_ref().filter(|turn| told.as_ref() != Some(turn)) {
+                    self.put(doors::entry(door, turn));
+                    *told = Some(turn.clone());
+                }
+            }
+            tokio::select! {
+                changed = weak.changed() => if changed.is_err() { return },
+                _ = stop.wait_for(|stop| *stop) => return,
+            }
         }
     }
 

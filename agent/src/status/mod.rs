@@ -108,6 +108,7 @@ pub async fn start(
     let (stop, stopped) = watch::channel(false);
     let history = Arc::new(History::open(&config.data_dir, handle.agreed()));
     let counters = Counters::default();
+    let weak = doors.weak();
     let shared = Arc::new(Shared {
         handle: handle.clone(),
         parse,
@@ -125,6 +126,10 @@ pub async fn start(
             let (history, events) = (history.clone(), handle.events());
             let (handle, stopped) = (handle.clone(), stopped.clone());
             async move { history.follow(events, handle, stopped).await }
+        }),
+        tokio::spawn({
+            let (history, stopped) = (history.clone(), stopped.clone());
+            async move { history.doors(weak, stopped).await }
         }),
         tokio::spawn(counters.follow(handle.events(), stopped.clone())),
         tokio::spawn(serve::serve(

@@ -214,7 +214,7 @@ function drawApps() {
 
 function drawHistory() {
   const kinds = { learns: "strong", alarm: "bad", refuses: "bad", denies: "bad", suspects: "wary", holds: "wary", "gives-up": "wary", misses: "wary", abstains: "wary",
-    "resolvers-followed": "good", "resolvers-given-up": "wary" };
+    "resolvers-followed": "good", "resolvers-given-up": "wary", "weak-door-shut": "wary", "weak-door-opened": "good" };
   const kind = ({ event, detail }) => event === "reports" && detail && detail.what && !("Ok" in detail.what) ? "bad" : kinds[event] || "";
   const rows = log.slice(-40).reverse().map(entry => el("li", {},
     el("time", { datetime: new Date(entry.wall_ms).toISOString() }, clock(entry.wall_ms)),
