@@ -1,9 +1,17 @@
 //! DNS that others serve, kept as it was decided: real agents, nginx, and BIND with a secondary.
 
+#[allow(dead_code, unused_imports)]
+#[path = "traffic/common.rs"]
+mod common;
+#[allow(dead_code, unused_imports)]
+#[path = "../../agent/tests/actors/emulators.rs"]
+mod emulators;
 #[path = "traffic/followed.rs"]
 mod nginx_bind_followed;
 #[path = "traffic/signed.rs"]
 mod nginx_bind_signed;
+#[path = "traffic/names.rs"]
+mod nginx_names;
 #[path = "traffic/silent.rs"]
 mod nginx_silent;
 

@@ -119,8 +119,8 @@ async fn a_clock_that_is_off_by_more_than_five_minutes_is_said_with_how_much() {
 #[tokio::test]
 async fn a_pace_that_is_too_high_is_no_refusal_and_the_account_is_left_alone_for_a_second() {
     let book = route53(Book::default()).await;
-    // The read of the name comes through, that of the marker is too much; then reads, and the change is.
-    for (burst, asked) in [(1.0, 2), (2.0, 3)] {
+    // Reading is too much; then the change is.
+    for (burst, asked) in [(0.0, 1), (1.0, 2)] {
         book.with(|it| {
             (it.asked, it.amazon.pace) = (0, Some(Pace::new(0.0, burst)));
         });
@@ -343,4 +343,74 @@ async fn what_not_all_servers_have_yet_is_said_and_keeps_nobody_waiting() {
     })
     .await;
     assert_eq!(book.with(|it| it.amazon.asked_after), 2);
+}
+
+/// One reading where the zone lists the marker behind its name, two where it does not.
+#[tokio::test]
+async fn a_change_takes_three_requests_and_five_where_other_names_come_between() {
+    let book = route53(Book::default()).await;
+    book.with(|it| it.put("till.dyn.example", "A", 60, &["198.51.100.7"]));
+    for (epoch, between, asked) in [(2, 0, 3), (3, 0, 3), (4, 30, 5), (5, 30, 5)] {
+        book.with(|it| {
+            for n in 0..between {
+                it.put(&format!("{n}.{NAME}"), "A", 60, &["198.51.100.8"]);
+            }
+            it.asked = 0;
+        });
+        let address = format!("192.0.2.{epoch}");
+        let moved = act(&good(), token(epoch, 4), here(&book, vec![addresses(&[&address])])).await;
+        assert!(text(&moved).starts_with("changed"), "{moved:?}");
+        assert_eq!(book.with(|it| (it.asked, it.ttl(NAME, "A"))), (asked, Some(60)));
+        assert_eq!(book.with(|it| it.get(MARKER, "TXT")), [marker(epoch)]);
+    }
+}
+
+/// Each is asked for again as soon as it ends, as an executor would, only sooner.
+#[tokio::test]
+async fn many_names_at_once_are_changed_one_by_one_once_five_requests_a_second_are_too_many() {
+    const NAMES: usize = 12;
+    let book = route53(Book::default()).await;
+    book.with(|it| it.amazon.pace = Some(Pace::new(5.0, 5.0)));
+    let (sender, mut inputs) = mpsc::channel(64);
+    let actors = Actors::new(Arc::new(good()), sender);
+    let begin = |item: u16| {
+        let Effect::Publish { driver, stack, sets, .. } = here(&book, one()) else {
+            unreachable!()
+        };
+        actors.start(Action {
+            app: "shop".parse().expect("a name"),
+            token: token(2, 4),
+            term: 1,
+            item,
+            deadline: clock::now() + Duration::from_secs(5),
+            limit: Duration::from_secs(5),
+            effect: Effect::Publish { name: format!("n{item}.dyn.example"), driver, sets, stack },
+        });
+    };
+    let began = Instant::now();
+    let names = 0..u16::try_from(NAMES).expect("few");
+    names.clone().for_each(&begin);
+    let mut waiting: std::collections::BTreeSet<u16> = names.collect();
+    let mut retry = None;
+    eventually("all are changed", async || {
+        if let Some(item) = retry.take() {
+            begin(item);
+        }
+        match inputs.recv().await {
+            Some(Input::Report(report)) if report.result.is_ok() => {
+                waiting.remove(&report.item);
+            }
+            Some(Input::Report(report)) => {
+                assert_eq!(kind(&report.result), Some(ActionFaultKind::Unknown), "{report:?}");
+                retry = Some(report.item);
+            }
+            other => panic!("{other:?}"),
+        }
+        waiting.is_empty().then_some(())
+    })
+    .await;
+    let (asked, throttled) = book.with(|it| (it.asked, it.amazon.throttled));
+    println!("{NAMES} names took {:?}: {asked} requests, {throttled} too many", began.elapsed());
+    // Those of the first moment, and whoever was under way then: nobody asks blindly for long.
+    assert!(throttled < 24, "{throttled} of {asked} were too many");
 }

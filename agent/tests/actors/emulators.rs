@@ -81,6 +81,12 @@ impl Book {
         texts
     }
 
+    /// For how many seconds a set may be kept.
+    pub fn ttl(&self, name: &str, kind: &str) -> Option<u32> {
+        let rows = self.rows.get(&(name.to_owned(), kind.to_owned()))?;
+        u32::try_from(rows.first()?.ttl).ok()
+    }
+
     fn set(&self, name: &str, kind: &str) -> Vec<Row> {
         self.rows.get(&(name.to_owned(), kind.to_owned())).cloned().unwrap_or_default()
     }

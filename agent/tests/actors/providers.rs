@@ -321,7 +321,9 @@ async fn whoever_says_later_is_left_alone_and_looks_leave_enough_for_a_failover(
     let waited = began.elapsed();
     assert!((2_900..4_000).contains(&waited.as_millis()), "{waited:?}");
 
-    // Forty looks at once, each of two requests: they stop at the reserve, and a change finds it.
+    // Forty looks at once at one that never complained, each of two requests: they stop at the reserve, and a change finds it.
+    let (sender, mut inputs) = mpsc::channel(64);
+    let actors = Actors::new(Arc::new(with_token(None, "a token")), sender);
     let asked = book.with(|it| it.asked);
     for _ in 0..40 {
         actors.inspect(Inspection {

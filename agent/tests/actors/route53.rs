@@ -55,6 +55,8 @@ pub struct Amazon {
     pub pending: bool,
     /// May the key not ask after changes?
     pub closed: bool,
+    /// How many names were left with a marker and without an address, after any change.
+    pub lost: usize,
     /// How many changes it took, and how often it was asked after one.
     pub taken: u32,
     pub asked_after: u32,
@@ -135,7 +137,12 @@ struct Record {
 }
 
 pub async fn route53(book: Book) -> Server {
-    Web::start(book, |book, asked| {
+    route53_at(Ipv4Addr::LOCALHOST, book).await
+}
+
+/// At this address of this host.
+pub async fn route53_at(at: Ipv4Addr, book: Book) -> Server {
+    Web::start_at(at, book, |book, asked| {
         let writes = asked.method == "POST";
         let trouble = book.trouble(writes);
         if let Err((code, why)) = check_signature(asked) {
@@ -168,6 +175,7 @@ pub async fn route53(book: Book) -> Server {
                 book.apply(|book| {
                     change_sets(book, asked)?;
                     book.amazon.taken += 1;
+                    book.amazon.lost += book.bare_markers();
                     let taken = book.amazon.taken;
                     Ok((200, change_info("ChangeResourceRecordSetsResponse", taken, "PENDING")))
                 })
@@ -453,6 +461,14 @@ fn unlawful(name: &str, kind: &str, given: &[String]) -> Vec<String> {
         illegal.map(|it| format!("Invalid Resource Record: FATAL problem with {kind} '{it}'")),
     );
     wrong
+}
+
+impl Book {
+    /// How many markers stand beside nothing.
+    fn bare_markers(&self) -> usize {
+        let markers = self.rows.keys().filter_map(|(name, _)| name.strip_prefix("_quorate."));
+        markers.filter(|name| self.at(name).next().is_none()).count()
+    }
 }
 
 impl Amazon {

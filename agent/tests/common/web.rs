@@ -1,6 +1,6 @@
 //! A web server inside the test, for interfaces of providers that cannot be run here.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use http::{HeaderMap, Method, Response, StatusCode, Uri};
@@ -44,7 +44,12 @@ pub struct Web<S> {
 
 impl<S: Send + 'static> Web<S> {
     pub async fn start(state: S, answer: fn(&mut S, &Asked) -> Reply) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        Self::start_at(Ipv4Addr::LOCALHOST, state, answer).await
+    }
+
+    /// At this address of this host.
+    pub async fn start_at(at: Ipv4Addr, state: S, answer: fn(&mut S, &Asked) -> Reply) -> Self {
+        let listener = TcpListener::bind((at, 0)).await.expect("a port");
         let address = listener.local_addr().expect("bound");
         let state = Arc::new(Mutex::new(state));
         let shared = state.clone();

@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::SendRequest;
 use serde::Deserialize;
 
-use super::meter::{Meter, Use};
+use super::meter::{Leave, Meter, Use, left_alone};
 use super::plan::Plan;
 use crate::web;
 
@@ -68,7 +68,7 @@ impl Api {
     }
 
     /// Takes leave for what may be left out.
-    pub(super) fn begin(&self) -> bool {
+    pub(super) fn begin(&self) -> Option<Leave> {
         self.meter.begin()
     }
 
@@ -168,10 +168,7 @@ impl Api {
             match self.meter.take() {
                 Ok(()) => return Ok(()),
                 Err(left) if left <= WAITS => tokio::time::sleep(left).await,
-                Err(left) => {
-                    let left = left.as_secs() + 1;
-                    return Err(plan.unclear(format!("wants to be left alone for {left} s more")));
-                }
+                Err(left) => return Err(plan.unclear(left_alone(left))),
             }
         }
     }

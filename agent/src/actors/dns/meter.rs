@@ -10,14 +10,18 @@ use std::time::{Duration, Instant};
 
 use consensus::model::Provider;
 
-/// What is saved up at most, in requests: a change takes six.
+/// What is saved up at most, in requests: a change takes six at most.
 const BURST: f64 = 30.0;
 /// What looks and upkeep leave for changes.
 const RESERVE: f64 = 15.0;
 /// What a look takes: two names, and where passes are given out one for that.
 const LOOK: f64 = 3.0;
-/// What upkeep takes: a change that may wait. Not what it takes more where it meets another writer and tries again.
-const UPKEEP: f64 = 6.0;
+/// What a change takes, and so what upkeep takes leave for. Not what it takes more where it meets another writer and tries
+/// again.
+const CHANGE: f64 = 6.0;
+/// Since a provider said that it was asked too often, or was asked for a change in spite of that, changes go one by one for so
+/// long.
+const STRAINED: Duration = Duration::from_secs(10);
 /// What it takes to hear how far a change has come.
 const WATCH: f64 = 1.0;
 /// Where the provider does not say how long to stay away.
@@ -59,7 +63,23 @@ struct Bucket {
     at: Instant,
     /// Requests a second.
     rate: f64,
+    /// What a change takes of them.
+    change: f64,
     shut: Option<Instant>,
+    strained: Option<Instant>,
+    /// Changes that have begun and not ended.
+    under_way: usize,
+}
+
+/// Leave for the whole of something; it has ended once this is dropped.
+pub(super) struct Leave(Option<Shared>);
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        if let Some(bucket) = &self.0 {
+            bucket.lock().unwrap_or_else(PoisonError::into_inner).under_way -= 1;
+        }
+    }
 }
 
 impl Meters {
@@ -68,7 +88,10 @@ impl Meters {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let bucket = all.entry((provider, credential.to_owned())).or_insert_with(|| {
             let (left, at) = (BURST, Instant::now());
-            Arc::new(Mutex::new(Bucket { left, at, rate: rate(provider), shut: None }))
+            let (rate, change) = (rate(provider), change(provider));
+            let (shut, strained, under_way) = (None, None, 0);
+            let bucket = Bucket { left, at, rate, change, shut, strained, under_way };
+            Arc::new(Mutex::new(bucket))
         });
         Meter { bucket: bucket.clone(), what }
     }
@@ -77,7 +100,7 @@ impl Meters {
 /// Requests a second that an account may make for long, below what the provider documents: others use it, too.
 fn rate(provider: Provider) -> f64 {
     match provider {
-        // Five a second for an account.
+        // Ten a second for an account, five until July 2026.
         Provider::Route53 => 3.0,
         // 1,200 in five minutes.
         Provider::Cloudflare => 2.0,
@@ -91,33 +114,55 @@ fn rate(provider: Provider) -> f64 {
     }
 }
 
+/// What a change takes: a pass where there are such, two names before and after, and itself.
+fn change(provider: Provider) -> f64 {
+    match provider {
+        // Both names come in one answer, unless the marker is new.
+        Provider::Route53 => 4.0,
+        _ => CHANGE,
+    }
+}
+
 impl Meter {
     /// The same account's, for something else.
     pub(super) fn of_use(&self, what: Use) -> Self {
         Self { bucket: self.bucket.clone(), what }
     }
 
-    /// Takes leave for the whole of what may wait, unless what is left is kept for changes or nobody is to ask at all.
-    pub(super) fn begin(&self) -> bool {
+    /// Takes leave for the whole of it, unless nobody is to ask at all, what is left is kept for changes, or the provider has
+    /// complained and another change is under way.
+    pub(super) fn begin(&self) -> Option<Leave> {
         self.begin_at(Instant::now())
     }
 
-    fn begin_at(&self, now: Instant) -> bool {
-        let (takes, leaves) = match self.what {
-            Use::Look => (LOOK, RESERVE),
-            Use::Upkeep => (UPKEEP, RESERVE),
-            // Whatever it is that waits, it goes first.
-            Use::Watch => (WATCH, RESERVE + UPKEEP),
-            // Each request takes its own.
-            Use::Change => return true,
-        };
+    fn begin_at(&self, now: Instant) -> Option<Leave> {
         let mut it = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
         it.refill(now);
+        let (takes, leaves) = match self.what {
+            Use::Look => (LOOK, RESERVE),
+            Use::Upkeep => (it.change, RESERVE),
+            // Whatever it is that waits, it goes first.
+            Use::Watch => (WATCH, RESERVE + it.change),
+            Use::Change => return it.begin_change(now).then(|| Leave(Some(self.bucket.clone()))),
+        };
         let may = it.shut_for(now).is_zero() && leaves + takes <= it.left;
         if may {
             it.left -= takes;
         }
-        may
+        may.then_some(Leave(None))
+    }
+
+    /// Why there is no leave now, of whoever holds the zone.
+    pub(super) fn why_not(&self) -> String {
+        let it = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        let shut = it.shut_for(Instant::now());
+        match self.what {
+            _ if !shut.is_zero() => left_alone(shut),
+            Use::Change => "is asked too often: changes wait for one another".to_owned(),
+            Use::Look | Use::Upkeep | Use::Watch => {
+                "is left alone for now: what it allows is kept for a failover".to_owned()
+            }
+        }
     }
 
     /// Takes leave for one request; else how long to stay away.
@@ -148,13 +193,37 @@ impl Meter {
         let until = now + after.unwrap_or(LATER).min(LATEST);
         let mut it = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
         it.shut = it.shut.max(Some(until));
+        it.strained = it.strained.max(Some(until + STRAINED));
+        // Whatever we thought was left.
+        (it.left, it.at) = (0.0, now);
     }
+}
+
+/// How long a provider is not asked, for people.
+pub(super) fn left_alone(left: Duration) -> String {
+    format!("wants to be left alone for {} s more", left.as_secs() + 1)
 }
 
 impl Bucket {
     fn refill(&mut self, now: Instant) {
         let refilled = now.saturating_duration_since(self.at).as_secs_f64() * self.rate;
         (self.left, self.at) = ((self.left + refilled).min(BURST), now);
+    }
+
+    /// Each of its requests takes its own. Whether they are too many is the provider's to say; once it has, they do not all
+    /// begin together: each would come as far as its first requests, and begin anew.
+    fn begin_change(&mut self, now: Instant) -> bool {
+        let strained = self.strained.is_some_and(|until| now < until);
+        if strained {
+            let may =
+                self.shut_for(now).is_zero() && self.under_way == 0 && self.change <= self.left;
+            if !may {
+                return false;
+            }
+            self.strained = Some(now + STRAINED);
+        }
+        self.under_way += 1;
+        true
     }
 
     fn shut_for(&self, now: Instant) -> Duration {
@@ -172,7 +241,8 @@ mod tests {
         let looks = meters.of(Provider::Route53, "dns", Use::Look);
         let changes = meters.of(Provider::Route53, "dns", Use::Change);
         let now = Instant::now();
-        let look = |meter: &Meter, at| (0..100).take_while(|_| meter.begin_at(at)).count();
+        let look =
+            |meter: &Meter, at| (0..100).take_while(|_| meter.begin_at(at).is_some()).count();
         assert_eq!(look(&looks, now), 5);
         // A failover in the very moment: six requests, and more.
         assert!((0..100).all(|_| changes.take_at(now).is_ok()));
@@ -190,20 +260,56 @@ mod tests {
         let changes = meters.of(Provider::Route53, "dns", Use::Change);
         let looks = meters.of(Provider::Route53, "dns", Use::Look);
         let left = || changes.bucket.lock().expect("nobody panics with it").left;
-        let began = |meter: &Meter, at| (0..100).take_while(|_| meter.begin_at(at)).count();
+        let began =
+            |meter: &Meter, at| (0..100).take_while(|_| meter.begin_at(at).is_some()).count();
         let now = Instant::now();
-        // A hundred names at once: two go, the others wait, and so do looks.
-        assert_eq!(began(&upkeep, now), 2);
+        // A hundred names at once: three go, the others wait, and so do looks.
+        assert_eq!(began(&upkeep, now), 3);
         assert_eq!(began(&looks, now), 1);
         // Their requests were taken leave for.
         assert!((0..12).all(|_| upkeep.take_at(now).is_ok()));
         assert!((RESERVE..RESERVE + LOOK).contains(&left()), "{}", left());
         // They go on at the provider's pace, and leave the reserve whole however long that takes.
         let paced: usize = (1..60).map(|s| began(&upkeep, now + Duration::from_secs(s))).sum();
-        assert_eq!(paced, 29, "three requests a second, six each");
+        assert_eq!(paced, 44, "three requests a second, four each");
         assert!(RESERVE <= left(), "{}", left());
         // A failover waits for none of it.
-        assert!(changes.begin_at(now) && changes.take_at(now).is_ok());
+        assert!(changes.begin_at(now).is_some() && changes.take_at(now).is_ok());
+    }
+
+    #[test]
+    fn changes_go_one_by_one_once_the_provider_has_complained() {
+        let meters = Meters::default();
+        let changes = meters.of(Provider::Route53, "dns", Use::Change);
+        let now = Instant::now();
+        let after = |ms| now + Duration::from_millis(ms);
+        // All at once, until it says that this is too much.
+        let begun: Vec<_> = (0..60).map(|_| changes.begin_at(now)).collect();
+        assert!(begun.iter().all(Option::is_some));
+        changes.shut_at(now, None);
+        assert!(changes.begin_at(after(900)).is_none(), "it is left alone");
+        let last = begun.into_iter().last();
+        assert!(changes.begin_at(after(1_340)).is_none(), "one of before has not ended");
+        drop(last);
+        let one = changes.begin_at(after(1_340));
+        assert!(one.is_some() && changes.begin_at(after(1_340)).is_none());
+        assert!(
+            (0..3).all(|_| changes.take_at(after(1_340)).is_ok()),
+            "a change waits for nothing"
+        );
+        drop(one);
+        // The next as soon as there is enough for it, and so on, for as long as there are any.
+        assert!(changes.begin_at(after(2_300)).is_none());
+        let mut done = 0;
+        for s in 3..=60 {
+            let leave = changes.begin_at(after(s * 1_000));
+            done += usize::from(leave.is_some());
+            assert!((0..3).all(|_| changes.take_at(after(s * 1_000)).is_ok()));
+        }
+        assert_eq!(done, 58, "three requests each, three a second");
+        // Nobody asked for ten seconds: whether it is too much is the provider's to say again.
+        let begun: Vec<_> = (0..60).map(|_| changes.begin_at(after(71_000))).collect();
+        assert!(begun.iter().all(Option::is_some));
     }
 
     #[test]
@@ -212,18 +318,19 @@ mod tests {
         let upkeep = meters.of(Provider::Route53, "dns", Use::Upkeep);
         let (watch, looks) = (upkeep.of_use(Use::Watch), upkeep.of_use(Use::Look));
         let now = Instant::now();
-        // Sixty at once: nine, and there is enough left for a change that may wait, and for a look.
-        assert_eq!((0..60).take_while(|_| watch.begin_at(now)).count(), 9);
-        assert!(upkeep.begin_at(now) && !upkeep.begin_at(now) && !watch.begin_at(now));
+        // Sixty at once: eleven, and there is enough left for a change that may wait, and for a look.
+        assert_eq!((0..60).take_while(|_| watch.begin_at(now).is_some()).count(), 11);
+        let may = |meter: &Meter, at| meter.begin_at(at).is_some();
+        assert!(may(&upkeep, now) && !may(&upkeep, now) && !may(&watch, now));
         // Whoever waits goes on at the provider's pace, and the sixty hear nothing meanwhile.
         let mut upkept = 0;
         for s in 1..=60 {
             let at = now + Duration::from_secs(s);
-            upkept += usize::from(upkeep.begin_at(at));
-            assert!(!watch.begin_at(at), "{s}");
+            upkept += usize::from(may(&upkeep, at));
+            assert!(!may(&watch, at), "{s}");
         }
-        assert_eq!(upkept, 30);
-        assert!(looks.begin_at(now + Duration::from_secs(62)));
+        assert_eq!(upkept, 45);
+        assert!(may(&looks, now + Duration::from_secs(62)));
     }
 
     #[test]

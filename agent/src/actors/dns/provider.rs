@@ -119,9 +119,9 @@ pub(super) async fn publish(
     account: &Account<'_>,
 ) -> Result<Done, ActionFault> {
     let plan = Plan::new(order, account.zone, holder(account.provider).to_owned())?;
-    if !account.meter.begin() {
-        return Err(plan.unclear("is left alone for now: what it allows is kept for a failover"));
-    }
+    let Some(_leave) = account.meter.begin() else {
+        return Err(plan.unclear(account.meter.why_not()));
+    };
     let done = match enter(&plan, account, order.wall_ms).await? {
         Interface::Route53(mut zone) => {
             let done = write(attempt, &plan, &mut zone).await;
@@ -151,9 +151,10 @@ pub(super) async fn inspect(
     account: &Account<'_>,
     wall_ms: fn() -> u64,
 ) -> Result<Seen, ActionFault> {
-    if account.provider == Provider::Webhook || !account.meter.begin() {
+    if account.provider == Provider::Webhook {
         return Ok(Seen::Unasked);
     }
+    let Some(_leave) = account.meter.begin() else { return Ok(Seen::Unasked) };
     let held = match enter(plan, account, wall_ms).await? {
         Interface::Route53(mut zone) => zone.read(plan).await,
         Interface::PowerDns(mut zone) => zone.read(plan).await,

@@ -123,8 +123,14 @@ struct Messages {
 impl Zone for Route53 {
     async fn read(&mut self, plan: &Plan) -> Result<Vec<Held>, ActionFault> {
         let mut held = Vec::new();
-        for name in [&plan.name, &plan.marker_name] {
-            self.read_name(plan, name, &mut held).await?;
+        let marker = &plan.marker_name;
+        let next = self.read_name(plan, &plan.name, &mut held).await?;
+        // The marker's sets follow those of its name, unless names below it come first: mostly it was read with them. It was
+        // if the list ended, or goes on with another name behind it.
+        let seen = held.iter().any(|it| it.name == *marker);
+        if next.is_some_and(|next| !seen || absolute(&next).as_ref() == Some(marker)) {
+            held.retain(|it| it.name != *marker);
+            self.read_name(plan, marker, &mut held).await?;
         }
         Ok(held)
     }
@@ -189,13 +195,14 @@ impl Route53 {
         Ok(told(answer.well(plan)?).is_some_and(|it| it.status == IN_SYNC))
     }
 
-    /// Reads the sets of one name. The zone is listed from there on, so what follows may be of other names.
+    /// Reads the sets of one name, and those of the marker that follow in the list of the zone. Gives the name that it goes on
+    /// with.
     async fn read_name(
         &mut self,
         plan: &Plan,
         name: &Name,
         held: &mut Vec<Held>,
-    ) -> Result<(), ActionFault> {
+    ) -> Result<Option<String>, ActionFault> {
         let path = format!("/2013-04-01/hostedzone/{}/rrset", self.id);
         let text = absolute_text(name);
         let here = |of: &str| absolute(of).as_ref() == Some(name);
@@ -207,17 +214,20 @@ impl Route53 {
                 plan.unclear(format!("answers with what is not expected: {error}"))
             })?;
             let sets = listed.resource_record_sets.resource_record_set.into_iter();
-            for set in sets.filter(|set| here(&set.name)) {
+            for set in sets {
+                let of = absolute(&set.name).filter(|of| of == name || *of == plan.marker_name);
+                let Some(of) = of else { continue };
                 let policy = set.set_identifier.is_some();
                 let Some(records) = set.resource_records.filter(|_| !policy) else {
                     return Err(plan.refused(format!(
-                        "holds an alias or a routing policy at `{text}` {}: quorate replaces plain records only",
+                        "holds an alias or a routing policy at `{}` {}: quorate replaces plain records only",
+                        absolute_text(&of),
                         set.r#type
                     )));
                 };
                 let Some(kind) = read_kind(&set.r#type) else { continue };
                 held.extend(records.resource_record.into_iter().map(|record| Held {
-                    name: name.clone(),
+                    name: of.clone(),
                     kind,
                     ttl: set.ttl,
                     data: read_data(kind, &record.value),
@@ -225,11 +235,10 @@ impl Route53 {
                     id: String::new(),
                 }));
             }
-            let (next, kind) = (listed.next_record_name, listed.next_record_type);
-            let (true, Some(_), Some(kind)) =
-                (listed.is_truncated, next.filter(|it| here(it)), kind)
-            else {
-                return Ok(());
+            let next = listed.next_record_name.filter(|_| listed.is_truncated);
+            let kind = listed.next_record_type;
+            let (true, Some(kind)) = (next.as_deref().is_some_and(here), kind) else {
+                return Ok(next);
             };
             // Keys in order, as they are signed.
             let id = listed.next_record_identifier;
@@ -286,9 +295,7 @@ struct Watching {
 
 impl Watch for Watching {
     async fn ask(&mut self) -> Option<Result<bool, ActionFault>> {
-        if !self.zone.api.begin() {
-            return None;
-        }
+        let _leave = self.zone.api.begin()?;
         let asked = self.zone.has_spread(&self.plan, &self.path).await;
         self.zone.api.end();
         Some(asked)

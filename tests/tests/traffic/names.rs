@@ -1,0 +1,179 @@
+//! Many names at one provider that is asked at its own pace: Route 53's interface as it is documented, and name servers that
+//! answer what it holds.
+
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, UdpSocket};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+
+use hickory_proto::op::{Message, MessageType};
+use hickory_proto::rr::rdata::{A, NS};
+use hickory_proto::rr::{Name, RData, Record, RecordType};
+use tests::harness::fabric::router;
+
+use super::*;
+use crate::common::named;
+use crate::emulators::route53::{Pace, SECRET, route53_at};
+use crate::emulators::{Book, Server};
+
+const NAMES: usize = 60;
+const TTL: u32 = 20;
+const KEPT: u32 = 5;
+
+fn name(number: usize) -> String {
+    format!("n{number}.{}", named::ZONE)
+}
+
+/// `shop` under sixty names more.
+fn text(url: &str) -> String {
+    let mut text = Shop { databases: false, outside: false, ..Shop::default() }.text();
+    for number in 0..NAMES {
+        text += &format!(
+            "\n[[record]]\nname = \"{}\"\ntype = \"A\"\nttl = {TTL}\ndriver = \"route53\"\nurl = \"{url}\"\n\
+             zone = \"{}\"\nzone_id = \"Z2FDTNDATAQYW2\"\ncredential = \"amazon\"\n",
+            name(number),
+            named::ZONE,
+        );
+    }
+    text
+}
+
+/// The name server of the zone, and the resolver of every host.
+struct Answers {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Answers {
+    fn start(lab: &Lab, at: Ipv4Addr, provider: Arc<Server>) -> Self {
+        let file = lab.folder("resolver").join("resolv.conf");
+        std::fs::write(&file, format!("nameserver {at}\n")).expect("scratch folder takes files");
+        let mut mount = Command::new("mount");
+        let bound = mount.arg("--bind").arg(&file).arg("/etc/resolv.conf").status();
+        assert!(bound.expect("mount (mount) is installed").success());
+        let socket = UdpSocket::bind((at, 53)).expect("this network is this world's own");
+        socket.set_read_timeout(Some(Duration::from_millis(100))).expect("a socket");
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let thread = thread::spawn(move || {
+            let mut packet = [0; 4096];
+            while !stopped.load(Ordering::Relaxed) {
+                let (length, from) = match socket.recv_from(&mut packet) {
+                    Ok(received) => received,
+                    Err(error) => match error.kind() {
+                        ErrorKind::WouldBlock | ErrorKind::TimedOut => continue,
+                        _ => panic!("{error}"),
+                    },
+                };
+                if let Some(reply) = answer(&packet[..length], at, &provider) {
+                    // Whoever has gone away wants no answer.
+                    let _ = socket.send_to(&reply, from);
+                }
+            }
+        });
+        Self { stop, thread: Some(thread) }
+    }
+}
+
+impl Drop for Answers {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let ended = self.thread.take().map(JoinHandle::join);
+        assert!(
+            thread::panicking() || ended.is_some_and(|it| it.is_ok()),
+            "it answered to the end"
+        );
+    }
+}
+
+fn answer(packet: &[u8], at: Ipv4Addr, provider: &Server) -> Option<Vec<u8>> {
+    let mut reply = Message::from_vec(packet).ok()?;
+    let asked = reply.queries.first()?.clone();
+    let name = asked.name.to_ascii().trim_end_matches('.').to_lowercase();
+    let server = format!("ns.{}", named::ZONE);
+    let record = |ttl, data| Record::from_rdata(asked.name.clone(), ttl, data);
+    let records = match asked.query_type {
+        RecordType::NS if name == named::ZONE => {
+            vec![record(60, RData::NS(NS(Name::from_ascii(format!("{server}.")).ok()?)))]
+        }
+        RecordType::A if name == server => vec![record(60, RData::A(A(at)))],
+        RecordType::A => provider.with(|book| {
+            let ttl = book.ttl(&name, "A").unwrap_or_default();
+            let texts = book.get(&name, "A").into_iter();
+            texts.filter_map(|it| Some(record(ttl, RData::A(A(it.parse().ok()?))))).collect()
+        }),
+        _ => vec![],
+    };
+    reply.metadata.message_type = MessageType::Response;
+    reply.metadata.authoritative = true;
+    reply.metadata.recursion_available = true;
+    reply.add_answers(records);
+    reply.to_vec().ok()
+}
+
+/// How long each part takes is printed; ARCHITECTURE.md says what it was.
+#[test]
+fn sixty_names_at_five_requests_a_second_move_as_planned_and_none_is_lost() {
+    inside(|lab: &Lab| {
+        let _webs = [Web::start(lab, "s1"), Web::start(lab, "s2")];
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("threads");
+        let at = router("dns");
+        let provider = Arc::new(runtime.block_on(route53_at(at, Book::default())));
+        let _answers = Answers::start(lab, at, provider.clone());
+        let mut mesh = Mesh::new(lab);
+        for agent in &mut mesh.agents {
+            agent.set_up(|it| {
+                it.more = format!(
+                    "\n[credentials.amazon]\naccess_key = \"AKIDEXAMPLE\"\ntoken = \"{SECRET}\"\n"
+                );
+            });
+        }
+        mesh.start();
+        mesh.apply(lab, &text(&provider.url()));
+        let before = mesh.settle(SETTLE, "shop", "s1");
+        let say = |stack: &str, ttl: u32| {
+            let wanted = vec![address(stack).to_string()];
+            let there = provider.with(|book| {
+                let is = |name: &String| {
+                    book.get(name, "A") == wanted && book.ttl(name, "A") == Some(ttl)
+                };
+                (0..NAMES).map(name).filter(is).count()
+            });
+            if there == NAMES { Ok(()) } else { Err(format!("{there} of {NAMES}")) }
+        };
+        eventually(SETTLE, "all names are there", || say("s1", TTL));
+        eventually(SETTLE, "s2 is fit", || {
+            let unready = mesh.agents[0].app("shop")?.unready;
+            if unready.is_empty() { Ok(()) } else { Err(unready.join("; ")) }
+        });
+
+        // What was allowed until here was only to begin with.
+        provider.with(|book| {
+            (book.asked, book.amazon.pace) = (0, Some(Pace::new(5.0, 5.0)));
+        });
+        let began = Instant::now();
+        let words = ["switchover", "shop", "--to", "s2", "--yes", "--no-wait"];
+        mesh.agents[0].quorate(&words).expect_done();
+        let mut last = Duration::ZERO;
+        let mut part = |what: &str, limit: u64, (stack, ttl)| {
+            eventually(Duration::from_secs(limit), what, || say(stack, ttl));
+            let (asked, throttled) = provider.with(|it| (it.asked, it.amazon.throttled));
+            let took = began.elapsed() - last;
+            last = began.elapsed();
+            println!("{what} after {took:?}; {asked} requests so far, {throttled} too many");
+        };
+        part("shortened", 180, ("s1", KEPT));
+        part("moved", 240, ("s2", KEPT));
+        mesh.settle(SETTLE, "shop", "s2");
+        part("restored", 300, ("s2", TTL));
+        let view = mesh.settle(SETTLE, "shop", "s2");
+        assert_eq!((view.epoch.0, view.planned), (before.epoch.0 + 1, None));
+        assert_eq!(provider.with(|it| it.amazon.lost), 0, "a name was left without an address");
+    });
+}
