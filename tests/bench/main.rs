@@ -1,9 +1,10 @@
 //! `./tests/run bench NAME`: figures over real processes, each beside a peer's on the same machine; `latency` alone is exact,
-//! over the simulator, and stands beside its aim, as `switchover` does.
+//! over the simulator, and stands beside its aim, as `answers` and `switchover` do.
 //!
 //! The last line of each is the ratio: below one where Quorate needs less. Results that are worth keeping go to
 //! RESULTS.md by hand, with the machine they were taken on.
 
+mod answers;
 mod database;
 mod database_peers;
 mod dns;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
     match words.as_slice() {
         // All of them, or those that are named.
         ["database", subjects @ ..] => database::run(subjects),
+        ["answers"] => answers::run(),
         ["dns"] => dns::run(),
         // Without the peers, who have nothing to do with it.
         ["dns", "change"] => dns::start_and_change(),
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
         ["within", "database", subject, profile] => {
             within(&format!("{subject}-{profile}"), |lab| database::world(lab, subject, profile));
         }
+        ["within", "answers"] => within("answers", answers::world),
         ["within", "sentinel"] => within("sentinel", sentinel::world),
         ["within", "switchover", subject] => {
             within(&format!("switchover-{subject}"), |lab| switchover::world(lab, subject));
@@ -45,7 +48,7 @@ fn main() -> ExitCode {
         ["within", profile] => within(profile, |lab| failover::world(lab, profile)),
         _ => {
             eprintln!(
-                "bench: expected `database`, `dns`, `failover`, `idle`, `latency` or `switchover`"
+                "bench: expected `answers`, `database`, `dns`, `failover`, `idle`, `latency` or `switchover`"
             );
             return ExitCode::from(2);
         }

@@ -1,11 +1,13 @@
 //! Packets that nobody would send: whatever comes, the server neither panics nor answers with more than it may.
 //!
-//! Queries of every shape are bent, cut, joined and filled with noise. A hundred thousand of them each time; as many as
-//! `QUORATE_PACKETS` says by hand, with another start by `QUORATE_SEED`.
+//! Queries of every shape are bent, cut, joined and filled with noise, and asked of zones that are signed and of the same
+//! unsigned in turn. A hundred thousand of them each time; as many as `QUORATE_PACKETS` says by hand, with another start by
+//! `QUORATE_SEED`.
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use super::weights::signing;
 use super::*;
 
 const PACKETS: u64 = 100_000;
@@ -110,13 +112,17 @@ fn no_packet_breaks_the_server_and_no_answer_is_larger_than_it_may_be() {
         (told("QUORATE_PACKETS").unwrap_or(PACKETS), told("QUORATE_SEED").unwrap_or(1));
     let mut chance = StdRng::seed_from_u64(seed);
     let seeds = seeds();
-    let mut desk = shop_desk(Transport::Udp);
+    let mut desks = [extra(), signing(extra())].map(|extra| {
+        let zones = Arc::new(Zones::new(&agreed(vec![shop()]), &extra));
+        desk(Table::new(&zones), Transport::Udp, 0)
+    });
     let (mut out, mut answered, mut dropped, mut special) = (Vec::new(), 0_u64, 0_u64, 0_u64);
     let (mut received, mut sent, mut worst) = (0_u64, 0_u64, 0.0_f64);
     for number in 0..packets {
         let mut packet = seeds[chance.random_range(0..seeds.len())].clone();
         bend(&mut packet, &seeds, &mut chance);
         out.clear();
+        let desk = &mut desks[usize::from(number % 2 == 1)];
         received += packet.len() as u64;
         match desk.answer(&packet, FROM, &mut out) {
             Outcome::Answered => answered += 1,
