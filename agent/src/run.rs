@@ -46,6 +46,8 @@ pub struct Agreed {
     pub since: Since,
     /// When a majority of voters was last heard, or the agent started; refreshed about once a second.
     pub confirmed: Moment,
+    /// Is a majority of voters heard, so that what is handed out is handed out by its word?
+    pub heard: bool,
     /// What this agent itself sees up; looked at only while no majority is heard.
     pub seen: Arc<Seen>,
 }
@@ -60,7 +62,8 @@ impl Agreed {
     /// Does nothing in it differ from the other but when it was confirmed, and what is seen?
     pub fn same(&self, other: &Self) -> bool {
         let alike = |(one, other): (&Arc<AppState>, &Arc<AppState>)| Arc::ptr_eq(one, other);
-        self.apps.len() == other.apps.len()
+        self.heard == other.heard
+            && self.apps.len() == other.apps.len()
             && self.apps.iter().zip(&other.apps).all(alike)
             && self.handing == other.handing
     }

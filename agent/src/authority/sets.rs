@@ -2,10 +2,12 @@
 //!
 //! Pure. A value is left out if it is the address or the name of endpoints that are all left out, or of databases where no
 //! endpoint has it; values that stand for no target always stay. A set that nothing would be left of keeps all it has: that
-//! everything looks down may be the looker's fault, and an empty answer helps nobody.
+//! everything looks down may be the looker's fault, and an empty answer helps nobody. The readers of a database are sent to its
+//! primary instead, unless the looker hears no majority.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use consensus::model::{
@@ -36,6 +38,8 @@ pub(super) struct Source {
     handing: Arc<Handing>,
     /// Is its stack to act as the one that serves?
     online: bool,
+    /// Is a majority of voters heard, so that who is left out is left out by its word?
+    heard: bool,
 }
 
 impl Source {
@@ -43,7 +47,7 @@ impl Source {
     pub(super) fn all(agreed: &Agreed, online: &BTreeSet<AppId>) -> Vec<Self> {
         let source = |(state, handing): (Arc<AppState>, Arc<Handing>)| {
             let online = online.contains(&state.definition.name);
-            Self { state, handing, online }
+            Self { state, handing, online, heard: agreed.heard }
         };
         let mut all: Vec<_> = agreed.apps().map(source).collect();
         all.sort_by(|a, b| a.state.definition.name.cmp(&b.state.definition.name));
@@ -55,6 +59,8 @@ impl Source {
         Arc::ptr_eq(&self.state, &other.state)
             && self.handing == other.handing
             && self.online == other.online
+            // It matters where something is left out.
+            && (self.heard == other.heard || self.handing.left_out.is_empty())
     }
 
     /// Every record set that is served, in an order that the definition gives.
@@ -74,8 +80,44 @@ impl Source {
         if self.handing.left_out.is_empty() {
             return all;
         }
-        let kept: Vec<_> = all.iter().filter(|data| !self.is_left_out(data)).cloned().collect();
-        if kept.is_empty() { all } else { kept }
+        let read = self.read_by(record);
+        let gone = |data: &&RecordData| match read {
+            Some(database) => self.is_database_left_out(database, record.kind, data),
+            None => self.is_left_out(data),
+        };
+        let kept: Vec<_> = all.iter().filter(|data| !gone(data)).cloned().collect();
+        let active = self.state.definition.stack(&self.state.active);
+        let primary = || at(active?, read.filter(|_| self.heard)?, record.kind);
+        match kept.is_empty() {
+            true => primary().map_or(all, |primary| vec![primary]),
+            false => kept,
+        }
+    }
+
+    /// The database whose readers are led by this record: in every stack it holds where the others' databases of that name are
+    /// (`ro` in app files).
+    fn read_by(&self, record: &RecordDefinition) -> Option<&TargetName> {
+        let stacks = &self.state.definition.stacks;
+        let active = self.state.definition.stack(&self.state.active)?;
+        active.databases.iter().map(|database| &database.name).find(|database| {
+            stacks.iter().all(|stack| {
+                let others = stacks.iter().filter(|other| other.name != stack.name);
+                let mut replicas: Vec<RecordData> = Vec::new();
+                for data in others.filter_map(|other| at(other, database, record.kind)) {
+                    if !replicas.contains(&data) {
+                        replicas.push(data);
+                    }
+                }
+                !replicas.is_empty() && record.values.get(&stack.name) == Some(&replicas)
+            })
+        })
+    }
+
+    /// Is every database of this name at this place left out?
+    fn is_database_left_out(&self, name: &TargetName, kind: RecordKind, data: &RecordData) -> bool {
+        let stacks = self.state.definition.stacks.iter();
+        let mut there = stacks.filter(|stack| at(stack, name, kind).as_ref() == Some(data));
+        there.all(|stack| self.handing.left_out.contains(&(stack.name.clone(), name.clone())))
     }
 
     fn is_left_out(&self, data: &RecordData) -> bool {
@@ -108,6 +150,17 @@ impl Source {
     /// As short as is agreed, or as this agent makes it because of what it sees.
     fn lifetime(&self, ttl: u32) -> u32 {
         kept(ttl, self.handing.shortened.max(self.state.lifetimes.shortened))
+    }
+}
+
+/// Where a stack's database of this name is, as a record of this kind says it.
+fn at(stack: &Stack, name: &TargetName, kind: RecordKind) -> Option<RecordData> {
+    let host = &stack.databases.iter().find(|database| database.name == *name)?.address;
+    match (kind, host.parse()) {
+        (RecordKind::A, Ok(address @ IpAddr::V4(_))) => Some(RecordData::Address(address)),
+        (RecordKind::Aaaa, Ok(address @ IpAddr::V6(_))) => Some(RecordData::Address(address)),
+        (RecordKind::Cname, Err(_)) => Some(RecordData::Name(host.to_ascii_lowercase())),
+        _ => None,
     }
 }
 

@@ -187,6 +187,7 @@ pub async fn start(config: &AgentConfig) -> Result<Running, StartError> {
         handing: node.handing(),
         since: standing::note(&Since::new(), &node.states(), now),
         confirmed: now,
+        heard: false,
         seen: Arc::default(),
     }));
     let handle = Handle { asks: asker, agreed: agreed.subscribe(), events: events.clone() };
@@ -217,6 +218,7 @@ pub async fn start(config: &AgentConfig) -> Result<Running, StartError> {
         agreed,
         events,
         number: 0,
+        heard: false,
         seen: Arc::default(),
         commands: HashMap::new(),
         command: 0,

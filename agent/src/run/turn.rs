@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use consensus::judge::HEARD_WITHIN;
 use consensus::model::{AgentId, Quarantined, TargetId};
 use consensus::moment::Moment;
 use consensus::node::Node;
@@ -55,6 +56,7 @@ pub(super) struct Turn {
     pub agreed: watch::Sender<Arc<Agreed>>,
     pub events: broadcast::Sender<Arc<Event>>,
     pub number: u64,
+    pub heard: bool,
     pub seen: Arc<Seen>,
     pub commands: HashMap<CommandId, oneshot::Sender<Answer>>,
     pub command: u64,
@@ -107,6 +109,7 @@ impl Turn {
             true => Arc::default(),
             false => Arc::new(sight::seen(&self.node.view(now), &self.agent)),
         };
+        self.heard = now.since(heard) < HEARD_WITHIN;
         self.publish(Some(heard));
         let told = self.warnings.on_tick(self.node.warnings(clock::now()), clock::now());
         for note in told {
@@ -203,7 +206,8 @@ impl Turn {
         let confirmed = told.confirmed.max(confirmed.unwrap_or_default());
         let (apps, handing) = (self.node.states(), self.node.handing());
         let since = standing::note(&told.since, &apps, clock::now());
-        let next = Agreed { apps, handing, since, confirmed, seen: self.seen.clone() };
+        let next =
+            Agreed { apps, handing, since, confirmed, heard: self.heard, seen: self.seen.clone() };
         if !next.same(&told) || told.confirmed < confirmed || told.seen != next.seen {
             self.agreed.send_replace(Arc::new(next));
         }

@@ -70,3 +70,73 @@ fn lifetimes_grow_back_step_by_step() {
     let lifetimes: Vec<_> = (0..4).map(|step| told(&[], step, "shop.example.").1).collect();
     assert_eq!(lifetimes, [30, 30, 20, 5]);
 }
+
+/// Stacks whose web servers and databases share their hosts, with names for writers and readers.
+fn roles(hosts: &[(&str, &str)]) -> AppState {
+    let name = |text: &str| text.parse::<StackId>().expect("a name");
+    let mut state = AppState::clone(&state());
+    let mut definition = Definition::clone(&state.definition);
+    let endpoint = definition.stacks[0].endpoints[0].clone();
+    let of = |(stack_name, host): &(&str, &str)| Stack {
+        name: name(stack_name),
+        site: stack_name.parse().expect("a name"),
+        endpoints: vec![Endpoint { address: (*host).to_owned(), ..endpoint.clone() }],
+        databases: vec![Database {
+            name: "orders".parse().expect("a name"),
+            engine: Engine::Postgres,
+            address: (*host).to_owned(),
+            port: 5432,
+            credential: "orders".parse().expect("a name"),
+            guard: None,
+        }],
+    };
+    definition.stacks = hosts.iter().map(of).collect();
+    let values = |own: bool| {
+        let of_stack = |(stack, _): &(&str, &str)| {
+            let these = hosts.iter().filter(|(other, _)| (other == stack) == own);
+            (name(stack), these.map(|(_, host)| address(host)).collect())
+        };
+        hosts.iter().map(of_stack).collect()
+    };
+    let lead = |record: Record, own: bool| Record { values: values(own), ..record };
+    definition.records = [("rw.shop.example", true), ("ro.shop.example", false)]
+        .map(|(name, own)| lead(record(name, RecordKind::A, &[]), own))
+        .into();
+    state.active = name(hosts[0].0);
+    state.definition = Arc::new(definition);
+    state
+}
+
+#[test]
+fn readers_are_led_to_the_primary_where_no_replica_is_left_and_a_majority_says_so() {
+    let two = [("east", "192.0.2.1"), ("west", "192.0.2.2")];
+    let three = [two[0], two[1], ("north", "192.0.2.3")];
+    let dead = &[("west", "orders"), ("north", "orders")];
+    for (hosts, left_out, heard, reads) in [
+        (&two[..], &[][..], true, &["192.0.2.2"][..]),
+        (&two, &dead[..1], true, &["192.0.2.1"]),
+        (&two, &dead[..1], false, &["192.0.2.2"]),
+        // The web server beside it is of no interest to readers.
+        (&two, &[("west", "web-1")], true, &["192.0.2.2"]),
+        (&three, &dead[..1], true, &["192.0.2.3"]),
+        (&three, &dead[..], true, &["192.0.2.1"]),
+        (&three, &dead[..], false, &["192.0.2.2", "192.0.2.3"]),
+    ] {
+        let place = |(stack, name): &(&str, &str)| {
+            (stack.parse().expect("a name"), name.parse().expect("a name"))
+        };
+        let left_out: BTreeSet<_> = left_out.iter().map(place).collect();
+        let handing = vec![Arc::new(Handing { left_out, shortened: 0 })];
+        let apps = vec![Arc::new(roles(hosts))];
+        let agreed = Agreed { apps, handing, heard, ..Agreed::default() };
+        let zones = Arc::new(Zones::new(&agreed, &Extra::default()));
+        let mut desk = desk(Table::new(&zones), Transport::Tcp, 0);
+        let mut held = |name: &str| -> Vec<String> {
+            let packet = bytes(&question(name, RecordType::A));
+            let told = Message::from_vec(&ask(&mut desk, &packet).expect("an answer"));
+            told.expect("DNS").answers.iter().map(|record| record.data.to_string()).collect()
+        };
+        assert_eq!(held("ro.shop.example."), reads, "of {hosts:?}: {:?}", agreed.handing[0]);
+        assert_eq!(held("rw.shop.example."), ["192.0.2.1"]);
+    }
+}
