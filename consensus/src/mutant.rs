@@ -170,6 +170,12 @@ mutants! {
     BlindShortened,
     /// A planned move does not wait until answers of before have run out.
     PlannedTooEarly,
+    /// A replica is relied on that nobody saw its primary wait for (C.5).
+    ReliedUnseen,
+    /// Whom a primary waits for is set without comparing the version that it rests on.
+    WaitsUnmarked,
+    /// Who was last seen to be waited for is promoted without loss, whatever is agreed.
+    UnreliedPromoted,
     /// A fence is taken back under its own token (rule 10).
     SameTokenAbort,
     /// An executor acts on a claim it confirmed long ago (rule E1).

@@ -14,12 +14,13 @@ use crate::codec::{self, Malformed};
 use crate::message::Value;
 use crate::model::{
     AgentId, AppId, AppState, Candidate, Certificate, Claim, Damping, DataPolicy, Decision,
-    DecisionKind, Definition, Epoch, FenceRecord, Fencing, Freeze, Left, Lifetimes, Mode,
-    Operation, OperationId, Phase, Planned, ProbePolicy, Record, Stack, StackId, TargetName, Zone,
+    DecisionKind, Definition, Epoch, FenceRecord, Fencing, Following, Freeze, Left, Lifetimes,
+    Mode, Operation, OperationId, Phase, Planned, ProbePolicy, Record, Stack, StackId, SyncSet,
+    TargetName, Zone,
 };
 
 /// The version written.
-pub const VERSION: u8 = 8;
+pub const VERSION: u8 = 9;
 
 /// What may be lost, in bytes only: of the first three formats.
 type Bytewise = u64;
@@ -45,9 +46,27 @@ impl<L> Unleased<L> {
     fn today(self, bounds: impl Fn(L) -> Bounded) -> Definition {
         let Self { name, mode, cooldown, regions, probe, zones, stacks, records, .. } = self;
         let ((max_loss_bytes, max_loss_time), fencing) = (bounds(self.max_loss), self.fencing);
-        let data = DataPolicy { max_loss_bytes, max_loss_time, fencing, lease: DataPolicy::LEASE };
+        let data = Unkept { max_loss_bytes, max_loss_time, fencing, lease: DataPolicy::LEASE };
+        let data = data.into();
         let following = Vec::new();
         Definition { name, mode, cooldown, regions, probe, data, zones, stacks, records, following }
+    }
+}
+
+/// What may happen to data, of the first eight formats: whom a primary waits for was nobody's to set.
+#[derive(Serialize, Deserialize)]
+struct Unkept {
+    max_loss_bytes: u64,
+    #[serde(default)]
+    max_loss_time: Option<Duration>,
+    fencing: Fencing,
+    lease: Duration,
+}
+
+impl From<Unkept> for DataPolicy {
+    fn from(old: Unkept) -> Self {
+        let Unkept { max_loss_bytes, max_loss_time, fencing, lease } = old;
+        Self { max_loss_bytes, max_loss_time, fencing, lease, sync: 0 }
     }
 }
 
@@ -59,7 +78,7 @@ struct Listed {
     cooldown: Duration,
     regions: usize,
     probe: ProbePolicy,
-    data: DataPolicy,
+    data: Unkept,
     zones: Vec<Zone>,
     stacks: Vec<Stack>,
     records: Vec<Record>,
@@ -68,7 +87,31 @@ struct Listed {
 impl From<Listed> for Definition {
     fn from(old: Listed) -> Self {
         let Listed { name, mode, cooldown, regions, probe, data, zones, stacks, records } = old;
-        let following = Vec::new();
+        let (data, following) = (data.into(), Vec::new());
+        Self { name, mode, cooldown, regions, probe, data, zones, stacks, records, following }
+    }
+}
+
+/// A definition of the formats from the sixth to the eighth.
+#[derive(Serialize, Deserialize)]
+struct Asynchronous {
+    name: AppId,
+    mode: Mode,
+    cooldown: Duration,
+    regions: usize,
+    probe: ProbePolicy,
+    data: Unkept,
+    zones: Vec<Zone>,
+    stacks: Vec<Stack>,
+    records: Vec<Record>,
+    following: Vec<Following>,
+}
+
+impl From<Asynchronous> for Definition {
+    fn from(old: Asynchronous) -> Self {
+        let Asynchronous { name, mode, cooldown, regions, probe, data, .. } = old;
+        let Asynchronous { zones, stacks, records, following, .. } = old;
+        let data = data.into();
         Self { name, mode, cooldown, regions, probe, data, zones, stacks, records, following }
     }
 }
@@ -171,6 +214,7 @@ impl<D: Into<Definition>, S: Into<Decision>, C, O> Older<D, S, C, O> {
             closed: closed(self.closed),
             left: Vec::new(),
             lifetimes: Lifetimes::default(),
+            sync: SyncSet::default(),
             operations: self.operations.into_iter().map(operation).collect(),
             previous: self.previous,
         }
@@ -181,6 +225,8 @@ impl<D: Into<Definition>, S: Into<Decision>, C, O> Older<D, S, C, O> {
 type Sixth = Shorter<()>;
 /// The seventh: how often lifetimes had changed was not counted.
 type Seventh = Shorter<Uncounted>;
+/// The eighth: nobody was relied on, as in those before it.
+type Eighth = Shorter<Lifetimes>;
 
 /// What was agreed on lifetimes of answers, in the seventh format.
 #[derive(Serialize, Deserialize)]
@@ -192,7 +238,7 @@ struct Uncounted {
 /// A state of the sixth format and of later ones, with lifetimes as they were.
 #[derive(Serialize, Deserialize)]
 struct Shorter<L> {
-    definition: Definition,
+    definition: Asynchronous,
     revision: u64,
     epoch: Epoch,
     active: StackId,
@@ -213,7 +259,7 @@ impl<L> Shorter<L> {
     /// The same state now.
     fn today(self, lifetimes: impl Fn(L) -> Lifetimes) -> AppState {
         AppState {
-            definition: Arc::new(self.definition),
+            definition: Arc::new(self.definition.into()),
             revision: self.revision,
             epoch: self.epoch,
             active: self.active,
@@ -226,6 +272,7 @@ impl<L> Shorter<L> {
             closed: self.closed,
             left: self.left,
             lifetimes: lifetimes(self.lifetimes),
+            sync: SyncSet::default(),
             operations: self.operations,
             previous: self.previous,
         }
@@ -261,6 +308,10 @@ fn seventh(it: Seventh) -> AppState {
     it.today(|Uncounted { shortened, planned }| Lifetimes { shortened, planned, changes: 0 })
 }
 
+fn eighth(it: Eighth) -> AppState {
+    it.today(|lifetimes| lifetimes)
+}
+
 /// The formats that an agent reads, all up to this one, and the one that it writes: what tells two versions of it apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Format(u8);
@@ -291,6 +342,7 @@ impl Format {
             Some(5) => codec::decode_as(5, bytes).map(fifth),
             Some(6) => codec::decode_as(6, bytes).map(sixth),
             Some(7) => codec::decode_as(7, bytes).map(seventh),
+            Some(8) => codec::decode_as(8, bytes).map(eighth),
             Some(&found) if VERSION < found && found <= self.0 => codec::decode_as(found, bytes),
             _ => codec::decode_as(VERSION, bytes),
         }
@@ -325,6 +377,7 @@ mod tests {
     const FIFTH: &str = include_str!("value/fifth.hex");
     const SIXTH: &str = include_str!("value/sixth.hex");
     const SEVENTH: &str = include_str!("value/seventh.hex");
+    const EIGHTH: &str = include_str!("value/eighth.hex");
 
     fn written_before(text: &str) -> Value {
         let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
@@ -334,7 +387,7 @@ mod tests {
 
     #[test]
     fn what_was_written_before_is_read_and_written_anew_in_the_newest_format() {
-        let every = [FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, SEVENTH];
+        let every = [FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, SEVENTH, EIGHTH];
         for (version, text) in (1..).zip(every) {
             let value = written_before(text);
             assert_eq!(value.bytes()[0], version);

@@ -168,6 +168,10 @@ pub struct AppView {
     /// The move that waits until answers of before have run out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub planned: Option<PlannedView>,
+    /// The stacks whose replicas are agreed to hold whatever their primary acknowledged, by database; absent where the mesh
+    /// does not keep whom a primary waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sync_set: Option<BTreeMap<TargetName, Vec<StackId>>>,
     /// Until when people hold the mesh back, if they do.
     pub freeze: Option<FreezeView>,
     /// What the mesh did by itself, and how long it waits because of that.

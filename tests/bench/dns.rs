@@ -325,6 +325,7 @@ fn app(number: usize, records: Vec<Record>) -> AppState {
             max_loss_time: None,
             fencing: Fencing::DnsOnly,
             lease: DataPolicy::LEASE,
+            sync: 0,
         },
         zones: vec![Zone {
             name: "bench.test".to_owned(),
@@ -365,6 +366,7 @@ fn app(number: usize, records: Vec<Record>) -> AppState {
         closed: false,
         left: vec![],
         lifetimes: Default::default(),
+        sync: Default::default(),
         operations: Vec::new(),
         previous: [0; 32],
     }

@@ -226,6 +226,11 @@ async fn perform(actors: Actors, action: Action, stage: Stage) -> Result<Done, A
                 database::Order::new(&action, database, &actors.credentials, &actors.trust)?;
             database::step_down(&mut attempt, &order, *term).await
         }
+        Effect::Synchronous { database, waits } => {
+            let order =
+                database::Order::new(&action, database, &actors.credentials, &actors.trust)?;
+            database::wait_for(&mut attempt, &order, waits).await
+        }
         Effect::Publish { name, driver, sets, stack } => {
             let order = dns::Order {
                 app: &action.app,

@@ -73,6 +73,7 @@ fn app(zones: Vec<Zone>, records: Vec<Record>) -> Arc<AppState> {
             max_loss_time: None,
             fencing: Fencing::DnsOnly,
             lease: DataPolicy::LEASE,
+            sync: 0,
         },
         zones,
         stacks: Vec::new(),
@@ -108,6 +109,7 @@ fn app(zones: Vec<Zone>, records: Vec<Record>) -> Arc<AppState> {
         closed: false,
         left: vec![],
         lifetimes: Default::default(),
+        sync: Default::default(),
         operations: Vec::new(),
         previous: [0; 32],
     })

@@ -429,6 +429,7 @@ mod tests {
                 max_loss_time: None,
                 fencing: Fencing::DnsOnly,
                 lease: DataPolicy::LEASE,
+                sync: 0,
             },
             zones,
             stacks: Vec::new(),
@@ -465,6 +466,7 @@ mod tests {
             closed: false,
             left: vec![],
             lifetimes: Default::default(),
+            sync: Default::default(),
             operations: Vec::new(),
             previous: [0; 32],
         }

@@ -102,7 +102,7 @@ fn rows(definition: &Definition) -> Rows {
         following,
     } = definition;
     let ProbePolicy { interval, timeout, window } = probe;
-    let DataPolicy { max_loss_bytes, max_loss_time, fencing, lease } = data;
+    let DataPolicy { max_loss_bytes, max_loss_time, fencing, lease, sync } = data;
     let mut rows: Rows = [
         ("app.name", name.to_string()),
         ("app.mode", mode_word(*mode).to_owned()),
@@ -114,6 +114,7 @@ fn rows(definition: &Definition) -> Rows {
         ("data.max_loss", max_loss_time.map_or_else(|| size(*max_loss_bytes), span)),
         ("data.fencing", fencing_word(*fencing).to_owned()),
         ("data.lease", span(*lease)),
+        ("data.sync", sync.to_string()),
     ]
     .map(|(path, value)| (path.to_owned(), value))
     .into();

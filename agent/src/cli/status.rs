@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use consensus::model::{Health, Mode, Phase, TargetName, Verdict, kept};
+use consensus::model::{Health, Mode, Phase, StackId, TargetName, Verdict, kept};
 use consensus::view::{
     AppView, BeliefView, DampingView, FreezeView, LeaseView, LostView, StackView, TargetView, View,
 };
@@ -144,6 +144,10 @@ fn app_lines(sheet: &mut Sheet, app: &AppView, beside: &Beside) {
         let (ink, words) = lease_words(lease);
         sheet.labelled(2, "lease", ink, &words);
     }
+    for (name, stacks) in app.sync_set.iter().flatten() {
+        let (ink, words) = sync_words(name, stacks);
+        sheet.labelled(2, "sync set", ink, &words);
+    }
     let weak = |door: &&DoorView| door.app == app.app && door.by == DoorMeans::Engine;
     for door in beside.guard.doors.iter().filter(weak) {
         sheet.labelled(2, "weak door", Ink::Wary, &weak_words(door));
@@ -200,6 +204,17 @@ fn weak_words(door: &DoorView) -> String {
         (left, _) => format!("shut in {} s unless a majority of the voters is heard", left / 1000),
     };
     format!("{} here: {how}; by the engine's own means, which prove nothing", door.database)
+}
+
+/// On whom a promotion without loss may rely.
+fn sync_words(name: &TargetName, stacks: &[StackId]) -> (Ink, String) {
+    let stacks: Vec<_> = stacks.iter().map(StackId::as_str).collect();
+    match stacks.as_slice() {
+        [] => (Ink::Wary, format!("{name}: no replica holds for certain what is acknowledged")),
+        stacks => {
+            (Ink::Good, format!("{name}: {} has whatever is acknowledged", stacks.join(", ")))
+        }
+    }
 }
 
 /// Who may write, for how long, and by how many voters' leave.
@@ -386,7 +401,7 @@ mod tests {
     #[test]
     fn no_line_is_wider_than_a_terminal() {
         let mut view = fixture::view();
-        let long = fixture::name::<consensus::model::StackId>(&"x".repeat(63));
+        let long = fixture::name::<StackId>(&"x".repeat(63));
         view.apps[1].stacks[0].stack = long.clone();
         view.apps[1].active = long;
         view.apps[1].next = "word ".repeat(60);

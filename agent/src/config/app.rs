@@ -178,7 +178,8 @@ fn mean_data(file: &AppFile) -> DataPolicy {
         LossBudget::Time(time) => (u64::MAX, Some(time)),
     };
     let (fencing, lease) = (file.data.fencing.value, file.data.lease.value.0);
-    DataPolicy { max_loss_bytes, max_loss_time, fencing, lease }
+    let sync = u8::try_from(file.data.sync.value.0).unwrap_or(u8::MAX);
+    DataPolicy { max_loss_bytes, max_loss_time, fencing, lease, sync }
 }
 
 /// What an engine cannot promise is not asked of it.
@@ -190,6 +191,21 @@ fn check_budget(file: &AppFile, findings: &mut Findings<'_>) {
         let text = "`max_loss = \"0\"` cannot be kept by Redis, which acknowledges a write before its replicas have it: \
                     give bytes, such as `16MiB`, or a time";
         findings.error(&file.data.max_loss.span, text);
+    }
+    let mut databases = file.stack.iter().flat_map(|stack| &stack.database);
+    let others = databases.any(|database| database.engine.value != Engine::Postgres);
+    if file.data.sync.value.0 > 0 && (others || !moves) {
+        let text = "`sync` goes with PostgreSQL databases that are promoted: of others, whoever runs them says whom a \
+                    primary waits for";
+        findings.error(&file.data.sync.span, text);
+    }
+    let replicas = u32::try_from(file.stack.len().saturating_sub(1)).unwrap_or(u32::MAX);
+    if file.data.sync.value.0 > replicas {
+        let text = format!(
+            "`sync = {}`: there are no more than {replicas} other stacks to wait for",
+            file.data.sync.value.0
+        );
+        findings.error(&file.data.sync.span, text);
     }
 }
 

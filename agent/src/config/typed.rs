@@ -77,6 +77,9 @@ pub(crate) mod app {
             fencing: At<Fencing> = "required",
             /// How long a database's guard may hold it open without another word of the voters.
             lease: At<Time<2_000, MINUTE>> = "10s",
+            /// For how many replicas the mesh has the primary wait before it acknowledges, and which: PostgreSQL's
+            /// `synchronous_standby_names`. `0` leaves that to whoever runs it.
+            sync: At<Whole<0, 8>> = 0,
             /// May a stack's web use the other stack's database, so that web alone may move?
             across: At<bool> = false,
         }

@@ -268,6 +268,7 @@ fn log(agent: &AgentId, note: &Note) {
         | Note::Frozen { .. }
         | Note::Thawed { .. }
         | Note::Lifetimes { .. }
+        | Note::Relies { .. }
         | Note::Acknowledged { .. }
         | Note::Acts { .. }
         | Note::Finds { what: Ok(_), .. }

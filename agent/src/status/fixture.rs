@@ -78,6 +78,7 @@ fn shop() -> AppView {
         stacks: shop_stacks(),
         shortened: 0,
         planned: None,
+        sync_set: Some([(name("orders"), vec![name("west")])].into()),
         freeze: None,
         damping: DampingView {
             flapping: false,
@@ -206,6 +207,7 @@ fn blog() -> AppView {
             .into(),
         // All that can be shown of an app, at once: the core plans nothing in shadow.
         shortened: SHORTENED_MOST,
+        sync_set: None,
         planned: Some(PlannedView {
             to: name("ovh-gravelines"),
             by: "ann".into(),
@@ -342,6 +344,7 @@ pub fn shop_state(phase: Phase) -> AppState {
         closed: false,
         left: vec![],
         lifetimes: Default::default(),
+        sync: Default::default(),
         operations: Vec::new(),
         previous: [7; 32],
     }
@@ -472,6 +475,7 @@ fn definition(app: &str, stacks: &[&str], databases: bool) -> Definition {
             max_loss_time: None,
             fencing: Fencing::BestEffort,
             lease: DataPolicy::LEASE,
+            sync: 0,
         },
         zones: Vec::new(),
         stacks: stacks.iter().map(stack).collect(),

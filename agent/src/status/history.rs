@@ -390,6 +390,7 @@ fn subject(note: &Note) -> Option<(Option<AppId>, Option<Epoch>)> {
         | Note::Frozen { app, .. }
         | Note::Thawed { app }
         | Note::Lifetimes { app, .. }
+        | Note::Relies { app, .. }
         | Note::Acknowledged { app, .. }
         | Note::Drifts { app, .. }
         | Note::HandsOut { app, .. }

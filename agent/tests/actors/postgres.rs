@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use agent::actors::Actors;
 use agent::clock;
 use agent::config::Credentials;
-use consensus::model::{ActionFaultKind, Candidate, Database, Effect, Engine};
+use consensus::model::{ActionFaultKind, Candidate, Database, Effect, Engine, Waits};
 
 use crate::common::postgres::{Postgres, ROLE};
 use rustix::process::{Pid, Signal, kill_process};
@@ -87,6 +87,56 @@ async fn a_standby_is_promoted_once_and_remembers_the_token() {
     }
     assert_eq!(standby.sql(ROW).await, token(4, 3).0.to_string());
     assert_eq!(standby.sql(READ_ONLY).await, "off");
+}
+
+fn wait_for(primary: &Postgres, version: u64, names: &[&str]) -> Effect {
+    let names = names.iter().map(|name| (*name).to_owned()).collect();
+    Effect::Synchronous { database: database(primary.port), waits: Waits { version, names } }
+}
+
+#[tokio::test]
+async fn whom_a_primary_waits_for_grows_within_a_version_and_shrinks_by_a_newer_one_alone() {
+    const SETTING: &str = "SHOW synchronous_standby_names";
+    let primary = Postgres::primary().await;
+    let asked = async |version, names: &[&str]| {
+        act(&superuser(), token(1, 4), wait_for(&primary, version, names)).await
+    };
+    assert_eq!(text(&asked(2, &["b"]).await), "waits for b");
+    assert_eq!(primary.sql(SETTING).await, r#"FIRST 1 ("b", "quorate:sync:2")"#);
+    assert_eq!(text(&asked(2, &["c"]).await), "waits for b, c");
+    // From several agents at once, none is lost.
+    let (d, e, f) = tokio::join!(asked(2, &["d"]), asked(2, &["e"]), asked(2, &["it's \"f\""]));
+    assert!(d.is_ok() && e.is_ok() && f.is_ok(), "{d:?} {e:?} {f:?}");
+    let all = r#"FIRST 5 ("b", "c", "d", "e", "it's ""f""", "quorate:sync:2")"#;
+    assert_eq!(primary.sql(SETTING).await, all);
+    let late = asked(1, &["z"]).await;
+    assert_eq!(kind(&late), Some(ActionFaultKind::Superseded), "{late:?}");
+    assert_eq!(primary.sql(SETTING).await, all);
+    assert_eq!(text(&asked(3, &["c"]).await), "waits for c");
+    assert_eq!(primary.sql(SETTING).await, r#"FIRST 1 ("c", "quorate:sync:3")"#);
+    assert_eq!(text(&asked(4, &[]).await), "waits for no replica");
+    assert_eq!(primary.sql(SETTING).await, "");
+}
+
+#[tokio::test]
+async fn a_copy_of_a_primary_waits_for_nobody_once_it_is_promoted() {
+    let mut primary = Postgres::primary().await;
+    let set = act(&superuser(), token(1, 4), wait_for(&primary, 2, &["s1"])).await;
+    assert!(set.is_ok(), "{set:?}");
+    let standby = primary.standby("s1").await;
+    let refused = act(&superuser(), token(1, 4), wait_for(&standby, 2, &["b"])).await;
+    assert_eq!(kind(&refused), Some(ActionFaultKind::Refused), "{refused:?}");
+    assert_eq!(
+        standby.sql("SHOW synchronous_standby_names").await,
+        r#"FIRST 1 ("s1", "quorate:sync:2")"#
+    );
+    let seen = candidate(&standby).await;
+    primary.kill();
+    let promoted = act(&superuser(), token(2, 3), promote(&standby, &seen, None)).await;
+    assert!(promoted.is_ok(), "{promoted:?}");
+    // It would hang.
+    standby.sql("CREATE TABLE written (i int)").await;
+    assert_eq!(standby.sql("SHOW synchronous_standby_names").await, "");
 }
 
 #[tokio::test]
@@ -265,6 +315,10 @@ async fn the_documented_rights_suffice_and_a_copied_fence_is_taken_off() {
     assert!(fenced.is_ok(), "{fenced:?}");
     let opened = act(&held, token(3, 2), Effect::Unfence(database(primary.port))).await;
     assert!(opened.is_ok(), "{opened:?}");
+    for (version, names) in [(1, &["s1"][..]), (2, &[])] {
+        let set = act(&held, token(3, 4), wait_for(&primary, version, names)).await;
+        assert!(set.is_ok(), "{set:?}");
+    }
     let fenced = act(&held, token(4, 1), Effect::Fence(database(primary.port))).await;
     assert!(fenced.is_ok(), "{fenced:?}");
 

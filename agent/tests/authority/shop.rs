@@ -77,6 +77,7 @@ pub fn app(epoch: u32, active: &str) -> Arc<AppState> {
             max_loss_time: None,
             fencing: Fencing::DnsOnly,
             lease: DataPolicy::LEASE,
+            sync: 0,
         },
         zones: vec![Zone {
             name: "shop.example".to_owned(),
@@ -178,6 +179,7 @@ pub fn app(epoch: u32, active: &str) -> Arc<AppState> {
         closed: false,
         left: vec![],
         lifetimes: Default::default(),
+        sync: Default::default(),
         operations: Vec::new(),
         previous: [0; 32],
     })

@@ -144,6 +144,7 @@ impl Postgres {
             "CREATE ROLE quorate LOGIN PASSWORD 'quorate' IN ROLE pg_monitor, pg_signal_backend",
             "GRANT ALTER SYSTEM ON PARAMETER default_transaction_read_only TO quorate",
             "GRANT ALTER SYSTEM ON PARAMETER primary_conninfo TO quorate",
+            "GRANT ALTER SYSTEM ON PARAMETER synchronous_standby_names TO quorate",
             "GRANT EXECUTE ON FUNCTION pg_read_file(text) TO quorate",
             "GRANT EXECUTE ON FUNCTION pg_read_binary_file(text, bigint, bigint, boolean) TO quorate",
             "GRANT EXECUTE ON FUNCTION pg_reload_conf() TO quorate",

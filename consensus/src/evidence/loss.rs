@@ -64,6 +64,12 @@ impl Panel<'_> {
     ) -> Result<(), String> {
         let DataPolicy { max_loss_bytes: budget, max_loss_time, .. } = self.definition.data;
         let behind = primary.position.saturating_sub(standby.position);
+        if self.relies_on(to, name) {
+            return Ok(());
+        }
+        if budget == 0 && self.definition.data.sync > 0 && !self.goes_by_looks() {
+            return Err(format!("{name} is not in the agreed sync set, and `max_loss` is 0"));
+        }
         if budget == 0 {
             let synchronous =
                 standby.upstream_name.as_ref().is_some_and(|it| primary.synchronous.contains(it));
@@ -109,6 +115,15 @@ impl Panel<'_> {
                 STREAMED_WITHIN.as_secs()
             )),
         }
+    }
+
+    /// Does a mutant take whom the primary was last seen to wait for to be agreed?
+    fn goes_by_looks(&self) -> bool {
+        #[cfg(feature = "mutants")]
+        let goes = self.broken(crate::config::Mutant::UnreliedPromoted);
+        #[cfg(not(feature = "mutants"))]
+        let goes = false;
+        goes
     }
 
     /// How long ago a replica heard from its primary, by whoever knows it best: whoever looked at it only since then may not

@@ -12,6 +12,7 @@ mod panel;
 mod replicas;
 mod signed;
 mod standing;
+mod sync;
 #[cfg(test)]
 mod tests;
 mod warnings;
@@ -23,3 +24,4 @@ pub use handing::Place;
 pub use loss::most_received;
 pub use panel::{Aspect, Count, Panel, Witness};
 pub use signed::{KeyPair, Trust, certified, genuine, sift};
+pub use sync::is_replica_of;

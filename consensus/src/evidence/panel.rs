@@ -8,7 +8,7 @@ use super::word::belief;
 use crate::config::Mutant;
 use crate::model::{
     Abstention, AgentId, Belief, Candidate, Certificate, DatabaseSight, Definition, GuardSight,
-    Health, Region, Stack, StackId, TargetId, TargetName, Verdict, Voters,
+    Health, Region, Stack, StackId, SyncSet, TargetId, TargetName, Verdict, Voters,
 };
 
 /// One agent's word on an app's targets.
@@ -87,6 +87,8 @@ pub struct Panel<'a> {
     pub(super) regions: usize,
     /// What a decision in progress knew of its standbys, for when no witness has seen their primary since.
     pub(super) recalled: &'a [Candidate],
+    /// The replicas that are agreed to hold whatever their primaries acknowledged.
+    pub(super) relied: Option<&'a SyncSet>,
     /// One rule to break, in test builds.
     #[cfg(feature = "mutants")]
     mutant: Option<Mutant>,
@@ -115,6 +117,7 @@ impl<'a> Panel<'a> {
             enough: None,
             regions: definition.regions.min(voters.regions().len()),
             recalled: &[],
+            relied: None,
             #[cfg(feature = "mutants")]
             mutant: None,
         }
@@ -138,6 +141,11 @@ impl<'a> Panel<'a> {
     /// since it died.
     pub fn recalling(self, candidates: &'a [Candidate]) -> Self {
         Self { recalled: candidates, ..self }
+    }
+
+    /// Goes by what is agreed of whom primaries wait for.
+    pub fn relying(self, sync: &'a SyncSet) -> Self {
+        Self { relied: Some(sync), ..self }
     }
 
     /// The panel of a certificate.

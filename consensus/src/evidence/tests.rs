@@ -74,6 +74,7 @@ fn definition(data: bool) -> Definition {
             max_loss_time: None,
             fencing: Fencing::BestEffort,
             lease: DataPolicy::LEASE,
+            sync: 0,
         },
         zones: Vec::new(),
         stacks: vec![stack("a"), stack("b")],

@@ -62,15 +62,24 @@ impl Panel<'_> {
         found.extend(slots.map(|slot| warning(WarningKind::Slot, format!("slot {slot}"))));
         let primary = self.latest(active, &database.name).filter(|(it, _)| !it.replica);
         if let (Some(primary), false) = (primary, id.stack == *active) {
-            let wrong = self.wrong((sight, age), primary);
+            let wrong = self.wrong(id, (sight, age), primary);
             found.extend(wrong.map(|(kind, text)| warning(kind, text)));
         }
         found
     }
 
+    /// Does its primary wait for a replica, or for as many others as it should?
+    fn waited_for(&self, id: &TargetId, it: &DatabaseSight, primary: &DatabaseSight) -> bool {
+        match self.definition.data.sync {
+            0 => it.upstream_name.as_ref().is_some_and(|it| primary.synchronous.contains(it)),
+            _ => self.relies_on(&id.stack, &id.name) || self.relies_enough(&id.name),
+        }
+    }
+
     /// The worst of what is wrong with a replica of this primary.
     fn wrong(
         &self,
+        id: &TargetId,
         (it, age): (&DatabaseSight, Duration),
         (primary, primary_age): (&DatabaseSight, Duration),
     ) -> Option<(WarningKind, String)> {
@@ -78,8 +87,6 @@ impl Panel<'_> {
         let lacks = lacks_for((it, age), (primary, primary_age));
         let late = lacks.zip(max_loss_time).filter(|(lacks, most)| lacks > most);
         let behind = primary.position.saturating_sub(it.position);
-        let waited_for =
-            it.upstream_name.as_ref().is_some_and(|it| primary.synchronous.contains(it));
         let (kind, text) = if !it.replica {
             (WarningKind::WrongUpstream, "is a primary beside the agreed one".to_owned())
         } else if it.system != primary.system {
@@ -94,7 +101,7 @@ impl Panel<'_> {
             (WarningKind::Lag, format!("lacks the last {lacks} s, {most} s may be lost"))
         } else if !it.streaming {
             (WarningKind::OutOfSync, "receives nothing from its primary".to_owned())
-        } else if budget == 0 && !waited_for {
+        } else if budget == 0 && !self.waited_for(id, it, primary) {
             (WarningKind::OutOfSync, "is waited for by no commit, and `max_loss` is 0".to_owned())
         } else {
             return None;

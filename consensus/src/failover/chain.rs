@@ -13,7 +13,7 @@ use self::form::well_formed;
 use super::{damping, plan};
 use crate::model::{
     AppState, Ballot, Certainty, Certificate, Damping, Decision, DecisionKind, Epoch, Fencing,
-    Freeze, Lifetimes, Mode, Phase,
+    Freeze, Lifetimes, Mode, Phase, SyncSet,
 };
 
 /// What must stand behind a value besides its form.
@@ -27,6 +27,8 @@ pub struct Demand<'a> {
     pub unleased: bool,
     /// That the acceptor itself finds followed endpoints where they are said to be.
     pub found: bool,
+    /// That it has itself seen the primary wait for whoever is relied on from now on.
+    pub waited: bool,
     /// That the mesh may act by itself just now: not frozen, cooled down, within the fleet's budget.
     pub damping: bool,
 }
@@ -73,6 +75,9 @@ pub fn follows<'a>(
     if next.epoch == before.epoch && next.lifetimes != before.lifetimes {
         return relives(before, next);
     }
+    if next.sync != before.sync.carried(before, next) {
+        return relies(before, next);
+    }
     let counted = |lifetimes: &Lifetimes| (lifetimes.shortened, lifetimes.changes);
     if counted(&next.lifetimes) != counted(&before.lifetimes) {
         return Err("lifetimes change in a step of their own".into());
@@ -116,6 +121,7 @@ fn first(next: &AppState) -> Result<Demand<'static>, String> {
         && next.guards_since == 1
         && next.left.is_empty()
         && next.lifetimes == Lifetimes::default()
+        && next.sync == SyncSet::default()
         && restrains(next) == (&Damping::default(), &None)
         && next.previous == [0; 32];
     fits.then_some(Demand::default())
@@ -179,6 +185,25 @@ fn relives(before: &AppState, next: &AppState) -> Result<Demand<'static>, String
     match expected == *next {
         true => Ok(Demand::default()),
         false => Err("lifetimes change in a step of their own".into()),
+    }
+}
+
+/// Other replicas of an app at rest are relied on. Nothing else changes. Whoever is not relied on any more takes no proof.
+fn relies(before: &AppState, next: &AppState) -> Result<Demand<'static>, String> {
+    at_rest(before)?;
+    let expected = AppState {
+        sync: next.sync.clone(),
+        operations: next.operations.clone(),
+        previous: next.previous,
+        ..before.clone()
+    };
+    let kept = before.definition.data.sync > 0 && before.definition.mode != Mode::Shadow;
+    match kept && expected == *next && before.sync.version < next.sync.version {
+        true => {
+            let waited = !next.sync.beyond(&before.sync).is_empty();
+            Ok(Demand { waited, ..Demand::default() })
+        }
+        false => Err("the sync set changes in a step of its own".into()),
     }
 }
 

@@ -95,7 +95,10 @@ pub fn step_downs(state: &AppState, stack: &StackId, terms: &[u32]) -> Vec<Effec
 /// May a request fail, and the decision be carried on all the same?
 pub fn is_only_tried(effect: &Effect) -> bool {
     match effect {
-        Effect::Fence(_) | Effect::Follow { .. } | Effect::StepDown { .. } => true,
+        Effect::Fence(_)
+        | Effect::Follow { .. }
+        | Effect::StepDown { .. }
+        | Effect::Synchronous { .. } => true,
         Effect::Unfence(_) | Effect::Promote { .. } | Effect::Publish { .. } => false,
     }
 }
@@ -146,12 +149,13 @@ pub fn credential(effect: &Effect) -> Option<CredentialId> {
         Effect::Fence(_) | Effect::Follow { .. } => None,
         Effect::Unfence(database)
         | Effect::Promote { database, .. }
-        | Effect::StepDown { database, .. } => Some(database.credential.clone()),
+        | Effect::StepDown { database, .. }
+        | Effect::Synchronous { database, .. } => Some(database.credential.clone()),
         Effect::Publish { driver, .. } => driver.credential().cloned(),
     }
 }
 
-/// The database that a request is about.
+/// The database that a request is about, where its guard may have a part in it.
 pub fn database(effect: &Effect) -> Option<&Database> {
     match effect {
         Effect::Fence(database)
@@ -159,7 +163,7 @@ pub fn database(effect: &Effect) -> Option<&Database> {
         | Effect::Promote { database, .. }
         | Effect::Follow { database, .. }
         | Effect::StepDown { database, .. } => Some(database),
-        Effect::Publish { .. } => None,
+        Effect::Synchronous { .. } | Effect::Publish { .. } => None,
     }
 }
 
@@ -174,15 +178,16 @@ pub fn target(state: &AppState, effect: &Effect) -> Option<TargetId> {
 
 /// The credentials with which whoever carries out a request logs in to databases.
 pub fn logins(effect: &Effect) -> impl Iterator<Item = &CredentialId> {
-    let upstream = match effect {
+    let other = match effect {
         Effect::Follow { primary, .. } => Some(&primary.credential),
+        Effect::Synchronous { database, .. } => Some(&database.credential),
         Effect::Fence(_)
         | Effect::Unfence(_)
         | Effect::Promote { .. }
         | Effect::StepDown { .. }
         | Effect::Publish { .. } => None,
     };
-    database(effect).map(|it| &it.credential).into_iter().chain(upstream)
+    database(effect).map(|it| &it.credential).into_iter().chain(other)
 }
 
 /// The credentials without which an agent cannot publish an app's records.
@@ -199,6 +204,7 @@ pub fn wished(state: &AppState) -> BTreeSet<CredentialId> {
         | Effect::Unfence(_)
         | Effect::Promote { .. }
         | Effect::StepDown { .. }
+        | Effect::Synchronous { .. }
         | Effect::Publish { .. } => None,
     });
     followed.collect()
@@ -253,6 +259,14 @@ pub fn describe(effect: &Effect) -> String {
             "ask {} at {}:{} to step down from election {term}",
             database.name, database.address, database.port
         ),
+        Effect::Synchronous { database, waits } => {
+            let names: Vec<_> = waits.names.iter().map(String::as_str).collect();
+            let names = if names.is_empty() { "nobody".to_owned() } else { names.join(", ") };
+            format!(
+                "let {} at {}:{} wait for {names} (sync set {})",
+                database.name, database.address, database.port, waits.version
+            )
+        }
         Effect::Publish { name, stack, .. } => format!("publish {name} for {stack}"),
     }
 }

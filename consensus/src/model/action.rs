@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AppId, Candidate, Database, Driver, RecordData, RecordKind, StackId, Token};
+use super::{AppId, Candidate, Database, Driver, RecordData, RecordKind, StackId, Token, Waits};
 use crate::moment::Moment;
 
 /// One request to the outside, complete: no choice is left to whoever carries it out.
@@ -56,6 +56,13 @@ pub enum Effect {
         database: Database,
         /// By which election: nobody's of a later one is asked.
         term: u32,
+    },
+    /// Have a primary wait for these replicas, if what it waits for rests on no newer version. Only tried.
+    Synchronous {
+        /// The primary.
+        database: Database,
+        /// Whom it is to wait for.
+        waits: Waits,
     },
     /// Make the outside's DNS say this.
     Publish {

@@ -8,7 +8,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AgentId, Certificate, Damping, Definition, Freeze, Left, Lifetimes, StackId, TargetName,
+    AgentId, Certificate, Damping, Definition, Freeze, Left, Lifetimes, StackId, SyncSet,
+    TargetName,
 };
 
 /// Counts decisions of one app; only grows.
@@ -143,6 +144,9 @@ pub struct AppState {
     /// For how long answers may be kept.
     #[serde(default)]
     pub lifetimes: Lifetimes,
+    /// The replicas on which a promotion without loss may rely.
+    #[serde(default)]
+    pub sync: SyncSet,
     /// The last writes, oldest first, at most [`OPERATION_MEMORY`].
     pub operations: Vec<Operation>,
     /// SHA-256 of the value this one was derived from; zero for the first.

@@ -113,6 +113,17 @@ impl Definition {
         };
         list(self) == list(other)
     }
+
+    /// Are its databases the same ones, at the same places?
+    pub fn databases_alike(&self, other: &Self) -> bool {
+        let list = |of: &Self| -> Vec<_> {
+            let place = |(stack, it): (&StackId, &Database)| {
+                (stack.clone(), it.name.clone(), it.engine, it.address.clone(), it.port)
+            };
+            of.guarded().map(place).collect()
+        };
+        list(self) == list(other)
+    }
 }
 
 /// Either kind of target, borrowed from its stack.
@@ -162,6 +173,9 @@ pub struct DataPolicy {
     /// How long a guard may hold its databases open without another word of the voters.
     #[serde(default = "DataPolicy::usual_lease")]
     pub lease: Duration,
+    /// How many replicas the mesh makes a primary wait for; 0, and whom it waits for is left to whoever runs it.
+    #[serde(default)]
+    pub sync: u8,
 }
 
 impl DataPolicy {

@@ -156,6 +156,7 @@ mod tests {
                 max_loss_time: None,
                 fencing: Fencing::DnsOnly,
                 lease: DataPolicy::LEASE,
+                sync: 0,
             },
             zones: Vec::new(),
             stacks: Vec::new(),

@@ -11,6 +11,7 @@ mod name;
 mod observation;
 mod published;
 mod record;
+mod sync;
 mod voters;
 mod warning;
 
@@ -25,5 +26,6 @@ pub use name::*;
 pub use observation::*;
 pub use published::*;
 pub use record::*;
+pub use sync::*;
 pub use voters::*;
 pub use warning::*;

@@ -15,6 +15,7 @@ use super::intent::Intent;
 use super::lifetimes::Keeping;
 use super::rejoin::Rejoining;
 use super::stepping::Stepping;
+use super::sync::Syncing;
 use super::tend::Astray;
 use super::work::Work;
 use crate::message::{Accepted, Value};
@@ -108,6 +109,8 @@ pub struct App {
     pub handed: Handed,
     /// For how long answers of it may be kept.
     pub keeping: Keeping,
+    /// Replicas that its primaries wait for.
+    pub syncing: Syncing,
     /// When to look at this app again though nothing happens.
     pub again: Option<Deadline>,
     /// When it was last found that this app would have to be looked at, though nothing happens.

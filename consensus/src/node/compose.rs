@@ -84,6 +84,7 @@ impl Node {
             (Some(current), Intent::Keep { shortened, gives_up }) => {
                 self.relived(current, *shortened, gives_up.as_ref().map(|(id, _)| *id))
             }
+            (Some(current), Intent::Rely { sync }) => self.relying(current, sync),
             (Some(current), Intent::Approve { by }) => self.approved(current, found, by, now),
             (Some(current), Intent::TakeBack { by }) => self.called_off(current, by, now),
             (Some(current), Intent::Regulate { word, by }) => {
@@ -121,6 +122,9 @@ impl Node {
     /// Links a value with the one it was derived from, and signs it with its operation.
     fn sealed(&self, mut state: AppState, found: &Found<'_>) -> AppState {
         state.previous = found.hash;
+        if let Some(before) = found.current.filter(|before| before.sync == state.sync) {
+            state.sync = before.sync.carried(before, &state);
+        }
         let (id, epoch, revision) = (found.operation, state.epoch, state.revision);
         if state.operations.iter().all(|it| it.id != id) {
             state.operations.push(Operation { id, epoch, revision });
@@ -382,7 +386,7 @@ impl Node {
         found: &'a Found<'_>,
         now: Moment,
     ) -> Panel<'a> {
-        let panel = Panel::of(certificate, &state.definition, found.voters);
+        let panel = Panel::of(certificate, &state.definition, found.voters).relying(&state.sync);
         let panel = self.heeding_hearsay(panel.watched_by(self.hearsay(now)), now);
         self.bent(match state.phase {
             Phase::Idle => panel,

@@ -76,6 +76,7 @@ impl Node {
                 }
                 self.consider_failover(app, now);
                 self.consider_lifetimes(app, now);
+                self.consider_sync(app, now);
             }
             (Some(_), true) => {
                 self.drive(app, now);

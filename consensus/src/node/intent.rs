@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::people::Word;
 use crate::model::{
     DecisionKind, Definition, Epoch, FenceRecord, OperationId, Phase, SHORTENED_MOST, StackId,
-    TargetName,
+    SyncSet, TargetName,
 };
 
 /// What somebody wants written.
@@ -37,6 +37,8 @@ pub enum Intent {
     Planned { id: OperationId },
     /// To have answers kept for as long as this; to give up what is planned, and why.
     Keep { shortened: u8, gives_up: Option<(OperationId, String)> },
+    /// To rely on other replicas.
+    Rely { sync: SyncSet },
     /// To carry out what nobody does.
     Claim,
     /// To carry the register over into another set of voters, as it is.
@@ -88,6 +90,7 @@ impl Intent {
             | Self::Tend { .. }
             | Self::Follow
             | Self::Keep { .. }
+            | Self::Rely { .. }
             | Self::TakeBack { .. }
             | Self::Regulate { .. } => false,
         }
@@ -117,6 +120,7 @@ impl fmt::Display for Intent {
             Self::Keep { gives_up: Some((_, why)), .. } => f.write_str(why),
             Self::Keep { shortened: SHORTENED_MOST, .. } => f.write_str("shorten lifetimes"),
             Self::Keep { .. } => f.write_str("lengthen lifetimes"),
+            Self::Rely { .. } => f.write_str("rely on other replicas"),
             Self::Claim => f.write_str("carry it out"),
             Self::Sweep { .. } => f.write_str("carry it over to other voters"),
         }

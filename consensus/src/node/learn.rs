@@ -141,6 +141,11 @@ impl Node {
             let planned = planned.as_ref().map(|planned| planned.to.clone());
             self.out.note(Note::Lifetimes { app: app.clone(), shortened: *shortened, planned });
         }
+        if before.sync.relied != state.sync.relied {
+            let relied = state.sync.relied.iter();
+            let each = relied.flat_map(|(name, of)| of.keys().map(|it| (name.clone(), it.clone())));
+            self.out.note(Note::Relies { app: app.clone(), replicas: each.collect() });
+        }
         match (&before.freeze, &state.freeze) {
             (old, Some(new)) if old.as_ref().is_none_or(|old| old.id != new.id) => {
                 let (by, reason) = (new.by.clone(), new.reason.clone());

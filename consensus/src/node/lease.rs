@@ -305,6 +305,7 @@ impl Node {
             | Effect::Unfence(_)
             | Effect::Follow { .. }
             | Effect::StepDown { .. }
+            | Effect::Synchronous { .. }
             | Effect::Publish { .. } => false,
         }
     }

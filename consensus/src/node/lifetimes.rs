@@ -167,10 +167,10 @@ impl Node {
         self.start(app, intent, operation, now);
     }
 
-    fn look_again(&mut self, app: &AppId, at: Moment) {
+    pub(super) fn look_again(&mut self, app: &AppId, at: Moment) {
         let it = self.apps.get_mut(app).expect("it is known");
         if it.again.is_none_or(|(before, _)| at < before) {
-            it.again = Some((at, "lifetimes of answers are due"));
+            it.again = Some((at, "something that is kept is to be looked at again"));
         }
     }
 

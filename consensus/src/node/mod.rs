@@ -33,6 +33,7 @@ mod relay;
 mod request;
 mod stepping;
 mod stir;
+mod sync;
 mod tend;
 mod view;
 mod vote;

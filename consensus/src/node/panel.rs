@@ -25,7 +25,8 @@ impl Node {
             .hearsay(now)
             .map(|witness| Witness { beliefs: of_app(witness.beliefs, app), ..witness });
         let others = others.chain([me]);
-        self.bent(Panel::new(&state.definition, &self.config.voters, others))
+        let panel = Panel::new(&state.definition, &self.config.voters, others);
+        self.bent(panel.relying(&state.sync))
     }
 
     /// Does this agent, and everybody whose word holds, see all of a stack up, and are its guards heard? Whoever says nothing

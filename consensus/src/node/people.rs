@@ -12,7 +12,7 @@ use crate::evidence::most_received;
 use crate::failover::damping;
 use crate::model::{
     AppId, AppState, BY_LIMIT, Damping, DecisionKind, Definition, Epoch, FREEZE_MOST, Freeze,
-    Lifetimes, Mode, Phase, REASON_LIMIT, StackId,
+    Lifetimes, Mode, Phase, REASON_LIMIT, StackId, SyncSet,
 };
 use crate::moment::Moment;
 use crate::outbox::{Answer, Command, CommandId, Output, in_words};
@@ -145,6 +145,7 @@ impl Node {
                 closed: false,
                 left: Vec::new(),
                 lifetimes: Lifetimes::default(),
+                sync: SyncSet::default(),
                 operations: Vec::new(),
                 previous: [0; 32],
             });

@@ -204,6 +204,7 @@ impl Node {
             stacks,
             shortened: state.lifetimes.shortened,
             planned: self.planned_view(state, now),
+            sync_set: super::sync::sync_view(state),
             freeze: self.freeze_view(state, now),
             damping: self.damping_view(state, now),
             next: next.to_owned(),

@@ -265,6 +265,9 @@ impl Node {
             self.finds(&next, now)?;
         }
         let Some(before) = &before else { return Ok(()) };
+        if demand.waited {
+            self.saw_waiting(before, &next, now)?;
+        }
         if demand.damping {
             self.free(app, before, now)?;
             self.affordable(app, before, now)?;
@@ -316,6 +319,7 @@ impl Node {
         certified(certificate, &self.config.voters, ballot, (app, before.revision), self.trust())
             .map_err(Refusal::Evidence)?;
         let panel = Panel::of(certificate, &before.definition, &self.config.voters);
+        let panel = panel.relying(&before.sync);
         let panel = self.bent(self.heeding_hearsay(panel, now));
         let panel = match before.phase {
             Phase::Idle => panel,

@@ -103,6 +103,13 @@ pub enum Note {
         /// Of which app.
         app: AppId,
     },
+    /// Other replicas of an app are relied on to hold whatever was acknowledged.
+    Relies {
+        /// Of which app.
+        app: AppId,
+        /// Which: none, and nothing is promoted without loss.
+        replicas: Vec<(TargetName, StackId)>,
+    },
     /// For how long answers of an app may be kept was agreed anew.
     Lifetimes {
         /// Of which app.
@@ -287,6 +294,15 @@ impl fmt::Display for Note {
                 write!(f, "learns that {by} froze {app} for {}: {reason}", in_words(*lasts))
             }
             Self::Thawed { app } => write!(f, "learns that {app} is no longer frozen"),
+            Self::Relies { app, replicas } => {
+                let named = |(name, stack): &(TargetName, StackId)| format!("{name} of {stack}");
+                match replicas.iter().map(named).collect::<Vec<_>>().join(", ") {
+                    none if none.is_empty() => {
+                        write!(f, "learns that no replica of {app} is relied on")
+                    }
+                    some => write!(f, "learns that {app} relies on {some}"),
+                }
+            }
             Self::Lifetimes { app, shortened, planned } => {
                 match shortened {
                     0 => write!(f, "learns that answers of {app} are kept as defined")?,

@@ -65,6 +65,7 @@ pub fn at_rest(fencing: Fencing) -> AppState {
         closed: false,
         left: vec![],
         lifetimes: Default::default(),
+        sync: Default::default(),
         operations: Vec::new(),
         previous: [0; 32],
         definition: definition.into(),

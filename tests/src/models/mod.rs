@@ -11,6 +11,7 @@ pub mod lease;
 pub mod pool;
 pub mod register;
 pub mod saga;
+pub mod sync;
 pub mod voters;
 pub mod zombie;
 
@@ -74,7 +75,7 @@ pub struct Broken {
 
 /// Every model at its sizes, the cheap ones first.
 pub const ALL: &[&[Sheet]] =
-    &[saga::SHEETS, zombie::SHEETS, register::SHEETS, lease::SHEETS, voters::SHEETS];
+    &[saga::SHEETS, sync::SHEETS, zombie::SHEETS, register::SHEETS, lease::SHEETS, voters::SHEETS];
 
 /// Every sheet.
 pub fn sheets() -> impl Iterator<Item = &'static Sheet> {

@@ -297,7 +297,9 @@ impl Agreed {
                 Effect::Promote { database, .. } => (Kind::Promote, of(database)),
                 Effect::Publish { stack, .. } => (Kind::Publish, named(stack)),
                 // Of databases that are led, or elect by themselves: the modelled ones are not.
-                Effect::Follow { .. } | Effect::StepDown { .. } => return None,
+                Effect::Follow { .. } | Effect::StepDown { .. } | Effect::Synchronous { .. } => {
+                    return None;
+                }
             };
             Some(Request { token, kind, stack })
         };

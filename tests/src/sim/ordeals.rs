@@ -8,6 +8,7 @@ mod followed;
 mod guards;
 mod outside;
 mod sight;
+mod sync;
 mod words;
 
 use std::collections::BTreeSet;
@@ -39,7 +40,7 @@ pub struct Ordeal {
 /// Every ordeal.
 pub fn all() -> impl Iterator<Item = &'static Ordeal> {
     let seen = sight::ORDEALS.iter().chain(followed::ORDEALS);
-    seen.chain(words::ORDEALS).chain(outside::ORDEALS).chain(guards::ORDEALS)
+    seen.chain(words::ORDEALS).chain(outside::ORDEALS).chain(guards::ORDEALS).chain(sync::ORDEALS)
 }
 
 /// What is healed comes to rest within this.

@@ -145,6 +145,8 @@ pub struct AppShape {
     pub engine: Engine,
     /// Does the primary wait for the second stack's replica before it acknowledges?
     pub synchronous: bool,
+    /// For how many replicas does the mesh have the primary wait? 0, and people tell it.
+    pub kept: u8,
     /// Are its endpoints followed?
     pub follows: bool,
     /// Are its records in an outside server, by RFC 2136?
@@ -179,6 +181,7 @@ impl AppShape {
             database: false,
             engine: Engine::Postgres,
             synchronous: false,
+            kept: 0,
             follows: false,
             outside: false,
             blind: false,
@@ -228,6 +231,7 @@ impl AppShape {
                     false => Fencing::BestEffort,
                 },
                 lease: self.lease,
+                sync: self.kept,
             },
             zones: vec![],
             stacks,

@@ -202,9 +202,10 @@ impl Simulation {
         let credentials = configs[0].credentials.clone();
         let mut world = World::default();
         world.token_ignored = mesh.mutant == Some(Mutant::TokenIgnored);
+        world.unmarked = mesh.mutant == Some(Mutant::WaitsUnmarked);
         world.blind_publish = mesh.mutant == Some(Mutant::BlindPublish);
         for app in apps {
-            world.build(&app.definition(), app.synchronous);
+            world.build(&app.definition(), app.synchronous && app.kept == 0);
         }
         let mut clocks = chance.fork();
         let agents = configs

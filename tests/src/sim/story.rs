@@ -121,9 +121,14 @@ pub(super) fn truth(simulation: &Simulation) -> String {
                 (true, false) => ", its door is shut",
             };
             let streams = if simulation.world.streams(id) { ", streams" } else { "" };
+            let waits: Vec<_> = database.synchronous.iter().map(ToString::to_string).collect();
+            let waits = match database.mark {
+                0 => String::new(),
+                _ => format!(", waits for {}", waits.join(", ")),
+            };
             let _ = writeln!(
                 told,
-                "  {id}: {:?}, {}, timeline {}{closed}{streams}{open}",
+                "  {id}: {:?}, {}, timeline {}{closed}{streams}{waits}{open}",
                 database.host,
                 match database.role {
                     super::world::Role::Primary => "primary",

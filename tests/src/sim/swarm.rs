@@ -68,6 +68,7 @@ pub fn run(seed: u64, mutant: Option<Mutant>, kept: bool) -> Verdict {
     draw_guards(&mut mesh, &mut apps, &mut chance);
     draw_late(&mut apps, seed);
     draw_followed(&mut apps, seed);
+    draw_kept(&mut apps, seed);
     let mut simulation = Simulation::new(&mesh, &apps, chance.bits(), kept);
     simulation.elections = true;
     simulation.begin_sources();
@@ -192,6 +193,16 @@ fn draw_followed(apps: &mut Vec<AppShape>, seed: u64) {
     if chance.happens(SOURCES) {
         let outside = chance.happens(0.5);
         apps.push(AppShape { name: name("mall"), follows: true, outside, ..apps[1].clone() });
+    }
+}
+
+/// Of half of all that wait for a replica, the mesh keeps for which: drawn apart, too.
+fn draw_kept(apps: &mut [AppShape], seed: u64) {
+    let mut chance = Chance::new(seed.wrapping_mul(0xd134_2543_de82_ef95).wrapping_add(5));
+    for shape in apps.iter_mut().filter(|shape| shape.synchronous) {
+        if chance.happens(0.5) {
+            shape.kept = 1 + chance.below(2) as u8;
+        }
     }
 }
 

@@ -89,6 +89,45 @@ fn the_third_follows_the_new_primary_and_is_promoted_in_its_turn() {
     });
 }
 
+/// Waits until every agent says that these hold whatever is acknowledged.
+fn relied(mesh: &Mesh<'_>, stacks: &[&str]) {
+    eventually(SETTLE, &format!("{stacks:?} are relied on"), || {
+        mesh.running().try_for_each(|agent| {
+            let found = agent.app("shop")?.sync_set.unwrap_or_default();
+            let found: Vec<_> = found.values().flatten().map(ToString::to_string).collect();
+            if found == stacks { Ok(()) } else { Err(format!("{}: {found:?}", agent.name)) }
+        })
+    });
+}
+
+#[test]
+fn the_mesh_keeps_whom_the_primary_waits_for_and_promotes_nobody_else() {
+    inside(|lab: &Lab| {
+        let mut servers = servers(lab);
+        let mesh = mesh(lab, &app("postgres", 5432, "0").replace("fencing", "sync = 1\nfencing"));
+        relied(&mesh, &["s2"]);
+        let setting = servers[0].query("show synchronous_standby_names");
+        assert!(setting.starts_with("FIRST 1 (\"s2\", \"quorate:sync:"), "{setting}");
+        excluded(&mesh, "dns", "main is not in the agreed sync set");
+        let writer = Writer::start(&servers.each_ref().map(Postgres::address));
+        written(&writer, servers[0].address());
+
+        // Who is waited for dies: nothing is acknowledged until somebody else is.
+        servers[1].kill();
+        relied(&mesh, &["dns"]);
+        written(&writer, servers[0].address());
+
+        servers[0].kill();
+        mesh.settle(SETTLE, "shop", "dns");
+        written(&writer, servers[2].address());
+        let ledger = writer.stop();
+        let missing = lost(&ledger, &servers[2]);
+        println!("{} of {} acknowledged rows lost", missing.len(), ledger.len());
+        assert!(missing.is_empty(), "{missing:?} of {}", ledger.len());
+        relied(&mesh, &[]);
+    });
+}
+
 #[test]
 fn a_third_that_was_down_is_told_when_it_is_back() {
     inside(|lab: &Lab| {

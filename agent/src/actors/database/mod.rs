@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use consensus::model::{
     Action, ActionFault, ActionFaultKind, AgentId, AppId, Candidate, Database, Done, Engine, Token,
+    Waits,
 };
 
 use futures_util::StreamExt;
@@ -169,6 +170,22 @@ pub(super) async fn unfence(attempt: &mut Attempt, order: &Order<'_>) -> Result<
         Engine::Postgres => postgres::unfence(attempt, order).await,
         Engine::Mysql => mysql::unfence(attempt, order).await,
         Engine::Redis => redis::unfence(attempt, order).await,
+        Engine::Mongodb => Err(never_driven()),
+    }
+}
+
+/// Has a primary wait for these replicas.
+pub(super) async fn wait_for(
+    attempt: &mut Attempt,
+    order: &Order<'_>,
+    waits: &Waits,
+) -> Result<Done, ActionFault> {
+    match order.database.engine {
+        Engine::Postgres => postgres::wait_for(attempt, order, waits).await,
+        Engine::Mysql | Engine::Redis => {
+            let text = "whom it waits for is not the mesh's to set";
+            Err(fault(ActionFaultKind::Refused, text))
+        }
         Engine::Mongodb => Err(never_driven()),
     }
 }

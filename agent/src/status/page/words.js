@@ -87,6 +87,13 @@ function leaseWords({ writer, guards, granted }) {
   return [`${writer}: ${saying.join(", ")}; granted by ${voters} voters`, open ? "good" : "bad"];
 }
 
+// On whom a promotion without loss may rely.
+function syncWords(name, stacks) {
+  return stacks.length > 0
+    ? [`${name}: ${stacks.join(", ")} has whatever is acknowledged`, "good"]
+    : [`${name}: no replica holds for certain what is acknowledged`, "wary"];
+}
+
 // How the doors on the agent's host are that no lease holds.
 function weakWords(app) {
   const weak = list((status.guard || {}).doors).filter(door => door.app === app.app && door.by === "engine");
@@ -138,6 +145,7 @@ function facts(app) {
     ["planned", planned && [`to ${planned.to} in ${Math.ceil(planned.within_ms / 1000)} s, for ${planned.by}`, "wary"]],
     ["frozen", freeze && [`by ${freeze.by} until ${clock(freeze.until_wall_ms)}: ${freeze.reason}`, "wary"]],
     ["lease", app.lease && leaseWords(app.lease)],
+    ["sync set", ...Object.entries(app.sync_set || {}).map(([name, stacks]) => syncWords(name, stacks))],
     ["weak door", ...weakWords(app)],
     ["unready", ...list(app.unready).map(why => [why, "wary"])],
     ["warning", ...list(app.warnings).map(it => [about(it), "wary"])],

@@ -1,11 +1,12 @@
 //! What every value must be, whatever it follows: whole, speakable, within its limits.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::model::{
     AppState, BY_LIMIT, DAMPING_MEMORY, DataPolicy, Definition, FREEZE_MOST, Lifetimes,
     OPERATION_MEMORY, REASON_LIMIT, RECORD_LIMIT, RUNS_OUT_MOST, SHORTENED_MOST, STACK_LIMIT,
-    TARGET_LIMIT,
+    SYNC_MOST, StackId, TARGET_LIMIT, TargetName, Waits,
 };
 
 /// What a probe policy may ask for.
@@ -28,6 +29,7 @@ pub fn well_formed(state: &AppState) -> Result<(), String> {
     within_limits(&state.definition)?;
     speakable(state)?;
     keepable(state)?;
+    reliable(state)?;
     if state.operations.len() > OPERATION_MEMORY {
         return Err("it remembers too many operations".into());
     }
@@ -79,4 +81,24 @@ fn keepable(state: &AppState) -> Result<(), String> {
                 && *shortened == SHORTENED_MOST
         });
     fits.then_some(()).ok_or("its lifetimes are beyond their limits".into())
+}
+
+/// Versions count changes; nobody comes near.
+const VERSION_MOST: u64 = 1 << 62;
+
+/// Who is relied on is a replica that is defined, in another stack than the active one.
+fn reliable(state: &AppState) -> Result<(), String> {
+    let defined = |(database, replicas): (&TargetName, &BTreeMap<StackId, String>)| {
+        replicas.len() <= usize::from(SYNC_MOST)
+            && replicas.iter().all(|(stack, name)| {
+                let mut all = state.definition.guarded();
+                *stack != state.active
+                    && Waits::may_name(name)
+                    && all.any(|(of, it)| of == stack && it.name == *database)
+            })
+    };
+    let fits = state.definition.data.sync <= SYNC_MOST
+        && state.sync.version <= VERSION_MOST
+        && state.sync.relied.iter().all(defined);
+    fits.then_some(()).ok_or("its sync set is beyond its limits".into())
 }

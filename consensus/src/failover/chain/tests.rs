@@ -36,6 +36,7 @@ fn definition() -> Definition {
             max_loss_time: None,
             fencing: Fencing::BestEffort,
             lease: DataPolicy::LEASE,
+            sync: 0,
         },
         zones: Vec::new(),
         stacks: vec![stack("a"), stack("b")],
@@ -89,6 +90,7 @@ fn state(phase: Phase, epoch: u32, kind: DecisionKind) -> AppState {
         closed: false,
         left: vec![],
         lifetimes: Default::default(),
+        sync: Default::default(),
         operations: Vec::new(),
         previous: [0; 32],
     }
@@ -424,4 +426,59 @@ fn lifetimes_change_at_rest_and_alone_and_what_is_planned_goes_with_the_next_mov
         next.lifetimes.changes += 1;
     };
     assert!(!follows(&waiting, &counted), "a change of nothing");
+}
+
+#[test]
+fn the_sync_set_changes_at_rest_and_alone_and_goes_with_the_primary() {
+    let mut idle = AppState { claim: None, ..state(Phase::Idle, 2, DecisionKind::Apply) };
+    Arc::make_mut(&mut idle.definition).data.sync = 1;
+    let relied = |stack: &str| {
+        let of = [(stack.parse().unwrap(), format!("{stack}-1"))].into();
+        [("orders".parse().unwrap(), of)].into()
+    };
+    let set = |version, stack: &str| SyncSet { version, relied: relied(stack) };
+    let sets = |sync: SyncSet| move |next: &mut AppState| next.sync = sync;
+    let waited = |before: &AppState, sync: SyncSet| {
+        let next = AppState { sync, previous: HASH, ..before.clone() };
+        follows(Some((before, HASH)), Certainty::Chosen, &next).map(|demand| demand.waited)
+    };
+    assert_eq!(waited(&idle, set(1, "b")), Ok(true), "who is added has to be seen");
+    let relying = AppState { sync: set(1, "b"), ..idle.clone() };
+    let nobody = SyncSet { version: 2, ..SyncSet::default() };
+    assert_eq!(waited(&relying, nobody), Ok(false), "who is taken away has not");
+    for (what, before, sync) in [
+        ("of the same version", &relying, SyncSet { version: 1, ..SyncSet::default() }),
+        ("of an older one", &relying, SyncSet::default()),
+        ("the primary itself", &idle, set(1, "a")),
+        ("a stack that is not defined", &idle, set(1, "z")),
+        ("a version nobody comes to", &idle, set(u64::MAX, "b")),
+    ] {
+        assert!(step(before, Certainty::Chosen, sets(sync)).is_err(), "{what}");
+    }
+    let mut unkept = idle.clone();
+    Arc::make_mut(&mut unkept.definition).data.sync = 0;
+    assert!(step(&unkept, Certainty::Chosen, sets(set(1, "b"))).is_err(), "nobody keeps it");
+    let fencing = AppState {
+        definition: idle.definition.clone(),
+        ..state(Phase::Fencing, 2, DecisionKind::Failover)
+    };
+    assert!(step(&fencing, Certainty::Chosen, sets(set(1, "b"))).is_err(), "in progress");
+
+    let promoting = AppState {
+        definition: idle.definition.clone(),
+        sync: set(4, "b"),
+        ..state(Phase::Promoting, 3, DecisionKind::Failover)
+    };
+    let publishes = |sync: SyncSet| {
+        move |next: &mut AppState| {
+            next.phase = Phase::Publishing;
+            next.active = next.decision.to.clone();
+            next.sync = sync;
+        }
+    };
+    let emptied = SyncSet { version: 5, ..SyncSet::default() };
+    assert!(step(&promoting, Certainty::Chosen, publishes(emptied)).is_ok());
+    for kept in [set(4, "b"), set(5, "b"), SyncSet { version: 4, ..SyncSet::default() }] {
+        assert!(step(&promoting, Certainty::Chosen, publishes(kept)).is_err(), "another primary");
+    }
 }

@@ -23,9 +23,11 @@ use crate::{Login, Means, Trust, tcp};
 mod heartbeat;
 mod question;
 mod refusal;
+mod standbys;
 mod wire;
 
 pub(crate) use heartbeat::write;
+pub use standbys::{Standbys, setting};
 pub use wire::{Opened, Wire};
 
 /// An honest answer, log-in included, has about 2 KiB.

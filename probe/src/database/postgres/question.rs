@@ -8,6 +8,7 @@ use std::time::Duration;
 use consensus::model::{DatabaseSight, FaultKind};
 use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 
+use super::standbys::Standbys;
 use crate::fault::Trouble;
 
 /// The most synchronous replicas that are named.
@@ -197,11 +198,6 @@ fn unquoted(text: &str) -> String {
 }
 
 /// The replicas without whose word no commit is acknowledged now, out of `state name` lines.
-///
-/// With `FIRST n`, PostgreSQL says who they are. With `ANY n` each single one may be spared as long as `n` others
-/// answer; so they count only where all that are listed (or, for `*`, all that are there) must. A replica that is the
-/// only one listed counts even while it is not there: then no commit is acknowledged at all. A primary that dies is often
-/// last seen like that, its replica having noticed a moment before.
 fn required(standbys: &str, states: &str) -> Vec<String> {
     let named = |state: &str| {
         let lines = states.lines().filter_map(|line| line.split_once(' '));
@@ -210,55 +206,10 @@ fn required(standbys: &str, states: &str) -> Vec<String> {
         names.dedup();
         names
     };
-    let standbys = standbys.trim();
-    if standbys.is_empty() {
-        return Vec::new();
-    }
-    let mut names = match any_of(standbys) {
-        None => named("sync"),
-        Some((wanted, listed)) => {
-            let there = named("quorum");
-            let all = listed.unwrap_or(there.len());
-            if wanted >= all { there } else { Vec::new() }
-        }
-    };
-    if names.is_empty() {
-        names.extend(only(standbys));
-    }
+    let Some(setting) = Standbys::read(standbys) else { return Vec::new() };
+    let mut names = setting.required(named("sync"), named("quorum"));
     names.truncate(SYNCHRONOUS_LIMIT);
     names
-}
-
-/// The one name of a list that has no other, and is not `*`.
-fn only(standbys: &str) -> Option<String> {
-    let list = match standbys.split_once('(') {
-        Some((_, list)) => list.strip_suffix(')')?.trim(),
-        None => standbys,
-    };
-    let quoted = list.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-    match quoted {
-        Some(name) => (!name.contains('"')).then(|| name.to_owned()),
-        None => (!list.contains([',', '*', '"'])).then(|| list.to_owned()),
-    }
-}
-
-/// `ANY n (list)` → n, and how many are listed unless one of them is `*`.
-fn any_of(standbys: &str) -> Option<(usize, Option<usize>)> {
-    let head = standbys.get(..3).filter(|head| head.eq_ignore_ascii_case("any"))?;
-    let (count, list) = standbys[head.len()..].split_once('(')?;
-    let count = count.trim().parse().ok()?;
-    let mut quoted = false;
-    let mut listed = 1;
-    let mut everyone = false;
-    for letter in list.chars() {
-        match letter {
-            '"' => quoted = !quoted,
-            ',' if !quoted => listed += 1,
-            '*' if !quoted => everyone = true,
-            _ => {}
-        }
-    }
-    Some((count, (!everyone).then_some(listed)))
 }
 
 #[cfg(test)]

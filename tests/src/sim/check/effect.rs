@@ -82,7 +82,10 @@ impl Reach {
         let mends = |state: &AppState| {
             let published = (state.epoch, state.decision.attempt, Phase::Publishing.step());
             state.phase == Phase::Idle
-                && matches!(action.effect, Effect::Publish { .. } | Effect::StepDown { .. })
+                && matches!(
+                    action.effect,
+                    Effect::Publish { .. } | Effect::StepDown { .. } | Effect::Synchronous { .. }
+                )
                 && Token::new(published.0, published.1, published.2) == token
         };
         let covers = |state: &AppState| covers(state) || (action.term == 0 && mends(state));

@@ -16,6 +16,7 @@ pub mod outcome;
 pub mod register;
 pub mod stepping;
 pub mod store;
+pub mod sync;
 pub mod witness;
 
 use std::fmt;

@@ -287,6 +287,7 @@ fn effect_name(effect: &Effect) -> &'static str {
         Effect::Promote { .. } => "promote",
         Effect::Follow { .. } => "follow",
         Effect::StepDown { .. } => "step down",
+        Effect::Synchronous { .. } => "wait for replicas",
         Effect::Publish { .. } => "publish",
     }
 }

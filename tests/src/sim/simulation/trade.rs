@@ -8,6 +8,7 @@ use consensus::model::{AppId, AppState, Definition, StackId};
 use super::{Event, Simulation};
 use crate::sim::agent::Agent;
 use crate::sim::check::register::Link;
+use crate::sim::check::sync;
 use crate::sim::scene::AppShape;
 use crate::sim::world::{Host, server};
 
@@ -16,7 +17,7 @@ use crate::sim::world::{Host, server};
 pub struct Trade {
     /// What its owner wants it to be.
     pub definition: Arc<Definition>,
-    /// Was it told to wait for a replica?
+    /// Do people tell it to wait for a replica?
     pub synchronous: bool,
     /// Do some clients override what SQL can only ask for?
     pub stubborn: bool,
@@ -32,7 +33,7 @@ impl Trade {
         let first = app.stacks[0].clone();
         Self {
             definition: Arc::new(app.definition()),
-            synchronous: app.synchronous,
+            synchronous: app.synchronous && app.kept == 0,
             stubborn: false,
             excused: false,
             fresh: first.clone(),
@@ -53,6 +54,9 @@ impl Simulation {
         let mut found = Vec::new();
         let mut calm = std::mem::take(&mut self.calm);
         calm.look(self, app, &mut found);
+        if let Some(chosen) = self.registers.latest(app) {
+            sync::look(&self.world, &chosen.state, &mut found);
+        }
         self.calm = calm;
         self.report(found);
         if self.elections && self.apps[app].definition.follows() {

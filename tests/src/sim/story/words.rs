@@ -42,7 +42,7 @@ pub(super) fn mesh(words: &[&str]) -> Result<MeshShape, String> {
     Ok(MeshShape { standbys, observers, ..MeshShape::spread(voters, regions) })
 }
 
-/// `app NAME [database] [synchronous] [engine=redis|mongodb] [outside] [cooldown=…] [lease=…] [mode=…] [window=…] [stacks=a,b,c]`
+/// `app NAME [database] [synchronous] [sync=N] [engine=redis|mongodb] [outside] [cooldown=…] [lease=…] [mode=…] [window=…] [stacks=a,b,c]`
 pub(super) fn app(words: &[&str]) -> Result<AppShape, String> {
     let (name, options) = words.split_first().ok_or("an app has a name")?;
     let mut shape = AppShape::web(name);
@@ -50,6 +50,10 @@ pub(super) fn app(words: &[&str]) -> Result<AppShape, String> {
         match option.split_once('=').unwrap_or((option, "")) {
             ("database", _) => shape.database = true,
             ("synchronous", _) => (shape.database, shape.synchronous) = (true, true),
+            ("sync", number) => {
+                (shape.database, shape.synchronous) = (true, true);
+                shape.kept = parse(number)?;
+            }
             ("engine", "redis") => shape.engine = Engine::Redis,
             ("engine", "mongodb") => (shape.database, shape.engine) = (true, Engine::Mongodb),
             ("endpoints", number) => shape.endpoints = parse(number)?,

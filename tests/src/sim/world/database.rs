@@ -4,7 +4,7 @@
 //! holds an epoch row and compares tokens with it; a standby cannot hold one of its own, so a late promotion cannot be
 //! refused (PROTOCOL.md 0.1 i).
 
-use consensus::model::{ActionFaultKind, AppId, Candidate, StackId, TargetId, Token};
+use consensus::model::{ActionFaultKind, AppId, Candidate, StackId, TargetId, Token, Waits};
 use consensus::moment::Moment;
 
 use super::{Arrival, Host, World, done, fault};
@@ -60,6 +60,8 @@ pub struct Postgres {
     pub read_only: bool,
     /// The stacks whose replicas must have a write before it is acknowledged.
     pub synchronous: Vec<StackId>,
+    /// On which version of the agreed set that rests.
+    pub mark: u64,
     /// The epoch row.
     pub token: Token,
     /// Every write it holds.
@@ -84,6 +86,7 @@ impl Postgres {
             heard: None,
             read_only: false,
             synchronous: vec![],
+            mark: 0,
             token: Token::default(),
             log: vec![],
             breach: None,
@@ -172,10 +175,31 @@ impl Postgres {
         self.timeline += 1;
         self.role = Role::Primary;
         self.read_only = false;
-        self.synchronous.clear();
+        (self.synchronous, self.mark) = (vec![], 0);
         match self.compare(token, ignored) {
             Ok(()) => done(Some(self.position), format!("promoted to timeline {}", self.timeline)),
             Err(refused) => refused,
+        }
+    }
+
+    /// A setting that rests on an older version is refused.
+    pub(super) fn wait_for(&mut self, asked: &Waits, unmarked: bool) -> Arrival {
+        let names = self.synchronous.iter().map(ToString::to_string).collect();
+        let held = Waits { version: self.mark, names };
+        let taken = match unmarked {
+            true => Ok(asked.clone()),
+            false => held.taking(asked),
+        };
+        match (&self.role, taken) {
+            (Role::Replica { .. }, _) => fault(ActionFaultKind::Refused, "a replica"),
+            (Role::Primary, Err(held)) => {
+                fault(ActionFaultKind::Superseded, format!("what it waits for rests on {held}"))
+            }
+            (Role::Primary, Ok(waits)) => {
+                let stacks = waits.names.iter().filter_map(|name| name.parse().ok());
+                (self.synchronous, self.mark) = (stacks.collect(), waits.version);
+                done(Some(self.position), format!("waits for {:?}", waits.names))
+            }
         }
     }
 
@@ -346,7 +370,7 @@ impl World {
 
     /// Acknowledges what waits no longer; forgets what waited on a primary that is none any more.
     fn acknowledge(&mut self) {
-        let Self { waiting, databases, ledger, .. } = self;
+        let Self { waiting, databases, ledger, kept, .. } = self;
         waiting.retain(|(id, write)| {
             let primary = &databases[id];
             if primary.host != Host::Up || primary.role != Role::Primary {
@@ -363,7 +387,7 @@ impl World {
             let acknowledged = primary.synchronous.iter().all(has);
             if acknowledged {
                 // Somebody may have told the primary meanwhile not to wait any more.
-                let synchronous = !primary.synchronous.is_empty();
+                let synchronous = !primary.synchronous.is_empty() || kept.contains(&id.app);
                 ledger.entry(id.app.clone()).or_default().push(Write { synchronous, ..*write });
             }
             !acknowledged
@@ -383,6 +407,7 @@ impl World {
             heard: Some(now),
             read_only: false,
             synchronous: vec![],
+            mark: 0,
             ..primary
         };
         self.databases.insert(id.clone(), replica);

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use consensus::model::{AgentId, DatabaseSight, Fault, FaultKind, Outcome, TargetId, Watched};
+use consensus::model::{
+    AgentId, DatabaseSight, Fault, FaultKind, Outcome, TargetId, Waits, Watched,
+};
 use consensus::moment::Moment;
 
 use super::{Host, Path, Role, Web, World};
@@ -71,7 +73,12 @@ impl World {
             upstream_name: replica.then(|| target.stack.to_string()),
             synchronous: match replica {
                 true => vec![],
-                false => postgres.synchronous.iter().map(ToString::to_string).collect(),
+                false => {
+                    let names = postgres.synchronous.iter().map(ToString::to_string).collect();
+                    let waits = Waits { version: postgres.mark, names };
+                    let mark = (0 < postgres.mark).then(|| waits.mark());
+                    mark.into_iter().chain(waits.names).collect()
+                }
             },
             slots_at_risk: Vec::new(),
         }

@@ -85,10 +85,14 @@ pub struct World {
     pub doors: Doors,
     /// Writes that were acknowledged, by app.
     pub ledger: BTreeMap<AppId, Vec<Write>>,
+    /// Apps of which nothing that is acknowledged may be lost, whether or not it was waited for.
+    pub kept: BTreeSet<AppId>,
     /// Writes that wait for a replica.
     waiting: Vec<(TargetId, Write)>,
     /// Does whoever could compare a token not do so?
     pub token_ignored: bool,
+    /// Is whom primaries wait for set without comparing what that rests on?
+    pub unmarked: bool,
     /// Does DNS change without comparing its marker?
     pub blind_publish: bool,
     /// What the world itself saw go wrong.
@@ -122,6 +126,9 @@ impl World {
                     database.synchronous = vec![second.name.clone()];
                 }
             }
+        }
+        if definition.data.sync > 0 {
+            self.kept.insert(definition.name.clone());
         }
         for (id, target) in definition.targets() {
             if let Target::Database(it) = target
@@ -196,6 +203,16 @@ impl World {
                 let stack = self.stack_at(&action.app, &database.address);
                 match target(database, stack.as_ref()) {
                     Some(id) => self.step_down(now, agent, &id, *term),
+                    None => Arrival::Nowhere,
+                }
+            }
+            Effect::Synchronous { database, waits } => {
+                let stack = self.stack_at(&action.app, &database.address);
+                let unmarked = self.unmarked;
+                match target(database, stack.as_ref()) {
+                    Some(id) => {
+                        self.on_database(now, agent, &id, |it, _| it.wait_for(waits, unmarked))
+                    }
                     None => Arrival::Nowhere,
                 }
             }

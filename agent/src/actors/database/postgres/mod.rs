@@ -10,6 +10,7 @@
 //! GRANT ALTER SYSTEM ON PARAMETER primary_conninfo TO quorate; -- this and the next where there are more than two stacks
 //! GRANT EXECUTE ON FUNCTION pg_read_file(text) TO quorate;
 //! GRANT EXECUTE ON FUNCTION pg_read_binary_file(text, bigint, bigint, boolean) TO quorate; -- where it may read the log
+//! GRANT ALTER SYSTEM ON PARAMETER synchronous_standby_names TO quorate; -- where the app file says `sync`
 //! GRANT EXECUTE ON FUNCTION pg_reload_conf() TO quorate;
 //! GRANT EXECUTE ON FUNCTION pg_promote(boolean, integer) TO quorate;
 //! GRANT CREATE ON DATABASE postgres TO quorate;
@@ -35,6 +36,7 @@ mod history;
 mod lineage;
 mod promote;
 mod session;
+mod sync;
 mod unfence;
 
 use super::Order;
@@ -42,4 +44,5 @@ use super::Order;
 pub(super) use fence::fence;
 pub(super) use follow::follow;
 pub(super) use promote::promote;
+pub(super) use sync::wait_for;
 pub(super) use unfence::unfence;

@@ -11,6 +11,7 @@ use tokio::time::sleep;
 
 use super::history::{STANDBYS, branch, lsn, newest, segment_timeline};
 use super::session::{Row, Session};
+use super::sync::forget;
 use super::unfence::open;
 use super::{Order, epoch};
 use crate::actors::attempt::{Attempt, fault};
@@ -33,6 +34,7 @@ fn look() -> String {
                 pg_last_wal_receive_lsn() - '0/0' AS received,
                 pg_last_wal_replay_lsn() - '0/0' AS replayed,
                 current_setting('default_transaction_read_only') AS read_only,
+                current_setting('synchronous_standby_names') AS standbys,
                 to_regclass('quorate.epoch') IS NOT NULL AS has_table"
     )
 }
@@ -68,6 +70,7 @@ pub(in crate::actors::database) async fn promote(
             if let Some(position) = at_least {
                 replay(attempt, &session, position).await?;
             }
+            forget(attempt, &session, seen.text("standbys").unwrap_or_default()).await?;
             ask(attempt, &session).await?;
             "promoted"
         }

@@ -1,0 +1,102 @@
+//! Whom a PostgreSQL primary waits for before it acknowledges a commit: set, unless what is set rests on something newer.
+//!
+//! The setting itself bears the version that it rests on (`consensus::model::Waits`), as one more name. Who reads it and
+//! writes it holds a lock meanwhile; and reads it in a session that was begun under the lock, for an older one may not have
+//! read the configuration again since.
+
+use std::time::Duration;
+
+use consensus::model::{ActionFault, ActionFaultKind, Done, Waits};
+use probe::postgres::{Standbys, setting};
+use tokio::time::{Instant, sleep};
+
+use super::session::Session;
+use super::{Order, epoch};
+use crate::actors::attempt::{Attempt, fault};
+
+/// How long the reload may take to show.
+const RELOAD: Duration = Duration::from_secs(1);
+const PACE: Duration = Duration::from_millis(2);
+
+/// Whoever sets whom it waits for holds this, till the session ends.
+const LOCK: &str =
+    "SELECT pg_advisory_lock(hashtext('quorate'), hashtext('synchronous_standby_names'))";
+const LOOK: &str = "SELECT pg_is_in_recovery() AS recovery, \
+                    to_regclass('quorate.epoch') IS NOT NULL AS has_table, \
+                    current_setting('synchronous_standby_names') AS standbys";
+
+pub(in crate::actors::database) async fn wait_for(
+    attempt: &mut Attempt,
+    order: &Order<'_>,
+    asked: &Waits,
+) -> Result<Done, ActionFault> {
+    let lock = Session::open(attempt, order).await?;
+    attempt.enter("waiting for whoever sets whom it waits for");
+    lock.run("locking", LOCK).await?;
+    let session = Session::open(attempt, order).await?;
+    attempt.enter("looking at the database");
+    let seen = session.row("looking", LOOK).await?;
+    if seen.is_true("recovery") {
+        let text = format!("`{}` is in recovery: it waits for nobody", session.place());
+        return Err(fault(ActionFaultKind::Refused, text));
+    }
+    let held = epoch::held(&session, order.app, seen.is_true("has_table")).await?;
+    epoch::compare(&session, held, order.token)?;
+    let held = Standbys::read(seen.text("standbys").unwrap_or_default());
+    let held = held.map(|it| it.waits()).unwrap_or_default();
+    let waits = held.taking(asked).map_err(|newer| {
+        let text = format!("whom `{}` waits for rests on sync set {newer}", session.place());
+        fault(ActionFaultKind::Superseded, text)
+    })?;
+    let wanted = setting(&waits);
+    attempt.commit("setting whom it waits for")?;
+    let literal = wanted.replace('\'', "''");
+    let sql = format!("ALTER SYSTEM SET synchronous_standby_names = '{literal}'");
+    session.run("setting `synchronous_standby_names`", &sql).await?;
+    reload(attempt, &session, &wanted).await?;
+    let names: Vec<_> = waits.names.iter().map(String::as_str).collect();
+    let text = match names.as_slice() {
+        [] => "waits for no replica".to_owned(),
+        names => format!("waits for {}", names.join(", ")),
+    };
+    Ok(Done { proven: false, position: None, text })
+}
+
+/// A copy of a primary waits, once it is promoted, for whom that waited for: for nobody, until the mesh says for whom.
+pub(super) async fn forget(
+    attempt: &mut Attempt,
+    session: &Session,
+    standbys: &str,
+) -> Result<(), ActionFault> {
+    let marked = Standbys::read(standbys).is_some_and(|it| 0 < it.waits().version);
+    if !marked {
+        return Ok(());
+    }
+    attempt.commit("having it wait for nobody")?;
+    let sql = "ALTER SYSTEM SET synchronous_standby_names = ''";
+    session.run("setting `synchronous_standby_names`", sql).await?;
+    reload(attempt, session, "").await
+}
+
+/// Has the server read its configuration again, and waits until that shows.
+async fn reload(attempt: &mut Attempt, session: &Session, wanted: &str) -> Result<(), ActionFault> {
+    attempt.commit("reloading the database's configuration")?;
+    session.run("reloading", "SELECT pg_reload_conf()").await?;
+    let until = Instant::now() + RELOAD;
+    let sql = "SELECT current_setting('synchronous_standby_names') AS standbys";
+    loop {
+        let row = session.row("reading `synchronous_standby_names`", sql).await?;
+        if row.text("standbys") == Some(wanted) {
+            return Ok(());
+        }
+        if until <= Instant::now() {
+            let found = row.text("standbys").unwrap_or_default().to_owned();
+            let text = format!(
+                "`{}` still has `synchronous_standby_names = '{found}'`: its command line says so?",
+                session.place()
+            );
+            return Err(fault(ActionFaultKind::Refused, text));
+        }
+        sleep(PACE).await;
+    }
+}

@@ -1,0 +1,175 @@
+//! The sync set: the replicas that are agreed to hold whatever their primary acknowledged (PROTOCOL.md C.5).
+//!
+//! Whom a primary waits for is its own setting; on whom a promotion without loss may rely is agreed. What is agreed must never
+//! be more than what the primary waits for (Patroni's `/sync` keeps the same order): who is added is waited for first and
+//! agreed second, who is taken away is agreed to be so first. Requests come late, twice and from several agents, so the
+//! setting names the version of the agreed set that it rests on, and compares: within one version it only grows, and only
+//! what rests on a newer one takes anything away. Then whoever was once seen to be waited for, under the version that is
+//! agreed, still is, however old that look; no clock has a part in it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::{AppState, DatabaseSight, Definition, StackId, TargetName};
+
+/// The most replicas that a primary may be made to wait for.
+pub const SYNC_MOST: u8 = 8;
+
+/// PostgreSQL keeps less than so much of a name that a replica goes by (`NAMEDATALEN`), in bytes.
+pub const SYNC_NAME_MOST: usize = 64;
+
+/// The replicas on which a promotion without loss may rely.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncSet {
+    /// Counts its changes; only grows.
+    pub version: u64,
+    /// By name of the database: the stacks, and the name under which the primary knows the replica there.
+    pub relied: BTreeMap<TargetName, BTreeMap<StackId, String>>,
+}
+
+impl SyncSet {
+    /// Is this stack's replica relied on?
+    pub fn holds(&self, database: &TargetName, stack: &StackId) -> bool {
+        self.of(database).any(|(of, _)| of == stack)
+    }
+
+    /// The replicas of a database that are relied on.
+    pub fn of(&self, database: &TargetName) -> impl Iterator<Item = (&StackId, &String)> {
+        self.relied.get(database).into_iter().flatten()
+    }
+
+    /// The next one.
+    #[must_use]
+    pub fn next(&self, relied: BTreeMap<TargetName, BTreeMap<StackId, String>>) -> Self {
+        Self { version: self.version.saturating_add(1), relied }
+    }
+
+    /// Those who are relied on here and were not before.
+    pub fn beyond(&self, before: &Self) -> Vec<(&TargetName, &StackId, &String)> {
+        let all = self.relied.iter().flat_map(|(database, replicas)| {
+            replicas.iter().map(move |(stack, name)| (database, stack, name))
+        });
+        let held = |database, stack, name: &String| {
+            before.of(database).any(|(of, known)| (of, known) == (stack, name))
+        };
+        all.filter(|(database, stack, name)| !held(database, stack, name)).collect()
+    }
+
+    /// What of it holds in a state that follows: nothing, once other databases may be the primaries.
+    pub fn carried(&self, before: &AppState, next: &AppState) -> Self {
+        let kept = |definition: &Definition| definition.data.sync > 0;
+        let alike = before.active == next.active
+            && kept(&before.definition) == kept(&next.definition)
+            && before.definition.databases_alike(&next.definition);
+        let unused = *self == Self::default() && !kept(&next.definition);
+        match alike || unused {
+            true => self.clone(),
+            false => self.next(BTreeMap::new()),
+        }
+    }
+}
+
+/// Whom a primary is set to wait for, and on which version of the agreed set that rests.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Waits {
+    /// The version.
+    pub version: u64,
+    /// The names of the replicas that must have a write before it is acknowledged.
+    pub names: BTreeSet<String>,
+}
+
+impl Waits {
+    /// What marks the version among the names of a primary's setting: no replica bears such a name.
+    const MARK: &'static str = "quorate:sync:";
+
+    /// What the setting is to be when `asked` arrives: within one version it only grows.
+    ///
+    /// # Errors
+    /// The version that the setting rests on, if that is newer.
+    pub fn taking(&self, asked: &Self) -> Result<Self, u64> {
+        let (held, version) = (self.version, asked.version);
+        match held.cmp(&version) {
+            std::cmp::Ordering::Greater => Err(held),
+            std::cmp::Ordering::Equal => {
+                let names = self.names.union(&asked.names).cloned().collect();
+                Ok(Self { version, names })
+            }
+            std::cmp::Ordering::Less => Ok(asked.clone()),
+        }
+    }
+
+    /// Is this one waited for, under this very version?
+    pub fn bears_out(&self, version: u64, name: &str) -> bool {
+        self.version == version && self.names.contains(name)
+    }
+
+    /// The mark of its version.
+    pub fn mark(&self) -> String {
+        format!("{}{}", Self::MARK, self.version)
+    }
+
+    /// The version that a name marks, if it does.
+    pub fn marked(name: &str) -> Option<u64> {
+        name.strip_prefix(Self::MARK)?.parse().ok()
+    }
+
+    /// Can a replica of this name be waited for, and no other with it? A primary takes `*` for everybody.
+    pub fn may_name(name: &str) -> bool {
+        (1..SYNC_NAME_MOST).contains(&name.len()) && name != "*" && Self::marked(name).is_none()
+    }
+
+    /// Out of the names of a setting, the mark among them; without one it rests on nothing.
+    pub fn named<'a>(names: impl IntoIterator<Item = &'a String>) -> Self {
+        let mut waits = Self::default();
+        for name in names {
+            match Self::marked(name) {
+                Some(version) => waits.version = waits.version.max(version),
+                None => _ = waits.names.insert(name.clone()),
+            }
+        }
+        waits
+    }
+
+    /// Whom a primary waits for, by what it said.
+    pub fn seen(primary: &DatabaseSight) -> Self {
+        Self::named(&primary.synchronous)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waits(version: u64, names: &[&str]) -> Waits {
+        Waits { version, names: names.iter().map(|name| (*name).to_owned()).collect() }
+    }
+
+    #[test]
+    fn a_setting_grows_within_a_version_and_shrinks_by_a_newer_one_alone() {
+        let held = waits(2, &["b"]);
+        for (asked, expected) in [
+            (waits(2, &["c"]), Ok(waits(2, &["b", "c"]))),
+            (waits(2, &[]), Ok(waits(2, &["b"]))),
+            (waits(3, &[]), Ok(waits(3, &[]))),
+            (waits(3, &["c"]), Ok(waits(3, &["c"]))),
+            (waits(1, &["b", "c"]), Err(2)),
+        ] {
+            assert_eq!(held.taking(&asked), expected, "{asked:?}");
+        }
+    }
+
+    #[test]
+    fn a_mark_is_told_from_the_names() {
+        let held = waits(7, &["b", "quorate"]);
+        let setting: Vec<String> = held.names.iter().cloned().chain([held.mark()]).collect();
+        assert_eq!(Waits::named(&setting), held);
+        assert_eq!(Waits::named(&["quorate:sync:x".to_owned()]), waits(0, &["quorate:sync:x"]));
+        let long = "x".repeat(SYNC_NAME_MOST);
+        for (name, may) in
+            [("b", true), ("", false), ("*", false), ("quorate:sync:9", false), (&long, false)]
+        {
+            assert_eq!(Waits::may_name(name), may, "{name}");
+        }
+    }
+}
