@@ -70,9 +70,9 @@ impl From<Unkept> for DataPolicy {
     }
 }
 
-/// A definition of the fifth format: endpoints were listed.
+/// A definition of the formats from the fifth to the eighth, with what is followed.
 #[derive(Serialize, Deserialize)]
-struct Listed {
+struct Asynchronous<F> {
     name: AppId,
     mode: Mode,
     cooldown: Duration,
@@ -82,37 +82,36 @@ struct Listed {
     zones: Vec<Zone>,
     stacks: Vec<Stack>,
     records: Vec<Record>,
+    following: F,
 }
 
-impl From<Listed> for Definition {
-    fn from(old: Listed) -> Self {
-        let Listed { name, mode, cooldown, regions, probe, data, zones, stacks, records } = old;
-        let (data, following) = (data.into(), Vec::new());
-        Self { name, mode, cooldown, regions, probe, data, zones, stacks, records, following }
+impl<F> Asynchronous<F> {
+    fn today(self, following: impl Fn(F) -> Vec<Following>) -> Definition {
+        Definition {
+            name: self.name,
+            mode: self.mode,
+            cooldown: self.cooldown,
+            regions: self.regions,
+            probe: self.probe,
+            data: self.data.into(),
+            zones: self.zones,
+            stacks: self.stacks,
+            records: self.records,
+            following: following(self.following),
+        }
     }
 }
 
-/// A definition of the formats from the sixth to the eighth.
-#[derive(Serialize, Deserialize)]
-struct Asynchronous {
-    name: AppId,
-    mode: Mode,
-    cooldown: Duration,
-    regions: usize,
-    probe: ProbePolicy,
-    data: Unkept,
-    zones: Vec<Zone>,
-    stacks: Vec<Stack>,
-    records: Vec<Record>,
-    following: Vec<Following>,
+/// Of the fifth: endpoints were listed.
+impl From<Asynchronous<()>> for Definition {
+    fn from(old: Asynchronous<()>) -> Self {
+        old.today(|()| Vec::new())
+    }
 }
 
-impl From<Asynchronous> for Definition {
-    fn from(old: Asynchronous) -> Self {
-        let Asynchronous { name, mode, cooldown, regions, probe, data, .. } = old;
-        let Asynchronous { zones, stacks, records, following, .. } = old;
-        let data = data.into();
-        Self { name, mode, cooldown, regions, probe, data, zones, stacks, records, following }
+impl From<Asynchronous<Vec<Following>>> for Definition {
+    fn from(old: Asynchronous<Vec<Following>>) -> Self {
+        old.today(|following| following)
     }
 }
 
@@ -176,7 +175,7 @@ type Third = Older<Unleased<Bytewise>, Timeless, bool, Operation>;
 /// The fourth: a decision knew its loss in bytes only, and a definition of no lease of its own, as in those before it.
 type Fourth = Older<Unleased<Bounded>, Timeless, bool, Operation>;
 /// The fifth: nothing was followed, as in those before it.
-type Fifth = Older<Listed, Decision, bool, Operation>;
+type Fifth = Older<Asynchronous<()>, Decision, bool, Operation>;
 
 /// A state as it was before: the definition, the decision, whether a database may be closed still, and the operations, as they
 /// were.
@@ -238,7 +237,7 @@ struct Uncounted {
 /// A state of the sixth format and of later ones, with lifetimes as they were.
 #[derive(Serialize, Deserialize)]
 struct Shorter<L> {
-    definition: Asynchronous,
+    definition: Asynchronous<Vec<Following>>,
     revision: u64,
     epoch: Epoch,
     active: StackId,

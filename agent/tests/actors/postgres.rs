@@ -116,6 +116,15 @@ async fn whom_a_primary_waits_for_grows_within_a_version_and_shrinks_by_a_newer_
     assert_eq!(primary.sql(SETTING).await, r#"FIRST 1 ("c", "quorate:sync:3")"#);
     assert_eq!(text(&asked(4, &[]).await), "waits for no replica");
     assert_eq!(primary.sql(SETTING).await, "");
+
+    primary.sql("ALTER SYSTEM SET synchronous_commit = 'local'").await;
+    primary.sql("SELECT pg_reload_conf()").await;
+    eventually("no commit waits", async || {
+        (primary.sql("SHOW synchronous_commit").await == "local").then_some(())
+    })
+    .await;
+    let refused = asked(5, &["b"]).await;
+    assert_eq!(kind(&refused), Some(ActionFaultKind::Refused), "{refused:?}");
 }
 
 #[tokio::test]

@@ -8,9 +8,14 @@ impl<'a> Panel<'a> {
     /// Does a majority see all of a stack up? A guard's look at its own database from within is no vote on whether others
     /// reach it, but it is no doubt either: were it left out, a voter that guards would be missing from every majority.
     pub fn stands(&self, stack: &StackId) -> bool {
-        let [web, data] = self.deciding(stack);
-        let seen = web.is_none_or(|count| self.majority(&count.up));
-        seen && data.is_none_or(|mut count| {
+        let [web, _] = self.deciding(stack);
+        web.is_none_or(|count| self.majority(&count.up)) && self.holds_data(stack)
+    }
+
+    /// And of its databases alone, where it has some?
+    pub fn holds_data(&self, stack: &StackId) -> bool {
+        let [_, data] = self.deciding(stack);
+        data.is_none_or(|mut count| {
             count.up.extend(self.guards_content(stack));
             self.majority(&count.up)
         })

@@ -13,7 +13,7 @@ use self::form::well_formed;
 use super::{damping, plan};
 use crate::model::{
     AppState, Ballot, Certainty, Certificate, Damping, Decision, DecisionKind, Epoch, Fencing,
-    Freeze, Lifetimes, Mode, Phase, SyncSet,
+    Freeze, Lifetimes, Mode, Phase, SYNC_VERSION_MOST, SyncSet,
 };
 
 /// What must stand behind a value besides its form.
@@ -198,11 +198,14 @@ fn relies(before: &AppState, next: &AppState) -> Result<Demand<'static>, String>
         ..before.clone()
     };
     let kept = before.definition.data.sync > 0 && before.definition.mode != Mode::Shadow;
-    match kept && expected == *next && before.sync.version < next.sync.version {
-        true => {
-            let waited = !next.sync.beyond(&before.sync).is_empty();
-            Ok(Demand { waited, ..Demand::default() })
-        }
+    // Beyond what a setting may say of itself nothing is jumped to: there is always a next one.
+    let counts = before.sync.version < next.sync.version
+        && next.sync.version <= before.sync.version.max(SYNC_VERSION_MOST).saturating_add(1);
+    match kept && expected == *next && counts {
+        true => match !next.sync.beyond(&before.sync).is_empty() {
+            true if before.sync.version == 0 => Err("nothing rests on no version".into()),
+            waited => Ok(Demand { waited, ..Demand::default() }),
+        },
         false => Err("the sync set changes in a step of its own".into()),
     }
 }

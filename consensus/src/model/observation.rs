@@ -152,7 +152,8 @@ pub struct DatabaseSight {
     pub lag: Option<Duration>,
     /// Of a replica: the name under which its primary knows it.
     pub upstream_name: Option<String>,
-    /// Of a primary: the names of the replicas without whose word it acknowledges no commit; at most 16.
+    /// Of a primary: the names of the replicas without whose word it acknowledges no commit, and what marks on which sync set
+    /// that rests (`Waits`); at most 16.
     pub synchronous: Vec<String>,
     /// What holds log for replicas and is about to lose it, or to fill the disk: its name, and what is wrong; at most 8.
     #[serde(default)]

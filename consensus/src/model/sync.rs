@@ -5,17 +5,19 @@
 //! agreed second, who is taken away is agreed to be so first. Requests come late, twice and from several agents, so the
 //! setting names the version of the agreed set that it rests on, and compares: within one version it only grows, and only
 //! what rests on a newer one takes anything away. Then whoever was once seen to be waited for, under the version that is
-//! agreed, still is, however old that look; no clock has a part in it.
+//! agreed, still is, however old that look. Nothing rests on version 0, under which a setting may be anybody's.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{AppState, DatabaseSight, Definition, StackId, TargetName};
+use super::{AppState, DatabaseSight, Definition, Mode, StackId, TargetName};
 
 /// The most replicas that a primary may be made to wait for.
 pub const SYNC_MOST: u8 = 8;
 
+/// No version is higher than what a setting said by so much: versions count changes, and nobody comes near.
+pub const SYNC_VERSION_MOST: u64 = 1 << 48;
 /// PostgreSQL keeps less than so much of a name that a replica goes by (`NAMEDATALEN`), in bytes.
 pub const SYNC_NAME_MOST: usize = 64;
 
@@ -58,7 +60,7 @@ impl SyncSet {
 
     /// What of it holds in a state that follows: nothing, once other databases may be the primaries.
     pub fn carried(&self, before: &AppState, next: &AppState) -> Self {
-        let kept = |definition: &Definition| definition.data.sync > 0;
+        let kept = |it: &Definition| it.data.sync > 0 && it.mode != Mode::Shadow;
         let alike = before.active == next.active
             && kept(&before.definition) == kept(&next.definition)
             && before.definition.databases_alike(&next.definition);
@@ -82,6 +84,8 @@ pub struct Waits {
 impl Waits {
     /// What marks the version among the names of a primary's setting: no replica bears such a name.
     const MARK: &'static str = "quorate:sync:";
+    /// What stands among the names that a primary tells once it goes by its setting: no setting holds it.
+    pub const SETTLED: &'static str = "quorate:sync:settled";
 
     /// What the setting is to be when `asked` arrives: within one version it only grows.
     ///
@@ -99,9 +103,9 @@ impl Waits {
         }
     }
 
-    /// Is this one waited for, under this very version?
+    /// Is this one waited for, under this very version? Under none, a setting is not the mesh's.
     pub fn bears_out(&self, version: u64, name: &str) -> bool {
-        self.version == version && self.names.contains(name)
+        0 < version && self.version == version && self.names.contains(name)
     }
 
     /// The mark of its version.
@@ -111,18 +115,24 @@ impl Waits {
 
     /// The version that a name marks, if it does.
     pub fn marked(name: &str) -> Option<u64> {
-        name.strip_prefix(Self::MARK)?.parse().ok()
+        let version = name.strip_prefix(Self::MARK)?.parse().ok()?;
+        (version <= SYNC_VERSION_MOST && name == format!("{}{version}", Self::MARK))
+            .then_some(version)
     }
 
-    /// Can a replica of this name be waited for, and no other with it? A primary takes `*` for everybody.
+    /// Can a replica of this name be waited for, and no other with it? A primary takes `*` for everybody, knows by its own
+    /// letters what is not printable ASCII, and calls `walreceiver` whatever was given no name.
     pub fn may_name(name: &str) -> bool {
-        (1..SYNC_NAME_MOST).contains(&name.len()) && name != "*" && Self::marked(name).is_none()
+        (1..SYNC_NAME_MOST).contains(&name.len())
+            && name.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'\\')
+            && !matches!(name, "*" | "walreceiver")
+            && !name.starts_with(Self::MARK)
     }
 
     /// Out of the names of a setting, the mark among them; without one it rests on nothing.
     pub fn named<'a>(names: impl IntoIterator<Item = &'a String>) -> Self {
         let mut waits = Self::default();
-        for name in names {
+        for name in names.into_iter().filter(|name| *name != Self::SETTLED) {
             match Self::marked(name) {
                 Some(version) => waits.version = waits.version.max(version),
                 None => _ = waits.names.insert(name.clone()),
@@ -131,9 +141,14 @@ impl Waits {
         waits
     }
 
-    /// Whom a primary waits for, by what it said.
+    /// Whom a primary is set to wait for, by what it said.
     pub fn seen(primary: &DatabaseSight) -> Self {
         Self::named(&primary.synchronous)
+    }
+
+    /// And does it go by that?
+    pub fn settled(primary: &DatabaseSight) -> bool {
+        primary.synchronous.iter().any(|name| name == Self::SETTLED)
     }
 }
 
@@ -165,11 +180,31 @@ mod tests {
         let setting: Vec<String> = held.names.iter().cloned().chain([held.mark()]).collect();
         assert_eq!(Waits::named(&setting), held);
         assert_eq!(Waits::named(&["quorate:sync:x".to_owned()]), waits(0, &["quorate:sync:x"]));
+        let most = SYNC_VERSION_MOST;
+        for (mark, version) in [
+            (format!("quorate:sync:{most}"), Some(most)),
+            (format!("quorate:sync:{}", most + 1), None),
+            ("quorate:sync:+5".to_owned(), None),
+            ("quorate:sync:05".to_owned(), None),
+        ] {
+            assert_eq!(Waits::marked(&mark), version, "{mark}");
+        }
+    }
+
+    #[test]
+    fn who_could_be_taken_for_another_is_not_waited_for() {
         let long = "x".repeat(SYNC_NAME_MOST);
+        let unfit = ["", "*", "walreceiver", "quorate:sync:9", "b\n", "b\u{fc}ro", "b\\", &long];
         for (name, may) in
-            [("b", true), ("", false), ("*", false), ("quorate:sync:9", false), (&long, false)]
+            [("b", true), ("b of shop", true)].into_iter().chain(unfit.map(|it| (it, false)))
         {
             assert_eq!(Waits::may_name(name), may, "{name}");
         }
+    }
+
+    #[test]
+    fn nothing_rests_on_no_version() {
+        assert!(waits(1, &["b"]).bears_out(1, "b"));
+        assert!(!waits(0, &["b"]).bears_out(0, "b"));
     }
 }

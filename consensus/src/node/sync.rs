@@ -29,9 +29,10 @@ use crate::moment::Moment;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The next in rank waits so much longer: the first may not reach the primary.
 const RANK_STEP: Duration = Duration::from_secs(10);
-/// Between two requests: what was asked for shows at the next look.
+/// Between two requests: what was asked for shows at the next look. Doubled, up to a minute and a half, while it does not.
 const PAUSE: Duration = Duration::from_secs(3);
-/// A setting that was read once holds everywhere in the server by then: its processes read it one by one.
+const DOUBLINGS: u32 = 5;
+/// Whoever says that it goes by a setting means that nothing keeps it from reading it; this is for it to get round to that.
 const SETTLES: Duration = Duration::from_secs(1);
 /// A replica that lacks more than this catches up first: until it has, every write would wait.
 const CLOSE: u64 = 16 << 20;
@@ -45,6 +46,8 @@ pub struct Syncing {
     waited: BTreeMap<(TargetName, String), Waited>,
     /// Since when something has been to be done under this version.
     due: Option<(u64, Moment)>,
+    /// What was last asked of a primary, and how often in a row.
+    asked: Option<(Effect, u32)>,
     /// Nothing is asked of a primary before this.
     not_before: Moment,
 }
@@ -66,10 +69,10 @@ impl Syncing {
         let waits = Waits::seen(primary);
         self.waited
             .retain(|(of, name), held| of != database || waits.bears_out(held.version, name));
-        for name in &waits.names {
+        for name in waits.names.iter().filter(|name| waits.bears_out(waits.version, name)) {
             let first = Waited { version: waits.version, since: at, from: None };
             let held = self.waited.entry((database.clone(), name.clone())).or_insert(first);
-            if held.from.is_none() && held.since + SETTLES <= at {
+            if held.from.is_none() && held.since + SETTLES <= at && Waits::settled(primary) {
                 held.from = Some(primary.position);
             }
         }
@@ -156,7 +159,10 @@ impl Node {
             }
             Some(Step::Ask(effect)) if asks_from <= now && !works => {
                 let it = self.apps.get_mut(app).expect("it is known");
-                it.syncing.not_before = now + PAUSE;
+                let before = it.syncing.asked.take().filter(|(before, _)| *before == effect);
+                let tries = before.map_or(0, |(_, tries)| tries.saturating_add(1));
+                it.syncing.not_before = now + PAUSE * (1 << tries.min(DOUBLINGS));
+                it.syncing.asked = Some((effect.clone(), tries));
                 it.work = Some(Work::mending(published(&state), state.epoch, vec![effect], now));
                 self.judge.hasten(app, now);
                 self.work_on(app, now);
@@ -190,7 +196,7 @@ impl Node {
         now: Moment,
     ) -> BTreeSet<(TargetName, StackId)> {
         let panel = self.panel(state, own, now);
-        if !panel.stands(&state.active) {
+        if !panel.holds_data(&state.active) {
             return BTreeSet::new();
         }
         let replicas = state.definition.guarded().filter(|(stack, _)| **stack != state.active);
@@ -260,8 +266,8 @@ impl Kept<'_> {
             all.iter().map(|(stack, name)| ((*stack).clone(), (*name).clone())).collect()
         };
         let mut kept = relied.clone();
-        kept.retain(|stack, name| waits.names.contains(*name) && !self.is_silent(stack));
-        if kept != relied || state.sync.version < waits.version {
+        kept.retain(|stack, name| waits.names.contains(*name) && self.goes_by(stack, name));
+        if kept != relied || state.sync.version < waits.version.max(1) {
             return rely(owned(&kept));
         }
         let mut wanted = kept;
@@ -297,6 +303,16 @@ impl Kept<'_> {
         }
         let waits = Waits { version: state.sync.version, names };
         Some(Step::Ask(Effect::Synchronous { database: (*database).clone(), waits }))
+    }
+
+    /// Does this replica receive, under the name that it is relied on by and no other does?
+    fn goes_by(&self, stack: &StackId, name: &str) -> bool {
+        let database = &self.database.name;
+        let now = seen(self.own, self.state, stack, database);
+        let now = now.and_then(|(sight, _)| sight.upstream_name.as_deref());
+        !self.is_silent(stack)
+            && now.is_none_or(|now| now == name)
+            && !is_shared(self.state, self.own, database, stack, name)
     }
 
     /// Has nobody seen this replica receive for too long?
@@ -372,4 +388,53 @@ fn is_shared(
                 sight.replica && known.is_some_and(|it| it.eq_ignore_ascii_case(name))
             })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn primary(position: u64, synchronous: &[&str]) -> DatabaseSight {
+        DatabaseSight {
+            replica: false,
+            read_only: false,
+            system: 7,
+            timeline: 1,
+            position,
+            replayed: position,
+            streaming: false,
+            heard: None,
+            lag: None,
+            upstream_name: None,
+            synchronous: synchronous.iter().map(|name| (*name).to_owned()).collect(),
+            slots_at_risk: Vec::new(),
+        }
+    }
+
+    fn replica(position: u64) -> DatabaseSight {
+        let upstream_name = Some("b".to_owned());
+        DatabaseSight { replica: true, upstream_name, ..primary(position, &[]) }
+    }
+
+    #[test]
+    fn a_replica_holds_all_once_it_is_where_its_primary_was_when_that_had_begun_to_wait() {
+        let orders: TargetName = "orders".parse().unwrap();
+        let at = |millis| Moment::ZERO + Duration::from_millis(millis);
+        let (mark, settled) = ("quorate:sync:2", Waits::SETTLED);
+        let mut syncing = Syncing::default();
+        let mut sees = |millis, position, names: &[&str]| {
+            syncing.on_sight(&orders, &primary(position, names), at(millis));
+            let holds = |position| syncing.holds_all(&orders, 2, &replica(position));
+            [100, 200, 300, 400].map(holds)
+        };
+        let nobody = [false; 4];
+        assert_eq!(sees(0, 100, &["b", settled]), nobody, "by hand, under no version");
+        assert_eq!(sees(1_000, 100, &[mark, "b", settled]), nobody, "seen for the first time");
+        assert_eq!(sees(1_900, 200, &[mark, "b", settled]), nobody, "a moment later");
+        assert_eq!(sees(2_000, 300, &[mark, "b"]), nobody, "its checkpointer has not read it");
+        assert_eq!(sees(9_000, 300, &[mark, "b", settled]), [false, false, true, true]);
+        assert_eq!(sees(9_500, 400, &[mark, "b"]), [false, false, true, true], "it stays so");
+        assert_eq!(sees(9_600, 400, &["quorate:sync:3", "b", settled]), nobody, "another version");
+        assert_eq!(sees(9_700, 400, &[mark, "c", settled]), nobody, "somebody else");
+    }
 }

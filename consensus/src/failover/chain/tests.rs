@@ -432,6 +432,7 @@ fn lifetimes_change_at_rest_and_alone_and_what_is_planned_goes_with_the_next_mov
 fn the_sync_set_changes_at_rest_and_alone_and_goes_with_the_primary() {
     let mut idle = AppState { claim: None, ..state(Phase::Idle, 2, DecisionKind::Apply) };
     Arc::make_mut(&mut idle.definition).data.sync = 1;
+    idle.sync.version = 1;
     let relied = |stack: &str| {
         let of = [(stack.parse().unwrap(), format!("{stack}-1"))].into();
         [("orders".parse().unwrap(), of)].into()
@@ -442,27 +443,29 @@ fn the_sync_set_changes_at_rest_and_alone_and_goes_with_the_primary() {
         let next = AppState { sync, previous: HASH, ..before.clone() };
         follows(Some((before, HASH)), Certainty::Chosen, &next).map(|demand| demand.waited)
     };
-    assert_eq!(waited(&idle, set(1, "b")), Ok(true), "who is added has to be seen");
-    let relying = AppState { sync: set(1, "b"), ..idle.clone() };
-    let nobody = SyncSet { version: 2, ..SyncSet::default() };
+    assert_eq!(waited(&idle, set(2, "b")), Ok(true), "who is added has to be seen");
+    let relying = AppState { sync: set(2, "b"), ..idle.clone() };
+    let never = AppState { sync: SyncSet::default(), ..idle.clone() };
+    let nobody = SyncSet { version: 3, ..SyncSet::default() };
     assert_eq!(waited(&relying, nobody), Ok(false), "who is taken away has not");
     for (what, before, sync) in [
-        ("of the same version", &relying, SyncSet { version: 1, ..SyncSet::default() }),
-        ("of an older one", &relying, SyncSet::default()),
-        ("the primary itself", &idle, set(1, "a")),
-        ("a stack that is not defined", &idle, set(1, "z")),
-        ("a version nobody comes to", &idle, set(u64::MAX, "b")),
+        ("of the same version", &relying, SyncSet { version: 2, ..SyncSet::default() }),
+        ("of an older one", &relying, SyncSet { version: 1, ..SyncSet::default() }),
+        ("the primary itself", &idle, set(2, "a")),
+        ("a stack that is not defined", &idle, set(2, "z")),
+        ("a version nobody comes to", &idle, set(SYNC_VERSION_MOST + 2, "b")),
+        ("resting on no version", &never, set(1, "b")),
     ] {
         assert!(step(before, Certainty::Chosen, sets(sync)).is_err(), "{what}");
     }
     let mut unkept = idle.clone();
     Arc::make_mut(&mut unkept.definition).data.sync = 0;
-    assert!(step(&unkept, Certainty::Chosen, sets(set(1, "b"))).is_err(), "nobody keeps it");
+    assert!(step(&unkept, Certainty::Chosen, sets(set(2, "b"))).is_err(), "nobody keeps it");
     let fencing = AppState {
         definition: idle.definition.clone(),
         ..state(Phase::Fencing, 2, DecisionKind::Failover)
     };
-    assert!(step(&fencing, Certainty::Chosen, sets(set(1, "b"))).is_err(), "in progress");
+    assert!(step(&fencing, Certainty::Chosen, sets(set(2, "b"))).is_err(), "in progress");
 
     let promoting = AppState {
         definition: idle.definition.clone(),

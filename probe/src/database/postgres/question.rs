@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use consensus::model::{DatabaseSight, FaultKind};
+use consensus::model::{DatabaseSight, FaultKind, SYNC_NAME_MOST, Waits};
 use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 
 use super::standbys::Standbys;
@@ -25,7 +25,9 @@ const SLOTS_LIMIT: usize = 8;
 ///   `pg_stat_wal_receiver.conninfo` hides passwords but quotes nothing, so a name with a space could not be read.
 /// * `slots`: `wal_status` came with version 13, and is read so that a 12 only knows nothing of it. A slot that nobody reads
 ///   is told of from 1 GiB on: what it keeps grows until the disk is full.
-/// * `synchronous`: only where commits wait at all.
+/// * `settled`: does it go by that? Commits wait once the checkpointer has read the setting, which it does where it idles or
+///   paces itself, and not while it hurries or syncs (`ReloadConfig` in `checkpointer.c`).
+/// * `synchronous`: only where commits wait at all, and until a replica has flushed them.
 pub(super) const SQL: &str = r"
 with own as materialized (
   select pg_is_in_recovery() as replica,
@@ -69,10 +71,13 @@ select
     (select value from parts where key = 'application_name' order by place desc limit 1),
     nullif(current_setting('cluster_name'), ''),
     'walreceiver') end as upstream,
-  case when own.replica or current_setting('synchronous_commit') in ('off', 'local') then ''
+  case when own.replica or current_setting('synchronous_commit') in ('off', 'local', 'remote_write') then ''
     else current_setting('synchronous_standby_names') end as standbys,
   (select string_agg(sync_state || ' ' || application_name, chr(10) order by sync_state, application_name)
     from (select * from pg_stat_replication where sync_state in ('sync', 'quorum') limit 64) as s) as synchronous,
+  case when own.replica or current_setting('synchronous_standby_names') = '' then false
+    else coalesce((select wait_event in ('CheckpointerMain', 'CheckpointWriteDelay') from pg_stat_activity
+      where backend_type = 'checkpointer' limit 1), false) end as settled,
   (select string_agg(name || ' ' || wrong, chr(10) order by name) from (
     select slot_name as name, case
       when state = 'lost' then 'lost its log: whoever reads it is to be rebuilt'
@@ -129,7 +134,11 @@ pub(super) fn read(messages: &[SimpleQueryMessage], user: &str) -> Result<Databa
         heard: row.span("heard")?,
         lag: row.span("lag")?,
         upstream_name: row.maybe("upstream")?.map(unquoted),
-        synchronous: required(row.text("standbys")?, row.maybe("synchronous")?.unwrap_or("")),
+        synchronous: required(
+            row.text("standbys")?,
+            row.maybe("synchronous")?.unwrap_or(""),
+            row.is("settled")?,
+        ),
         slots_at_risk: row.maybe("slots")?.map(at_risk).unwrap_or_default(),
     })
 }
@@ -197,8 +206,8 @@ fn unquoted(text: &str) -> String {
     value
 }
 
-/// The replicas without whose word no commit is acknowledged now, out of `state name` lines.
-fn required(standbys: &str, states: &str) -> Vec<String> {
+/// The replicas without whose word no commit is acknowledged now, out of `state name` lines, and what marks that.
+fn required(standbys: &str, states: &str, settled: bool) -> Vec<String> {
     let named = |state: &str| {
         let lines = states.lines().filter_map(|line| line.split_once(' '));
         let mut names: Vec<String> =
@@ -208,6 +217,9 @@ fn required(standbys: &str, states: &str) -> Vec<String> {
     };
     let Some(setting) = Standbys::read(standbys) else { return Vec::new() };
     let mut names = setting.required(named("sync"), named("quorum"));
+    let marked = setting.waits().version > 0 && settled;
+    names.splice(0..0, marked.then(|| Waits::SETTLED.to_owned()));
+    names.retain(|name| name.len() < SYNC_NAME_MOST);
     names.truncate(SYNCHRONOUS_LIMIT);
     names
 }
@@ -239,14 +251,14 @@ mod tests {
             ("1 (b", "", &[]),
         ];
         for (standbys, states, expected) in cases {
-            assert_eq!(required(standbys, states), expected, "{standbys} / {states}");
+            assert_eq!(required(standbys, states, true), expected, "{standbys} / {states}");
         }
     }
 
     #[test]
     fn at_most_sixteen_are_named() {
         let states: String = (0..40).map(|n| format!("sync s{n}\n")).collect();
-        assert_eq!(required("*", &states).len(), SYNCHRONOUS_LIMIT);
+        assert_eq!(required("*", &states, true).len(), SYNCHRONOUS_LIMIT);
     }
 
     #[test]

@@ -62,8 +62,17 @@ impl Standbys {
     pub fn required(&self, sync: Vec<String>, quorum: Vec<String>) -> Vec<String> {
         let (marks, listed): (Vec<_>, Vec<_>) =
             self.listed.iter().cloned().partition(|name| Waits::marked(name).is_some());
+        // Whom it names it compares without case; by what it calls itself a replica is known everywhere else.
+        let connected = |name: String| {
+            let mut there = sync.iter().chain(&quorum);
+            there.find(|it| it.eq_ignore_ascii_case(&name)).cloned().unwrap_or(name)
+        };
         let names = match (self.everyone, self.any) {
-            (false, _) if listed.len() <= self.wanted => listed,
+            (false, _) if listed.len() <= self.wanted => {
+                listed.into_iter().map(connected).collect()
+            }
+            // What bears a mark names all that must answer: somebody has changed it.
+            _ if !marks.is_empty() => Vec::new(),
             (true, true) if quorum.len() <= self.wanted => quorum,
             (_, true) => Vec::new(),
             (_, false) => sync,
@@ -145,5 +154,14 @@ mod tests {
         let expected = ["quorate:sync:3", "b"].map(str::to_owned).to_vec();
         assert_eq!(found.required(vec![], vec![]), expected);
         assert_eq!(found.required(vec!["b".into()], vec![]), expected);
+        let widened =
+            Standbys::read("FIRST 1 (b, c, \"quorate:sync:3\")").expect("it is a setting");
+        assert_eq!(widened.required(vec!["b".into()], vec![]), ["quorate:sync:3"]);
+    }
+
+    #[test]
+    fn a_replica_is_known_by_how_it_spells_itself() {
+        let found = Standbys::read("FIRST 2 (Shop_B, c)").expect("it is a setting");
+        assert_eq!(found.required(vec!["shop_b".into()], vec![]), ["shop_b", "c"]);
     }
 }

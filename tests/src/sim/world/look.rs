@@ -76,8 +76,9 @@ impl World {
                 false => {
                     let names = postgres.synchronous.iter().map(ToString::to_string).collect();
                     let waits = Waits { version: postgres.mark, names };
-                    let mark = (0 < postgres.mark).then(|| waits.mark());
-                    mark.into_iter().chain(waits.names).collect()
+                    let marks = [waits.mark(), Waits::SETTLED.to_owned()];
+                    let marks = marks.into_iter().filter(|_| 0 < waits.version);
+                    marks.chain(waits.names).collect()
                 }
             },
             slots_at_risk: Vec::new(),

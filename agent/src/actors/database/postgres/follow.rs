@@ -21,10 +21,14 @@ const LOOK: &str = "
                pg_walfile_name(pg_current_wal_insert_lsn())
            END AS segment";
 
-/// What is asked of the standby alone.
+/// What is asked of the standby alone. Of its last record it may have received a part, where its primary died in the middle of
+/// it: where it waits for more log it has replayed whatever is whole, and the rest is nothing that anybody had.
 fn look_at_standby() -> String {
     format!(
-        "SELECT greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) - '0/0' AS position,
+        "SELECT CASE WHEN EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'startup' AND wait_event IN
+                    ('RecoveryWalStream', 'RecoveryWalAll', 'RecoveryRetrieveRetryInterval'))
+                THEN pg_last_wal_replay_lsn()
+                ELSE greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) END - '0/0' AS position,
                 (SELECT received_tli FROM pg_stat_wal_receiver WHERE status = 'streaming') AS streams,
                 {STANDBYS} AS timeline,
                 current_setting('primary_conninfo') AS conninfo,

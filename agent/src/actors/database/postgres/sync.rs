@@ -1,8 +1,9 @@
 //! Whom a PostgreSQL primary waits for before it acknowledges a commit: set, unless what is set rests on something newer.
 //!
 //! The setting itself bears the version that it rests on (`consensus::model::Waits`), as one more name. Who reads it and
-//! writes it holds a lock meanwhile; and reads it in a session that was begun under the lock, for an older one may not have
-//! read the configuration again since.
+//! writes it holds a lock meanwhile, and writes in the session that holds it: a server goes through the requests of a session in
+//! order, so that none is carried out once the lock is gone, however late it is read. It is looked at in a session that was
+//! begun under the lock, for an older one may not have read the configuration again since.
 
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ const LOCK: &str =
     "SELECT pg_advisory_lock(hashtext('quorate'), hashtext('synchronous_standby_names'))";
 const LOOK: &str = "SELECT pg_is_in_recovery() AS recovery, \
                     to_regclass('quorate.epoch') IS NOT NULL AS has_table, \
+                    current_setting('synchronous_commit') AS commits, \
                     current_setting('synchronous_standby_names') AS standbys";
 
 pub(in crate::actors::database) async fn wait_for(
@@ -40,6 +42,11 @@ pub(in crate::actors::database) async fn wait_for(
         let text = format!("`{}` is in recovery: it waits for nobody", session.place());
         return Err(fault(ActionFaultKind::Refused, text));
     }
+    if let Some(commits @ ("off" | "local" | "remote_write")) = seen.text("commits") {
+        let text =
+            format!("`{}` has `synchronous_commit = {commits}`: no commit waits", session.place());
+        return Err(fault(ActionFaultKind::Refused, text));
+    }
     let held = epoch::held(&session, order.app, seen.is_true("has_table")).await?;
     epoch::compare(&session, held, order.token)?;
     let held = Standbys::read(seen.text("standbys").unwrap_or_default());
@@ -52,7 +59,7 @@ pub(in crate::actors::database) async fn wait_for(
     attempt.commit("setting whom it waits for")?;
     let literal = wanted.replace('\'', "''");
     let sql = format!("ALTER SYSTEM SET synchronous_standby_names = '{literal}'");
-    session.run("setting `synchronous_standby_names`", &sql).await?;
+    lock.run("setting `synchronous_standby_names`", &sql).await?;
     reload(attempt, &session, &wanted).await?;
     let names: Vec<_> = waits.names.iter().map(String::as_str).collect();
     let text = match names.as_slice() {
