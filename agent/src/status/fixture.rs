@@ -287,6 +287,7 @@ fn sight(replica: bool, position: u64) -> DatabaseSight {
         lag: replica.then_some(Duration::from_millis(40)),
         upstream_name: replica.then(|| "do_west".into()),
         synchronous: Vec::new(),
+        receivers: Vec::new(),
         slots_at_risk: Vec::new(),
     }
 }

@@ -90,8 +90,12 @@ async fn a_standby_is_promoted_once_and_remembers_the_token() {
 }
 
 fn wait_for(primary: &Postgres, version: u64, names: &[&str]) -> Effect {
-    let names = names.iter().map(|name| (*name).to_owned()).collect();
-    Effect::Synchronous { database: database(primary.port), waits: Waits { version, names } }
+    let waits = Waits {
+        app: Some("shop".parse().expect("a name")),
+        version,
+        names: names.iter().map(|name| (*name).to_owned()).collect(),
+    };
+    Effect::Synchronous { database: database(primary.port), waits }
 }
 
 #[tokio::test]
@@ -102,18 +106,22 @@ async fn whom_a_primary_waits_for_grows_within_a_version_and_shrinks_by_a_newer_
         act(&superuser(), token(1, 4), wait_for(&primary, version, names)).await
     };
     assert_eq!(text(&asked(2, &["b"]).await), "waits for b");
-    assert_eq!(primary.sql(SETTING).await, r#"FIRST 1 ("b", "quorate:sync:2")"#);
+    assert_eq!(primary.sql(SETTING).await, r#"FIRST 1 ("b", "quorate:sync:shop:2")"#);
     assert_eq!(text(&asked(2, &["c"]).await), "waits for b, c");
     // From several agents at once, none is lost.
     let (d, e, f) = tokio::join!(asked(2, &["d"]), asked(2, &["e"]), asked(2, &["it's \"f\""]));
     assert!(d.is_ok() && e.is_ok() && f.is_ok(), "{d:?} {e:?} {f:?}");
-    let all = r#"FIRST 5 ("b", "c", "d", "e", "it's ""f""", "quorate:sync:2")"#;
+    let all = r#"FIRST 5 ("b", "c", "d", "e", "it's ""f""", "quorate:sync:shop:2")"#;
     assert_eq!(primary.sql(SETTING).await, all);
     let late = asked(1, &["z"]).await;
     assert_eq!(kind(&late), Some(ActionFaultKind::Superseded), "{late:?}");
     assert_eq!(primary.sql(SETTING).await, all);
     assert_eq!(text(&asked(3, &["c"]).await), "waits for c");
-    assert_eq!(primary.sql(SETTING).await, r#"FIRST 1 ("c", "quorate:sync:3")"#);
+    assert_eq!(primary.sql(SETTING).await, r#"FIRST 1 ("c", "quorate:sync:shop:3")"#);
+    let Effect::Synchronous { database, waits } = wait_for(&primary, 9, &["z"]) else { return };
+    let waits = Waits { app: Some("till".parse().expect("a name")), ..waits };
+    let refused = act(&superuser(), token(1, 4), Effect::Synchronous { database, waits }).await;
+    assert!(text(&refused).ends_with("waits for is kept for app `shop`"), "{refused:?}");
     assert_eq!(text(&asked(4, &[]).await), "waits for no replica");
     assert_eq!(primary.sql(SETTING).await, "");
 
@@ -137,7 +145,7 @@ async fn a_copy_of_a_primary_waits_for_nobody_once_it_is_promoted() {
     assert_eq!(kind(&refused), Some(ActionFaultKind::Refused), "{refused:?}");
     assert_eq!(
         standby.sql("SHOW synchronous_standby_names").await,
-        r#"FIRST 1 ("s1", "quorate:sync:2")"#
+        r#"FIRST 1 ("s1", "quorate:sync:shop:2")"#
     );
     let seen = candidate(&standby).await;
     primary.kill();

@@ -126,6 +126,7 @@ fn sight(replica: bool, position: u64) -> DatabaseSight {
         lag: None,
         upstream_name: replica.then(|| "b".into()),
         synchronous: if replica { Vec::new() } else { vec!["b".into()] },
+        receivers: if replica { Vec::new() } else { vec!["b".into()] },
         slots_at_risk: Vec::new(),
     }
 }

@@ -155,6 +155,9 @@ pub struct DatabaseSight {
     /// Of a primary: the names of the replicas without whose word it acknowledges no commit, and what marks on which sync set
     /// that rests (`Waits`); at most 16.
     pub synchronous: Vec<String>,
+    /// Of a primary: the names of those who receive from it now, each borne by one of them alone; at most 16.
+    #[serde(default)]
+    pub receivers: Vec<String>,
     /// What holds log for replicas and is about to lose it, or to fill the disk: its name, and what is wrong; at most 8.
     #[serde(default)]
     pub slots_at_risk: Vec<String>,

@@ -7,11 +7,13 @@
 //! what rests on a newer one takes anything away. Then whoever was once seen to be waited for, under the version that is
 //! agreed, still is, however old that look. Nothing rests on version 0, under which a setting may be anybody's.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AppState, DatabaseSight, Definition, Mode, StackId, TargetName};
+use super::{AppId, AppState, DatabaseSight, Definition, Mode, StackId, TargetName};
 
 /// The most replicas that a primary may be made to wait for.
 pub const SYNC_MOST: u8 = 8;
@@ -72,17 +74,37 @@ impl SyncSet {
     }
 }
 
-/// Whom a primary is set to wait for, and on which version of the agreed set that rests.
+/// Whom a primary is set to wait for, and on which version of which app's agreed set that rests.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Waits {
+    /// The app; none if it is not the mesh's.
+    pub app: Option<AppId>,
     /// The version.
     pub version: u64,
     /// The names of the replicas that must have a write before it is acknowledged.
     pub names: BTreeSet<String>,
 }
 
+/// Why a setting is not changed as asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unchanged {
+    /// It is another app's: two on one server would take each other's replicas away.
+    ForAnother(AppId),
+    /// It rests on something newer.
+    Newer(u64),
+}
+
+impl fmt::Display for Unchanged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ForAnother(app) => write!(f, "is kept for app `{app}`"),
+            Self::Newer(version) => write!(f, "rests on sync set {version}"),
+        }
+    }
+}
+
 impl Waits {
-    /// What marks the version among the names of a primary's setting: no replica bears such a name.
+    /// What marks app and version among the names of a primary's setting: no replica bears such a name.
     const MARK: &'static str = "quorate:sync:";
     /// What stands among the names that a primary tells once it goes by its setting: no setting holds it.
     pub const SETTLED: &'static str = "quorate:sync:settled";
@@ -90,16 +112,18 @@ impl Waits {
     /// What the setting is to be when `asked` arrives: within one version it only grows.
     ///
     /// # Errors
-    /// The version that the setting rests on, if that is newer.
-    pub fn taking(&self, asked: &Self) -> Result<Self, u64> {
-        let (held, version) = (self.version, asked.version);
-        match held.cmp(&version) {
-            std::cmp::Ordering::Greater => Err(held),
-            std::cmp::Ordering::Equal => {
+    /// [`Unchanged`]: it is kept for another app, whatever the version, or rests on a newer one.
+    pub fn taking(&self, asked: &Self) -> Result<Self, Unchanged> {
+        if let Some(other) = self.app.as_ref().filter(|app| asked.app.as_ref() != Some(app)) {
+            return Err(Unchanged::ForAnother(other.clone()));
+        }
+        match self.version.cmp(&asked.version) {
+            Ordering::Greater => Err(Unchanged::Newer(self.version)),
+            Ordering::Equal => {
                 let names = self.names.union(&asked.names).cloned().collect();
-                Ok(Self { version, names })
+                Ok(Self { names, ..asked.clone() })
             }
-            std::cmp::Ordering::Less => Ok(asked.clone()),
+            Ordering::Less => Ok(asked.clone()),
         }
     }
 
@@ -108,16 +132,18 @@ impl Waits {
         0 < version && self.version == version && self.names.contains(name)
     }
 
-    /// The mark of its version.
-    pub fn mark(&self) -> String {
-        format!("{}{}", Self::MARK, self.version)
+    /// The mark of its app and version, if it bears one.
+    pub fn mark(&self) -> Option<String> {
+        let app = self.app.as_ref()?;
+        Some(format!("{}{app}:{}", Self::MARK, self.version))
     }
 
-    /// The version that a name marks, if it does.
-    pub fn marked(name: &str) -> Option<u64> {
-        let version = name.strip_prefix(Self::MARK)?.parse().ok()?;
-        (version <= SYNC_VERSION_MOST && name == format!("{}{version}", Self::MARK))
-            .then_some(version)
+    /// The app and the version that a name marks, if it does.
+    pub fn marked(name: &str) -> Option<(AppId, u64)> {
+        let (app, digits) = name.strip_prefix(Self::MARK)?.rsplit_once(':')?;
+        let version = digits.parse().ok().filter(|it| (1..=SYNC_VERSION_MOST).contains(it))?;
+        // As it is written, and no other way: a sign or a leading zero is nobody's mark.
+        (digits == u64::to_string(&version)).then_some((app.parse().ok()?, version))
     }
 
     /// Can a replica of this name be waited for, and no other with it? A primary takes `*` for everybody, knows by its own
@@ -134,16 +160,21 @@ impl Waits {
         let mut waits = Self::default();
         for name in names.into_iter().filter(|name| *name != Self::SETTLED) {
             match Self::marked(name) {
-                Some(version) => waits.version = waits.version.max(version),
+                Some((app, version)) if waits.version < version => {
+                    (waits.app, waits.version) = (Some(app), version);
+                }
+                Some(_) => {}
                 None => _ = waits.names.insert(name.clone()),
             }
         }
         waits
     }
 
-    /// Whom a primary is set to wait for, by what it said.
-    pub fn seen(primary: &DatabaseSight) -> Self {
-        Self::named(&primary.synchronous)
+    /// Whom a primary is set to wait for, by what it said; for nobody, as far as this app goes, if it does so for another's.
+    pub fn seen(primary: &DatabaseSight, by: &AppId) -> Self {
+        let waits = Self::named(&primary.synchronous);
+        let foreign = waits.app.as_ref().is_some_and(|app| app != by);
+        if foreign { Self::default() } else { waits }
     }
 
     /// And does it go by that?
@@ -157,7 +188,8 @@ mod tests {
     use super::*;
 
     fn waits(version: u64, names: &[&str]) -> Waits {
-        Waits { version, names: names.iter().map(|name| (*name).to_owned()).collect() }
+        let app = (0 < version).then(|| "shop".parse().unwrap());
+        Waits { app, version, names: names.iter().map(|name| (*name).to_owned()).collect() }
     }
 
     #[test]
@@ -168,33 +200,40 @@ mod tests {
             (waits(2, &[]), Ok(waits(2, &["b"]))),
             (waits(3, &[]), Ok(waits(3, &[]))),
             (waits(3, &["c"]), Ok(waits(3, &["c"]))),
-            (waits(1, &["b", "c"]), Err(2)),
+            (waits(1, &["b", "c"]), Err(Unchanged::Newer(2))),
         ] {
             assert_eq!(held.taking(&asked), expected, "{asked:?}");
         }
+        let till: AppId = "till".parse().unwrap();
+        let other = Waits { app: Some(till), ..waits(9, &["c"]) };
+        assert_eq!(held.taking(&other), Err(Unchanged::ForAnother("shop".parse().unwrap())));
     }
 
     #[test]
     fn a_mark_is_told_from_the_names() {
         let held = waits(7, &["b", "quorate"]);
-        let setting: Vec<String> = held.names.iter().cloned().chain([held.mark()]).collect();
+        let setting: Vec<String> = held.names.iter().cloned().chain(held.mark()).collect();
         assert_eq!(Waits::named(&setting), held);
         assert_eq!(Waits::named(&["quorate:sync:x".to_owned()]), waits(0, &["quorate:sync:x"]));
         let most = SYNC_VERSION_MOST;
         for (mark, version) in [
-            (format!("quorate:sync:{most}"), Some(most)),
-            (format!("quorate:sync:{}", most + 1), None),
-            ("quorate:sync:+5".to_owned(), None),
-            ("quorate:sync:05".to_owned(), None),
+            (format!("quorate:sync:shop:{most}"), Some(most)),
+            (format!("quorate:sync:shop:{}", most + 1), None),
+            ("quorate:sync:shop:0".to_owned(), None),
+            ("quorate:sync:shop:+5".to_owned(), None),
+            ("quorate:sync:shop:05".to_owned(), None),
+            ("quorate:sync:Shop!:5".to_owned(), None),
+            ("quorate:sync:5".to_owned(), None),
         ] {
-            assert_eq!(Waits::marked(&mark), version, "{mark}");
+            let expected = version.map(|version| ("shop".parse().unwrap(), version));
+            assert_eq!(Waits::marked(&mark), expected, "{mark}");
         }
     }
 
     #[test]
     fn who_could_be_taken_for_another_is_not_waited_for() {
         let long = "x".repeat(SYNC_NAME_MOST);
-        let unfit = ["", "*", "walreceiver", "quorate:sync:9", "b\n", "b\u{fc}ro", "b\\", &long];
+        let unfit = ["", "*", "walreceiver", "quorate:sync:a:9", "b\n", "b\u{fc}ro", "b\\", &long];
         for (name, may) in
             [("b", true), ("b of shop", true)].into_iter().chain(unfit.map(|it| (it, false)))
         {

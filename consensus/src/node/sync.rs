@@ -40,15 +40,23 @@ const CLOSE: u64 = 16 << 20;
 /// What this agent knows of replicas that are waited for.
 #[derive(Debug, Default)]
 pub struct Syncing {
-    /// Those whom nobody sees receive, and since when.
-    silent: BTreeMap<(TargetName, StackId), Moment>,
+    /// Those who do not receive: since when, and when that was seen last.
+    silent: BTreeMap<(TargetName, StackId), (Moment, Moment)>,
     /// Those whom a primary was seen to wait for, by the names it knows them by.
     waited: BTreeMap<(TargetName, String), Waited>,
     /// Since when something has been to be done under this version.
     due: Option<(u64, Moment)>,
-    /// What was last asked of a primary, and how often in a row.
-    asked: Option<(Effect, u32)>,
-    /// Nothing is asked of a primary before this.
+    /// What was last asked of each primary: one that refuses holds up no other.
+    asked: BTreeMap<TargetName, Asked>,
+}
+
+/// What a primary was last asked for.
+#[derive(Debug)]
+struct Asked {
+    effect: Effect,
+    /// How often in a row before.
+    tries: u32,
+    /// Nothing is asked of it before this.
     not_before: Moment,
 }
 
@@ -64,9 +72,27 @@ struct Waited {
 }
 
 impl Syncing {
+    /// When a primary may be asked again.
+    fn asks_from(&self, database: &TargetName) -> Moment {
+        self.asked.get(database).map_or(Moment::ZERO, |asked| asked.not_before)
+    }
+
+    /// A primary is asked now.
+    fn ask(&mut self, database: TargetName, effect: Effect, now: Moment) {
+        let before = self.asked.get(&database).filter(|before| before.effect == effect);
+        let tries = before.map_or(0, |before| before.tries.saturating_add(1));
+        let not_before = now + PAUSE * (1 << tries.min(DOUBLINGS));
+        self.asked.insert(database, Asked { effect, tries, not_before });
+    }
+
     /// Takes note of whom a primary is seen to wait for.
-    fn on_sight(&mut self, database: &TargetName, primary: &DatabaseSight, at: Moment) {
-        let waits = Waits::seen(primary);
+    fn on_sight(
+        &mut self,
+        database: &TargetName,
+        waits: &Waits,
+        primary: &DatabaseSight,
+        at: Moment,
+    ) {
         self.waited
             .retain(|(of, name), held| of != database || waits.bears_out(held.version, name));
         for name in waits.names.iter().filter(|name| waits.bears_out(waits.version, name)) {
@@ -92,8 +118,8 @@ impl Syncing {
 enum Step {
     /// To be agreed.
     Rely(SyncSet),
-    /// To be asked of a primary.
-    Ask(Effect),
+    /// To be asked of the primary of this database.
+    Ask(TargetName, Box<Effect>),
 }
 
 /// One database of an app: its primary, as this agent last saw it, and who is agreed to hold what it acknowledges.
@@ -105,13 +131,15 @@ struct Kept<'a> {
     syncing: &'a Syncing,
     /// Only a mutant relies on whom nobody has seen to be waited for.
     unseen: bool,
-    now: Moment,
 }
 
 impl Node {
     /// Takes the next step towards the replicas that should be waited for, if nothing else is going on.
     pub(super) fn consider_sync(&mut self, app: &AppId, now: Moment) {
-        let Some((known, _)) = self.apps[app].known().filter(|(_, it)| is_kept(it)) else { return };
+        let is_tended = |state: &AppState| is_kept(state) || was_kept(state);
+        let Some((known, _)) = self.apps[app].known().filter(|(_, it)| is_tended(it)) else {
+            return;
+        };
         let (state, learned) = (known.state.clone(), known.learned);
         let own = self.beliefs_of(app, now);
         self.note_waits(app, &state, &own, now);
@@ -128,23 +156,31 @@ impl Node {
         let unseen = false;
         let silent = self.silent(&state, &own, now);
         let it = self.apps.get_mut(app).expect("it is known");
-        it.syncing.silent.retain(|place, _| silent.contains(place));
-        for place in silent {
-            it.syncing.silent.entry(place).or_insert(now);
+        it.syncing.silent.retain(|place, _| silent.contains_key(place));
+        for (place, at) in silent {
+            it.syncing.silent.entry(place).or_insert((at, at)).1 = at;
         }
         let (syncing, works) = (&it.syncing, it.work.is_some());
         let Some(active) = state.definition.stack(&state.active) else { return };
+        let mut later = Moment::NEVER;
         let step = active.databases.iter().find_map(|database| {
             let (sight, age) = seen(&own, &state, &state.active, &database.name)?;
             // What was seen before the agreed set was known says nothing of it.
             if sight.replica || now.since(learned) <= *age || database.engine != Engine::Postgres {
                 return None;
             }
-            Kept { state: &state, database, primary: sight, own: &own, syncing, unseen, now }.step()
+            let kept = Kept { state: &state, database, primary: sight, own: &own, syncing, unseen };
+            let step = kept.step()?;
+            let asks_from = syncing.asks_from(&database.name);
+            if matches!(step, Step::Ask(..)) && now < asks_from {
+                later = later.min(asks_from);
+                return None;
+            }
+            Some(step)
         });
-        let patient = syncing.silent.values().map(|since| *since + PATIENCE);
+        let patient = syncing.silent.values().map(|(since, _)| *since + PATIENCE);
         let patient = patient.filter(|due| now < *due).min();
-        let (not_before, asks_from) = (it.not_before, syncing.not_before);
+        let not_before = it.not_before;
         let since = syncing.due.filter(|(version, _)| *version == state.sync.version);
         let due = step.as_ref().map(|_| since.unwrap_or((state.sync.version, now)));
         let turn = due.map_or(now, |(_, since)| since + RANK_STEP * self.rank(app, &state, now));
@@ -157,19 +193,16 @@ impl Node {
                 let operation = self.operation();
                 self.start(app, Intent::Rely { sync }, operation, now);
             }
-            Some(Step::Ask(effect)) if asks_from <= now && !works => {
+            Some(Step::Ask(database, effect)) if !works => {
                 let it = self.apps.get_mut(app).expect("it is known");
-                let before = it.syncing.asked.take().filter(|(before, _)| *before == effect);
-                let tries = before.map_or(0, |(_, tries)| tries.saturating_add(1));
-                it.syncing.not_before = now + PAUSE * (1 << tries.min(DOUBLINGS));
-                it.syncing.asked = Some((effect.clone(), tries));
-                it.work = Some(Work::mending(published(&state), state.epoch, vec![effect], now));
+                it.syncing.ask(database, effect.as_ref().clone(), now);
+                it.work = Some(Work::mending(published(&state), state.epoch, vec![*effect], now));
                 self.judge.hasten(app, now);
                 self.work_on(app, now);
             }
             Some(Step::Rely(_)) => self.look_again(app, not_before),
-            Some(Step::Ask(_)) => self.look_again(app, asks_from.max(now + PAUSE)),
-            None => self.look_again(app, patient.unwrap_or(Moment::NEVER)),
+            Some(Step::Ask(..)) => self.look_again(app, now + PAUSE),
+            None => self.look_again(app, later.min(patient.unwrap_or(Moment::NEVER))),
         }
     }
 
@@ -180,28 +213,35 @@ impl Node {
             match seen(own, state, &state.active, &database.name) {
                 Some((sight, age)) if !sight.replica => {
                     let at = now - *age;
-                    it.syncing.on_sight(&database.name, sight, at);
+                    it.syncing.on_sight(&database.name, &Waits::seen(sight, app), sight, at);
                 }
                 _ => {}
             }
         }
     }
 
-    /// Replicas that are waited for, or agreed to be, and that nobody sees receive while their primary is clearly up. With
-    /// their primary dead they receive nothing either, and are what it is replaced by.
+    /// Replicas that do not receive while their primary is clearly up, and when that was seen: nobody sees them receive, or
+    /// their primary sends nothing to anybody of their name. With their primary dead they receive nothing either, and are what
+    /// it is replaced by.
     fn silent(
         &self,
         state: &AppState,
         own: &[Belief],
         now: Moment,
-    ) -> BTreeSet<(TargetName, StackId)> {
+    ) -> BTreeMap<(TargetName, StackId), Moment> {
         let panel = self.panel(state, own, now);
         if !panel.holds_data(&state.active) {
-            return BTreeSet::new();
+            return BTreeMap::new();
         }
         let replicas = state.definition.guarded().filter(|(stack, _)| **stack != state.active);
-        let silent = replicas.filter(|(stack, it)| !panel.receives(stack, &it.name));
-        silent.map(|(stack, it)| (it.name.clone(), stack.clone())).collect()
+        let silent = replicas.filter_map(|(stack, it)| {
+            let at = match panel.receives(stack, &it.name) {
+                true => now - unsent(state, own, stack, &it.name)?,
+                false => now,
+            };
+            Some(((it.name.clone(), stack.clone()), at))
+        });
+        silent.collect()
     }
 
     /// Could this agent ask the primaries?
@@ -252,7 +292,11 @@ impl Kept<'_> {
     /// The next step for this database: what is agreed must not be more than what is waited for, so that is looked to first.
     fn step(&self) -> Option<Step> {
         let Self { state, database, .. } = self;
-        let waits = Waits::seen(self.primary);
+        let waits = Waits::seen(self.primary, &state.definition.name);
+        if !is_kept(state) && waits.app.is_none() {
+            // What people have set is theirs.
+            return None;
+        }
         let relied: BTreeMap<&StackId, &String> = state.sync.of(&database.name).collect();
         let rely = |replicas: BTreeMap<StackId, String>| {
             let mut all = state.sync.relied.clone();
@@ -301,8 +345,10 @@ impl Kept<'_> {
             // Nothing is taken away under the version that added it.
             return rely(owned(&relied));
         }
-        let waits = Waits { version: state.sync.version, names };
-        Some(Step::Ask(Effect::Synchronous { database: (*database).clone(), waits }))
+        let app = Some(state.definition.name.clone());
+        let waits = Waits { app, version: state.sync.version, names };
+        let effect = Effect::Synchronous { database: (*database).clone(), waits };
+        Some(Step::Ask(database.name.clone(), Box::new(effect)))
     }
 
     /// Does this replica receive, under the name that it is relied on by and no other does?
@@ -315,10 +361,10 @@ impl Kept<'_> {
             && !is_shared(self.state, self.own, database, stack, name)
     }
 
-    /// Has nobody seen this replica receive for too long?
+    /// Has this replica been seen not to receive for too long?
     fn is_silent(&self, stack: &StackId) -> bool {
-        let since = self.syncing.silent.get(&(self.database.name.clone(), stack.clone()));
-        since.is_some_and(|since| PATIENCE <= self.now.since(*since))
+        let seen = self.syncing.silent.get(&(self.database.name.clone(), stack.clone()));
+        seen.is_some_and(|(since, last)| PATIENCE <= last.since(*since))
     }
 
     /// The replicas that could be waited for, in the order of the stacks.
@@ -332,6 +378,7 @@ impl Kept<'_> {
             let close = self.primary.position.saturating_sub(sight.position) <= CLOSE;
             let able = is_replica_of(sight, self.primary)
                 && sight.streaming
+                && self.primary.receivers.contains(known)
                 && Waits::may_name(known)
                 && close
                 && !self.is_silent(&stack.name)
@@ -344,6 +391,13 @@ impl Kept<'_> {
 /// Does the mesh keep whom its primaries wait for?
 fn is_kept(state: &AppState) -> bool {
     state.definition.data.sync > 0
+        && state.definition.mode != Mode::Shadow
+        && state.definition.has_databases()
+}
+
+/// Did it once? Then its primaries may be set to wait still.
+fn was_kept(state: &AppState) -> bool {
+    state.sync.version > 0
         && state.definition.mode != Mode::Shadow
         && state.definition.has_databases()
 }
@@ -367,6 +421,20 @@ fn seen<'a>(
         (&belief.target.app, &belief.target.stack, &belief.target.name) == (app, stack, name)
     });
     of_it.next().filter(|belief| belief.health == Health::Up)?.database.as_ref()
+}
+
+/// How long ago the primary was seen to send nothing to anybody of this replica's name, if it was.
+fn unsent(
+    state: &AppState,
+    own: &[Belief],
+    stack: &StackId,
+    name: &TargetName,
+) -> Option<Duration> {
+    let (primary, age) = seen(own, state, &state.active, name).filter(|(it, _)| !it.replica)?;
+    let relied = state.sync.of(name).find(|(of, _)| *of == stack).map(|(_, known)| known);
+    let known = || seen(own, state, stack, name)?.0.upstream_name.as_ref();
+    let sent = primary.receivers.contains(relied.or_else(known)?);
+    (!sent).then_some(*age)
 }
 
 /// Does another replica of the same database go by this name? Then a primary takes either for it; it compares without case.
@@ -407,6 +475,7 @@ mod tests {
             lag: None,
             upstream_name: None,
             synchronous: synchronous.iter().map(|name| (*name).to_owned()).collect(),
+            receivers: Vec::new(),
             slots_at_risk: Vec::new(),
         }
     }
@@ -420,10 +489,12 @@ mod tests {
     fn a_replica_holds_all_once_it_is_where_its_primary_was_when_that_had_begun_to_wait() {
         let orders: TargetName = "orders".parse().unwrap();
         let at = |millis| Moment::ZERO + Duration::from_millis(millis);
-        let (mark, settled) = ("quorate:sync:2", Waits::SETTLED);
+        let (mark, settled) = ("quorate:sync:shop:2", Waits::SETTLED);
         let mut syncing = Syncing::default();
         let mut sees = |millis, position, names: &[&str]| {
-            syncing.on_sight(&orders, &primary(position, names), at(millis));
+            let primary = primary(position, names);
+            let waits = Waits::seen(&primary, &"shop".parse().unwrap());
+            syncing.on_sight(&orders, &waits, &primary, at(millis));
             let holds = |position| syncing.holds_all(&orders, 2, &replica(position));
             [100, 200, 300, 400].map(holds)
         };
@@ -434,7 +505,14 @@ mod tests {
         assert_eq!(sees(2_000, 300, &[mark, "b"]), nobody, "its checkpointer has not read it");
         assert_eq!(sees(9_000, 300, &[mark, "b", settled]), [false, false, true, true]);
         assert_eq!(sees(9_500, 400, &[mark, "b"]), [false, false, true, true], "it stays so");
-        assert_eq!(sees(9_600, 400, &["quorate:sync:3", "b", settled]), nobody, "another version");
+        assert_eq!(
+            sees(9_600, 400, &["quorate:sync:shop:3", "b", settled]),
+            nobody,
+            "another version"
+        );
         assert_eq!(sees(9_700, 400, &[mark, "c", settled]), nobody, "somebody else");
+        let other = "quorate:sync:till:2";
+        assert_eq!(sees(9_800, 400, &[other, "b", settled]), nobody, "for another app");
+        assert_eq!(sees(11_000, 400, &[other, "b", settled]), nobody, "still for another app");
     }
 }

@@ -230,6 +230,7 @@ async fn asked(conn: &mut Conn, login: &Login) -> Result<DatabaseSight, Trouble>
         lag: None,
         upstream_name: None,
         synchronous,
+        receivers: Vec::new(),
         slots_at_risk: Vec::new(),
     })
 }
@@ -313,6 +314,7 @@ fn replicates(server: &Facts, it: &Facts, read_only: bool) -> Result<DatabaseSig
         lag,
         upstream_name: Some(server.text("server_id").to_owned()),
         synchronous: Vec::new(),
+        receivers: Vec::new(),
         slots_at_risk: Vec::new(),
     })
 }

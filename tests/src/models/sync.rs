@@ -119,7 +119,9 @@ impl Model for Sync {
         }
         for (version, relied) in (0..).zip(&state.agreed) {
             let asked = self.sets().filter(|names| relied.is_subset(names));
-            actions.extend(asked.map(|names| Act::Arrive(Waits { version, names })));
+            let app = || (0 < version).then(|| "shop".parse().expect("a name"));
+            let asked = asked.map(|names| Waits { app: app(), version, names });
+            actions.extend(asked.map(Act::Arrive));
         }
     }
 

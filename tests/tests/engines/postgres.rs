@@ -107,7 +107,7 @@ fn the_mesh_keeps_whom_the_primary_waits_for_and_promotes_nobody_else() {
         let mesh = mesh(lab, &app("postgres", 5432, "0").replace("fencing", "sync = 1\nfencing"));
         relied(&mesh, &["s2"]);
         let setting = servers[0].query("show synchronous_standby_names");
-        assert!(setting.starts_with("FIRST 1 (\"s2\", \"quorate:sync:"), "{setting}");
+        assert!(setting.starts_with("FIRST 1 (\"s2\", \"quorate:sync:shop:"), "{setting}");
         excluded(&mesh, "dns", "main is not in the agreed sync set");
         let writer = Writer::start(&servers.each_ref().map(Postgres::address));
         written(&writer, servers[0].address());
@@ -249,5 +249,39 @@ fn a_wrong_password_and_a_right_taken_away_are_said_and_move_nothing() {
             let alter = |what: &str| run(format!("alter role {USER} {what}"));
             faulty(&mesh, fault, (|| alter(&break_it), || alter(&mend)), state);
         }
+    });
+}
+
+#[test]
+fn who_receives_through_another_is_not_waited_for_and_once_nobody_is_to_be_none_is() {
+    inside(|lab: &Lab| {
+        const SETTING: &str = "show synchronous_standby_names";
+        let primary = Postgres::primary(lab, STACKS[0]);
+        let second = Postgres::standby(&primary, STACKS[1], Replication::Asynchronous);
+        let _third = Postgres::standby(&second, STACKS[2], Replication::Asynchronous);
+        let definition = app("postgres", 5432, "0");
+        let mesh = mesh(lab, &definition.replace("fencing", "sync = 2\nfencing"));
+        relied(&mesh, &["s2"]);
+        let setting = primary.query(SETTING);
+        assert!(setting.starts_with("FIRST 1 (\"s2\", \"quorate:sync:shop:"), "{setting}");
+        let writer = Writer::start(&[primary.address()]);
+        written(&writer, primary.address());
+
+        mesh.apply(lab, &definition);
+        let becomes = |wanted: &str| {
+            let what = format!("the primary's setting is {wanted:?}");
+            eventually(SETTLE, &what, || match primary.query(SETTING) {
+                setting if setting == wanted => Ok(()),
+                setting => Err(setting),
+            });
+        };
+        becomes("");
+        // What people set then is theirs.
+        primary.query("alter system set synchronous_standby_names = 'ANY 1 (s2, x)'");
+        primary.query("select pg_reload_conf()");
+        becomes("ANY 1 (s2, x)");
+        throughout(Duration::from_secs(12), "it stays as they set it", || primary.query(SETTING));
+        written(&writer, primary.address());
+        writer.stop();
     });
 }

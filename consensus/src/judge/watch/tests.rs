@@ -281,6 +281,7 @@ fn when_a_replica_last_heard_its_primary_is_believed_of_the_replica_too() {
         lag: None,
         upstream_name: None,
         synchronous: Vec::new(),
+        receivers: Vec::new(),
         slots_at_risk: Vec::new(),
     };
     // This agent never saw it stream: it started when the primary was dead.

@@ -289,6 +289,7 @@ fn read(hello: Facts<'_>, status: Option<Facts<'_>>) -> Result<DatabaseSight, Tr
         lag: between(date(leader), date(me)).filter(|_| !primary),
         upstream_name: name.map(str::to_owned),
         synchronous: Vec::new(),
+        receivers: Vec::new(),
         slots_at_risk: Vec::new(),
     })
 }

@@ -11,7 +11,7 @@ use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 use super::standbys::Standbys;
 use crate::fault::Trouble;
 
-/// The most synchronous replicas that are named.
+/// The most replicas that are named: those that are waited for, and those that receive.
 const SYNCHRONOUS_LIMIT: usize = 16;
 /// The most slots that are named.
 const SLOTS_LIMIT: usize = 8;
@@ -28,6 +28,7 @@ const SLOTS_LIMIT: usize = 8;
 /// * `settled`: does it go by that? Commits wait once the checkpointer has read the setting, which it does where it idles or
 ///   paces itself, and not while it hurries or syncs (`ReloadConfig` in `checkpointer.c`).
 /// * `synchronous`: only where commits wait at all, and until a replica has flushed them.
+/// * `receivers`: a name that two go by is nobody's; a primary compares it without case, and so takes either's word.
 pub(super) const SQL: &str = r"
 with own as materialized (
   select pg_is_in_recovery() as replica,
@@ -75,6 +76,8 @@ select
     else current_setting('synchronous_standby_names') end as standbys,
   (select string_agg(sync_state || ' ' || application_name, chr(10) order by sync_state, application_name)
     from (select * from pg_stat_replication where sync_state in ('sync', 'quorum') limit 64) as s) as synchronous,
+  (select string_agg(name, chr(10)) from (select min(application_name) as name from pg_stat_replication
+    group by lower(application_name) having count(*) = 1 and bool_and(state = 'streaming') order by 1 limit 16) as s) as receivers,
   case when own.replica or current_setting('synchronous_standby_names') = '' then false
     else coalesce((select wait_event in ('CheckpointerMain', 'CheckpointWriteDelay') from pg_stat_activity
       where backend_type = 'checkpointer' limit 1), false) end as settled,
@@ -139,8 +142,15 @@ pub(super) fn read(messages: &[SimpleQueryMessage], user: &str) -> Result<Databa
             row.maybe("synchronous")?.unwrap_or(""),
             row.is("settled")?,
         ),
+        receivers: row.maybe("receivers")?.map(received).unwrap_or_default(),
         slots_at_risk: row.maybe("slots")?.map(at_risk).unwrap_or_default(),
     })
+}
+
+/// The names of a primary's receivers, a line each.
+fn received(lines: &str) -> Vec<String> {
+    let names = lines.lines().filter(|name| name.len() < SYNC_NAME_MOST);
+    names.take(SYNCHRONOUS_LIMIT).map(str::to_owned).collect()
 }
 
 fn at_risk(lines: &str) -> Vec<String> {

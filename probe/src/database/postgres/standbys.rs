@@ -1,6 +1,5 @@
 //! `synchronous_standby_names`: for which replicas commits wait, read and written (PostgreSQL documentation, 20.6.2).
 
-use std::collections::BTreeSet;
 use std::iter::Peekable;
 use std::str::Chars;
 
@@ -89,10 +88,8 @@ impl Standbys {
 /// The setting by which all of these are waited for. Its mark is one name more than must answer, and nobody's.
 pub fn setting(waits: &Waits) -> String {
     let wanted = waits.names.len();
-    let names: BTreeSet<&str> = waits.names.iter().map(String::as_str).collect();
-    let mark = waits.mark();
-    let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
-    let listed: Vec<_> = names.into_iter().chain([mark.as_str()]).map(quoted).collect();
+    let quoted = |name: &String| format!("\"{}\"", name.replace('"', "\"\""));
+    let listed: Vec<_> = waits.names.iter().chain(&waits.mark()).map(quoted).collect();
     match wanted {
         0 => String::new(),
         _ => format!("FIRST {wanted} ({})", listed.join(", ")),
@@ -130,11 +127,12 @@ mod tests {
     #[test]
     fn what_is_written_is_read_again() {
         for names in [&["b"][..], &["b", "c"], &["a \"b\", c", "d"], &[]] {
-            let waits =
-                Waits { version: 7, names: names.iter().map(|it| (*it).to_owned()).collect() };
+            let app = Some("shop".parse().expect("a name"));
+            let names = names.iter().map(|it| (*it).to_owned()).collect();
+            let waits = Waits { app, version: 7, names };
             let read = Standbys::read(&setting(&waits));
-            let expected = (!names.is_empty()).then_some(waits);
-            assert_eq!(read.map(|it| it.waits()), expected, "{names:?}");
+            let expected = Some(waits).filter(|it| !it.names.is_empty());
+            assert_eq!(read.map(|it| it.waits()), expected);
         }
     }
 
@@ -149,14 +147,14 @@ mod tests {
 
     #[test]
     fn a_mark_is_waited_for_by_nobody() {
-        let marked = "FIRST 1 (\"b\", \"quorate:sync:3\")";
+        let marked = "FIRST 1 (\"b\", \"quorate:sync:shop:3\")";
         let found = Standbys::read(marked).expect("it is a setting");
-        let expected = ["quorate:sync:3", "b"].map(str::to_owned).to_vec();
+        let expected = ["quorate:sync:shop:3", "b"].map(str::to_owned).to_vec();
         assert_eq!(found.required(vec![], vec![]), expected);
         assert_eq!(found.required(vec!["b".into()], vec![]), expected);
         let widened =
-            Standbys::read("FIRST 1 (b, c, \"quorate:sync:3\")").expect("it is a setting");
-        assert_eq!(widened.required(vec!["b".into()], vec![]), ["quorate:sync:3"]);
+            Standbys::read("FIRST 1 (b, c, \"quorate:sync:shop:3\")").expect("it is a setting");
+        assert_eq!(widened.required(vec!["b".into()], vec![]), ["quorate:sync:shop:3"]);
     }
 
     #[test]

@@ -163,6 +163,7 @@ fn read(info: Info<'_>, required: Option<u64>) -> Result<DatabaseSight, Trouble>
             lag: None,
             upstream_name: None,
             synchronous: Vec::new(),
+            receivers: Vec::new(),
             slots_at_risk: Vec::new(),
         });
     }
@@ -187,6 +188,7 @@ fn read(info: Info<'_>, required: Option<u64>) -> Result<DatabaseSight, Trouble>
         lag: if streaming && position == replayed { Some(Duration::ZERO) } else { heard },
         upstream_name: upstream(info),
         synchronous: Vec::new(),
+        receivers: Vec::new(),
         slots_at_risk: Vec::new(),
     })
 }

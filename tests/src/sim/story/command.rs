@@ -282,9 +282,10 @@ fn perform(simulation: &mut Simulation, verb: &str, words: &[&str]) -> Result<()
                     Some(("ttl", ttl)) => definition.records[0].ttl = parse(ttl)?,
                     Some(("cooldown", span)) => definition.cooldown = seconds(span)?,
                     Some(("guards", names)) => guard_by(&mut definition, names)?,
+                    Some(("sync", number)) => definition.data.sync = parse(number)?,
                     _ => {
                         return Err(format!(
-                            "expected ttl=, cooldown= or guards=, found `{option}`"
+                            "expected ttl=, cooldown=, guards= or sync=, found `{option}`"
                         ));
                     }
                 }

@@ -184,8 +184,10 @@ impl Postgres {
 
     /// A setting that rests on an older version is refused.
     pub(super) fn wait_for(&mut self, asked: &Waits, unmarked: bool) -> Arrival {
-        let names = self.synchronous.iter().map(ToString::to_string).collect();
-        let held = Waits { version: self.mark, names };
+        let names = self.synchronous.iter().map(known_as).collect();
+        // An app has its databases to itself here.
+        let app = asked.app.clone().filter(|_| 0 < self.mark);
+        let held = Waits { app, version: self.mark, names };
         let taken = match unmarked {
             true => Ok(asked.clone()),
             false => held.taking(asked),
@@ -193,11 +195,12 @@ impl Postgres {
         match (&self.role, taken) {
             (Role::Replica { .. }, _) => fault(ActionFaultKind::Refused, "a replica"),
             (Role::Primary, Err(held)) => {
-                fault(ActionFaultKind::Superseded, format!("what it waits for rests on {held}"))
+                fault(ActionFaultKind::Superseded, format!("whom it waits for {held}"))
             }
             (Role::Primary, Ok(waits)) => {
-                let stacks = waits.names.iter().filter_map(|name| name.parse().ok());
-                (self.synchronous, self.mark) = (stacks.collect(), waits.version);
+                self.synchronous = waits.names.iter().filter_map(|name| stack_of(name)).collect();
+                // A setting that names nobody bears no mark.
+                self.mark = if self.synchronous.is_empty() { 0 } else { waits.version };
                 done(Some(self.position), format!("waits for {:?}", waits.names))
             }
         }
@@ -264,7 +267,25 @@ impl Postgres {
     }
 }
 
+/// What a primary knows the replica of a stack by: its own name, and not the stack's.
+pub fn known_as(stack: &StackId) -> String {
+    format!("copy in {stack}")
+}
+
+fn stack_of(name: &str) -> Option<StackId> {
+    name.strip_prefix("copy in ")?.parse().ok()
+}
+
 impl World {
+    /// The names of those who stream from a primary.
+    pub(super) fn receivers(&self, primary: &TargetId) -> Vec<String> {
+        let from = |(id, it): &(&TargetId, &Postgres)| {
+            matches!(&it.role, Role::Replica { upstream } if upstream == primary)
+                && self.streams_to(id, it)
+        };
+        self.databases.iter().filter(from).map(|(id, _)| known_as(&id.stack)).collect()
+    }
+
     /// Does a replica stream from its primary?
     pub fn streams(&self, replica: &TargetId) -> bool {
         self.databases.get(replica).is_some_and(|it| self.streams_to(replica, it))

@@ -7,6 +7,7 @@ use consensus::model::{
 };
 use consensus::moment::Moment;
 
+use super::database::known_as;
 use super::{Host, Path, Role, Web, World};
 use crate::sim::chance::Chance;
 
@@ -70,17 +71,19 @@ impl World {
             streaming: self.streams(target),
             heard: postgres.heard.filter(|_| replica).map(|heard| now.since(heard)),
             lag: None,
-            upstream_name: replica.then(|| target.stack.to_string()),
+            upstream_name: replica.then(|| known_as(&target.stack)),
             synchronous: match replica {
                 true => vec![],
                 false => {
-                    let names = postgres.synchronous.iter().map(ToString::to_string).collect();
-                    let waits = Waits { version: postgres.mark, names };
-                    let marks = [waits.mark(), Waits::SETTLED.to_owned()];
-                    let marks = marks.into_iter().filter(|_| 0 < waits.version);
-                    marks.chain(waits.names).collect()
+                    let names = postgres.synchronous.iter().map(known_as).collect();
+                    let (version, app) = (postgres.mark, Some(target.app.clone()));
+                    let waits = Waits { app: app.filter(|_| 0 < version), version, names };
+                    let mark = waits.mark().into_iter();
+                    let settled = mark.flat_map(|mark| [mark, Waits::SETTLED.to_owned()]);
+                    settled.chain(waits.names).collect()
                 }
             },
+            receivers: if replica { vec![] } else { self.receivers(target) },
             slots_at_risk: Vec::new(),
         }
     }

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use consensus::model::{ActionFault, ActionFaultKind, Done, Waits};
+use consensus::model::{ActionFault, ActionFaultKind, Done, Unchanged, Waits};
 use probe::postgres::{Standbys, setting};
 use tokio::time::{Instant, sleep};
 
@@ -51,9 +51,12 @@ pub(in crate::actors::database) async fn wait_for(
     epoch::compare(&session, held, order.token)?;
     let held = Standbys::read(seen.text("standbys").unwrap_or_default());
     let held = held.map(|it| it.waits()).unwrap_or_default();
-    let waits = held.taking(asked).map_err(|newer| {
-        let text = format!("whom `{}` waits for rests on sync set {newer}", session.place());
-        fault(ActionFaultKind::Superseded, text)
+    let waits = held.taking(asked).map_err(|why| {
+        let kind = match why {
+            Unchanged::ForAnother(_) => ActionFaultKind::Refused,
+            Unchanged::Newer(_) => ActionFaultKind::Superseded,
+        };
+        fault(kind, format!("whom `{}` waits for {why}", session.place()))
     })?;
     let wanted = setting(&waits);
     attempt.commit("setting whom it waits for")?;
