@@ -1,5 +1,7 @@
 //! DNS that others serve, kept as it was decided: real agents, nginx, and BIND with a secondary.
 
+#[path = "traffic/many.rs"]
+mod bind_many;
 #[allow(dead_code, unused_imports)]
 #[path = "traffic/common.rs"]
 mod common;

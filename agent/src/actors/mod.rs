@@ -18,6 +18,7 @@ use consensus::model::{
 };
 use consensus::outbox::Input;
 use consensus::view::AppView;
+use futures_util::{StreamExt, future, stream};
 use probe::Trust;
 use tokio::sync::mpsc;
 use tokio::task::JoinError;
@@ -30,6 +31,9 @@ use crate::config::{Credentials, DoorConfig};
 
 /// The longest an action may take, whatever it asks for: what rule E1 counts on (PROTOCOL.md 0.1 i).
 const LIMIT: Duration = Duration::from_secs(5);
+/// How many names are looked at at once: with one server that answers and one that does not, sixty take little longer than the
+/// first eight, and nobody is asked by more than eight sockets.
+const AT_ONCE: usize = 8;
 
 /// Carries out actions, each in a task of its own.
 #[derive(Clone, Debug)]
@@ -108,11 +112,23 @@ impl Actors {
 
     async fn look(&self, inspection: Inspection) -> Inspected {
         let Inspection { app, token, shortened, publications, holder } = inspection;
-        let mut names = Vec::new();
-        for publication in &publications {
-            let Effect::Publish { name, driver, sets, stack } = publication else { continue };
+        let publications = publications.into_iter().map(|publication| (publication, holder));
+        let names = self.look_over(&app, token, publications).await;
+        Inspected { app, token, shortened, names }
+    }
+
+    /// Looks at what was published, some at once, and where it is said so at what whoever holds its zone has.
+    async fn look_over(
+        &self,
+        app: &AppId,
+        token: Token,
+        publications: impl Iterator<Item = (Effect, bool)>,
+    ) -> Vec<Published> {
+        let round = dns::Round::default();
+        let looks = publications.map(async |(publication, holder)| {
+            let Effect::Publish { name, driver, sets, stack } = &publication else { return None };
             let order = dns::Order {
-                app: &app,
+                app,
                 token,
                 name,
                 sets,
@@ -123,9 +139,9 @@ impl Actors {
                 what: dns::Use::Look,
                 wall_ms: self.wall_ms,
             };
-            names.push(dns::inspect(&order, driver, holder).await);
-        }
-        Inspected { app, token, shortened, names }
+            Some(dns::inspect(&order, driver, holder, &round).await)
+        });
+        stream::iter(looks).buffered(AT_ONCE).filter_map(future::ready).collect().await
     }
 
     /// Carries an action out, to its end; what comes of it is no input of the loop's.
@@ -162,8 +178,7 @@ pub(crate) async fn ask_servers(
 ) -> Vec<Published> {
     let (inputs, _) = mpsc::channel(1);
     let actors = Actors::new(Arc::default(), inputs);
-    let inspection = asked(app, token, publications, false);
-    actors.look(inspection).await.names
+    actors.look_over(app, token, publications.into_iter().map(|it| (it, false))).await
 }
 
 /// The same, and what whoever holds the zones holds, read with these credentials; where one is missing nobody is asked.
@@ -175,19 +190,17 @@ pub(crate) async fn ask_holders(
 ) -> Vec<Published> {
     let (inputs, _) = mpsc::channel(1);
     let actors = Actors::new(credentials, inputs);
-    let mut seen = Vec::new();
-    for publication in publications {
-        let Effect::Publish { driver, .. } = &publication else { continue };
-        let holder = driver.credential().is_none_or(|it| actors.credentials.contains_key(it));
-        let publications = vec![publication];
-        let inspection = asked(app, token, publications, holder);
-        seen.extend(actors.look(inspection).await.names);
-    }
-    seen
-}
-
-fn asked(app: &AppId, token: Token, publications: Vec<Effect>, holder: bool) -> Inspection {
-    Inspection { app: app.clone(), token, shortened: 0, publications, holder }
+    let held = |publication: &Effect| match publication {
+        Effect::Publish { driver, .. } => {
+            driver.credential().is_none_or(|it| actors.credentials.contains_key(it))
+        }
+        _ => false,
+    };
+    let publications = publications.into_iter().map(|publication| {
+        let holder = held(&publication);
+        (publication, holder)
+    });
+    actors.look_over(app, token, publications).await
 }
 
 /// The token under which what was decided is published.

@@ -16,6 +16,7 @@ mod plan;
 mod powerdns;
 mod provider;
 mod rfc2136;
+mod round;
 mod route53;
 mod servers;
 mod sigv4;
@@ -24,7 +25,7 @@ mod update;
 mod webhook;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use consensus::model::{
     ActionFault, ActionFaultKind, AppId, CredentialId, Done, Driver, Held, Published, RecordSet,
@@ -37,6 +38,8 @@ use tokio::time::timeout;
 pub(super) use self::meter::{Meters, Use};
 use self::plan::Plan;
 use self::provider::Account;
+pub(super) use self::round::Round;
+use self::round::SILENT;
 pub(super) use self::spread::Spreads;
 use super::attempt::{Attempt, Stage, fault};
 use crate::config::{Credential, Credentials};
@@ -81,7 +84,12 @@ pub(super) async fn publish(
 }
 
 /// Looks at what the outside's DNS says: every name server of the zone, and with the credential whoever holds it.
-pub(super) async fn inspect(order: &Order<'_>, driver: &Driver, holder: bool) -> Published {
+pub(super) async fn inspect(
+    order: &Order<'_>,
+    driver: &Driver,
+    holder: bool,
+    round: &Round,
+) -> Published {
     let name = order.name.to_owned();
     let unknown = |fault: ActionFault| Held::Unknown(fault.text);
     let plan = match driver {
@@ -107,10 +115,10 @@ pub(super) async fn inspect(order: &Order<'_>, driver: &Driver, holder: bool) ->
     let asked = async {
         match holder {
             false => Held::Unasked,
-            true => held_by(order, &plan, driver).await.unwrap_or_else(unknown),
+            true => held_by(order, &plan, driver, round).await.unwrap_or_else(unknown),
         }
     };
-    let (held, answers) = tokio::join!(asked, servers::ask_all(&plan, primary));
+    let (held, answers) = tokio::join!(asked, servers::ask_all(&plan, primary, round));
     let servers::Answers { right, longest, mut wrong } = answers;
     wrong.extend(spreading(order, driver));
     Published { name, held, right, longest, wrong }
@@ -124,7 +132,17 @@ fn spreading(order: &Order<'_>, driver: &Driver) -> Option<String> {
     Some(format!("some servers of {holder} do not have it yet (change {change})"))
 }
 
-async fn held_by(order: &Order<'_>, plan: &Plan, driver: &Driver) -> Result<Held, ActionFault> {
+async fn held_by(
+    order: &Order<'_>,
+    plan: &Plan,
+    driver: &Driver,
+    round: &Round,
+) -> Result<Held, ActionFault> {
+    let _turn = round.turn(driver).await;
+    if let Some(why) = round.holder_is_silent(driver) {
+        return Err(fault(ActionFaultKind::Unknown, why));
+    }
+    let began = Instant::now();
     let reading = async {
         match driver {
             Driver::BuiltIn => Ok(Held::Unasked),
@@ -140,7 +158,13 @@ async fn held_by(order: &Order<'_>, plan: &Plan, driver: &Driver) -> Result<Held
         }
     };
     let late = |_| Err(plan.unclear(format!("has not answered within {INSPECTION:?}")));
-    timeout(INSPECTION, reading).await.unwrap_or_else(late)
+    let held = timeout(INSPECTION, reading).await.unwrap_or_else(late);
+    if let Err(fault) = &held
+        && SILENT <= began.elapsed()
+    {
+        round.silent_holder(driver, &fault.text);
+    }
+    held
 }
 
 /// By which account a zone is changed; only for drivers that have one.

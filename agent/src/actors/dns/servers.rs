@@ -6,25 +6,26 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use hickory_proto::op::{Message, Query, ResponseCode};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 use hickory_resolver::TokioResolver;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::plan::Plan;
+use super::round::{Round, SILENT, Servers};
 use super::update::owned;
 
 /// The most addresses that are asked; zones have a handful.
 const ADDRESSES: usize = 32;
-/// How long one question may wait for its answer, and how often it is asked.
-const PATIENCE: Duration = Duration::from_secs(1);
-const TRIES: usize = 2;
+/// How often a question is asked, and how long it may wait for its answer.
+const TRIES: u32 = 2;
+const PATIENCE: Duration = SILENT.checked_div(TRIES).expect("there are tries");
 /// The most bytes of an answer that come as one datagram (the size that DNS flag day 2020 recommends).
 const DATAGRAM: u16 = 1232;
 const PORT: u16 = 53;
@@ -53,21 +54,15 @@ pub(super) struct Answers {
 }
 
 /// Asks every server of the plan's zone; nobody where none is found. `primary` is the server that takes its updates.
-pub(super) async fn ask_all(plan: &Plan, primary: Option<&str>) -> Answers {
-    let servers = find(&plan.zone, primary).await;
-    let plan = Arc::new(Wanted { name: plan.name.clone(), records: plan.records.clone() });
-    let mut asked = JoinSet::new();
-    for (number, (name, address)) in servers.into_iter().take(ADDRESSES).enumerate() {
-        let plan = plan.clone();
-        asked.spawn(async move {
-            let said = plan.ask(SocketAddr::new(address, PORT)).await;
-            (number, format!("{} ({address})", name.to_ascii().trim_end_matches('.')), said)
-        });
-    }
-    let mut said = asked.join_all().await;
-    said.sort_by_key(|(number, ..)| *number);
+pub(super) async fn ask_all(plan: &Plan, primary: Option<&str>, round: &Round) -> Answers {
+    let servers = find(&plan.zone, primary, round).await;
+    let wanted = Wanted { name: &plan.name, records: &plan.records };
+    let said = join_all(servers.iter().take(ADDRESSES).map(async |(name, address)| {
+        let said = wanted.ask(SocketAddr::new(*address, PORT), round).await;
+        (format!("{} ({address})", name.to_ascii().trim_end_matches('.')), said)
+    }));
     let mut answers = Answers::default();
-    for (_, server, said) in said {
+    for (server, said) in said.await {
         match said {
             Said::AsDecided { kept } => {
                 answers.right += 1;
@@ -80,9 +75,9 @@ pub(super) async fn ask_all(plan: &Plan, primary: Option<&str>) -> Answers {
     answers
 }
 
-struct Wanted {
-    name: Name,
-    records: Vec<Record>,
+struct Wanted<'a> {
+    name: &'a Name,
+    records: &'a [Record],
 }
 
 /// What one server says.
@@ -97,11 +92,11 @@ enum Said {
     NoWay,
 }
 
-impl Wanted {
-    async fn ask(&self, server: SocketAddr) -> Said {
+impl Wanted<'_> {
+    async fn ask(&self, server: SocketAddr, round: &Round) -> Said {
         let mut held = Vec::new();
-        for kind in owned(&self.records) {
-            let answer = match ask(server, &self.name, kind).await {
+        for kind in owned(self.records) {
+            let answer = match ask(server, self.name, kind, round).await {
                 Ok(answer) => answer,
                 Err(error) if no_way(&error) => return Said::NoWay,
                 Err(error) => return Said::Otherwise(format!("does not answer: {error}")),
@@ -113,10 +108,10 @@ impl Wanted {
             if !answer.metadata.authoritative {
                 return Said::Otherwise("does not serve the zone".to_owned());
             }
-            let here = |record: &Record| record.name == self.name && record.record_type() == kind;
+            let here = |record: &Record| record.name == *self.name && record.record_type() == kind;
             held.extend(answer.answers.into_iter().filter(here));
         }
-        match Plan::difference(&self.records, &held) {
+        match Plan::difference(self.records, &held) {
             None => Said::AsDecided { kept: held.iter().map(|record| record.ttl).max() },
             Some((found, _)) => Said::Otherwise(format!("says {found}")),
         }
@@ -124,47 +119,73 @@ impl Wanted {
 }
 
 /// The addresses of every name server of a zone.
-async fn find(zone: &Name, primary: Option<&str>) -> Vec<(Name, IpAddr)> {
-    let primary = match primary {
+async fn find(zone: &Name, primary: Option<&str>, round: &Round) -> Servers {
+    if let Some(servers) = round.servers(zone, primary) {
+        return servers;
+    }
+    let at = match primary {
         Some(primary) => {
             tokio::net::lookup_host(primary).await.ok().and_then(|mut found| found.next())
         }
         None => None,
     };
+    let names = look_up(at, zone, RecordType::NS, round).await;
+    // Another name's look may be luckier.
+    let mut all_told = names.is_some();
+    let names = names.unwrap_or_default().into_iter().filter_map(|record| match record.data {
+        RData::NS(name) => Some(name.0),
+        _ => None,
+    });
+    let both = names.flat_map(|name| [(name.clone(), RecordType::A), (name, RecordType::AAAA)]);
+    let looked_up = join_all(both.map(async |(name, kind)| {
+        let own = at.filter(|_| zone.zone_of(&name));
+        let found = look_up(own, &name, kind, round).await;
+        (name, found)
+    }));
     let mut servers = Vec::new();
-    for record in look_up(primary, zone, RecordType::NS).await {
-        let RData::NS(name) = record.data else { continue };
-        let own = primary.filter(|_| zone.zone_of(&name.0));
-        for kind in [RecordType::A, RecordType::AAAA] {
-            let found = look_up(own, &name.0, kind).await;
-            let addresses = found.iter().filter_map(|record| record.data.ip_addr());
-            servers.extend(addresses.map(|address| (name.0.clone(), address)));
-        }
+    for (name, found) in looked_up.await {
+        all_told &= found.is_some();
+        let addresses = found.iter().flatten().filter_map(|record| record.data.ip_addr());
+        servers.extend(addresses.map(|address| (name.clone(), address)));
     }
     servers.sort();
     servers.dedup();
+    if all_told {
+        round.found(zone, primary, &servers);
+    }
     servers
 }
 
-/// The records of a name, of the server that holds them or of whoever resolves for this host.
-async fn look_up(primary: Option<SocketAddr>, name: &Name, kind: RecordType) -> Vec<Record> {
-    if let Some(primary) = primary {
-        let answer = ask(primary, name, kind).await;
-        let records = answer.map(|answer| answer.answers).unwrap_or_default();
-        return records.into_iter().filter(|record| record.record_type() == kind).collect();
-    }
-    let Some(resolver) = &*RESOLVER else { return Vec::new() };
-    match timeout(PATIENCE * 2, resolver.lookup(name.clone(), kind)).await {
-        Ok(Ok(found)) => {
-            let records = found.answers().iter().cloned();
-            records.filter(|record| record.record_type() == kind).collect()
+/// The records of a name, of the server that holds them or of whoever resolves for this host; `None` where nobody says.
+async fn look_up(
+    primary: Option<SocketAddr>,
+    name: &Name,
+    kind: RecordType,
+    round: &Round,
+) -> Option<Vec<Record>> {
+    let records = match primary {
+        Some(primary) => ask(primary, name, kind, round).await.ok()?.answers,
+        None => {
+            match timeout(PATIENCE * 2, RESOLVER.as_ref()?.lookup(name.clone(), kind)).await.ok()? {
+                Ok(found) => found.answers().to_vec(),
+                Err(error) if error.is_no_records_found() => vec![],
+                Err(_) => return None,
+            }
         }
-        Ok(Err(_)) | Err(_) => Vec::new(),
-    }
+    };
+    Some(records.into_iter().filter(|record| record.record_type() == kind).collect())
 }
 
-/// One question and its answer, over TCP where a datagram is too small.
-async fn ask(server: SocketAddr, name: &Name, kind: RecordType) -> io::Result<Message> {
+/// One question and its answer, over TCP where a datagram is too small. Whoever was silent is not asked again.
+async fn ask(
+    server: SocketAddr,
+    name: &Name,
+    kind: RecordType,
+    round: &Round,
+) -> io::Result<Message> {
+    if round.is_silent(server) {
+        return Err(io::ErrorKind::TimedOut.into());
+    }
     let mut question = Message::query();
     question.metadata.recursion_desired = false;
     let mut query = Query::query(name.clone(), kind);
@@ -176,7 +197,12 @@ async fn ask(server: SocketAddr, name: &Name, kind: RecordType) -> io::Result<Me
     let answer = match by_datagram(server, &bytes).await {
         Ok(answer) if !answer.metadata.truncation => answer,
         Ok(_) => timeout(PATIENCE, by_stream(server, &bytes)).await??,
-        Err(error) => return Err(error),
+        Err(error) => {
+            if error.kind() == io::ErrorKind::TimedOut {
+                round.silent(server);
+            }
+            return Err(error);
+        }
     };
     match answer.queries.first().is_some_and(|it| it.name == *name && it.query_type == kind) {
         true => Ok(answer),
