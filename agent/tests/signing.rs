@@ -155,6 +155,19 @@ fn addresses(resolver: SocketAddr, name: &str, socket: &UdpSocket) -> (Vec<Strin
     (of_kind.map(|record| record.data.to_string()).collect(), told.metadata.authentic_data)
 }
 
+/// A name that is not there, of so many octets on the wire.
+fn long(octets: usize) -> String {
+    let mut left = octets - "shop.example".len() - 2;
+    let mut name = String::new();
+    while 0 < left {
+        // No label may be empty.
+        let length = if left == 65 { 62 } else { 63.min(left - 1) };
+        name += &format!("{}.", "a".repeat(length));
+        left -= length + 1;
+    }
+    name + "shop.example"
+}
+
 /// Questions of every shape, and what the answer holds.
 const QUESTIONS: [(&str, &str, &str); 13] = [
     ("shop.example", "A", "192.0.2.1"),
@@ -171,6 +184,23 @@ const QUESTIONS: [(&str, &str, &str); 13] = [
     ("some.wild.shop.example", "A", "NSEC"),
     ("many.shop.example", "A", "192.0.2.119"),
 ];
+
+/// Below the longest names there is none that could end what denies them.
+#[tokio::test(flavor = "multi_thread")]
+async fn unbound_validates_that_the_longest_names_are_not_there() {
+    let pem = pem();
+    let (_authority, server, _sender) = serve(&[&pem]);
+    let unbound = Unbound::start(server, &key(&pem).delegation_text(&apex())).await;
+    for octets in 252..=255 {
+        let name = long(octets);
+        assert_eq!(name.len() + 2, octets);
+        let told = unbound.ask(&name, "A");
+        assert!(told.contains("status: NOERROR"), "{octets}: {told}");
+        let flags = told.lines().find(|line| line.starts_with(";; flags:")).expect("flags");
+        assert!(flags.contains(" ad"), "{octets}: {told}");
+        assert!(told.contains("TYPE128"), "{octets}: {told}");
+    }
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unbound_validates_every_kind_of_answer() {

@@ -31,6 +31,8 @@ const ANSWERS: usize = 8192;
 const NO_NAME: u16 = 128;
 /// The longest name in wire format.
 const NAME_LIMIT: usize = 255;
+/// The longest label.
+const LABEL_LIMIT: usize = 63;
 
 /// Signs what these zones hold, where they have keys.
 #[derive(Debug)]
@@ -130,8 +132,7 @@ impl Signing {
             (Some(sets), _) => types.extend(sets.keys().copied().map(u16::from)),
             (None, _) => drop(types.insert(NO_NAME)),
         }
-        let next = [&[1, 0], wire(name)?.as_slice()].concat();
-        (next.len() <= NAME_LIMIT).then(|| nsec(name, next, &types, start.ttl))
+        Some(nsec(name, next(name, &start.name)?, &types, start.ttl))
     }
 
     /// Puts a signature behind each set; by the zone over `over` where the name alone does not tell.
@@ -146,6 +147,41 @@ impl Signing {
         *records = signed;
         Some(())
     }
+}
+
+/// The name that follows next in the zone, in wire format, whether or not it is there (RFC 4471 section 3.1.1): the first one
+/// below; where none is short enough, the first with more at its end, or with its last octet raised. Nothing is between them.
+fn next(name: &Name, apex: &Name) -> Option<Vec<u8>> {
+    let whole = wire(name)?;
+    if whole.len() + 2 <= NAME_LIMIT {
+        return Some([&[1, 0], whole.as_slice()].concat());
+    }
+    let mut length = whole.len();
+    // Names are ordered as if they were written small, from the end.
+    let mut labels: Vec<Vec<u8>> = name.to_lowercase().iter().rev().map(<[u8]>::to_vec).collect();
+    let above = apex.iter().count();
+    while above < labels.len() {
+        let mut label = labels.pop()?;
+        if length < NAME_LIMIT && label.len() < LABEL_LIMIT {
+            label.push(0);
+            labels.push(label);
+            break;
+        }
+        let ends = label.iter().rev().take_while(|it| **it == u8::MAX).count();
+        label.truncate(label.len() - ends);
+        length -= ends;
+        if let Some(last) = label.last_mut() {
+            // What would come after `@` is `A`, which stands further back as `a`.
+            *last = if *last == b'@' { b'[' } else { *last + 1 };
+            labels.push(label);
+            break;
+        }
+        // Nothing comes behind it here; what it is below takes its turn. After the last name of all comes the apex.
+        length -= 1;
+    }
+    let labels =
+        labels.iter().rev().flat_map(|label| [&[label.len() as u8], label.as_slice()].concat());
+    Some(labels.chain([0]).collect())
 }
 
 /// What a name has, up to the next one in wire format (RFC 4034 section 4.1).
@@ -241,6 +277,75 @@ fn bitmap(types: &BTreeSet<u16>) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A name in `zone.`, of these labels; the first is long enough for so many octets in all.
+    fn long(first: &[u8], octets: usize) -> Name {
+        let mut labels = vec![];
+        let mut left = octets - (1 + first.len()) - "zone..".len();
+        while 0 < left {
+            // No label may be empty.
+            let length =
+                if left == LABEL_LIMIT + 2 { LABEL_LIMIT - 1 } else { LABEL_LIMIT.min(left - 1) };
+            labels.push(vec![b'x'; length]);
+            left -= length + 1;
+        }
+        let labels = [vec![first.to_vec()], labels, vec![b"zone".to_vec()]].concat();
+        let name = Name::from_labels(labels).expect("labels");
+        assert_eq!(wire(&name).expect("a name").len(), octets);
+        name
+    }
+
+    #[test]
+    fn the_next_name_is_the_first_one_that_is_short_enough() {
+        let apex = Name::from_ascii("zone.").expect("a name");
+        let first = |name: &Name| {
+            let next =
+                Name::read(&mut BinDecoder::new(&next(name, &apex).expect("one"))).expect("a name");
+            assert!(apex == next || name < &next, "{name} {next}");
+            (
+                next.iter().next().expect("a label").to_vec(),
+                next.iter().count() - name.iter().count(),
+            )
+        };
+        // There is room for a label below, and for it alone.
+        assert_eq!(first(&long(b"a", 253)), (b"\0".to_vec(), 1));
+        // For an octet more, unless the label is full.
+        assert_eq!(first(&long(b"a", 254)), (b"a\0".to_vec(), 0));
+        assert_eq!(first(&long(&[b'a'; 63], 254)), ([vec![b'a'; 62], vec![b'b']].concat(), 0));
+        // For nothing.
+        for (label, next) in [
+            (b"ab".as_slice(), b"ac".as_slice()),
+            (b"aZ", b"a{"),
+            (b"a@", b"a["),
+            (b"a`", b"aa"),
+            (b"a\xff", b"b"),
+            (b"@\xff\xff", b"["),
+        ] {
+            assert_eq!(first(&long(label, 255)), (next.to_vec(), 0), "{label:?}");
+        }
+    }
+
+    #[test]
+    fn after_the_last_name_below_another_comes_the_next_beside_it() {
+        let apex = Name::from_ascii("zone.").expect("a name");
+        let last = long(&[u8::MAX; 5], 255);
+        let found =
+            Name::read(&mut BinDecoder::new(&next(&last, &apex).expect("one"))).expect("a name");
+        let labels: Vec<_> = last.iter().skip(2).collect();
+        // The label that it was below is full, so its last octet is raised.
+        let beside = [vec![b'x'; LABEL_LIMIT - 1], vec![b'y']].concat();
+        assert_eq!(found.iter().next(), Some(beside.as_slice()));
+        assert_eq!(found.iter().skip(1).collect::<Vec<_>>(), labels);
+
+        let all = [vec![u8::MAX; 62], vec![u8::MAX; 61], vec![u8::MAX; 61], vec![u8::MAX; 61]];
+        let all = [all.to_vec(), vec![b"zone".to_vec()]].concat();
+        let all = Name::from_labels(all).expect("labels");
+        assert_eq!(wire(&all).expect("a name").len(), 255);
+        // No label can be longer, but the one below the apex: an octet more is for it.
+        let found =
+            Name::read(&mut BinDecoder::new(&next(&all, &apex).expect("one"))).expect("a name");
+        assert_eq!(found.iter().next(), Some([vec![u8::MAX; 61], vec![0]].concat().as_slice()));
+    }
 
     #[test]
     fn types_are_listed_as_in_rfc_4034() {
