@@ -12,6 +12,7 @@ pub mod store;
 
 pub mod run;
 
+pub mod readiness;
 mod records;
 pub mod sources;
 pub mod standing;

@@ -16,7 +16,10 @@ use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use rustls_pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 
 use crate::fault::{Trouble, When, of_io};
 use crate::names::bare;
@@ -43,12 +46,34 @@ pub(crate) async fn look(
     match endpoint.scheme {
         Scheme::Http | Scheme::Tcp => exchange(stream, request, &endpoint.expect, watch).await,
         Scheme::Https => {
-            watch.enter(Stage::Tls);
-            let config = means.trust.for_endpoint(endpoint.authority.as_deref())?;
-            let stream = tls::handshake(stream, checked_name(endpoint), config).await?;
+            let stream = secured(stream, endpoint, means, watch).await?;
             exchange(stream, request, &endpoint.expect, watch).await
         }
     }
+}
+
+/// What it shows of itself before anything is asked.
+pub(crate) async fn certificate(
+    endpoint: &Endpoint,
+    means: &Means,
+    watch: &mut Stopwatch,
+) -> Result<CertificateDer<'static>, Trouble> {
+    let stream = tcp::connect(&endpoint.address, endpoint.port, means, watch).await?;
+    let stream = secured(stream, endpoint, means, watch).await?;
+    let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+    let none = || Trouble::theirs(FaultKind::Certificate, "the server presents no certificate");
+    shown.map(|it| it.clone().into_owned()).ok_or_else(none)
+}
+
+async fn secured(
+    stream: TcpStream,
+    endpoint: &Endpoint,
+    means: &Means,
+    watch: &mut Stopwatch,
+) -> Result<TlsStream<TcpStream>, Trouble> {
+    watch.enter(Stage::Tls);
+    let config = means.trust.for_endpoint(endpoint.authority.as_deref())?;
+    tls::handshake(stream, checked_name(endpoint), config).await
 }
 
 fn request(endpoint: &Endpoint) -> Result<Request<Empty<Bytes>>, Trouble> {

@@ -203,6 +203,12 @@ pub(crate) fn of_tls(error: &io::Error) -> Trouble {
     }
 }
 
+/// A name as it is: rustls gives `DnsName("a.example")`.
+fn plain(name: &str) -> &str {
+    let inner = name.strip_prefix("DnsName(\"").and_then(|it| it.strip_suffix("\")"));
+    inner.unwrap_or(name)
+}
+
 fn certificate_in_words(error: &CertificateError) -> String {
     let ago = |from: &UnixTime, to: &UnixTime| {
         span_in_words(Duration::from_secs(to.as_secs().saturating_sub(from.as_secs())))
@@ -222,7 +228,7 @@ fn certificate_in_words(error: &CertificateError) -> String {
         }
         CertificateError::NotValidForName => "the certificate is for another name".to_owned(),
         CertificateError::NotValidForNameContext { expected, presented } => {
-            let names: Vec<&str> = presented.iter().take(3).map(String::as_str).collect();
+            let names: Vec<&str> = presented.iter().take(3).map(|it| plain(it)).collect();
             let expected = expected.to_str();
             format!("the certificate is not for `{expected}` but for {}", names.join(", "))
         }

@@ -10,6 +10,8 @@ mod common;
 mod emulators;
 #[path = "traffic/followed.rs"]
 mod nginx_bind_followed;
+#[path = "traffic/ready.rs"]
+mod nginx_bind_ready;
 #[path = "traffic/signed.rs"]
 mod nginx_bind_signed;
 #[path = "traffic/names.rs"]

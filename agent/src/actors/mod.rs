@@ -117,6 +117,16 @@ impl Actors {
         Inspected { app, token, shortened, names }
     }
 
+    /// What whoever holds these publications' zones has, and what their name servers say; changes nothing.
+    pub(crate) async fn read(
+        &self,
+        app: &AppId,
+        token: Token,
+        publications: Vec<Effect>,
+    ) -> Vec<Published> {
+        self.look_over(app, token, publications.into_iter().map(|it| (it, true))).await
+    }
+
     /// Looks at what was published, some at once, and where it is said so at what whoever holds its zone has.
     async fn look_over(
         &self,

@@ -11,6 +11,7 @@ use tracing_subscriber::prelude::*;
 use super::{INVALID, chain, failed};
 use crate::config::{self, AgentConfig};
 use crate::guard::Guard;
+use crate::readiness::{Pace, Readiness};
 use crate::tails::{Ended, Tails};
 use crate::{authority, clock, run, standing, status};
 
@@ -93,10 +94,14 @@ async fn serve(config: &AgentConfig) -> Result<(), String> {
         None => None,
     };
     let tails = Tails::default();
+    let readiness = Readiness::default();
     let (handle, doors) = (running.handle.clone(), running.doors.clone());
-    let status = status::start(config, handle, config::applied, tails.clone(), doors)
+    let parse = config::applied;
+    let status = status::start(config, handle, parse, tails.clone(), doors, readiness.clone())
         .await
         .map_err(|error| chain(&error))?;
+    let (looks, handle) = (running.looks.clone(), running.handle.clone());
+    let looking = tokio::spawn(readiness.follow(looks, handle, Pace::default()));
     let told = config
         .states
         .as_ref()
@@ -109,7 +114,7 @@ async fn serve(config: &AgentConfig) -> Result<(), String> {
     running.ready();
     let ended = running.until_told().await;
     status.stop().await;
-    for task in told.into_iter().chain(watched) {
+    for task in told.into_iter().chain(watched).chain([looking]) {
         task.abort();
     }
     drop(dns);

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use consensus::model::AppId;
 
 use super::client::{AgentArgs, Client, ClientError};
+use super::findings::unready_words;
 use super::history;
 use super::status::{health_ink, restraints, verdict_word};
 use super::table::{Ink, Out, Sheet, WIDTH, bytes, clock, fit, of, widest};
@@ -114,6 +115,9 @@ pub fn sheet(found: &Explanation, colour: bool) -> String {
     }
     for why in &found.unready {
         sheet.labelled(0, "unready", Ink::Wary, why);
+    }
+    for it in &found.readiness {
+        sheet.labelled(0, "unready", Ink::Wary, &unready_words(it));
     }
     let text = sheet.finish();
     format!("{}\n", text.trim_end())

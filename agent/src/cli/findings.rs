@@ -5,6 +5,8 @@ use consensus::view::{AppView, MemberView, StackView, View};
 
 use super::table::Ink;
 use crate::guard::{DoorMeans, GuardView};
+use crate::readiness::UnreadyView;
+use crate::status::Beside;
 
 /// How bad it is; the number is the monitoring plugin's exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,7 +40,7 @@ impl Grade {
 }
 
 /// Everything that wants looking at, the worst first.
-pub fn findings(view: &View, guard: &GuardView) -> Vec<(Grade, String)> {
+pub fn findings(view: &View, beside: &Beside) -> Vec<(Grade, String)> {
     let mut found = Vec::new();
     let quorum = &view.quorum;
     if quorum.heard < quorum.needed {
@@ -55,7 +57,7 @@ pub fn findings(view: &View, guard: &GuardView) -> Vec<(Grade, String)> {
         found.push((Grade::Warning, words));
     }
     about_voters(view, &mut found);
-    about_doors(guard, &mut found);
+    about_doors(&beside.guard, &mut found);
     let unheard =
         |member: &&MemberView| member.voter && !member.heard && member.agent != view.agent;
     let lost: Vec<_> = view.members.iter().filter(unheard).collect();
@@ -67,6 +69,9 @@ pub fn findings(view: &View, guard: &GuardView) -> Vec<(Grade, String)> {
     }
     for app in &view.apps {
         about_app(app, &mut found);
+    }
+    for it in &beside.readiness {
+        found.push((Grade::Warning, format!("{}: {}", it.app, unready_words(it))));
     }
     found.sort_by_key(|(grade, _)| std::cmp::Reverse(*grade));
     found
@@ -154,8 +159,8 @@ fn worst(stack: &StackView) -> Verdict {
 }
 
 /// One line, as monitoring plugins print it.
-pub fn check(view: &View, guard: &GuardView) -> (Grade, String) {
-    let found = findings(view, guard);
+pub fn check(view: &View, beside: &Beside) -> (Grade, String) {
+    let found = findings(view, beside);
     let grade = found.first().map_or(Grade::Ok, |(grade, _)| *grade);
     let words = match found.is_empty() {
         true => format!("{} apps well, {}", view.apps.len(), quorum(view)),
@@ -179,6 +184,14 @@ pub fn quorum(view: &View) -> String {
     format!("{} of {} voters heard, {} needed", quorum.heard, quorum.voters, quorum.needed)
 }
 
+/// What would keep a stack from serving, without the app's name, which stands above it.
+pub fn unready_words(found: &UnreadyView) -> String {
+    match &found.stack {
+        Some(stack) => format!("{stack}, seen from here: {}", found.why),
+        None => format!("any stack, seen from here: {}", found.why),
+    }
+}
+
 /// A warning, without the app's name, which stands above it.
 pub fn warning_words(warning: &Warning) -> String {
     let TargetId { stack, name, .. } = &warning.target;
@@ -193,18 +206,18 @@ mod tests {
 
     #[test]
     fn a_check_is_one_line_and_a_grade() {
-        let (grade, line) = check(&fixture::view(), &fixture::beside().guard);
+        let (grade, line) = check(&fixture::view(), &fixture::beside());
         assert_eq!(grade, Grade::Critical);
         golden::same("check.txt", &line);
 
         let mut view = fixture::view();
         view.apps.remove(1);
-        assert_eq!(check(&view, &GuardView::default()).0, Grade::Warning);
+        assert_eq!(check(&view, &Beside::default()).0, Grade::Warning);
         view.members.retain(|member| member.heard);
         view.quorum.heard = 5;
         view.voters.members.pop();
         assert_eq!(
-            check(&view, &GuardView::default()),
+            check(&view, &Beside::default()),
             (
                 Grade::Ok,
                 "QUORATE OK - 1 apps well, 5 of 5 voters heard, 3 needed | voters_heard=5;;3:;0;5 apps=1\n"
@@ -212,6 +225,6 @@ mod tests {
             )
         );
         view.quorum.heard = 2;
-        assert_eq!(check(&view, &GuardView::default()).0, Grade::Critical);
+        assert_eq!(check(&view, &Beside::default()).0, Grade::Critical);
     }
 }

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::client::{AgentArgs, ClientError};
-use super::findings::{check, findings, quorum, warning_words};
+use super::findings::{check, findings, quorum, unready_words, warning_words};
 use super::table::{Ink, Out, Sheet, WIDTH, bytes, clock, fit, of, span, widest};
 use crate::guard::{DoorMeans, DoorView};
 use crate::status::Beside;
@@ -47,7 +47,7 @@ pub async fn run(args: &Args, out: &mut Out<'_>) -> ExitCode {
     };
     match args.check {
         true => {
-            let (grade, line) = check(&view, &beside.guard);
+            let (grade, line) = check(&view, &beside);
             out.print(&line);
             ExitCode::from(grade as u8)
         }
@@ -91,7 +91,7 @@ pub fn sheet(view: &View, beside: &Beside, version: &str, colour: bool) -> Strin
     let asked = format!("  as {} in {} sees it, {version}", view.agent, view.region);
     sheet.put(Ink::Faint, &fit(&asked, 56)).end();
     sheet.end();
-    let found = findings(view, &beside.guard);
+    let found = findings(view, beside);
     for (grade, words) in &found {
         sheet.labelled(0, grade.word(), grade.ink(), words);
     }
@@ -165,6 +165,9 @@ fn app_lines(sheet: &mut Sheet, app: &AppView, beside: &Beside) {
     restraints(sheet, 2, app.freeze.as_ref(), &app.damping);
     for why in &app.unready {
         sheet.labelled(2, "unready", Ink::Wary, why);
+    }
+    for it in beside.readiness.iter().filter(|it| it.app == app.app) {
+        sheet.labelled(2, "unready", Ink::Wary, &unready_words(it));
     }
     for warning in &app.warnings {
         sheet.labelled(2, "warning", Ink::Wary, &warning_words(warning));

@@ -21,7 +21,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 pub use authority::{Authority, AuthorityError, Issued};
 pub use own::{Identity, IdentityError};
-pub(crate) use own::{date, provider, read_limited, validity};
+pub(crate) use own::{date, provider, read_limited, validity, validity_of};
 pub use voters::{VotersError, read_voters, voters_from_toml, voters_to_toml};
 
 /// The name every agent's certificate carries, dialled whoever is expected.

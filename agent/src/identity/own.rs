@@ -204,10 +204,15 @@ pub(crate) fn validity(path: &Path) -> Result<(u64, u64), IdentityError> {
 }
 
 fn limits(path: &Path, der: &[u8]) -> Result<(u64, u64), IdentityError> {
-    let (_, certificate) = X509Certificate::from_der(der).map_err(|_| no_certificate(path))?;
+    validity_of(der).ok_or_else(|| no_certificate(path))
+}
+
+/// From when until when a certificate is valid, in seconds since 1970; none where it cannot be read.
+pub(crate) fn validity_of(der: &[u8]) -> Option<(u64, u64)> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
     let validity = certificate.validity();
     let seconds = |time: ASN1Time| u64::try_from(time.timestamp()).unwrap_or_default();
-    Ok((seconds(validity.not_before), seconds(validity.not_after)))
+    Some((seconds(validity.not_before), seconds(validity.not_after)))
 }
 
 fn within_time(path: &Path, der: &[u8], wall_ms: u64) -> Result<(), IdentityError> {

@@ -29,6 +29,7 @@ use crate::guard::{DoorFault, Doors, Guard, Rejoins};
 use crate::identity::{Identity, IdentityError, Member, VotersError, read_voters};
 use crate::mesh::{Counters, Mesh, MeshError, Setup};
 use crate::probes::Probes;
+use crate::readiness::Looks;
 use crate::sources::Sources;
 use crate::standing::{self, Since};
 use crate::store::{Opened, Owner, Quarantine, Store, StoreError};
@@ -56,6 +57,8 @@ pub struct Running {
     pub counters: Arc<Counters>,
     /// The doors of its host.
     pub doors: Doors,
+    /// With what it looks whether standbys are ready.
+    pub(crate) looks: Looks,
     /// Why it began a fresh store in the place of an earlier one, until the voters count that.
     pub quarantine: Option<Quarantine>,
     stop: Option<oneshot::Sender<()>>,
@@ -203,6 +206,11 @@ pub async fn start(config: &AgentConfig) -> Result<Running, StartError> {
         agreed: agreed.subscribe(),
     });
     let doors = guard.doors().with_weak(weak);
+    let looks = Looks {
+        means: Means::of_host(config.source),
+        actors: actors.clone(),
+        credentials: credentials.clone(),
+    };
     let turn = Turn {
         agent: member.name.clone(),
         node,
@@ -230,7 +238,7 @@ pub async fn start(config: &AgentConfig) -> Result<Running, StartError> {
     let turning = tokio::spawn(turn.run(stopped));
     let quarantine = opened.quarantine.filter(|_| !counted);
     let (mesh, stop) = (identity.mesh, Some(stop));
-    Ok(Running { handle, member, mesh, address, counters, doors, quarantine, stop, turning })
+    Ok(Running { handle, member, mesh, address, counters, doors, looks, quarantine, stop, turning })
 }
 
 /// What the voters' file says of this agent: the store it was made with, if it was one of the first voters. Who votes by

@@ -26,6 +26,7 @@ use super::serve::Caller;
 use super::{Beside, ParseApp, command, events, explain, metrics, openapi};
 use crate::clock;
 use crate::guard::Doors;
+use crate::readiness::Readiness;
 use crate::run::Handle;
 use crate::standing::Standing;
 use crate::tails::Tails;
@@ -46,6 +47,8 @@ pub struct Shared {
     pub tails: Tails,
     /// The doors of this host.
     pub doors: Doors,
+    /// What would keep stacks from serving.
+    pub readiness: Readiness,
     pub stopped: watch::Receiver<bool>,
     /// The last view and its age.
     pub view: Mutex<Option<(Instant, Arc<View>)>>,
@@ -160,7 +163,8 @@ fn asked_by_name(request: &Request) -> Option<String> {
 impl Shared {
     /// What it says beside its view.
     fn beside(&self) -> Beside {
-        Beside { tails: self.tails.views(), guard: self.doors.view() }
+        let (tails, guard) = (self.tails.views(), self.doors.view());
+        Beside { tails, guard, readiness: self.readiness.views() }
     }
 
     /// What the agent sees, now or a moment ago.
@@ -314,7 +318,10 @@ async fn explanation(
     let agreed = shared.agreed(&app);
     let Some(epoch) = epoch else {
         let found = find(&view, &name)?;
-        return Ok(Json(explain::now(&view, found, agreed.as_deref())));
+        let mut explained = explain::now(&view, found, agreed.as_deref());
+        explained.readiness = shared.readiness.views();
+        explained.readiness.retain(|it| it.app == app);
+        return Ok(Json(explained));
     };
     let question = Question { app: Some(app), epoch: Some(epoch), limit: ENTRIES.1 };
     let mut story = shared.ask(question).await?;

@@ -12,6 +12,7 @@ use consensus::view::{AppView, BeliefView, DampingView, DecisionView, FreezeView
 use serde::{Deserialize, Serialize};
 
 use super::history::Entry;
+use crate::readiness::UnreadyView;
 
 /// Everything there is to say about an app, now or at a past decision.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -42,6 +43,9 @@ pub struct Explanation {
     pub next: Option<String>,
     /// Why a failover would not succeed; only of the present.
     pub unready: Vec<String>,
+    /// What would keep its stacks from serving, as far as this agent found; only of the present.
+    #[serde(default)]
+    pub readiness: Vec<UnreadyView>,
     /// What happened around the decision; only of the past.
     pub entries: Vec<Entry>,
 }
@@ -183,6 +187,7 @@ pub fn now(view: &View, app: &AppView, agreed: Option<&AppState>) -> Explanation
         damping: Some(app.damping.clone()),
         next: Some(app.next.clone()),
         unready: app.unready.clone(),
+        readiness: Vec::new(),
         entries: Vec::new(),
     }
 }
@@ -209,6 +214,7 @@ pub fn past(view: &View, state: &AppState, entries: Vec<Entry>) -> Explanation {
         damping: None,
         next: None,
         unready: Vec::new(),
+        readiness: Vec::new(),
         entries,
     }
 }

@@ -10,6 +10,7 @@ use consensus::model::*;
 use consensus::view::*;
 
 use super::Beside;
+use crate::readiness::UnreadyView;
 use crate::run::Agreed;
 
 mod events;
@@ -40,7 +41,19 @@ pub fn name<T: FromStr<Err = BadName>>(text: &str) -> T {
 
 /// What it says of its host, and of what it asked outside.
 pub fn beside() -> Beside {
-    Beside { tails: tails(), guard: guard::guard() }
+    let unready = |stack: Option<&str>, why: &str| UnreadyView {
+        app: name("shop"),
+        stack: stack.map(name),
+        why: why.to_owned(),
+    };
+    let readiness = vec![
+        unready(None, "no name server of www.shop.example is found"),
+        unready(
+            Some("aws-east"),
+            "web-1 for `shop.example`: the certificate expired 2 days ago, by this host's clock",
+        ),
+    ];
+    Beside { tails: tails(), guard: guard::guard(), readiness }
 }
 
 /// What `ams-1` says of the mesh.

@@ -23,6 +23,7 @@ use tokio::sync::{broadcast, watch};
 
 use super::Beside;
 use crate::guard::{DoorMeans, GuardView};
+use crate::readiness::UnreadyView;
 use crate::run::Event;
 use crate::tails::TailView;
 
@@ -124,6 +125,7 @@ pub fn text(view: &View, beside: &Beside, counters: &Counters, losses: (u64, u64
     following(&mut registry, view);
     resolvers(&mut registry, &beside.tails);
     guard(&mut registry, &beside.guard);
+    readiness(&mut registry, view, &beside.readiness);
     registry.register("events", "Events, by sort", counters.events.clone());
     registry.register("decisions", "Decisions learnt", counters.decisions.clone());
     registry.register("actions", "Actions that ended here", counters.actions.clone());
@@ -217,6 +219,21 @@ fn guard(registry: &mut Registry, guard: &GuardView) {
     gauges(registry, "watchdog_armed", "Is this host reset if the agent stops", None, armed);
     let failed = watchdogs().map(|it| (label(&it.device), flag(it.trouble.is_some())));
     gauges(registry, "watchdog_failed", "Could the watchdog not be armed or rest", None, failed);
+}
+
+/// What would keep each stack from serving, counted; what concerns all stacks of an app counts for each.
+fn readiness(registry: &mut Registry, view: &View, found: &[UnreadyView]) {
+    let each = view.apps.iter().flat_map(|app| {
+        app.stacks.iter().map(move |stack| {
+            let of = |it: &&UnreadyView| {
+                it.app == app.app && it.stack.as_ref().is_none_or(|it| *it == stack.stack)
+            };
+            let labels = vec![("app", app.app.to_string()), ("stack", stack.stack.to_string())];
+            (labels, found.iter().filter(of).count() as f64)
+        })
+    });
+    let help = "What this agent found that would keep the stack from serving";
+    gauges(registry, "stack_unready", help, None, each);
 }
 
 /// Registers gauges made of `values`.

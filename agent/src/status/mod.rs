@@ -34,6 +34,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::AgentConfig;
 use crate::guard::{Doors, GuardView};
+use crate::readiness::{Readiness, UnreadyView};
 use crate::run::Handle;
 use crate::tails::{TailView, Tails};
 use api::Shared;
@@ -55,6 +56,8 @@ pub struct Beside {
     pub tails: Vec<TailView>,
     /// The doors that it keeps.
     pub guard: GuardView,
+    /// What would keep stacks from serving, as far as this agent found.
+    pub readiness: Vec<UnreadyView>,
 }
 
 /// Why the status cannot be served.
@@ -98,6 +101,7 @@ pub async fn start(
     parse: ParseApp,
     tails: Tails,
     doors: Doors,
+    readiness: Readiness,
 ) -> Result<Status, StartError> {
     let tcp = match config.status {
         Some(address) => Some(listen(address).await?),
@@ -116,6 +120,7 @@ pub async fn start(
         counters: counters.clone(),
         tails,
         doors,
+        readiness,
         stopped: stopped.clone(),
         view: tokio::sync::Mutex::default(),
         watchers: Arc::new(Semaphore::new(events::WATCHERS)),

@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use super::*;
 use crate::cli::client::{Client, ClientError};
 use crate::config::MeshConfig;
+use crate::readiness::Readiness;
 use crate::run::Event;
 
 mod commands;
@@ -34,9 +35,10 @@ impl Agent {
         let folder = tempfile::tempdir().expect("a folder");
         let config = config(&folder, "127.0.0.1:0");
         let looped = fixture::spawn(view);
-        let Beside { tails, guard } = fixture::beside();
+        let Beside { tails, guard, readiness } = fixture::beside();
         let (tails, doors) = (Tails::showing(tails), Doors::showing(&guard));
-        let started = start(&config, looped.handle.clone(), parse, tails, doors).await;
+        let readiness = Readiness::showing(readiness);
+        let started = start(&config, looped.handle.clone(), parse, tails, doors, readiness).await;
         let status = started.expect("it starts");
         Self { status, looped, folder }
     }

@@ -272,9 +272,13 @@ impl<'a> Agent<'a> {
 
     /// The doors of its host, as it says.
     pub fn doors(&self) -> Vec<DoorView> {
+        self.beside().guard.doors
+    }
+
+    /// What it says of its own host, and of what it found by itself.
+    pub fn beside(&self) -> Beside {
         let said = self.quorate(&["status", "--json"]).expect_done();
-        let beside: Beside = serde_json::from_str(&said).expect("an agent's status");
-        beside.guard.doors
+        serde_json::from_str(&said).expect("an agent's status")
     }
 
     /// What it knows of an app.

@@ -33,17 +33,23 @@ impl<'a> Web<'a> {
     /// The same, over TLS on port 443 as well, with a certificate for one name; and the certificate, PEM.
     pub fn start_secure(lab: &'a Lab, host: &str, name: &str) -> (Self, String) {
         let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a name");
+        let files = [made.cert.pem(), made.signing_key.serialize_pem()];
+        let web = Self::start_showing(lab, host, &files);
+        let [certificate, _] = files;
+        (web, certificate)
+    }
+
+    /// The same, with this certificate and its key, PEM.
+    pub fn start_showing(lab: &'a Lab, host: &str, [certificate, key]: &[String; 2]) -> Self {
         let folder = lab.folder(&format!("{host}-web"));
-        let files = [("cert.pem", made.cert.pem()), ("key.pem", made.signing_key.serialize_pem())];
-        for (file, text) in &files {
+        for (file, text) in [("cert.pem", certificate), ("key.pem", key)] {
             std::fs::write(folder.join(file), text).expect("scratch folder takes files");
         }
         let at = folder.display();
         let secure = format!(
             "listen 443 ssl; ssl_certificate {at}/cert.pem; ssl_certificate_key {at}/key.pem;"
         );
-        let [(_, certificate), _] = files;
-        (Self::launch(lab, host, &secure), certificate)
+        Self::launch(lab, host, &secure)
     }
 
     fn launch(lab: &'a Lab, host: &str, listens: &str) -> Self {

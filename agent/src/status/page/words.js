@@ -66,6 +66,7 @@ function findings() {
     }
     for (const warning of list(app.warnings)) found.push(["warning", `${app.app}: ${about(warning)}`]);
   }
+  for (const { app } of list(status.apps)) for (const words of notReady(app)) found.push(["warning", `${app}: ${words}`]);
   if (!found.length) found.push(["ok", `nothing wants looking at; ${quorumWords(quorum)}`]);
   const order = ["critical", "warning", "ok"];
   return found.sort((a, b) => order.indexOf(a[0]) - order.indexOf(b[0]));
@@ -127,6 +128,11 @@ function followingWords({ stack, name, sources, agreed, found, answered_ms, why,
   return [parts.join("; "), why || !same ? "wary" : ""];
 }
 
+// What would keep an app's stacks from serving, as far as the agent found.
+function notReady(app) {
+  return list(status.readiness).filter(it => it.app === app).map(it => `${it.stack || "any stack"}, seen from here: ${it.why}`);
+}
+
 // Who still hands out old addresses, until every resolver has followed.
 function tailWords(app) {
   const lasting = list(status.tails).filter(tail => tail.app === app.app && tail.resolvers.some(it => it.followed_ms == null));
@@ -147,7 +153,7 @@ function facts(app) {
     ["lease", app.lease && leaseWords(app.lease)],
     ["sync set", ...Object.entries(app.sync_set || {}).map(([name, stacks]) => syncWords(name, stacks))],
     ["weak door", ...weakWords(app)],
-    ["unready", ...list(app.unready).map(why => [why, "wary"])],
+    ["unready", ...list(app.unready).map(why => [why, "wary"]), ...notReady(app.app).map(words => [words, "wary"])],
     ["warning", ...list(app.warnings).map(it => [about(it), "wary"])],
     ["loss", ...losing.map(it => [`a move to ${it.stack} now would lose ${bytes(it.would_lose)}${within(it.would_lose_ms)} of log`, "wary"])],
     ["lost", ...Object.entries(app.lost || {}).map(([name, it]) => lostWords(name, it))],

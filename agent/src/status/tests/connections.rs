@@ -67,24 +67,45 @@ async fn the_socket_is_for_owner_and_group_and_for_one_agent() {
     assert_eq!(mode & 0o777, 0o660);
 
     let second = config(&agent.folder, "127.0.0.1:0");
-    let second =
-        start(&second, agent.looped.handle.clone(), parse, Tails::default(), no_doors()).await;
+    let second = start(
+        &second,
+        agent.looped.handle.clone(),
+        parse,
+        Tails::default(),
+        no_doors(),
+        Readiness::default(),
+    )
+    .await;
     let error = second.err().expect("taken").to_string();
     assert!(error.contains("another agent answers there"), "{error}");
 
     let mut taken = config(&agent.folder, &agent.address().to_string());
     taken.socket = agent.folder.path().join("other.sock");
-    let error = start(&taken, agent.looped.handle.clone(), parse, Tails::default(), no_doors())
-        .await
-        .err()
-        .expect("taken");
+    let error = start(
+        &taken,
+        agent.looped.handle.clone(),
+        parse,
+        Tails::default(),
+        no_doors(),
+        Readiness::default(),
+    )
+    .await
+    .err()
+    .expect("taken");
     assert!(error.to_string().contains("cannot listen on"), "{error}");
 
     let open = config(&agent.folder, "0.0.0.0:4791");
-    let error = start(&open, agent.looped.handle.clone(), parse, Tails::default(), no_doors())
-        .await
-        .err()
-        .expect("refused");
+    let error = start(
+        &open,
+        agent.looped.handle.clone(),
+        parse,
+        Tails::default(),
+        no_doors(),
+        Readiness::default(),
+    )
+    .await
+    .err()
+    .expect("refused");
     assert!(error.to_string().contains("only loopback for now"), "{error}");
 }
 

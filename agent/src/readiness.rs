@@ -1,0 +1,261 @@
+//! Would a standby serve, if it had to? What `doctor` looks at, looked at by the agent itself now and then.
+//!
+//! Takes the agreed state and looks from this host: does every stack show a certificate that is valid for the names that lead
+//! clients there, and for a while yet; is a name server of each zone found, and can whoever holds the zone be read with the
+//! credential that this agent holds; does every database take its log-in. Changes nothing, and tells no other agent: each shows
+//! what it found itself. Whether name servers say what was decided is not asked here: the mesh looks at that twice a minute
+//! (`consensus::node::drift`), and warns.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use consensus::failover::plan;
+use consensus::model::{
+    AppId, AppState, Driver, Effect, Epoch, FaultKind, Held, Phase, StackId, Token,
+};
+use consensus::view::{AppView, View};
+use probe::Means;
+use rand::RngExt as _;
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep_until};
+
+use crate::actors::Actors;
+use crate::clock;
+use crate::config::Credentials;
+use crate::identity::date;
+use crate::run::{Agreed, Handle};
+
+pub(crate) mod certificates;
+
+use self::certificates::Certificate;
+
+/// What would keep a stack from serving, or an app from being moved there.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct UnreadyView {
+    /// The app.
+    pub app: AppId,
+    /// The stack; none where it concerns all of them.
+    pub stack: Option<StackId>,
+    /// What, in words.
+    pub why: String,
+}
+
+/// How often an agent looks. Each pause is drawn from half of it up to all of it, so that agents do not look all at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// After the start, and after an app is defined otherwise or has moved.
+    pub first: Duration,
+    /// While all is ready.
+    pub calm: Duration,
+    /// While something is not: whoever mends it wants to see that.
+    pub soon: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        let [first, calm, soon] = [10, 600, 30].map(Duration::from_secs);
+        Self { first, calm, soon }
+    }
+}
+
+/// With what an agent looks.
+#[derive(Clone)]
+pub struct Looks {
+    /// Its resolver and the authorities it believes.
+    pub means: Means,
+    /// Who reads whoever holds a zone, at the pace that all of its requests share.
+    pub actors: Actors,
+    /// The secrets it holds.
+    pub credentials: Arc<Credentials>,
+}
+
+/// What was found last, by app; clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Readiness(Arc<Mutex<BTreeMap<AppId, BTreeSet<UnreadyView>>>>);
+
+impl Readiness {
+    /// Everything that is not ready.
+    pub fn views(&self) -> Vec<UnreadyView> {
+        let found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        found.values().flatten().cloned().collect()
+    }
+
+    /// Looks at every app from now on, until the loop ends.
+    pub async fn follow(self, looks: Looks, handle: Handle, pace: Pace) {
+        let mut agreed = handle.agreed();
+        let mut known = Vec::new();
+        let mut due = Instant::now() + drawn(pace.first);
+        loop {
+            let latest = agreed.borrow_and_update().clone();
+            let now = identified(&latest);
+            if known != now {
+                due = due.min(Instant::now() + drawn(pace.first));
+                known = now;
+            }
+            tokio::select! {
+                () = sleep_until(due) => {}
+                changed = agreed.changed() => match changed {
+                    Ok(()) => continue,
+                    Err(_) => return,
+                }
+            }
+            let Some(view) = handle.view().await else { return };
+            let latest = agreed.borrow_and_update().clone();
+            let mut all = BTreeMap::new();
+            for state in &latest.apps {
+                let app = &state.definition.name;
+                let seen = view.apps.iter().find(|it| it.app == *app);
+                all.insert(app.clone(), looks.at(state, seen, &view).await);
+            }
+            due = Instant::now()
+                + drawn(if all.values().all(BTreeSet::is_empty) { pace.calm } else { pace.soon });
+            self.show(all);
+        }
+    }
+
+    /// Shows this in the place of what was found before; the log says what is new and what is over.
+    fn show(&self, all: BTreeMap<AppId, BTreeSet<UnreadyView>>) {
+        let mut found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *found, all);
+        let of = |all: &BTreeMap<_, BTreeSet<UnreadyView>>| -> BTreeSet<UnreadyView> {
+            all.values().flatten().cloned().collect()
+        };
+        let (before, now) = (of(&before), of(&found));
+        for UnreadyView { app, stack, why } in now.difference(&before) {
+            let stack = stack.as_ref().map_or("any stack", StackId::as_str);
+            tracing::warn!(%app, "{stack} is not ready: {why}");
+        }
+        for UnreadyView { app, stack, why } in before.difference(&now) {
+            let stack = stack.as_ref().map_or("any stack", StackId::as_str);
+            tracing::info!(%app, "{stack} is ready as to this: {why}");
+        }
+    }
+}
+
+/// What an app is known by, as far as it matters here.
+fn identified(agreed: &Agreed) -> Vec<(AppId, u64, Epoch)> {
+    let app = |it: &Arc<AppState>| (it.definition.name.clone(), it.revision, it.epoch);
+    agreed.apps.iter().map(app).collect()
+}
+
+fn drawn(pause: Duration) -> Duration {
+    pause.mul_f64(rand::rng().random_range(0.5..=1.0))
+}
+
+impl Looks {
+    /// What is not ready of an app.
+    async fn at(
+        &self,
+        state: &AppState,
+        seen: Option<&AppView>,
+        view: &View,
+    ) -> BTreeSet<UnreadyView> {
+        let app = &state.definition.name;
+        let of =
+            |(stack, why): (Option<StackId>, String)| UnreadyView { app: app.clone(), stack, why };
+        let mut found: BTreeSet<_> = self.certificates(state).await.into_iter().map(of).collect();
+        // While it is being moved, what is published is not what stands.
+        if state.phase == Phase::Idle {
+            found.extend(self.zones(state).await.into_iter().map(of));
+        }
+        found.extend(seen.map(|seen| logins(seen, view)).into_iter().flatten().map(of));
+        found
+    }
+
+    async fn certificates(&self, state: &AppState) -> Vec<(Option<StackId>, String)> {
+        let now = clock::wall_ms() / 1000;
+        let shown = certificates::look(&state.definition, &self.means, now).await;
+        let found = shown.into_iter().filter_map(|it| {
+            let why = match it.certificate {
+                Certificate::Wrong(fault) => fault.to_string(),
+                Certificate::Ending(ends) => format!("the certificate ends at {}", date(ends)),
+                Certificate::Valid(_) | Certificate::Unseen(_) => return None,
+            };
+            Some((Some(it.stack), format!("{} for `{}`: {why}", it.endpoint, it.name)))
+        });
+        found.collect()
+    }
+
+    /// Each zone is read once, by whichever of its names comes first.
+    async fn zones(&self, state: &AppState) -> Vec<(Option<StackId>, String)> {
+        let mut drivers: BTreeSet<Driver> = BTreeSet::new();
+        let mut publications = plan::publications(state);
+        publications.retain(|it| match it {
+            Effect::Publish { driver, .. } => {
+                let held = driver.credential().is_none_or(|it| self.credentials.contains_key(it));
+                held && drivers.insert(driver.clone())
+            }
+            _ => false,
+        });
+        let token = Token::new(state.epoch, state.decision.attempt, Phase::Publishing.step());
+        let read = self.actors.read(&state.definition.name, token, publications).await;
+        let found = read.into_iter().flat_map(|it| {
+            let unread = match it.held {
+                Held::Unknown(why) => Some(format!("{} cannot be read: {why}", it.name)),
+                Held::Unasked | Held::AsDecided | Held::Otherwise(_) => None,
+            };
+            let nobody = it.right == 0 && it.wrong.is_empty();
+            let nobody = nobody.then(|| format!("no name server of {} is found", it.name));
+            unread.into_iter().chain(nobody)
+        });
+        found.map(|why| (None, why)).collect()
+    }
+}
+
+/// The databases that do not take the log-in that this agent holds.
+fn logins(seen: &AppView, view: &View) -> Vec<(Option<StackId>, String)> {
+    let targets =
+        seen.stacks.iter().flat_map(|stack| stack.targets.iter().map(|it| (&stack.stack, it)));
+    let found = targets.filter_map(|(stack, target)| {
+        let fault = target.beliefs.get(&view.agent)?.fault.as_ref()?;
+        (fault.kind == FaultKind::Credential)
+            .then(|| (Some(stack.clone()), format!("{}: {fault}", target.target)))
+    });
+    found.collect()
+}
+
+#[cfg(test)]
+impl Readiness {
+    /// For tests: as if this had been found.
+    pub fn showing(found: Vec<UnreadyView>) -> Self {
+        let all = Self::default();
+        let mut by_app: BTreeMap<AppId, BTreeSet<UnreadyView>> = BTreeMap::new();
+        for it in found {
+            by_app.entry(it.app.clone()).or_default().insert(it);
+        }
+        all.show(by_app);
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use consensus::model::Fault;
+
+    use super::*;
+    use crate::status::fixture;
+
+    #[test]
+    fn a_log_in_that_is_refused_here_is_told_with_its_stack() {
+        let mut view = fixture::view();
+        let agent = view.agent.clone();
+        let data = |app: &AppView| app.stacks.iter().any(|it| it.data.is_some());
+        let at = view.apps.iter().position(data).expect("an app with databases");
+        assert_eq!(logins(&view.apps[at], &view), []);
+        let targets = view.apps[at].stacks.iter_mut().flat_map(|stack| {
+            let name = stack.stack.clone();
+            stack.targets.iter_mut().map(move |it| (name.clone(), it))
+        });
+        let mut databases = targets.filter(|(_, it)| it.database);
+        let (name, target) = databases.next().expect("a database");
+        for (who, belief) in &mut target.beliefs {
+            // What another agent is refused is that agent's to show.
+            let kind = if *who == agent { FaultKind::Credential } else { FaultKind::Refused };
+            belief.fault = Some(Fault::new(kind, "it refuses `quorate`"));
+        }
+        let why = format!("{}: it refuses `quorate`", target.target);
+        drop(databases);
+        assert_eq!(logins(&view.apps[at], &view), [(Some(name), why)]);
+    }
+}
