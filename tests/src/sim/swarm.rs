@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use consensus::config::Mutant;
-use consensus::model::{AppId, Engine, ProbePolicy, Voter};
+use consensus::model::{AppId, Engine, Mode, ProbePolicy, Voter};
 use consensus::moment::Moment;
 use consensus::outbox::{Answer, Command};
 
@@ -54,6 +54,8 @@ const FLEETS: f64 = 0.04;
 const SETS: f64 = 0.1;
 /// And so many an app whose endpoints are found at sources.
 const SOURCES: f64 = 0.1;
+/// And so many have people who say for each app that it moves, or it does not.
+const WATCHED: f64 = 0.1;
 /// And so many go on for days.
 const DAYS: f64 = 0.03;
 /// How often people and checkers look in while waiting.
@@ -69,6 +71,7 @@ pub fn run(seed: u64, mutant: Option<Mutant>, kept: bool) -> Verdict {
     draw_late(&mut apps, seed);
     draw_followed(&mut apps, seed);
     draw_kept(&mut apps, seed);
+    draw_watched(&mut apps, seed);
     let mut simulation = Simulation::new(&mesh, &apps, chance.bits(), kept);
     simulation.elections = true;
     simulation.begin_sources();
@@ -202,6 +205,16 @@ fn draw_kept(apps: &mut [AppShape], seed: u64) {
     for shape in apps.iter_mut().filter(|shape| shape.synchronous) {
         if chance.happens(0.5) {
             shape.kept = 1 + chance.below(2) as u8;
+        }
+    }
+}
+
+/// Some seeds' apps move by themselves no more: people are asked.
+fn draw_watched(apps: &mut [AppShape], seed: u64) {
+    let mut chance = Chance::new(seed.wrapping_mul(0xbea2_25f9_eb34_556d).wrapping_add(9));
+    if chance.happens(WATCHED) {
+        for shape in apps.iter_mut().filter(|_| chance.happens(0.7)) {
+            shape.mode = Mode::Approve;
         }
     }
 }

@@ -13,7 +13,7 @@ mod heal;
 mod leases;
 mod links;
 mod outside;
-mod people;
+pub mod people;
 mod rates;
 mod sources;
 mod stores;

@@ -10,6 +10,7 @@ use crate::sim::agent::Agent;
 use crate::sim::check::register::Link;
 use crate::sim::check::sync;
 use crate::sim::scene::AppShape;
+use crate::sim::weather::people;
 use crate::sim::world::{Host, server};
 
 /// One app's clients, and what they know.
@@ -59,6 +60,7 @@ impl Simulation {
         }
         self.calm = calm;
         self.report(found);
+        people::attend(self, app);
         if self.elections && self.apps[app].definition.follows() {
             self.hold_elections(app);
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use consensus::model::{AppId, DataPolicy, Phase, StackId};
+use consensus::model::{AppId, DataPolicy, Mode, Phase, StackId};
 use consensus::outbox::Command;
 
 use super::Simulation;
@@ -82,6 +82,27 @@ pub(super) fn let_go(simulation: &mut Simulation) {
             simulation.say(|| format!("acknowledges {app}"));
             simulation.command(place, Command::Ack { app, by });
         }
+    }
+}
+
+/// Whoever watches an app that moves only if people say so looks at an agent now and then, and says so; sometimes too late,
+/// or for no reason.
+pub fn attend(simulation: &mut Simulation, app: &AppId) {
+    if simulation.apps[app].definition.mode != Mode::Approve || !simulation.chance.happens(0.3) {
+        return;
+    }
+    let place = simulation.some_place();
+    let agent = &simulation.agents[place];
+    let at = agent.clock.boot(simulation.now);
+    let view = agent.node.as_ref().filter(|_| agent.answers()).map(|node| node.view(at));
+    let waits = view.is_some_and(|view| {
+        let mut apps = view.apps.iter().filter(|it| it.app == *app);
+        apps.any(|it| it.next.contains("waits for `quorate approve`"))
+    });
+    if waits || simulation.chance.happens(0.005) {
+        let (app, by) = (app.clone(), "operator".to_owned());
+        simulation.say(|| format!("approves what {app} waits for"));
+        simulation.command(place, Command::Approve { app, by });
     }
 }
 
