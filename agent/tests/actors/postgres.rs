@@ -15,6 +15,8 @@ use crate::{act, kind, login, report, text, token};
 
 #[path = "lineage.rs"]
 mod lineage;
+#[path = "sync.rs"]
+mod sync;
 
 const READ_ONLY: &str = "SHOW default_transaction_read_only";
 const RECOVERY: &str = "SELECT pg_is_in_recovery()";
@@ -90,12 +92,16 @@ async fn a_standby_is_promoted_once_and_remembers_the_token() {
 }
 
 fn wait_for(primary: &Postgres, version: u64, names: &[&str]) -> Effect {
+    wait_for_at(primary.port, version, names)
+}
+
+fn wait_for_at(port: u16, version: u64, names: &[&str]) -> Effect {
     let waits = Waits {
         app: Some("shop".parse().expect("a name")),
         version,
         names: names.iter().map(|name| (*name).to_owned()).collect(),
     };
-    Effect::Synchronous { database: database(primary.port), waits }
+    Effect::Synchronous { database: database(port), waits }
 }
 
 #[tokio::test]

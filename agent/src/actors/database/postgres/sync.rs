@@ -4,6 +4,8 @@
 //! writes it holds a lock meanwhile, and writes in the session that holds it: a server goes through the requests of a session in
 //! order, so that none is carried out once the lock is gone, however late it is read. It is looked at in a session that was
 //! begun under the lock, for an older one may not have read the configuration again since.
+//!
+//! Whoever holds the lock and is heard of no more loses it by the server's own clocks ([`BOUNDS`]).
 
 use std::time::Duration;
 
@@ -19,6 +21,14 @@ use crate::actors::attempt::{Attempt, fault};
 const RELOAD: Duration = Duration::from_secs(1);
 const PACE: Duration = Duration::from_millis(2);
 
+/// What ends the session that holds the lock, or waits for it, once nobody is behind it: in milliseconds, or seconds for
+/// `tcp_keepalives_*`. An action has 5 s in all, so whoever says nothing for so long is out of time. Before version 14 nothing
+/// ends a session whose host answers still while its agent stands still; a host that is gone is noticed in 10 s there.
+const BOUNDS: &str = "SELECT set_config(name, value, false) FROM pg_settings JOIN (VALUES \
+                      ('lock_timeout', '4000'), ('idle_session_timeout', '5000'), \
+                      ('tcp_user_timeout', '10000'), ('tcp_keepalives_idle', '4'), \
+                      ('tcp_keepalives_interval', '2'), ('tcp_keepalives_count', '3') \
+                      ) AS bounds (name, value) USING (name)";
 /// Whoever sets whom it waits for holds this, till the session ends.
 const LOCK: &str =
     "SELECT pg_advisory_lock(hashtext('quorate'), hashtext('synchronous_standby_names'))";
@@ -34,7 +44,7 @@ pub(in crate::actors::database) async fn wait_for(
 ) -> Result<Done, ActionFault> {
     let lock = Session::open(attempt, order).await?;
     attempt.enter("waiting for whoever sets whom it waits for");
-    lock.run("locking", LOCK).await?;
+    lock.run("locking", &format!("{BOUNDS}; {LOCK}")).await?;
     let session = Session::open(attempt, order).await?;
     attempt.enter("looking at the database");
     let seen = session.row("looking", LOOK).await?;
