@@ -90,3 +90,59 @@ async fn whoever_holds_the_lock_and_is_heard_of_no_more_loses_it() {
     assert_eq!(kind(&first), Some(ActionFaultKind::Unknown), "{first:?}");
     assert_eq!(primary.sql(SETTING).await, r#"FIRST 1 ("c", "quorate:sync:3")"#);
 }
+
+/// A primary that waits for `b` under version 4, and has something else written in its file.
+async fn half_way(written: &str) -> Postgres {
+    let primary = Postgres::primary().await;
+    let set = act(&superuser(), token(1, 4), wait_for(&primary, 4, &["b"])).await;
+    assert!(set.is_ok(), "{set:?}");
+    primary.sql(&format!("ALTER SYSTEM SET synchronous_standby_names = '{written}'")).await;
+    primary
+}
+
+#[tokio::test]
+async fn what_was_written_and_is_not_in_force_yet_counts() {
+    let four = r#"FIRST 1 ("b", "quorate:sync:4")"#;
+    let wider = r#"FIRST 2 ("b", "c", "quorate:sync:4")"#;
+    let five = r#"FIRST 1 ("c", "quorate:sync:5")"#;
+    // Whoever wrote the second ended before the server was told to read it.
+    for (written, (version, name), expected, then) in [
+        // What rests on something older is refused, and what was written is in force.
+        (five, (4, "d"), Err(()), five),
+        // Within its version it grows.
+        (five, (5, "d"), Ok("waits for c, d"), r#"FIRST 2 ("c", "d", "quorate:sync:5")"#),
+        (wider, (4, "d"), Ok("waits for b, c, d"), r#"FIRST 3 ("b", "c", "d", "quorate:sync:4")"#),
+        (wider, (3, "d"), Err(()), wider),
+        // What is newer takes its place.
+        (five, (6, "d"), Ok("waits for d"), r#"FIRST 1 ("d", "quorate:sync:6")"#),
+        // Somebody took it away by hand: what is in force stays so, as long as nobody reloads.
+        ("", (3, "d"), Err(()), four),
+        ("", (4, "d"), Ok("waits for b, d"), r#"FIRST 2 ("b", "d", "quorate:sync:4")"#),
+    ] {
+        let primary = half_way(written).await;
+        assert_eq!(primary.sql(SETTING).await, four, "{written} is not in force yet");
+        let asked = act(&superuser(), token(1, 4), wait_for(&primary, version, &[name])).await;
+        let case = format!("{written}, asked {version} {name}: {asked:?}");
+        match expected {
+            Ok(line) => assert_eq!(text(&asked), line, "{case}"),
+            Err(()) => assert_eq!(kind(&asked), Some(ActionFaultKind::Superseded), "{case}"),
+        }
+        assert_eq!(primary.sql(SETTING).await, then, "{case}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_may_not_know_what_was_written_changes_nothing() {
+    let primary = Postgres::primary().await;
+    primary.grant_documented_rights().await;
+    let held = [("orders".parse().expect("a name"), login(ROLE, Some(ROLE)))].into();
+    let right = "EXECUTE ON FUNCTION pg_show_all_file_settings()";
+    primary.sql(&format!("REVOKE {right} FROM quorate")).await;
+    let asked = act(&held, token(1, 4), wait_for(&primary, 1, &["b"])).await;
+    assert_eq!(kind(&asked), Some(ActionFaultKind::Refused), "{asked:?}");
+    assert!(text(&asked).contains("`GRANT EXECUTE ON FUNCTION pg_show_all_file_settings()`"));
+    assert_eq!(primary.sql(SETTING).await, "");
+    primary.sql(&format!("GRANT {right} TO quorate")).await;
+    let asked = act(&held, token(1, 4), wait_for(&primary, 1, &["b"])).await;
+    assert_eq!(text(&asked), "waits for b");
+}

@@ -147,6 +147,7 @@ impl Postgres {
             "GRANT ALTER SYSTEM ON PARAMETER synchronous_standby_names TO quorate",
             "GRANT EXECUTE ON FUNCTION pg_read_file(text) TO quorate",
             "GRANT EXECUTE ON FUNCTION pg_read_binary_file(text, bigint, bigint, boolean) TO quorate",
+            "GRANT EXECUTE ON FUNCTION pg_show_all_file_settings() TO quorate",
             "GRANT EXECUTE ON FUNCTION pg_reload_conf() TO quorate",
             "GRANT EXECUTE ON FUNCTION pg_promote(boolean, integer) TO quorate",
             "GRANT CREATE ON DATABASE postgres TO quorate",

@@ -10,7 +10,8 @@
 //! GRANT ALTER SYSTEM ON PARAMETER primary_conninfo TO quorate; -- this and the next where there are more than two stacks
 //! GRANT EXECUTE ON FUNCTION pg_read_file(text) TO quorate;
 //! GRANT EXECUTE ON FUNCTION pg_read_binary_file(text, bigint, bigint, boolean) TO quorate; -- where it may read the log
-//! GRANT ALTER SYSTEM ON PARAMETER synchronous_standby_names TO quorate; -- where the app file says `sync`
+//! GRANT ALTER SYSTEM ON PARAMETER synchronous_standby_names TO quorate; -- this and the next where the app file says `sync`
+//! GRANT EXECUTE ON FUNCTION pg_show_all_file_settings() TO quorate;
 //! GRANT EXECUTE ON FUNCTION pg_reload_conf() TO quorate;
 //! GRANT EXECUTE ON FUNCTION pg_promote(boolean, integer) TO quorate;
 //! GRANT CREATE ON DATABASE postgres TO quorate;

@@ -5,6 +5,8 @@
 //! order, so that none is carried out once the lock is gone, however late it is read. It is looked at in a session that was
 //! begun under the lock, for an older one may not have read the configuration again since.
 //!
+//! Who wrote it may have ended before the server was told to read it. What its files say is therefore compared, too.
+//!
 //! Whoever holds the lock and is heard of no more loses it by the server's own clocks ([`BOUNDS`]).
 
 use std::time::Duration;
@@ -37,6 +39,14 @@ const LOOK: &str = "SELECT pg_is_in_recovery() AS recovery, \
                     current_setting('synchronous_commit') AS commits, \
                     current_setting('synchronous_standby_names') AS standbys";
 
+/// May it be asked what its files say?
+const WRITTEN: &str = "SELECT has_function_privilege('pg_show_all_file_settings()', 'EXECUTE') \
+                       AS may, quote_ident(current_user) AS role";
+/// The last line counts. (`pg_file_settings` is this function, and takes a second right.)
+const FILES: &str = "SELECT (SELECT setting FROM pg_show_all_file_settings() \
+                     WHERE lower(name) = 'synchronous_standby_names' ORDER BY seqno DESC LIMIT 1) \
+                     AS standbys";
+
 pub(in crate::actors::database) async fn wait_for(
     attempt: &mut Attempt,
     order: &Order<'_>,
@@ -59,15 +69,23 @@ pub(in crate::actors::database) async fn wait_for(
     }
     let held = epoch::held(&session, order.app, seen.is_true("has_table")).await?;
     epoch::compare(&session, held, order.token)?;
-    let held = Standbys::read(seen.text("standbys").unwrap_or_default());
-    let held = held.map(|it| it.waits()).unwrap_or_default();
-    let waits = held.taking(asked).map_err(|why| {
-        let kind = match why {
-            Unchanged::ForAnother(_) => ActionFaultKind::Refused,
-            Unchanged::Newer(_) => ActionFaultKind::Superseded,
-        };
-        fault(kind, format!("whom `{}` waits for {why}", session.place()))
-    })?;
+    let running = waits_of(seen.text("standbys"));
+    let (written, text) = written(&session).await?;
+    // What was written and is not gone by yet counts as well: anybody's reload makes the server go by it.
+    let held = running.taking(&written).unwrap_or_else(|_| running.clone());
+    let waits = match held.taking(asked) {
+        Ok(waits) => waits,
+        Err(why) => {
+            let kind = match why {
+                Unchanged::ForAnother(_) => ActionFaultKind::Refused,
+                Unchanged::Newer(_) => ActionFaultKind::Superseded,
+            };
+            if kind == ActionFaultKind::Superseded && held == written && running != written {
+                reload(attempt, &session, &text).await?;
+            }
+            return Err(fault(kind, format!("whom `{}` waits for {why}", session.place())));
+        }
+    };
     let wanted = setting(&waits);
     attempt.commit("setting whom it waits for")?;
     let literal = wanted.replace('\'', "''");
@@ -80,6 +98,28 @@ pub(in crate::actors::database) async fn wait_for(
         names => format!("waits for {}", names.join(", ")),
     };
     Ok(Done { proven: false, position: None, text })
+}
+
+/// Whom the server waits for once it reads its files again, and that setting itself.
+async fn written(session: &Session) -> Result<(Waits, String), ActionFault> {
+    let row = session.row("reading its files", WRITTEN).await?;
+    if !row.is_true("may") {
+        let text = format!(
+            "`{}` does not tell what its files say, and whom it waits for may be newer there: \
+             `GRANT EXECUTE ON FUNCTION pg_show_all_file_settings()` to `{}`",
+            session.place(),
+            row.text("role").unwrap_or_default()
+        );
+        return Err(fault(ActionFaultKind::Refused, text));
+    }
+    let row = session.row("reading its files", FILES).await?;
+    let text = row.text("standbys").unwrap_or_default();
+    Ok((waits_of(Some(text)), text.to_owned()))
+}
+
+fn waits_of(setting: Option<&str>) -> Waits {
+    let read = Standbys::read(setting.unwrap_or_default());
+    read.map(|it| it.waits()).unwrap_or_default()
 }
 
 /// A copy of a primary waits, once it is promoted, for whom that waited for: for nobody, until the mesh says for whom.
