@@ -98,6 +98,36 @@ async fn a_primary_and_its_standby_say_who_they_are_and_a_promotion_shows_at_onc
 }
 
 #[tokio::test]
+async fn a_name_that_two_receivers_bear_is_not_waited_for() {
+    let primary = Cluster::primary(&[], TRUST);
+    primary.sql(ROLE);
+    primary
+        .sql(r#"alter system set synchronous_standby_names = 'FIRST 1 ("b", "quorate:sync:3")'"#);
+    primary.sql("select pg_reload_conf()");
+    let names = async || {
+        let mut names = sight(&primary).await.synchronous;
+        // It says so only while its checkpointer idles.
+        names.retain(|name| name != "quorate:sync:settled");
+        names
+    };
+    let receivers = "select count(*) from pg_stat_replication where state = 'streaming'";
+    let own = primary.receiver("b");
+    primary.wait_for(receivers, "1");
+    assert_eq!(names().await, ["quorate:sync:3", "b"]);
+    primary.wait_for("select sync_state from pg_stat_replication", "sync");
+
+    // The server takes either for it, and the letters' case for nothing.
+    let other = primary.receiver("B");
+    primary.wait_for(receivers, "2");
+    assert_eq!(names().await, ["quorate:sync:3"]);
+    drop(own);
+    primary.wait_for(receivers, "1");
+    // One that is alone cannot be told from the replica by its name.
+    assert_eq!(names().await, ["quorate:sync:3", "B"]);
+    drop(other);
+}
+
+#[tokio::test]
 async fn a_standby_that_came_along_to_a_new_timeline_stays_on_it_when_it_is_left_alone() {
     let old = Cluster::primary(&[], TRUST);
     old.sql(ROLE);

@@ -1,7 +1,7 @@
 //! A real PostgreSQL primary and its standbys, in a folder of their own, ended with the test.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -59,6 +59,19 @@ impl Cluster {
         standby.append("standby.signal", "");
         standby.start();
         standby
+    }
+
+    /// Whoever receives its log under this name, and says at once what it has on disk.
+    pub fn receiver(&self, name: &str) -> Receiver {
+        let folder = tempfile::Builder::new().prefix("wal-").tempdir_in(self.home.path());
+        let folder = folder.expect("a folder").keep();
+        self.give(&folder, "700");
+        let port = self.port;
+        let from = format!("host=127.0.0.1 port={port} user=postgres application_name={name}");
+        let mut command = self.command("pg_receivewal");
+        command.args(["--synchronous", "--no-loop", "-d", &from, "-D"]).arg(folder);
+        let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Receiver(command.spawn().expect("the program runs"))
     }
 
     /// What this statement answers, as `psql -At` prints it.
@@ -154,16 +167,7 @@ impl Cluster {
     }
 
     fn run(&self, program: &str, arguments: &[&str]) -> Output {
-        let program = self.binaries.join(program);
-        let mut command = match self.as_postgres {
-            false => Command::new(program),
-            true => {
-                let mut command = Command::new("setpriv");
-                let user = ["--reuid", "postgres", "--regid", "postgres", "--init-groups"];
-                command.args(user).arg(program);
-                command
-            }
-        };
+        let mut command = self.command(program);
         // A server that `pg_ctl` leaves behind must not hold our pipes: they are files.
         let out = tempfile::tempfile().expect("a file");
         let err = tempfile::tempfile().expect("a file");
@@ -178,6 +182,17 @@ impl Cluster {
         Output { status, stdout: content(out), stderr: content(err) }
     }
 
+    fn command(&self, program: &str) -> Command {
+        let program = self.binaries.join(program);
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL"]);
+        if self.as_postgres {
+            command.args(["--reuid", "postgres", "--regid", "postgres", "--init-groups"]);
+        }
+        command.arg(program);
+        command
+    }
+
     fn give(&self, path: &Path, mode: &str) {
         if self.as_postgres {
             let given = Command::new("chown").arg("postgres:postgres").arg(path).status();
@@ -185,6 +200,16 @@ impl Cluster {
         }
         let set = Command::new("chmod").arg(mode).arg(path).status();
         assert!(set.is_ok_and(|status| status.success()), "chmod {}", path.display());
+    }
+}
+
+/// Receives a server's log, and is none; ends when dropped.
+pub struct Receiver(Child);
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

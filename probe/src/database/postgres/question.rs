@@ -28,8 +28,10 @@ const SLOTS_LIMIT: usize = 8;
 /// * `settled`: does it go by that? Commits wait once the checkpointer has read the setting, which it does where it idles or
 ///   paces itself, and not while it hurries or syncs (`ReloadConfig` in `checkpointer.c`).
 /// * `synchronous`: only where commits wait at all, and until a replica has flushed them.
-/// * `receivers`: a name that two go by is nobody's; a primary compares it without case, and so takes either's word.
-pub(super) const SQL: &str = r"
+/// * `shared`: names that more than one receiver bears, whatever it is doing; the server compares them without case, and takes
+///   either for the one that it waits for (`syncrep.c`). So none of them is known to be waited for.
+/// * `receivers`: all other names of those that stream.
+pub(super) const SQL: &str = r#"
 with own as materialized (
   select pg_is_in_recovery() as replica,
     pg_has_role(current_user, 'pg_read_all_stats', 'usage')
@@ -76,8 +78,12 @@ select
     else current_setting('synchronous_standby_names') end as standbys,
   (select string_agg(sync_state || ' ' || application_name, chr(10) order by sync_state, application_name)
     from (select * from pg_stat_replication where sync_state in ('sync', 'quorum') limit 64) as s) as synchronous,
-  (select string_agg(name, chr(10)) from (select min(application_name) as name from pg_stat_replication
-    group by lower(application_name) having count(*) = 1 and bool_and(state = 'streaming') order by 1 limit 16) as s) as receivers,
+  (select string_agg(name, chr(10)) from (
+    select lower(application_name collate "C") as name from pg_stat_replication group by 1 having count(*) > 1
+    ) as names) as shared,
+  (select string_agg(name, chr(10)) from (
+    select min(application_name) as name from pg_stat_replication group by lower(application_name collate "C")
+    having count(*) = 1 and bool_and(state = 'streaming') order by 1 limit 16) as names) as receivers,
   case when own.replica or current_setting('synchronous_standby_names') = '' then false
     else coalesce((select wait_event in ('CheckpointerMain', 'CheckpointWriteDelay') from pg_stat_activity
       where backend_type = 'checkpointer' limit 1), false) end as settled,
@@ -90,7 +96,7 @@ select
     from (select slot_name, active, to_jsonb(s) ->> 'wal_status' as state, log.position - restart_lsn as kept
       from pg_replication_slots as s where slot_type = 'physical') as slots
     ) as slots where wrong is not null limit 1) as slots
-from own, log";
+from own, log"#;
 
 /// Asks a replica that streams from nobody for the newest timeline of which it has a log file. It may have come along to
 /// that, and its control file names the old one until the next restart point. Members of `pg_monitor` may ask; in [`SQL`] it
@@ -140,6 +146,7 @@ pub(super) fn read(messages: &[SimpleQueryMessage], user: &str) -> Result<Databa
         synchronous: required(
             row.text("standbys")?,
             row.maybe("synchronous")?.unwrap_or(""),
+            row.maybe("shared")?.unwrap_or(""),
             row.is("settled")?,
         ),
         receivers: row.maybe("receivers")?.map(received).unwrap_or_default(),
@@ -216,8 +223,9 @@ fn unquoted(text: &str) -> String {
     value
 }
 
-/// The replicas without whose word no commit is acknowledged now, out of `state name` lines, and what marks that.
-fn required(standbys: &str, states: &str, settled: bool) -> Vec<String> {
+/// The replicas without whose word no commit is acknowledged now, out of `state name` lines and those whose name is shared,
+/// and what marks that.
+fn required(standbys: &str, states: &str, shared: &str, settled: bool) -> Vec<String> {
     let named = |state: &str| {
         let lines = states.lines().filter_map(|line| line.split_once(' '));
         let mut names: Vec<String> =
@@ -230,6 +238,7 @@ fn required(standbys: &str, states: &str, settled: bool) -> Vec<String> {
     let marked = setting.waits().version > 0 && settled;
     names.splice(0..0, marked.then(|| Waits::SETTLED.to_owned()));
     names.retain(|name| name.len() < SYNC_NAME_MOST);
+    names.retain(|name| !shared.lines().any(|it| it.eq_ignore_ascii_case(name)));
     names.truncate(SYNCHRONOUS_LIMIT);
     names
 }
@@ -261,14 +270,30 @@ mod tests {
             ("1 (b", "", &[]),
         ];
         for (standbys, states, expected) in cases {
-            assert_eq!(required(standbys, states, true), expected, "{standbys} / {states}");
+            assert_eq!(required(standbys, states, "", true), expected, "{standbys} / {states}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_two_receivers_bear_is_not_named() {
+        for (standbys, states, expected) in [
+            ("FIRST 2 (b, c)", "sync c\nsync B\nsync b", &["c"][..]),
+            ("FIRST 1 (B)", "", &[]),
+            ("*", "sync b\nsync b\nsync c", &["c"]),
+            (
+                r#"FIRST 1 (b, "quorate:sync:3")"#,
+                "sync b",
+                &["quorate:sync:settled", "quorate:sync:3"],
+            ),
+        ] {
+            assert_eq!(required(standbys, states, "d\nb", true), expected, "{standbys}");
         }
     }
 
     #[test]
     fn at_most_sixteen_are_named() {
         let states: String = (0..40).map(|n| format!("sync s{n}\n")).collect();
-        assert_eq!(required("*", &states, true).len(), SYNCHRONOUS_LIMIT);
+        assert_eq!(required("*", &states, "", true).len(), SYNCHRONOUS_LIMIT);
     }
 
     #[test]
