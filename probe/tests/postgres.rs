@@ -101,8 +101,9 @@ async fn a_primary_and_its_standby_say_who_they_are_and_a_promotion_shows_at_onc
 async fn a_name_that_two_receivers_bear_is_not_waited_for() {
     let primary = Cluster::primary(&[], TRUST);
     primary.sql(ROLE);
-    primary
-        .sql(r#"alter system set synchronous_standby_names = 'FIRST 1 ("b", "quorate:sync:3")'"#);
+    primary.sql(
+        r#"alter system set synchronous_standby_names = 'FIRST 1 ("b", "quorate:sync:shop:3")'"#,
+    );
     primary.sql("select pg_reload_conf()");
     let names = async || {
         let mut names = sight(&primary).await.synchronous;
@@ -113,17 +114,17 @@ async fn a_name_that_two_receivers_bear_is_not_waited_for() {
     let receivers = "select count(*) from pg_stat_replication where state = 'streaming'";
     let own = primary.receiver("b");
     primary.wait_for(receivers, "1");
-    assert_eq!(names().await, ["quorate:sync:3", "b"]);
+    assert_eq!(names().await, ["quorate:sync:shop:3", "b"]);
     primary.wait_for("select sync_state from pg_stat_replication", "sync");
 
     // The server takes either for it, and the letters' case for nothing.
     let other = primary.receiver("B");
     primary.wait_for(receivers, "2");
-    assert_eq!(names().await, ["quorate:sync:3"]);
+    assert_eq!(names().await, ["quorate:sync:shop:3"]);
     drop(own);
     primary.wait_for(receivers, "1");
     // One that is alone cannot be told from the replica by its name.
-    assert_eq!(names().await, ["quorate:sync:3", "B"]);
+    assert_eq!(names().await, ["quorate:sync:shop:3", "B"]);
     drop(other);
 }
 

@@ -88,7 +88,7 @@ async fn whoever_holds_the_lock_and_is_heard_of_no_more_loses_it() {
     assert!(took < Duration::from_secs(10), "{took:?}");
     let first = first.await.expect("it ends");
     assert_eq!(kind(&first), Some(ActionFaultKind::Unknown), "{first:?}");
-    assert_eq!(primary.sql(SETTING).await, r#"FIRST 1 ("c", "quorate:sync:3")"#);
+    assert_eq!(primary.sql(SETTING).await, r#"FIRST 1 ("c", "quorate:sync:shop:3")"#);
 }
 
 /// A primary that waits for `b` under version 4, and has something else written in its file.
@@ -102,22 +102,27 @@ async fn half_way(written: &str) -> Postgres {
 
 #[tokio::test]
 async fn what_was_written_and_is_not_in_force_yet_counts() {
-    let four = r#"FIRST 1 ("b", "quorate:sync:4")"#;
-    let wider = r#"FIRST 2 ("b", "c", "quorate:sync:4")"#;
-    let five = r#"FIRST 1 ("c", "quorate:sync:5")"#;
+    let four = r#"FIRST 1 ("b", "quorate:sync:shop:4")"#;
+    let wider = r#"FIRST 2 ("b", "c", "quorate:sync:shop:4")"#;
+    let five = r#"FIRST 1 ("c", "quorate:sync:shop:5")"#;
     // Whoever wrote the second ended before the server was told to read it.
     for (written, (version, name), expected, then) in [
         // What rests on something older is refused, and what was written is in force.
         (five, (4, "d"), Err(()), five),
         // Within its version it grows.
-        (five, (5, "d"), Ok("waits for c, d"), r#"FIRST 2 ("c", "d", "quorate:sync:5")"#),
-        (wider, (4, "d"), Ok("waits for b, c, d"), r#"FIRST 3 ("b", "c", "d", "quorate:sync:4")"#),
+        (five, (5, "d"), Ok("waits for c, d"), r#"FIRST 2 ("c", "d", "quorate:sync:shop:5")"#),
+        (
+            wider,
+            (4, "d"),
+            Ok("waits for b, c, d"),
+            r#"FIRST 3 ("b", "c", "d", "quorate:sync:shop:4")"#,
+        ),
         (wider, (3, "d"), Err(()), wider),
         // What is newer takes its place.
-        (five, (6, "d"), Ok("waits for d"), r#"FIRST 1 ("d", "quorate:sync:6")"#),
+        (five, (6, "d"), Ok("waits for d"), r#"FIRST 1 ("d", "quorate:sync:shop:6")"#),
         // Somebody took it away by hand: what is in force stays so, as long as nobody reloads.
         ("", (3, "d"), Err(()), four),
-        ("", (4, "d"), Ok("waits for b, d"), r#"FIRST 2 ("b", "d", "quorate:sync:4")"#),
+        ("", (4, "d"), Ok("waits for b, d"), r#"FIRST 2 ("b", "d", "quorate:sync:shop:4")"#),
     ] {
         let primary = half_way(written).await;
         assert_eq!(primary.sql(SETTING).await, four, "{written} is not in force yet");

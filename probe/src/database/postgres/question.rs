@@ -281,9 +281,9 @@ mod tests {
             ("FIRST 1 (B)", "", &[]),
             ("*", "sync b\nsync b\nsync c", &["c"]),
             (
-                r#"FIRST 1 (b, "quorate:sync:3")"#,
+                r#"FIRST 1 (b, "quorate:sync:shop:3")"#,
                 "sync b",
-                &["quorate:sync:settled", "quorate:sync:3"],
+                &["quorate:sync:settled", "quorate:sync:shop:3"],
             ),
         ] {
             assert_eq!(required(standbys, states, "d\nb", true), expected, "{standbys}");
