@@ -7,6 +7,9 @@ use tests::harness::letters::{Agreed, Hand, forget_all_but_tokens, on_disk};
 
 use super::*;
 
+/// An executor acts on a claim confirmed no longer ago than this (`consensus::node::work`, rule E1).
+const ACT: Duration = Duration::from_secs(5);
+
 /// A guarded app on its first stack, its guards, and the epoch in which it will be moved.
 fn begun(lab: &Lab) -> (World<'_>, [Agent<'_>; 2], Epoch) {
     let world = World::unapplied(lab, Updates::Granted);
@@ -154,12 +157,17 @@ fn an_executor_that_was_stopped_with_the_claim_to_a_promotion_asks_for_nothing_o
         lab.fabric.hold_back(&REGIONS, "s2", MESH_PORT);
         let executor = world.executor_at(Phase::Promoting, moved);
         let agreed = stop(&mut world, &executor, (moved, Phase::Promoting));
+        let stopped = Instant::now();
         lab.fabric.pass_on();
         eventually(SETTLE, "another has it promoted", || {
             said(&guards[1], &[&format!("is done for shop with {promote}: promoted")])
                 .ok_or("not yet")
         });
         let made = made_of(&world, 1);
+        // Till then it may ask once more, for the same: its claim was confirmed not long ago.
+        eventually(SETTLE, "its claim is too old to act on", || {
+            (ACT < stopped.elapsed()).then_some(()).ok_or("not yet")
+        });
         world.mesh.agent(&executor).process().resume();
         world.settle_on_standby(&watches);
         let asked = agreed.request("g2");
