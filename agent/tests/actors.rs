@@ -18,6 +18,8 @@ mod providers;
 mod redis;
 #[path = "actors/rejoin.rs"]
 mod rejoin;
+#[path = "actors/rights.rs"]
+mod rights;
 #[path = "actors/silent.rs"]
 mod silent;
 #[path = "actors/tls.rs"]

@@ -19,7 +19,7 @@ use consensus::model::{
 use consensus::outbox::Input;
 use consensus::view::AppView;
 use futures_util::{StreamExt, future, stream};
-use probe::Trust;
+use probe::{Login, Trust};
 use tokio::sync::mpsc;
 use tokio::task::JoinError;
 use tokio::time::timeout;
@@ -211,6 +211,30 @@ pub(crate) async fn ask_holders(
         (publication, holder)
     });
     actors.look_over(app, token, publications).await
+}
+
+/// What an app's steps do to a database beyond what they do to each.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Uses {
+    /// It may have to follow another than before, without being the old primary.
+    pub follows: bool,
+    /// The mesh keeps whom it waits for.
+    pub sync: bool,
+}
+
+/// What a log-in lacks for these steps at a database, a sentence each. Changes nothing.
+///
+/// # Errors
+/// Why it is not known.
+pub async fn lacking(
+    app: &AppId,
+    database: &Database,
+    uses: Uses,
+    login: &Login,
+    trust: &Trust,
+) -> Result<Vec<String>, String> {
+    let lacking = database::lacking(app, database, uses, login, trust).await;
+    lacking.map_err(|fault| fault.text)
 }
 
 /// The token under which what was decided is published.

@@ -5,6 +5,7 @@
 
 mod host;
 mod mesh;
+mod rights;
 mod traffic;
 mod weak;
 
@@ -107,6 +108,7 @@ pub async fn run(args: &Args, out: &mut Out<'_>) -> ExitCode {
             if let Ok(heard) = &heard {
                 checks.extend(traffic::checks(config, heard).await);
                 checks.extend(weak::checks(config, heard).await);
+                checks.extend(rights::checks(config, heard).await);
             }
         }
         Err(faults) => {

@@ -11,20 +11,13 @@ use mysql_async::{Conn, OptsBuilder};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use super::{Process, command_as, eventually, free_port, run};
+use super::{Process, command_as, documented, eventually, free_port, run};
 
 /// The user MariaDB runs as where tests run as root, which it refuses.
 const USER: &str = "mysql";
 
 /// The user that has the documented rights and no more; its password is its name.
 pub const ROLE: &str = "quorate";
-
-const RIGHTS: [&str; 3] = [
-    "create user quorate@'%' identified by 'quorate'",
-    "grant binlog monitor, slave monitor, replication master admin, replication slave, replication slave admin, \
-     read_only admin, connection admin, binlog admin, process, reload on *.* to quorate@'%'",
-    "grant create, select, insert, update on quorate.* to quorate@'%'",
-];
 
 /// A running server, or one that was killed.
 pub struct MariaDb {
@@ -43,8 +36,8 @@ impl MariaDb {
     /// The same with settings of its own.
     pub async fn primary_with(settings: &[&str]) -> Self {
         let primary = Self::start(settings).await;
-        for sql in RIGHTS {
-            primary.sql(sql).await;
+        for sql in documented("CREATE USER quorate ") {
+            primary.sql(&sql).await;
         }
         primary.sql("create database app").await;
         primary.sql("create table app.t (i int primary key)").await;

@@ -40,6 +40,17 @@ pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>)
     }
 }
 
+/// The statements of the README's block that begins so, with `quorate` for the password.
+pub fn documented(start: &str) -> Vec<String> {
+    let readme = include_str!("../../../README.md");
+    let at = readme.find(&format!("\n{start}")).expect("the README has it") + 1;
+    let (block, _) = readme[at..].split_once("\n```").expect("a block ends");
+    let lines = block.lines().map(|line| line.split("--").next().unwrap_or_default());
+    let all = lines.collect::<Vec<_>>().join(" ").replace('…', "quorate");
+    let statements = all.split(';').map(|it| it.trim().to_owned());
+    statements.filter(|it| !it.is_empty()).collect()
+}
+
 /// A port that is free on UDP and TCP, and that no other test draws until this process ends.
 ///
 /// BIND shares its port with whoever else does (SO_REUSEPORT), and the kernel deals out packets and connections among them: two

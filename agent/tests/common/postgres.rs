@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 
-use super::{Process, command_as, eventually, free_port, run};
+use super::{Process, command_as, documented, eventually, free_port, run};
 
 /// The user PostgreSQL runs as where tests run as root, which it refuses.
 const USER: &str = "postgres";
@@ -138,21 +138,10 @@ impl Postgres {
         system.parse().expect("a number")
     }
 
-    /// Gives [`ROLE`] the rights that the actors' documentation names.
+    /// Makes [`ROLE`] with the rights that the documentation names.
     pub async fn grant_documented_rights(&self) {
-        for sql in [
-            "CREATE ROLE quorate LOGIN PASSWORD 'quorate' IN ROLE pg_monitor, pg_signal_backend",
-            "GRANT ALTER SYSTEM ON PARAMETER default_transaction_read_only TO quorate",
-            "GRANT ALTER SYSTEM ON PARAMETER primary_conninfo TO quorate",
-            "GRANT ALTER SYSTEM ON PARAMETER synchronous_standby_names TO quorate",
-            "GRANT EXECUTE ON FUNCTION pg_read_file(text) TO quorate",
-            "GRANT EXECUTE ON FUNCTION pg_read_binary_file(text, bigint, bigint, boolean) TO quorate",
-            "GRANT EXECUTE ON FUNCTION pg_show_all_file_settings() TO quorate",
-            "GRANT EXECUTE ON FUNCTION pg_reload_conf() TO quorate",
-            "GRANT EXECUTE ON FUNCTION pg_promote(boolean, integer) TO quorate",
-            "GRANT CREATE ON DATABASE postgres TO quorate",
-        ] {
-            self.sql(sql).await;
+        for sql in documented("CREATE ROLE quorate ") {
+            self.sql(&sql).await;
         }
     }
 

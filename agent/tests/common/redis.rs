@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
-use super::{Process, eventually, free_port};
+use super::{Process, documented, eventually, free_port};
 
 /// The user that has the documented rights and no more; its password is its name.
 pub const ROLE: &str = "quorate";
@@ -86,12 +86,12 @@ impl Redis {
         assert_eq!(self.ask(&["SAVE"]).await, Reply::Text("OK".to_owned()));
     }
 
-    /// Gives [`ROLE`] the rights that the actors' documentation names.
+    /// Makes [`ROLE`] with the rights that the documentation names.
     pub async fn grant_documented_rights(&self) {
-        let rights = "ACL SETUSER quorate on >quorate +info +config|get +config|set +client|kill +multi +exec +get \
-                      +set +eval +replicaof ~quorate:*";
-        let words: Vec<&str> = rights.split_whitespace().collect();
-        assert_eq!(self.ask(&words).await, Reply::Text("OK".to_owned()));
+        for command in documented("ACL SETUSER quorate ") {
+            let words: Vec<&str> = command.split_whitespace().collect();
+            assert_eq!(self.ask(&words).await, Reply::Text("OK".to_owned()));
+        }
     }
 
     /// Kills it, as a lost machine would.

@@ -25,7 +25,9 @@ use probe::{Login, Trust};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use super::attempt::{Attempt, fault};
+use super::Uses;
+use super::attempt::{Attempt, Stage, fault};
+use crate::clock;
 use crate::config::{Credential, Credentials};
 
 /// A host that is there answers the first packet, or the first of a later connection if that was lost: the kernel itself sends
@@ -36,6 +38,9 @@ const REACHED: Duration = Duration::from_millis(800);
 const ANOTHER: Duration = Duration::from_millis(200);
 /// So many in all: the last has still two of these pauses to answer in.
 const CONNECTIONS: u32 = 3;
+
+/// How long it may take to tell what a log-in may do.
+const LOOK: Duration = Duration::from_secs(4);
 
 /// An action on a database, with what it takes to log in.
 pub(super) struct Order<'a> {
@@ -232,6 +237,31 @@ pub(super) async fn step_down(
             "elects nobody: only what elects its own primary is asked to step down",
         )),
     }
+}
+
+/// What a log-in lacks for these steps, a sentence each. Changes nothing.
+pub(super) async fn lacking(
+    app: &AppId,
+    database: &Database,
+    uses: Uses,
+    login: &Login,
+    trust: &Trust,
+) -> Result<Vec<String>, ActionFault> {
+    let (token, tail) = (Token(0), Tail::default());
+    let order = Order { app, token, database, login, trust, tail };
+    let attempt = Attempt::new(clock::now() + LOOK, LOOK, Stage::default());
+    let lacking = async {
+        match database.engine {
+            Engine::Postgres => postgres::lacking(&attempt, &order, uses).await,
+            Engine::Mysql => mysql::lacking(&attempt, &order).await,
+            Engine::Redis => redis::lacking(&attempt, &order).await,
+            Engine::Mongodb => Ok(Vec::new()),
+        }
+    };
+    timeout(LOOK, lacking).await.unwrap_or_else(|_| {
+        let text = format!("`{}` does not answer within {LOOK:?}", order.place());
+        Err(fault(ActionFaultKind::Unknown, text))
+    })
 }
 
 /// What elects its own primary is followed (PROTOCOL.md rule 12).

@@ -2,18 +2,10 @@
 //!
 //! # The rights it takes
 //!
-//! On every server of the app, and so that any of them may follow any other:
+//! They stand in README.md, "Rights", from where tests take them, and [`rights`] says what of them is lacking.
 //!
-//! ```sql
-//! CREATE USER quorate IDENTIFIED BY '…';
-//! GRANT BINLOG MONITOR, SLAVE MONITOR, REPLICATION MASTER ADMIN, REPLICATION SLAVE, REPLICATION SLAVE ADMIN,
-//!   READ_ONLY ADMIN, CONNECTION ADMIN, BINLOG ADMIN, PROCESS, RELOAD ON *.* TO quorate;
-//! GRANT CREATE, SELECT, INSERT, UPDATE ON quorate.* TO quorate;
-//! ```
-//!
-//! Of MySQL (8.0.23 or newer): `REPLICATION SLAVE, REPLICATION CLIENT, REPLICATION_SLAVE_ADMIN, SYSTEM_VARIABLES_ADMIN,
-//! CONNECTION_ADMIN, PROCESS, RELOAD ON *.*` and the same on `quorate.*`; `gtid_mode = ON`, `enforce_gtid_consistency = ON`
-//! and `super_read_only = ON` in the configuration of every server.
+//! Of MySQL (8.0.23 or newer): `gtid_mode = ON`, `enforce_gtid_consistency = ON` and `super_read_only = ON` belong into the
+//! configuration of every server.
 //!
 //! Of MariaDB: `gtid_strict_mode = 1`, `log_slave_updates = 1` and `read_only = 1` belong into the configuration of every
 //! server: one that is started again then takes no writes until it is told to. Where commits wait for a replica
@@ -26,12 +18,14 @@
 //! `quorate.epoch (app, token)`, as everywhere. The row is written *before* a replica is opened, so that whoever finds it
 //! half way knows that it is to be finished.
 
+mod rights;
 mod session;
 
 use consensus::model::{ActionFault, Candidate, Done};
 use probe::Tls;
 use probe::mysql::Dialect;
 
+pub(super) use self::rights::lacking;
 use self::session::{Session, quoted};
 use super::Order;
 use crate::actors::attempt::Attempt;

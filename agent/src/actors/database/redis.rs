@@ -2,14 +2,8 @@
 //!
 //! # The rights it takes
 //!
-//! The user `default` has them all. Otherwise, on every server of the app:
-//!
-//! ```text
-//! ACL SETUSER quorate on >… +info +config|get +config|set +client|kill +multi +exec +get +set +eval +replicaof
-//!   ~quorate:*
-//! ```
-//!
-//! Where a guard keeps aside what an old primary alone had (`quorate rejoin-redis`): `+psync +replconf`, too.
+//! The user `default` has them all; what else has them stands in README.md, "Rights", from where tests take it, and
+//! [`rights`] says what of it is lacking.
 //!
 //! # What the server compares
 //!
@@ -28,6 +22,8 @@
 //! written to the configuration file: **a primary that is restarted takes writes again**, which is why it is never
 //! proven. What its owner asks for is kept in the number itself.
 
+mod rights;
+
 use std::fmt::Display;
 use std::time::Duration;
 
@@ -39,6 +35,8 @@ use tokio::time::sleep;
 
 use super::{Order, Tail};
 use crate::actors::attempt::{Attempt, fault};
+
+pub(super) use self::rights::lacking;
 
 /// Between two looks at a replay in progress.
 const PACE: Duration = Duration::from_millis(2);
@@ -242,15 +240,20 @@ impl Session {
 
     /// Asks one thing; `what` names it if it is refused.
     async fn ask(&mut self, what: &str, command: &[&str]) -> Result<Reply, ActionFault> {
+        let reply = self.answer(what, command).await?;
         let place = &self.place;
-        let reply = self.link.ask(command).await;
-        let reply = reply.map_err(|error| {
-            fault(ActionFaultKind::Unknown, format!("{what} at `{place}` broke: {error}"))
-        })?;
         match reply.refusal() {
             None => Ok(reply),
             Some(why) => Err(fault(meaning(why), format!("`{place}` refuses {what}: {why}"))),
         }
+    }
+
+    /// The same, where to be refused is an answer.
+    async fn answer(&mut self, what: &str, command: &[&str]) -> Result<Reply, ActionFault> {
+        let reply = self.link.ask(command).await;
+        reply.map_err(|error| {
+            fault(ActionFaultKind::Unknown, format!("{what} at `{}` broke: {error}", self.place))
+        })
     }
 
     async fn info(&mut self) -> Result<Seen, ActionFault> {

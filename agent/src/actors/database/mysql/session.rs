@@ -114,6 +114,12 @@ impl Session {
         ask(&mut self.conn, sql).await.map_err(|error| told(&self.place, what, &error))
     }
 
+    /// The first column of every row.
+    pub async fn list(&mut self, what: &str, sql: &str) -> Result<Vec<String>, ActionFault> {
+        let rows = self.conn.query(sql).await;
+        rows.map_err(|error| told(&self.place, what, &error))
+    }
+
     /// Whom it follows, if it follows anybody.
     pub async fn replica(&mut self) -> Result<Option<Facts>, ActionFault> {
         let seen = self.ask("looking", self.dialect.replica()).await?;
