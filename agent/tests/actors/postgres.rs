@@ -448,6 +448,7 @@ async fn a_third_standby_is_told_whom_to_follow_and_keeps_its_own_log_in() {
 async fn a_third_standby_brings_its_slot_along_and_one_that_has_more_is_left_alone() {
     let mut old = Postgres::primary().await;
     old.grant_documented_rights().await;
+    old.sql("ALTER ROLE quorate NOREPLICATION").await;
     old.sql("CREATE TABLE t (i int)").await;
     let new = old.standby("s1").await;
     let (third, ahead) = (old.standby("s2").await, old.standby("s3").await);
