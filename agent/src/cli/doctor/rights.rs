@@ -78,7 +78,8 @@ mod tests {
     fn whoever_acts_on_a_database_is_told_what_a_log_in_lacks_there() {
         let lacks = || Ok(vec!["it lacks this".to_owned(), "it lacks that".to_owned()]);
         let unknown = || Err("it does not answer".to_owned());
-        let cases: [(Option<&str>, Result<Vec<String>, String>, &[Found]); 7] = [
+        type Case<'a> = (Option<&'a str>, Result<Vec<String>, String>, &'a [Found]);
+        let cases: [Case<'_>; 7] = [
             (None, Ok(Vec::new()), &[Found::Fine]),
             (Some("g1"), Ok(Vec::new()), &[Found::Fine]),
             (None, lacks(), &[Found::Wrong, Found::Wrong]),

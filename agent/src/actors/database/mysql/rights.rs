@@ -118,7 +118,8 @@ mod tests {
         let all = "GRANT ALL PRIVILEGES ON *.* TO `root`@`%` WITH GRANT OPTION";
         let with_super = "GRANT RELOAD, PROCESS, SUPER, REPLICATION SLAVE ON *.* TO `quorate`@`%`";
         let of_role = "GRANT `dba` TO `quorate`@`%`";
-        let cases: [(Dialect, (u32, u32), &[&str], &[&str]); 8] = [
+        type Case<'a> = (Dialect, (u32, u32), &'a [&'a str], &'a [&'a str]);
+        let cases: [Case<'_>; 8] = [
             (MYSQL8, (8, 0), &of_mysql, &[]),
             (
                 MYSQL8,
