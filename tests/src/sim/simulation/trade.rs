@@ -60,7 +60,10 @@ impl Simulation {
         }
         self.calm = calm;
         self.report(found);
-        people::attend(self, app);
+        // In a story people say themselves what they do.
+        if self.elections {
+            people::attend(self, app);
+        }
         if self.elections && self.apps[app].definition.follows() {
             self.hold_elections(app);
         }
