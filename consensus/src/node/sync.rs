@@ -72,6 +72,13 @@ struct Waited {
 }
 
 impl Syncing {
+    /// What was known of databases that the app has no more is forgotten.
+    fn keep_only(&mut self, databases: &[Database]) {
+        let has = |name: &TargetName| databases.iter().any(|it| it.name == *name);
+        self.waited.retain(|(of, _), _| has(of));
+        self.asked.retain(|of, _| has(of));
+    }
+
     /// When a primary may be asked again.
     fn asks_from(&self, database: &TargetName) -> Moment {
         self.asked.get(database).map_or(Moment::ZERO, |asked| asked.not_before)
@@ -209,7 +216,9 @@ impl Node {
     /// Takes note of whom the primaries of an app are seen to wait for.
     fn note_waits(&mut self, app: &AppId, state: &AppState, own: &[Belief], now: Moment) {
         let Some(it) = self.apps.get_mut(app) else { return };
-        for database in state.definition.stack(&state.active).map_or(&[][..], |it| &it.databases) {
+        let databases = state.definition.stack(&state.active).map_or(&[][..], |it| &it.databases);
+        it.syncing.keep_only(databases);
+        for database in databases {
             match seen(own, state, &state.active, &database.name) {
                 Some((sight, age)) if !sight.replica => {
                     let at = now - *age;

@@ -66,47 +66,22 @@ async fn the_socket_is_for_owner_and_group_and_for_one_agent() {
     let mode = agent.status.socket.metadata().expect("it is there").permissions().mode();
     assert_eq!(mode & 0o777, 0o660);
 
-    let second = config(&agent.folder, "127.0.0.1:0");
-    let second = start(
-        &second,
-        agent.looped.handle.clone(),
-        parse,
-        Tails::default(),
-        no_doors(),
-        Readiness::default(),
-    )
-    .await;
-    let error = second.err().expect("taken").to_string();
+    let refused = async |config: &AgentConfig| {
+        let handle = agent.looped.handle.clone();
+        let (tails, readiness) = (Tails::default(), Readiness::default());
+        let started = start(config, handle, parse, tails, no_doors(), readiness).await;
+        started.err().expect("it does not start").to_string()
+    };
+    let error = refused(&config(&agent.folder, "127.0.0.1:0")).await;
     assert!(error.contains("another agent answers there"), "{error}");
 
     let mut taken = config(&agent.folder, &agent.address().to_string());
     taken.socket = agent.folder.path().join("other.sock");
-    let error = start(
-        &taken,
-        agent.looped.handle.clone(),
-        parse,
-        Tails::default(),
-        no_doors(),
-        Readiness::default(),
-    )
-    .await
-    .err()
-    .expect("taken");
-    assert!(error.to_string().contains("cannot listen on"), "{error}");
+    let error = refused(&taken).await;
+    assert!(error.contains("cannot listen on"), "{error}");
 
-    let open = config(&agent.folder, "0.0.0.0:4791");
-    let error = start(
-        &open,
-        agent.looped.handle.clone(),
-        parse,
-        Tails::default(),
-        no_doors(),
-        Readiness::default(),
-    )
-    .await
-    .err()
-    .expect("refused");
-    assert!(error.to_string().contains("only loopback for now"), "{error}");
+    let error = refused(&config(&agent.folder, "0.0.0.0:4791")).await;
+    assert!(error.contains("only loopback for now"), "{error}");
 }
 
 #[tokio::test]
