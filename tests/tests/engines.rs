@@ -154,6 +154,9 @@ fn written(writer: &Writer, server: std::net::SocketAddr) {
 #[path = "engines/pairs.rs"]
 mod pairs;
 
+#[path = "engines/mysql.rs"]
+mod foreign_mysql;
+
 #[path = "engines/postgres.rs"]
 mod postgres;
 

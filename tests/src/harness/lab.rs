@@ -203,6 +203,16 @@ pub(super) fn build_folder() -> PathBuf {
     profile.join("processes")
 }
 
+/// Where `tests/foreign` put a server that Debian 12 has not; `run PROGRAM` in it runs one.
+pub(super) fn foreign(name: &str) -> PathBuf {
+    let programs = build_folder();
+    let target = programs.ancestors().nth(2).expect("it lies in `target/PROFILE`");
+    let folder = target.join("foreign").join(name);
+    assert!(folder.join("run").exists(), "{name} is missing: run `./tests/run install`");
+    // What it is linked to is found by whole paths, from wherever it runs.
+    folder.canonicalize().expect("it is there")
+}
+
 /// The user that servers run as which refuse to be root; the test's own user where that is not root.
 pub(super) fn server_user() -> Option<&'static str> {
     rustix::process::getuid().is_root().then_some("postgres")

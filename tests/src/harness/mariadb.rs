@@ -23,8 +23,10 @@ use super::writer::Acknowledged;
 /// The client that may do nothing but write.
 pub const CLIENT: &str = "app";
 
-const PORT: u16 = 3306;
-const START: Duration = Duration::from_secs(30);
+/// Where MariaDB and MySQL listen.
+pub(super) const PORT: u16 = 3306;
+/// How long one may take until it answers.
+pub(super) const START: Duration = Duration::from_secs(30);
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// What Quorate may do, as its documentation asks for it.
@@ -224,12 +226,7 @@ impl<'a> MariaDb<'a> {
     }
 
     fn rows(&self, sql: &str) -> Result<Vec<Row>, String> {
-        runtime().block_on(limited(async {
-            let mut conn = connect(self.address(), "root", None).await?;
-            let rows = conn.query(sql).await;
-            conn.disconnect().await?;
-            rows
-        }))
+        asked(self.address(), sql)
     }
 
     /// One column of `SHOW SLAVE STATUS`; empty on a server that is no replica.
@@ -284,6 +281,16 @@ pub(super) async fn connect(
         .pass(password)
         .prefer_socket(false);
     Conn::new(options).await
+}
+
+/// What a server answers root.
+pub(super) fn asked(server: SocketAddr, sql: &str) -> Result<Vec<Row>, String> {
+    runtime().block_on(limited(async {
+        let mut conn = connect(server, "root", None).await?;
+        let rows = conn.query(sql).await;
+        conn.disconnect().await?;
+        rows
+    }))
 }
 
 async fn limited<T>(

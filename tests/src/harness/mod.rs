@@ -16,6 +16,7 @@ pub mod wait;
 pub mod bind;
 pub mod mariadb;
 pub mod mongodb;
+pub mod mysql;
 pub mod nginx;
 pub mod postgres;
 pub mod redis;

@@ -1,0 +1,253 @@
+//! MySQL on a host, as `tests/foreign` fetches it: a primary, or a replica of another host's by GTID.
+//!
+//! What a primary acknowledges, one of its replicas has: commits wait for that (semi-synchronous replication), for ever.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use mysql_async::Row;
+
+use super::fabric::address;
+use super::lab::{Lab, build_folder, foreign, give_to_server_user};
+use super::mariadb::{CLIENT, PORT, START, asked};
+use super::postgres::{PASSWORD, USER};
+use super::process::{Process, run};
+use super::wait::eventually;
+use super::writer::Acknowledged;
+
+/// What Quorate may do, as README.md asks for it ("Rights").
+const RIGHTS: [&str; 2] = [
+    "replication slave, replication client, replication_slave_admin, system_variables_admin, connection_admin, process, \
+     reload on *.*",
+    "create, select, insert, update on quorate.*",
+];
+
+/// The tests log in from the router.
+const INIT: &str =
+    "create user root@'%';\ngrant all on *.* to root@'%' with grant option;\n";
+
+/// One that is fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// The last that knows `SHOW MASTER STATUS`.
+    V8_0,
+    /// It knows `SHOW BINARY LOG STATUS` only.
+    V8_4,
+}
+
+impl Version {
+    fn name(self) -> &'static str {
+        match self {
+            Self::V8_0 => "mysql-8.0",
+            Self::V8_4 => "mysql-8.4",
+        }
+    }
+}
+
+/// MySQL on port 3306 of a host. Quorate logs in as [`USER`], the tests as root, clients as [`CLIENT`].
+pub struct MySql<'a> {
+    lab: &'a Lab,
+    host: String,
+    folder: PathBuf,
+    version: Version,
+    /// Its process.
+    pub process: Process,
+}
+
+impl<'a> MySql<'a> {
+    /// A primary with a table `app.ledger`, and a replica of it on every other host.
+    pub fn start<const N: usize>(lab: &'a Lab, version: Version, hosts: [&str; N]) -> [Self; N] {
+        let primary = hosts[0];
+        let servers = hosts.map(|host| {
+            let settings: &[&str] = if host == primary { &[] } else { &REPLICA };
+            Self::launch(lab, version, host, settings)
+        });
+        let first = &servers[0];
+        first.sql(&format!("create user {USER}@'%' identified by '{PASSWORD}'"));
+        for rights in RIGHTS {
+            first.sql(&format!("grant {rights} to {USER}@'%'"));
+        }
+        first.sql("create database app");
+        first.sql("create table app.ledger (id bigint primary key)");
+        first.sql(&format!("create user {CLIENT}@'%' identified by '{CLIENT}'"));
+        first.sql(&format!("grant all on app.* to {CLIENT}@'%'"));
+        for replica in &servers[1..] {
+            replica.follow(first);
+        }
+        first.sql("set global rpl_semi_sync_source_timeout = 3600000");
+        first.sql("set global rpl_semi_sync_source_enabled = 1");
+        servers
+    }
+
+    fn launch(lab: &'a Lab, version: Version, host: &str, settings: &[&str]) -> Self {
+        let folder = lab.folder(&format!("{host}-mysql"));
+        let data = folder.join("data");
+        run(Command::new("cp").args(["-a", "-T"]).arg(template(lab, version)).arg(&data));
+        // Who it is, it makes up itself.
+        let _ = fs::remove_file(data.join("auto.cnf"));
+        give_to_server_user(&folder);
+        let process = spawn(lab, version, host, &folder, settings);
+        let server = Self { lab, host: host.to_owned(), folder, version, process };
+        server.answers();
+        server
+    }
+
+    fn answers(&self) {
+        let host = &self.host;
+        eventually(START, &format!("MySQL on {host} answers"), || self.ask("select 1"));
+    }
+
+    fn follow(&self, primary: &Self) {
+        let from = address(&primary.host);
+        self.sql(&format!(
+            "change replication source to source_host = '{from}', source_port = {PORT}, source_user = '{USER}', \
+             source_password = '{PASSWORD}', source_auto_position = 1, source_connect_retry = 1, \
+             source_heartbeat_period = 1, get_source_public_key = 1"
+        ));
+        self.sql("start replica");
+        eventually(START, &format!("{} has all", self.host), || self.has_all_of(primary));
+    }
+
+    /// Starts it again on the same data, as a server of which nobody knows yet what it is to be.
+    pub fn restart(&mut self) {
+        self.process.kill();
+        self.process = spawn(self.lab, self.version, &self.host, &self.folder, &REPLICA);
+        self.answers();
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        (address(&self.host), PORT).into()
+    }
+
+    /// Runs a statement as root; the first column of the first row.
+    pub fn sql(&self, sql: &str) -> String {
+        self.ask(sql).unwrap_or_else(|error| panic!("{}: {sql}: {error}", self.host))
+    }
+
+    /// The same, where failing is an answer.
+    pub fn ask(&self, sql: &str) -> Result<String, String> {
+        let row = self.rows(sql)?.into_iter().next();
+        let text = row.and_then(|row| row.get_opt::<String, _>(0)).and_then(Result::ok);
+        Ok(text.unwrap_or_default())
+    }
+
+    fn rows(&self, sql: &str) -> Result<Vec<Row>, String> {
+        asked(self.address(), sql)
+    }
+
+    /// One column of `SHOW REPLICA STATUS`; empty on a server that is no replica.
+    pub fn replica(&self, column: &str) -> Result<String, String> {
+        let row = self.rows("show replica status")?.into_iter().next();
+        let text = row.and_then(|row| row.get_opt::<String, _>(column)).and_then(Result::ok);
+        Ok(text.unwrap_or_default())
+    }
+
+    /// Does it follow another by GTID, connected, and apply what it gets?
+    pub fn follows(&self, other: &Self) -> Result<(), String> {
+        let columns = ["Source_Host", "Replica_IO_Running", "Replica_SQL_Running", "Auto_Position"];
+        let found = columns.map(|column| self.replica(column));
+        let expected = [&address(&other.host).to_string(), "Yes", "Yes", "1"];
+        match found.iter().zip(expected).all(|(it, word)| it.as_deref() == Ok(word)) {
+            true => Ok(()),
+            false => Err(format!("{found:?}, {:?}", self.replica("Last_IO_Error"))),
+        }
+    }
+
+    /// Has it applied all that another wrote?
+    pub fn has_all_of(&self, other: &Self) -> Result<(), String> {
+        let set = "select @@global.gtid_executed";
+        match (self.ask(set)?, other.ask(set)?) {
+            (own, other) if own == other => Ok(()),
+            (own, other) => Err(format!("{own}, not {other}")),
+        }
+    }
+
+    /// The acknowledged rows that it does not hold.
+    pub fn lost(&self, ledger: &[Acknowledged]) -> Vec<i64> {
+        let rows = self.rows("select id from app.ledger").expect("the survivor answers");
+        let held: BTreeSet<i64> = rows.iter().filter_map(|row| row.get(0)).collect();
+        ledger.iter().map(|entry| entry.row).filter(|row| !held.contains(row)).collect()
+    }
+}
+
+const REPLICA: [&str; 2] = ["--super-read-only=1", "--rpl-semi-sync-replica-enabled=1"];
+
+fn spawn(lab: &Lab, version: Version, host: &str, folder: &Path, settings: &[&str]) -> Process {
+    let id = address(host).octets()[2];
+    let place = |name: &str| folder.join(name).display().to_string();
+    let of_place = [
+        ("datadir", place("data")),
+        ("socket", place("socket")),
+        ("pid-file", place("pid")),
+        ("tmpdir", folder.display().to_string()),
+        ("port", PORT.to_string()),
+        ("server-id", id.to_string()),
+    ];
+    let mut command = server(lab, version, host);
+    command.args(of_place.map(|(setting, value)| format!("--{setting}={value}")));
+    command.args(FIXED).args(settings).current_dir("/");
+    Process::start(lab, &format!("{host}-mysql"), &mut command)
+}
+
+/// The program with the words that it always needs, because it is not where it was built for.
+fn server(lab: &Lab, version: Version, host: &str) -> Command {
+    let folder = foreign(version.name());
+    let own = folder.join("root/usr");
+    let mut command = lab.fabric.command_as_server(host, folder.join("run"));
+    command.args(["mysqld", "--no-defaults"]);
+    for (setting, place) in
+        [("basedir", ""), ("plugin-dir", "lib/mysql/plugin"), ("lc-messages-dir", "share/mysql")]
+    {
+        command.arg(format!("--{setting}={}", own.join(place).display()));
+    }
+    command
+}
+
+const FIXED: [&str; 17] = [
+    "--bind-address=0.0.0.0",
+    "--mysqlx=OFF",
+    "--secure-file-priv=NULL",
+    "--log-bin=bin",
+    "--gtid-mode=ON",
+    "--enforce-gtid-consistency=ON",
+    "--plugin-load-add=rpl_semi_sync_source=semisync_source.so",
+    "--plugin-load-add=rpl_semi_sync_replica=semisync_replica.so",
+    "--skip-name-resolve",
+    "--replica-net-timeout=5",
+    "--innodb-buffer-pool-size=16M",
+    "--innodb-redo-log-capacity=8M",
+    "--innodb-use-native-aio=OFF",
+    "--performance-schema=OFF",
+    "--innodb-flush-log-at-trx-commit=2",
+    "--sync-binlog=0",
+    "--innodb-doublewrite=OFF",
+];
+
+/// A data folder as `mysqld --initialize-insecure` leaves it, made once and copied for every server: that takes seconds.
+fn template(lab: &Lab, version: Version) -> PathBuf {
+    let name = version.name();
+    let folder = build_folder();
+    fs::create_dir_all(&folder).expect("the build folder takes folders");
+    let template = folder.join(name);
+    let lock = File::create(folder.join(format!("{name}.lock"))).expect("it takes files");
+    lock.lock().expect("files can be locked");
+    if !template.exists() {
+        let fresh = lab.folder(&format!("{name}-template"));
+        let (data, init) = (fresh.join("data"), fresh.join("init.sql"));
+        fs::write(&init, INIT).expect("scratch folder takes files");
+        give_to_server_user(&fresh);
+        let mut make = server(lab, version, "client");
+        make.args(["--initialize-insecure", "--innodb-redo-log-capacity=8M"]).current_dir("/");
+        make.arg(format!("--init-file={}", init.display()));
+        run(make.arg(format!("--datadir={}", data.display())).env("TMPDIR", &fresh));
+        let half = folder.join(format!("{name}.half"));
+        let _ = fs::remove_dir_all(&half);
+        run(Command::new("cp").args(["-a", "-T"]).arg(data).arg(&half));
+        fs::rename(&half, &template).expect("same folder");
+    }
+    template
+}
