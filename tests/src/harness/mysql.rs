@@ -26,8 +26,7 @@ const RIGHTS: [&str; 2] = [
 ];
 
 /// The tests log in from the router.
-const INIT: &str =
-    "create user root@'%';\ngrant all on *.* to root@'%' with grant option;\n";
+const INIT: &str = "create user root@'%';\ngrant all on *.* to root@'%' with grant option;\n";
 
 /// One that is fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

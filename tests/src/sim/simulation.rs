@@ -172,6 +172,8 @@ pub struct Simulation {
     pub wandering: bool,
     /// The apps that somebody wanted elsewhere whatever is lost.
     pub forgiven: BTreeSet<AppId>,
+    /// Whom somebody named as a guard. A voter may have accepted that, and have it agreed at any time later.
+    pub named: BTreeSet<AgentId>,
     /// What people asked for and were told, and what agents showed.
     pub history: History,
     words: Words,
@@ -235,6 +237,7 @@ impl Simulation {
             elections: false,
             wandering: false,
             forgiven: BTreeSet::new(),
+            named: BTreeSet::new(),
             history: History::default(),
             words: Words::default(),
             calm: Calm::default(),

@@ -50,13 +50,16 @@ fn a_killed_primary_is_replaced(lab: &Lab, version: Version) {
     });
     answered(&mesh, "rw.edge.test", &[STACKS[new]]);
     servers[0].restart();
-    let alone = eventually(SETTLE, "the old primary follows, or is known for what it has", || {
-        match servers[0].follows(&servers[new]) {
-            Ok(()) => Ok(false),
-            Err(_) if told(&mesh, "never received") => Ok(true),
-            Err(why) => Err(why),
-        }
-    });
+    let alone =
+        eventually(
+            SETTLE,
+            "the old primary follows, or is known for what it has",
+            || match servers[0].follows(&servers[new]) {
+                Ok(()) => Ok(false),
+                Err(_) if told(&mesh, "never received") => Ok(true),
+                Err(why) => Err(why),
+            },
+        );
     println!("the old primary has transactions of its own: {alone}");
     let ledger = writer.stop();
     eventually(SETTLE, "the replica has all that the new primary has", || {

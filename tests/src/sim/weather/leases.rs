@@ -74,6 +74,7 @@ pub(super) fn name_another_guard(simulation: &mut Simulation) {
         database.guard = Some(spare.clone());
     }
     simulation.say(|| format!("names {spare} as a guard of {app}"));
+    simulation.named.insert(spare);
     simulation.apply(place, definition);
 }
 
@@ -105,11 +106,12 @@ impl Simulation {
         guards.filter_map(|(_, database)| self.place(database.guard.as_ref()?)).collect()
     }
 
-    /// Where guards run, and those that were named before them.
+    /// Where guards run, those that were named before them, and those that may be next.
     pub fn ever_guards(&self) -> BTreeSet<Place> {
         let chosen = self.apps.keys().flat_map(|app| self.registers.history(app));
         let guards = chosen.flat_map(|chosen| chosen.state.definition.guarded());
-        guards.filter_map(|(_, database)| self.place(database.guard.as_ref()?)).collect()
+        let guards = guards.filter_map(|(_, database)| database.guard.as_ref());
+        guards.chain(&self.named).filter_map(|guard| self.place(guard)).collect()
     }
 
     /// The host of a stack's database dies: whatever ran on it.
