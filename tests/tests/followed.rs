@@ -154,7 +154,7 @@ mod mongodb {
         for (ailment, kind, words) in [
             (Ailment::Full, FaultKind::Unready, "too many connections"),
             (Ailment::Revoked, FaultKind::Credential, "not authorized on admin"),
-            (Ailment::Ancient, FaultKind::Unready, "expected one of 9 to 29: MongoDB 4.4 to 8"),
+            (Ailment::Ancient, FaultKind::Unready, "expected one of 6 to 29: MongoDB 3.6 to 8"),
             (Ailment::Alone, FaultKind::Unready, "no replica set"),
             (
                 Ailment::Recovering,

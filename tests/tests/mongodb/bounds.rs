@@ -13,7 +13,7 @@ const SLACK: Duration = Duration::from_secs(5);
 /// Everything that a look says, in this order.
 const LOOK: [&str; 4] = ["hello", "saslStart", "saslContinue", "replSetGetStatus"];
 /// Everything that a request to step down says.
-const ACTION: [&str; 4] = ["saslStart", "saslContinue", "hello", "replSetStepDown"];
+const ACTION: [&str; 4] = ["hello", "saslStart", "saslContinue", "replSetStepDown"];
 
 fn ails(set: &Loopback, ailment: Ailment) {
     set.change(|it| {

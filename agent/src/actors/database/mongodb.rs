@@ -7,8 +7,8 @@
 use bson::rawdoc;
 use consensus::model::{ActionFault, ActionFaultKind, Done};
 use probe::mongodb::wire::{Broken, Facts, Link};
-use probe::mongodb::{leads_by, log_in};
-use probe::protect;
+use probe::mongodb::{greet, leads_by, log_in};
+use probe::{Stream, protect};
 
 use super::Order;
 use crate::actors::attempt::{Attempt, fault};
@@ -26,14 +26,8 @@ pub(super) async fn step_down(
     order: &Order<'_>,
     term: u32,
 ) -> Result<Done, ActionFault> {
-    let place = order.place();
-    attempt.begin("connecting to the database")?;
-    let stream = order.connect().await?;
-    let (host, login) = (&order.database.address, order.login);
-    let stream = protect(stream, host, &login.tls, order.trust).await.map_err(|why| {
-        fault(ActionFaultKind::Refused, format!("no session with `{place}`: {why}"))
-    })?;
-    let mut link = Link::over(stream, attempt.left());
+    let (place, login) = (order.place(), order.login);
+    let mut link = connect(attempt, order).await?;
     let broken = |what: &str, error: Broken| match error {
         Broken::Io(error) => {
             fault(ActionFaultKind::Unknown, format!("{what} at `{place}` broke: {error}"))
@@ -42,11 +36,13 @@ pub(super) async fn step_down(
             fault(ActionFaultKind::Refused, format!("`{place}` refuses {what}: {}", no.text))
         }
     };
-    attempt.enter("logging in to the database");
-    log_in(&mut link, login).await.map_err(|error| broken("log-in", error))?;
     attempt.enter("looking at the database");
-    let hello = link.ask(&rawdoc! { "hello": 1, "$db": "admin" }).await;
-    let hello = hello.map_err(|error| broken("a look", error))?;
+    let hello = greet(&mut link, login).await.map_err(|error| broken("a look", error))?;
+    attempt.enter("logging in to the database");
+    log_in(&mut link, login, Facts(&hello)).await.map_err(|error| broken("log-in", error))?;
+    attempt.enter("looking at the database");
+    // Once more: a log-in takes its time.
+    let hello = greet(&mut link, login).await.map_err(|error| broken("a look", error))?;
     match leads_by(Facts(&hello)) {
         Some(found) if found == term => {}
         Some(found) => {
@@ -65,7 +61,30 @@ pub(super) async fn step_down(
         "secondaryCatchUpPeriodSecs": CATCH_UP,
         "$db": "admin",
     };
-    link.ask(&command).await.map_err(|error| broken("stepping down", error))?;
+    match link.ask(&command).await {
+        Ok(_) => {}
+        // Until MongoDB 4.2 whoever steps down hangs up on all its clients, and on who asked it to before it can answer.
+        Err(Broken::Io(_)) if leads_no_more(attempt, order, term).await => {}
+        Err(error) => return Err(broken("stepping down", error)),
+    }
     let text = format!("steps down from election {term}: its set elects another");
     Ok(Done { proven: false, position: None, text })
+}
+
+async fn connect(attempt: &Attempt, order: &Order<'_>) -> Result<Link<Stream>, ActionFault> {
+    let place = order.place();
+    attempt.begin("connecting to the database")?;
+    let stream = order.connect().await?;
+    let (host, tls) = (&order.database.address, &order.login.tls);
+    let stream = protect(stream, host, tls, order.trust).await.map_err(|why| {
+        fault(ActionFaultKind::Refused, format!("no session with `{place}`: {why}"))
+    })?;
+    Ok(Link::over(stream, attempt.left()))
+}
+
+/// Does it say, asked anew, that it is not the primary by this election any more?
+async fn leads_no_more(attempt: &Attempt, order: &Order<'_>, term: u32) -> bool {
+    let Ok(mut link) = connect(attempt, order).await else { return false };
+    let hello = greet(&mut link, order.login).await;
+    hello.is_ok_and(|hello| leads_by(Facts(&hello)) != Some(term))
 }

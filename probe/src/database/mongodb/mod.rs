@@ -7,12 +7,14 @@
 //!
 //! `upstream_name` is the name under which the set could elect a secondary; who has none (priority 0, hidden) never becomes
 //! the primary. `hello` needs no right; without a password it is all that is asked. With one, the user, of the database
-//! `admin`, needs the role `clusterMonitor`, and what it is refused is said.
+//! `admin`, needs the role `clusterMonitor`, and what it is refused is said. Whoever does not know `hello` is asked by its old
+//! name, `isMaster`, which answers the same but for one word.
 
 use std::io;
 use std::time::Duration;
 
-use bson::{Binary, rawdoc, spec::BinarySubtype};
+use bson::raw::RawDocumentBuf;
+use bson::{Binary, cstr, rawdoc, spec::BinarySubtype};
 use consensus::model::{Database, DatabaseSight, FaultKind};
 use data_encoding::BASE64;
 use ring::digest;
@@ -28,14 +30,18 @@ use crate::{Login, Means, Tls, tcp};
 mod scram;
 pub mod wire;
 
+use scram::Mechanism;
 use wire::{Broken, Facts, Link, Refusal, line, strange};
 
-/// The versions of the protocol that are spoken: of MongoDB 4.4, and of 8.
-const SPOKEN: std::ops::RangeInclusive<i64> = 9..=29;
+/// The versions of the protocol that are spoken: of MongoDB 3.6, which brought `OP_MSG`, and of 8.
+const SPOKEN: std::ops::RangeInclusive<i64> = 6..=29;
 /// The longest name of a member: a host's, and a port.
 const NAME: usize = 262;
 /// The most members that a set may have, and more.
 const MEMBERS: usize = 64;
+
+/// `CommandNotFound`.
+const NO_SUCH_COMMAND: i64 = 59;
 
 /// The election of who was never told of one (MongoDB's `OpTime::kUninitializedTerm`).
 const UNELECTED: i64 = -1;
@@ -53,11 +59,10 @@ pub(crate) async fn look(
     let stream = stream.map_err(unprotected)?;
     let mut link = Link::over(stream, watch.left());
     watch.enter(Stage::Process);
-    let hello = link.ask(&rawdoc! { "hello": 1, "$db": "admin" }).await;
-    let hello = hello.map_err(|error| unheard(&error, login))?;
+    let hello = greet(&mut link, login).await.map_err(|error| unheard(&error, login))?;
     fit(Facts(&hello))?;
     let trouble = |error: &Broken| trouble(error, &login.user);
-    log_in(&mut link, login).await.map_err(|error| trouble(&error))?;
+    log_in(&mut link, login, Facts(&hello)).await.map_err(|error| trouble(&error))?;
     let status = match login.password {
         Some(_) => {
             let status = link.ask(&rawdoc! { "replSetGetStatus": 1, "$db": "admin" }).await;
@@ -69,23 +74,61 @@ pub(crate) async fn look(
     read(Facts(&hello), status.as_deref().map(Facts))
 }
 
-/// Logs in, if this user has a password.
+/// Asks a member who it is, and by what this user can log in there.
+///
+/// Not by `isMaster` with `helloOk` first, as drivers do who keep their connections: of one that is asked once, who knows
+/// `hello` (4.4.2 or newer) is asked nothing else.
+///
+/// # Errors
+/// If the server says no, or nothing that can be understood.
+pub async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
+    link: &mut Link<S>,
+    login: &Login,
+) -> Result<RawDocumentBuf, Broken> {
+    let user = login.password.as_ref().map(|_| format!("admin.{}", login.user));
+    let ask = |mut command: RawDocumentBuf| {
+        if let Some(user) = &user {
+            command.append(cstr!("saslSupportedMechs"), user.as_str());
+        }
+        command
+    };
+    match link.ask(&ask(rawdoc! { "hello": 1, "$db": "admin" })).await {
+        Err(Broken::Refused(no)) if no.code == NO_SUCH_COMMAND => {
+            link.ask(&ask(rawdoc! { "isMaster": 1, "$db": "admin" })).await
+        }
+        other => other,
+    }
+}
+
+/// By what a user logs in, as drivers choose it: servers before 4.0, and those that know no such user, do not say.
+fn mechanism(hello: Facts<'_>) -> Mechanism {
+    let name = Mechanism::Sha256.name();
+    match hello.list("saslSupportedMechs").any(|it| it.as_str() == Some(name)) {
+        true => Mechanism::Sha256,
+        false => Mechanism::Sha1,
+    }
+}
+
+/// Logs in, if this user has a password, by what the member offered when it was [`greet`]ed.
 ///
 /// # Errors
 /// If the server refuses it, or does not prove that it knows the password, too.
 pub async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(
     link: &mut Link<S>,
     login: &Login,
+    hello: Facts<'_>,
 ) -> Result<(), Broken> {
     let Some(password) = &login.password else { return Ok(()) };
     let mut nonce = [0; 18];
     SystemRandom::new().fill(&mut nonce).map_err(|_| io::Error::other("no random numbers"))?;
-    let (begun, first) = scram::Begun::new(&login.user, password, &BASE64.encode(&nonce));
+    let mechanism = mechanism(hello);
+    let nonce = BASE64.encode(&nonce);
+    let (begun, first) = scram::Begun::new(mechanism, &login.user, password, &nonce);
     let payload =
         |text: String| Binary { subtype: BinarySubtype::Generic, bytes: text.into_bytes() };
     let begin = rawdoc! {
         "saslStart": 1,
-        "mechanism": "SCRAM-SHA-256",
+        "mechanism": mechanism.name(),
         "payload": payload(first),
         "options": { "skipEmptyExchange": true },
         "$db": "admin",
@@ -151,10 +194,9 @@ fn unheard(error: &Broken, login: &Login) -> Trouble {
             );
             unready(text)
         }
-        // CommandNotFound.
-        Broken::Refused(refusal) if refusal.code == 59 => {
-            unready("does not know `hello`: expected MongoDB 4.4 or newer".to_owned())
-        }
+        Broken::Refused(refusal) if refusal.code == NO_SUCH_COMMAND => unready(
+            "does not know `hello`, nor `isMaster`: expected MongoDB 3.6 or newer".to_owned(),
+        ),
         other => trouble(other, &login.user),
     }
 }
@@ -200,7 +242,7 @@ fn fit(hello: Facts<'_>) -> Result<(), Trouble> {
     if most < *SPOKEN.start() || *SPOKEN.end() < least {
         let (from, to) = (SPOKEN.start(), SPOKEN.end());
         return Err(unready(format!(
-            "speaks versions {least} to {most} of its protocol, expected one of {from} to {to}: MongoDB 4.4 to 8"
+            "speaks versions {least} to {most} of its protocol, expected one of {from} to {to}: MongoDB 3.6 to 8"
         )));
     }
     let why = if hello.text("msg") == Some("isdbgrid") {
@@ -217,11 +259,16 @@ fn fit(hello: Facts<'_>) -> Result<(), Trouble> {
     Err(unready(why.to_owned()))
 }
 
+/// Does it say that it is the primary? `isMaster` has another word for that than `hello`.
+fn leads(hello: Facts<'_>) -> bool {
+    hello.says("isWritablePrimary") || hello.says("ismaster")
+}
+
 /// By which election a member says that it is the primary, if it says so, and names one.
 pub fn leads_by(hello: Facts<'_>) -> Option<u32> {
     let written_in = || hello.document("lastWrite")?.place("opTime").map(|(term, _)| term);
     let term = || hello.term_of_election("electionId").or_else(written_in);
-    let term = hello.says("isWritablePrimary").then(term).flatten();
+    let term = leads(hello).then(term).flatten();
     term.and_then(timeline)
 }
 
@@ -239,7 +286,7 @@ fn read(hello: Facts<'_>, status: Option<Facts<'_>>) -> Result<DatabaseSight, Tr
     let members = || status.into_iter().flat_map(|it| it.list("members")).take(MEMBERS);
     let members = || members().filter_map(|it| it.as_document()).map(Facts);
     let me = members().find(|it| it.says("self"));
-    let (primary, secondary) = (hello.says("isWritablePrimary"), hello.says("secondary"));
+    let (primary, secondary) = (leads(hello), hello.says("secondary"));
     if primary && secondary {
         return Err(unlike("says that it is the primary and a secondary at once"));
     }
@@ -273,7 +320,10 @@ fn read(hello: Facts<'_>, status: Option<Facts<'_>>) -> Result<DatabaseSight, Tr
     let electable = !hello.says("passive") && !hello.says("hidden");
     let sane = |it: &&str| it.len() <= NAME && !it.contains(char::is_control);
     let name = hello.text("me").filter(sane).filter(|_| electable && !primary);
-    let source = me.and_then(|me| me.text("syncSourceHost"));
+    let source = me.and_then(|me| me.text("syncSourceHost")).is_some_and(|it| !it.is_empty());
+    // Who has all that it heard of the primary looks for a source only once there is more.
+    let place = |it: Option<Facts<'_>>| it.and_then(|it| it.place("optime"));
+    let has_all = place(leader).is_some_and(|last| place(me).is_some_and(|own| last <= own));
     Ok(DatabaseSight {
         replica: !primary,
         read_only: !primary,
@@ -282,7 +332,7 @@ fn read(hello: Facts<'_>, status: Option<Facts<'_>>) -> Result<DatabaseSight, Tr
         position: if primary { replayed } else { position },
         replayed,
         // Where that cannot be asked, a secondary is taken to receive: one that does not falls behind, and that shows.
-        streaming: !primary && (status.is_none() || source.is_some_and(|it| !it.is_empty())),
+        streaming: !primary && (status.is_none() || source || has_all),
         heard: status
             .and_then(|it| between(it.millis("date"), leader?.millis("lastHeartbeatRecv")))
             .filter(|_| !primary),

@@ -71,6 +71,22 @@ fn a_secondary_says_what_it_received_and_what_it_applied() {
     assert_eq!((bare.timeline, bare.lag, bare.streaming), (3, None, true));
 }
 
+/// A real one that had everything when it joined has no source until there is more.
+#[test]
+fn a_secondary_that_lacks_nothing_needs_no_source() {
+    let streams = |state: i32, last: u32, own: u32| {
+        let place = |seconds| rawdoc! { "ts": at(seconds), "t": 3_i64 };
+        let status = rawdoc! { "members": [
+            { "state": state, "optime": place(last) },
+            { "state": 2, "self": true, "syncSourceHost": "", "optime": place(own) },
+        ] };
+        read(Facts(&hello()), Some(Facts(&status))).expect("it is well").streaming
+    };
+    assert!(streams(1, 100, 100) && streams(1, 100, 101));
+    assert!(!streams(1, 101, 100), "there is more");
+    assert!(!streams(8, 100, 100), "it hears of no primary");
+}
+
 #[test]
 fn a_primary_says_its_term_and_is_of_its_replicas_history() {
     let sight = read(Facts(&primary()), None).expect("it is well");
@@ -160,8 +176,8 @@ fn what_cannot_be_followed_is_said() {
         ("isreplicaset", true.into(), "never initiated"),
         ("setName", bson::RawBson::Null, "no replica set"),
         ("arbiterOnly", true.into(), "arbiter"),
-        ("maxWireVersion", 8.into(), "versions 0 to 8"),
-        ("minWireVersion", 40.into(), "MongoDB 4.4 to 8"),
+        ("maxWireVersion", 5.into(), "versions 0 to 5"),
+        ("minWireVersion", 40.into(), "MongoDB 3.6 to 8"),
     ] {
         let trouble = fit(Facts(&with(&hello(), key, value))).expect_err(words);
         let fault = trouble.into_fault();
@@ -186,6 +202,69 @@ fn who_is_neither_is_not_ready() {
     assert!(told(Some(&elected)).contains("not yet ready"));
 }
 
+/// What it asks of a server that answers like this, by the commands' names, and what it hears in the end.
+async fn greeted(user: Option<&str>, answers: &[RawDocumentBuf]) -> (Vec<RawDocumentBuf>, String) {
+    let (ours, mut theirs) = tokio::io::duplex(1 << 16);
+    // Hangs up once it has heard what it asked for.
+    let asks = async {
+        let mut link = Link::over(ours, Duration::from_secs(10));
+        greet(&mut link, &Login::new("quorate", user)).await
+    };
+    let serves = async {
+        let mut asked = Vec::new();
+        for (number, answer) in (1_i32..).zip(answers) {
+            asked.push(wire::tests::serve(&mut theirs, number, answer).await);
+        }
+        asked
+    };
+    let (said, asked) = tokio::join!(asks, serves);
+    let said = match said {
+        Ok(said) => format!("{:?}", mechanism(Facts(&said))),
+        Err(error) => error.to_string(),
+    };
+    (asked, said)
+}
+
+#[tokio::test]
+async fn who_does_not_know_hello_is_asked_by_its_old_name() {
+    let unknown = || rawdoc! { "ok": 0.0, "code": 59, "errmsg": "no such command: 'hello'" };
+    let first = |asked: &[RawDocumentBuf]| -> Vec<String> {
+        let names = asked.iter().filter_map(|it| it.iter().next()?.ok());
+        names.map(|(name, _)| name.to_string()).collect()
+    };
+    let old = rawdoc! { "ok": 1.0, "ismaster": true };
+    let (asked, said) = greeted(Some("secret"), &[unknown(), old]).await;
+    assert_eq!(
+        (first(&asked).as_slice(), said.as_str()),
+        (&["hello", "isMaster"].map(String::from)[..], "Sha1")
+    );
+    assert_eq!(Facts(&asked[1]).text("saslSupportedMechs"), Some("admin.quorate"));
+    let (asked, said) = greeted(None, &[unknown(), unknown()]).await;
+    assert_eq!((asked.len(), said.as_str()), (2, "no such command: 'hello'"));
+    let other = rawdoc! { "ok": 0.0, "code": 91, "errmsg": "shuts down" };
+    assert_eq!(first(&greeted(None, &[other]).await.0), ["hello"], "another no is a no");
+
+    let offers = |list: bson::RawBson| rawdoc! { "ok": 1.0, "saslSupportedMechs": list };
+    for (offer, taken) in [
+        (bson::rawbson!(["SCRAM-SHA-1", "SCRAM-SHA-256"]), "Sha256"),
+        (bson::rawbson!(["SCRAM-SHA-1"]), "Sha1"),
+        (bson::rawbson!(["PLAIN"]), "Sha1"),
+    ] {
+        let (asked, said) = greeted(Some("secret"), &[offers(offer)]).await;
+        assert_eq!((asked.len(), said.as_str()), (1, taken));
+    }
+    let (asked, _) = greeted(None, &[rawdoc! { "ok": 1.0 }]).await;
+    assert_eq!(Facts(&asked[0]).text("saslSupportedMechs"), None, "nobody logs in");
+}
+
+#[test]
+fn the_old_name_has_another_word_for_a_primary() {
+    let old =
+        with(&with(&primary(), "isWritablePrimary", bson::RawBson::Null), "ismaster", true.into());
+    assert!(!read(Facts(&old), None).expect("it is well").replica);
+    assert_eq!(leads_by(Facts(&old)), Some(4));
+}
+
 #[test]
 fn refusals_and_silence_are_told_apart() {
     let refused = |code| Broken::Refused(Refusal { code, text: "no".to_owned() });
@@ -202,7 +281,7 @@ fn refusals_and_silence_are_told_apart() {
     }
     let login = Login::new("quorate", None);
     let fault = unheard(&refused(59), &login).into_fault();
-    assert!(fault.text.contains("4.4 or newer"), "{fault}");
+    assert!(fault.text.contains("3.6 or newer"), "{fault}");
     let gone = || Broken::Io(io::ErrorKind::UnexpectedEof.into());
     let fault = unheard(&gone(), &login).into_fault();
     assert_eq!(fault.kind, FaultKind::Unready);

@@ -225,7 +225,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 return Err(strange("the answer is compressed, which nobody asked for"));
             }
             OP_REPLY => {
-                return Err(strange("the answer is of before MongoDB 3.6: expected 4.4 or newer"));
+                return Err(strange("the answer is of before MongoDB 3.6"));
             }
             _ => return Err(strange("the answer is not MongoDB's: is the port right?")),
         }
@@ -255,9 +255,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use bson::rawdoc;
+    use tokio::io::DuplexStream;
+
+    /// Hears a question, and gives this answer to the one of this number.
+    pub(in super::super) async fn serve(
+        stream: &mut DuplexStream,
+        number: i32,
+        said: &RawDocumentBuf,
+    ) -> RawDocumentBuf {
+        let mut head = [0; HEAD + SECTION];
+        stream.read_exact(&mut head).await.expect("it asks");
+        let length = u32::from_le_bytes([head[0], head[1], head[2], head[3]]) as usize;
+        let mut asked = vec![0; length - head.len()];
+        stream.read_exact(&mut asked).await.expect("a whole question");
+        let length = (HEAD + SECTION + said.as_bytes().len()) as i32;
+        let mut message = Vec::new();
+        for it in [length, 9, number, OP_MSG, 0] {
+            message.extend(it.to_le_bytes());
+        }
+        message.push(0);
+        message.extend(said.as_bytes());
+        stream.write_all(&message).await.expect("it fits");
+        RawDocumentBuf::from_bytes(asked).expect("a command")
+    }
 
     /// What an answer of these bytes, framed as given, is taken for.
     async fn heard(frame: impl FnOnce(Vec<u8>) -> Vec<u8>, said: &RawDocumentBuf) -> String {

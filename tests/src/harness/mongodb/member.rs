@@ -1,5 +1,6 @@
 //! A server that speaks MongoDB's protocol (`OP_MSG`, SCRAM-SHA-256) and understands the commands that Quorate and pymongo send
-//! to a member of a replica set. Written by the manual and by what pymongo accepts: no real `mongod` is to be had.
+//! to a member of a replica set. Written by the manual, by what pymongo accepts, and corrected by a real `mongod` 3.6
+//! ([`super::real`]); none of 4.0 or newer is to be had.
 //!
 //! What the members agree on stands in a file that all of them read ([`Set`]): who is the primary, by which election. Whoever
 //! writes the file is the election.
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use bson::oid::ObjectId;
 use bson::raw::RawDocumentBuf;
-use bson::{Binary, DateTime, Timestamp, rawdoc, spec::BinarySubtype};
+use bson::{Binary, DateTime, Timestamp, cstr, rawdoc, spec::BinarySubtype};
 use probe::mongodb::wire::Facts;
 use ring::{digest, hmac, pbkdf2};
 use rustls::ServerConfig;
@@ -65,7 +66,7 @@ pub enum Ailment {
     Choosy,
     /// The user lacks `clusterMonitor`.
     Revoked,
-    /// Of another time.
+    /// Of another time: a `mongod` of before 3.6.
     Ancient,
     /// In no set.
     Alone,
@@ -283,7 +284,7 @@ impl Session {
             return Some(no(UNAUTHORIZED, "Unauthorized", &text));
         }
         Some(match name.as_str() {
-            "hello" | "ismaster" | "isMaster" => self.hello(&set),
+            "hello" | "ismaster" | "isMaster" => self.hello(&set, &name, facts),
             "saslStart" => self.begin(facts),
             "saslContinue" => self.proved(facts),
             "replSetGetStatus" if self.ails(&set, &Ailment::Revoked) => {
@@ -318,15 +319,14 @@ impl Session {
         Timestamp { time: set.written - behind.map_or(0, |(_, by)| *by), increment: 1 }
     }
 
-    fn hello(&self, set: &Set) -> RawDocumentBuf {
+    fn hello(&self, set: &Set, name: &str, asked: Facts<'_>) -> RawDocumentBuf {
         let claim = self.claim(set).filter(|_| !self.ails(set, &Ailment::Recovering));
         let secondary = claim.is_none() && !self.ails(set, &Ailment::Recovering);
-        let newest = if self.ails(set, &Ailment::Ancient) { 6 } else { 21 };
+        let newest = if self.ails(set, &Ailment::Ancient) { 5 } else { 21 };
+        // Each name has its own word.
+        let leads = if name == "hello" { cstr!("isWritablePrimary") } else { cstr!("ismaster") };
         let mut said = rawdoc! {
-            "ismaster": claim.is_some(),
-            "isWritablePrimary": claim.is_some(),
             "secondary": secondary,
-            "helloOk": true,
             "minWireVersion": 0,
             "maxWireVersion": newest,
             "maxBsonObjectSize": 16_777_216,
@@ -338,6 +338,14 @@ impl Session {
             "readOnly": false,
             "ok": 1.0,
         };
+        said.append(leads, claim.is_some());
+        if asked.says("helloOk") {
+            said.append(cstr!("helloOk"), true);
+        }
+        let known = format!("admin.{}", self.login.0);
+        if asked.text("saslSupportedMechs") == Some(&known) {
+            said.append(cstr!("saslSupportedMechs"), bson::rawbson!(["SCRAM-SHA-256"]));
+        }
         if self.ails(set, &Ailment::Alone) {
             return said;
         }
@@ -350,22 +358,22 @@ impl Session {
             "opTime": { "ts": self.place(set), "t": set.term },
             "lastWriteDate": DateTime::from_millis(i64::from(self.place(set).time) * 1000),
         };
-        said.append(bson::cstr!("setName"), "rs0");
-        said.append(bson::cstr!("setVersion"), 1);
-        said.append(bson::cstr!("hosts"), hosts);
-        said.append(bson::cstr!("passives"), passives);
-        said.append(bson::cstr!("me"), self.member.as_str());
-        said.append(bson::cstr!("lastWrite"), last);
+        said.append(cstr!("setName"), "rs0");
+        said.append(cstr!("setVersion"), 1);
+        said.append(cstr!("hosts"), hosts);
+        said.append(cstr!("passives"), passives);
+        said.append(cstr!("me"), self.member.as_str());
+        said.append(cstr!("lastWrite"), last);
         if set.passive.as_ref() == Some(&self.member) {
-            said.append(bson::cstr!("passive"), true);
+            said.append(cstr!("passive"), true);
         }
         if let Some(primary) = &set.primary {
-            said.append(bson::cstr!("primary"), primary.as_str());
+            said.append(cstr!("primary"), primary.as_str());
         }
         if let Some(term) = claim {
             let mut id = [0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0];
             id[4..].copy_from_slice(&term.to_be_bytes());
-            said.append(bson::cstr!("electionId"), ObjectId::from_bytes(id));
+            said.append(cstr!("electionId"), ObjectId::from_bytes(id));
         }
         said
     }
@@ -384,18 +392,21 @@ impl Session {
                     true => "PRIMARY",
                     false => "SECONDARY",
                 },
+                "optime": { "ts": Timestamp { time: set.written - behind, increment: 1 }, "t": set.term },
                 "optimeDate": DateTime::from_millis(i64::from(set.written - behind) * 1000),
-                "lastHeartbeatRecv": DateTime::now(),
                 "syncSourceHost": set.primary.as_deref().filter(|_| !leads).unwrap_or_default(),
             };
-            if *member == self.member {
-                said.append(bson::cstr!("self"), true);
+            // Nobody hears himself.
+            match *member == self.member {
+                true => said.append(cstr!("self"), true),
+                false => said.append(cstr!("lastHeartbeatRecv"), DateTime::now()),
             }
             members.push(said);
         }
         rawdoc! {
             "set": "rs0", "date": DateTime::now(), "term": set.term,
-            "optimes": { "writtenOpTime": { "ts": self.place(set), "t": set.term } },
+            // What was written and not applied yet is told apart since MongoDB 8 only.
+            "optimes": { "appliedOpTime": { "ts": self.place(set), "t": set.term } },
             "members": members,
             "ok": 1.0,
         }
