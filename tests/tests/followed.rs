@@ -1,7 +1,11 @@
 //! Stores that elect their own primary, followed by real agents.
 //!
 //! Modules name the servers their tests need, so that `./tests/run --without SERVER` can leave them out. MongoDB's members are
-//! scripted, because no `mongod` can be had here; that they speak as one does is vouched for by a real client, pymongo.
+//! scripted in `mongodb`, and vouched for by a real client, pymongo; real ones, of the one version that can be had here, are
+//! in `foreign_mongodb`.
+
+#[path = "mongodb/real.rs"]
+mod foreign_mongodb;
 
 mod mongodb {
     mod bounds;
@@ -175,7 +179,7 @@ mod mongodb {
     }
 
     /// Waits until every agent agrees on the stack, and says it to resolvers.
-    fn answers(mesh: &Mesh<'_>, stack: &str) {
+    pub(super) fn answers(mesh: &Mesh<'_>, stack: &str) {
         mesh.settle(SETTLE, "shop", stack);
         let wanted = Answer::Addresses(vec![address(stack)]);
         eventually(SETTLE, &format!("every agent answers with {stack}"), || {
@@ -187,7 +191,7 @@ mod mongodb {
     }
 
     /// Applies it, and waits until another stack could take over.
-    fn applied(lab: &Lab, mesh: &Mesh<'_>, shop: &Shop) {
+    pub(super) fn applied(lab: &Lab, mesh: &Mesh<'_>, shop: &Shop) {
         mesh.apply(lab, &shop.text());
         answers(mesh, "s1");
         eventually(SETTLE, "a failover of shop would succeed", || {

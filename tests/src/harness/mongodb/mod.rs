@@ -1,4 +1,4 @@
-//! A replica set whose members are scripted ([`member`]), and a real client that accepts it.
+//! A replica set whose members are scripted ([`member`]), a real client that accepts it, and a real set ([`real`]).
 
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -21,6 +21,7 @@ use super::process::Process;
 use super::wait::eventually;
 
 pub mod member;
+pub mod real;
 
 use member::Set;
 
