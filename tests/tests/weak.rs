@@ -309,6 +309,24 @@ mod mariadb {
     }
 }
 
+mod foreign_mysql {
+    use tests::harness::mysql::{MySql, Version};
+
+    use super::*;
+
+    #[test]
+    fn it_is_shut_while_nobody_is_heard_and_opened_again() {
+        inside(|lab: &Lab| {
+            let pair = MySql::start(lab, Version::V8_4, ["s1", "s2"]);
+            let servers = pair.each_ref().map(MySql::address);
+            let text = app("mysql", 3306, "required");
+            let story = Story::begin(lab, "client", &text, (Dialect::MySql, servers));
+            shut_while_nobody_is_heard_and_opened_again(&story);
+            assert_eq!(pair[1].sql("select @@super_read_only"), "1", "a replica stays one");
+        });
+    }
+}
+
 mod redis {
     use tests::harness::redis::Redis;
 

@@ -25,11 +25,13 @@ use crate::tls::of_tls;
 use crate::{Login, Means, Tls, Trust};
 
 mod dialect;
+mod errant;
 mod heartbeat;
 
 pub(crate) use heartbeat::write;
 
 pub use dialect::{Dialect, in_mariadbs_words};
+pub use errant::Errants;
 
 /// The longest answer that is read.
 const PACKET: usize = 1 << 20;
@@ -188,14 +190,18 @@ pub(crate) async fn look(
     watch: &mut Stopwatch,
 ) -> Result<DatabaseSight, Trouble> {
     let mut conn = reach(database, login, means, watch).await?;
-    let sight = asked(&mut conn, login).await;
+    let sight = asked(&mut conn, (database, login, means)).await;
     watch.stop();
     // Courtesy: a server counts those that leave without a word.
     let _ = conn.disconnect().await;
     sight
 }
 
-async fn asked(conn: &mut Conn, login: &Login) -> Result<DatabaseSight, Trouble> {
+async fn asked(
+    conn: &mut Conn,
+    place: (&Database, &Login, &Means),
+) -> Result<DatabaseSight, Trouble> {
+    let (_, login, means) = place;
     let told = |error: Error| trouble(&error, When::Later, login);
     // MariaDB's variables are not there in MySQL: then its own are asked for.
     let server = match ask(conn, SERVER).await {
@@ -206,7 +212,17 @@ async fn asked(conn: &mut Conn, login: &Login) -> Result<DatabaseSight, Trouble>
     let dialect = Dialect::of(server.text("version")).map_err(unready)?;
     let read_only = server.text("read_only") != "0";
     if let Some(replica) = ask(conn, dialect.replica()).await.map_err(told)? {
-        return replicates(&server, &in_mariadbs_words(replica), read_only);
+        let replica = in_mariadbs_words(replica);
+        let sight = replicates(&server, &replica, read_only)?;
+        return match dialect {
+            Dialect::MariaDb => Ok(sight),
+            Dialect::MySql { .. } => {
+                match means.errants.of(conn, place, &replica).await.map_err(told)? {
+                    none if none.is_empty() => Ok(sight),
+                    errant => Err(wrote(&errant)),
+                }
+            }
+        };
     }
     let position = written(conn, dialect).await.map_err(told)?.ok_or_else(|| {
         unready("keeps no binary log (`log_bin`): nothing can follow it".to_owned())
@@ -297,8 +313,7 @@ fn replicates(server: &Facts, it: &Facts, read_only: bool) -> Result<DatabaseSig
     }
     let own = own(server);
     if !own.is_empty() {
-        let own = own.join(", ");
-        return Err(unready(format!("holds transactions of its own that no primary sent: {own}")));
+        return Err(wrote(&own.join(", ")));
     }
     let replayed = it.applied().unwrap_or_default();
     let lag = it.number("Seconds_Behind_Master").map(std::time::Duration::from_secs);
@@ -327,6 +342,11 @@ pub fn own(server: &Facts) -> Vec<&str> {
     let own = |gtid: &&str| gtid.split('-').nth(1).is_some_and(|writer| writer == id);
     let gtids = server.text("current").split(',').map(str::trim).filter(own);
     gtids.filter(|gtid| !applied.split(',').any(|it| it.trim() == *gtid)).collect()
+}
+
+/// A replica wrote this by itself.
+fn wrote(own: &str) -> Trouble {
+    unready(format!("holds transactions of its own that no primary sent: {own}"))
 }
 
 fn unready(text: String) -> Trouble {

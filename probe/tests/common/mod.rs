@@ -10,7 +10,7 @@ use consensus::model::{
     Database, Endpoint, Engine, Expect, Fault, Outcome, Scheme, TargetId, Watched,
 };
 use consensus::outbox::{Look, Subject};
-use probe::{Login, Means, Names, Sighted, Trust, look};
+use probe::{Login, Means, Sighted, look};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 pub const AMPLE: Duration = Duration::from_secs(10);
 
 pub fn means() -> Means {
-    Means { source: None, names: Names::of_host(), trust: Trust::of_host(), login: None }
+    Means::of_host(None)
 }
 
 pub fn endpoint(scheme: Scheme, at: SocketAddr) -> Endpoint {

@@ -14,6 +14,7 @@ use super::fabric::address;
 use super::guards::{enrolled_of, holds};
 use super::lab::Lab;
 use super::mariadb::MariaDb;
+use super::mysql::{MySql, Version};
 use super::nginx::Web;
 use super::postgres::{Postgres, Replication};
 use super::redis::Redis;
@@ -27,6 +28,8 @@ pub enum Server<'a> {
     Postgres(Postgres<'a>),
     /// MariaDB.
     MariaDb(MariaDb<'a>),
+    /// MySQL.
+    MySql(MySql<'a>),
     /// Redis.
     Redis(Redis<'a>),
 }
@@ -55,6 +58,13 @@ impl<'a> Server<'a> {
                 }
                 servers.map(Self::MariaDb)
             }
+            Dialect::MySql => {
+                let servers = MySql::start(lab, Version::V8_4, hosts);
+                if replication == Replication::Asynchronous {
+                    servers[0].sql("set global rpl_semi_sync_source_enabled = 0");
+                }
+                servers.map(Self::MySql)
+            }
             Dialect::Redis => hosts.map(|host| {
                 let primary = (host != hosts[0]).then_some(hosts[0]);
                 Self::Redis(Redis::start(lab, host, primary))
@@ -67,6 +77,7 @@ impl<'a> Server<'a> {
         match self {
             Self::Postgres(it) => it.address(),
             Self::MariaDb(it) => it.address(),
+            Self::MySql(it) => it.address(),
             Self::Redis(it) => it.address(),
         }
     }
@@ -76,6 +87,7 @@ impl<'a> Server<'a> {
         match self {
             Self::Postgres(it) => it.kill(),
             Self::MariaDb(it) => it.process.kill(),
+            Self::MySql(it) => it.process.kill(),
             Self::Redis(it) => it.process.kill(),
         }
     }
@@ -85,6 +97,7 @@ impl<'a> Server<'a> {
         match self {
             Self::Postgres(it) => it.process().freeze(),
             Self::MariaDb(it) => it.process.freeze(),
+            Self::MySql(it) => it.process.freeze(),
             Self::Redis(it) => it.process.freeze(),
         }
     }
@@ -94,6 +107,7 @@ impl<'a> Server<'a> {
         match self {
             Self::Postgres(it) => it.process().thaw(),
             Self::MariaDb(it) => it.process.thaw(),
+            Self::MySql(it) => it.process.thaw(),
             Self::Redis(it) => it.process.thaw(),
         }
     }
@@ -103,6 +117,7 @@ impl<'a> Server<'a> {
         match self {
             Self::Postgres(it) => lost(ledger, it),
             Self::MariaDb(it) => it.lost(ledger),
+            Self::MySql(it) => it.lost(ledger),
             Self::Redis(it) => it.lost(ledger),
         }
     }
@@ -117,6 +132,10 @@ impl<'a> Server<'a> {
             }
             Self::MariaDb(it) => (
                 it.at_host("show slave status")?,
+                vec![format!("\t{whom}\t"), "\tYes\tYes\t".to_owned()],
+            ),
+            Self::MySql(it) => (
+                it.at_host("show replica status")?,
                 vec![format!("\t{whom}\t"), "\tYes\tYes\t".to_owned()],
             ),
             Self::Redis(it) => {
@@ -171,7 +190,7 @@ impl<'a, const N: usize> Guarded<'a, N> {
         mesh.start();
         let engine = match dialect {
             Dialect::Postgres => ("postgres", 5432),
-            Dialect::MariaDb => ("mysql", 3306),
+            Dialect::MariaDb | Dialect::MySql => ("mysql", 3306),
             Dialect::Redis => ("redis", 6379),
         };
         let mut guards = enrolled_of(lab, &mesh, engine.1, stacks);

@@ -198,14 +198,7 @@ impl<'a> MariaDb<'a> {
 
     /// Runs a statement as root at its host, where no door is in the way; the first column of the first row.
     pub fn at_host(&self, sql: &str) -> Result<String, String> {
-        let mut command = self.lab.fabric.command(&self.host, "mariadb");
-        command.arg("--no-defaults").arg("--socket").arg(self.folder.join("socket"));
-        command.args(["-u", "root", "-BN", "-e", sql]);
-        let done = command.output().map_err(|error| error.to_string())?;
-        match done.status.success() {
-            true => Ok(String::from_utf8_lossy(&done.stdout).trim().to_owned()),
-            false => Err(String::from_utf8_lossy(&done.stderr).trim().to_owned()),
-        }
+        asked_at_host(self.lab, &self.host, &self.folder, sql)
     }
 
     /// Where it listens.
@@ -291,6 +284,23 @@ pub(super) fn asked(server: SocketAddr, sql: &str) -> Result<Vec<Row>, String> {
         conn.disconnect().await?;
         rows
     }))
+}
+
+/// What a server whose socket is in this folder answers root at its own host.
+pub(super) fn asked_at_host(
+    lab: &Lab,
+    host: &str,
+    folder: &Path,
+    sql: &str,
+) -> Result<String, String> {
+    let mut command = lab.fabric.command(host, "mariadb");
+    command.arg("--no-defaults").arg("--socket").arg(folder.join("socket"));
+    command.args(["-u", "root", "-BN", "-e", sql]);
+    let done = command.output().map_err(|error| error.to_string())?;
+    match done.status.success() {
+        true => Ok(String::from_utf8_lossy(&done.stdout).trim().to_owned()),
+        false => Err(String::from_utf8_lossy(&done.stderr).trim().to_owned()),
+    }
 }
 
 async fn limited<T>(

@@ -12,7 +12,7 @@ use mysql_async::Row;
 
 use super::fabric::address;
 use super::lab::{Lab, build_folder, foreign, give_to_server_user};
-use super::mariadb::{CLIENT, PORT, START, asked};
+use super::mariadb::{CLIENT, PORT, START, asked, asked_at_host};
 use super::postgres::{PASSWORD, USER};
 use super::process::{Process, run};
 use super::wait::eventually;
@@ -115,6 +115,11 @@ impl<'a> MySql<'a> {
         self.process.kill();
         self.process = spawn(self.lab, self.version, &self.host, &self.folder, &REPLICA);
         self.answers();
+    }
+
+    /// Runs a statement as root at its host, where no door is in the way; the first column of the first row.
+    pub fn at_host(&self, sql: &str) -> Result<String, String> {
+        asked_at_host(self.lab, &self.host, &self.folder, sql)
     }
 
     /// Where it listens.

@@ -55,6 +55,8 @@ pub enum Dialect {
     Redis,
     /// Rows of the table `app.ledger`.
     MariaDb,
+    /// The same, of the release that is newest here.
+    MySql,
 }
 
 /// A thread that writes to whichever server takes writes, first come first.
@@ -251,7 +253,9 @@ impl Session {
                 let stream = TcpStream::connect(server).await.ok()?;
                 Some(Self::Redis(Link::over(stream)))
             }
-            Dialect::MariaDb => connect(server, CLIENT, Some(CLIENT)).await.ok().map(Self::MariaDb),
+            Dialect::MariaDb | Dialect::MySql => {
+                connect(server, CLIENT, Some(CLIENT)).await.ok().map(Self::MariaDb)
+            }
         }
     }
 

@@ -84,3 +84,55 @@ fn a_killed_primary_of_8_0_is_replaced() {
 fn a_killed_primary_of_8_4_is_replaced() {
     inside(|lab: &Lab| a_killed_primary_is_replaced(lab, Version::V8_4));
 }
+
+#[test]
+fn a_wrong_password_and_a_right_taken_away_are_said_and_move_nothing() {
+    inside(|lab: &Lab| {
+        let servers = MySql::start(lab, Version::V8_4, STACKS);
+        let mesh = mesh(lab, &app("mysql", 3306, BUDGET));
+        let state = || servers.each_ref().map(|it| it.ask("select @@super_read_only"));
+        for (break_it, fault, mend) in [
+            (
+                "alter user quorate@'%' identified by 'another'",
+                "Access denied for user",
+                "alter user quorate@'%' identified by 'open sesame'",
+            ),
+            (
+                "revoke replication client on *.* from quorate@'%'",
+                "REPLICATION CLIENT",
+                "grant replication client on *.* to quorate@'%'",
+            ),
+            // A log-in that has to encrypt is refused without TLS, in the same words as a wrong password.
+            (
+                "alter user quorate@'%' require ssl",
+                "without TLS",
+                "alter user quorate@'%' require none",
+            ),
+        ] {
+            let run = |sql| drop(servers[0].sql(sql));
+            faulty(&mesh, fault, (|| run(break_it), || run(mend)), state);
+        }
+    });
+}
+
+/// Its source is asked whether it has them, for one that was a primary once bears transactions of its own by right; what it
+/// said is remembered when it is dead.
+#[test]
+fn a_replica_with_transactions_of_its_own_is_excluded_and_they_are_named() {
+    inside(|lab: &Lab| {
+        let mut servers = MySql::start(lab, Version::V8_4, STACKS);
+        let mesh = mesh(lab, &app("mysql", 3306, BUDGET));
+        servers[1].sql("set global super_read_only = 0");
+        servers[1].sql("insert into app.ledger values (-1)");
+        servers[1].sql("set global super_read_only = 1");
+        says(&mesh, "holds transactions of its own");
+        warned(&mesh, WarningKind::OutOfSync, "s2");
+        servers[0].process.kill();
+        mesh.settle(SETTLE, "shop", "dns");
+        throughout(Duration::from_secs(5), "the diverged one is left as it is", || {
+            (servers[1].replica("Source_Host"), servers[1].ask("select count(*) from app.ledger"))
+        });
+        let own = servers[1].sql("select @@server_uuid");
+        says(&mesh, &format!("{own}:1"));
+    });
+}

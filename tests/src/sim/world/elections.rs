@@ -95,6 +95,12 @@ impl World {
         others
     }
 
+    /// Has its set elected another since, whether or not it knows?
+    pub fn is_succeeded(&self, id: &TargetId) -> bool {
+        let own = &self.databases[id];
+        own.role != Role::Primary || own.timeline < self.last_election(id)
+    }
+
     fn of_set(&self, id: &TargetId) -> Vec<TargetId> {
         let others = self.databases.keys().filter(|it| it.app == id.app && *it != id);
         others.filter(|it| it.name == id.name).cloned().collect()

@@ -150,16 +150,16 @@ impl Session {
     }
 
     /// Has its commits wait for no replica any more: what it receives would wait for one, too, and never be applied. Asked of who
-    /// has no clients left, for they would be told that they have committed.
-    pub async fn wait_for_nobody(&mut self) -> Result<(), ActionFault> {
+    /// has no clients left, for they would be told that they have committed. The setting that did it, if they waited.
+    pub async fn wait_for_nobody(&mut self) -> Result<Option<&'static str>, ActionFault> {
         let asked = pairs(&mut self.conn, "show global variables like 'rpl_semi_sync_%'").await;
         let found = asked.map_err(|error| told(&self.place, "looking", &error))?;
-        for name in ["rpl_semi_sync_master_enabled", "rpl_semi_sync_source_enabled"] {
-            if found.text(name) == "ON" {
-                self.run("waiting for no replica", &format!("set global {name} = 0")).await?;
-            }
+        let names = ["rpl_semi_sync_master_enabled", "rpl_semi_sync_source_enabled"];
+        let waits = names.into_iter().find(|name| found.text(name) == "ON");
+        if let Some(name) = waits {
+            self.run("waiting for no replica", &format!("set global {name} = 0")).await?;
         }
-        Ok(())
+        Ok(waits)
     }
 
     /// Fails if it holds transactions that another server, of this state, never had: nothing could merge them.
@@ -177,9 +177,10 @@ impl Session {
     pub async fn unlock(&mut self) -> Result<(), ActionFault> {
         match self.dialect {
             Dialect::MariaDb => Ok(()),
-            // `read_only` stays what it is.
+            // `read_only` stays what it is. Whoever shut it may have died half way (`shut_beyond_waits`).
             Dialect::MySql { .. } => {
-                self.run("opening it for ourselves", "set global super_read_only = 0").await
+                let sql = "set global super_read_only = 0, global offline_mode = 0";
+                self.run("opening it for ourselves", sql).await
             }
         }
     }
@@ -237,11 +238,33 @@ impl Session {
         let close = self.words.close;
         let first = self.run("making it read-only", close).await;
         attempt.commit("ending the database's sessions")?;
-        let ended = self.end_sessions().await?;
-        if first.is_err() {
-            self.run("making it read-only", close).await?;
+        let mut ended = self.end_sessions().await?;
+        if first.is_err()
+            && let Err(again) = self.run("making it read-only", close).await
+        {
+            match self.dialect {
+                Dialect::MariaDb => return Err(again),
+                Dialect::MySql { .. } => ended += self.shut_beyond_waits(attempt).await?,
+            }
         }
         Ok(ended)
+    }
+
+    /// Makes a MySQL read-only whose commits wait for a replica that does not come: they outlast `KILL` (seen at 8.0 and 8.4),
+    /// and it is not read-only before they end. So it waits for nobody for that long, when no client is there any more who
+    /// would be told of a commit, and lets nobody in meanwhile. How many sessions were ended.
+    async fn shut_beyond_waits(&mut self, attempt: &mut Attempt) -> Result<usize, ActionFault> {
+        let what = "ending commits that wait for a replica";
+        attempt.commit(what)?;
+        self.run(what, "set global offline_mode = 1").await?;
+        let ended = self.end_sessions().await?;
+        let waits = self.wait_for_nobody().await?;
+        let closed = self.run("making it read-only", self.words.close).await;
+        if let Some(name) = waits {
+            self.run(what, &format!("set global {name} = 1")).await?;
+        }
+        self.run(what, "set global offline_mode = 0").await?;
+        closed.map(|()| ended)
     }
 
     /// Ends every client's session; replication is none. How many.
