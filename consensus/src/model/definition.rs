@@ -310,9 +310,9 @@ pub enum Engine {
     Postgres,
     /// Redis 5 or newer, or Valkey.
     Redis,
-    /// MariaDB 10.5 or newer.
+    /// MariaDB 10.5 or newer, or MySQL 8.0.23 or newer.
     Mysql,
-    /// MongoDB 4.4 or newer: a replica set, which elects its own primary.
+    /// MongoDB 3.6 or newer: a replica set, which elects its own primary.
     Mongodb,
 }
 
