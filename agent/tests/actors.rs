@@ -2,6 +2,23 @@
 
 mod common;
 
+/// A module of tests at servers of this make, each the function of its name. What needs no server of Debian's is named so that
+/// `./tests/run --without` can leave it out.
+macro_rules! servers {
+    ($module:ident, $make:expr, [$($test:ident),+ $(,)?]) => {
+        mod $module {
+            use crate::common::redis::Make;
+
+            $(
+                #[tokio::test]
+                async fn $test() {
+                    super::$test($make).await;
+                }
+            )+
+        }
+    };
+}
+
 #[path = "actors/dns.rs"]
 mod dns;
 #[path = "actors/heartbeat.rs"]

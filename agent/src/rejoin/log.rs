@@ -264,7 +264,12 @@ impl<W: Write> Commands<W> {
     }
 
     fn begin(&mut self, name: &[u8], begun: &[u8]) -> Result<(), String> {
-        match std::mem::replace(&mut self.select, Select::Written) {
+        // A transaction goes to no database by itself. Where the log has not said which is meant, Valkey says so within.
+        let select = match (name, &mut self.select) {
+            (b"MULTI", Select::Only(_) | Select::Unknown) => Select::Written,
+            (_, select) => std::mem::replace(select, Select::Written),
+        };
+        match select {
             Select::Written => {}
             Select::Told(bytes) => self.keep(&bytes)?,
             Select::Only(number) => {

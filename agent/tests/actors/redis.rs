@@ -15,7 +15,7 @@ use probe::redis::resp::{Link, Reply};
 use probe::{Login, Means};
 use tokio::net::TcpStream;
 
-use crate::common::redis::{ROLE, Redis};
+use crate::common::redis::{Make, ROLE, Redis};
 use crate::common::{eventually, free_port};
 use crate::{act, kind, login, report, text, token};
 
@@ -97,9 +97,8 @@ async fn caught_up(primary: &Redis, replica: &Redis) {
     .await;
 }
 
-#[tokio::test]
-async fn redis_says_who_it_is_and_what_it_lacks() {
-    let primary = Redis::primary().await;
+async fn redis_says_who_it_is_and_what_it_lacks(make: Make) {
+    let primary = make.primary().await;
     let mut replica = primary.replica().await;
     assert_eq!(set(&primary, "a").await, ok());
     caught_up(&primary, &replica).await;
@@ -113,16 +112,15 @@ async fn redis_says_who_it_is_and_what_it_lacks() {
     assert!(second.heard.is_some_and(|heard| heard < Duration::from_secs(5)), "{second:?}");
 
     // Another server, of no kin.
-    let stranger = Redis::primary().await;
+    let stranger = make.primary().await;
     assert_ne!(sight(&stranger).await.system, first.system);
 
     replica.kill();
     assert_eq!(fault(replica.port, "default", None).await.0, FaultKind::Refused);
 }
 
-#[tokio::test]
-async fn redis_that_answers_is_told_apart_from_one_that_is_dead() {
-    let redis = Redis::start(&["--requirepass", "right", "--maxclients", "4"]).await;
+async fn redis_that_answers_is_told_apart_from_one_that_is_dead(make: Make) {
+    let redis = make.start(&["--requirepass", "right", "--maxclients", "4"]).await;
     for (user, password) in
         [("default", Some("wrong")), ("nobody", Some("right")), ("default", None)]
     {
@@ -145,7 +143,7 @@ async fn redis_that_answers_is_told_apart_from_one_that_is_dead() {
     .await;
     assert_eq!(full.kind, FaultKind::Unready, "{full}");
     // A cluster moves its own primaries.
-    let cluster = Redis::start(&["--cluster-enabled", "yes"]).await;
+    let cluster = make.start(&["--cluster-enabled", "yes"]).await;
     let (kind, text) = fault(cluster.port, "default", None).await;
     assert_eq!(kind, FaultKind::Unready);
     assert!(text.contains("cluster mode"), "{text}");
@@ -154,9 +152,8 @@ async fn redis_that_answers_is_told_apart_from_one_that_is_dead() {
     assert_eq!(kind, FaultKind::Refused);
 }
 
-#[tokio::test]
-async fn a_fenced_redis_takes_no_writes_feeds_its_replica_and_opens_again() {
-    let primary = Redis::start(&["--min-replicas-to-write", "1"]).await;
+async fn a_fenced_redis_takes_no_writes_feeds_its_replica_and_opens_again(make: Make) {
+    let primary = make.start(&["--min-replicas-to-write", "1"]).await;
     let replica = primary.replica().await;
     primary.grant_documented_rights().await;
     let role = credentials(ROLE, Some(ROLE));
@@ -200,9 +197,8 @@ async fn a_fenced_redis_takes_no_writes_feeds_its_replica_and_opens_again() {
     assert_eq!(set(&primary, "d").await, ok());
 }
 
-#[tokio::test]
-async fn a_redis_replica_is_promoted_once_with_all_it_received() {
-    let mut primary = Redis::primary().await;
+async fn a_redis_replica_is_promoted_once_with_all_it_received(make: Make) {
+    let mut primary = make.primary().await;
     // Both ask for a replica before they take a write: a new primary has none yet, and is marked nevertheless.
     let replica = primary.replica().await;
     replica.ask(&["CONFIG", "SET", "min-replicas-to-write", "1"]).await;
@@ -236,11 +232,10 @@ async fn a_redis_replica_is_promoted_once_with_all_it_received() {
     assert_eq!(kind(&late), Some(ActionFaultKind::Superseded), "{late:?}");
 }
 
-#[tokio::test]
-async fn a_redis_that_is_gone_refuses_nothing_and_may_be_asked_again() {
+async fn a_redis_that_is_gone_refuses_nothing_and_may_be_asked_again(make: Make) {
     let gone = act(&anybody(), token(2, 1), Effect::Fence(database(free_port()))).await;
     assert_eq!(kind(&gone), Some(ActionFaultKind::Unknown), "{gone:?}");
-    let redis = Redis::start(&["--requirepass", "right"]).await;
+    let redis = make.start(&["--requirepass", "right"]).await;
     let wrong = credentials("default", Some("wrong"));
     let refused = act(&wrong, token(2, 1), Effect::Fence(database(redis.port))).await;
     assert_eq!(kind(&refused), Some(ActionFaultKind::Refused), "{refused:?}");
@@ -250,9 +245,8 @@ fn follow(database_port: u16, primary_port: u16) -> Effect {
     Effect::Follow { database: database(database_port), primary: database(primary_port) }
 }
 
-#[tokio::test]
-async fn redis_follows_the_new_primary_and_nobody_that_would_wipe_it() {
-    let old = Redis::primary().await;
+async fn redis_follows_the_new_primary_and_nobody_that_would_wipe_it(make: Make) {
+    let old = make.primary().await;
     let (mut new, third) = (old.replica().await, old.replica().await);
     assert_eq!(set(&old, "a").await, ok());
     caught_up(&old, &new).await;
@@ -281,7 +275,7 @@ async fn redis_follows_the_new_primary_and_nobody_that_would_wipe_it() {
     assert_eq!(kind(&late), Some(ActionFaultKind::Superseded), "{late:?}");
 
     // A server with data of its own is left alone, and one that came back empty is followed by nobody.
-    let stranger = Redis::primary().await;
+    let stranger = make.primary().await;
     assert_eq!(set(&stranger, "precious").await, ok());
     let refused = act(&anybody(), token(2, 4), follow(stranger.port, new.port)).await;
     assert_eq!(kind(&refused), Some(ActionFaultKind::Refused), "{refused:?}");
@@ -297,9 +291,10 @@ async fn redis_follows_the_new_primary_and_nobody_that_would_wipe_it() {
     assert_eq!(stranger.ask(&["GET", "precious"]).await, Reply::Text("x".to_owned()));
 }
 
-#[tokio::test]
-async fn a_redis_that_was_started_again_from_its_file_follows_if_it_has_nothing_of_its_own() {
-    let mut old = Redis::primary().await;
+async fn a_redis_that_was_started_again_from_its_file_follows_if_it_has_nothing_of_its_own(
+    make: Make,
+) {
+    let mut old = make.primary().await;
     let new = old.replica().await;
     assert_eq!(set(&old, "a").await, ok());
     old.save().await;
@@ -349,9 +344,8 @@ async fn follow_as(agent: Option<&str>, keeps: bool, effect: Effect) -> Result<D
     report(actors, &anybody(), token(2, 4), effect, clock::now() + limit, limit).await.result
 }
 
-#[tokio::test]
-async fn what_a_guard_may_keep_aside_is_dropped_by_nobody() {
-    let old = Redis::primary().await;
+async fn what_a_guard_may_keep_aside_is_dropped_by_nobody(make: Make) {
+    let old = make.primary().await;
     let (new, third) = (old.replica().await, old.replica().await);
     assert_eq!(set(&old, "a").await, ok());
     caught_up(&old, &new).await;
@@ -381,3 +375,31 @@ async fn what_a_guard_may_keep_aside_is_dropped_by_nobody() {
     assert!(text(&told).contains("gives up the last"), "{told:?}");
     old.until("master_link_status", "up").await;
 }
+
+servers!(
+    real,
+    Make::Redis,
+    [
+        redis_says_who_it_is_and_what_it_lacks,
+        redis_that_answers_is_told_apart_from_one_that_is_dead,
+        a_fenced_redis_takes_no_writes_feeds_its_replica_and_opens_again,
+        a_redis_replica_is_promoted_once_with_all_it_received,
+        a_redis_that_is_gone_refuses_nothing_and_may_be_asked_again,
+        redis_follows_the_new_primary_and_nobody_that_would_wipe_it,
+        a_redis_that_was_started_again_from_its_file_follows_if_it_has_nothing_of_its_own,
+        what_a_guard_may_keep_aside_is_dropped_by_nobody,
+    ]
+);
+// Where Valkey could be another: in what it says of itself and of its history, in its settings, and in the words of its refusals.
+servers!(
+    foreign_valkey,
+    Make::Valkey,
+    [
+        redis_says_who_it_is_and_what_it_lacks,
+        redis_that_answers_is_told_apart_from_one_that_is_dead,
+        a_fenced_redis_takes_no_writes_feeds_its_replica_and_opens_again,
+        a_redis_replica_is_promoted_once_with_all_it_received,
+        redis_follows_the_new_primary_and_nobody_that_would_wipe_it,
+        a_redis_that_was_started_again_from_its_file_follows_if_it_has_nothing_of_its_own,
+    ]
+);

@@ -13,7 +13,7 @@ use probe::redis::resp::{Link, Reply};
 use tempfile::TempDir;
 
 use crate::common::eventually;
-use crate::common::redis::{ROLE, Redis};
+use crate::common::redis::{Make, ROLE, Redis};
 
 /// A folder for what is kept, as the guard names it.
 pub struct Keep(TempDir);
@@ -83,8 +83,8 @@ async fn holds(redis: &Redis, key: &str, value: &str) {
 }
 
 /// A primary and the replica that took its place, and both went on.
-async fn parted(settings: &[&str]) -> (Redis, Redis) {
-    let old = Redis::start(settings).await;
+async fn parted(make: Make, settings: &[&str]) -> (Redis, Redis) {
+    let old = make.start(settings).await;
     let new = old.replica().await;
     set(&old, "shared", "x").await;
     holds(&new, "shared", "x").await;
@@ -107,13 +107,12 @@ async fn follows(old: &Redis, new: &Redis) {
 }
 
 /// What a server that has read a kept file holds.
-async fn of_file(keep: &Keep) -> Redis {
-    Redis::start(&["--dir", keep.path("").to_str().expect("a plain path")]).await
+async fn of_file(make: Make, keep: &Keep) -> Redis {
+    make.start(&["--dir", keep.path("").to_str().expect("a plain path")]).await
 }
 
-#[tokio::test]
-async fn the_commands_that_the_old_primary_alone_had_are_kept_before_it_follows() {
-    let (old, new) = parted(&["--min-replicas-max-lag", "0"]).await;
+async fn the_commands_that_the_old_primary_alone_had_are_kept_before_it_follows(make: Make) {
+    let (old, new) = parted(make, &["--min-replicas-max-lag", "0"]).await;
     for server in [&old, &new] {
         server.grant_documented_rights().await;
         server.ask(&["ACL", "SETUSER", ROLE, "+psync", "+replconf"]).await;
@@ -150,18 +149,17 @@ async fn the_commands_that_the_old_primary_alone_had_are_kept_before_it_follows(
     follows(&old, &new).await;
 
     // What was kept can be given to a server.
-    let other = Redis::primary().await;
-    let mut pipe = Command::new("redis-cli");
+    let other = make.primary().await;
+    let mut pipe = make.cli();
     pipe.args(["-p", &other.port.to_string(), "--pipe"]);
     pipe.stdin(fs::File::open(keep.path("commands.resp")).expect("it is there"));
-    assert!(pipe.output().expect("redis-cli is installed").status.success());
+    assert!(pipe.output().expect("it is installed").status.success());
     assert_eq!(other.ask(&["DBSIZE"]).await, Reply::Number(5));
     assert_eq!(other.ask(&["GET", "e"]).await, Reply::Text("5".to_owned()));
 }
 
-#[tokio::test]
-async fn transactions_count_as_one_and_name_their_database() {
-    let (old, new) = parted(&[]).await;
+async fn transactions_count_as_one_and_name_their_database(make: Make) {
+    let (old, new) = parted(make, &[]).await;
     let stream = tokio::net::TcpStream::connect(("127.0.0.1", old.port)).await.expect("it listens");
     let mut link = Link::over(stream);
     for command in ["SELECT 3", "MULTI", "SET a 1", "INCR a", "EXEC", "SELECT 0", "DEL shared"] {
@@ -170,18 +168,22 @@ async fn transactions_count_as_one_and_name_their_database() {
     let keep = Keep::new();
     let (done, said) = run(&old, &new, &keep, ANYBODY);
     assert!(done, "{said}");
+    // Valkey's log says within a transaction where it goes.
+    let begun = match make {
+        Make::Redis => ["SELECT 3", "MULTI"],
+        Make::Valkey => ["MULTI", "SELECT 3"],
+    };
     let expected =
-        sent(&["SELECT 3", "MULTI", "SET a 1", "INCR a", "EXEC", "SELECT 0", "DEL shared"]);
+        sent(&[&begun[..], &["SET a 1", "INCR a", "EXEC", "SELECT 0", "DEL shared"]].concat());
     let bytes = expected.len();
     assert_eq!(keep.read("commands.resp"), expected);
     assert!(said.starts_with(&format!("lost: 2 transactions, {bytes} bytes, 0 s\n")), "{said}");
     follows(&old, &new).await;
 }
 
-#[tokio::test]
-async fn one_that_was_started_again_from_its_file_keeps_what_it_wrote_since_or_all() {
+async fn one_that_was_started_again_from_its_file_keeps_what_it_wrote_since_or_all(make: Make) {
     for saved_late in [false, true] {
-        let mut old = Redis::primary().await;
+        let mut old = make.primary().await;
         let new = old.replica().await;
         set(&old, "shared", "x").await;
         old.save().await;
@@ -208,7 +210,7 @@ async fn one_that_was_started_again_from_its_file_keeps_what_it_wrote_since_or_a
             true => {
                 assert!(!said.contains("lost: ") && said.contains("started again"), "{said}");
                 assert!(said.contains("is not known"), "{said}");
-                let whole = of_file(&keep).await;
+                let whole = of_file(make, &keep).await;
                 for key in ["shared", "forgotten", "own"] {
                     assert_ne!(whole.ask(&["GET", key]).await, Reply::Nothing, "{key}");
                 }
@@ -217,11 +219,10 @@ async fn one_that_was_started_again_from_its_file_keeps_what_it_wrote_since_or_a
     }
 }
 
-#[tokio::test]
-async fn where_the_log_does_not_reach_back_all_its_data_are_kept() {
+async fn where_the_log_does_not_reach_back_all_its_data_are_kept(make: Make) {
     for diskless in ["yes", "no"] {
         let small = ["--repl-backlog-size", "16384", "--repl-diskless-sync", diskless];
-        let (old, new) = parted(&small).await;
+        let (old, new) = parted(make, &small).await;
         let large = "x".repeat(20_000);
         for number in 0..50 {
             set(&old, &format!("own:{number}"), &large).await;
@@ -231,16 +232,15 @@ async fn where_the_log_does_not_reach_back_all_its_data_are_kept() {
         assert!(done && said.contains("does not reach back to"), "{said}");
         assert!(!said.contains("lost: "), "how many is not known: {said}");
         follows(&old, &new).await;
-        let whole = of_file(&keep).await;
+        let whole = of_file(make, &keep).await;
         assert_eq!(whole.ask(&["DBSIZE"]).await, Reply::Number(51));
         assert_eq!(whole.ask(&["GET", "own:7"]).await, Reply::Text(large));
         assert!(keep.read("README").contains("dump.rdb"));
     }
 }
 
-#[tokio::test]
-async fn whoever_waits_for_a_replica_does_not_take_the_copy_for_one() {
-    let (old, new) = parted(&[]).await;
+async fn whoever_waits_for_a_replica_does_not_take_the_copy_for_one(make: Make) {
+    let (old, new) = parted(make, &[]).await;
     let stream = tokio::net::TcpStream::connect(("127.0.0.1", old.port)).await.expect("it listens");
     let mut client = Link::over(stream);
     client.ask(&["SET", "own", "1"]).await.expect("it answers");
@@ -253,11 +253,10 @@ async fn whoever_waits_for_a_replica_does_not_take_the_copy_for_one() {
     assert!(waited.refusal().is_some_and(|why| why.starts_with("UNBLOCKED")), "{waited:?}");
 }
 
-#[tokio::test]
-async fn nothing_is_kept_of_one_that_has_nothing_and_nobody_is_wiped() {
-    let (old, new) = parted(&[]).await;
+async fn nothing_is_kept_of_one_that_has_nothing_and_nobody_is_wiped(make: Make) {
+    let (old, new) = parted(make, &[]).await;
     let keep = Keep::new();
-    let empty = Redis::primary().await;
+    let empty = make.primary().await;
     let (done, said) = run(&old, &empty, &keep, ANYBODY);
     assert!(!done && said.contains("would wipe what is left"), "{said}");
     let replica = new.replica().await;
@@ -271,7 +270,7 @@ async fn nothing_is_kept_of_one_that_has_nothing_and_nobody_is_wiped() {
     assert_eq!(old.info("role").await, "master");
 
     // What it writes into its log by itself, while it has a replica, is nothing of its own.
-    let (old, new) = parted(&[]).await;
+    let (old, new) = parted(make, &[]).await;
     let _third = old.replica().await;
     let before = old.info("master_repl_offset").await;
     eventually("it wrote `PING`", async || {
@@ -354,11 +353,10 @@ fn pass(mut from: TcpStream, mut to: TcpStream, goes_on: impl Fn(&[u8], usize) -
     let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
 }
 
-#[tokio::test]
-async fn killed_in_the_middle_it_loses_nothing_and_is_asked_again() {
+async fn killed_in_the_middle_it_loses_nothing_and_is_asked_again(make: Make) {
     let value = "x".repeat(100_000);
     for (when, whole) in [(When::Received(1_000_000), false), (When::Follows, true)] {
-        let (old, new) = parted(&["--repl-backlog-size", "64mb"]).await;
+        let (old, new) = parted(make, &["--repl-backlog-size", "64mb"]).await;
         let mut expected = sent(&["SELECT 0"]);
         for number in 0..50 {
             set(&old, &format!("own:{number}"), &value).await;
@@ -388,3 +386,31 @@ async fn killed_in_the_middle_it_loses_nothing_and_is_asked_again() {
         follows(&old, &new).await;
     }
 }
+
+servers!(
+    redis,
+    Make::Redis,
+    [
+        the_commands_that_the_old_primary_alone_had_are_kept_before_it_follows,
+        transactions_count_as_one_and_name_their_database,
+        one_that_was_started_again_from_its_file_keeps_what_it_wrote_since_or_all,
+        where_the_log_does_not_reach_back_all_its_data_are_kept,
+        whoever_waits_for_a_replica_does_not_take_the_copy_for_one,
+        nothing_is_kept_of_one_that_has_nothing_and_nobody_is_wiped,
+        killed_in_the_middle_it_loses_nothing_and_is_asked_again,
+    ]
+);
+// Where Valkey could be another: in what its log says and how, what its file is, and who counts as a replica. When the program is
+// killed is the program's own affair.
+servers!(
+    foreign_valkey,
+    Make::Valkey,
+    [
+        the_commands_that_the_old_primary_alone_had_are_kept_before_it_follows,
+        transactions_count_as_one_and_name_their_database,
+        one_that_was_started_again_from_its_file_keeps_what_it_wrote_since_or_all,
+        where_the_log_does_not_reach_back_all_its_data_are_kept,
+        whoever_waits_for_a_replica_does_not_take_the_copy_for_one,
+        nothing_is_kept_of_one_that_has_nothing_and_nobody_is_wiped,
+    ]
+);

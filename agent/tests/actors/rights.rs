@@ -7,7 +7,7 @@ use probe::{Login, Trust};
 
 use crate::common::mariadb::MariaDb;
 use crate::common::postgres::Postgres;
-use crate::common::redis::Redis;
+use crate::common::redis::Make;
 
 const ALL: Uses = Uses { follows: true, sync: true };
 
@@ -127,9 +127,8 @@ async fn each_right_that_is_missing_at_mariadb_is_named() {
     }
 }
 
-#[tokio::test]
-async fn each_right_that_is_missing_at_redis_is_named_and_nothing_is_done() {
-    let primary = Redis::primary().await;
+async fn each_right_that_is_missing_at_redis_is_named_and_nothing_is_done(make: Make) {
+    let primary = make.primary().await;
     let replica = primary.replica().await;
     // The replica counts the way to its primary.
     for (server, sessions) in [(&primary, "1"), (&replica, "2")] {
@@ -181,3 +180,19 @@ async fn each_right_that_is_missing_at_redis_is_named_and_nothing_is_done() {
     }
     assert_eq!(replica.info("master_link_status").await, "up");
 }
+
+servers!(
+    redis,
+    Make::Redis,
+    [
+        each_right_that_is_missing_at_redis_is_named_and_nothing_is_done,
+    ]
+);
+// Its rights are refused in words of its own, and that a refused command does nothing is its own doing.
+servers!(
+    foreign_valkey,
+    Make::Valkey,
+    [
+        each_right_that_is_missing_at_redis_is_named_and_nothing_is_done,
+    ]
+);

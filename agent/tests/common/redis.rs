@@ -1,7 +1,8 @@
-//! Redis: a primary, and replicas of it (TESTBED.md 2.5).
+//! Redis, or Valkey: a primary, and replicas of it (TESTBED.md 2.5).
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use probe::redis::resp::{Info, Link, Reply};
 use rustix::process::Signal;
@@ -13,8 +14,50 @@ use super::{Process, documented, eventually, free_port};
 /// The user that has the documented rights and no more; its password is its name.
 pub const ROLE: &str = "quorate";
 
+/// Whose server it is. Both speak the same, or nearly.
+#[derive(Clone, Copy, Debug)]
+pub enum Make {
+    Redis,
+    /// Which Debian 12 has not: `tests/foreign` fetches it.
+    Valkey,
+}
+
+impl Make {
+    /// A new, empty primary.
+    pub async fn primary(self) -> Redis {
+        self.start(&[]).await
+    }
+
+    /// A server with settings of its own.
+    pub async fn start(self, settings: &[&str]) -> Redis {
+        Redis::made(self, settings).await
+    }
+
+    /// What runs its programs, and what comes before their own arguments.
+    fn program(self, name: &str) -> (PathBuf, Option<String>) {
+        match self {
+            Self::Redis => (format!("redis-{name}").into(), None),
+            Self::Valkey => {
+                let target = Path::new(env!("CARGO_BIN_EXE_quorate")).ancestors().nth(2);
+                let run = target.expect("`target/PROFILE`").join("foreign/valkey-9.0/run");
+                assert!(run.exists(), "no {}: run `./tests/run install`", run.display());
+                (run, Some(format!("valkey-{name}")))
+            }
+        }
+    }
+
+    /// A client's command.
+    pub fn cli(self) -> Command {
+        let (program, first) = self.program("cli");
+        let mut command = Command::new(program);
+        command.args(first);
+        command
+    }
+}
+
 /// A running server, or one that was killed.
 pub struct Redis {
+    pub make: Make,
     pub port: u16,
     pub folder: TempDir,
     process: Process,
@@ -23,25 +66,29 @@ pub struct Redis {
 impl Redis {
     /// A new, empty primary.
     pub async fn primary() -> Self {
-        Self::start(&[]).await
+        Make::Redis.primary().await
     }
 
     /// A replica of this server, connected.
     pub async fn replica(&self) -> Self {
         let port = self.port.to_string();
-        let replica = Self::start(&["--replicaof", "127.0.0.1", &port]).await;
+        let replica = self.make.start(&["--replicaof", "127.0.0.1", &port]).await;
         replica.until("master_link_status", "up").await;
         replica
     }
 
     /// A server with settings of its own.
     pub async fn start(settings: &[&str]) -> Self {
+        Make::Redis.start(settings).await
+    }
+
+    async fn made(make: Make, settings: &[&str]) -> Self {
         let folder = tempfile::Builder::new().prefix("quorate-redis-").tempdir().expect("a folder");
         let log = folder.path().join("log");
         // Another may take the port between drawing and binding it.
         for _ in 0..5 {
             let port = free_port();
-            let mut process = run(&folder, port, settings);
+            let mut process = run(make, &folder, port, settings);
             let up = eventually("Redis starts or gives up", || {
                 let up = process.is_running();
                 async move {
@@ -53,7 +100,7 @@ impl Redis {
             })
             .await;
             if up {
-                return Self { port, folder, process };
+                return Self { make, port, folder, process };
             }
         }
         panic!("Redis does not start: {}", fs::read_to_string(&log).unwrap_or_default());
@@ -101,7 +148,7 @@ impl Redis {
 
     /// Starts it again in the same place, with what it wrote to its disk and nothing else.
     pub async fn restart(&mut self) {
-        self.process = run(&self.folder, self.port, &[]);
+        self.process = run(self.make, &self.folder, self.port, &[]);
         eventually("Redis is back", || async {
             TcpStream::connect(("127.0.0.1", self.port)).await.ok()
         })
@@ -109,13 +156,14 @@ impl Redis {
     }
 }
 
-fn run(folder: &TempDir, port: u16, settings: &[&str]) -> Process {
+fn run(make: Make, folder: &TempDir, port: u16, settings: &[&str]) -> Process {
     let port = port.to_string();
     let place = folder.path().to_str().expect("a plain path");
-    let mut arguments = vec!["--port", &port, "--bind", "127.0.0.1", "--dir", place, "--save", ""];
+    let (program, first) = make.program("server");
+    let mut arguments: Vec<_> = first.as_deref().into_iter().collect();
+    arguments.extend(["--port", &port, "--bind", "127.0.0.1", "--dir", place, "--save", ""]);
     arguments.extend(["--appendonly", "no", "--repl-diskless-sync-delay", "0"]);
     arguments.extend(["--repl-ping-replica-period", "1"]);
     arguments.extend(settings);
-    let program = PathBuf::from("redis-server");
     Process::start(None, &folder.path().join("log"), &program, &arguments)
 }

@@ -1,15 +1,16 @@
-//! Redis on a host: a primary, or a replica of another host's.
+//! Redis, or Valkey, on a host: a primary, or a replica of another host's.
 //!
 //! Nothing is kept on disk, so that a server that was killed comes back empty: the worst that Redis can do to a mesh.
 
 use std::net::SocketAddr;
+use std::process::Command;
 use std::time::Duration;
 
 use probe::redis::resp::{Info, Link, Reply};
 use tokio::net::TcpStream;
 
 use super::fabric::address;
-use super::lab::Lab;
+use super::lab::{Lab, foreign};
 use super::postgres::{PASSWORD, USER, runtime};
 use super::process::Process;
 use super::wait::eventually;
@@ -19,20 +20,33 @@ const PORT: u16 = 6379;
 const START: Duration = Duration::from_secs(20);
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// Redis on port 6379 of a host. Quorate logs in as [`USER`], the tests as the user `default`.
-pub struct Redis<'a> {
-    lab: &'a Lab,
-    host: String,
-    /// Its process.
-    pub process: Process,
+/// Whose server it is. Both speak the same, or nearly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Make {
+    /// Debian's.
+    Redis,
+    /// Valkey, which `tests/foreign` fetches.
+    Valkey,
 }
 
-impl<'a> Redis<'a> {
+impl Make {
+    /// One of its programs, to be run on a host.
+    fn command(self, lab: &Lab, host: &str, program: &str) -> Command {
+        match self {
+            Self::Redis => lab.fabric.command(host, format!("redis-{program}")),
+            Self::Valkey => {
+                let mut command = lab.fabric.command(host, foreign("valkey-9.0").join("run"));
+                command.arg(format!("valkey-{program}"));
+                command
+            }
+        }
+    }
+
     /// Starts an empty server, and waits until it answers and, as a replica, has all of its primary.
-    pub fn start(lab: &'a Lab, host: &str, primary: Option<&str>) -> Self {
-        let process = launch(lab, host, primary);
-        let server = Self { lab, host: host.to_owned(), process };
-        eventually(START, &format!("Redis on {host} answers"), || server.ask(&["PING"]));
+    pub fn start<'a>(self, lab: &'a Lab, host: &str, primary: Option<&str>) -> Redis<'a> {
+        let process = launch(self, lab, host, primary);
+        let server = Redis { make: self, lab, host: host.to_owned(), process };
+        eventually(START, &format!("{self:?} on {host} answers"), || server.ask(&["PING"]));
         let password = format!(">{PASSWORD}");
         let user = ["ACL", "SETUSER", USER, "on", &password, "allkeys", "allcommands"];
         server.ask(&user).expect("it was up a moment ago");
@@ -46,11 +60,27 @@ impl<'a> Redis<'a> {
         }
         server
     }
+}
+
+/// A server on port 6379 of a host. Quorate logs in as [`USER`], the tests as the user `default`.
+pub struct Redis<'a> {
+    make: Make,
+    lab: &'a Lab,
+    host: String,
+    /// Its process.
+    pub process: Process,
+}
+
+impl<'a> Redis<'a> {
+    /// A Redis: [`Make::start`].
+    pub fn start(lab: &'a Lab, host: &str, primary: Option<&str>) -> Self {
+        Make::Redis.start(lab, host, primary)
+    }
 
     /// Kills it and starts it again: empty, a primary, at the same address.
     pub fn come_back_empty(&mut self) {
         self.process.kill();
-        *self = Self::start(self.lab, &self.host, None);
+        *self = self.make.start(self.lab, &self.host, None);
     }
 
     /// Where it listens.
@@ -72,7 +102,7 @@ impl<'a> Redis<'a> {
 
     /// Asks at its host, where no door is in the way; in words as `redis-cli` prints them.
     pub fn at_host(&self, command: &[&str]) -> Result<String, String> {
-        let mut cli = self.lab.fabric.command(&self.host, "redis-cli");
+        let mut cli = self.make.command(self.lab, &self.host, "cli");
         let done = cli.args(command).output().map_err(|error| error.to_string())?;
         let said = String::from_utf8_lossy(&done.stdout).trim().to_owned();
         if done.status.success() { Ok(said) } else { Err(said) }
@@ -113,9 +143,9 @@ impl<'a> Redis<'a> {
     }
 }
 
-fn launch(lab: &Lab, host: &str, primary: Option<&str>) -> Process {
+fn launch(make: Make, lab: &Lab, host: &str, primary: Option<&str>) -> Process {
     let folder = lab.folder(&format!("{host}-redis"));
-    let mut command = lab.fabric.command(host, "redis-server");
+    let mut command = make.command(lab, host, "server");
     command.args(["--port", &PORT.to_string(), "--bind", "0.0.0.0", "--protected-mode", "no"]);
     command.args(["--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0"]);
     command.args(["--repl-ping-replica-period", "1", "--repl-timeout", "5", "--dir"]);

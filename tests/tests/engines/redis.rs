@@ -1,11 +1,11 @@
-//! Redis in three stacks: nobody follows, or is replaced by, one that lacks what the others have.
+//! Redis, and Valkey, in three stacks: nobody follows, or is replaced by, one that lacks what the others have.
 
 use std::time::Instant;
 
 use probe::redis::resp::Reply;
 use tests::harness::agents::Agent;
 use tests::harness::postgres::{PASSWORD, USER};
-use tests::harness::redis::Redis;
+use tests::harness::redis::{Make, Redis};
 
 use super::*;
 
@@ -14,51 +14,55 @@ const BUDGET: &str = "64KiB";
 const BUDGET_ROWS: usize = 1024;
 
 fn servers(lab: &Lab) -> [Redis<'_>; 3] {
-    STACKS.map(|host| Redis::start(lab, host, (host != STACKS[0]).then_some(STACKS[0])))
+    made(lab, Make::Redis)
+}
+
+fn made(lab: &Lab, make: Make) -> [Redis<'_>; 3] {
+    STACKS.map(|host| make.start(lab, host, (host != STACKS[0]).then_some(STACKS[0])))
 }
 
 #[test]
 fn a_killed_primary_is_replaced_and_back_empty_it_follows_and_wipes_nobody() {
-    inside(|lab: &Lab| {
-        let mut servers = servers(lab);
-        let mesh = mesh(lab, &app("redis", 6379, BUDGET));
-        let before = mesh.agents[0].app("shop").expect("it was applied").epoch;
-        let writer = Writer::of(Dialect::Redis, &servers.each_ref().map(Redis::address));
-        written(&writer, servers[0].address());
-        answered(&mesh, "rw.edge.test", &["s1"]);
-        answered(&mesh, "ro.edge.test", &["s2", "dns"]);
+    inside(|lab: &Lab| killed(lab, Make::Redis));
+}
 
-        let kill = Instant::now();
-        servers[0].process.kill();
-        written(&writer, servers[1].address());
-        let first = writer.acknowledged().into_iter().find(|it| it.server == servers[1].address());
-        let gap = first.expect("20 of them").at.saturating_duration_since(kill);
-        println!("kill to first write at the new primary: {} ms", gap.as_millis());
-        let view = mesh.settle(SETTLE, "shop", "s2");
-        assert_eq!(view.decision.kind, DecisionKind::Failover);
-        assert_eq!(view.epoch, Epoch(before.0 + 1), "decided once");
-        eventually(SETTLE, "the third follows the new primary", || servers[2].follows(&servers[1]));
+fn killed(lab: &Lab, make: Make) {
+    let mut servers = made(lab, make);
+    let mesh = mesh(lab, &app("redis", 6379, BUDGET));
+    let before = mesh.agents[0].app("shop").expect("it was applied").epoch;
+    let writer = Writer::of(Dialect::Redis, &servers.each_ref().map(Redis::address));
+    written(&writer, servers[0].address());
+    answered(&mesh, "rw.edge.test", &["s1"]);
+    answered(&mesh, "ro.edge.test", &["s2", "dns"]);
 
-        // Whoever reads is not sent to the dead one, nor to the one that is written.
-        answered(&mesh, "rw.edge.test", &["s2"]);
-        answered(&mesh, "ro.edge.test", &["dns"]);
+    let kill = Instant::now();
+    servers[0].process.kill();
+    written(&writer, servers[1].address());
+    let first = writer.acknowledged().into_iter().find(|it| it.server == servers[1].address());
+    let gap = first.expect("20 of them").at.saturating_duration_since(kill);
+    println!("kill to first write at the new primary: {} ms", gap.as_millis());
+    let view = mesh.settle(SETTLE, "shop", "s2");
+    assert_eq!(view.decision.kind, DecisionKind::Failover);
+    assert_eq!(view.epoch, Epoch(before.0 + 1), "decided once");
+    eventually(SETTLE, "the third follows the new primary", || servers[2].follows(&servers[1]));
 
-        servers[0].come_back_empty();
-        eventually(SETTLE, "the old primary follows the new one", || {
-            servers[0].follows(&servers[1])
-        });
-        answered(&mesh, "ro.edge.test", &["s1", "dns"]);
-        let ledger = writer.stop();
-        eventually(SETTLE, "both replicas have all that the new primary has", || {
-            let [a, b, c] = servers.each_ref().map(|it| it.ask(&["DBSIZE"]));
-            if a == b && b == c { Ok(()) } else { Err(format!("{a:?} {b:?} {c:?}")) }
-        });
-        for server in &servers {
-            let missing = server.lost(&ledger);
-            assert!(missing.len() <= BUDGET_ROWS, "{missing:?} of {}", ledger.len());
-            println!("{} of {} acknowledged rows lost", missing.len(), ledger.len());
-        }
+    // Whoever reads is not sent to the dead one, nor to the one that is written.
+    answered(&mesh, "rw.edge.test", &["s2"]);
+    answered(&mesh, "ro.edge.test", &["dns"]);
+
+    servers[0].come_back_empty();
+    eventually(SETTLE, "the old primary follows the new one", || servers[0].follows(&servers[1]));
+    answered(&mesh, "ro.edge.test", &["s1", "dns"]);
+    let ledger = writer.stop();
+    eventually(SETTLE, "both replicas have all that the new primary has", || {
+        let [a, b, c] = servers.each_ref().map(|it| it.ask(&["DBSIZE"]));
+        if a == b && b == c { Ok(()) } else { Err(format!("{a:?} {b:?} {c:?}")) }
     });
+    for server in &servers {
+        let missing = server.lost(&ledger);
+        assert!(missing.len() <= BUDGET_ROWS, "{missing:?} of {}", ledger.len());
+        println!("{} of {} acknowledged rows lost", missing.len(), ledger.len());
+    }
 }
 
 #[test]
@@ -161,22 +165,41 @@ fn a_replica_that_was_made_a_primary_and_written_to_is_excluded_and_keeps_what_i
 
 #[test]
 fn a_wrong_password_and_a_command_taken_away_are_said_and_move_nothing() {
-    inside(|lab: &Lab| {
-        let servers = servers(lab);
-        let mesh = mesh(lab, &app("redis", 6379, BUDGET));
-        let state = || servers.each_ref().map(|it| it.info("role"));
-        let right = format!(">{PASSWORD}");
-        for (break_it, fault, mend) in [
-            (&["resetpass", ">another"][..], "WRONGPASS", &["resetpass", &right][..]),
-            (&["-info"], "no permissions to run the 'info' command", &["+info"]),
-        ] {
-            let run = |rules: &[&str]| {
-                for server in &servers {
-                    let words = [&["ACL", "SETUSER", USER], rules].concat();
-                    assert_eq!(server.ask(&words), Ok(Reply::Text("OK".to_owned())));
-                }
-            };
-            faulty(&mesh, fault, (|| run(break_it), || run(mend)), state);
-        }
-    });
+    inside(|lab: &Lab| refused(lab, Make::Redis));
+}
+
+fn refused(lab: &Lab, make: Make) {
+    let servers = made(lab, make);
+    let mesh = mesh(lab, &app("redis", 6379, BUDGET));
+    let state = || servers.each_ref().map(|it| it.info("role"));
+    let right = format!(">{PASSWORD}");
+    for (break_it, fault, mend) in [
+        (&["resetpass", ">another"][..], "WRONGPASS", &["resetpass", &right][..]),
+        (&["-info"], "no permissions to run the 'info' command", &["+info"]),
+    ] {
+        let run = |rules: &[&str]| {
+            for server in &servers {
+                let words = [&["ACL", "SETUSER", USER], rules].concat();
+                assert_eq!(server.ask(&words), Ok(Reply::Text("OK".to_owned())));
+            }
+        };
+        faulty(&mesh, fault, (|| run(break_it), || run(mend)), state);
+    }
+}
+
+/// Valkey where it could be another: in what it says of itself, copies and promotes, and in the words of its refusals. That one
+/// stands still, with its guard, is in `held.rs`; whom it follows or not, and what is kept of its log, in `agent/tests/actors`.
+/// All else here goes by what these show to be the same.
+mod foreign_valkey {
+    use super::*;
+
+    #[test]
+    fn a_killed_primary_is_replaced_and_back_empty_it_follows_and_wipes_nobody() {
+        inside(|lab: &Lab| killed(lab, Make::Valkey));
+    }
+
+    #[test]
+    fn a_wrong_password_and_a_command_taken_away_are_said_and_move_nothing() {
+        inside(|lab: &Lab| refused(lab, Make::Valkey));
+    }
 }

@@ -200,7 +200,9 @@ fn upstream(info: Info<'_>) -> Option<String> {
 /// Is it a server that may be watched and driven, and through with its start?
 fn fit(info: Info<'_>) -> Result<(), Trouble> {
     let unready = |text: String| Err(Trouble::theirs(FaultKind::Unready, text));
-    if let Some(mode @ ("cluster" | "sentinel")) = info.text("redis_mode") {
+    // Valkey's own word, and Redis's.
+    let mode = info.text("server_mode").or_else(|| info.text("redis_mode"));
+    if let Some(mode @ ("cluster" | "sentinel")) = mode {
         return unready(format!("runs in {mode} mode, which moves its own primaries: not driven"));
     }
     let version = info.text("redis_version").unwrap_or_default();
@@ -269,6 +271,8 @@ mod tests {
         for (from, to, words) in [
             ("standalone", "cluster", "cluster mode"),
             ("standalone", "sentinel", "sentinel mode"),
+            ("redis_mode:standalone", "server_mode:cluster", "cluster mode"),
+            ("redis_mode:standalone", "server_mode:sentinel", "sentinel mode"),
             ("7.0.15", "4.0.9", "version `4.0.9`"),
             ("loading:0", "loading:1", "is loading"),
             ("loading:0", "master_sync_in_progress:1", "being replaced"),
