@@ -220,6 +220,8 @@ pub struct Uses {
     pub follows: bool,
     /// The mesh keeps whom it waits for.
     pub sync: bool,
+    /// What it alone has is read from its log by `quorate rejoin-redis`.
+    pub log: bool,
 }
 
 /// What a log-in lacks for these steps at a database, a sentence each. Changes nothing.

@@ -9,7 +9,7 @@ use crate::common::mariadb::MariaDb;
 use crate::common::postgres::Postgres;
 use crate::common::redis::Make;
 
-const ALL: Uses = Uses { follows: true, sync: true };
+const ALL: Uses = Uses { follows: true, sync: true, log: false };
 
 /// What this user lacks there.
 async fn lacks(engine: Engine, port: u16, user: &str, uses: Uses) -> Vec<String> {
@@ -181,11 +181,59 @@ async fn each_right_that_is_missing_at_redis_is_named_and_nothing_is_done(make: 
     assert_eq!(replica.info("master_link_status").await, "up");
 }
 
+/// What is read by `rejoin-redis`, or by replicas that log in as it does, takes rights of its own.
+async fn each_right_that_is_missing_to_read_a_log_of_redis_is_named_and_nothing_is_copied(
+    make: Make,
+) {
+    let primary = make.primary().await;
+    let replica = primary.replica().await;
+    let synced = primary.info("sync_full").await;
+    for (server, place) in [(&primary, primary.port), (&replica, replica.port)] {
+        let lacking = async |log| {
+            let uses = Uses { log, ..ALL };
+            lacks(Engine::Redis, server.port, "quorate", uses).await
+        };
+        let named = |right: &str| {
+            format!(
+                "`quorate` may not use `{right}` at `127.0.0.1:{place}`: `ACL SETUSER quorate +{right}`"
+            )
+        };
+        let set = async |words: &[&str]| {
+            let done = server.ask(words).await;
+            assert_eq!(done, Reply::Text("OK".to_owned()), "{words:?}");
+        };
+        let may = async |word: &str| set(&["ACL", "SETUSER", "quorate", word]).await;
+        server.grant_documented_rights().await;
+        assert_eq!(lacking(false).await, Vec::<String>::new());
+        assert_eq!(lacking(true).await, [named("psync"), named("replconf")]);
+        may("+psync").await;
+        assert_eq!(lacking(true).await, [named("replconf")]);
+        may("+replconf").await;
+        assert_eq!(lacking(true).await, Vec::<String>::new());
+
+        set(&["CONFIG", "SET", "masteruser", "quorate"]).await;
+        assert_eq!(lacking(false).await, [named("ping")]);
+        may("+ping").await;
+        assert_eq!(lacking(false).await, Vec::<String>::new());
+        may("-psync").await;
+        assert_eq!(lacking(false).await, [named("psync")]);
+        set(&["CONFIG", "SET", "masteruser", "somebody-else"]).await;
+        assert_eq!(lacking(false).await, Vec::<String>::new());
+    }
+    for (key, value) in [("sync_full", &*synced), ("connected_slaves", "1")] {
+        assert_eq!(primary.info(key).await, value, "{key}");
+    }
+    assert_eq!(replica.info("role").await, "slave");
+    assert_eq!(replica.info("master_link_status").await, "up");
+    assert_eq!(replica.info("sync_full").await, "0");
+}
+
 servers!(
     redis,
     Make::Redis,
     [
         each_right_that_is_missing_at_redis_is_named_and_nothing_is_done,
+        each_right_that_is_missing_to_read_a_log_of_redis_is_named_and_nothing_is_copied,
     ]
 );
 // Its rights are refused in words of its own, and that a refused command does nothing is its own doing.
@@ -194,5 +242,6 @@ servers!(
     Make::Valkey,
     [
         each_right_that_is_missing_at_redis_is_named_and_nothing_is_done,
+        each_right_that_is_missing_to_read_a_log_of_redis_is_named_and_nothing_is_copied,
     ]
 );

@@ -254,7 +254,7 @@ pub(super) async fn lacking(
         match database.engine {
             Engine::Postgres => postgres::lacking(&attempt, &order, uses).await,
             Engine::Mysql => mysql::lacking(&attempt, &order).await,
-            Engine::Redis => redis::lacking(&attempt, &order).await,
+            Engine::Redis => redis::lacking(&attempt, &order, uses).await,
             Engine::Mongodb => Ok(Vec::new()),
         }
     };

@@ -25,6 +25,7 @@
 mod rights;
 
 use std::fmt::Display;
+use std::io;
 use std::time::Duration;
 
 use consensus::model::{ActionFault, ActionFaultKind, AppId, Candidate, Done, Token};
@@ -251,9 +252,26 @@ impl Session {
     /// The same, where to be refused is an answer.
     async fn answer(&mut self, what: &str, command: &[&str]) -> Result<Reply, ActionFault> {
         let reply = self.link.ask(command).await;
+        self.told(what, reply)
+    }
+
+    fn told(&self, what: &str, reply: io::Result<Reply>) -> Result<Reply, ActionFault> {
         reply.map_err(|error| {
             fault(ActionFaultKind::Unknown, format!("{what} at `{}` broke: {error}", self.place))
         })
+    }
+
+    /// The last answer to several that are sent at once.
+    async fn last(&mut self, what: &str, commands: &[&[&str]]) -> Result<Reply, ActionFault> {
+        let asked = async {
+            self.link.send(commands).await?;
+            for _ in 1..commands.len() {
+                self.link.hear().await?;
+            }
+            self.link.hear().await
+        };
+        let reply = asked.await;
+        self.told(what, reply)
     }
 
     async fn info(&mut self) -> Result<Seen, ActionFault> {

@@ -7,7 +7,7 @@ use probe::{Login, Trust};
 
 use super::{Check, Found, Heard};
 use crate::actors::{Uses, lacking};
-use crate::config::{AgentConfig, Credential};
+use crate::config::{AgentConfig, Credential, DoorConfig};
 
 const AREA: &str = "rights";
 
@@ -28,14 +28,24 @@ pub async fn checks(config: &AgentConfig, heard: &Heard) -> Vec<Check> {
     let asked = all.map(|(definition, database, login)| {
         let trust = &trust;
         async move {
-            let uses =
-                Uses { follows: 2 < definition.stacks.len(), sync: 0 < definition.data.sync };
             let app = &definition.name;
+            let guarded = database.guard.as_ref() == Some(agent);
+            let uses = Uses {
+                follows: 2 < definition.stacks.len(),
+                sync: 0 < definition.data.sync,
+                log: guarded && config.doors.iter().any(|door| reads(door, app, database)),
+            };
             let lacking = lacking(app, database, uses, login, trust).await;
             found(app, database, login, agent, lacking)
         }
     });
     join_all(asked).await.into_iter().flatten().collect()
+}
+
+/// Does what is called at this database's door read its log? Another program may not.
+fn reads(door: &DoorConfig, app: &AppId, database: &Database) -> bool {
+    let own = door.app == *app && door.database == database.name;
+    own && door.rejoin.iter().any(|word| word.contains("rejoin-redis"))
 }
 
 fn found(
@@ -74,6 +84,41 @@ mod tests {
 
     use super::*;
 
+    fn database(engine: Engine, guard: Option<&str>) -> Database {
+        Database {
+            name: "orders".parse().expect("a name"),
+            engine,
+            address: "192.0.2.1".to_owned(),
+            port: 5432,
+            credential: "orders".parse().expect("a name"),
+            guard: guard.map(|it| it.parse().expect("a name")),
+        }
+    }
+
+    #[test]
+    fn a_log_is_read_where_the_door_of_this_database_calls_for_it() {
+        let of = |app: &str, name: &str, rejoin: &[&str]| DoorConfig {
+            app: app.parse().expect("a name"),
+            database: name.parse().expect("a name"),
+            ports: vec![6379],
+            allow: Vec::new(),
+            rejoin: rejoin.iter().map(|word| (*word).to_owned()).collect(),
+            heartbeat: false,
+        };
+        let ours = ["/usr/bin/quorate", "rejoin-redis"];
+        let (app, database) = ("shop".parse().expect("a name"), database(Engine::Redis, None));
+        for (door, expected) in [
+            (of("shop", "orders", &ours), true),
+            (of("shop", "orders", &["sh", "-c", "quorate rejoin-redis 2>>log"]), true),
+            (of("shop", "orders", &["/usr/local/bin/another"]), false),
+            (of("shop", "orders", &[]), false),
+            (of("shop", "cache", &ours), false),
+            (of("blog", "orders", &ours), false),
+        ] {
+            assert_eq!(reads(&door, &app, &database), expected, "{door:?}");
+        }
+    }
+
     #[test]
     fn whoever_acts_on_a_database_is_told_what_a_log_in_lacks_there() {
         let lacks = || Ok(vec!["it lacks this".to_owned(), "it lacks that".to_owned()]);
@@ -91,14 +136,7 @@ mod tests {
         let (app, agent) = ("shop".parse().expect("a name"), "a1".parse().expect("a name"));
         let login = Login::new("quorate", None);
         for (guard, lacking, expected) in cases {
-            let database = Database {
-                name: "orders".parse().expect("a name"),
-                engine: Engine::Postgres,
-                address: "192.0.2.1".to_owned(),
-                port: 5432,
-                credential: "orders".parse().expect("a name"),
-                guard: guard.map(|it| it.parse().expect("a name")),
-            };
+            let database = database(Engine::Postgres, guard);
             let said = format!("{guard:?} {lacking:?}");
             let checks = found(&app, &database, &login, &agent, lacking);
             let found: Vec<_> = checks.iter().map(|it| it.found).collect();

@@ -7,13 +7,20 @@ use consensus::model::{ActionFault, ActionFaultKind};
 
 use super::super::Order;
 use super::{REQUIRED, Session, key};
+use crate::actors::Uses;
 use crate::actors::attempt::{Attempt, fault};
 
 const WHAT: &str = "reading its rights";
+/// As whom replicas log in at their primary.
+const REPLICAS: &str = "masteruser";
+/// No transaction takes `PSYNC`. So it is asked for as whoever is to take over does (Redis 6.2 or newer), by an id that no server
+/// has; and right behind another command, whose answer is still to be sent then. Either is refused, and nothing is copied.
+const SYNC: [&[&str]; 2] = [&["EXEC"], &["PSYNC", "quorate-doctor", "-1", "FAILOVER"]];
 
 pub(in crate::actors::database) async fn lacking(
     attempt: &Attempt,
     order: &Order<'_>,
+    uses: Uses,
 ) -> Result<Vec<String>, ActionFault> {
     let mut session = Session::open(attempt, order).await?;
     attempt.enter(WHAT);
@@ -27,6 +34,12 @@ pub(in crate::actors::database) async fn lacking(
     if lacks_it(session.answer(WHAT, &["EXEC"]).await?.refusal()).is_some() {
         lacks.push(words("+exec"));
     }
+    let replicas = session.answer(WHAT, &["CONFIG", "GET", REPLICAS]).await?;
+    let replicas = replicas.setting(REPLICAS) == Some(&*order.login.user);
+    let log = replicas || uses.log;
+    if log && lacks_it(session.last(WHAT, &SYNC).await?.refusal()).is_some() {
+        lacks.push(words("+psync"));
+    }
     let begun = session.answer(WHAT, &["MULTI"]).await?;
     if lacks_it(begun.refusal()).is_some() {
         lacks.push(words("+multi"));
@@ -37,18 +50,20 @@ pub(in crate::actors::database) async fn lacking(
         let text = format!("`{place}` begins no transaction: {begun:?}");
         return Err(fault(ActionFaultKind::Unknown, text));
     }
-    let commands: [(&str, &[&str]); 8] = [
-        ("+get", &["GET", &key]),
-        ("+eval", &["EVAL", "return 0", "1", &key]),
+    let commands: [(&str, &[&str], bool); 10] = [
+        ("+get", &["GET", &key], true),
+        ("+eval", &["EVAL", "return 0", "1", &key], true),
         // Neither there nor absent, no number, nobody, no port.
-        ("+set", &["SET", &key, "0", "NX", "XX"]),
-        ("+info", &["INFO", "replication"]),
-        ("+config|get", &["CONFIG", "GET", REQUIRED]),
-        ("+config|set", &["CONFIG", "SET", REQUIRED, "none"]),
-        ("+client|kill", &["CLIENT", "KILL", "ID", "0"]),
-        ("+replicaof", &["REPLICAOF", "nobody", "none"]),
+        ("+set", &["SET", &key, "0", "NX", "XX"], true),
+        ("+info", &["INFO", "replication"], true),
+        ("+config|get", &["CONFIG", "GET", REQUIRED], true),
+        ("+config|set", &["CONFIG", "SET", REQUIRED, "none"], true),
+        ("+client|kill", &["CLIENT", "KILL", "ID", "0"], true),
+        ("+replicaof", &["REPLICAOF", "nobody", "none"], true),
+        ("+replconf", &["REPLCONF", "capa", "eof"], log),
+        ("+ping", &["PING"], replicas),
     ];
-    for (right, command) in commands {
+    for (right, command, _) in commands.into_iter().filter(|(_, _, used)| *used) {
         let reply = session.answer(WHAT, command).await?;
         match (reply.refusal(), reply.text()) {
             (Some(why), _) => match lacks_it(Some(why)) {
