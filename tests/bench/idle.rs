@@ -122,7 +122,7 @@ fn cpu_seconds(id: u32) -> f64 {
     ticks.map(|field| field.parse::<f64>().expect("a number")).sum::<f64>() / 100.0
 }
 
-fn resident(id: u32) -> f64 {
+pub fn resident(id: u32) -> f64 {
     let status = fs::read_to_string(format!("/proc/{id}/status")).expect("the process runs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB"));

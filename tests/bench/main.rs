@@ -25,7 +25,9 @@ fn main() -> ExitCode {
     match words.as_slice() {
         // All of them, or those that are named.
         ["database", subjects @ ..] => database::run(subjects),
-        ["answers"] => answers::run(),
+        ["answers"] => answers::run(true),
+        // Without the moves, which take minutes.
+        ["answers", "starts"] => answers::run(false),
         ["dns"] => dns::run(),
         // Without the peers, who have nothing to do with it.
         ["dns", "change"] => dns::start_and_change(),
@@ -39,7 +41,8 @@ fn main() -> ExitCode {
         ["within", "database", subject, profile] => {
             within(&format!("{subject}-{profile}"), |lab| database::world(lab, subject, profile));
         }
-        ["within", "answers"] => within("answers", answers::world),
+        ["within", "answers"] => within("answers", |lab| answers::world(lab, answers::MOVES)),
+        ["within", "starts"] => within("starts", |lab| answers::world(lab, 0)),
         ["within", "sentinel"] => within("sentinel", sentinel::world),
         ["within", "switchover", subject] => {
             within(&format!("switchover-{subject}"), |lab| switchover::world(lab, subject));
