@@ -27,7 +27,10 @@ const ON_ITS_WAY: Duration = Duration::from_millis(500);
 
 /// What is promised where commits wait for a replica: nothing is lost. Redis has no such commits.
 fn waiting(dialect: Dialect) -> Plan {
-    let max_loss = if dialect == Dialect::Redis { "64KiB" } else { "0" };
+    let max_loss = match dialect {
+        Dialect::Redis | Dialect::Valkey => "64KiB",
+        Dialect::Postgres | Dialect::MariaDb | Dialect::MySql => "0",
+    };
     Plan { dialect, replication: Replication::Synchronous, max_loss }
 }
 
@@ -372,5 +375,14 @@ mod nginx_redis_bind {
     #[test]
     fn two_guarded_replicas_take_over_one_after_the_other() {
         inside(|lab: &Lab| twice(lab, Dialect::Redis));
+    }
+}
+
+mod nginx_foreign_valkey_bind {
+    use super::*;
+
+    #[test]
+    fn a_primary_that_stands_still_for_45_s_is_replaced_and_follows() {
+        inside(|lab: &Lab| stands_still(lab, waiting(Dialect::Valkey)));
     }
 }

@@ -17,7 +17,7 @@ use super::mariadb::MariaDb;
 use super::mysql::{MySql, Version};
 use super::nginx::Web;
 use super::postgres::{Postgres, Replication};
-use super::redis::Redis;
+use super::redis::{Make, Redis};
 use super::wait::eventually;
 use super::world::SETTLE;
 use super::writer::{Acknowledged, Dialect, Writers, lost};
@@ -30,7 +30,7 @@ pub enum Server<'a> {
     MariaDb(MariaDb<'a>),
     /// MySQL.
     MySql(MySql<'a>),
-    /// Redis.
+    /// Redis, or Valkey.
     Redis(Redis<'a>),
 }
 
@@ -65,11 +65,16 @@ impl<'a> Server<'a> {
                 }
                 servers.map(Self::MySql)
             }
-            Dialect::Redis => hosts.map(|host| {
-                let primary = (host != hosts[0]).then_some(hosts[0]);
-                Self::Redis(Redis::start(lab, host, primary))
-            }),
+            Dialect::Redis => Self::redis(lab, Make::Redis, hosts),
+            Dialect::Valkey => Self::redis(lab, Make::Valkey, hosts),
         }
+    }
+
+    fn redis<const N: usize>(lab: &'a Lab, make: Make, hosts: [&str; N]) -> [Self; N] {
+        hosts.map(|host| {
+            let primary = (host != hosts[0]).then_some(hosts[0]);
+            Self::Redis(make.start(lab, host, primary))
+        })
     }
 
     /// Where it listens.
@@ -191,7 +196,7 @@ impl<'a, const N: usize> Guarded<'a, N> {
         let engine = match dialect {
             Dialect::Postgres => ("postgres", 5432),
             Dialect::MariaDb | Dialect::MySql => ("mysql", 3306),
-            Dialect::Redis => ("redis", 6379),
+            Dialect::Redis | Dialect::Valkey => ("redis", 6379),
         };
         let mut guards = enrolled_of(lab, &mesh, engine.1, stacks);
         guards.iter_mut().for_each(Agent::start);

@@ -53,6 +53,8 @@ pub enum Dialect {
     Postgres,
     /// Keys `row:N`.
     Redis,
+    /// The same: who starts its servers starts others.
+    Valkey,
     /// Rows of the table `app.ledger`.
     MariaDb,
     /// The same, of the release that is newest here.
@@ -249,7 +251,7 @@ impl Session {
                 });
                 Some(Self::Postgres(client))
             }
-            Dialect::Redis => {
+            Dialect::Redis | Dialect::Valkey => {
                 let stream = TcpStream::connect(server).await.ok()?;
                 Some(Self::Redis(Link::over(stream)))
             }
