@@ -108,22 +108,73 @@ fn stands_still(lab: &Lab, plan: Plan) {
 /// What clients had asked of a MariaDB or MySQL is logged when it goes on, and waits for a replica that will never come. It
 /// answers all the same, and where the new primary does not have all of that, people are told.
 fn answers_and_is_alone(world: &Guarded<'_, 2>, old: impl Fn(&str) -> Result<String, String>) {
-    let waiting = "select count(*) from information_schema.processlist where user = 'app' \
-                   and (state like 'Waiting for semi-sync ACK%' or state = 'Commit')";
-    println!("{} commits wait", old(waiting).expect("it answers"));
     let said = eventually(SETTLE * 2, "it is said that it has transactions of its own", || {
-        let agents = world.mesh.running().chain(&world.guards);
-        let said: String = agents.map(Agent::said).collect();
-        let line = said.lines().find(|line| line.contains("never received ("));
-        line.map(str::to_owned).ok_or_else(|| format!("{:?}", old("show processlist")))
+        has_its_own(world).ok_or_else(|| format!("{:?}", old("show processlist")))
     });
-    println!("{said}");
+    println!("{} commits wait: {said}", old(WAITING).expect("it answers"));
     throughout(Duration::from_secs(5), "it goes on to answer", || old("select 1"));
     let left = "select count(*) from information_schema.processlist where user = 'quorate'";
     eventually(SETTLE, "looks leave no session behind", || match old(left)?.as_str() {
         "0" => Ok(()),
         other => Err(other.to_owned()),
     });
+}
+
+/// Commits that no replica has confirmed.
+const WAITING: &str = "select count(*) from information_schema.processlist where user = 'app' \
+                       and (state like 'Waiting for semi-sync ACK%' or state = 'Commit')";
+
+/// What agents say of transactions that an old primary alone has.
+fn has_its_own<const N: usize>(world: &Guarded<'_, N>) -> Option<String> {
+    let agents = world.mesh.running().chain(&world.guards);
+    let said: String = agents.map(Agent::said).collect();
+    let line = said.lines().find(|line| line.contains("never received ("));
+    line.map(str::to_owned)
+}
+
+/// A primary stands still for 45 s beside two replicas: one takes over, the other follows that one from then on, and the old
+/// one follows, too, or is said to have transactions of its own.
+fn stands_still_of_three(lab: &Lab, plan: Plan) {
+    let world: Guarded<'_, 3> = Guarded::start(lab, plan, THREE);
+    let stopped = Instant::now();
+    world.servers[0].freeze();
+    let view = eventually(SETTLE, "another is the primary", || {
+        let view = world.view();
+        match view.active.as_str() != THREE[0].0 && view.phase == Phase::Idle {
+            true => Ok(view),
+            false => Err(view.next.to_string()),
+        }
+    });
+    assert_eq!(view.decision.kind, DecisionKind::Failover);
+    let new = if view.active.as_str() == THREE[1].0 { 1 } else { 2 };
+    let (name, other) = (THREE[new].0, 3 - new);
+    world.takes(new);
+    eventually(SETTLE, "the third follows it", || world.servers[other].follows(name));
+    let rest = Duration::from_secs(45).saturating_sub(stopped.elapsed());
+    throughout(rest, "its door stays shut", || world.reaches(0));
+    world.servers[0].thaw();
+    throughout(Duration::from_secs(5), "and shut once it goes on", || world.reaches(0));
+    assert!(!world.reaches(0));
+    let Server::MariaDb(old) = &world.servers[0] else { panic!("it is asked for") };
+    let end = eventually(SETTLE * 2, "it follows, or is said to have its own", || {
+        let follows = world.servers[0].follows(name).map(|()| "it follows".to_owned());
+        follows.or_else(|why| has_its_own(&world).ok_or(why))
+    });
+    println!("{} commits wait: {end}", old.at_host(WAITING).expect("it answers"));
+    // The third is none the worse for it.
+    let rows = || match &world.servers[other] {
+        Server::MariaDb(it) => it.at_host("select count(*) from app.ledger"),
+        _ => panic!("it is asked for"),
+    };
+    let before = rows();
+    eventually(SETTLE, "the third applies what it gets", || match rows() {
+        more if more == before => Err(format!("{more:?}")),
+        _ => world.servers[other].follows(name),
+    });
+    let ledger = world.writers.acknowledged();
+    judged(&world, &ledger, [0, new], stopped);
+    assert_eq!(world.servers[new].lost(&ledger), Vec::<i64>::new());
+    assert_eq!(world.view().active.as_str(), name);
 }
 
 /// The primary's host and its guard are cut off from everybody but the clients.
@@ -281,6 +332,13 @@ mod nginx_mariadb_bind {
     #[test]
     fn a_primary_that_stands_still_for_45_s_is_replaced_and_goes_on_to_answer() {
         inside(|lab: &Lab| stands_still(lab, waiting(Dialect::MariaDb)));
+    }
+
+    #[test]
+    fn of_two_replicas_one_takes_over_from_a_primary_that_stands_still_and_the_other_follows_it() {
+        // A commit waits for either: which of them has it nobody is told, and a budget of nothing lets neither take over.
+        let plan = Plan { max_loss: "64MiB", ..waiting(Dialect::MariaDb) };
+        inside(|lab: &Lab| stands_still_of_three(lab, plan));
     }
 
     #[test]

@@ -158,6 +158,8 @@ fn shut_while_nobody_is_heard_and_opened_again(story: &Story<'_>) {
     assert!(unready.iter().any(|why| why.contains(refused)), "{unready:?}");
     let doctor = story.doctor();
     assert!(doctor.contains("takes the log-in of `quorate`, with which it is shut"), "{doctor}");
+    let both = doctor.matches("`quorate` may do all that shop asks of `").count();
+    assert_eq!(both, 2, "{doctor}");
     let before = story.epoch();
     let last = story.falls_silent(story.cut_off());
     assert!(Duration::from_secs(4) < last && last < LEASE + CLOSING, "{last:?}");
