@@ -1,5 +1,6 @@
 //! A server that speaks MySQL 8's protocol and understands just the statements that Quorate sends, with MySQL's names,
-//! numbers of errors and rules (`super_read_only` stops everybody). Written by the manual: no real MySQL 8 is to be had.
+//! numbers of errors and rules (`super_read_only` stops everybody). Written by the manual; real ones are driven in
+//! `tests/tests/engines/mysql.rs` and `held.rs`, where they can be fetched.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -221,7 +222,7 @@ impl State {
                 (self.super_read_only, self.read_only) = (true, true);
                 Answer::Done
             }
-            "set global super_read_only = 0" => {
+            "set global super_read_only = 0, global offline_mode = 0" => {
                 self.super_read_only = false;
                 Answer::Done
             }
