@@ -150,7 +150,7 @@ pub(super) async fn follow(
     }
     attempt.commit("telling it whom to follow")?;
     session.run("ending replication", session.words.stop).await?;
-    let _ = session.wait_for_nobody().await?;
+    session.wait_for_nobody().await?;
     if replica.is_none() && session.dialect == Dialect::MariaDb {
         // What it wrote itself counts as received; one that was rebuilt has no log yet, and stands where that says.
         session.run("setting its place", "set global gtid_slave_pos = @@gtid_current_pos").await?;

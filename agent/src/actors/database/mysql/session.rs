@@ -250,7 +250,7 @@ impl Session {
         Ok(ended)
     }
 
-    /// Makes a MySQL read-only whose commits wait for a replica that does not come: they outlast `KILL` (seen at 8.0 and 8.4),
+    /// Makes a MySQL read-only whose commits wait for a replica that does not come: they outlast `KILL` (seen at 8.4),
     /// and it is not read-only before they end. So it waits for nobody for that long, when no client is there any more who
     /// would be told of a commit, and lets nobody in meanwhile. How many sessions were ended.
     async fn shut_beyond_waits(&mut self, attempt: &mut Attempt) -> Result<usize, ActionFault> {
