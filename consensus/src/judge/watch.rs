@@ -224,6 +224,10 @@ impl Watch {
         if self.last.is_some_and(|(began, _)| observation.began < began) {
             return;
         }
+        // Whoever stood still cut its own looks short.
+        if observation.began < self.since && matches!(observation.outcome, Outcome::Failed(_)) {
+            return;
+        }
         match observation.outcome {
             // Our own trouble counts neither way.
             Outcome::Invalid(fault) => {

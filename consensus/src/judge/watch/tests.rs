@@ -161,6 +161,9 @@ fn failures_from_before_a_pause_are_no_evidence() {
     assert_eq!(watch.health(at(9000)), Health::Down);
     watch.on_pause(at(60_000));
     assert_ne!(watch.health(at(60_000)), Health::Down);
+    // Nor is one that the pause cut short.
+    look(&mut watch, 59_000, false);
+    assert!(!watch.in_doubt());
     look(&mut watch, 60_500, false);
     assert_ne!(watch.health(at(60_500)), Health::Down);
 }
