@@ -20,8 +20,11 @@ use crate::model::{
 /// A secondary that is further behind is warned of, where the app sets no bound in time.
 const BEHIND: Duration = Duration::from_secs(30);
 
-/// A secondary that is further behind than this is no heir: the primary waits for it while it steps down, and not for long.
-const CATCHES_UP: u64 = 10;
+/// A secondary that is further behind than this is no heir, in seconds: whether one that is nearer catches up in time is for the
+/// primary to say, which waits for it while it steps down, and not for long. A set that nobody writes to writes by itself every
+/// ten seconds (`periodicNoopIntervalSecs`), and two looks at it are seconds apart: a member that lacks nothing seems up to two
+/// such writes behind.
+const CATCHES_UP: u64 = 30;
 
 /// A database that says that it is the primary.
 #[derive(Clone, Copy, Debug)]

@@ -170,6 +170,11 @@ impl Node {
         if definition.stack(&current.active).is_none() {
             return Err(format!("it lacks {}, which is the active stack", current.active));
         }
+        if let Some(database) = self.left_waiting(current, definition, now) {
+            return Err(format!(
+                "it lacks {database}, whose primary waits for replicas: apply `sync = 0` first, and this once it waits for nobody"
+            ));
+        }
         let epoch = current.epoch.next();
         let revision = current.revision.saturating_add(1);
         let reason = format!("definition revision {revision}");

@@ -20,7 +20,7 @@ use crate::config::Mutant;
 use crate::evidence::is_replica_of;
 use crate::message::Refusal;
 use crate::model::{
-    AppId, AppState, Belief, Database, DatabaseSight, Effect, Engine, Health, Mode, Phase, StackId,
+    AppId, AppState, Belief, Database, DatabaseSight, Definition, Effect, Engine, Health, Mode, Phase, StackId,
     SyncSet, TargetName, Waits,
 };
 use crate::moment::Moment;
@@ -154,7 +154,8 @@ impl Node {
         let it = &self.apps[app];
         let rests = state.phase == Phase::Idle && it.attempt.is_none() && it.called.is_none();
         let may = rests && self.keeps_sync(&state) && self.hears_majority(now);
-        if !may || it.ages.frozen_for(&state, now).is_some() {
+        // A frozen app moves nowhere by itself; that its writes stand still because a replica is off helps nobody.
+        if !may {
             return;
         }
         #[cfg(feature = "mutants")]
@@ -258,6 +259,28 @@ impl Node {
         let active = state.definition.stack(&state.active);
         let mut databases = active.into_iter().flat_map(|stack| &stack.databases);
         databases.all(|it| self.config.credentials.contains(&it.credential))
+    }
+
+    /// A database that another definition lacks while its primary waits for replicas: nobody would end that any more.
+    pub(super) fn left_waiting(
+        &self,
+        current: &AppState,
+        next: &Definition,
+        now: Moment,
+    ) -> Option<TargetName> {
+        let own = self.beliefs_of(&current.definition.name, now);
+        let of_active = |it: &Definition| -> BTreeSet<TargetName> {
+            let databases = it.stack(&current.active).into_iter().flat_map(|it| &it.databases);
+            databases.map(|it| it.name.clone()).collect()
+        };
+        let stays = of_active(next);
+        let waits = |name: &TargetName| {
+            seen(&own, current, &current.active, name).is_some_and(|(sight, _)| {
+                !sight.replica && !Waits::seen(sight, &current.definition.name).names.is_empty()
+            })
+        };
+        let mut left = of_active(&current.definition).into_iter();
+        left.find(|it| !stays.contains(it) && (waits(it) || current.sync.of(it).next().is_some()))
     }
 
     /// Other replicas are relied on.

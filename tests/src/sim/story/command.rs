@@ -283,9 +283,12 @@ fn perform(simulation: &mut Simulation, verb: &str, words: &[&str]) -> Result<()
                     Some(("cooldown", span)) => definition.cooldown = seconds(span)?,
                     Some(("guards", names)) => guard_by(&mut definition, names)?,
                     Some(("sync", number)) => definition.data.sync = parse(number)?,
+                    Some(("databases", "none")) => {
+                        definition.stacks.iter_mut().for_each(|it| it.databases.clear());
+                    }
                     _ => {
                         return Err(format!(
-                            "expected ttl=, cooldown=, guards= or sync=, found `{option}`"
+                            "expected ttl=, cooldown=, guards=, sync= or databases=none, found `{option}`"
                         ));
                     }
                 }
