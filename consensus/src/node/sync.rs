@@ -20,8 +20,8 @@ use crate::config::Mutant;
 use crate::evidence::is_replica_of;
 use crate::message::Refusal;
 use crate::model::{
-    AppId, AppState, Belief, Database, DatabaseSight, Definition, Effect, Engine, Health, Mode, Phase, StackId,
-    SyncSet, TargetName, Waits,
+    AppId, AppState, Belief, Database, DatabaseSight, Definition, Effect, Engine, Health, Mode,
+    Phase, StackId, SyncSet, TargetName, Waits,
 };
 use crate::moment::Moment;
 

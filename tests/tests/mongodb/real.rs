@@ -222,13 +222,11 @@ fn a_switchover_asks_the_real_primary_to_step_down() {
     inside(|lab: &Lab| {
         let followed = Followed::new(lab, PATIENCE);
         let old = followed.leads(0);
-        // In a set that nobody writes to, a member is a dozen seconds of the set's clock behind for a moment now and then.
-        let (asked, said) = eventually(SETTLE, "the primary is asked", || {
-            followed.set.members[0].run(WRITE);
-            let asked = Instant::now();
-            let said = followed.mesh.agents[0].quorate(&SWITCHOVER);
-            if said.status.success() { Ok((asked, said.output)) } else { Err(said.errors) }
-        });
+        // Nobody writes to it: what it writes by itself makes no member too far behind.
+        let asked = Instant::now();
+        let said = followed.mesh.agents[0].quorate(&SWITCHOVER);
+        assert!(said.status.success(), "{}", said.errors);
+        let said = said.output;
         println!("switchover asked for to done: {} ms: {said}", asked.elapsed().as_millis());
         answers(&followed.mesh, "s2");
         // A failover, where another agent than the one that asked was first to follow.
@@ -256,7 +254,7 @@ fn a_member_that_is_behind_takes_over_nothing() {
         let began = Instant::now();
         let why = eventually(SETTLE, "the member is too far behind", || {
             write();
-            let far = Duration::from_secs(14) < began.elapsed();
+            let far = Duration::from_secs(34) < began.elapsed();
             if far {
                 Ok(followed.mesh.agents[0].quorate(&SWITCHOVER).expect_refused())
             } else {
