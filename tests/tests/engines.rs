@@ -22,7 +22,7 @@ const STACKS: [&str; 3] = ["s1", "s2", "dns"];
 fn app(engine: &str, port: u16, max_loss: &str) -> String {
     let mut text = format!(
         "[app]\nname = \"shop\"\ncooldown = \"0s\"\n[quorum]\nregions = 2\n\
-         [probe]\ninterval = \"500ms\"\nwindow = \"2s\"\n\
+         [probe]\ninterval = \"1s\"\nwindow = \"2s\"\n\
          [data]\nmax_loss = \"{max_loss}\"\nfencing = \"best-effort\"\n\
          [[zone]]\nname = \"edge.test\"\nns = [\"ns1.edge.test\"]\ncontact = \"hostmaster@edge.test\"\n"
     );
@@ -167,6 +167,7 @@ mod mariadb {
     use std::time::Instant;
 
     use tests::harness::mariadb::MariaDb;
+    use tests::harness::sql::SqlServer as _;
 
     use super::*;
 

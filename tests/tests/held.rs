@@ -15,6 +15,7 @@ use tests::harness::lab::{Lab, inside};
 use tests::harness::postgres::Replication;
 use tests::harness::process::run;
 use tests::harness::resolver::{Answer, ask};
+use tests::harness::sql::SqlServer as _;
 use tests::harness::wait::{eventually, throughout};
 use tests::harness::world::SETTLE;
 use tests::harness::writer::{Acknowledged, Dialect, gap, handover};

@@ -12,6 +12,7 @@ use tests::harness::lab::{Lab, inside};
 use tests::harness::mariadb::MariaDb;
 use tests::harness::nginx::Web;
 use tests::harness::postgres::Replication;
+use tests::harness::sql::SqlServer as _;
 use tests::harness::wait::{eventually, throughout};
 use tests::harness::world::{SETTLE, World};
 use tests::harness::writer::{Dialect, Writer, gap, lost};

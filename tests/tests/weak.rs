@@ -24,7 +24,7 @@ const CLOSING: Duration = Duration::from_secs(3);
 fn app(engine: &str, port: u16, fencing: &str) -> String {
     let mut text = format!(
         "[app]\nname = \"shop\"\ncooldown = \"0s\"\n[quorum]\nregions = 2\n\
-         [probe]\ninterval = \"500ms\"\nwindow = \"2s\"\n\
+         [probe]\ninterval = \"1s\"\nwindow = \"2s\"\n\
          [data]\nmax_loss = \"64MiB\"\nfencing = \"{fencing}\"\nlease = \"10s\"\n\
          [[zone]]\nname = \"edge.test\"\nns = [\"ns1.edge.test\"]\ncontact = \"hostmaster@edge.test\"\n"
     );
@@ -290,6 +290,7 @@ mod postgres {
 
 mod mariadb {
     use tests::harness::mariadb::MariaDb;
+    use tests::harness::sql::SqlServer as _;
 
     use super::*;
 
@@ -313,6 +314,7 @@ mod mariadb {
 
 mod foreign_mysql {
     use tests::harness::mysql::{MySql, Version};
+    use tests::harness::sql::SqlServer as _;
 
     use super::*;
 

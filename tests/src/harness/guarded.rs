@@ -18,6 +18,7 @@ use super::mysql::{MySql, Version};
 use super::nginx::Web;
 use super::postgres::{Postgres, Replication};
 use super::redis::{Make, Redis};
+use super::sql::SqlServer as _;
 use super::wait::eventually;
 use super::world::SETTLE;
 use super::writer::{Acknowledged, Dialect, Writers, lost};

@@ -2,32 +2,16 @@
 //!
 //! What a primary acknowledges, one of its replicas has: commits wait for that (semi-synchronous replication), for ever.
 
-use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::future::Future;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
-
-use mysql_async::prelude::Queryable as _;
-use mysql_async::{Conn, OptsBuilder, Row};
 
 use super::fabric::address;
 use super::lab::{Lab, build_folder, give_to_server_user, server_user};
-use super::postgres::{PASSWORD, USER, runtime};
+use super::postgres::{PASSWORD, USER};
 use super::process::{Process, run};
+use super::sql::{PORT, START, SqlServer};
 use super::wait::eventually;
-use super::writer::Acknowledged;
-
-/// The client that may do nothing but write.
-pub const CLIENT: &str = "app";
-
-/// Where MariaDB and MySQL listen.
-pub(super) const PORT: u16 = 3306;
-/// How long one may take until it answers.
-pub(super) const START: Duration = Duration::from_secs(30);
-const LIMIT: Duration = Duration::from_secs(5);
 
 /// What Quorate may do, as its documentation asks for it.
 const RIGHTS: [&str; 2] = [
@@ -47,7 +31,7 @@ const WAITING: [&str; 3] = [
     "set global rpl_semi_sync_master_enabled = 1",
 ];
 
-/// MariaDB on port 3306 of a host. Quorate logs in as [`USER`], the tests as root, clients as [`CLIENT`].
+/// MariaDB on a host.
 pub struct MariaDb<'a> {
     lab: &'a Lab,
     host: String,
@@ -65,14 +49,7 @@ impl<'a> MariaDb<'a> {
             Self::launch(lab, host, template(lab), settings)
         });
         let first = &servers[0];
-        first.sql(&format!("create user {USER}@'%' identified by '{PASSWORD}'"));
-        for rights in RIGHTS {
-            first.sql(&format!("grant {rights} to {USER}@'%'"));
-        }
-        first.sql("create database app");
-        first.sql("create table app.ledger (id bigint primary key)");
-        first.sql(&format!("create user {CLIENT}@'%' identified by '{CLIENT}'"));
-        first.sql(&format!("grant all on app.* to {CLIENT}@'%'"));
+        first.furnish(&RIGHTS);
         for replica in &servers[1..] {
             replica.follow(first);
         }
@@ -91,11 +68,6 @@ impl<'a> MariaDb<'a> {
         let server = Self { lab, host: host.to_owned(), folder, process };
         server.answers();
         server
-    }
-
-    fn answers(&self) {
-        let host = &self.host;
-        eventually(START, &format!("MariaDB on {host} answers"), || self.ask("select 1"));
     }
 
     fn follow(&self, primary: &Self) {
@@ -196,37 +168,9 @@ impl<'a> MariaDb<'a> {
         format!("{}.stopped", self.folder.display())
     }
 
-    /// Runs a statement as root at its host, where no door is in the way; the first column of the first row.
-    pub fn at_host(&self, sql: &str) -> Result<String, String> {
-        asked_at_host(self.lab, &self.host, &self.folder, sql)
-    }
-
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        (address(&self.host), PORT).into()
-    }
-
-    /// Runs a statement as root; the first column of the first row.
-    pub fn sql(&self, sql: &str) -> String {
-        self.ask(sql).unwrap_or_else(|error| panic!("{}: {sql}: {error}", self.host))
-    }
-
-    /// The same, where failing is an answer.
-    pub fn ask(&self, sql: &str) -> Result<String, String> {
-        let row = self.rows(sql)?.into_iter().next();
-        let text = row.and_then(|row| row.get_opt::<String, _>(0)).and_then(Result::ok);
-        Ok(text.unwrap_or_default())
-    }
-
-    fn rows(&self, sql: &str) -> Result<Vec<Row>, String> {
-        asked(self.address(), sql)
-    }
-
     /// One column of `SHOW SLAVE STATUS`; empty on a server that is no replica.
     pub fn replica(&self, column: &str) -> Result<String, String> {
-        let row = self.rows("show slave status")?.into_iter().next();
-        let text = row.and_then(|row| row.get_opt::<String, _>(column)).and_then(Result::ok);
-        Ok(text.unwrap_or_default())
+        self.column("show slave status", column)
     }
 
     /// Does it follow another by GTID, connected, and apply what it gets?
@@ -248,69 +192,25 @@ impl<'a> MariaDb<'a> {
             (own, other) => Err(format!("{own}, not {other}")),
         }
     }
+}
 
-    /// The acknowledged rows that it does not hold.
-    pub fn lost(&self, ledger: &[Acknowledged]) -> Vec<i64> {
-        let rows = self.rows("select id from app.ledger").expect("the survivor answers");
-        let held: BTreeSet<i64> = rows.iter().filter_map(|row| row.get(0)).collect();
-        ledger.iter().map(|entry| entry.row).filter(|row| !held.contains(row)).collect()
+impl SqlServer for MariaDb<'_> {
+    fn lab(&self) -> &Lab {
+        self.lab
+    }
+
+    fn host(&self) -> &str {
+        &self.host
+    }
+
+    fn folder(&self) -> &Path {
+        &self.folder
     }
 }
 
 /// One that is started as a replica gives up what it logged and no replica has (`init-rpl-role`, since 10.11.9).
 const REPLICA: [&str; 3] =
     ["--read-only=1", "--rpl-semi-sync-slave-enabled=1", "--init-rpl-role=SLAVE"];
-
-/// A session over TCP.
-pub(super) async fn connect(
-    server: SocketAddr,
-    user: &str,
-    password: Option<&str>,
-) -> Result<Conn, mysql_async::Error> {
-    let options = OptsBuilder::default()
-        .ip_or_hostname(server.ip().to_string())
-        .tcp_port(server.port())
-        .user(Some(user))
-        .pass(password)
-        .prefer_socket(false);
-    Conn::new(options).await
-}
-
-/// What a server answers root.
-pub(super) fn asked(server: SocketAddr, sql: &str) -> Result<Vec<Row>, String> {
-    runtime().block_on(limited(async {
-        let mut conn = connect(server, "root", None).await?;
-        let rows = conn.query(sql).await;
-        conn.disconnect().await?;
-        rows
-    }))
-}
-
-/// What a server whose socket is in this folder answers root at its own host.
-pub(super) fn asked_at_host(
-    lab: &Lab,
-    host: &str,
-    folder: &Path,
-    sql: &str,
-) -> Result<String, String> {
-    let mut command = lab.fabric.command(host, "mariadb");
-    command.arg("--no-defaults").arg("--socket").arg(folder.join("socket"));
-    command.args(["-u", "root", "-BN", "-e", sql]);
-    let done = command.output().map_err(|error| error.to_string())?;
-    match done.status.success() {
-        true => Ok(String::from_utf8_lossy(&done.stdout).trim().to_owned()),
-        false => Err(String::from_utf8_lossy(&done.stderr).trim().to_owned()),
-    }
-}
-
-async fn limited<T>(
-    asked: impl Future<Output = Result<T, mysql_async::Error>>,
-) -> Result<T, String> {
-    match tokio::time::timeout(LIMIT, asked).await {
-        Ok(answered) => answered.map_err(|error| error.to_string()),
-        Err(_) => Err(format!("no answer within {LIMIT:?}")),
-    }
-}
 
 fn spawn(lab: &Lab, host: &str, folder: &Path, settings: &[&str]) -> Process {
     let mut command = lab.fabric.command_as_server(host, "mariadbd");

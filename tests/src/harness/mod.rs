@@ -20,6 +20,7 @@ pub mod mysql;
 pub mod nginx;
 pub mod postgres;
 pub mod redis;
+pub mod sql;
 
 pub mod resolver;
 pub mod unbound;

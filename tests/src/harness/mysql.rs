@@ -2,21 +2,16 @@
 //!
 //! What a primary acknowledges, one of its replicas has: commits wait for that (semi-synchronous replication), for ever.
 
-use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use mysql_async::Row;
-
 use super::fabric::address;
 use super::lab::{Lab, build_folder, foreign, give_to_server_user};
-use super::mariadb::{CLIENT, PORT, START, asked, asked_at_host};
 use super::postgres::{PASSWORD, USER};
 use super::process::{Process, run};
+use super::sql::{PORT, START, SqlServer};
 use super::wait::eventually;
-use super::writer::Acknowledged;
 
 /// What Quorate may do, as README.md asks for it ("Rights").
 const RIGHTS: [&str; 2] = [
@@ -46,7 +41,7 @@ impl Version {
     }
 }
 
-/// MySQL on port 3306 of a host. Quorate logs in as [`USER`], the tests as root, clients as [`CLIENT`].
+/// MySQL on a host.
 pub struct MySql<'a> {
     lab: &'a Lab,
     host: String,
@@ -65,14 +60,7 @@ impl<'a> MySql<'a> {
             Self::launch(lab, version, host, settings)
         });
         let first = &servers[0];
-        first.sql(&format!("create user {USER}@'%' identified by '{PASSWORD}'"));
-        for rights in RIGHTS {
-            first.sql(&format!("grant {rights} to {USER}@'%'"));
-        }
-        first.sql("create database app");
-        first.sql("create table app.ledger (id bigint primary key)");
-        first.sql(&format!("create user {CLIENT}@'%' identified by '{CLIENT}'"));
-        first.sql(&format!("grant all on app.* to {CLIENT}@'%'"));
+        first.furnish(&RIGHTS);
         for replica in &servers[1..] {
             replica.follow(first);
         }
@@ -94,11 +82,6 @@ impl<'a> MySql<'a> {
         server
     }
 
-    fn answers(&self) {
-        let host = &self.host;
-        eventually(START, &format!("MySQL on {host} answers"), || self.ask("select 1"));
-    }
-
     fn follow(&self, primary: &Self) {
         let from = address(&primary.host);
         self.sql(&format!(
@@ -117,37 +100,9 @@ impl<'a> MySql<'a> {
         self.answers();
     }
 
-    /// Runs a statement as root at its host, where no door is in the way; the first column of the first row.
-    pub fn at_host(&self, sql: &str) -> Result<String, String> {
-        asked_at_host(self.lab, &self.host, &self.folder, sql)
-    }
-
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        (address(&self.host), PORT).into()
-    }
-
-    /// Runs a statement as root; the first column of the first row.
-    pub fn sql(&self, sql: &str) -> String {
-        self.ask(sql).unwrap_or_else(|error| panic!("{}: {sql}: {error}", self.host))
-    }
-
-    /// The same, where failing is an answer.
-    pub fn ask(&self, sql: &str) -> Result<String, String> {
-        let row = self.rows(sql)?.into_iter().next();
-        let text = row.and_then(|row| row.get_opt::<String, _>(0)).and_then(Result::ok);
-        Ok(text.unwrap_or_default())
-    }
-
-    fn rows(&self, sql: &str) -> Result<Vec<Row>, String> {
-        asked(self.address(), sql)
-    }
-
     /// One column of `SHOW REPLICA STATUS`; empty on a server that is no replica.
     pub fn replica(&self, column: &str) -> Result<String, String> {
-        let row = self.rows("show replica status")?.into_iter().next();
-        let text = row.and_then(|row| row.get_opt::<String, _>(column)).and_then(Result::ok);
-        Ok(text.unwrap_or_default())
+        self.column("show replica status", column)
     }
 
     /// Does it follow another by GTID, connected, and apply what it gets?
@@ -169,12 +124,19 @@ impl<'a> MySql<'a> {
             (own, other) => Err(format!("{own}, not {other}")),
         }
     }
+}
 
-    /// The acknowledged rows that it does not hold.
-    pub fn lost(&self, ledger: &[Acknowledged]) -> Vec<i64> {
-        let rows = self.rows("select id from app.ledger").expect("the survivor answers");
-        let held: BTreeSet<i64> = rows.iter().filter_map(|row| row.get(0)).collect();
-        ledger.iter().map(|entry| entry.row).filter(|row| !held.contains(row)).collect()
+impl SqlServer for MySql<'_> {
+    fn lab(&self) -> &Lab {
+        self.lab
+    }
+
+    fn host(&self) -> &str {
+        &self.host
+    }
+
+    fn folder(&self) -> &Path {
+        &self.folder
     }
 }
 

@@ -17,8 +17,8 @@ use probe::redis::resp::{Link, Reply};
 use tokio::net::TcpStream;
 use tokio_postgres::{Client, NoTls};
 
-use super::mariadb::{CLIENT, connect};
 use super::postgres::{Postgres, runtime, superuser};
+use super::sql::{CLIENT, connect};
 use super::wait::pace;
 
 /// Between two rows: enough of them to notice a loss, few enough for two cores.

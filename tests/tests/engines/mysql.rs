@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use tests::harness::mysql::{MySql, Version};
+use tests::harness::sql::SqlServer as _;
 
 use super::*;
 

@@ -1,0 +1,132 @@
+//! What a MariaDB and a MySQL on a host have in common: where they listen, who logs in, and what they answer.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use mysql_async::prelude::Queryable as _;
+use mysql_async::{Conn, OptsBuilder, Row};
+
+use super::fabric::address;
+use super::lab::Lab;
+use super::postgres::{PASSWORD, USER, runtime};
+use super::wait::eventually;
+use super::writer::Acknowledged;
+
+/// The client that may do nothing but write.
+pub const CLIENT: &str = "app";
+
+/// Where MariaDB and MySQL listen.
+pub(super) const PORT: u16 = 3306;
+/// How long one may take until it answers.
+pub(super) const START: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// A server on port 3306 of a host. Quorate logs in as [`USER`], the tests as root, clients as [`CLIENT`].
+pub trait SqlServer {
+    /// The world that it is in.
+    fn lab(&self) -> &Lab;
+
+    /// The host that it is on.
+    fn host(&self) -> &str;
+
+    /// Where its data and its socket are.
+    fn folder(&self) -> &Path;
+
+    /// Where it listens.
+    fn address(&self) -> SocketAddr {
+        (address(self.host()), PORT).into()
+    }
+
+    /// Runs a statement as root at its host, where no door is in the way; the first column of the first row.
+    fn at_host(&self, sql: &str) -> Result<String, String> {
+        let mut command = self.lab().fabric.command(self.host(), "mariadb");
+        command.arg("--no-defaults").arg("--socket").arg(self.folder().join("socket"));
+        command.args(["-u", "root", "-BN", "-e", sql]);
+        let done = command.output().map_err(|error| error.to_string())?;
+        match done.status.success() {
+            true => Ok(String::from_utf8_lossy(&done.stdout).trim().to_owned()),
+            false => Err(String::from_utf8_lossy(&done.stderr).trim().to_owned()),
+        }
+    }
+
+    /// Runs a statement as root; the first column of the first row.
+    fn sql(&self, sql: &str) -> String {
+        self.ask(sql).unwrap_or_else(|error| panic!("{}: {sql}: {error}", self.host()))
+    }
+
+    /// The same, where failing is an answer.
+    fn ask(&self, sql: &str) -> Result<String, String> {
+        let row = asked(self.address(), sql)?.into_iter().next();
+        let text = row.and_then(|row| row.get_opt::<String, _>(0)).and_then(Result::ok);
+        Ok(text.unwrap_or_default())
+    }
+
+    /// One column of the first row that a statement brings; empty if there is none.
+    fn column(&self, sql: &str, column: &str) -> Result<String, String> {
+        let row = asked(self.address(), sql)?.into_iter().next();
+        let text = row.and_then(|row| row.get_opt::<String, _>(column)).and_then(Result::ok);
+        Ok(text.unwrap_or_default())
+    }
+
+    /// Waits until it answers.
+    fn answers(&self) {
+        eventually(START, &format!("a server on {} answers", self.host()), || self.ask("select 1"));
+    }
+
+    /// Makes what a primary of these tests has: Quorate with its rights, a client, and a table `app.ledger`.
+    fn furnish(&self, rights: &[&str]) {
+        self.sql(&format!("create user {USER}@'%' identified by '{PASSWORD}'"));
+        for rights in rights {
+            self.sql(&format!("grant {rights} to {USER}@'%'"));
+        }
+        self.sql("create database app");
+        self.sql("create table app.ledger (id bigint primary key)");
+        self.sql(&format!("create user {CLIENT}@'%' identified by '{CLIENT}'"));
+        self.sql(&format!("grant all on app.* to {CLIENT}@'%'"));
+    }
+
+    /// The acknowledged rows that it does not hold.
+    fn lost(&self, ledger: &[Acknowledged]) -> Vec<i64> {
+        let rows =
+            asked(self.address(), "select id from app.ledger").expect("the survivor answers");
+        let held: BTreeSet<i64> = rows.iter().filter_map(|row| row.get(0)).collect();
+        ledger.iter().map(|entry| entry.row).filter(|row| !held.contains(row)).collect()
+    }
+}
+
+/// A session over TCP.
+pub(super) async fn connect(
+    server: SocketAddr,
+    user: &str,
+    password: Option<&str>,
+) -> Result<Conn, mysql_async::Error> {
+    let options = OptsBuilder::default()
+        .ip_or_hostname(server.ip().to_string())
+        .tcp_port(server.port())
+        .user(Some(user))
+        .pass(password)
+        .prefer_socket(false);
+    Conn::new(options).await
+}
+
+/// What a server answers root.
+fn asked(server: SocketAddr, sql: &str) -> Result<Vec<Row>, String> {
+    runtime().block_on(limited(async {
+        let mut conn = connect(server, "root", None).await?;
+        let rows = conn.query(sql).await;
+        conn.disconnect().await?;
+        rows
+    }))
+}
+
+async fn limited<T>(
+    asked: impl Future<Output = Result<T, mysql_async::Error>>,
+) -> Result<T, String> {
+    match tokio::time::timeout(LIMIT, asked).await {
+        Ok(answered) => answered.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("no answer within {LIMIT:?}")),
+    }
+}
