@@ -37,7 +37,7 @@ pub fn run() {
 
 fn shop(profile: &str) -> Shop {
     match profile {
-        "fast" => Shop { window: WINDOW, ..Shop::default() },
+        "fast" => Shop { interval: Duration::from_millis(500), window: WINDOW, ..Shop::default() },
         "defaults" => {
             let (interval, window) = (Duration::from_secs(5), Duration::from_secs(8));
             Shop { interval, window, ..Shop::default() }

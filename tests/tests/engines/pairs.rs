@@ -22,7 +22,7 @@ mod postgres_redis {
 
     fn text() -> String {
         let mut text = "[app]\nname = \"shop\"\ncooldown = \"0s\"\n[quorum]\nregions = 2\n\
-             [probe]\ninterval = \"500ms\"\nwindow = \"2s\"\n\
+             [probe]\ninterval = \"1s\"\nwindow = \"2s\"\n\
              [data]\nmax_loss = \"1MiB\"\nfencing = \"best-effort\"\n\
              [[zone]]\nname = \"edge.test\"\nns = [\"ns1.edge.test\"]\ncontact = \"hostmaster@edge.test\"\n"
             .to_owned();
