@@ -353,3 +353,20 @@ async fn an_old_mariadb_whose_commits_wait_is_said_to_have_transactions_of_its_o
     assert!(text(&refused).contains("never received (0-"), "{refused:?}");
     assert!(!sight(&old).await.replica);
 }
+
+#[tokio::test]
+async fn a_node_of_a_galera_cluster_is_not_driven() {
+    let options =
+        format!("--wsrep-provider-options=gmcast.listen_addr=tcp://127.0.0.1:{}", free_port());
+    let node = MariaDb::primary_with(&[
+        "--wsrep-on=ON",
+        "--wsrep-provider=/usr/lib/galera/libgalera_smm.so",
+        "--wsrep-cluster-address=gcomm://",
+        "--wsrep-node-address=127.0.0.1",
+        "--binlog-format=ROW",
+        &options,
+    ])
+    .await;
+    let (kind, text) = fault(node.port, "quorate").await;
+    assert!(kind == FaultKind::Unready && text.contains("Galera"), "{text}");
+}

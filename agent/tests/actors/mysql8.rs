@@ -72,6 +72,19 @@ const fn place(offset: u64) -> u64 {
 }
 
 #[tokio::test]
+async fn a_mysql_that_is_set_up_for_group_replication_is_not_driven() {
+    for version in VERSIONS {
+        let server =
+            MySql8::start(State { group: Some("shop"), ..State::primary(version, 1) }).await;
+        let text = unready(&server).await;
+        assert!(text.contains("Group Replication"), "{text}");
+        // The plugin is loaded, and no more.
+        server.change(|it| it.group = Some(""));
+        sight(&server).await;
+    }
+}
+
+#[tokio::test]
 async fn mysql_says_who_it_is_in_words_of_its_own() {
     for version in VERSIONS {
         let [primary, replica] = pair(version).await;

@@ -34,6 +34,8 @@ pub struct State {
     /// Of `rpl_semi_sync_…`, without that.
     pub semi_sync: Vec<(&'static str, &'static str)>,
     pub replicas: Vec<u32>,
+    /// The name of the group that it agrees with, if it does.
+    pub group: Option<&'static str>,
     pub token: Option<u64>,
     /// Every statement that changes something.
     pub said: Vec<String>,
@@ -105,6 +107,7 @@ impl State {
             source: None,
             semi_sync: Vec::new(),
             replicas: Vec::new(),
+            group: None,
             token: None,
             said: Vec::new(),
         }
@@ -163,6 +166,15 @@ impl State {
                     vec![Some(format!("rpl_semi_sync_{name}")), Some((*value).to_owned())]
                 });
                 Answer::Rows(vec!["Variable_name", "Value"], rows.collect())
+            }
+            it if it.contains("'group_replication_group_name'") => {
+                let row = |name: &str| {
+                    vec![Some("group_replication_group_name".to_owned()), Some(name.to_owned())]
+                };
+                Answer::Rows(
+                    vec!["Variable_name", "Value"],
+                    self.group.map(row).into_iter().collect(),
+                )
             }
             "show global status like 'Rpl_semi_sync_%_status'" => {
                 let row =

@@ -1,4 +1,4 @@
-//! A MariaDB or MySQL server → what it says of itself, in one connection, one log-in and two or three questions.
+//! A MariaDB or MySQL server → what it says of itself, in one connection, one log-in and three or four questions.
 //!
 //! A position is a place in the *primary's* binary log: file and offset, which both sides name alike, so that what a
 //! replica lacks is bytes. The history (`system`) is the primary's `server_id`: a replica that follows another server is
@@ -46,6 +46,10 @@ const MYSQL: &str = "select @@version as version, @@server_id as server_id, @@gl
      @@global.gtid_mode as gtid_mode, @@global.log_bin as log_bin";
 const SEMI_SYNC: &str = "show global variables like 'rpl_semi_sync_%'";
 const WAITING: &str = "show global status like 'Rpl_semi_sync_%_status'";
+
+/// Who agrees with others on where to write (Galera, Group Replication) is not promoted by anybody else.
+const AGREES: &str =
+    "show global variables where variable_name in ('wsrep_on', 'group_replication_group_name')";
 
 /// One row, as text; what is missing or null reads as absent.
 #[derive(Clone, Debug, Default)]
@@ -210,6 +214,14 @@ async fn asked(
     };
     let server = server.map_err(told)?;
     let dialect = Dialect::of(server.text("version")).map_err(unready)?;
+    let agrees = pairs(conn, AGREES).await.map_err(told)?;
+    if agrees.text("wsrep_on") == "ON" {
+        return Err(unready("is a node of a Galera cluster: it is not driven".to_owned()));
+    }
+    if !agrees.text("group_replication_group_name").is_empty() {
+        let text = "is set up for Group Replication, which chooses its primary: it is not driven";
+        return Err(unready(text.to_owned()));
+    }
     let read_only = server.text("read_only") != "0";
     if let Some(replica) = ask(conn, dialect.replica()).await.map_err(told)? {
         let replica = in_mariadbs_words(replica);
