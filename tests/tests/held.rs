@@ -383,8 +383,23 @@ mod nginx_foreign_mysql_bind {
     }
 
     #[test]
+    fn a_primary_that_is_cut_off_takes_no_write_once_another_may() {
+        inside(|lab: &Lab| cut_off(lab, Dialect::MySql));
+    }
+
+    #[test]
     fn a_planned_move_under_load_pauses_writes_briefly_and_none_is_lost() {
         inside(|lab: &Lab| moved(lab, Dialect::MySql));
+    }
+
+    #[test]
+    fn the_executor_is_killed_while_it_fences() {
+        inside(|lab: &Lab| killed(lab, Dialect::MySql, Phase::Fencing));
+    }
+
+    #[test]
+    fn the_executor_is_killed_while_it_promotes() {
+        inside(|lab: &Lab| killed(lab, Dialect::MySql, Phase::Promoting));
     }
 
     #[test]
