@@ -11,6 +11,7 @@ use tests::harness::app::INSIDE;
 use tests::harness::fabric::address;
 use tests::harness::lab::{Lab, inside};
 use tests::harness::resolver::{Answer, ask};
+use tests::harness::sql::SqlServer;
 use tests::harness::wait::{eventually, throughout};
 use tests::harness::world::SETTLE;
 use tests::harness::writer::{Dialect, Writer, lost};
@@ -163,11 +164,33 @@ mod postgres;
 #[path = "engines/redis.rs"]
 mod redis;
 
+/// A MariaDB's or MySQL's replica has lost its link, which shows in this column, and then its primary dies.
+fn stale<S: SqlServer>(lab: &Lab, mut servers: [S; 3], link: &str) {
+    let mesh = mesh(lab, &app("mysql", 3306, "64KiB"));
+    lab.fabric.cut("s1", "s2");
+    eventually(SETTLE, "s2 lost its link", || match servers[1].replica(link)? {
+        status if status == "Yes" => Err(status),
+        _ => Ok(()),
+    });
+    servers[0].sql("create table app.large (t longtext)");
+    servers[0].sql(&format!("insert into app.large values ('{}')", "x".repeat(100_000)));
+    says(&mesh, "main lacks");
+    warned(&mesh, WarningKind::Lag, "s2");
+    servers[0].process().kill();
+    mesh.settle(SETTLE, "shop", "dns");
+    eventually(SETTLE, "the stale one follows it and has all", || {
+        servers[1].follows(&servers[2])?;
+        match servers[1].ask("select length(t) from app.large")?.as_str() {
+            "100000" => Ok(()),
+            other => Err(other.to_owned()),
+        }
+    });
+}
+
 mod mariadb {
     use std::time::Instant;
 
     use tests::harness::mariadb::MariaDb;
-    use tests::harness::sql::SqlServer as _;
 
     use super::*;
 
@@ -295,30 +318,7 @@ mod mariadb {
 
     #[test]
     fn a_stale_replica_is_passed_over_for_one_that_has_nearly_all() {
-        inside(|lab: &Lab| {
-            let mut servers = MariaDb::start(lab, STACKS);
-            let mesh = mesh(lab, &app("mysql", 3306, BUDGET));
-            lab.fabric.cut("s1", "s2");
-            eventually(SETTLE, "s2 lost its link", || {
-                match servers[1].replica("Slave_IO_Running")? {
-                    status if status == "Yes" => Err(status),
-                    _ => Ok(()),
-                }
-            });
-            servers[0].sql("create table app.large (t longtext)");
-            servers[0].sql(&format!("insert into app.large values ('{}')", "x".repeat(100_000)));
-            says(&mesh, "main lacks");
-            warned(&mesh, WarningKind::Lag, "s2");
-            servers[0].process.kill();
-            mesh.settle(SETTLE, "shop", "dns");
-            eventually(SETTLE, "the stale one follows it and has all", || {
-                servers[1].follows(&servers[2])?;
-                match servers[1].ask("select length(t) from app.large")?.as_str() {
-                    "100000" => Ok(()),
-                    other => Err(other.to_owned()),
-                }
-            });
-        });
+        inside(|lab: &Lab| stale(lab, MariaDb::start(lab, STACKS), "Slave_IO_Running"));
     }
 
     #[test]

@@ -168,22 +168,6 @@ impl<'a> MariaDb<'a> {
         format!("{}.stopped", self.folder.display())
     }
 
-    /// One column of `SHOW SLAVE STATUS`; empty on a server that is no replica.
-    pub fn replica(&self, column: &str) -> Result<String, String> {
-        self.column("show slave status", column)
-    }
-
-    /// Does it follow another by GTID, connected, and apply what it gets?
-    pub fn follows(&self, other: &Self) -> Result<(), String> {
-        let columns = ["Master_Host", "Slave_IO_Running", "Slave_SQL_Running", "Using_Gtid"];
-        let found = columns.map(|column| self.replica(column));
-        let expected = [&address(&other.host).to_string(), "Yes", "Yes", "Slave_Pos"];
-        match found.iter().zip(expected).all(|(it, word)| it.as_deref() == Ok(word)) {
-            true => Ok(()),
-            false => Err(format!("{found:?}, {:?}", self.replica("Last_IO_Error"))),
-        }
-    }
-
     /// Has it applied all that another wrote?
     pub fn has_all_of(&self, other: &Self) -> Result<(), String> {
         let pos = "select @@gtid_binlog_pos";
@@ -205,6 +189,24 @@ impl SqlServer for MariaDb<'_> {
 
     fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    fn replica(&self, column: &str) -> Result<String, String> {
+        self.column("show slave status", column)
+    }
+
+    fn follows(&self, other: &Self) -> Result<(), String> {
+        let columns = ["Master_Host", "Slave_IO_Running", "Slave_SQL_Running", "Using_Gtid"];
+        let found = columns.map(|column| self.replica(column));
+        let expected = [&address(&other.host).to_string(), "Yes", "Yes", "Slave_Pos"];
+        match found.iter().zip(expected).all(|(it, word)| it.as_deref() == Ok(word)) {
+            true => Ok(()),
+            false => Err(format!("{found:?}, {:?}", self.replica("Last_IO_Error"))),
+        }
     }
 }
 

@@ -100,22 +100,6 @@ impl<'a> MySql<'a> {
         self.answers();
     }
 
-    /// One column of `SHOW REPLICA STATUS`; empty on a server that is no replica.
-    pub fn replica(&self, column: &str) -> Result<String, String> {
-        self.column("show replica status", column)
-    }
-
-    /// Does it follow another by GTID, connected, and apply what it gets?
-    pub fn follows(&self, other: &Self) -> Result<(), String> {
-        let columns = ["Source_Host", "Replica_IO_Running", "Replica_SQL_Running", "Auto_Position"];
-        let found = columns.map(|column| self.replica(column));
-        let expected = [&address(&other.host).to_string(), "Yes", "Yes", "1"];
-        match found.iter().zip(expected).all(|(it, word)| it.as_deref() == Ok(word)) {
-            true => Ok(()),
-            false => Err(format!("{found:?}, {:?}", self.replica("Last_IO_Error"))),
-        }
-    }
-
     /// Has it applied all that another wrote?
     pub fn has_all_of(&self, other: &Self) -> Result<(), String> {
         let set = "select @@global.gtid_executed";
@@ -137,6 +121,24 @@ impl SqlServer for MySql<'_> {
 
     fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    fn replica(&self, column: &str) -> Result<String, String> {
+        self.column("show replica status", column)
+    }
+
+    fn follows(&self, other: &Self) -> Result<(), String> {
+        let columns = ["Source_Host", "Replica_IO_Running", "Replica_SQL_Running", "Auto_Position"];
+        let found = columns.map(|column| self.replica(column));
+        let expected = [&address(&other.host).to_string(), "Yes", "Yes", "1"];
+        match found.iter().zip(expected).all(|(it, word)| it.as_deref() == Ok(word)) {
+            true => Ok(()),
+            false => Err(format!("{found:?}, {:?}", self.replica("Last_IO_Error"))),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use mysql_async::{Conn, OptsBuilder, Row};
 use super::fabric::address;
 use super::lab::Lab;
 use super::postgres::{PASSWORD, USER, runtime};
+use super::process::Process;
 use super::wait::eventually;
 use super::writer::Acknowledged;
 
@@ -34,6 +35,15 @@ pub trait SqlServer {
 
     /// Where its data and its socket are.
     fn folder(&self) -> &Path;
+
+    /// Its process.
+    fn process(&mut self) -> &mut Process;
+
+    /// One column of what it says of itself as a replica, in its own words; empty on a server that is none.
+    fn replica(&self, column: &str) -> Result<String, String>;
+
+    /// Does it follow another by GTID, connected, and apply what it gets?
+    fn follows(&self, other: &Self) -> Result<(), String>;
 
     /// Where it listens.
     fn address(&self) -> SocketAddr {

@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use tests::harness::mysql::{MySql, Version};
-use tests::harness::sql::SqlServer as _;
 
 use super::*;
 
@@ -113,6 +112,13 @@ fn a_wrong_password_and_a_right_taken_away_are_said_and_move_nothing() {
             let run = |sql| drop(servers[0].sql(sql));
             faulty(&mesh, fault, (|| run(break_it), || run(mend)), state);
         }
+    });
+}
+
+#[test]
+fn a_stale_replica_is_passed_over_for_one_that_has_nearly_all() {
+    inside(|lab: &Lab| {
+        stale(lab, MySql::start(lab, Version::V8_4, STACKS), "Replica_IO_Running");
     });
 }
 
