@@ -10,7 +10,7 @@ use super::fabric::address;
 use super::lab::{Lab, build_folder, give_to_server_user, server_user};
 use super::postgres::{PASSWORD, USER};
 use super::process::{Process, run};
-use super::sql::{PORT, START, SqlServer};
+use super::sql::{PORT, START, SqlServer, Words};
 use super::wait::eventually;
 
 /// What Quorate may do, as its documentation asks for it.
@@ -167,18 +167,20 @@ impl<'a> MariaDb<'a> {
     fn stopped(&self) -> String {
         format!("{}.stopped", self.folder.display())
     }
-
-    /// Has it applied all that another wrote?
-    pub fn has_all_of(&self, other: &Self) -> Result<(), String> {
-        let pos = "select @@gtid_binlog_pos";
-        match (self.ask(pos)?, other.ask(pos)?) {
-            (own, other) if own == other => Ok(()),
-            (own, other) => Err(format!("{own}, not {other}")),
-        }
-    }
 }
 
 impl SqlServer for MariaDb<'_> {
+    const WORDS: Words = Words {
+        status: "show slave status",
+        source: "Master_Host",
+        sound: [
+            ("Slave_IO_Running", "Yes"),
+            ("Slave_SQL_Running", "Yes"),
+            ("Using_Gtid", "Slave_Pos"),
+        ],
+        held: "select @@gtid_binlog_pos",
+    };
+
     fn lab(&self) -> &Lab {
         self.lab
     }
@@ -193,20 +195,6 @@ impl SqlServer for MariaDb<'_> {
 
     fn process(&mut self) -> &mut Process {
         &mut self.process
-    }
-
-    fn replica(&self, column: &str) -> Result<String, String> {
-        self.column("show slave status", column)
-    }
-
-    fn follows(&self, other: &Self) -> Result<(), String> {
-        let columns = ["Master_Host", "Slave_IO_Running", "Slave_SQL_Running", "Using_Gtid"];
-        let found = columns.map(|column| self.replica(column));
-        let expected = [&address(&other.host).to_string(), "Yes", "Yes", "Slave_Pos"];
-        match found.iter().zip(expected).all(|(it, word)| it.as_deref() == Ok(word)) {
-            true => Ok(()),
-            false => Err(format!("{found:?}, {:?}", self.replica("Last_IO_Error"))),
-        }
     }
 }
 

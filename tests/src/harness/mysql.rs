@@ -10,7 +10,7 @@ use super::fabric::address;
 use super::lab::{Lab, build_folder, foreign, give_to_server_user};
 use super::postgres::{PASSWORD, USER};
 use super::process::{Process, run};
-use super::sql::{PORT, START, SqlServer};
+use super::sql::{PORT, START, SqlServer, Words};
 use super::wait::eventually;
 
 /// What Quorate may do, as README.md asks for it ("Rights").
@@ -99,18 +99,20 @@ impl<'a> MySql<'a> {
         self.process = spawn(self.lab, self.version, &self.host, &self.folder, &REPLICA);
         self.answers();
     }
-
-    /// Has it applied all that another wrote?
-    pub fn has_all_of(&self, other: &Self) -> Result<(), String> {
-        let set = "select @@global.gtid_executed";
-        match (self.ask(set)?, other.ask(set)?) {
-            (own, other) if own == other => Ok(()),
-            (own, other) => Err(format!("{own}, not {other}")),
-        }
-    }
 }
 
 impl SqlServer for MySql<'_> {
+    const WORDS: Words = Words {
+        status: "show replica status",
+        source: "Source_Host",
+        sound: [
+            ("Replica_IO_Running", "Yes"),
+            ("Replica_SQL_Running", "Yes"),
+            ("Auto_Position", "1"),
+        ],
+        held: "select @@global.gtid_executed",
+    };
+
     fn lab(&self) -> &Lab {
         self.lab
     }
@@ -125,20 +127,6 @@ impl SqlServer for MySql<'_> {
 
     fn process(&mut self) -> &mut Process {
         &mut self.process
-    }
-
-    fn replica(&self, column: &str) -> Result<String, String> {
-        self.column("show replica status", column)
-    }
-
-    fn follows(&self, other: &Self) -> Result<(), String> {
-        let columns = ["Source_Host", "Replica_IO_Running", "Replica_SQL_Running", "Auto_Position"];
-        let found = columns.map(|column| self.replica(column));
-        let expected = [&address(&other.host).to_string(), "Yes", "Yes", "1"];
-        match found.iter().zip(expected).all(|(it, word)| it.as_deref() == Ok(word)) {
-            true => Ok(()),
-            false => Err(format!("{found:?}, {:?}", self.replica("Last_IO_Error"))),
-        }
     }
 }
 

@@ -25,8 +25,23 @@ pub(super) const PORT: u16 = 3306;
 pub(super) const START: Duration = Duration::from_secs(60);
 const LIMIT: Duration = Duration::from_secs(5);
 
+/// What one is asked as a replica: the same of both, in words of their own.
+pub struct Words {
+    /// What it says of itself as a replica; nothing, if it is none.
+    pub status: &'static str,
+    /// The column of whom it follows.
+    pub source: &'static str,
+    /// The columns of its receiver, its applier and its going by GTID, and what stands there where all is well.
+    pub sound: [(&'static str, &'static str); 3],
+    /// Everything it holds.
+    pub held: &'static str,
+}
+
 /// A server on port 3306 of a host. Quorate logs in as [`USER`], the tests as root, clients as [`CLIENT`].
 pub trait SqlServer {
+    /// How it is asked as a replica.
+    const WORDS: Words;
+
     /// The world that it is in.
     fn lab(&self) -> &Lab;
 
@@ -38,12 +53,6 @@ pub trait SqlServer {
 
     /// Its process.
     fn process(&mut self) -> &mut Process;
-
-    /// One column of what it says of itself as a replica, in its own words; empty on a server that is none.
-    fn replica(&self, column: &str) -> Result<String, String>;
-
-    /// Does it follow another by GTID, connected, and apply what it gets?
-    fn follows(&self, other: &Self) -> Result<(), String>;
 
     /// Where it listens.
     fn address(&self) -> SocketAddr {
@@ -74,11 +83,31 @@ pub trait SqlServer {
         Ok(text.unwrap_or_default())
     }
 
-    /// One column of the first row that a statement brings; empty if there is none.
-    fn column(&self, sql: &str, column: &str) -> Result<String, String> {
-        let row = asked(self.address(), sql)?.into_iter().next();
+    /// One column of what it says of itself as a replica; empty on a server that is none.
+    fn replica(&self, column: &str) -> Result<String, String> {
+        let row = asked(self.address(), Self::WORDS.status)?.into_iter().next();
         let text = row.and_then(|row| row.get_opt::<String, _>(column)).and_then(Result::ok);
         Ok(text.unwrap_or_default())
+    }
+
+    /// Does it follow another by GTID, connected, and apply what it gets?
+    fn follows(&self, other: &Self) -> Result<(), String> {
+        let Words { source, sound, .. } = Self::WORDS;
+        let other = address(other.host()).to_string();
+        let words = [(source, other.as_str())].into_iter().chain(sound);
+        let found: Vec<_> = words.map(|(column, word)| (self.replica(column), word)).collect();
+        match found.iter().all(|(it, word)| it.as_deref() == Ok(word)) {
+            true => Ok(()),
+            false => Err(format!("{found:?}, {:?}", self.replica("Last_IO_Error"))),
+        }
+    }
+
+    /// Has it applied all that another wrote?
+    fn has_all_of(&self, other: &Self) -> Result<(), String> {
+        match (self.ask(Self::WORDS.held)?, other.ask(Self::WORDS.held)?) {
+            (own, other) if own == other => Ok(()),
+            (own, other) => Err(format!("{own}, not {other}")),
+        }
     }
 
     /// Waits until it answers.

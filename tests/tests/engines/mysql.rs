@@ -110,16 +110,31 @@ fn a_wrong_password_and_a_right_taken_away_are_said_and_move_nothing() {
             ),
         ] {
             let run = |sql| drop(servers[0].sql(sql));
-            faulty(&mesh, fault, (|| run(break_it), || run(mend)), state);
+            faulty(&mesh, (FaultKind::Credential, fault), (|| run(break_it), || run(mend)), state);
         }
     });
 }
 
 #[test]
-fn a_stale_replica_is_passed_over_for_one_that_has_nearly_all() {
+fn a_primary_that_is_set_up_for_group_replication_is_named_and_moved_by_nobody() {
     inside(|lab: &Lab| {
-        stale(lab, MySql::start(lab, Version::V8_4, STACKS), "Replica_IO_Running");
+        let servers = MySql::start(lab, Version::V8_4, STACKS);
+        let mesh = mesh(lab, &app("mysql", 3306, BUDGET));
+        let state = || servers.each_ref().map(|it| it.ask("select @@super_read_only"));
+        let run = |sql| drop(servers[0].sql(sql));
+        let group = || {
+            run("install plugin group_replication soname 'group_replication.so'");
+            run("set global group_replication_group_name = 'aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa'");
+        };
+        let none = || run("uninstall plugin group_replication");
+        let fault = (FaultKind::Unready, "set up for Group Replication");
+        faulty(&mesh, fault, (group, none), state);
     });
+}
+
+#[test]
+fn a_stale_replica_is_passed_over_for_one_that_has_nearly_all() {
+    inside(|lab: &Lab| stale(lab, MySql::start(lab, Version::V8_4, STACKS)));
 }
 
 /// Its source is asked whether it has them, for one that was a primary once bears transactions of its own by right; what it

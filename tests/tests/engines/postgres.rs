@@ -247,7 +247,12 @@ fn a_wrong_password_and_a_right_taken_away_are_said_and_move_nothing() {
             ("nosuperuser".to_owned(), "may not see replication", "superuser".to_owned()),
         ] {
             let alter = |what: &str| run(format!("alter role {USER} {what}"));
-            faulty(&mesh, fault, (|| alter(&break_it), || alter(&mend)), state);
+            faulty(
+                &mesh,
+                (FaultKind::Credential, fault),
+                (|| alter(&break_it), || alter(&mend)),
+                state,
+            );
         }
     });
 }

@@ -183,7 +183,7 @@ fn refused(lab: &Lab, make: Make) {
                 assert_eq!(server.ask(&words), Ok(Reply::Text("OK".to_owned())));
             }
         };
-        faulty(&mesh, fault, (|| run(break_it), || run(mend)), state);
+        faulty(&mesh, (FaultKind::Credential, fault), (|| run(break_it), || run(mend)), state);
     }
 }
 
