@@ -193,7 +193,7 @@ impl Looks {
         let found = read.into_iter().flat_map(|it| {
             let unread = match it.held {
                 Held::Unknown(why) => Some(format!("{} cannot be read: {why}", it.name)),
-                Held::Unasked | Held::AsDecided | Held::Otherwise(_) => None,
+                Held::Unasked | Held::AsDecided | Held::Owed(_) | Held::Otherwise(_) => None,
             };
             let nobody = it.right == 0 && it.wrong.is_empty();
             let nobody = nobody.then(|| format!("no name server of {} is found", it.name));

@@ -225,6 +225,8 @@ pub struct Pulse {
     pub chosen: Vec<(RegisterId, Ballot)>,
     /// The steps it is carrying out, so that nobody takes over.
     pub working: Vec<(AppId, Token)>,
+    /// Those that it does not get done.
+    pub troubles: Vec<Trouble>,
     /// The version of the voters it goes by.
     pub voters: u64,
     /// Is it carrying out a change of voters?
@@ -239,6 +241,28 @@ pub struct Pulse {
     pub open: Vec<LeaseSaid>,
     /// The voters it hears and that answer it: to them it can pass letters on.
     pub hears: Vec<AgentId>,
+}
+
+/// A step that its executor does not get done, as it says itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// The app.
+    pub app: AppId,
+    /// Of which epoch, attempt and step.
+    pub token: Token,
+    /// Under which claim.
+    pub term: u32,
+    /// Has it given the step up to whoever else can carry it out?
+    pub gave_up: bool,
+    /// What went wrong, one line for people.
+    pub why: String,
+}
+
+impl Trouble {
+    /// Is it about the same step, under the same claim?
+    pub fn is_of(&self, other: &Self) -> bool {
+        (self.token, self.term) == (other.token, other.term)
+    }
 }
 
 /// A lease, as whoever granted it or holds it says.

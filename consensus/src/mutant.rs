@@ -162,6 +162,10 @@ mutants! {
     ClosedLeft,
     /// What somebody wrote over by hand outside is left so.
     DriftLeft,
+    /// Whoever does not get a step done keeps it for as long as it is there.
+    FailingKept,
+    /// Nothing is decided while records cannot be published.
+    PublishingHolds,
     /// DNS is moved without comparing its marker (rule 11).
     BlindPublish,
     /// Where nothing compares tokens, a step is taken over while what was asked for before may still take effect.

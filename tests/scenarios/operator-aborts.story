@@ -51,4 +51,6 @@ run 2s
   106.478 a3    leaves shop alone: east stands: 2 of 5 voters see it down, 3 are needed (and a1 a4 a5)
   106.512 a5    holds shop/east for standing: 1 of 5 voters see it down (and a3 a1 a4)
   106.512 a5    leaves shop alone: east stands: 1 of 5 voters see it down, 3 are needed (and a3 a1 a4)
+  107.048 a5    finds shop.example.com of shop changed: holds 198.51.100.1, decided was 198.51.100.1
+  107.135 *     publish with 3.1.4 of a5: names east
   107.308 a1    answers: Refused("a freeze lasts at least a second and at most 90 d")

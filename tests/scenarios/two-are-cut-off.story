@@ -37,6 +37,7 @@ state
   126.749 *     publish with 2.1.4 of a2: names west
   126.893 a2    learns shop epoch 2 verifying at 10.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a3)
   127.032 a2    learns shop epoch 2 idle at 11.bfcd: failover, active west (database of east down for 3 of 5 voters in 2 regions) (and a5 a3)
+  143.066 a1    leaves shop with 1.1.4 to others: is not ours to write over
 a1 on shop: east stands: nobody whose word counts sees it down; no quorum: 2 of 5 voters are heard, 3 are needed; nothing will be decided
   not ready: west: web long enough up for 0 of 5 voters, 3 are needed
   not ready: west: db long enough up for 0 of 5 voters, 3 are needed

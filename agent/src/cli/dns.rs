@@ -124,7 +124,9 @@ async fn diff(
     let seen = actors::ask_holders(&view.app, token, publications, Arc::new(credentials)).await;
     let lines = seen.iter().map(|it| match &it.held {
         model::Held::AsDecided => (Ink::Good, "same", "as decided".to_owned()),
-        model::Held::Otherwise(what) => (Ink::Wary, "differs", what.clone()),
+        model::Held::Owed(what) | model::Held::Otherwise(what) => {
+            (Ink::Wary, "differs", what.clone())
+        }
         model::Held::Unknown(what) => (Ink::Bad, "unknown", what.clone()),
         model::Held::Unasked => {
             (Ink::Bad, "unknown", "this agent lacks the credential to read it".to_owned())

@@ -251,6 +251,8 @@ fn log(agent: &AgentId, note: &Note) {
         | Note::Holds { .. }
         | Note::Warns(_)
         | Note::Drifts { .. }
+        | Note::Leaves { .. }
+        | Note::Owes { .. }
         | Note::HandsOut { .. }
         | Note::Finds { what: Err(_), .. }
         | Note::GivesUp { .. }

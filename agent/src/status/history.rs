@@ -403,9 +403,10 @@ fn subject(note: &Note) -> Option<(Option<AppId>, Option<Epoch>)> {
         Note::Loses { target, token, .. } | Note::Denies { target, token, .. } => {
             Some((Some(target.app.clone()), Some(token.epoch())))
         }
-        Note::Acts { app, token, .. } | Note::Reports { app, token, .. } => {
-            Some((Some(app.clone()), Some(token.epoch())))
-        }
+        Note::Acts { app, token, .. }
+        | Note::Reports { app, token, .. }
+        | Note::Leaves { app, token, .. }
+        | Note::Owes { app, token, .. } => Some((Some(app.clone()), Some(token.epoch()))),
     }
 }
 

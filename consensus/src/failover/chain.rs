@@ -152,6 +152,15 @@ fn at_rest(before: &AppState) -> Result<(), String> {
     }
 }
 
+/// Is nothing asked for any more? While it is only looked whether the new stack serves, people may change what it is, or move
+/// on.
+fn is_carried_out(before: &AppState) -> Result<(), String> {
+    match before.phase {
+        Phase::Verifying => Ok(()),
+        _ => at_rest(before),
+    }
+}
+
 /// Does it move the app, whoever asked for it?
 fn moves(kind: DecisionKind) -> bool {
     match kind {
@@ -323,6 +332,10 @@ fn decides<'a>(
                 acknowledged: phase == Phase::Fencing,
                 ..behind(decision, decision.first.as_ref())?
             })
+        }
+        (Phase::Verifying, DecisionKind::Switchover | DecisionKind::Forced, phase) => {
+            begins(before, next, phase)?;
+            Ok(Demand { acknowledged: phase == Phase::Fencing, ..Demand::default() })
         }
         (Phase::Fencing, DecisionKind::Abort, Phase::Aborting) => {
             takes_back(before, next, &before.active)

@@ -10,4 +10,4 @@ mod peers;
 
 pub use hearsay::{Heard, Hearsay};
 pub use membership::Membership;
-pub use peers::{Peer, Peers};
+pub use peers::{Peer, Peers, TROUBLES_LIMIT};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::message::Pulse;
+use crate::message::{Pulse, Trouble};
 use crate::model::{AgentId, AppId, CredentialId, Region, StackId, Token};
 use crate::moment::Moment;
 
@@ -24,6 +24,8 @@ pub struct Peer {
     pub echoed: Moment,
     /// What it is carrying out, and when it last said so.
     pub working: BTreeMap<AppId, (Token, Moment)>,
+    /// What it does not get done, and when it first said that it gave it up.
+    pub troubles: BTreeMap<AppId, (Trouble, Option<Moment>)>,
     /// The credentials it holds.
     pub credentials: Vec<CredentialId>,
     /// When this run of it was first heard.
@@ -51,6 +53,8 @@ pub struct Peers {
 const RTT_MOST: Duration = Duration::from_secs(2);
 /// Voters that one agent may say it hears.
 const HEARS_LIMIT: usize = 64;
+/// Steps that one agent may say it does not get done.
+pub const TROUBLES_LIMIT: usize = 64;
 /// Runs of one agent of which late pulses are told from new ones.
 const RUNS_LIMIT: usize = 8;
 /// Agents a mesh may have: beyond it, strangers with valid certificates are not remembered.
@@ -82,6 +86,7 @@ impl Peers {
             rtt: None,
             echoed: now,
             working: BTreeMap::new(),
+            troubles: BTreeMap::new(),
             credentials: Vec::new(),
             since: now,
             granted: BTreeMap::new(),
@@ -123,6 +128,7 @@ impl Peers {
         let Some(peer) = self.peers.get_mut(agent) else { return };
         if peer.instance != pulse.instance {
             peer.working.clear();
+            peer.troubles.clear();
             peer.since = now;
         }
         peer.instance = pulse.instance;
@@ -135,6 +141,13 @@ impl Peers {
         for (app, token) in &pulse.working {
             peer.working.insert(app.clone(), (*token, now));
         }
+        let troubles = pulse.troubles.iter().take(TROUBLES_LIMIT);
+        let troubles = troubles.map(|told| {
+            let before = peer.troubles.get(&told.app).filter(|(it, _)| it.is_of(told));
+            let since = before.and_then(|(_, since)| *since);
+            (told.app.clone(), (told.clone(), told.gave_up.then(|| since.unwrap_or(now))))
+        });
+        peer.troubles = troubles.collect();
         peer.granted.clear();
         for said in &pulse.granted {
             let end = now + said.left;

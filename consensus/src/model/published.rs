@@ -52,7 +52,9 @@ pub enum Held {
     Unasked,
     /// What was decided.
     AsDecided,
-    /// Something else, in words, that may be written over.
+    /// What an older decision published, or nobody of ours; in words.
+    Owed(String),
+    /// Something else than this decision published, in words, that may be written over.
     Otherwise(String),
     /// What it holds is not known, or not ours to write over.
     Unknown(String),

@@ -39,6 +39,8 @@ pub enum WarningKind {
     Records,
     /// Not every name server of the zone says what was decided.
     Servers,
+    /// An agent could not carry a step out, or keep the app's records, and left that to others.
+    Unable,
 }
 
 impl fmt::Display for WarningKind {
@@ -50,6 +52,7 @@ impl fmt::Display for WarningKind {
             Self::Slot => "slot",
             Self::Records => "records",
             Self::Servers => "servers",
+            Self::Unable => "unable",
         })
     }
 }

@@ -17,6 +17,7 @@ use super::rejoin::Rejoining;
 use super::stepping::Stepping;
 use super::sync::Syncing;
 use super::tend::Astray;
+use super::unable::GaveUp;
 use super::work::Work;
 use crate::message::{Accepted, Value};
 use crate::model::{
@@ -33,6 +34,8 @@ pub struct Known {
     pub state: Arc<AppState>,
     /// When this process learned of it.
     pub learned: Moment,
+    /// When it learned of this phase of this epoch, whoever claims it.
+    pub since: Moment,
     /// When it was last known to be the newest: what an executor's leave to act is counted from (rule E1).
     pub confirmed: Moment,
 }
@@ -84,6 +87,8 @@ pub struct App {
     #[cfg(feature = "mutants")]
     pub burnt: Option<crate::ballot::Preparing>,
     pub work: Option<Work>,
+    /// The step that this agent last gave up.
+    pub gave_up: Option<GaveUp>,
     /// The stacks whose databases this agent guards.
     pub guarding: BTreeMap<StackId, Guarding>,
     /// Guards that said they are shut, of a stack that may not write.

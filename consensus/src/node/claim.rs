@@ -27,13 +27,16 @@ impl Node {
             .filter(|agent| Some(*agent) != silent.as_ref() || **agent == self.config.agent)
             .collect();
         let wished = plan::wished(state);
+        let token = token_of(&self.config, state);
         ranked.sort_by_cached_key(|agent| {
             let held = match **agent == self.config.agent {
                 true => Some(&self.config.credentials),
                 false => self.peers.peer(agent).map(|peer| &peer.credentials),
             };
+            let gave_up = self.gave_up(agent, app, token, now);
             let lacks = !held.is_some_and(|held| wished.iter().all(|it| held.contains(it)));
-            (lacks, self.distance(agent, state, now), rendezvous(app, state.epoch, agent))
+            let distance = self.distance(agent, state, now);
+            (gave_up, lacks, distance, rendezvous(app, state.epoch, agent))
         });
         let rank = ranked.iter().position(|agent| **agent == self.config.agent);
         let Some(rank) = rank else {
@@ -48,8 +51,8 @@ impl Node {
             return;
         };
         let rank = u32::try_from(rank).unwrap_or(u32::MAX);
-        let start = match self.abandoned(app, state) {
-            Some(since) => since + TAKE_OVER.max(self.quiet(state)) + RANK_STEP * rank,
+        let start = match self.abandoned(app, state, now) {
+            Some((since, pause)) => since + pause.max(self.quiet(state)) + RANK_STEP * rank,
             None => known.learned + self.rtt().max(Duration::from_millis(25)) * 2 * rank,
         };
         let phase = state.phase;
@@ -58,14 +61,17 @@ impl Node {
         if start > now {
             let it = self.apps.get_mut(app).expect("it is known");
             it.again = Some((start, "a step may have to be taken over"));
-            let executor = silent.map_or("nobody yet".to_owned(), |agent| agent.to_string());
-            return self.say_next(app, format!("{phase}, carried out by {executor}"));
+            let executor = silent.as_ref().map_or("nobody yet", |agent| agent.as_str());
+            let told = silent.as_ref().and_then(|it| self.peers.peer(it)?.troubles.get(app));
+            let told = told.filter(|(told, _)| told.token == token);
+            let told = told.map_or(String::new(), |(told, _)| format!(": {}", told.why));
+            return self.say_next(app, format!("{phase}, carried out by {executor}{told}"));
         }
         let operation = self.operation();
         self.start(app, Intent::Claim, operation, now);
     }
 
-    fn quiet(&self, state: &AppState) -> Duration {
+    pub(super) fn quiet(&self, state: &AppState) -> Duration {
         #[cfg(feature = "mutants")]
         if self.broken(Mutant::TakenOverAtOnce) {
             return Duration::ZERO;
@@ -73,14 +79,21 @@ impl Node {
         plan::quiet(state)
     }
 
-    /// Since when the executor has been silent; `None` if nobody holds the claim, or a run that has ended.
-    fn abandoned(&self, app: &AppId, state: &AppState) -> Option<Moment> {
+    /// Since when the executor has been silent, or has given it up, and how long a pause that calls for; `None` if nobody
+    /// holds the claim, or a run that has ended.
+    fn abandoned(&self, app: &AppId, state: &AppState, now: Moment) -> Option<(Moment, Duration)> {
         let claim = state.claim.as_ref()?;
         let learned = self.apps[app].chosen.as_ref()?.learned;
+        let step = (app, token_of(&self.config, state), claim.term);
+        let given_up = self.given_up_since(&claim.agent, step, now);
         if claim.agent == self.config.agent {
-            return None;
+            // Others come first: they have yet to be told.
+            return given_up.map(|since| (since, TAKE_OVER));
         }
-        let Some(peer) = self.peers.peer(&claim.agent) else { return Some(learned) };
+        if let Some(since) = given_up {
+            return Some((since.max(learned), Duration::ZERO));
+        }
+        let Some(peer) = self.peers.peer(&claim.agent) else { return Some((learned, TAKE_OVER)) };
         if peer.instance != 0 && peer.instance != claim.instance {
             return None;
         }
@@ -89,11 +102,11 @@ impl Node {
             .get(app)
             .filter(|(token, _)| *token == token_of(&self.config, state))
             .map(|(_, at)| *at);
-        Some(beat.map_or(learned, |beat| beat.max(learned)))
+        Some((beat.map_or(learned, |beat| beat.max(learned)), TAKE_OVER))
     }
 
     /// Agents heard just now that hold what the current phase needs.
-    fn able(&self, state: &AppState, now: Moment) -> Vec<AgentId> {
+    pub(super) fn able(&self, state: &AppState, now: Moment) -> Vec<AgentId> {
         let needed = self.needed(state, now);
         let holds = |credentials: &[crate::model::CredentialId]| {
             needed.iter().all(|it| credentials.contains(it))

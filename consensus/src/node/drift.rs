@@ -16,8 +16,8 @@ use crate::config::Mutant;
 use crate::failover::plan;
 use crate::judge::HEARD_WITHIN;
 use crate::model::{
-    AgentId, AppId, AppState, Effect, Held, Inspected, Inspection, Mode, Phase, Published,
-    TargetId, Token, Warning, WarningKind,
+    AgentId, AppId, AppState, CredentialId, Effect, Held, Inspected, Inspection, Mode, Phase,
+    Published, TargetId, Token, Warning, WarningKind,
 };
 use crate::moment::Moment;
 use crate::outbox::{Note, Output};
@@ -26,6 +26,8 @@ use crate::outbox::{Note, Output};
 const CHECK: Duration = Duration::from_secs(30);
 /// After a first look that found something else; the pause doubles up to [`CHECK`].
 const CHECK_SOON: Duration = Duration::from_secs(2);
+/// After so many looks in a row that could not be taken, somebody else takes them.
+const UNREAD_MOST: u32 = 3;
 /// An inspection that nobody answered is forgotten after this.
 const UNANSWERED: Duration = Duration::from_secs(30);
 
@@ -36,6 +38,8 @@ pub struct Records {
     asked: bool,
     /// Looks in a row that found something else than was decided.
     wrong: u32,
+    /// Looks in a row after which it was not known what whoever holds a zone holds.
+    unread: u32,
     seen: Vec<Published>,
     /// Since when all of them have been seen as decided, under the lifetime that is agreed.
     shown: Option<Moment>,
@@ -106,6 +110,13 @@ impl Node {
         let records = &mut it.records;
         records.asked = false;
         records.shown = if shown { records.shown.or(Some(now)) } else { None };
+        let unread = |it: &Published| match &it.held {
+            Held::Unknown(why) => Some(why.clone()),
+            Held::Unasked | Held::AsDecided | Held::Owed(_) | Held::Otherwise(_) => None,
+        };
+        let unread = names.iter().find_map(unread);
+        records.unread = if unread.is_some() { records.unread.saturating_add(1) } else { 0 };
+        let unable = unread.filter(|_| UNREAD_MOST <= records.unread);
         records.wrong = if names.iter().any(amiss) { records.wrong.saturating_add(1) } else { 0 };
         let pause = match records.wrong {
             0 => CHECK,
@@ -114,7 +125,7 @@ impl Node {
         records.due = now + pause;
         for name in &names {
             let before = records.seen.iter().find(|it| it.name == name.name);
-            if let Held::Otherwise(what) = &name.held
+            if let Held::Otherwise(what) | Held::Owed(what) = &name.held
                 && before.is_none_or(|before| before.held != name.held)
             {
                 let (name, what) = (name.name.clone(), what.clone());
@@ -122,6 +133,10 @@ impl Node {
             }
         }
         records.seen = names;
+        if let Some(why) = unable {
+            records.unread = 0;
+            self.keeps_no_more(&app, &why, now);
+        }
         self.mend(&app, now);
         Stir::One(app)
     }
@@ -131,13 +146,17 @@ impl Node {
         let hears = self.hears_majority(now);
         let Some(it) = self.apps.get(app).filter(|it| it.work.is_none()) else { return };
         let Some((_, state)) = it.known() else { return };
-        let left = state.definition.mode == Mode::Shadow
-            || it.ages.frozen_for(state, now).is_some()
-            || !hears;
+        let frozen = it.ages.frozen_for(state, now).is_some();
+        let left = state.definition.mode == Mode::Shadow || !hears;
         #[cfg(feature = "mutants")]
         let left = left || self.broken(Mutant::DriftLeft);
         let publications = plan::publications(state).into_iter().zip(&it.records.seen);
-        let adrift = publications.filter(|(_, seen)| matches!(seen.held, Held::Otherwise(_)));
+        // What a person wrote under a freeze stays; what a decision owes was never there.
+        let adrift = publications.filter(|(_, seen)| match seen.held {
+            Held::Owed(_) => true,
+            Held::Otherwise(_) => !frozen,
+            Held::Unasked | Held::AsDecided | Held::Unknown(_) => false,
+        });
         let effects: Vec<Effect> = adrift.map(|(effect, _)| effect).collect();
         if left || effects.is_empty() {
             return;
@@ -159,12 +178,14 @@ impl Node {
     }
 
     /// What is not as decided of an app's records, as far as this agent saw.
-    pub(super) fn record_warnings(&self, state: &AppState) -> Vec<Warning> {
+    pub(super) fn record_warnings(&self, state: &AppState, now: Moment) -> Vec<Warning> {
         let Some(it) = self.apps.get(&state.definition.name) else { return Vec::new() };
         let seen = it.records.seen.iter();
         let held = seen.clone().filter_map(|it| match &it.held {
             Held::Unasked | Held::AsDecided => None,
-            Held::Otherwise(what) | Held::Unknown(what) => Some(format!("{}: {what}", it.name)),
+            Held::Owed(what) | Held::Otherwise(what) | Held::Unknown(what) => {
+                Some(format!("{}: {what}", it.name))
+            }
         });
         let servers = seen.filter(|it| !it.wrong.is_empty()).map(|it| {
             let (name, right, all) = (&it.name, it.right, it.right + it.wrong.len());
@@ -182,20 +203,46 @@ impl Node {
             })
         };
         let records = of(WarningKind::Records, held.collect());
-        records.into_iter().chain(of(WarningKind::Servers, servers.collect())).collect()
+        let servers = of(WarningKind::Servers, servers.collect());
+        let unable = of(WarningKind::Unable, self.given_up_by(state, now));
+        records.into_iter().chain(servers).chain(unable).collect()
     }
 
-    /// Is this the agent that asks whoever holds the zone? One of those that hold every credential of it.
+    /// Is this the agent that asks whoever holds the zone? One of those that hold every credential of it, and asked last of all
+    /// if it could not.
     pub(super) fn keeps_records(&self, app: &AppId, state: &AppState, now: Moment) -> bool {
+        let token = published(state);
+        let order = |agent: &AgentId| {
+            let gave_up = self.gave_up(agent, app, token, now);
+            (gave_up, rendezvous(app, state.epoch, agent), agent.clone())
+        };
+        let first = self.keepers(state, now).into_iter().min_by_key(order);
+        first.is_some_and(|agent| agent == self.config.agent)
+    }
+
+    /// Agents heard just now that hold every credential of the records.
+    pub(super) fn keepers(&self, state: &AppState, now: Moment) -> Vec<AgentId> {
         let needed = plan::publishing_credentials(state);
-        let order = |agent: &AgentId| (rendezvous(app, state.epoch, agent), agent.clone());
-        let own = needed.iter().all(|it| self.config.credentials.contains(it));
-        let mine = order(&self.config.agent);
-        own && !self.peers.iter().any(|(agent, peer)| {
-            now.since(peer.heard) <= HEARD_WITHIN
-                && needed.iter().all(|it| peer.credentials.contains(it))
-                && order(agent) < mine
-        })
+        let holds = |held: &[CredentialId]| needed.iter().all(|it| held.contains(it));
+        let others = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| now.since(peer.heard) <= HEARD_WITHIN && holds(&peer.credentials));
+        let me = holds(&self.config.credentials).then(|| self.config.agent.clone());
+        others.map(|(agent, _)| agent.clone()).chain(me).collect()
+    }
+
+    /// This agent asks whoever holds the zone, and cannot: others do, if there are any.
+    fn keeps_no_more(&mut self, app: &AppId, why: &str, now: Moment) {
+        let Some((_, state)) = self.apps.get(app).and_then(|it| it.known()) else { return };
+        let token = published(state);
+        #[cfg(feature = "mutants")]
+        if self.broken(Mutant::FailingKept) {
+            return;
+        }
+        if self.keepers(state, now).len() > 1 {
+            self.leave_step(app, (token, 0), why, now);
+        }
     }
 }
 
@@ -211,7 +258,7 @@ fn shows(effect: &Effect, seen: &Published) -> bool {
     let held = match seen.held {
         Held::AsDecided => true,
         Held::Unasked => seen.right > 0,
-        Held::Otherwise(_) | Held::Unknown(_) => false,
+        Held::Owed(_) | Held::Otherwise(_) | Held::Unknown(_) => false,
     };
     held && seen.wrong.is_empty() && seen.longest.is_none_or(|longest| longest <= most)
 }
@@ -220,6 +267,6 @@ fn shows(effect: &Effect, seen: &Published) -> bool {
 fn well(held: &Held) -> bool {
     match held {
         Held::Unasked | Held::AsDecided => true,
-        Held::Otherwise(_) | Held::Unknown(_) => false,
+        Held::Owed(_) | Held::Otherwise(_) | Held::Unknown(_) => false,
     }
 }

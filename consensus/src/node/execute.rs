@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Node;
-use super::intent::Intent;
+use super::intent::{Intent, Next};
 use super::request::Way;
+use super::unable::Failing;
 use super::work::{ACT, Item, Reading, Stage, Work};
 use crate::config::Config;
 #[cfg(feature = "mutants")]
@@ -69,6 +70,7 @@ impl Node {
         let number = self.operation().number;
         let held = self.held_items(app, now);
         let ways = self.ways(app, now);
+        let stops = self.stops_asking(app, now);
         let mesh = self.config.voters.mesh;
         let Some(it) = self.apps.get_mut(app) else { return };
         let (Some(work), Some(known)) = (&mut it.work, &it.chosen) else { return };
@@ -83,7 +85,7 @@ impl Node {
                 Stage::Running(_) => item.asks_again(),
                 Stage::Ended(_) => continue,
             };
-            if held.contains(&number) || now < due {
+            if held.contains(&number) || now < due || stops {
                 continue;
             }
             if !confirmed {
@@ -115,6 +117,8 @@ impl Node {
                     let what = plan::describe(&item.effect);
                     work.trouble =
                         Some(format!("no guard answers, nor is a credential held here, to {what}"));
+                    let failing = Failing { since: now, refused: false };
+                    work.failing.get_or_insert(failing);
                 }
             }
         }
@@ -182,6 +186,13 @@ impl Node {
         trusts
     }
 
+    /// Is nothing more to be asked for, because the step is given up or has lasted for long enough?
+    fn stops_asking(&self, app: &AppId, now: Moment) -> bool {
+        let Some(it) = self.apps.get(app) else { return false };
+        let (Some(work), Some((_, state))) = (&it.work, it.known()) else { return false };
+        self.publishing_ends(work, state, now) <= now || self.is_given_up(app, work, state, now)
+    }
+
     /// How each request is to be made, and whether this agent could make it from afar.
     fn ways(&self, app: &AppId, now: Moment) -> Vec<(Way, bool)> {
         let items = self.apps.get(app).and_then(|it| it.work.as_ref()).map(|work| &work.items);
@@ -210,7 +221,8 @@ impl Node {
             Err(fault) => Err(fault.text.clone()),
         };
         self.out.note(Note::Reports { app: app.clone(), token, took, what });
-        let Some(work) = self.apps.get_mut(&app).and_then(|it| it.work.as_mut()) else { return };
+        let Some(it) = self.apps.get_mut(&app) else { return };
+        let Some(work) = &mut it.work else { return };
         if (work.token, work.term) != (token, term) {
             return;
         }
@@ -234,6 +246,7 @@ impl Node {
             work.outrun.get_or_insert(now);
         }
         work.trouble = result.as_ref().err().map(|fault| fault.text.clone());
+        let fault = result.as_ref().err().map(|fault| fault.kind);
         item.stage = match result {
             Ok(done) => Stage::Ended(Ok(done)),
             // A request that was never sent says nothing of what it asks for.
@@ -244,6 +257,12 @@ impl Node {
             }
             Err(_) => Stage::Waiting(now + pause),
         };
+        match (fault, item.ended()) {
+            (None, _) => (work.failing, it.gave_up) = (None, None),
+            (Some(ActionFaultKind::Late | ActionFaultKind::Superseded), _) | (_, true) => {}
+            // What a guard was asked for may be possible from here, and the other way round.
+            (Some(kind), false) => work.fails(kind == ActionFaultKind::Refused && !guarded, now),
+        }
         work.again = now;
         self.stepped_down(&app, now);
         if !self.mended(&app, now) {
@@ -259,6 +278,9 @@ impl Node {
         if now < work.again && work.items.iter().any(|item| !item.ended()) {
             return;
         }
+        if work.is_idle() && self.is_given_up(app, work, state, now) {
+            return self.leave_work(app, now);
+        }
         let next = match self.outcome(work, state, now).filter(|_| work.outrun.is_none()) {
             Some(next) if it.not_before <= now => next,
             Some(_) => {
@@ -270,6 +292,10 @@ impl Node {
             None => return self.work_on(app, now),
         };
         let (epoch, phase, term) = (work.epoch, work.phase, work.term);
+        let owed = matches!(next, Next::Verify).then_some(&work.trouble).cloned().flatten();
+        if let Some(what) = owed.filter(|_| work.items.iter().any(|item| !item.ended())) {
+            self.out.note(Note::Owes { app: app.clone(), token: work.token, what });
+        }
         let Some(next) = self.once_received(app, next, now) else { return };
         let intent = Intent::Advance { epoch, phase, term, next };
         let operation = self.operation();

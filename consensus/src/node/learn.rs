@@ -61,8 +61,12 @@ impl Node {
                 .out
                 .note(Note::Alarm(format!("{} for {app} is out of bounds", accepted.ballot)));
         }
-        let Some(known) = self.known(app, &accepted, now, confirmed) else { return };
+        let Some(mut known) = self.known(app, &accepted, now, confirmed) else { return };
         let state = known.state.clone();
+        let step = |state: &AppState| (state.epoch, state.phase);
+        if let Some(before) = before.as_ref().filter(|it| step(&it.state) == step(&state)) {
+            known.since = before.since;
+        }
         let before = before.as_ref();
         let redefined = before.is_none_or(|known| known.state.revision != state.revision);
         let moved = before.is_none_or(|known| {
@@ -117,6 +121,7 @@ impl Node {
                 value: accepted.value.clone(),
                 state: Arc::new(state),
                 learned: now,
+                since: now,
                 confirmed,
             }),
             Ok(_) => {

@@ -217,6 +217,7 @@ impl Node {
         if runs_out.is_zero() || ran_out {
             return Ok(moved);
         }
+        at_rest(current)?;
         let (id, to, by) = (found.operation, moved.decision.to, cut(by, BY_LIMIT));
         if current.lifetimes.planned.as_ref().is_some_and(|planned| planned.to == to) {
             return Err(Intent::UNCHANGED.into());

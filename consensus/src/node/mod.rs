@@ -35,6 +35,7 @@ mod stepping;
 mod stir;
 mod sync;
 mod tend;
+mod unable;
 mod view;
 mod vote;
 mod voters;

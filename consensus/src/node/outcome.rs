@@ -7,6 +7,8 @@ use super::Node;
 use super::attempt::{Attempt, ROUND};
 use super::intent::{Intent, Next};
 use super::work::{Item, Stage, Work};
+#[cfg(feature = "mutants")]
+use crate::config::Mutant;
 use crate::evidence::Aspect;
 use crate::failover::plan;
 use crate::model::{
@@ -20,6 +22,11 @@ const UNFENCE_FOR: Duration = Duration::from_secs(600);
 const UNFENCE_DEAD_FOR: Duration = Duration::from_secs(30);
 /// The second look is taken this long before the old stack's lease has ended, so that nothing waits for both in turn.
 const LEASE_LEAD: Duration = Duration::from_millis(1500);
+/// What is not published within this is owed: the decision ends as if it were, and it is put back as what somebody wrote over
+/// is (`drift`). Nothing else can be decided until then.
+const PUBLISH_FOR: Duration = Duration::from_secs(30);
+/// Every executor tries for so long all the same.
+const PUBLISH_LEAST: Duration = Duration::from_secs(10);
 /// A new stack that is not seen up is left to people after this (PROTOCOL.md D.2, Verifying).
 const VERIFY_FOR: Duration = Duration::from_secs(600);
 
@@ -27,6 +34,7 @@ impl Node {
     /// What follows, once everything of a phase has ended.
     pub(super) fn outcome(&self, work: &Work, state: &AppState, now: Moment) -> Option<Next> {
         let ended = work.items.iter().all(|item| matches!(item.stage, Stage::Ended(_)));
+        let took = now.since(self.phase_since(state, now));
         match work.phase {
             Phase::Idle => None,
             Phase::Fencing => {
@@ -46,14 +54,17 @@ impl Node {
                     .then(|| fenced(work, state))
             }
             Phase::Aborting => {
-                let took = now.since(work.began);
                 let dead = took > UNFENCE_DEAD_FOR && self.sees_dead(state, now);
                 let opened = |item: &Item| matches!(item.stage, Stage::Ended(Ok(_)));
                 let closed = !work.items.iter().all(opened);
                 (ended || dead || took > UNFENCE_FOR).then_some(Next::Finish { closed })
             }
             Phase::Promoting => ended.then_some(Next::Publish),
-            Phase::Publishing => ended.then_some(Next::Verify),
+            Phase::Publishing => {
+                // Nothing that was asked for may come after what is decided next.
+                let over = self.publishing_ends(work, state, now) + self.quiet(state) <= now;
+                (ended || (over && work.is_idle())).then_some(Next::Verify)
+            }
             Phase::Verifying => {
                 let own = self.beliefs_of(&state.definition.name, now);
                 let panel = self.panel(state, &own, now);
@@ -62,11 +73,41 @@ impl Node {
                     state.decision.kind,
                     DecisionKind::Apply | DecisionKind::Abort | DecisionKind::Follow
                 );
-                let over = seen || applied || now.since(work.began) > VERIFY_FOR;
+                let over = seen || applied || took > VERIFY_FOR;
                 // An applied definition opens nothing; whatever moved the app left the closed stack.
                 let closed = applied && state.closed;
                 over.then_some(Next::Finish { closed })
             }
+        }
+    }
+
+    /// Since when this agent knows that a step is due, whoever claims it.
+    fn phase_since(&self, state: &AppState, now: Moment) -> Moment {
+        let known = self.apps.get(&state.definition.name).and_then(|it| it.known());
+        let same = known.filter(|(_, it)| (it.epoch, it.phase) == (state.epoch, state.phase));
+        same.map_or(now, |(known, _)| known.since)
+    }
+
+    /// Has nobody carried out for long what is not to be waited for? Then anybody may end it, whatever it would take to do it.
+    pub(super) fn is_overdue(&self, state: &AppState, now: Moment) -> bool {
+        let limit = match state.phase {
+            Phase::Publishing => PUBLISH_FOR,
+            Phase::Aborting => UNFENCE_FOR,
+            Phase::Idle | Phase::Fencing | Phase::Promoting | Phase::Verifying => return false,
+        };
+        #[cfg(feature = "mutants")]
+        if self.broken(Mutant::PublishingHolds) {
+            return false;
+        }
+        limit <= now.since(self.phase_since(state, now))
+    }
+
+    /// Until when an executor tries to publish.
+    pub(super) fn publishing_ends(&self, work: &Work, state: &AppState, now: Moment) -> Moment {
+        let least = work.began + PUBLISH_LEAST;
+        match work.phase == Phase::Publishing && self.is_overdue(state, now) {
+            true => least,
+            false => least.max(now + PUBLISH_FOR),
         }
     }
 

@@ -161,7 +161,7 @@ impl Node {
         if replaces.is_some_and(|revision| revision != current.revision) {
             return Err(format!("revision {} is there by now: look again", current.revision));
         }
-        at_rest(current)?;
+        is_carried_out(current)?;
         if let Some(planned) = &current.lifetimes.planned
             && definition.stack(&planned.to).is_none()
         {
@@ -205,7 +205,7 @@ impl Node {
         let there = to == Some(&current.active);
         // Whoever saw first where a set leads from has moved it there, or does.
         if !(there && current.definition.follows()) {
-            at_rest(current)?;
+            is_carried_out(current)?;
         }
         if there {
             return Err(Intent::UNCHANGED.into());
@@ -273,8 +273,12 @@ impl Node {
                 Ok(AppState { lifetimes, ..current.clone() })
             }
             Phase::Idle => Err("nothing is in progress".into()),
-            phase @ (Phase::Promoting | Phase::Publishing | Phase::Verifying) => Err(format!(
+            phase @ (Phase::Promoting | Phase::Publishing) => Err(format!(
                 "epoch {} is {phase}, and there is no way back from that: let it end, then move it",
+                current.epoch
+            )),
+            Phase::Verifying => Err(format!(
+                "epoch {} is carried out, and there is nothing to take back: move it",
                 current.epoch
             )),
         }
@@ -321,6 +325,14 @@ pub fn at_rest(state: &AppState) -> Result<(), String> {
     match state.phase {
         Phase::Idle => Ok(()),
         phase => Err(format!("epoch {} is in progress ({phase})", state.epoch)),
+    }
+}
+
+/// Is nothing asked for any more, though it may still be looked whether the new stack serves?
+fn is_carried_out(state: &AppState) -> Result<(), String> {
+    match state.phase {
+        Phase::Verifying => Ok(()),
+        _ => at_rest(state),
     }
 }
 

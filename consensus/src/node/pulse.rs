@@ -89,6 +89,7 @@ impl Node {
             region: self.config.region.clone(),
             chosen: self.apps.iter().filter_map(chosen).collect(),
             working: self.apps.iter().filter_map(working).collect(),
+            troubles: self.troubles(now),
             voters: self.config.voters.version,
             changing: self.changes_voters(now),
             store: self.store_hello(),

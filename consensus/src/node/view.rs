@@ -151,7 +151,7 @@ impl Node {
         let of_app = |state: &AppState| {
             let own = self.beliefs_of(&state.definition.name, now);
             let mut found = self.panel(state, &own, now).warnings(&state.active);
-            found.extend(self.record_warnings(state));
+            found.extend(self.record_warnings(state, now));
             found
         };
         known.flat_map(|(_, state)| of_app(state)).collect()
@@ -211,7 +211,7 @@ impl Node {
             unready,
             warnings: {
                 let mut found = panel.warnings(active);
-                found.extend(self.record_warnings(state));
+                found.extend(self.record_warnings(state, now));
                 found
             },
             lost: self.lost(&state.definition.name),

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::unable::Failing;
 use crate::ballot::Tally;
 use crate::message::Accepted;
 use crate::model::{
@@ -38,6 +39,7 @@ pub struct Work {
     waits: Option<Moment>,
     /// The last thing that went wrong and has not been put right.
     pub trouble: Option<String>,
+    pub failing: Option<Failing>,
     pub again: Moment,
 }
 
@@ -122,8 +124,20 @@ impl Work {
             outrun: None,
             waits: None,
             trouble: None,
+            failing: None,
             again: now,
         }
+    }
+
+    /// A request failed; what was not even sent, or was overtaken, says nothing of whether it could be done.
+    pub fn fails(&mut self, refused: bool, now: Moment) {
+        let before = self.failing.unwrap_or(Failing { since: now, refused });
+        self.failing = Some(Failing { refused: refused || before.refused, ..before });
+    }
+
+    /// Is no answer waited for?
+    pub fn is_idle(&self) -> bool {
+        !self.items.iter().any(|item| matches!(item.stage, Stage::Running(_)))
     }
 
     /// Has everything that was asked for once more ended?

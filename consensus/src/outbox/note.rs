@@ -155,6 +155,24 @@ pub enum Note {
         /// What it alone had.
         lost: Lost,
     },
+    /// It does not get a step done, and leaves it to others who may.
+    Leaves {
+        /// The app.
+        app: AppId,
+        /// Of which epoch, attempt and step.
+        token: Token,
+        /// What went wrong.
+        why: String,
+    },
+    /// A decision ends though not all of its records are published: they are owed.
+    Owes {
+        /// The app.
+        app: AppId,
+        /// Of which epoch, attempt and step.
+        token: Token,
+        /// What went wrong.
+        what: String,
+    },
     /// Somebody has written over what was decided.
     Drifts {
         /// The app.
@@ -328,6 +346,12 @@ impl fmt::Display for Note {
             }
             Self::Loses { target, lost, .. } => {
                 write!(f, "learns what the old primary {target} alone had: {lost}")
+            }
+            Self::Leaves { app, token, why } => {
+                write!(f, "leaves {app} with {token} to others: {why}")
+            }
+            Self::Owes { app, token, what } => {
+                write!(f, "goes on with {app}, with records owed by {token}: {what}")
             }
             Self::Drifts { app, name, what } => write!(f, "finds {name} of {app} changed: {what}"),
             Self::Finds { app, stack, name, what: Ok(what) } => {

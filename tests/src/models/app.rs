@@ -22,6 +22,8 @@ pub enum Change {
     Same,
     /// A failover to the other stack.
     FailOver,
+    /// The same, because a person says so.
+    Force,
     /// Another executor, who brings fresh evidence or none.
     Claim {
         /// Is there evidence of this very ballot?
@@ -113,14 +115,19 @@ pub fn changed(before: &AppState, change: Change, by: usize, evidence: &Certific
     let claim = |term| Some(Claim { agent: agent_name(by), instance: by as u64, term });
     match change {
         Change::Same => {}
-        Change::FailOver => {
+        Change::FailOver | Change::Force => {
             let (from, to) = (&before.active, standby(before));
             next.epoch = before.epoch.next();
-            next.decision =
-                decision(DecisionKind::Failover, next.epoch, (from, to), agent_name(by));
+            let kind = match change {
+                Change::FailOver => DecisionKind::Failover,
+                _ => DecisionKind::Forced,
+            };
+            next.decision = decision(kind, next.epoch, (from, to), agent_name(by));
             next.decision.candidates = vec![candidate()];
-            next.decision.first = Some(evidence.clone());
-            next.damping = damping::begun(&before.damping, next.epoch, false);
+            if change == Change::FailOver {
+                next.decision.first = Some(evidence.clone());
+                next.damping = damping::begun(&before.damping, next.epoch, false);
+            }
             next.phase = Phase::Fencing;
             next.claim = claim(1);
         }

@@ -27,13 +27,13 @@ use super::{Sheet, explore};
 pub const SHEETS: &[Sheet] = &[
     Sheet {
         name: "m6 abort, 2 executors, 3 epochs, 2 terms",
-        states: 646,
+        states: 4_650,
         knows: &[Mutant::SameTokenAbort],
         explore: |mutant| explore(Saga::new(3, 2, mutant)),
     },
     Sheet {
         name: "m5 saga, 2 executors, 6 epochs, 3 terms",
-        states: 7_268,
+        states: 470_610,
         knows: &[Mutant::TokenIgnored, Mutant::BlindPublish],
         explore: |mutant| explore(Saga::new(6, 3, mutant)),
     },
@@ -85,6 +85,8 @@ pub struct State {
     done: u8,
     databases: [Database; STACKS],
     marker: Marker,
+    /// A decision was ended though not all of it was published.
+    owed: bool,
     /// Whose guard lets writes through.
     lease: Option<usize>,
     /// Something happened that never may.
@@ -133,11 +135,14 @@ pub enum Action {
     Expire,
     /// Somebody makes what is not active a replica of what is.
     Rebuild,
+    /// Whoever keeps the records puts them back.
+    Mend,
 }
 
 /// What agents try.
-const TRIED: [Change; 7] = [
+const TRIED: [Change; 8] = [
     Change::FailOver,
+    Change::Force,
     Change::Claim { fresh: true },
     Change::Promote { fresh: true },
     Change::Publish,
@@ -162,14 +167,16 @@ impl Saga {
         let done = agreed.requests.iter().all(|it| state.done & it.kind.bit() != 0);
         let more = before.epoch < Epoch(self.epochs);
         let ready = match change {
-            Change::FailOver => more && !state.databases[agreed.standby].primary,
+            Change::FailOver | Change::Force => more && !state.databases[agreed.standby].primary,
             Change::Abort => more,
             Change::Claim { .. } => {
                 before.claim.as_ref().is_some_and(|claim| claim.term < self.terms)
             }
             // An old primary is proven fenced by its guard's word, or by its lease having ended.
             Change::Promote { .. } => done || state.lease != Some(agreed.active),
-            Change::Same | Change::Publish | Change::Verify | Change::Finish => done,
+            // Nobody waits for a provider for ever: what was not published is owed.
+            Change::Verify => true,
+            Change::Same | Change::Publish | Change::Finish => done,
         };
         if !ready {
             return None;
@@ -181,6 +188,7 @@ impl Saga {
             self.followed.write().expect("no thread panics here").insert(question, next);
             next
         })?;
+        state.owed |= change == Change::Verify && !done;
         state.agreed = next;
         state.done = 0;
         state.sent.extend(&self.states.get(next).requests);
@@ -258,7 +266,8 @@ impl Saga {
         if settled && (!database.primary || database.fenced) {
             return Some("the active database is closed");
         }
-        (published && state.marker.stack != agreed.active).then_some("DNS names another stack")
+        (published && !state.owed && state.marker.stack != agreed.active)
+            .then_some("DNS names another stack")
     }
 
     /// Who may write (PROTOCOL.md C.1).
@@ -271,6 +280,11 @@ impl Saga {
             }
         }
     }
+}
+
+/// The token under which the standing decision is published.
+fn published(state: &AppState) -> Token {
+    Token::new(state.epoch, state.decision.attempt, Phase::Publishing.step())
 }
 
 impl Kind {
@@ -322,6 +336,7 @@ impl Model for Saga {
             done: 0,
             databases: [primary, Database::default()],
             marker: Marker::default(),
+            owed: false,
             lease: Some(0),
             harm: None,
         }]
@@ -333,7 +348,7 @@ impl Model for Saga {
         }
         actions.extend(state.sent.iter().copied().map(Action::Arrive));
         actions.extend((0..STACKS).map(Action::Grant));
-        actions.extend([Action::Expire, Action::Rebuild]);
+        actions.extend([Action::Expire, Action::Rebuild, Action::Mend]);
     }
 
     fn next_state(&self, before: &State, action: Action) -> Option<State> {
@@ -350,8 +365,16 @@ impl Model for Saga {
             Action::Rebuild if agreed.state.phase == Phase::Idle => {
                 state.databases[agreed.standby].primary = false;
             }
-            Action::Rebuild => return None,
+            Action::Mend if agreed.state.phase == Phase::Idle && state.owed => {
+                let token = published(&agreed.state);
+                state.sent.push(Request { token, kind: Kind::Publish, stack: agreed.active });
+                state.sent.sort_unstable();
+                state.sent.dedup();
+            }
+            Action::Rebuild | Action::Mend => return None,
         }
+        // A record may say what is agreed, and be open still to what an older decision asked for.
+        state.owed &= state.marker.token < published(&self.states.get(state.agreed).state);
         state.harm = state.harm.or(self.strays(&state));
         (state != *before).then_some(state)
     }
@@ -363,6 +386,23 @@ impl Model for Saga {
                 let agreed = model.states.get(state.agreed);
                 let moved = agreed.state.decision.kind == DecisionKind::Failover;
                 agreed.state.phase == Phase::Idle && moved && agreed.active == 0
+            }),
+            Property::sometimes(
+                "people move on from what is owed",
+                |model: &Self, state: &State| {
+                    let agreed = model.states.get(state.agreed);
+                    agreed.state.decision.kind == DecisionKind::Forced && state.owed
+                },
+            ),
+            Property::sometimes("what is owed is put back", |model: &Self, state: &State| {
+                let agreed = model.states.get(state.agreed);
+                let newer = state.marker.token.epoch() == agreed.state.epoch;
+                agreed.state.phase == Phase::Idle
+                    && newer
+                    && state
+                        .sent
+                        .iter()
+                        .any(|it| it.kind == Kind::Publish && it.token.epoch() < agreed.state.epoch)
             }),
             Property::sometimes("a fence is taken back", |model: &Self, state: &State| {
                 let agreed = model.states.get(state.agreed);

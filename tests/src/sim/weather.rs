@@ -69,6 +69,7 @@ pub const FAULTS: &[Fault] = &[
         weight: 2,
         strike: outside::trouble_server,
     },
+    Fault { name: "strike: a DNS server refuses keys", weight: 1, strike: outside::bar_some },
     Fault { name: "strike: a record is edited", weight: 1, strike: edit_a_record },
     Fault { name: "strike: a replica is cut off", weight: 2, strike: data::sever_replica },
     Fault { name: "strike: a replica is stuck", weight: 2, strike: data::stick_replica },

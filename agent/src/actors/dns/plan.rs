@@ -110,18 +110,18 @@ impl Plan {
     /// What is held, with the marker beside it: as decided, or what stands there in its place.
     pub(super) fn judge(&self, held: &[Record], marker: &[Record]) -> Result<Held, ActionFault> {
         let marker = self.compare(marker)?;
-        if let Some(words) = self.differs(held) {
-            return Ok(Held::Otherwise(words));
-        }
-        let words = match marker {
-            Some(marker) if marker != self.marker => {
-                format!("carries the older token {}", marker.token)
-            }
-            None => "carries no token".to_owned(),
-            Some(_) if !self.matches(held) => "holds it under another lifetime".to_owned(),
-            Some(_) => return Ok(Held::AsDecided),
-        };
-        Ok(Held::Otherwise(words))
+        let differs = self.differs(held);
+        Ok(match marker {
+            Some(marker) if marker != self.marker => Held::Owed(
+                differs.unwrap_or_else(|| format!("carries the older token {}", marker.token)),
+            ),
+            None => Held::Owed(differs.unwrap_or_else(|| "carries no token".to_owned())),
+            Some(_) => match differs {
+                Some(words) => Held::Otherwise(words),
+                None if self.matches(held) => Held::AsDecided,
+                None => Held::Otherwise("holds it under another lifetime".to_owned()),
+            },
+        })
     }
 
     pub(super) fn done(&self, what: &str) -> Done {

@@ -46,7 +46,7 @@ async fn records(config: &AgentConfig, definition: &Definition, view: &AppView) 
                 let words = format!("{name} of {app} is as decided, read with its credential");
                 Check::new("records", Found::Fine, words)
             }
-            Held::Otherwise(what) => {
+            Held::Owed(what) | Held::Otherwise(what) => {
                 Check::new("records", Found::Careful, format!("{name} of {app}: {what}"))
             }
             Held::Unknown(what) => {

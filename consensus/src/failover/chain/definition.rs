@@ -2,12 +2,12 @@
 //!
 //! Each is a revision in an epoch of its own, and moves nothing.
 
-use super::{Demand, at_rest, needs_finding, restrains, takes_back};
+use super::{Demand, at_rest, is_carried_out, needs_finding, restrains, takes_back};
 use crate::model::{AppState, Certainty, DecisionKind, Mode, Phase};
 
 /// Another definition.
 pub fn applies(before: &AppState, next: &AppState) -> Result<Demand<'static>, String> {
-    at_rest(before)?;
+    is_carried_out(before)?;
     let since = match next.definition.guarded_alike(&before.definition) {
         true => before.guards_since,
         false => next.revision,

@@ -355,10 +355,22 @@ pub fn follows(link: &Link, found: &mut Found) {
     if before.phase == Phase::Promoting && link.held_before {
         broken("left a promotion behind".into());
     }
+    // While something is asked of the outside, only the taking back of it begins anew; and people go on once it is through.
+    let begins = match (after.decision.kind, before.phase) {
+        (DecisionKind::Abort, _) | (_, Phase::Idle) => true,
+        (kind, Phase::Verifying) => {
+            matches!(kind, DecisionKind::Apply | DecisionKind::Switchover | DecisionKind::Forced)
+        }
+        _ => false,
+    };
+    if !begins {
+        broken(format!("{} began in {}", after.decision.kind, before.phase));
+    }
     let redefined = after.revision != before.revision || after.definition != before.definition;
     let kinds = (before.decision.kind, after.decision.kind);
     let lawful = match (kinds, before.phase) {
-        ((_, DecisionKind::Apply | DecisionKind::Follow), Phase::Idle) => true,
+        ((_, DecisionKind::Apply | DecisionKind::Follow), Phase::Idle)
+        | ((_, DecisionKind::Apply), Phase::Verifying) => true,
         // What only a minority followed is led back, or what nobody has begun to carry out: it may look the same.
         ((DecisionKind::Follow, DecisionKind::Abort), Phase::Publishing) => {
             !link.held_before || before.claim.is_none()

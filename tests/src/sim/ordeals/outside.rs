@@ -13,7 +13,7 @@ use super::{Ordeal, asks, east, fells, kills, leaves_two, shop, until, wait, wes
 use crate::sim::scene::DNS_SERVER;
 use crate::sim::simulation::Simulation;
 use crate::sim::weather;
-use crate::sim::world::{Host, Trouble};
+use crate::sim::world::{Host, Name, Trouble};
 
 /// All of this room.
 pub const ORDEALS: &[Ordeal] = &[
@@ -54,6 +54,67 @@ pub const ORDEALS: &[Ordeal] = &[
         play: |simulation, chance| {
             weather::edit_a_record(simulation);
             wait(simulation, chance, 2_000..3_000);
+        },
+    },
+    Ordeal {
+        name: "the records' server refuses the key of whoever carries a failover out",
+        knows: &[Mutant::FailingKept],
+        shape: |_, apps| apps[0].outside = true,
+        play: |simulation, chance| {
+            let all = simulation.agents.iter().map(|agent| agent.id.clone()).collect();
+            simulation.world.barred = all;
+            fells(simulation, &east());
+            until(simulation, 250, |state| state.claim.is_some());
+            let claim = simulation.agreed(&shop()).and_then(|state| state.claim.clone());
+            simulation.world.barred = claim.into_iter().map(|claim| claim.agent).collect();
+            wait(simulation, chance, 8_000..9_000);
+            let published =
+                |name: &Name| matches!(&name.marker, Some((_, stack)) if *stack == west());
+            let mut names = simulation.world.servers.values().flat_map(|it| it.names.values());
+            if !names.all(published) {
+                let what = "nobody else has published it within 9 s".to_owned();
+                simulation.report(vec![("who cannot go on lets others", what)]);
+            }
+        },
+    },
+    Ordeal {
+        name: "the records' server refuses the key of whoever would put an edit back",
+        knows: &[],
+        shape: |_, apps| apps[0].outside = true,
+        play: |simulation, chance| {
+            weather::edit_a_record(simulation);
+            let edited = |simulation: &Simulation| {
+                let mut names = simulation.world.servers.values().flat_map(|it| it.names.values());
+                names.any(|name| name.edited)
+            };
+            simulation.world.barred.insert(simulation.agents[0].id.clone());
+            simulation.world.barred.insert(simulation.agents[1].id.clone());
+            simulation.world.barred.insert(simulation.agents[2].id.clone());
+            wait(simulation, chance, 150_000..151_000);
+            if edited(simulation) {
+                let what = "nobody else has put it back within 150 s".to_owned();
+                simulation.report(vec![("who cannot go on lets others", what)]);
+            }
+        },
+    },
+    Ordeal {
+        name: "the records' server is gone while a definition is applied, and the active stack dies",
+        knows: &[Mutant::PublishingHolds],
+        shape: |_, apps| apps[0].outside = true,
+        play: |simulation, chance| {
+            let server = simulation.world.servers.entry(DNS_SERVER.into()).or_default();
+            server.trouble = Trouble::Dark;
+            let state = simulation.agreed(&shop()).expect("it is agreed");
+            let mut definition = (*state.definition).clone();
+            definition.records[0].ttl = 77;
+            simulation.apply(1, definition.into());
+            wait(simulation, chance, 2_000..3_000);
+            fells(simulation, &east());
+            until(simulation, 900, |state| state.active == west() && state.phase == Phase::Idle);
+            if simulation.agreed(&shop()).is_none_or(|state| state.active != west()) {
+                let what = "it has not moved within 90 s".to_owned();
+                simulation.report(vec![("no provider holds an app up", what)]);
+            }
         },
     },
     Ordeal {

@@ -97,8 +97,9 @@ impl Simulation {
 
     /// An agent looks at what the outside's DNS says.
     pub(super) fn inspect(&mut self, place: Place, inspection: &Inspection) {
-        let run = self.agents[place].run;
-        let seen = |effect| self.world.inspect(effect, inspection.token, inspection.holder);
+        let (run, agent) = (self.agents[place].run, &self.agents[place].id);
+        let (token, holder) = (inspection.token, inspection.holder);
+        let seen = |effect| self.world.inspect(agent, effect, token, holder);
         let inspected = Inspected {
             app: inspection.app.clone(),
             token: inspection.token,

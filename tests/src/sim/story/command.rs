@@ -13,10 +13,10 @@ use super::words::{
 use super::{fold, truth};
 use crate::sim::check::outcome;
 use crate::sim::network::Place;
-use crate::sim::scene::{AppShape, MeshShape, agent_name};
+use crate::sim::scene::{AppShape, DNS_SERVER, MeshShape, agent_name};
 use crate::sim::simulation::Simulation;
 use crate::sim::weather::Moments;
-use crate::sim::world::Path;
+use crate::sim::world::{Path, Trouble};
 
 /// Where a story is played.
 #[derive(Default)]
@@ -239,6 +239,24 @@ fn perform(simulation: &mut Simulation, verb: &str, words: &[&str]) -> Result<()
             simulation.world.paths.clear();
             simulation.world.hidden.clear();
             simulation.outside_changed();
+        }
+        ("bar", agents) => each(simulation, agents, |simulation, place| {
+            let agent = simulation.agents[place].id.clone();
+            simulation.world.barred.insert(agent);
+        })?,
+        ("admit", []) => simulation.world.barred.clear(),
+        ("records-server", [how]) => {
+            let trouble = match *how {
+                "up" => Trouble::None,
+                "dark" => Trouble::Dark,
+                "refusing" => Trouble::Refusing,
+                "failing" => Trouble::Failing { done: false },
+                other => {
+                    return Err(format!("expected up, dark, refusing or failing, found `{other}`"));
+                }
+            };
+            simulation.say(|| format!("{DNS_SERVER} is {how}"));
+            simulation.world.servers.entry(DNS_SERVER.into()).or_default().trouble = trouble;
         }
         ("edit", [name, address]) => {
             let data = RecordData::Address(parse(address)?);

@@ -28,6 +28,7 @@ impl Simulation {
         self.world.silent.clear();
         self.world.severed.clear();
         self.world.stuck.clear();
+        self.world.barred.clear();
         self.world.lead_back();
         for server in self.world.servers.values_mut() {
             server.trouble = Trouble::None;

@@ -132,9 +132,27 @@ pub(super) fn trouble_server(simulation: &mut Simulation) {
         Trouble::Failing { done: false },
         Trouble::Failing { done: true },
     ]);
-    let span = simulation.some_span(&[5, 60]);
+    let span = simulation.some_span(&[5, 60, 200]);
     simulation.say(|| format!("{DNS_SERVER} is {trouble:?}"));
     simulation.trouble_server(trouble, span);
+}
+
+/// DNS servers refuse the key of some agents.
+pub(super) fn bar_some(simulation: &mut Simulation) {
+    let share = simulation.chance.rate(1.0);
+    for place in 0..simulation.agents.len() {
+        if !simulation.chance.happens(share) {
+            continue;
+        }
+        let agent = simulation.agents[place].id.clone();
+        simulation.say(|| format!("{DNS_SERVER} refuses the key of {agent}"));
+        simulation.world.barred.insert(agent.clone());
+        let span = Duration::from_secs(1) + simulation.some_span(&[30, 150]);
+        simulation.later(span, move |simulation| {
+            simulation.say(|| format!("{DNS_SERVER} takes the key of {agent} again"));
+            simulation.world.barred.remove(&agent);
+        });
+    }
 }
 
 /// Somebody writes over an app's address by hand.

@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use consensus::model::{
-    ActionFaultKind, Driver, Effect, Held, Published, RecordData, RecordKind, RecordSet, StackId,
-    Token,
+    ActionFaultKind, AgentId, Driver, Effect, Held, Published, RecordData, RecordKind, RecordSet,
+    StackId, Token,
 };
 
 use super::{Arrival, World, done, fault};
@@ -57,15 +57,19 @@ pub struct Server {
 }
 
 impl World {
-    /// An update arrives.
+    /// An update of an agent arrives.
     pub(super) fn publish(
         &mut self,
+        agent: &AgentId,
         name: &str,
         driver: &Driver,
         sets: &[RecordSet],
         (token, stack): (Token, &StackId),
     ) -> Arrival {
         let trouble = server(driver).and_then(|it| self.servers.get(it)).map(|it| it.trouble);
+        if self.barred.contains(agent) {
+            return fault(ActionFaultKind::Refused, "NOTAUTH (BADSIG)");
+        }
         let failed = || fault(ActionFaultKind::Unknown, "SERVFAIL");
         match trouble.unwrap_or_default() {
             Trouble::None => self.update(name, driver, sets, (token, stack)),
@@ -82,7 +86,13 @@ impl World {
     }
 
     /// What an agent sees that asks the server, and each of its two name servers.
-    pub fn inspect(&self, effect: &Effect, ours: Token, holder: bool) -> Option<Published> {
+    pub fn inspect(
+        &self,
+        agent: &AgentId,
+        effect: &Effect,
+        ours: Token,
+        holder: bool,
+    ) -> Option<Published> {
         let Effect::Publish { name, driver, sets, .. } = effect else { return None };
         let found = self.servers.get(server(driver)?);
         let silent = found.is_some_and(|it| it.trouble != Trouble::None);
@@ -94,12 +104,17 @@ impl World {
             sets.values().flatten().map(RecordData::to_string).collect::<Vec<_>>().join(" ")
         };
         let otherwise = || format!("holds {}, decided was {}", words(&held.sets), words(&wanted));
-        let newer = held.marker.as_ref().is_some_and(|(token, _)| *token > ours);
+        let marker = held.marker.as_ref().map(|(token, _)| *token);
+        let newer = marker.is_some_and(|token| token > ours);
+        let barred = self.barred.contains(agent);
         Some(Published {
             name: name.clone(),
-            held: match (holder, silent || newer, same) {
+            held: match (holder, silent || newer || barred, same) {
                 (false, ..) => Held::Unasked,
                 (true, true, _) => Held::Unknown("is not ours to write over".into()),
+                (true, false, _) if marker.is_none_or(|token| token < ours) => {
+                    Held::Owed(otherwise())
+                }
                 (true, false, true) if held.ttl != ttl => {
                     Held::Otherwise("holds it under another lifetime".into())
                 }
@@ -209,7 +224,13 @@ mod tests {
         let mut world = World::default();
         let publish = |world: &mut World, epoch, stack: &str| {
             let token = Token::new(Epoch(epoch), 0, 4);
-            world.publish("shop.example.com", &driver(), &set(stack), (token, &name(stack)))
+            world.publish(
+                &name("a1"),
+                "shop.example.com",
+                &driver(),
+                &set(stack),
+                (token, &name(stack)),
+            )
         };
         assert!(matches!(publish(&mut world, 2, "west"), Arrival::Answered(Ok(_))));
         assert!(matches!(publish(&mut world, 2, "west"), Arrival::Answered(Ok(_))));
@@ -225,7 +246,7 @@ mod tests {
     fn an_empty_answer_is_a_breach() {
         let mut world = World::default();
         let token = Token::new(Epoch(1), 0, 4);
-        world.publish("shop.example.com", &driver(), &[], (token, &name("east")));
+        world.publish(&name("a1"), "shop.example.com", &driver(), &[], (token, &name("east")));
         assert_eq!(world.breaches.len(), 1);
     }
 }

@@ -67,6 +67,8 @@ pub struct World {
     pub databases: BTreeMap<TargetId, Postgres>,
     /// DNS servers, by address.
     pub servers: BTreeMap<String, Server>,
+    /// Agents whose key DNS servers refuse.
+    pub barred: BTreeSet<AgentId>,
     /// Where followed endpoints are found.
     pub sources: Sources,
     /// Ways that are not free.
@@ -172,7 +174,7 @@ impl World {
         };
         match &action.effect {
             Effect::Publish { name, driver, sets, stack } => {
-                self.publish(name, driver, sets, (action.token, stack))
+                self.publish(agent, name, driver, sets, (action.token, stack))
             }
             Effect::Fence(database) | Effect::Unfence(database) => {
                 let stack = self.stack_at(&action.app, &database.address);
