@@ -162,6 +162,8 @@ mutants! {
     ClosedLeft,
     /// What somebody wrote over by hand outside is left so.
     DriftLeft,
+    /// Drivers publish an address that a definition brings before anybody has seen it up.
+    NewPublished,
     /// Whoever does not get a step done keeps it for as long as it is there.
     FailingKept,
     /// Nothing is decided while records cannot be published.

@@ -342,7 +342,7 @@ impl Panel<'_> {
             ));
         };
         if !stack.endpoints.is_empty() {
-            let endpoints = stack.endpoints.iter();
+            let endpoints = self.definition.led_to(stack);
             require("web".into(), endpoints.map(|it| self.target(to, &it.name)).collect());
         }
         if path == Path::Data {

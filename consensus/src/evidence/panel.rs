@@ -44,7 +44,7 @@ impl<'a> Bench<'a> {
 /// The two halves of a stack that are judged apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Aspect {
-    /// Its endpoints: up while any is, down when all are.
+    /// Its endpoints that answers lead to: up while any is, down when all are.
     Web,
     /// Its databases: up while all are, down when any is.
     Data,
@@ -230,7 +230,7 @@ impl<'a> Panel<'a> {
     /// the worst counts: voters that each see another one down agree on nothing.
     pub fn count(&self, stack: &StackId, aspect: Aspect) -> Option<Count> {
         let stack = self.definition.stack(stack)?;
-        let all: Vec<_> = names(stack, aspect).collect();
+        let all: Vec<_> = names(self.definition, stack, aspect).collect();
         if all.is_empty() {
             return None;
         }
@@ -342,7 +342,7 @@ impl<'a> Panel<'a> {
         let Some(stack) = self.definition.stack(stack) else { return 0.0 };
         let aspects: Vec<(Aspect, Vec<&TargetName>)> = self
             .aspects(stack)
-            .map(|aspect| (aspect, names(stack, aspect).collect::<Vec<_>>()))
+            .map(|aspect| (aspect, names(self.definition, stack, aspect).collect::<Vec<_>>()))
             .filter(|(_, targets)| !targets.is_empty())
             .collect();
         let mut regions: BTreeMap<&Region, (usize, usize)> = BTreeMap::new();
@@ -365,7 +365,7 @@ impl<'a> Panel<'a> {
     pub fn out_of_sight(&self, stack: &StackId) -> Vec<String> {
         let Some(stack) = self.definition.stack(stack) else { return Vec::new() };
         let (n, needed) = self.numbers();
-        let names = self.aspects(stack).flat_map(|aspect| names(stack, aspect));
+        let names = self.aspects(stack).flat_map(|aspect| names(self.definition, stack, aspect));
         let judged = names.filter_map(|name| {
             let blind = |witness: &&Witness<'a>| {
                 belief(witness, self.definition, &stack.name, name).is_some_and(|it| !it.reached)
@@ -446,9 +446,13 @@ impl<'a> Panel<'a> {
     }
 }
 
-fn names(stack: &Stack, aspect: Aspect) -> Box<dyn Iterator<Item = &TargetName> + '_> {
+fn names<'s>(
+    definition: &'s Definition,
+    stack: &'s Stack,
+    aspect: Aspect,
+) -> Box<dyn Iterator<Item = &'s TargetName> + 's> {
     match aspect {
-        Aspect::Web => Box::new(stack.endpoints.iter().map(|endpoint| &endpoint.name)),
+        Aspect::Web => Box::new(definition.led_to(stack).map(|endpoint| &endpoint.name)),
         Aspect::Data => Box::new(stack.databases.iter().map(|database| &database.name)),
     }
 }

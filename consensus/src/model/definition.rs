@@ -2,11 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AgentId, AppId, CredentialId, Following, Record, Site, StackId, TargetId, TargetName};
+use super::{
+    AgentId, AppId, CredentialId, Following, Record, RecordData, Site, StackId, TargetId,
+    TargetName,
+};
 
 /// The most bytes an encoded definition may have (PROTOCOL.md 0.1 f).
 pub const DEFINITION_LIMIT: usize = 32 * 1024;
@@ -61,6 +65,19 @@ impl Definition {
             let databases = stack.databases.iter().map(move |d| (id(&d.name), Target::Database(d)));
             endpoints.chain(databases)
         })
+    }
+
+    /// The endpoints of a stack that its records lead to while it is active: one that is drained is watched, and that it is up
+    /// says nothing of what clients get. All of them, where records lead to none (a load balancer's name), and those by name.
+    pub fn led_to<'a>(&'a self, stack: &'a Stack) -> impl Iterator<Item = &'a Endpoint> {
+        let held = |address: IpAddr| {
+            let mut held = self.records.iter().filter_map(|record| record.values.get(&stack.name));
+            held.any(|data| data.contains(&RecordData::Address(address)))
+        };
+        let held = move |it: &Endpoint| it.address.parse().ok().map(held);
+        let some =
+            1 < stack.endpoints.len() && stack.endpoints.iter().any(|it| held(it) == Some(true));
+        stack.endpoints.iter().filter(move |it| !some || held(it) != Some(false))
     }
 
     /// Does any stack hold a database that a failover would have to promote?

@@ -71,6 +71,8 @@ impl Node {
         let held = self.held_items(app, now);
         let ways = self.ways(app, now);
         let stops = self.stops_asking(app, now);
+        let unproven = self.apps.get(app).and_then(|it| it.known());
+        let unproven = unproven.map(|(_, state)| self.unproven(app, state)).unwrap_or_default();
         let mesh = self.config.voters.mesh;
         let Some(it) = self.apps.get_mut(app) else { return };
         let (Some(work), Some(known)) = (&mut it.work, &it.chosen) else { return };
@@ -122,6 +124,11 @@ impl Node {
                 }
             }
         }
+        if !held.is_empty() && !unproven.is_empty() {
+            let names: Vec<_> = unproven.iter().map(ToString::to_string).collect();
+            let what = format!("records wait until {} is seen up", names.join(", "));
+            work.trouble = Some(what);
+        }
         let waits = work.items.iter().filter_map(|item| match item.stage {
             Stage::Waiting(at) => Some(at.max(now + RETRY_LEAST)),
             Stage::Running(since) => {
@@ -164,15 +171,20 @@ impl Node {
         }
     }
 
-    /// Which requests wait for a lease.
+    /// Which requests wait for a lease, or for what they would lead clients to.
     fn held_items(&self, app: &AppId, now: Moment) -> BTreeSet<usize> {
         let Some(it) = self.apps.get(app) else { return BTreeSet::new() };
         let (Some(work), Some((_, state))) = (&it.work, it.known()) else {
             return BTreeSet::new();
         };
+        let unproven = self.unproven(app, state);
         let items = work.items.iter().enumerate();
         items
-            .filter(|(_, item)| self.waits_for_lease(state, &item.effect, now))
+            .filter(|(_, item)| {
+                let publishes = matches!(item.effect, Effect::Publish { .. });
+                (publishes && !unproven.is_empty())
+                    || self.waits_for_lease(state, &item.effect, now)
+            })
             .map(|(number, _)| number)
             .collect()
     }

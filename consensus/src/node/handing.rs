@@ -9,9 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Node;
+#[cfg(feature = "mutants")]
+use crate::config::Mutant;
 use crate::evidence::Place;
 use crate::model::{
-    AppId, AppState, Health, Phase, RecordData, SHORTENED_MOST, StackId, Target, TargetName,
+    AppId, AppState, DecisionKind, Health, Phase, RecordData, SHORTENED_MOST, StackId, Target,
+    TargetId, TargetName,
 };
 use crate::moment::Moment;
 use crate::outbox::Note;
@@ -88,6 +91,27 @@ impl Node {
         known.map(|app| app.handed.now.clone()).collect()
     }
 
+    /// Targets that a definition brought, that its records lead to, and that nobody is to be led to yet: they have not been seen
+    /// up. What moves an app waits for none of them.
+    pub(super) fn unproven(&self, app: &AppId, state: &AppState) -> Vec<TargetName> {
+        let brings = matches!(state.decision.kind, DecisionKind::Apply | DecisionKind::Follow);
+        let Some(it) = self.apps.get(app).filter(|_| brings) else { return Vec::new() };
+        #[cfg(feature = "mutants")]
+        if self.broken(Mutant::NewPublished) {
+            return Vec::new();
+        }
+        let new =
+            |(id, _): &(TargetId, Target<'_>)| it.handed.new.contains(&place(&id.stack, &id.name));
+        let led_to = state.definition.targets().filter(new).filter(|(_, target)| {
+            let address = match target {
+                Target::Endpoint(it) => &it.address,
+                Target::Database(it) => &it.address,
+            };
+            held(state).any(|data| leads(data, address))
+        });
+        led_to.map(|(id, _)| id.name).collect()
+    }
+
     /// Works out anew what is handed out of an app.
     pub(super) fn hand_out(&mut self, app: &AppId, now: Moment) {
         let Some(it) = self.apps.get_mut(app) else { return };
@@ -147,9 +171,9 @@ impl Node {
 fn without(state: &AppState, handing: &Handing) -> Vec<TargetName> {
     let Some(stack) = state.definition.stack(&state.active) else { return Vec::new() };
     let out = |name: &TargetName| handing.left_out.contains(&place(&stack.name, name));
-    let names = stack.endpoints.iter().map(|endpoint| &endpoint.name);
-    let left_out: Vec<_> = names.filter(|name| out(name)).cloned().collect();
-    if left_out.len() < stack.endpoints.len() { left_out } else { Vec::new() }
+    let names: Vec<_> = state.definition.led_to(stack).map(|endpoint| &endpoint.name).collect();
+    let left_out: Vec<_> = names.iter().filter(|name| out(name)).copied().cloned().collect();
+    if left_out.len() < names.len() { left_out } else { Vec::new() }
 }
 
 /// Does a record hold the address of another stack's database?
@@ -157,12 +181,22 @@ fn leads_to_replicas(state: &AppState) -> bool {
     let others = state.definition.stacks.iter().filter(|stack| stack.name != state.active);
     let hosts: Vec<&String> =
         others.flat_map(|stack| &stack.databases).map(|database| &database.address).collect();
-    let held = state.definition.records.iter().filter_map(|it| it.values.get(&state.active));
-    held.flatten().any(|data| match data {
-        RecordData::Address(address) => hosts.iter().any(|host| host.parse() == Ok(*address)),
-        RecordData::Name(name) => hosts.iter().any(|host| host.eq_ignore_ascii_case(name)),
+    held(state).any(|data| hosts.iter().any(|host| leads(data, host)))
+}
+
+/// What records hold while the active stack is that.
+fn held(state: &AppState) -> impl Iterator<Item = &RecordData> {
+    let records = state.definition.records.iter();
+    records.filter_map(|it| it.values.get(&state.active)).flatten()
+}
+
+/// Does it lead whoever is told to this host?
+fn leads(data: &RecordData, host: &str) -> bool {
+    match data {
+        RecordData::Address(address) => host.parse() == Ok(*address),
+        RecordData::Name(name) => host.eq_ignore_ascii_case(name),
         _ => false,
-    })
+    }
 }
 
 fn place(stack: &StackId, name: &TargetName) -> Place {

@@ -91,6 +91,7 @@ impl Node {
         if redefined {
             self.judge.on_definition(&state.definition, now, &mut self.rng);
             self.follow_sources(app, now);
+            self.hand_out(app, now);
         }
         self.tell_regulated(before.as_ref().map(|known| &*known.state), &state);
         if moved {

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use consensus::model::{AgentId, AppId, AppState, Ballot, DecisionKind, Epoch};
+use consensus::model::{AgentId, AppId, AppState, Ballot, DecisionKind, Epoch, Phase};
 use consensus::moment::Moment;
 use consensus::outbox::{Answer, Command};
 
@@ -61,7 +61,12 @@ impl History {
             Command::Apply { definition, .. } => (&definition.name, DecisionKind::Apply),
             Command::Switchover { app, .. } => (app, DecisionKind::Switchover),
             Command::Failover { app, .. } => (app, DecisionKind::Forced),
-            _ => return,
+            Command::Approve { app, .. } => (app, DecisionKind::Approved),
+            Command::Abort { app, .. } => (app, DecisionKind::Abort),
+            Command::Freeze { .. } | Command::Unfreeze { .. } | Command::Ack { .. } => {
+                return Self::on_word(now, &call, answer, registers, found);
+            }
+            Command::Voters { .. } => return,
         };
         let about =
             || format!("{} told whoever asked at {} for {kind} of {app}", call.agent, call.at);
@@ -77,13 +82,30 @@ impl History {
                     && planned.is_some_and(|planned| to.as_ref().is_none_or(|to| planned.to == *to))
             })
         };
+        // What was planned and is no more, without a move.
+        let called_off = || {
+            matches!(call.command, Command::Abort { .. })
+                && registers
+                    .history(app)
+                    .filter(during)
+                    .any(|it| it.state.lifetimes.planned.is_none())
+        };
+        // An approval that few accepted, and that was taken back before more did, took effect for as long as nothing.
+        let taken_back = |epoch: Epoch| {
+            let approved = matches!(call.command, Command::Approve { .. });
+            approved
+                && registers.history(app).filter(during).any(|it| {
+                    (it.state.epoch, it.state.decision.kind) == (epoch.next(), DecisionKind::Abort)
+                })
+        };
         match answer {
             Answer::Agreed { epoch, revision } => {
                 let is = |state: &AppState| {
                     (state.epoch, state.revision, state.decision.kind) == (*epoch, *revision, kind)
                 };
                 let first = registers.history(app).find(|chosen| is(&chosen.state));
-                if !first.as_ref().is_some_and(during) && !planned(*epoch) {
+                let otherwise = || planned(*epoch) || called_off() || taken_back(*epoch);
+                if !first.as_ref().is_some_and(during) && !otherwise() {
                     let at = first.map_or("never".into(), |first| format!("at {}", first.at));
                     let what = format!("{}: agreed as epoch {epoch}, chosen {at}", about());
                     found.push((CHECKER, what));
@@ -96,7 +118,8 @@ impl History {
                         let planned = state.lifetimes.planned.as_ref().map(|planned| &planned.to);
                         to.as_ref().is_none_or(|to| state.active == *to || planned == Some(to))
                     }
-                    _ => true,
+                    Command::Abort { .. } => state.phase == Phase::Aborting,
+                    _ => false,
                 };
                 let before = registers.history(app).filter(|chosen| chosen.at < call.at).last();
                 let meanwhile = registers.history(app).filter(during);
@@ -116,6 +139,46 @@ impl History {
                 }
             }
             Answer::Refused(_) | Answer::Unknown(_) => {}
+        }
+    }
+
+    /// An answer to a person's word on what the mesh may do by itself.
+    fn on_word(
+        now: Moment,
+        call: &Call,
+        answer: &Answer,
+        registers: &Registers,
+        found: &mut Found,
+    ) {
+        let app = match &call.command {
+            Command::Freeze { app, .. }
+            | Command::Unfreeze { app, .. }
+            | Command::Ack { app, .. } => app,
+            _ => return,
+        };
+        let so = |state: &AppState| match &call.command {
+            Command::Freeze { lasts, reason, by, .. } => {
+                let freeze = state.freeze.as_ref();
+                freeze.is_some_and(|it| (&it.lasts, &it.reason, &it.by) == (lasts, reason, by))
+            }
+            Command::Unfreeze { .. } => state.freeze.is_none(),
+            _ => state.damping.history.is_empty() && !state.damping.flapping,
+        };
+        let during = registers.history(app).filter(|it| call.at <= it.at && it.at <= now);
+        let before = registers.history(app).filter(|it| it.at < call.at).last();
+        let (about, bears_out) = match answer {
+            // It was written: at some instant between call and answer.
+            Answer::Agreed { .. } => ("agreed", during.into_iter().any(|it| so(&it.state))),
+            Answer::Unchanged => {
+                ("it is so already", before.into_iter().chain(during).any(|it| so(&it.state)))
+            }
+            Answer::Planned { .. } => ("planned", false),
+            Answer::Refused(_) | Answer::Unknown(_) => return,
+        };
+        if !bears_out {
+            let (agent, at) = (&call.agent, call.at);
+            let what = format!("{agent} told whoever asked at {at} {:?}: {about}", call.command);
+            found.push((CHECKER, format!("{what}, which it was not")));
         }
     }
 
@@ -173,5 +236,28 @@ mod tests {
         let now = Moment::from_micros(5);
         history.on_answer(now, 1, &answer, &Registers::default(), &mut found);
         assert_eq!(found.len(), 1);
+    }
+
+    #[test]
+    fn a_word_of_people_that_nothing_bears_out_is_found() {
+        let (app, by) = ("shop".parse::<AppId>().expect("a name"), "operator".to_owned());
+        let (lasts, reason) = (std::time::Duration::from_secs(60), String::new());
+        let agreed = Answer::Agreed { epoch: Epoch(2), revision: 1 };
+        let calls = [
+            (Command::Freeze { app: app.clone(), lasts, reason, by: by.clone() }, agreed.clone()),
+            (Command::Unfreeze { app: app.clone(), by: by.clone() }, Answer::Unchanged),
+            (Command::Ack { app: app.clone(), by: by.clone() }, agreed.clone()),
+            (Command::Approve { app: app.clone(), by: by.clone() }, agreed),
+            (Command::Abort { app, by }, Answer::Unchanged),
+        ];
+        for (command, answer) in calls {
+            let mut history = History::default();
+            let agent = "a1".parse().expect("a name");
+            history.on_call(1, Call { agent, command: command.clone(), at: Moment::ZERO });
+            let mut found = Found::new();
+            let now = Moment::from_micros(5);
+            history.on_answer(now, 1, &answer, &Registers::default(), &mut found);
+            assert_eq!(found.len(), 1, "{command:?}: {answer:?}");
+        }
     }
 }

@@ -1,11 +1,12 @@
 //! Ordeals of what is asked of the outside: late, taken back, written over (PROTOCOL.md D).
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use consensus::config::Mutant;
 use consensus::message::{BallotBody, Message};
-use consensus::model::{self, DecisionKind, Engine, Phase, SHORTEST};
+use consensus::model::{self, DecisionKind, Engine, Phase, RecordData, SHORTEST, TargetId};
 use consensus::outbox::Command;
 use consensus::value;
 
@@ -13,7 +14,7 @@ use super::{Ordeal, asks, east, fells, kills, leaves_two, shop, until, wait, wes
 use crate::sim::scene::DNS_SERVER;
 use crate::sim::simulation::Simulation;
 use crate::sim::weather;
-use crate::sim::world::{Host, Name, Trouble};
+use crate::sim::world::{Host, Name, Trouble, Web};
 
 /// All of this room.
 pub const ORDEALS: &[Ordeal] = &[
@@ -78,6 +79,42 @@ pub const ORDEALS: &[Ordeal] = &[
         },
     },
     Ordeal {
+        name: "a definition brings an address at which nothing answers",
+        knows: &[Mutant::NewPublished],
+        shape: |_, apps| (apps[0].outside, apps[0].endpoints) = (true, 2),
+        play: |simulation, chance| {
+            let address = "198.51.100.21".parse::<IpAddr>().expect("an address");
+            let holds = |simulation: &Simulation| {
+                let names = simulation.world.servers.values().flat_map(|it| it.names.values());
+                let mut held = names.flat_map(|name| name.sets.values().flatten());
+                held.any(|data| *data == RecordData::Address(address))
+            };
+            let state = simulation.agreed(&shop()).expect("it is agreed");
+            let mut definition = (*state.definition).clone();
+            let stack = definition.stacks.iter_mut().find(|it| it.name == east());
+            let endpoint = &mut stack.expect("it has one").endpoints[1];
+            endpoint.address = address.to_string();
+            let id = TargetId { app: shop(), stack: east(), name: endpoint.name.clone() };
+            let values = definition.records[0].values.get_mut(&east()).expect("it has some");
+            values.push(RecordData::Address(address));
+            simulation.break_endpoint(&id, Web::Dark);
+            simulation.apply(1, definition);
+            for _ in 0..60 {
+                wait(simulation, chance, 999..1_001);
+                if holds(simulation) {
+                    let what = format!("{address} is published, where nothing answers");
+                    return simulation.report(vec![("what is new is seen up first", what)]);
+                }
+            }
+            simulation.break_endpoint(&id, Web::Up);
+            wait(simulation, chance, 60_000..61_000);
+            if !holds(simulation) {
+                let what = format!("{address} is up, and not published");
+                simulation.report(vec![("what is seen up is published", what)]);
+            }
+        },
+    },
+    Ordeal {
         name: "the records' server refuses the key of whoever would put an edit back",
         knows: &[],
         shape: |_, apps| apps[0].outside = true,
@@ -107,7 +144,7 @@ pub const ORDEALS: &[Ordeal] = &[
             let state = simulation.agreed(&shop()).expect("it is agreed");
             let mut definition = (*state.definition).clone();
             definition.records[0].ttl = 77;
-            simulation.apply(1, definition.into());
+            simulation.apply(1, definition);
             wait(simulation, chance, 2_000..3_000);
             fells(simulation, &east());
             until(simulation, 900, |state| state.active == west() && state.phase == Phase::Idle);

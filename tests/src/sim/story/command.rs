@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use consensus::model::{AppId, Phase, RecordData, RecordKind, StackId, TargetId, VotersChange};
+use consensus::model::{
+    AppId, Definition, Phase, RecordData, RecordKind, StackId, TargetId, VotersChange,
+};
 use consensus::outbox::Command;
 
 use super::words::{
@@ -298,6 +300,7 @@ fn perform(simulation: &mut Simulation, verb: &str, words: &[&str]) -> Result<()
             for option in options {
                 match option.split_once('=') {
                     Some(("ttl", ttl)) => definition.records[0].ttl = parse(ttl)?,
+                    Some(("drain", drained)) => drain(&mut definition, drained),
                     Some(("cooldown", span)) => definition.cooldown = seconds(span)?,
                     Some(("guards", names)) => guard_by(&mut definition, names)?,
                     Some(("sync", number)) => definition.data.sync = parse(number)?,
@@ -306,7 +309,7 @@ fn perform(simulation: &mut Simulation, verb: &str, words: &[&str]) -> Result<()
                     }
                     _ => {
                         return Err(format!(
-                            "expected ttl=, cooldown=, guards=, sync= or databases=none, found `{option}`"
+                            "expected ttl=, drain=, cooldown=, guards=, sync= or databases=none, found `{option}`"
                         ));
                     }
                 }
@@ -367,6 +370,14 @@ fn perform(simulation: &mut Simulation, verb: &str, words: &[&str]) -> Result<()
         _ => return Err("no such command".into()),
     }
     Ok(())
+}
+
+/// An endpoint is reached elsewhere than its record leads to, in every stack.
+fn drain(definition: &mut Definition, name: &str) {
+    let endpoints = definition.stacks.iter_mut().flat_map(|stack| &mut stack.endpoints);
+    for endpoint in endpoints.filter(|it| it.name.as_str() == name) {
+        endpoint.address = format!("{}9", endpoint.address);
+    }
 }
 
 fn until(
