@@ -30,10 +30,10 @@ why a4 shop
   110.213 *     publish with 2.1.4 of a2 not: NOTAUTH (BADSIG)
   110.222 a2    failed for shop with 2.1.4: NOTAUTH (BADSIG)
   110.222 a2    leaves shop with 2.1.4 to others: NOTAUTH (BADSIG)
-  111.476 a4    learns shop epoch 2 publishing at 7.89d0: failover, active west, carried out by a4 (web of east down for 3 of 5 voters in 2 regions) (and a1 a3 a2 a5)
-  111.521 *     publish with 2.1.4 of a4: names west
-  111.607 a4    learns shop epoch 2 verifying at 8.89d0: failover, active west, carried out by a4 (web of east down for 3 of 5 voters in 2 regions) (and a1 a3 a2 a5)
-  111.675 a4    learns shop epoch 2 idle at 9.89d0: failover, active west (web of east down for 3 of 5 voters in 2 regions) (and a1 a3 a2 a5)
+  111.143 a4    learns shop epoch 2 publishing at 7.89d0: failover, active west, carried out by a4 (web of east down for 3 of 5 voters in 2 regions) (and a1 a3 a2 a5)
+  111.166 *     publish with 2.1.4 of a4: names west
+  111.260 a4    learns shop epoch 2 verifying at 8.89d0: failover, active west, carried out by a4 (web of east down for 3 of 5 voters in 2 regions) (and a1 a3 a2 a5)
+  111.328 a4    learns shop epoch 2 idle at 9.89d0: failover, active west (web of east down for 3 of 5 voters in 2 regions) (and a1 a3 a2 a5)
 shop: epoch 2 failover idle, active west
   192.0.2.53:53: shop.example.com is 198.51.100.2, change 2, kept 5 s
 a4 on shop: west stands: nobody whose word counts sees it down
@@ -49,9 +49,9 @@ state
   151.043 a4    leaves shop with 2.1.4 to others: is not ours to write over
   160.069 a1    finds shop.example.com of shop changed: holds 192.0.2.97, decided was 198.51.100.2
   160.162 *     publish with 2.1.4 of a1: names west
-  171.719 a4    learns that answers of shop are kept for 20 s at most (and a1 a3 a2 a5)
-  171.791 *     publish with 2.1.4 of a1: names west
-  231.788 a4    learns that answers of shop are kept as defined (and a1 a3 a2 a5)
-  231.835 *     publish with 2.1.4 of a1: names west
+  171.371 a4    learns that answers of shop are kept for 20 s at most (and a1 a3 a2 a5)
+  171.448 *     publish with 2.1.4 of a1: names west
+  231.441 a4    learns that answers of shop are kept as defined (and a1 a3 a2 a5)
+  231.500 *     publish with 2.1.4 of a1: names west
 shop: epoch 2 failover idle, active west
   192.0.2.53:53: shop.example.com is 198.51.100.2, change 4

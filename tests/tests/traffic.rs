@@ -14,6 +14,8 @@ mod nginx_bind_followed;
 mod nginx_bind_ready;
 #[path = "traffic/signed.rs"]
 mod nginx_bind_signed;
+#[path = "traffic/unable.rs"]
+mod nginx_bind_unable;
 #[path = "traffic/names.rs"]
 mod nginx_names;
 #[path = "traffic/silent.rs"]

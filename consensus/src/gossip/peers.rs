@@ -1,6 +1,6 @@
 //! Whom we hear directly, how far away they are, and what they say they are doing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::message::{Pulse, Trouble};
@@ -123,9 +123,9 @@ impl Peers {
         news
     }
 
-    /// An agent says that it runs.
-    pub fn on_pulse(&mut self, agent: &AgentId, pulse: &Pulse, now: Moment) {
-        let Some(peer) = self.peers.get_mut(agent) else { return };
+    /// An agent says that it runs. Gives the apps of which it has just given a step up.
+    pub fn on_pulse(&mut self, agent: &AgentId, pulse: &Pulse, now: Moment) -> BTreeSet<AppId> {
+        let Some(peer) = self.peers.get_mut(agent) else { return BTreeSet::new() };
         if peer.instance != pulse.instance {
             peer.working.clear();
             peer.troubles.clear();
@@ -148,6 +148,8 @@ impl Peers {
             (told.app.clone(), (told.clone(), told.gave_up.then(|| since.unwrap_or(now))))
         });
         peer.troubles = troubles.collect();
+        let given_up = peer.troubles.iter().filter(|(_, (_, since))| *since == Some(now));
+        let given_up = given_up.map(|(app, _)| app.clone()).collect();
         peer.granted.clear();
         for said in &pulse.granted {
             let end = now + said.left;
@@ -157,6 +159,7 @@ impl Peers {
         }
         let mine = pulse.open.iter().filter(|said| said.guard == *agent);
         peer.open = mine.map(|it| ((it.app.clone(), it.stack.clone()), now + it.left)).collect();
+        given_up
     }
 
     /// A guard said that it is shut.

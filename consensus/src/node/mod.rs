@@ -310,7 +310,7 @@ impl Node {
                         .note(Note::Alarm(format!("a gossip packet of {from} is dropped: {why}")));
                 }
             }
-            Message::Pulse(pulse) => self.on_pulse(from, &pulse, now),
+            Message::Pulse(pulse) => return self.on_pulse(from, &pulse, now),
             Message::Echo { sent, instance, seen } => {
                 self.peers.on_echo(from, sent, now);
                 self.on_seen(from, instance, seen);

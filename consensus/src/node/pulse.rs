@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Node;
 use super::app::App;
+use super::stir::Stir;
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
 use crate::judge::HEARD_WITHIN;
@@ -41,8 +42,10 @@ impl Node {
         }
     }
 
-    pub(super) fn on_pulse(&mut self, from: &AgentId, pulse: &Pulse, now: Moment) {
-        self.peers.on_pulse(from, pulse, now);
+    /// Somebody runs. What follows concerns the apps of which it has given a step up: whoever comes next comes at once, before
+    /// those after it do.
+    pub(super) fn on_pulse(&mut self, from: &AgentId, pulse: &Pulse, now: Moment) -> Stir {
+        let given_up = self.peers.on_pulse(from, pulse, now);
         self.dismiss(from, pulse, now);
         let seen = self.on_pulse_of_store(from, pulse, now);
         let (sent, instance) = (pulse.sent, pulse.instance);
@@ -61,6 +64,7 @@ impl Node {
                 self.out.send(from, Message::Chosen { register, accepted: known.accepted() });
             }
         }
+        if given_up.is_empty() { Stir::Nothing } else { Stir::Some(given_up) }
     }
 
     /// How well this agent is by what happened since the last pulse: whoever is heard should answer.

@@ -117,6 +117,8 @@ pub struct Setup {
     pub user: String,
     /// The password it logs in to databases with.
     pub password: String,
+    /// The secret of its key for DNS servers.
+    pub dns_secret: String,
     /// Its port for other agents.
     pub port: u16,
     /// Where its certificate, its key, the authority and the voters lie.
@@ -154,6 +156,7 @@ impl<'a> Agent<'a> {
         let setup = Setup {
             user: USER.to_owned(),
             password: PASSWORD.to_owned(),
+            dns_secret: SECRET.to_owned(),
             port: MESH_PORT,
             identity: home.to_owned(),
             data: home.join("data"),
@@ -205,8 +208,8 @@ impl<'a> Agent<'a> {
 
     fn write_file(&self) -> PathBuf {
         let own = address(&self.host);
-        let Setup { user, password, port, identity, data, canaries, resolvers, dns, more, .. } =
-            &self.setup;
+        let Setup { user, password, dns_secret, port, identity, data, .. } = &self.setup;
+        let Setup { canaries, resolvers, dns, more, .. } = &self.setup;
         let seeds: Vec<_> =
             REGIONS.iter().map(|host| format!("\"{}:{MESH_PORT}\"", address(host))).collect();
         let (data, identity) = (data.display(), identity.display());
@@ -220,7 +223,7 @@ impl<'a> Agent<'a> {
              states = \"{}\"\nresolvers = {resolvers:?}\n\n[dns]\nlisten = [\"{own}:53\"]\nstatus = true\n{dns}\n\
              [credentials.orders]\nuser = \"{user}\"\npassword = \"{password}\"\n\n\
              [credentials.dns-key]\nname = \"{KEY}\"\nalgorithm = \"hmac-sha256\"\n\
-             secret = \"{SECRET}\"\n\n\
+             secret = \"{dns_secret}\"\n\n\
              [health]\ncanaries = {canaries:?}\n{more}",
             seeds.join(", "),
             self.socket().display(),
