@@ -133,9 +133,10 @@ impl Readiness {
     }
 }
 
-/// What an app is known by, as far as it matters here.
-fn identified(agreed: &Agreed) -> Vec<(AppId, u64, Epoch)> {
-    let app = |it: &Arc<AppState>| (it.definition.name.clone(), it.revision, it.epoch);
+/// What an app is known by, as far as it matters here; records are looked at only once it is at rest.
+fn identified(agreed: &Agreed) -> Vec<(AppId, u64, Epoch, bool)> {
+    let rests = |it: &AppState| it.phase == Phase::Idle;
+    let app = |it: &Arc<AppState>| (it.definition.name.clone(), it.revision, it.epoch, rests(it));
     agreed.apps.iter().map(app).collect()
 }
 

@@ -61,6 +61,41 @@ pub(crate) fn signer(credential: &Credential) -> Result<TSigner, String> {
         .map_err(|error| format!("cannot sign: {error}"))
 }
 
+/// A text in the strings that one record holds, at least one; no character lies in two of them, so that each is text.
+pub(crate) fn strings(text: &str) -> Vec<&[u8]> {
+    let mut strings = Vec::new();
+    let mut rest = text;
+    while rest.len() > STRING_LIMIT {
+        let ends = (1..=STRING_LIMIT).rev().find(|at| rest.is_char_boundary(*at));
+        let at = ends.expect("a character has four octets at most");
+        strings.push(rest[..at].as_bytes());
+        rest = &rest[at..];
+    }
+    strings.push(rest.as_bytes());
+    strings
+}
+
+/// Data as a master file writes it (RFC 1035 section 5.1): text in strings of 255 octets, what is not plain as `\\DDD`.
+pub(crate) fn in_master_file(data: &RecordData) -> String {
+    let quoted = |string: &[u8]| {
+        let octet = |byte: &u8| match byte {
+            b'"' | b'\\' => format!("\\{}", char::from(*byte)),
+            b' '..=b'~' => char::from(*byte).to_string(),
+            other => format!("\\{other:03}"),
+        };
+        format!("\"{}\"", string.iter().map(octet).collect::<String>())
+    };
+    match data {
+        RecordData::Text(text) => {
+            strings(text).into_iter().map(quoted).collect::<Vec<_>>().join(" ")
+        }
+        RecordData::Authorization { flags, tag, value } => {
+            format!("{flags} {tag} {}", quoted(value.as_bytes()))
+        }
+        other => other.to_string(),
+    }
+}
+
 /// One record's data.
 pub(crate) fn rdata(kind: RecordKind, data: &RecordData) -> Option<RData> {
     Some(match (kind, data) {
@@ -68,8 +103,7 @@ pub(crate) fn rdata(kind: RecordKind, data: &RecordData) -> Option<RData> {
         (RecordKind::Aaaa, RecordData::Address(IpAddr::V6(address))) => RData::AAAA(AAAA(*address)),
         (RecordKind::Cname, RecordData::Name(name)) => RData::CNAME(CNAME(absolute(name)?)),
         (RecordKind::Txt, RecordData::Text(text)) if text.len() <= TEXT_LIMIT => {
-            let strings: Vec<_> = text.as_bytes().chunks(STRING_LIMIT).collect();
-            RData::TXT(TXT::from_bytes(if strings.is_empty() { vec![&[]] } else { strings }))
+            RData::TXT(TXT::from_bytes(strings(text)))
         }
         (RecordKind::Srv, RecordData::Service { priority, weight, port, target }) => {
             RData::SRV(SRV::new(*priority, *weight, *port, absolute(target)?))
@@ -103,4 +137,23 @@ fn parsed(kind: RecordType, wire: &[u8]) -> Option<RData> {
     record.extend(u16::try_from(wire.len()).ok()?.to_be_bytes());
     record.extend(wire);
     Record::read(&mut BinDecoder::new(&record)).ok().map(|record| record.data)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_is_cut_between_characters_and_written_as_a_master_file_has_it() {
+        let text = format!("{}é\"\\{}", "a".repeat(254), "b".repeat(300));
+        let cut = strings(&text);
+        assert_eq!(cut.iter().map(|it| it.len()).collect::<Vec<_>>(), [254, 255, 49]);
+        assert!(cut.iter().all(|it| std::str::from_utf8(it).is_ok()));
+        let written = in_master_file(&RecordData::Text(text));
+        assert!(
+            written.starts_with(&format!("\"{}\" \"\\195\\169\\\"\\\\bb", "a".repeat(254))),
+            "{written}"
+        );
+        assert_eq!(in_master_file(&RecordData::Text(String::new())), "\"\"");
+    }
 }

@@ -20,6 +20,8 @@ mod nginx_bind_unable;
 mod nginx_names;
 #[path = "traffic/silent.rs"]
 mod nginx_silent;
+#[path = "traffic/delegated.rs"]
+mod nginx_unbound_delegated;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -255,6 +257,9 @@ mod nginx_bind {
             println!("{}", verified.output);
             let line = format!("  ns2.{ZONE} ({}) says {}\n", address(SECOND), address("s1"));
             assert!(!verified.status.success() && verified.output.contains(&line));
+            // No resolver of this world knows of a delegation.
+            let nobody = format!("{INSIDE}: no name server of its zone is found from here\n");
+            assert!(verified.output.contains(&nobody), "{}", verified.output);
             // Whoever holds the zone has it as decided; an edit of a frozen app is left, and shown.
             let file = mesh.agents[3].file();
             let diff = ["dns", "diff", "shop", "--config", file.to_str().expect("our own path")];

@@ -12,9 +12,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use consensus::failover::plan;
 use consensus::model::{
-    Action, ActionFault, ActionFaultKind, AgentId, AppId, Database, Done, Effect, Inspected,
-    Inspection, Phase, Published, Report, TargetName, Token,
+    Action, ActionFault, ActionFaultKind, AgentId, AppId, Database, Definition, Done, Driver,
+    Effect, Inspected, Inspection, Phase, Published, RecordSet, Report, StackId, TargetName, Token,
+    Zone,
 };
 use consensus::outbox::Input;
 use consensus::view::AppView;
@@ -137,21 +139,32 @@ impl Actors {
         let round = dns::Round::default();
         let looks = publications.map(async |(publication, holder)| {
             let Effect::Publish { name, driver, sets, stack } = &publication else { return None };
-            let order = dns::Order {
-                app,
-                token,
-                name,
-                sets,
-                stack,
-                credentials: &self.credentials,
-                meters: &self.meters,
-                spreads: &self.spreads,
-                what: dns::Use::Look,
-                wall_ms: self.wall_ms,
-            };
+            let order = self.look_for(app, token, name, (sets, stack));
             Some(dns::inspect(&order, driver, holder, &round).await)
         });
         stream::iter(looks).buffered(AT_ONCE).filter_map(future::ready).collect().await
+    }
+
+    /// What a look at a name compares with.
+    fn look_for<'a>(
+        &'a self,
+        app: &'a AppId,
+        token: Token,
+        name: &'a str,
+        (sets, stack): (&'a [RecordSet], &'a StackId),
+    ) -> dns::Order<'a> {
+        dns::Order {
+            app,
+            token,
+            name,
+            sets,
+            stack,
+            credentials: &self.credentials,
+            meters: &self.meters,
+            spreads: &self.spreads,
+            what: dns::Use::Look,
+            wall_ms: self.wall_ms,
+        }
     }
 
     /// Carries an action out, to its end; what comes of it is no input of the loop's.
@@ -189,6 +202,28 @@ pub(crate) async fn ask_servers(
     let (inputs, _) = mpsc::channel(1);
     let actors = Actors::new(Arc::default(), inputs);
     actors.look_over(app, token, publications.into_iter().map(|it| (it, false))).await
+}
+
+/// What every name server says that the app's own zones are delegated to, of what agents answer themselves while `active` is the
+/// active stack: asked from this host, and nobody where none is found.
+pub(crate) async fn ask_delegated(
+    definition: &Definition,
+    active: &StackId,
+    token: Token,
+) -> Vec<Published> {
+    let (inputs, _) = mpsc::channel(1);
+    let actors = Actors::new(Arc::default(), inputs);
+    let round = dns::Round::default();
+    let answers = plan::answers(definition, active, 0).into_iter();
+    let looks = answers.map(async |((name, driver), sets)| {
+        let lies_in =
+            |zone: &&Zone| name == zone.name || name.ends_with(&format!(".{}", zone.name));
+        let zone = definition.zones.iter().filter(lies_in).max_by_key(|zone| zone.name.len());
+        let zone = zone.filter(|_| *driver == Driver::BuiltIn)?;
+        let order = actors.look_for(&definition.name, token, name, (&sets, active));
+        Some(dns::inspect_delegated(&order, &zone.name, &round).await)
+    });
+    stream::iter(looks).buffered(AT_ONCE).filter_map(future::ready).collect().await
 }
 
 /// The same, and what whoever holds the zones holds, read with these credentials; where one is missing nobody is asked.

@@ -13,8 +13,8 @@ use super::client::AgentArgs;
 use super::failed;
 use super::plan::{Defined, defined};
 use super::table::{Ink, Out, Sheet};
-use crate::actors;
 use crate::config::{self, Credentials};
+use crate::{actors, records};
 
 /// What `quorate dns` takes.
 #[derive(clap::Args)]
@@ -28,7 +28,8 @@ enum What {
     /// Read what whoever holds the zones has, with this agent's credentials; 2 if it is not what was decided, 1 if it cannot
     /// be known
     Diff(Held),
-    /// Ask every name server of the zones that drivers publish in, from this host; 1 if one says something else
+    /// Ask every name server of the zones, from this host: of what drivers publish, and of what agents answer themselves; 1 if
+    /// one says something else, or none is found
     Verify(Names),
     /// Print every record as it was decided, as a master file
     Export(Names),
@@ -101,7 +102,9 @@ fn export(decided: &Defined, view: &AppView, json: bool, out: &mut Out<'_>) -> E
     let mut lines = Vec::new();
     for ((name, _), sets) in &answers {
         for set in sets {
-            let line = |data| format!("{name}. {} IN {} {data}", set.ttl, set.kind);
+            let line = |data| {
+                format!("{name}. {} IN {} {}", set.ttl, set.kind, records::in_master_file(data))
+            };
             lines.extend(set.data.iter().map(line));
         }
     }
@@ -160,8 +163,9 @@ async fn verify(decided: &Defined, view: &AppView, json: bool, out: &mut Out<'_>
     let publications: Vec<Effect> =
         plan::published(&decided.definition, &view.active, view.shortened);
     let token = actors::published_under(view);
-    let seen = actors::ask_servers(&view.app, token, publications).await;
-    let well = seen.iter().all(|it| it.wrong.is_empty());
+    let mut seen = actors::ask_servers(&view.app, token, publications).await;
+    seen.extend(actors::ask_delegated(&decided.definition, &view.active, token).await);
+    let well = seen.iter().all(|it| it.wrong.is_empty() && 0 < it.right);
     match json {
         true => {
             let names: Vec<_> = seen.iter().map(document).collect();
@@ -171,8 +175,16 @@ async fn verify(decided: &Defined, view: &AppView, json: bool, out: &mut Out<'_>
             let mut sheet = Sheet::new(out.colour);
             for it in &seen {
                 let all = it.right + it.wrong.len();
-                let ink = if it.wrong.is_empty() { Ink::Good } else { Ink::Wary };
-                sheet.put(ink, &format!("{}: {} of {all} name servers say so", it.name, it.right));
+                let (ink, words) = match (all, it.wrong.is_empty()) {
+                    (0, _) => {
+                        (Ink::Bad, "no name server of its zone is found from here".to_owned())
+                    }
+                    (_, well) => (
+                        if well { Ink::Good } else { Ink::Wary },
+                        format!("{} of {all} name servers say so", it.right),
+                    ),
+                };
+                sheet.put(ink, &format!("{}: {words}", it.name));
                 sheet.end();
                 for wrong in &it.wrong {
                     sheet.put(Ink::Wary, &format!("  {wrong}"));

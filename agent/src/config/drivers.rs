@@ -68,7 +68,11 @@ fn mean_provider(
                 Provider::Google | Provider::Azure => 2,
                 _ => 1,
             };
-            let shaped = id.value.0.split('/').filter(|part| !part.is_empty()).count() == parts;
+            let hexadecimal =
+                |id: &str| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+            let fits = provider != Provider::Cloudflare || hexadecimal(&id.value.0);
+            let shaped =
+                fits && id.value.0.split('/').filter(|part| !part.is_empty()).count() == parts;
             if !id.value.0.bytes().all(fit) || !shaped || id.value.0.contains("..") {
                 findings.error(&id.span, format!("expected {}", numbered.unwrap_or_default()));
             }
@@ -182,6 +186,10 @@ fn check_outside_name(table: &RecordTable, findings: &mut Findings<'_>) {
     if name.0.starts_with("*.") {
         let text =
             "a wildcard is answered by the built-in server only: no marker could stand beside it";
+        findings.error(&table.name.span, text);
+    }
+    if name.0.starts_with(MARKER) {
+        let text = format!("`{MARKER}…` is where the marker of another name stands");
         findings.error(&table.name.span, text);
     }
     if name.0.len() + MARKER.len() > DNS_NAME_LIMIT {

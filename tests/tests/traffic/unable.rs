@@ -63,7 +63,7 @@ fn whoever_holds_the_right_key_publishes_and_everybody_knows_who_could_not() {
         // One of them learns the right one.
         let agent = mesh.agent("a5");
         agent.kill();
-        agent.set_up(|setup| setup.dns_secret = tests::harness::bind::SECRET.to_owned());
+        agent.set_up(|setup| setup.dns_secret = SECRET.to_owned());
         agent.start();
         let began = Instant::now();
         eventually(OWED, "what is owed is put back", || leads(lab, "s1"));

@@ -124,6 +124,25 @@ pub(super) async fn inspect(
     Published { name, held, right, longest, wrong }
 }
 
+/// Asks every name server that a zone of our own is delegated to for what agents answer there.
+pub(super) async fn inspect_delegated(order: &Order<'_>, zone: &str, round: &Round) -> Published {
+    let name = order.name.to_owned();
+    match Plan::new(order, zone, "the built-in server".to_owned()) {
+        Ok(plan) => {
+            let servers::Answers { right, longest, wrong } =
+                servers::ask_agents(&plan, round).await;
+            Published { name, held: Held::Unasked, right, longest, wrong }
+        }
+        Err(fault) => Published {
+            name,
+            held: Held::Unknown(fault.text),
+            right: 0,
+            longest: None,
+            wrong: vec![],
+        },
+    }
+}
+
 /// What is known to be on its way still: one line among those of the servers that do not say what was decided.
 fn spreading(order: &Order<'_>, driver: &Driver) -> Option<String> {
     let Driver::Provider { provider, zone_id: Some(zone_id), .. } = driver else { return None };

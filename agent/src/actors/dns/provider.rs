@@ -356,7 +356,7 @@ pub(super) fn read_data(kind: RecordType, text: &str) -> Option<RData> {
     match kind {
         RecordType::CNAME => Some(RData::CNAME(CNAME(crate::records::absolute(text)?))),
         RecordType::TXT if !text.starts_with('"') => {
-            let parts = text.as_bytes().chunks(255).collect();
+            let parts = crate::records::strings(text);
             Some(RData::TXT(TXT::from_bytes(parts)))
         }
         _ => RData::try_from_str(kind, text).ok(),

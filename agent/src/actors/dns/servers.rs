@@ -55,8 +55,17 @@ pub(super) struct Answers {
 
 /// Asks every server of the plan's zone; nobody where none is found. `primary` is the server that takes its updates.
 pub(super) async fn ask_all(plan: &Plan, primary: Option<&str>, round: &Round) -> Answers {
+    ask_for(plan, primary, true, round).await
+}
+
+/// The same of what agents answer themselves: any of it may be all that one hands out just now.
+pub(super) async fn ask_agents(plan: &Plan, round: &Round) -> Answers {
+    ask_for(plan, None, false, round).await
+}
+
+async fn ask_for(plan: &Plan, primary: Option<&str>, all: bool, round: &Round) -> Answers {
     let servers = find(&plan.zone, primary, round).await;
-    let wanted = Wanted { name: &plan.name, records: &plan.records };
+    let wanted = Wanted { name: &plan.name, records: &plan.records, all };
     let said = join_all(servers.iter().take(ADDRESSES).map(async |(name, address)| {
         let said = wanted.ask(SocketAddr::new(*address, PORT), round).await;
         (format!("{} ({address})", name.to_ascii().trim_end_matches('.')), said)
@@ -78,6 +87,8 @@ pub(super) async fn ask_all(plan: &Plan, primary: Option<&str>, round: &Round) -
 struct Wanted<'a> {
     name: &'a Name,
     records: &'a [Record],
+    /// Is every one of them to be told, or some?
+    all: bool,
 }
 
 /// What one server says.
@@ -93,6 +104,16 @@ enum Said {
 }
 
 impl Wanted<'_> {
+    /// Those of ours that are told, and of a type of which nothing is told all.
+    fn told_by(&self, held: &[Record]) -> Vec<Record> {
+        let told = |ours: &&Record| {
+            let mut same = held.iter().filter(|it| it.record_type() == ours.record_type());
+            same.clone().next().is_none() || same.any(|it| it.data == ours.data)
+        };
+        let told: Vec<Record> = self.records.iter().filter(told).cloned().collect();
+        if told.is_empty() { self.records.to_vec() } else { told }
+    }
+
     async fn ask(&self, server: SocketAddr, round: &Round) -> Said {
         let mut held = Vec::new();
         for kind in owned(self.records) {
@@ -111,7 +132,11 @@ impl Wanted<'_> {
             let here = |record: &Record| record.name == *self.name && record.record_type() == kind;
             held.extend(answer.answers.into_iter().filter(here));
         }
-        match Plan::difference(self.records, &held) {
+        let ours: Vec<Record> = match self.all {
+            true => self.records.to_vec(),
+            false => self.told_by(&held),
+        };
+        match Plan::difference(&ours, &held) {
             None => Said::AsDecided { kept: held.iter().map(|record| record.ttl).max() },
             Some((found, _)) => Said::Otherwise(format!("says {found}")),
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use consensus::failover::plan;
-use consensus::model::{Definition, Held};
+use consensus::model::{Definition, Held, Published};
 use consensus::view::AppView;
 use probe::Means;
 
@@ -23,6 +23,7 @@ pub async fn checks(config: &AgentConfig, heard: &Heard) -> Vec<Check> {
             continue;
         };
         checks.extend(records(config, definition, view).await);
+        checks.extend(delegated(definition, view).await);
         checks.extend(certificates(definition, &means).await);
     }
     checks
@@ -53,23 +54,36 @@ async fn records(config: &AgentConfig, definition: &Definition, view: &AppView) 
                 Check::new("records", Found::Wrong, format!("{name} of {app}: {what}"))
             }
         });
-        let all = it.right + it.wrong.len();
-        checks.push(match it.wrong.as_slice() {
-            [] if all == 0 => {
-                let words = format!("no name server of {name} was found");
-                Check::new("servers", Found::Wrong, words)
-            }
-            [] => {
-                let words = format!("all {all} name servers of {name} say what was decided");
-                Check::new("servers", Found::Fine, words)
-            }
-            wrong => {
-                let words = format!("{} of {all} say so of {name}; {}", it.right, wrong.join("; "));
-                Check::new("servers", Found::Careful, words)
-            }
-        });
+        checks.push(servers(&it, (Found::Wrong, "")));
     }
     checks
+}
+
+/// What agents answer themselves: as those say it that the app's zones are delegated to.
+async fn delegated(definition: &Definition, view: &AppView) -> Vec<Check> {
+    let token = actors::published_under(view);
+    let seen = actors::ask_delegated(definition, &view.active, token).await;
+    // Whoever is asked by clients themselves, without resolvers between, needs no delegation.
+    let nobody = (Found::Careful, ": is its zone delegated to the agents?");
+    seen.iter().map(|it| servers(it, nobody)).collect()
+}
+
+fn servers(it: &Published, (nobody, hint): (Found, &str)) -> Check {
+    let (name, all) = (&it.name, it.right + it.wrong.len());
+    match it.wrong.as_slice() {
+        [] if all == 0 => {
+            let words = format!("no name server of {name} was found{hint}");
+            Check::new("servers", nobody, words)
+        }
+        [] => {
+            let words = format!("all {all} name servers of {name} say what was decided");
+            Check::new("servers", Found::Fine, words)
+        }
+        wrong => {
+            let words = format!("{} of {all} say so of {name}; {}", it.right, wrong.join("; "));
+            Check::new("servers", Found::Careful, words)
+        }
+    }
 }
 
 /// Is the certificate of each endpoint that names are answered with valid for those names?

@@ -289,6 +289,11 @@ pub const CASES: &[Case] = &[
     ),
     (
         "type = \"A\"",
+        "type = \"A\"\ndriver = \"cloudflare\"\nzone = \"example\"\ncredential = \"dns\"\nzone_id = \"abc123\"",
+        &["f:23:11: expected the zone's id, 32 hexadecimal digits"],
+    ),
+    (
+        "type = \"A\"",
         "type = \"A\"\ndriver = \"google\"\nzone = \"example\"\ncredential = \"dns\"\nzone_id = \"a/../b\"\nserver = \"192.0.2.1:53\"",
         &[
             "f:23:11: expected `project/zone`, both as the console names them",
