@@ -68,7 +68,7 @@ pub(crate) fn strings(text: &str) -> Vec<&[u8]> {
     while rest.len() > STRING_LIMIT {
         let ends = (1..=STRING_LIMIT).rev().find(|at| rest.is_char_boundary(*at));
         let at = ends.expect("a character has four octets at most");
-        strings.push(rest[..at].as_bytes());
+        strings.push(&rest.as_bytes()[..at]);
         rest = &rest[at..];
     }
     strings.push(rest.as_bytes());

@@ -160,6 +160,9 @@ impl Judge {
             return before != after;
         }
         let Some(watch) = self.watches.get_mut(&target) else { return false };
+        if watch.is_of_before(&observation) {
+            return false;
+        }
         let (before, fell) = (watch.summary(now), watch.fell());
         if matches!(observation.outcome, Outcome::Up(_)) && watch.on_reached() {
             let (host, port) = watch.address();

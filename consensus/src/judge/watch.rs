@@ -77,6 +77,8 @@ pub struct Watch {
     /// Of its address, if that is none that has to be looked up.
     family: Option<Family>,
     scale: Scale,
+    /// Since when this is looked at: what began before was a look at something else of that name.
+    made: Moment,
     /// When counting began: at the first look, or after a pause.
     since: Moment,
     next: Moment,
@@ -129,6 +131,7 @@ impl Watch {
             family: Family::of(address),
             subject,
             scale,
+            made: now,
             since: now,
             next: first,
             wanted: now,
@@ -196,6 +199,11 @@ impl Watch {
 
     fn up_for(&self) -> Duration {
         self.scale.up_for(self.limit())
+    }
+
+    /// Did this look begin before anybody looked at this, at whatever bore its name then?
+    pub fn is_of_before(&self, observation: &Observation) -> bool {
+        observation.began < self.made
     }
 
     /// Is this the same target, looked at in the same way? Who guards a database changes nothing about that.
