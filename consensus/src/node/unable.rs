@@ -72,7 +72,9 @@ impl Node {
             _ if !fresh => LAST_FAILS_FOR,
             (_, true) => Duration::ZERO,
             (Phase::Promoting, false) => PROMOTION_FAILS_FOR,
-            (Phase::Idle | Phase::Aborting | Phase::Publishing, false) => FAILS_FOR,
+            // What a provider lets wait is no reason to begin anew elsewhere.
+            (Phase::Idle, false) => LAST_FAILS_FOR,
+            (Phase::Aborting | Phase::Publishing, false) => FAILS_FOR,
         };
         !others.is_empty() && failing.since + patience <= now
     }
