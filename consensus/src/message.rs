@@ -259,6 +259,9 @@ pub struct Trouble {
 }
 
 impl Trouble {
+    /// The most bytes of why: it is said once a second, to everybody.
+    pub const WHY_MOST: usize = 200;
+
     /// Is it about the same step, under the same claim?
     pub fn is_of(&self, other: &Self) -> bool {
         (self.token, self.term) == (other.token, other.term)

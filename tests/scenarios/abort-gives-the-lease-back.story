@@ -28,10 +28,10 @@ state
   110.417 a6    has shut shop/east
   110.473 *     fence with 2.1.1 of a6: read-only, sessions ended
   110.999 a2    learns shop epoch 3 aborting at 8.bfcd: abort, active east, carried out by a2 (no longer clear: east stands: nobody whose word counts sees it down) (and a5 a7 a3 a1 a4 a6)
+  111.052 *     unfence with 3.1.2 of a6: writable again
   111.071 a6    holds open shop/east
-  111.079 *     unfence with 3.1.2 of a6: writable again
-  111.276 a2    learns shop epoch 3 idle at 9.bfcd: abort, active east (no longer clear: east stands: nobody whose word counts sees it down) (and a5 a7 a3 a1 a4 a6)
-  111.276 a2    holds shop/east for standing: 0 of 5 voters see it down (and a5 a7 a3 a1 a4 a6)
+  111.235 a2    learns shop epoch 3 idle at 9.bfcd: abort, active east (no longer clear: east stands: nobody whose word counts sees it down) (and a5 a7 a3 a1 a4 a6)
+  111.235 a2    holds shop/east for standing: 0 of 5 voters see it down (and a5 a7 a3 a1 a4 a6)
 shop: epoch 3 abort idle, active east
   shop/east/db: Up, primary, timeline 1, its door is open
   shop/west/db: Up, replica, timeline 1, streams, its door is shut

@@ -19,16 +19,16 @@ shop: epoch 1 apply idle, active east
 run 36s
 state
 ----
-  111.043 a3    holds shop/east for down: 5 of 5 voters see it down (and a1 a4 a2 a5 a7)
-  111.058 a7    leaves shop alone: database of east down for 5 of 5 voters in 3 regions: it is up, but the guard of db is silent, and so its door is shut; others will propose: this agent is an observer
-  111.262 a2    learns shop epoch 2 fencing at 5.bfcd: failover, active east, carried out by a2 (database of east down for 5 of 5 voters in 3 regions: it is up, but the guard of db is silent, and so its door is shut) (and a5 a7 a3 a1 a4)
-  111.299 *     fence with 2.1.1 of a2: read-only, sessions ended
-  111.408 a2    learns shop epoch 2 promoting at 6.bfcd: failover, active east, carried out by a2 (database of east down for 5 of 5 voters in 3 regions: it is up, but the guard of db is silent, and so its door is shut) (and a5 a7 a3 a1 a4)
-  111.478 a7    holds open shop/west
-  111.521 *     promote with 2.1.3 of a7: promoted to timeline 2
-  111.680 a2    learns shop epoch 2 publishing at 7.bfcd: failover, active west, carried out by a2 (database of east down for 5 of 5 voters in 3 regions: it is up, but the guard of db is silent, and so its door is shut) (and a5 a7 a3 a1 a4)
-  111.819 a2    learns shop epoch 2 verifying at 8.bfcd: failover, active west, carried out by a2 (database of east down for 5 of 5 voters in 3 regions: it is up, but the guard of db is silent, and so its door is shut) (and a5 a7 a3 a1 a4)
-  111.958 a2    learns shop epoch 2 idle at 9.bfcd: failover, active west (database of east down for 5 of 5 voters in 3 regions: it is up, but the guard of db is silent, and so its door is shut) (and a5 a7 a3 a1 a4)
+  109.043 a3    holds shop/east for down: 5 of 5 voters see it down (and a1 a4 a2 a5 a7)
+  109.058 a7    leaves shop alone: database of east down for 5 of 5 voters in 3 regions: it is up, but the guard of db is silent, and so its door is shut; others will propose: this agent is an observer
+  109.259 a2    learns shop epoch 2 fencing at 5.bfcd: failover, active east, carried out by a2 (database of east down for 5 of 5 voters in 3 regions: it is up, but the guard of db is silent, and so its door is shut) (and a5 a7 a3 a1 a4)
+  109.280 *     fence with 2.1.1 of a2: read-only, sessions ended
+  109.405 a2    learns shop epoch 2 promoting at 6.bfcd: failover, active east, carried out by a2 (database of east down for 5 of 5 voters in 3 regions: it is up, but the guard of db is silent, and so its door is shut) (and a5 a7 a3 a1 a4)
+  109.475 a7    holds open shop/west
+  109.555 *     promote with 2.1.3 of a7: promoted to timeline 2
+  109.707 a2    learns shop epoch 2 publishing at 7.bfcd: failover, active west, carried out by a2 (database of east down for 5 of 5 voters in 3 regions: it is up, but the guard of db is silent, and so its door is shut) (and a5 a7 a3 a1 a4)
+  109.846 a2    learns shop epoch 2 verifying at 8.bfcd: failover, active west, carried out by a2 (database of east down for 5 of 5 voters in 3 regions: it is up, but the guard of db is silent, and so its door is shut) (and a5 a7 a3 a1 a4)
+  109.985 a2    learns shop epoch 2 idle at 9.bfcd: failover, active west (database of east down for 5 of 5 voters in 3 regions: it is up, but the guard of db is silent, and so its door is shut) (and a5 a7 a3 a1 a4)
 shop: epoch 2 failover idle, active west
   shop/east/db: Up, primary, timeline 1, closed, its door is shut
   shop/west/db: Up, primary, timeline 2, its door is open

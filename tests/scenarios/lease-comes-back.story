@@ -40,9 +40,9 @@ state
   111.110 *     shop/east: web is Up
   116.050 a6    failed for shop with 2.1.1: no answer within 5000 ms (and a2)
   141.836 a2    learns shop epoch 3 aborting at 18.bfcd: abort, active east, carried out by a2 (no longer clear: east stands: 1 of 5 voters see it down, 3 are needed) (and a4 a3 a6)
-  141.881 *     unfence with 3.1.2 of a6: writable again
+  141.898 *     unfence with 3.1.2 of a6: writable again
   141.950 a6    holds open shop/east
-  142.047 a2    learns shop epoch 3 idle at 19.bfcd: abort, active east (no longer clear: east stands: 1 of 5 voters see it down, 3 are needed) (and a4 a3 a6)
+  142.062 a2    learns shop epoch 3 idle at 19.bfcd: abort, active east (no longer clear: east stands: 1 of 5 voters see it down, 3 are needed) (and a4 a3 a6)
 shop: epoch 3 abort idle, active east
   shop/east/db: Up, primary, timeline 1, its door is open
   shop/west/db: Up, replica, timeline 1, streams, its door is shut

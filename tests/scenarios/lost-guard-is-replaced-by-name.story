@@ -46,8 +46,8 @@ state
   130.000 *     shop/east: web is Dark
   130.000 *     shop/east/db is Dark
   130.000 a8    is killed
-  138.993 a2    holds shop/east for standing: 1 of 5 voters see it down (and a7 a4 a6 a3)
-  138.993 a2    leaves shop alone: east stands: 1 of 5 voters see it down, 3 are needed (and a7 a4 a6 a3)
+  138.968 a1    holds shop/east for standing: 1 of 5 voters see it down (and a4 a3 a2 a7 a6)
+  138.968 a1    leaves shop alone: east stands: 1 of 5 voters see it down, 3 are needed (and a4 a3 a2 a7 a6)
   138.993 a5    holds shop/east for standing: 2 of 5 voters see it down (and a1 a2 a7 a3 a4 a6)
   138.993 a5    leaves shop alone: east stands: 2 of 5 voters see it down, 3 are needed (and a1 a2 a7 a3 a4 a6)
   139.028 a3    holds shop/east for down: 3 of 5 voters see it down (and a1 a4 a6 a2 a5 a7)
@@ -62,10 +62,10 @@ state
   139.139 a4    learns shop epoch 3 fencing at 9.89d0: failover, active east, carried out by a4 (database of east down for 5 of 5 voters in 3 regions) (and a1 a6 a3 a2 a5 a7)
   139.249 a4    learns shop epoch 3 promoting at 10.89d0: failover, active east, carried out by a4 (database of east down for 5 of 5 voters in 3 regions) (and a1 a6 a3 a2 a5 a7)
   139.357 a7    holds open shop/west
-  139.518 *     promote with 3.1.3 of a7: promoted to timeline 2
-  139.637 a4    learns shop epoch 3 publishing at 11.89d0: failover, active west, carried out by a4 (database of east down for 5 of 5 voters in 3 regions) (and a1 a6 a3 a2 a5 a7)
-  139.705 a4    learns shop epoch 3 verifying at 12.89d0: failover, active west, carried out by a4 (database of east down for 5 of 5 voters in 3 regions) (and a1 a6 a3 a2 a5 a7)
-  139.773 a4    learns shop epoch 3 idle at 13.89d0: failover, active west (database of east down for 5 of 5 voters in 3 regions) (and a1 a6 a3 a2 a5 a7)
+  139.498 *     promote with 3.1.3 of a7: promoted to timeline 2
+  139.629 a4    learns shop epoch 3 publishing at 11.89d0: failover, active west, carried out by a4 (database of east down for 5 of 5 voters in 3 regions) (and a1 a6 a3 a2 a5 a7)
+  139.697 a4    learns shop epoch 3 verifying at 12.89d0: failover, active west, carried out by a4 (database of east down for 5 of 5 voters in 3 regions) (and a1 a6 a3 a2 a5 a7)
+  140.080 a4    learns shop epoch 3 idle at 13.89d0: failover, active west (database of east down for 5 of 5 voters in 3 regions) (and a1 a6 a3 a2 a5 a7)
 shop: epoch 3 failover idle, active west
   shop/east/db: Dark, primary, timeline 1, its door is shut
   shop/west/db: Up, primary, timeline 2, its door is open

@@ -37,19 +37,19 @@ state
 ----
   109.332 a2    learns shop epoch 2 promoting at 6.bfcd: failover, active east, carried out by a2 (database of east down for 5 of 5 voters in 3 regions) (and a5 a7 a3 a1 a4)
   109.402 a7    holds open shop/west
-  109.441 *     promote with 2.1.3 of a7: promoted to timeline 2
-  109.598 a2    learns shop epoch 2 publishing at 7.bfcd: failover, active west, carried out by a2 (database of east down for 5 of 5 voters in 3 regions) (and a5 a7 a3 a1 a4)
-  109.737 a2    learns shop epoch 2 verifying at 8.bfcd: failover, active west, carried out by a2 (database of east down for 5 of 5 voters in 3 regions) (and a5 a7 a3 a1 a4)
-  109.876 a2    learns shop epoch 2 idle at 9.bfcd: failover, active west (database of east down for 5 of 5 voters in 3 regions) (and a5 a7 a3 a1 a4 a6)
+  109.469 *     promote with 2.1.3 of a7: promoted to timeline 2
+  109.610 a2    learns shop epoch 2 publishing at 7.bfcd: failover, active west, carried out by a2 (database of east down for 5 of 5 voters in 3 regions) (and a5 a7 a3 a1 a4)
+  109.750 a2    learns shop epoch 2 verifying at 8.bfcd: failover, active west, carried out by a2 (database of east down for 5 of 5 voters in 3 regions) (and a5 a7 a3 a1 a4)
+  109.889 a2    learns shop epoch 2 idle at 9.bfcd: failover, active west (database of east down for 5 of 5 voters in 3 regions) (and a5 a7 a3 a1 a4 a6)
   114.186 a2    failed for shop with 2.1.1: no answer within 5000 ms
   169.302 *     shop did not get there within 60 s
   169.302 *     the site of shop/east is reached again
-  169.394 a6    holds shop/east for standing: 1 of 5 voters see it down
-  169.394 a6    leaves shop alone: east stands: 1 of 5 voters see it down, 3 are needed
-  169.461 a6    holds shop/east for standing: 2 of 5 voters see it down
-  169.461 a6    leaves shop alone: east stands: 2 of 5 voters see it down, 3 are needed
-  169.573 a6    abstains: is an observer
-  169.752 a6    holds shop/east for standing: 0 of 5 voters see it down
+  169.405 a6    holds shop/east for standing: 1 of 5 voters see it down
+  169.405 a6    leaves shop alone: east stands: 1 of 5 voters see it down, 3 are needed
+  169.463 a6    holds shop/east for standing: 2 of 5 voters see it down
+  169.463 a6    leaves shop alone: east stands: 2 of 5 voters see it down, 3 are needed
+  169.737 a6    holds shop/east for standing: 0 of 5 voters see it down
+  170.004 a6    abstains: is an observer
 shop: epoch 2 failover idle, active west
   shop/east/db: Up, primary, timeline 1, its door is shut
   shop/west/db: Up, primary, timeline 2, its door is open

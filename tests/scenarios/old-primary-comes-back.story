@@ -26,10 +26,10 @@ state
   110.417 a6    has shut shop/east
   110.999 a2    learns shop epoch 2 promoting at 8.bfcd: failover, active east, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a7 a3 a1 a4 a6)
   111.069 a7    holds open shop/west
-  111.159 *     promote with 2.1.3 of a7: promoted to timeline 2
-  111.305 a2    learns shop epoch 2 publishing at 9.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a7 a3 a1 a4 a6)
-  111.444 a2    learns shop epoch 2 verifying at 10.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a7 a3 a1 a4 a6)
-  112.183 a2    learns shop epoch 2 idle at 11.bfcd: failover, active west (database of east down for 3 of 5 voters in 2 regions) (and a5 a7 a3 a1 a4 a6)
+  111.116 *     promote with 2.1.3 of a7: promoted to timeline 2
+  111.280 a2    learns shop epoch 2 publishing at 9.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a7 a3 a1 a4 a6)
+  111.420 a2    learns shop epoch 2 verifying at 10.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 2 regions) (and a5 a7 a3 a1 a4 a6)
+  111.739 a2    learns shop epoch 2 idle at 11.bfcd: failover, active west (database of east down for 3 of 5 voters in 2 regions) (and a5 a7 a3 a1 a4 a6)
 shop: epoch 2 failover idle, active west
   shop/east/db: Dark, primary, timeline 1, its door is shut
   shop/west/db: Up, primary, timeline 2, its door is open
@@ -38,8 +38,8 @@ stack shop east up
 run 30s
 state
 ----
-  112.222 *     shop/east: web is Up
-  114.256 *     shop/east/db is rewound to follow shop/west/db
+  111.777 *     shop/east: web is Up
+  113.811 *     shop/east/db is rewound to follow shop/west/db
   115.417 a6    failed for shop with 2.1.1: no answer within 5000 ms
 shop: epoch 2 failover idle, active west
   shop/east/db: Up, replica, timeline 2, streams, its door is shut
@@ -52,17 +52,17 @@ failback a1 shop east 60s
 run 30s
 state
 ----
-  142.222 a1    answers: Refused("east has been well for 29 s, and 30 min are asked for")
-  212.379 a1    learns shop epoch 3 fencing at 12.41cd: switchover, active west, carried out by a1 (switchover asked for by operator) (and a4 a6 a3 a2 a5 a7)
-  212.417 a7    has shut shop/west
-  212.576 *     fence with 3.1.1 of a7: read-only, sessions ended
-  212.710 a1    learns shop epoch 3 promoting at 13.41cd: switchover, active west, carried out by a1 (switchover asked for by operator) (and a4 a6 a3 a2 a5 a7)
-  212.745 a6    holds open shop/east
-  212.814 *     promote with 3.1.3 of a6: promoted to timeline 3
-  212.905 a1    learns shop epoch 3 publishing at 14.41cd: switchover, active east, carried out by a1 (switchover asked for by operator) (and a4 a6 a3 a2 a5 a7)
-  212.973 a1    learns shop epoch 3 verifying at 15.41cd: switchover, active east, carried out by a1 (switchover asked for by operator) (and a4 a6 a3 a2 a5 a7)
-  213.041 a1    learns shop epoch 3 idle at 16.41cd: switchover, active east (switchover asked for by operator) (and a4 a6 a3 a2 a5 a7)
-  215.149 *     shop/west/db is rewound to follow shop/east/db
+  141.777 a1    answers: Refused("east has been well for 29 s, and 30 min are asked for")
+  211.943 a1    learns shop epoch 3 fencing at 12.41cd: switchover, active west, carried out by a1 (switchover asked for by operator) (and a4 a6 a3 a2 a5 a7)
+  211.981 a7    has shut shop/west
+  212.137 *     fence with 3.1.1 of a7: read-only, sessions ended
+  212.263 a1    learns shop epoch 3 promoting at 13.41cd: switchover, active west, carried out by a1 (switchover asked for by operator) (and a4 a6 a3 a2 a5 a7)
+  212.297 a6    holds open shop/east
+  212.373 *     promote with 3.1.3 of a6: promoted to timeline 3
+  212.469 a1    learns shop epoch 3 publishing at 14.41cd: switchover, active east, carried out by a1 (switchover asked for by operator) (and a4 a6 a3 a2 a5 a7)
+  212.537 a1    learns shop epoch 3 verifying at 15.41cd: switchover, active east, carried out by a1 (switchover asked for by operator) (and a4 a6 a3 a2 a5 a7)
+  212.605 a1    learns shop epoch 3 idle at 16.41cd: switchover, active east (switchover asked for by operator) (and a4 a6 a3 a2 a5 a7)
+  214.712 *     shop/west/db is rewound to follow shop/east/db
 shop: epoch 3 switchover idle, active east
   shop/east/db: Up, primary, timeline 3, its door is open
   shop/west/db: Up, replica, timeline 3, streams, its door is shut

@@ -43,10 +43,7 @@ mod nginx {
                 text if text.contains(&address(stack).to_string()) => Ok(()),
                 text => Err(text),
             };
-            eventually(SETTLE, "s2 is fit", || {
-                let unready = mesh.agents[0].app("shop")?.unready;
-                if unready.is_empty() { Ok(()) } else { Err(unready.join("; ")) }
-            });
+            mesh.agents[0].ready(SETTLE, "shop");
             eventually(SETTLE, "unbound keeps the first answer", || told("s1"));
             let elsewhere = Unbound::start(lab, &other, "edge.test", mesh.agents[1].dns());
             let kept = elsewhere.dig(INSIDE, "A");

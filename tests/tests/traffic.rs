@@ -95,10 +95,7 @@ mod nginx_bind {
                 found => Err(format!("{found:?}")),
             };
             eventually(SETTLE, "BIND has the first answer", || says("s1", TTL));
-            eventually(SETTLE, "s2 is fit", || {
-                let unready = mesh.agents[0].app("shop")?.unready;
-                if unready.is_empty() { Ok(()) } else { Err(unready.join("; ")) }
-            });
+            mesh.agents[0].ready(SETTLE, "shop");
 
             let asked = Instant::now();
             let words = ["switchover", "shop", "--to", "s2", "--yes", "--no-wait", "--json"];
@@ -230,10 +227,7 @@ mod nginx_bind {
 
             // A secondary that is cut off keeps the old answer, and everybody says so.
             eventually(SETTLE, "both servers say what was decided", all_well);
-            eventually(SETTLE, "s2 is fit", || {
-                let unready = mesh.agents[0].app("shop")?.unready;
-                if unready.is_empty() { Ok(()) } else { Err(unready.join("; ")) }
-            });
+            mesh.agents[0].ready(SETTLE, "shop");
             lab.fabric.cut("dns", SECOND);
             let words = ["switchover", "shop", "--to", "s2", "--yes"];
             mesh.agents[0].quorate(&words).expect_done();

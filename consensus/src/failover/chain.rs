@@ -145,7 +145,10 @@ fn repeats(state: &AppState, certainty: Certainty) -> Result<Demand<'static>, St
 }
 
 /// Is nothing in progress?
-fn at_rest(before: &AppState) -> Result<(), String> {
+///
+/// # Errors
+/// What is, in words.
+pub fn at_rest(before: &AppState) -> Result<(), String> {
     match before.phase {
         Phase::Idle => Ok(()),
         phase => Err(format!("epoch {} is in progress ({phase})", before.epoch)),
@@ -154,7 +157,10 @@ fn at_rest(before: &AppState) -> Result<(), String> {
 
 /// Is nothing asked for any more? While it is only looked whether the new stack serves, people may change what it is, or move
 /// on.
-fn is_carried_out(before: &AppState) -> Result<(), String> {
+///
+/// # Errors
+/// What is asked for, in words.
+pub fn is_carried_out(before: &AppState) -> Result<(), String> {
     match before.phase {
         Phase::Verifying => Ok(()),
         _ => at_rest(before),

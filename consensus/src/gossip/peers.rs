@@ -141,7 +141,8 @@ impl Peers {
         for (app, token) in &pulse.working {
             peer.working.insert(app.clone(), (*token, now));
         }
-        let troubles = pulse.troubles.iter().take(TROUBLES_LIMIT);
+        let troubles = pulse.troubles.iter().filter(|it| it.why.len() <= Trouble::WHY_MOST);
+        let troubles = troubles.take(TROUBLES_LIMIT);
         let troubles = troubles.map(|told| {
             let before = peer.troubles.get(&told.app).filter(|(it, _)| it.is_of(told));
             let since = before.and_then(|(_, since)| *since);

@@ -1,6 +1,7 @@
 //! Whose a step is: an order among the agents that could carry it out, alike everywhere, and when the next of them takes
 //! over from one that says nothing (PROTOCOL.md D.2).
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Node;
@@ -9,7 +10,8 @@ use super::intent::Intent;
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
 use crate::failover::plan;
-use crate::model::{AgentId, AppId, AppState, Epoch};
+use crate::judge::HEARD_WITHIN;
+use crate::model::{AgentId, AppId, AppState, CredentialId, Epoch};
 use crate::moment::Moment;
 
 /// A silent executor's step is taken over after this and its rank (PROTOCOL.md D.2, T_take).
@@ -105,14 +107,20 @@ impl Node {
         Some((beat.map_or(learned, |beat| beat.max(learned)), TAKE_OVER))
     }
 
-    /// Agents heard just now that hold what the current phase needs.
+    /// Agents heard just now that hold what the current phase needs. What is overdue anybody may end, where nobody does.
     pub(super) fn able(&self, state: &AppState, now: Moment) -> Vec<AgentId> {
-        let needed = self.needed(state, now);
-        let holds = |credentials: &[crate::model::CredentialId]| {
-            needed.iter().all(|it| credentials.contains(it))
-        };
+        let able = self.holders(&self.needed(state, now), now);
+        match able.is_empty() && self.is_overdue(state, now) {
+            true => self.holders(&BTreeSet::new(), now),
+            false => able,
+        }
+    }
+
+    /// Agents heard just now, this one among them, that hold all of these.
+    pub(super) fn holders(&self, needed: &BTreeSet<CredentialId>, now: Moment) -> Vec<AgentId> {
+        let holds = |held: &[CredentialId]| needed.iter().all(|it| held.contains(it));
         let others = self.peers.iter().filter(|(_, peer)| {
-            now.since(peer.heard) <= crate::judge::HEARD_WITHIN
+            now.since(peer.heard) <= HEARD_WITHIN
                 && peer.region.is_some()
                 && holds(&peer.credentials)
         });

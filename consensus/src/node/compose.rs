@@ -6,11 +6,11 @@ use std::time::Duration;
 use super::Node;
 use super::attempt::{Composition, Found};
 use super::intent::{Intent, Next};
-use super::people::at_rest;
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
 use crate::evidence::{Choice, Panel, Path};
-use crate::failover::{chain, damping, plan};
+use crate::failover::chain::{self, at_rest};
+use crate::failover::{damping, plan};
 use crate::model::{
     AppId, AppState, Certainty, Claim, DecisionKind, Epoch, Lifetimes, OPERATION_MEMORY, Operation,
     Phase,
@@ -186,7 +186,7 @@ impl Node {
     }
 
     fn is_able(&self, state: &AppState, now: Moment) -> bool {
-        self.needed(state, now).iter().all(|it| self.config.credentials.contains(it))
+        self.able(state, now).contains(&self.config.agent)
     }
 
     fn advanced(

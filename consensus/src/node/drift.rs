@@ -14,10 +14,9 @@ use super::work::Work;
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
 use crate::failover::plan;
-use crate::judge::HEARD_WITHIN;
 use crate::model::{
-    AgentId, AppId, AppState, CredentialId, Effect, Held, Inspected, Inspection, Mode, Phase,
-    Published, TargetId, Token, Warning, WarningKind,
+    AgentId, AppId, AppState, Effect, Held, Inspected, Inspection, Mode, Phase, Published,
+    TargetId, Token, Warning, WarningKind,
 };
 use crate::moment::Moment;
 use crate::outbox::{Note, Output};
@@ -222,14 +221,7 @@ impl Node {
 
     /// Agents heard just now that hold every credential of the records.
     pub(super) fn keepers(&self, state: &AppState, now: Moment) -> Vec<AgentId> {
-        let needed = plan::publishing_credentials(state);
-        let holds = |held: &[CredentialId]| needed.iter().all(|it| held.contains(it));
-        let others = self
-            .peers
-            .iter()
-            .filter(|(_, peer)| now.since(peer.heard) <= HEARD_WITHIN && holds(&peer.credentials));
-        let me = holds(&self.config.credentials).then(|| self.config.agent.clone());
-        others.map(|(agent, _)| agent.clone()).chain(me).collect()
+        self.holders(&plan::publishing_credentials(state), now)
     }
 
     /// This agent asks whoever holds the zone, and cannot: others do, if there are any.

@@ -13,7 +13,9 @@ use crate::config::Config;
 use crate::config::Mutant;
 use crate::failover::plan;
 use crate::message::{GuardBody, GuardMessage};
-use crate::model::{Action, ActionFaultKind, AppId, AppState, Effect, Phase, Report, Token};
+use crate::model::{
+    Action, ActionFaultKind, AppId, AppState, Effect, Phase, Report, TargetName, Token,
+};
 use crate::moment::Moment;
 use crate::outbox::{Note, Output};
 
@@ -68,11 +70,10 @@ impl Node {
         let rtt = self.rtt();
         let trusts = self.trusts_old_claims();
         let number = self.operation().number;
-        let held = self.held_items(app, now);
+        let (held, unproven) = self.held_items(app, now);
         let ways = self.ways(app, now);
         let stops = self.stops_asking(app, now);
-        let unproven = self.apps.get(app).and_then(|it| it.known());
-        let unproven = unproven.map(|(_, state)| self.unproven(app, state)).unwrap_or_default();
+        let ends = self.publishing_ends(app, now);
         let mesh = self.config.voters.mesh;
         let Some(it) = self.apps.get_mut(app) else { return };
         let (Some(work), Some(known)) = (&mut it.work, &it.chosen) else { return };
@@ -124,10 +125,8 @@ impl Node {
                 }
             }
         }
-        if !held.is_empty() && !unproven.is_empty() {
-            let names: Vec<_> = unproven.iter().map(ToString::to_string).collect();
-            let what = format!("records wait until {} is seen up", names.join(", "));
-            work.trouble = Some(what);
+        if let Some(first) = unproven.first() {
+            work.trouble = Some(format!("records wait until {first} is seen up"));
         }
         let waits = work.items.iter().filter_map(|item| match item.stage {
             Stage::Waiting(at) => Some(at.max(now + RETRY_LEAST)),
@@ -137,6 +136,9 @@ impl Node {
             Stage::Ended(_) => None,
         });
         work.again = waits.min().unwrap_or(now + RETRY_LEAST);
+        if let Some((_, quiet)) = ends {
+            work.again = work.again.min(quiet.max(now + RETRY_LEAST));
+        }
         let guarded = |item: &Item| matches!(&item.effect, Effect::Fence(it) if it.guard.is_some());
         if work.items.iter().any(guarded) {
             // Leases end whether or not anybody answers.
@@ -171,22 +173,22 @@ impl Node {
         }
     }
 
-    /// Which requests wait for a lease, or for what they would lead clients to.
-    fn held_items(&self, app: &AppId, now: Moment) -> BTreeSet<usize> {
-        let Some(it) = self.apps.get(app) else { return BTreeSet::new() };
-        let (Some(work), Some((_, state))) = (&it.work, it.known()) else {
-            return BTreeSet::new();
+    /// Which requests wait for a lease, or for what they would lead clients to; and what that is.
+    fn held_items(&self, app: &AppId, now: Moment) -> (BTreeSet<usize>, Vec<TargetName>) {
+        let nothing = (BTreeSet::new(), Vec::new());
+        let Some(it) = self.apps.get(app) else { return nothing };
+        let (Some(work), Some((_, state))) = (&it.work, it.known()) else { return nothing };
+        let publishes = |item: &Item| matches!(item.effect, Effect::Publish { .. });
+        let unproven = match work.items.iter().any(publishes) {
+            true => self.unproven(app, state),
+            false => Vec::new(),
         };
-        let unproven = self.unproven(app, state);
-        let items = work.items.iter().enumerate();
-        items
-            .filter(|(_, item)| {
-                let publishes = matches!(item.effect, Effect::Publish { .. });
-                (publishes && !unproven.is_empty())
-                    || self.waits_for_lease(state, &item.effect, now)
-            })
-            .map(|(number, _)| number)
-            .collect()
+        let waits = |item: &Item| {
+            (publishes(item) && !unproven.is_empty())
+                || self.waits_for_lease(state, &item.effect, now)
+        };
+        let held = work.items.iter().enumerate().filter(|(_, item)| waits(item));
+        (held.map(|(number, _)| number).collect(), unproven)
     }
 
     /// Does it act on a claim however long ago it was confirmed? Only as a mutant.
@@ -202,7 +204,8 @@ impl Node {
     fn stops_asking(&self, app: &AppId, now: Moment) -> bool {
         let Some(it) = self.apps.get(app) else { return false };
         let (Some(work), Some((_, state))) = (&it.work, it.known()) else { return false };
-        self.publishing_ends(work, state, now) <= now || self.is_given_up(app, work, state, now)
+        self.publishing_ends(app, now).is_some_and(|(ends, _)| ends <= now)
+            || self.is_given_up(app, work, state, now)
     }
 
     /// How each request is to be made, and whether this agent could make it from afar.
@@ -270,7 +273,10 @@ impl Node {
             Err(_) => Stage::Waiting(now + pause),
         };
         match (fault, item.ended()) {
-            (None, _) => (work.failing, it.gave_up) = (None, None),
+            (None, _) => {
+                (work.failing, it.gave_up) = (None, None);
+                work.advanced = now;
+            }
             (Some(ActionFaultKind::Late | ActionFaultKind::Superseded), _) | (_, true) => {}
             // What a guard was asked for may be possible from here, and the other way round.
             (Some(kind), false) => work.fails(kind == ActionFaultKind::Refused && !guarded, now),

@@ -11,11 +11,10 @@ use std::time::Duration;
 
 use super::Node;
 use super::intent::Intent;
-use super::people::at_rest;
 use super::stir::Stir;
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
-use crate::failover::chain;
+use crate::failover::chain::{self, at_rest};
 use crate::message::{Beliefs, Refusal};
 use crate::model::{
     AppId, AppState, Certainty, DecisionKind, Definition, Endpoint, FOLLOWED_LIMIT, Following,

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::Node;
 use super::app::App;
 use super::change::BOTH_FOR;
+use super::{Node, PULSE};
 use crate::ballot::Acceptor;
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
@@ -277,6 +277,18 @@ impl Node {
         self.open_until(app, stack, guard) > now
     }
 
+    /// May it, as far as is known here? By a grant of this agent's own; and what a guard held when it last spoke it may have got
+    /// for longer since, by another lease or the candidates' word: that is told by its next pulse, or the one after.
+    fn may_be_open(&self, app: &AppId, stack: &StackId, guard: &AgentId, now: Moment) -> bool {
+        let mut running = self.grants.running(now);
+        if running.any(|(of, to, by, _)| (of, to, by) == (app, stack, guard)) {
+            return true;
+        }
+        let until = self.open_until(app, stack, guard);
+        let spoke = self.peers.peer(guard).map_or(Moment::ZERO, |peer| peer.pulsed);
+        now < until || (spoke < until && now.since(spoke) <= PULSE * 2)
+    }
+
     /// Until when a guard holds a stack's databases open, by its last word.
     pub(super) fn open_until(&self, app: &AppId, stack: &StackId, guard: &AgentId) -> Moment {
         match *guard == self.config.agent {
@@ -330,6 +342,17 @@ impl Node {
         (granted.collect(), open.collect())
     }
 
+    /// Which guards' doors are open, as far as is known here, in the order of apps: whoever hears a guard that no voter hears is
+    /// all that keeps its stack from being left, and must say so at once.
+    pub(super) fn doors(&self, now: Moment) -> Vec<bool> {
+        let states = self.apps.iter().filter_map(|(app, it)| Some((app, it.known()?.1)));
+        let doors = states.flat_map(|(app, state)| {
+            let guarded = state.definition.guarded();
+            guarded.filter_map(move |(stack, it)| Some((app, stack, it.guard.as_ref()?)))
+        });
+        doors.map(|(app, stack, guard)| self.may_be_open(app, stack, guard, now)).collect()
+    }
+
     /// What this agent believes of an app's targets, with what it knows of their guards.
     pub(super) fn beliefs_of(&self, app: &AppId, now: Moment) -> Vec<Belief> {
         let mut beliefs = self.judge.beliefs_of(app, now);
@@ -367,14 +390,12 @@ impl Node {
         let said = self.hearsay.word(guard).and_then(|word| {
             word.beliefs.iter().find(|belief| belief.target == *target).map(|belief| belief.health)
         });
-        let mut running = self.grants.running(now);
-        let granted = running.any(|(of, to, by, _)| (of, to, by) == (app, stack, guard));
         let last = self.grants.last(app).filter(|last| last.stack == *stack);
         let by_grant = last.is_some_and(|last| last.acknowledged.contains_key(guard));
         GuardSight {
             heard: if me { Duration::ZERO } else { heard.min(GuardSight::NEVER) },
             health: if me { own } else { said.unwrap_or(Health::Unknown) },
-            open: granted || self.is_open(app, stack, guard, now),
+            open: self.may_be_open(app, stack, guard, now),
             lived: serves && (by_grant || self.open_until(app, stack, guard) > Moment::ZERO),
         }
     }

@@ -11,10 +11,11 @@ use std::time::Duration;
 use super::Node;
 use super::attempt::Found;
 use super::intent::Intent;
-use super::people::{at_rest, cut};
+use super::people::cut;
 use super::work::Work;
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
+use crate::failover::chain::at_rest;
 use crate::failover::plan;
 use crate::model::{
     AppId, AppState, BY_LIMIT, DecisionKind, Driver, Lifetimes, Mode, OperationId, Phase, Planned,

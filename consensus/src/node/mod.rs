@@ -113,8 +113,9 @@ pub struct Node {
     sites_at: Moment,
     beliefs_at: Moment,
     beliefs_number: u64,
-    /// What was last said of every target's state, to notice that it changed.
+    /// What was last said of every target's state, and of every guard's door, to notice that it changed.
     beliefs_told: Vec<(crate::model::Health, bool, bool)>,
+    doors_told: Vec<bool>,
     abstention_told: Option<Option<Abstention>>,
     quorum_heard: Moment,
     wall: (u64, Moment),
@@ -182,6 +183,7 @@ impl Node {
             beliefs_at: now,
             beliefs_number: 0,
             beliefs_told: Vec::new(),
+            doors_told: Vec::new(),
             abstention_told: None,
             quorum_heard: now,
             wall: (0, now),
@@ -427,12 +429,14 @@ impl Node {
         let summary: Vec<_> = self.judge.summary(now).collect();
         let doubt = summary.iter().any(|(_, _, doubt)| *doubt);
         let due = self.beliefs_at + if doubt { PULSE } else { REPEAT_BELIEFS };
-        if (summary == self.beliefs_told && now < due) || summary.is_empty() {
+        let doors = self.doors(now);
+        let same = summary == self.beliefs_told && doors == self.doors_told;
+        if (same && now < due) || summary.is_empty() {
             return;
         }
         let mut beliefs = self.judge.beliefs(now);
         self.sight_guards(&mut beliefs, now);
-        self.beliefs_told = summary;
+        (self.beliefs_told, self.doors_told) = (summary, doors);
         self.beliefs_at = now;
         self.beliefs_number += 1;
         let abstention = self.abstention(now);

@@ -25,7 +25,7 @@ const LEASE_LEAD: Duration = Duration::from_millis(1500);
 /// What is not published within this is owed: the decision ends as if it were, and it is put back as what somebody wrote over
 /// is (`drift`). Nothing else can be decided until then.
 const PUBLISH_FOR: Duration = Duration::from_secs(30);
-/// Every executor tries for so long all the same.
+/// Every executor tries for so long all the same, and after each name that it published.
 const PUBLISH_LEAST: Duration = Duration::from_secs(10);
 /// A new stack that is not seen up is left to people after this (PROTOCOL.md D.2, Verifying).
 const VERIFY_FOR: Duration = Duration::from_secs(600);
@@ -62,8 +62,9 @@ impl Node {
             Phase::Promoting => ended.then_some(Next::Publish),
             Phase::Publishing => {
                 // Nothing that was asked for may come after what is decided next.
-                let over = self.publishing_ends(work, state, now) + self.quiet(state) <= now;
-                (ended || (over && work.is_idle())).then_some(Next::Verify)
+                let ends = self.publishing_ends(&state.definition.name, now);
+                let over = ends.is_some_and(|(_, quiet)| quiet <= now) && work.is_idle();
+                (ended || over).then_some(Next::Verify)
             }
             Phase::Verifying => {
                 let own = self.beliefs_of(&state.definition.name, now);
@@ -102,13 +103,19 @@ impl Node {
         limit <= now.since(self.phase_since(state, now))
     }
 
-    /// Until when an executor tries to publish.
-    pub(super) fn publishing_ends(&self, work: &Work, state: &AppState, now: Moment) -> Moment {
-        let least = work.began + PUBLISH_LEAST;
-        match work.phase == Phase::Publishing && self.is_overdue(state, now) {
-            true => least,
-            false => least.max(now + PUBLISH_FOR),
+    /// Until when this executor asks for anything that it publishes, and when nothing of that can take effect any more. One that
+    /// gets on goes on: a provider may take many names one by one.
+    pub(super) fn publishing_ends(&self, app: &AppId, now: Moment) -> Option<(Moment, Moment)> {
+        #[cfg(feature = "mutants")]
+        if self.broken(Mutant::PublishingHolds) {
+            return None;
         }
+        let it = self.apps.get(app)?;
+        let work = it.work.as_ref().filter(|work| work.phase == Phase::Publishing)?;
+        let (_, state) = it.known()?;
+        let since = self.phase_since(state, now);
+        let ends = (since + PUBLISH_FOR).max(work.advanced + PUBLISH_LEAST);
+        Some((ends, ends + self.quiet(state)))
     }
 
     /// Do the voters see the active stack's databases down, as far as gossip tells?

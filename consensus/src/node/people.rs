@@ -9,6 +9,7 @@ use super::app::Wanted;
 use super::attempt::Found;
 use super::intent::Intent;
 use crate::evidence::most_received;
+use crate::failover::chain::{at_rest, is_carried_out};
 use crate::failover::damping;
 use crate::model::{
     AppId, AppState, BY_LIMIT, Damping, DecisionKind, Definition, Epoch, FREEZE_MOST, Freeze,
@@ -317,22 +318,6 @@ impl Node {
             true => Err(Intent::UNCHANGED.into()),
             false => Ok(AppState { freeze, damping, ..current.clone() }),
         }
-    }
-}
-
-/// Is nothing in progress?
-pub fn at_rest(state: &AppState) -> Result<(), String> {
-    match state.phase {
-        Phase::Idle => Ok(()),
-        phase => Err(format!("epoch {} is in progress ({phase})", state.epoch)),
-    }
-}
-
-/// Is nothing asked for any more, though it may still be looked whether the new stack serves?
-fn is_carried_out(state: &AppState) -> Result<(), String> {
-    match state.phase {
-        Phase::Verifying => Ok(()),
-        _ => at_rest(state),
     }
 }
 

@@ -133,9 +133,6 @@ impl Node {
 
     /// The credentials without which an agent cannot carry out the current phase: what a guard does takes none but its own.
     pub(super) fn needed(&self, state: &AppState, now: Moment) -> BTreeSet<CredentialId> {
-        if self.is_overdue(state, now) {
-            return BTreeSet::new();
-        }
         let effects = plan::effects(state);
         let afar = effects.iter().filter(|effect| match self.guard_of(effect, now) {
             Some(guard) => guard == self.config.agent,

@@ -13,11 +13,11 @@ use std::time::Duration;
 use super::Node;
 use super::drift::published;
 use super::intent::Intent;
-use super::people::at_rest;
 use super::work::Work;
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
 use crate::evidence::is_replica_of;
+use crate::failover::chain::at_rest;
 use crate::message::Refusal;
 use crate::model::{
     AppId, AppState, Belief, Database, DatabaseSight, Definition, Effect, Engine, Health, Mode,

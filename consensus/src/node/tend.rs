@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use super::Node;
 use super::intent::Intent;
-use super::people::at_rest;
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
+use crate::failover::chain::at_rest;
 use crate::model::{AppId, AppState, DecisionKind, Epoch, Mode, Phase};
 use crate::moment::Moment;
 use crate::outbox::Note;

@@ -29,8 +29,6 @@ const PROMOTION_FAILS_FOR: Duration = Duration::from_secs(30);
 const LAST_FAILS_FOR: Duration = Duration::from_secs(60);
 /// Whoever gave a step up is asked like anybody else again after this.
 const FORGOTTEN: Duration = Duration::from_secs(300);
-/// The most bytes of what is said of a trouble, once a second to everybody.
-const WHY_MOST: usize = 200;
 
 /// A step that this agent gave up.
 #[derive(Clone, Debug)]
@@ -106,7 +104,7 @@ impl Node {
         now: Moment,
     ) {
         let Some(it) = self.apps.get_mut(app) else { return };
-        let why = cut(why, WHY_MOST);
+        let why = cut(why, Trouble::WHY_MOST);
         it.gave_up = Some(GaveUp { token, term, since: now, why: why.clone() });
         self.out.note(Note::Leaves { app: app.clone(), token, why });
     }
@@ -156,7 +154,7 @@ impl Node {
                 return Some(Trouble { app: app.clone(), token, term, gave_up: true, why });
             }
             let work = it.work.as_ref()?;
-            let why = cut(work.trouble.as_ref()?, WHY_MOST);
+            let why = cut(work.trouble.as_ref()?, Trouble::WHY_MOST);
             let (token, term) = (work.token, work.term);
             Some(Trouble { app: app.clone(), token, term, gave_up: false, why })
         });

@@ -29,7 +29,6 @@ pub struct Work {
     pub phase: Phase,
     pub term: u32,
     pub items: Vec<Item>,
-    pub began: Moment,
     pub reading: Option<Reading>,
     /// Readings that found no quorum of one mind.
     pub(super) unread: u32,
@@ -40,6 +39,8 @@ pub struct Work {
     /// The last thing that went wrong and has not been put right.
     pub trouble: Option<String>,
     pub failing: Option<Failing>,
+    /// When something of it was last done; at first, when it began.
+    pub advanced: Moment,
     pub again: Moment,
 }
 
@@ -118,13 +119,13 @@ impl Work {
             phase,
             term,
             items: items.collect(),
-            began: now,
             reading: None,
             unread: 0,
             outrun: None,
             waits: None,
             trouble: None,
             failing: None,
+            advanced: now,
             again: now,
         }
     }

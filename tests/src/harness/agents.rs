@@ -291,6 +291,14 @@ impl<'a> Agent<'a> {
         found.ok_or_else(|| format!("{} knows no app `{app}`", self.name))
     }
 
+    /// Waits until it finds nothing that would keep an app from being moved.
+    pub fn ready(&self, limit: Duration, app: &str) {
+        eventually(limit, &format!("{app} could be moved"), || {
+            let unready = self.app(app)?.unready;
+            if unready.is_empty() { Ok(()) } else { Err(unready.join("; ")) }
+        });
+    }
+
     /// Where its built-in DNS server listens.
     pub fn dns(&self) -> SocketAddr {
         (address(&self.host), 53).into()

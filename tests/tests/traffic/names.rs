@@ -153,10 +153,7 @@ fn many_names_at_five_requests_a_second_move_as_planned_and_none_is_lost() {
             if there == names() { Ok(()) } else { Err(format!("{there} of {}", names())) }
         };
         eventually(SETTLE, "all names are there", || say("s1", TTL));
-        eventually(SETTLE, "s2 is fit", || {
-            let unready = mesh.agents[0].app("shop")?.unready;
-            if unready.is_empty() { Ok(()) } else { Err(unready.join("; ")) }
-        });
+        mesh.agents[0].ready(SETTLE, "shop");
 
         // What was allowed until here was only to begin with.
         provider.with(|book| {

@@ -18,10 +18,7 @@ fn an_agent_that_is_cut_off_answers_with_what_it_sees_itself_and_else_with_servf
         mesh.start();
         mesh.apply(lab, &Shop { databases: false, outside: false, ..Shop::default() }.text());
         mesh.settle(SETTLE, "shop", "s1");
-        eventually(SETTLE, "s2 is fit", || {
-            let unready = mesh.agents[1].app("shop")?.unready;
-            if unready.is_empty() { Ok(()) } else { Err(unready.join("; ")) }
-        });
+        mesh.agents[1].ready(SETTLE, "shop");
         let at = |agent: usize| mesh.agents[agent].dns();
         let (one, two) =
             (Answer::Addresses(vec![address("s1")]), Answer::Addresses(vec![address("s2")]));

@@ -43,7 +43,7 @@ fn whoever_holds_the_right_key_publishes_and_everybody_knows_who_could_not() {
                     .count()
             };
             let counts: Vec<_> = ["a1", "a2", "a3", "a4", "a5"].map(told).into();
-            match counts.iter().any(|count| *count == 5) {
+            match counts.contains(&5) {
                 true => Ok(()),
                 false => Err(format!("{counts:?}: {lines:?}")),
             }
@@ -70,10 +70,7 @@ fn whoever_holds_the_right_key_publishes_and_everybody_knows_who_could_not() {
         println!("put back {:?} after a5 started", began.elapsed());
 
         // And does its part when the stack dies, whoever of the others tries first.
-        eventually(SETTLE, "s2 is fit", || {
-            let unready = mesh.agents[4].app("shop")?.unready;
-            if unready.is_empty() { Ok(()) } else { Err(unready.join("; ")) }
-        });
+        mesh.agents[4].ready(SETTLE, "shop");
         webs[0].kill();
         let died = Instant::now();
         eventually(SETTLE, "BIND has the other address", || leads(lab, "s2"));
@@ -92,10 +89,7 @@ fn a_provider_that_is_gone_while_a_definition_is_published_keeps_nobody_from_mov
         let text = Shop { databases: false, ..Shop::default() }.text();
         mesh.apply(lab, &text);
         mesh.settle(SETTLE, "shop", "s1");
-        eventually(SETTLE, "s2 is fit", || {
-            let unready = mesh.agents[0].app("shop")?.unready;
-            if unready.is_empty() { Ok(()) } else { Err(unready.join("; ")) }
-        });
+        mesh.agents[0].ready(SETTLE, "shop");
 
         bind.pause();
         mesh.apply(lab, &text.replace("ttl = 5", "ttl = 7"));

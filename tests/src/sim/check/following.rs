@@ -1,4 +1,7 @@
-//! Is what is agreed of followed endpoints what a majority of voters were told, each by its own source?
+//! Is what is agreed of followed endpoints what a majority of voters were told, each by its own source? Of both sets, while two
+//! are in force: three of the same five in each may be three of six.
+
+use std::collections::BTreeSet;
 
 use consensus::model::{AgentId, DecisionKind, Place, Voters};
 use consensus::moment::Moment;
@@ -24,9 +27,9 @@ pub fn agreed(now: Moment, world: &World, voters: &Voters, link: &Link, found: &
             |agent: &AgentId| world.was_told(now, (agent, &link.after.definition.name, &of.stack));
         for place in new.difference(&old) {
             let by = |agent: &&AgentId| told(agent).any(|places| places.contains(place));
-            let by = all.iter().copied().filter(by).count();
-            if by * 2 <= all.len() {
-                let text = format!("{place} was told to {by} of {} voters", all.len());
+            let by: BTreeSet<AgentId> = all.iter().copied().filter(by).cloned().collect();
+            if !voters.majority_of(&by) {
+                let text = format!("{place} was told to {} of {} voters", by.len(), all.len());
                 found.push((FIRST_HAND, text));
             }
             if is_deserted(place) {
@@ -36,9 +39,11 @@ pub fn agreed(now: Moment, world: &World, voters: &Voters, link: &Link, found: &
         for place in old.difference(&new) {
             let always =
                 |place: &Place, agent: &AgentId| told(agent).all(|places| places.contains(place));
-            let not = all.iter().filter(|agent| !always(place, agent)).count();
-            if not * 2 <= all.len() {
-                let text = format!("{place} was left out for {not} of {} voters", all.len());
+            let not = all.iter().copied().filter(|agent| !always(place, agent));
+            let not: BTreeSet<AgentId> = not.cloned().collect();
+            if !voters.majority_of(&not) {
+                let text =
+                    format!("{place} was left out for {} of {} voters", not.len(), all.len());
                 found.push((FIRST_HAND, text));
             }
         }

@@ -84,11 +84,15 @@ impl History {
         };
         // What was planned and is no more, without a move.
         let called_off = || {
+            let chosen = || registers.history(app);
+            let ends = |(old, new): (&Chosen, &Chosen)| {
+                during(&new)
+                    && old.state.epoch == new.state.epoch
+                    && old.state.lifetimes.planned.is_some()
+                    && new.state.lifetimes.planned.is_none()
+            };
             matches!(call.command, Command::Abort { .. })
-                && registers
-                    .history(app)
-                    .filter(during)
-                    .any(|it| it.state.lifetimes.planned.is_none())
+                && chosen().zip(chosen().skip(1)).any(ends)
         };
         // An approval that few accepted, and that was taken back before more did, took effect for as long as nothing.
         let taken_back = |epoch: Epoch| {

@@ -71,8 +71,8 @@ pub const ORDEALS: &[Ordeal] = &[
             wait(simulation, chance, 8_000..9_000);
             let published =
                 |name: &Name| matches!(&name.marker, Some((_, stack)) if *stack == west());
-            let mut names = simulation.world.servers.values().flat_map(|it| it.names.values());
-            if !names.all(published) {
+            let so = names(simulation).all(published);
+            if !so {
                 let what = "nobody else has published it within 9 s".to_owned();
                 simulation.report(vec![("who cannot go on lets others", what)]);
             }
@@ -85,7 +85,7 @@ pub const ORDEALS: &[Ordeal] = &[
         play: |simulation, chance| {
             let address = "198.51.100.21".parse::<IpAddr>().expect("an address");
             let holds = |simulation: &Simulation| {
-                let names = simulation.world.servers.values().flat_map(|it| it.names.values());
+                let names = names(simulation);
                 let mut held = names.flat_map(|name| name.sets.values().flatten());
                 held.any(|data| *data == RecordData::Address(address))
             };
@@ -121,7 +121,7 @@ pub const ORDEALS: &[Ordeal] = &[
         play: |simulation, chance| {
             weather::edit_a_record(simulation);
             let edited = |simulation: &Simulation| {
-                let mut names = simulation.world.servers.values().flat_map(|it| it.names.values());
+                let mut names = names(simulation);
                 names.any(|name| name.edited)
             };
             simulation.world.barred.insert(simulation.agents[0].id.clone());
@@ -229,8 +229,8 @@ pub const ORDEALS: &[Ordeal] = &[
                 simulation.command(place, back);
             }
             wait(simulation, chance, 12_000..13_000);
-            let mut names = simulation.world.servers.values().flat_map(|it| it.names.values());
-            if names.any(|name| name.overtaken > 0) {
+            let so = names(simulation).any(|name| name.overtaken > 0);
+            if so {
                 let what = "a dead executor's request wrote over what is newer".to_owned();
                 simulation.report(vec![("what is taken over is left alone first", what)]);
             }
@@ -254,7 +254,7 @@ pub const ORDEALS: &[Ordeal] = &[
             let (mut lowered, mut moved) = (None, None);
             for tenth in 0..1_200_u64 {
                 wait(simulation, chance, 99..101);
-                let names = simulation.world.servers.values().flat_map(|it| it.names.values());
+                let names = names(simulation);
                 if names.map(|it| it.ttl).all(|ttl| ttl <= SHORTEST) {
                     lowered.get_or_insert(tenth);
                 }
@@ -283,8 +283,8 @@ pub const ORDEALS: &[Ordeal] = &[
             wait(simulation, chance, 1_500..1_700);
             simulation.rates.outside_takes = usual;
             wait(simulation, chance, 15_000..16_000);
-            let mut names = simulation.world.servers.values().flat_map(|it| it.names.values());
-            if names.any(|name| name.overtaken > 0) {
+            let so = names(simulation).any(|name| name.overtaken > 0);
+            if so {
                 let what = "a shortened lifetime came after the failover, and undid it".to_owned();
                 simulation.report(vec![("no request stands in a failover's way", what)]);
             }
@@ -338,6 +338,11 @@ pub const ORDEALS: &[Ordeal] = &[
         },
     },
 ];
+
+/// What servers of records hold, name by name.
+fn names(simulation: &Simulation) -> impl Iterator<Item = &Name> {
+    simulation.world.servers.values().flat_map(|it| it.names.values())
+}
 
 /// Whoever first claims what was followed reaches two others with it, and dies before anybody tells. Until all hear each other
 /// again, sources name the old place alone.

@@ -143,6 +143,22 @@ pub const ORDEALS: &[Ordeal] = &[
         },
     },
     Ordeal {
+        name: "no voter hears a guard whose short lease ends between two words of who hears it",
+        knows: &[],
+        shape: |mesh, apps| {
+            guarded(mesh, apps);
+            apps[0].lease = Duration::from_secs(3);
+        },
+        play: |simulation, chance| {
+            wait(simulation, chance, 20_000..30_000);
+            for voter in 0..5 {
+                simulation.cut(5, voter, true);
+                simulation.cut(voter, 5, true);
+            }
+            wait(simulation, chance, 10_000..11_000);
+        },
+    },
+    Ordeal {
         name: "the only other stack has come up a moment ago",
         knows: &[Mutant::UnfitStandby],
         shape: same,
