@@ -204,28 +204,6 @@ pub(crate) async fn ask_servers(
     actors.look_over(app, token, publications.into_iter().map(|it| (it, false))).await
 }
 
-/// What every name server says that the app's own zones are delegated to, of what agents answer themselves while `active` is the
-/// active stack: asked from this host, and nobody where none is found.
-pub(crate) async fn ask_delegated(
-    definition: &Definition,
-    active: &StackId,
-    token: Token,
-) -> Vec<Published> {
-    let (inputs, _) = mpsc::channel(1);
-    let actors = Actors::new(Arc::default(), inputs);
-    let round = dns::Round::default();
-    let answers = plan::answers(definition, active, 0).into_iter();
-    let looks = answers.map(async |((name, driver), sets)| {
-        let lies_in =
-            |zone: &&Zone| name == zone.name || name.ends_with(&format!(".{}", zone.name));
-        let zone = definition.zones.iter().filter(lies_in).max_by_key(|zone| zone.name.len());
-        let zone = zone.filter(|_| *driver == Driver::BuiltIn)?;
-        let order = actors.look_for(&definition.name, token, name, (&sets, active));
-        Some(dns::inspect_delegated(&order, &zone.name, &round).await)
-    });
-    stream::iter(looks).buffered(AT_ONCE).filter_map(future::ready).collect().await
-}
-
 /// The same, and what whoever holds the zones holds, read with these credentials; where one is missing nobody is asked.
 pub(crate) async fn ask_holders(
     app: &AppId,
@@ -246,6 +224,28 @@ pub(crate) async fn ask_holders(
         (publication, holder)
     });
     actors.look_over(app, token, publications).await
+}
+
+/// What every name server says that the app's own zones are delegated to, of what agents answer themselves while `active` is the
+/// active stack: asked from this host, and nobody where none is found.
+pub(crate) async fn ask_delegated(
+    definition: &Definition,
+    active: &StackId,
+    token: Token,
+) -> Vec<Published> {
+    let (inputs, _) = mpsc::channel(1);
+    let actors = Actors::new(Arc::default(), inputs);
+    let round = dns::Round::default();
+    let answers = plan::answers(definition, active, 0).into_iter();
+    let looks = answers.map(async |((name, driver), sets)| {
+        let lies_in =
+            |zone: &&Zone| name == zone.name || name.ends_with(&format!(".{}", zone.name));
+        let zone = definition.zones.iter().filter(lies_in).max_by_key(|zone| zone.name.len());
+        let zone = zone.filter(|_| *driver == Driver::BuiltIn)?;
+        let order = actors.look_for(&definition.name, token, name, (&sets, active));
+        Some(dns::inspect_delegated(&order, &zone.name, &round).await)
+    });
+    stream::iter(looks).buffered(AT_ONCE).filter_map(future::ready).collect().await
 }
 
 /// What an app's steps do to a database beyond what they do to each.

@@ -288,6 +288,11 @@ pub const CASES: &[Case] = &[
         &["f:23:7: expected `http(s)://host[:port]/path`, found a TCP address"],
     ),
     (
+        "name = \"shop.example\"\ntype = \"A\"",
+        "name = \"_quorate.shop.example\"\ntype = \"A\"\ndriver = \"rfc2136\"\nserver = \"192.0.2.53:53\"\nzone = \"example\"\ncredential = \"key\"",
+        &["f:18:8: `_quorate.…` is where the marker of another name stands"],
+    ),
+    (
         "type = \"A\"",
         "type = \"A\"\ndriver = \"cloudflare\"\nzone = \"example\"\ncredential = \"dns\"\nzone_id = \"abc123\"",
         &["f:23:11: expected the zone's id, 32 hexadecimal digits"],
