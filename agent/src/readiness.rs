@@ -2,8 +2,9 @@
 //!
 //! Takes the agreed state and looks from this host: does every stack show a certificate that is valid for the names that lead
 //! clients there, and for a while yet; is a name server of each zone found, and can whoever holds the zone be read with the
-//! credential that this agent holds; does every database take its log-in. Changes nothing, and tells no other agent: each shows
-//! what it found itself. Whether name servers say what was decided is not asked here: the mesh looks at that twice a minute
+//! credential that this agent holds; where a zone of the agents' own is delegated, do all whom clients are sent to answer as was
+//! decided; does every database take its log-in. Changes nothing, and tells no other agent: each shows what it found itself.
+//! Whether a provider's name servers say what was decided is not asked here: the mesh looks at that twice a minute
 //! (`consensus::node::drift`), and warns.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +21,7 @@ use rand::RngExt as _;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep_until};
 
-use crate::actors::Actors;
+use crate::actors::{self, Actors};
 use crate::clock;
 use crate::config::Credentials;
 use crate::identity::date;
@@ -159,6 +160,7 @@ impl Looks {
         // While it is being moved, what is published is not what stands.
         if state.phase == Phase::Idle {
             found.extend(self.zones(state).await.into_iter().map(of));
+            found.extend(delegated(state).await.into_iter().map(of));
         }
         found.extend(seen.map(|seen| logins(seen, view)).into_iter().flatten().map(of));
         found
@@ -202,6 +204,19 @@ impl Looks {
         });
         found.map(|why| (None, why)).collect()
     }
+}
+
+/// The name servers of the agents' own zones that do not answer as was decided. Nobody is found where clients ask agents
+/// without any resolver between, and that is as well.
+async fn delegated(state: &AppState) -> Vec<(Option<StackId>, String)> {
+    let token = Token::new(state.epoch, state.decision.attempt, Phase::Publishing.step());
+    let said = actors::ask_delegated(&state.definition, &state.active, token).await;
+    let found = said.into_iter().filter(|it| !it.wrong.is_empty()).map(|it| {
+        let (name, wrong, all) = (&it.name, it.wrong.len(), it.right + it.wrong.len());
+        let what = it.wrong.join("; ");
+        format!("{wrong} of {all} name servers of {name} do not say what was decided: {what}")
+    });
+    found.map(|why| (None, why)).collect()
 }
 
 /// The databases that do not take the log-in that this agent holds.

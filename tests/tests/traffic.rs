@@ -40,6 +40,10 @@ use tests::harness::resolver::{Answer, Watch, ask};
 use tests::harness::wait::{eventually, throughout};
 use tests::harness::world::SETTLE;
 
+/// An agent looks within ten seconds of its start and of a definition, and twice a minute while something is not ready
+/// (`agent::readiness`).
+const LOOKED: Duration = Duration::from_secs(60);
+
 /// How long an edit by hand may stand: the pause between two looks (`consensus::node::drift`), and a moment to mend it.
 const STANDS: Duration = Duration::from_secs(35);
 

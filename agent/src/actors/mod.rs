@@ -236,16 +236,19 @@ pub(crate) async fn ask_delegated(
     let (inputs, _) = mpsc::channel(1);
     let actors = Actors::new(Arc::default(), inputs);
     let round = dns::Round::default();
-    let answers = plan::answers(definition, active, 0).into_iter();
-    let looks = answers.map(async |((name, driver), sets)| {
+    let mut looks = Vec::new();
+    for ((name, driver), sets) in plan::answers(definition, active, 0) {
         let lies_in =
             |zone: &&Zone| name == zone.name || name.ends_with(&format!(".{}", zone.name));
         let zone = definition.zones.iter().filter(lies_in).max_by_key(|zone| zone.name.len());
-        let zone = zone.filter(|_| *driver == Driver::BuiltIn)?;
-        let order = actors.look_for(&definition.name, token, name, (&sets, active));
-        Some(dns::inspect_delegated(&order, &zone.name, &round).await)
-    });
-    stream::iter(looks).buffered(AT_ONCE).filter_map(future::ready).collect().await
+        let Some(zone) = zone.filter(|_| *driver == Driver::BuiltIn) else { continue };
+        let (actors, round) = (&actors, &round);
+        looks.push(async move {
+            let order = actors.look_for(&definition.name, token, name, (&sets, active));
+            dns::inspect_delegated(&order, &zone.name, round).await
+        });
+    }
+    stream::iter(looks).buffered(AT_ONCE).collect().await
 }
 
 /// What an app's steps do to a database beyond what they do to each.

@@ -16,7 +16,7 @@ fn name_servers_that_agents_are_delegated_to_are_asked_for_what_they_answer() {
             "\n[[record]]\nname = \"ns1.edge.test\"\ntype = \"A\"\nttl = 5\n\
              values = {{ s1 = [{hosts}], s2 = [{hosts}] }}\n"
         );
-        mesh.apply(lab, &(text + &servers));
+        mesh.apply(lab, &(text.clone() + &servers));
         mesh.settle(SETTLE, "shop", "s1");
         let verify = |mesh: &Mesh<'_>| mesh.agents[3].quorate(&["dns", "verify", "shop"]);
 
@@ -43,6 +43,16 @@ fn name_servers_that_agents_are_delegated_to_are_asked_for_what_they_answer() {
         eventually(SETTLE, "one of two is missed", || match verify(&mesh) {
             said if !said.status.success() && said.output.contains(&one) => Ok(()),
             said => Err(said.output),
+        });
+        // And the agent itself finds so when it looks: now and then, and soon after a definition.
+        mesh.apply(lab, &(text + &servers.replace("ttl = 5", "ttl = 6")));
+        eventually(LOOKED, "the agent says that one name server is missed", || {
+            let found = mesh.agents[3].beside().readiness;
+            let missed = format!("1 of 2 name servers of {INSIDE} do not say what was decided: ");
+            match found.iter().any(|it| it.stack.is_none() && it.why.starts_with(&missed)) {
+                true => Ok(()),
+                false => Err(format!("{found:?}")),
+            }
         });
     });
 }

@@ -6,8 +6,6 @@ use time::OffsetDateTime;
 
 use super::*;
 
-/// An agent looks within ten seconds of the start, and twice a minute while something is not ready (`agent::readiness`).
-const LOOKED: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// A certificate for these names with so many days of ninety left, and its key.
