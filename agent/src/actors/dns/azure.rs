@@ -113,7 +113,7 @@ impl Azure {
         }
         let answer = self.api.ask(plan, Ask { method, path: &path, headers, body }).await?;
         match answer.status {
-            StatusCode::PRECONDITION_FAILED => Ok(Changed::Moved),
+            StatusCode::PRECONDITION_FAILED => Ok(Changed::Moved(answer.quoted())),
             _ => answer.well(plan).map(|_| Changed::Taken),
         }
     }
@@ -168,27 +168,27 @@ impl Zone for Azure {
         come.rotate_right(1);
         let mut come = come.into_iter();
         if let Some((name, kind, properties)) = come.next()
-            && let Changed::Moved =
+            && let moved @ Changed::Moved(_) =
                 self.set(plan, (&name, kind), tag(&name, kind).as_deref(), Some(properties)).await?
         {
-            return Ok(Changed::Moved);
+            return Ok(moved);
         }
         let come: Vec<_> = come.collect();
         for (name, kind, ..) in change.gone_sets() {
             let stays = name == plan.marker_name || come.iter().any(|(_, it, _)| *it == kind);
             if !stays
-                && let Changed::Moved =
+                && let moved @ Changed::Moved(_) =
                     self.set(plan, (&name, kind), tag(&name, kind).as_deref(), None).await?
             {
-                return Ok(Changed::Moved);
+                return Ok(moved);
             }
         }
         for (name, kind, properties) in come {
             let tag = tag(&name, kind);
-            if let Changed::Moved =
+            if let moved @ Changed::Moved(_) =
                 self.set(plan, (&name, kind), tag.as_deref(), Some(properties)).await?
             {
-                return Ok(Changed::Moved);
+                return Ok(moved);
             }
         }
         Ok(Changed::Taken)

@@ -30,10 +30,9 @@ struct Listing {
     proxied: bool,
 }
 
-/// The code of "Record does not exist".
-const NO_SUCH_RECORD: &str = "81044";
-/// The code of "An identical record already exists".
-const IDENTICAL: &str = "81058";
+/// The codes of what is said once somebody else has changed what was read: "Record does not exist", "An A, AAAA, or CNAME record
+/// with that host already exists", "The record already exists" and "An identical record already exists".
+const MOVED: [&str; 4] = ["81044", "81053", "81057", "81058"];
 
 impl Zone for Cloudflare {
     async fn read(&mut self, plan: &Plan) -> Result<Vec<Held>, ActionFault> {
@@ -88,7 +87,7 @@ impl Zone for Cloudflare {
         let answer = self.api.call(plan, Method::POST, &path, body).await?;
         let said = answer.quoted();
         match answer.status.is_client_error() {
-            true if said.contains(NO_SUCH_RECORD) || said.contains(IDENTICAL) => Ok(Changed::Moved),
+            true if MOVED.iter().any(|code| said.contains(code)) => Ok(Changed::Moved(said)),
             _ => answer.well(plan).map(|_| Changed::Taken),
         }
     }

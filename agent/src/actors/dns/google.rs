@@ -125,7 +125,7 @@ impl Zone for Google {
             self.api.call(plan, Method::POST, &path, body.to_string().into_bytes()).await?;
         match answer.status.as_u16() {
             // What was to go is not as it was read, or what was to come is there (documented for changes.create).
-            404 | 409 | 412 => Ok(Changed::Moved),
+            404 | 409 | 412 => Ok(Changed::Moved(answer.quoted())),
             _ => answer.well(plan).map(|_| Changed::Taken),
         }
     }

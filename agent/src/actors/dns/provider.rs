@@ -50,8 +50,8 @@ pub(super) struct Change<'a> {
 pub(super) enum Changed {
     /// The provider took it.
     Taken,
-    /// What was read is not there any more.
-    Moved,
+    /// What was read is not there any more, in the provider's words.
+    Moved(String),
 }
 
 /// What an interface can do.
@@ -223,6 +223,7 @@ async fn write(
     plan: &Plan,
     zone: &mut impl Zone,
 ) -> Result<Done, ActionFault> {
+    let mut last = String::new();
     for _ in 0..TRIES {
         attempt.begin("reading the records")?;
         let held = zone.read(plan).await?;
@@ -233,7 +234,10 @@ async fn write(
         let change = change(plan, &held);
         attempt.commit("changing the records")?;
         match zone.change(plan, &change).await? {
-            Changed::Moved => continue,
+            Changed::Moved(said) => {
+                last = said;
+                continue;
+            }
             Changed::Taken => {}
         }
         attempt.enter("reading the records back");
@@ -244,7 +248,7 @@ async fn write(
             }
         };
     }
-    Err(plan.unclear(format!("saw `{}` change {TRIES} times meanwhile", plan.marker_name)))
+    Err(plan.unclear(format!("saw `{}` change {TRIES} times meanwhile{last}", plan.marker_name)))
 }
 
 /// Does the provider hold exactly what the plan says, under its marker? A fault if it may not be written over.

@@ -164,7 +164,9 @@ impl Zone for Route53 {
         let said = String::from_utf8_lossy(&answer.body);
         match answer.status.as_u16() {
             // All or nothing: a set that was to be deleted is not there as it was, or one to be created is.
-            400 if said.starts_with(INVALID) && is_of_race(&said) => Ok(Changed::Moved),
+            400 if said.starts_with(INVALID) && is_of_race(&said) => {
+                Ok(Changed::Moved(answer.quoted()))
+            }
             // It takes one change of a zone at a time.
             400 if said.starts_with("PriorRequestNotComplete") => {
                 Err(plan.unclear(format!("asks to come again later (400){}", answer.quoted())))
