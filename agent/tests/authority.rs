@@ -2,6 +2,8 @@
 
 mod common;
 
+#[path = "authority/batches.rs"]
+mod batches;
 #[path = "authority/secondary.rs"]
 mod secondary;
 #[path = "authority/shop.rs"]

@@ -71,6 +71,7 @@ pub(super) struct Tally {
     dropped: AtomicU64,
     limited: AtomicU64,
     turned_away: AtomicU64,
+    batches: AtomicU64,
 }
 
 impl Counters {
@@ -109,6 +110,11 @@ impl Counters {
         self.sum(None, |tally| &tally.turned_away)
     }
 
+    /// How often packets were taken from the kernel, all that were there at once.
+    pub fn batches(&self) -> u64 {
+        self.sum(None, |tally| &tally.batches)
+    }
+
     fn sum(&self, transport: Option<Transport>, which: impl Fn(&Tally) -> &AtomicU64) -> u64 {
         let tallies = self.tallies.iter();
         tallies
@@ -127,6 +133,7 @@ impl Tally {
             dropped: AtomicU64::default(),
             limited: AtomicU64::default(),
             turned_away: AtomicU64::default(),
+            batches: AtomicU64::default(),
         }
     }
 
@@ -140,6 +147,10 @@ impl Tally {
 
     pub(super) fn limit(&self) {
         self.limited.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn take(&self) {
+        self.batches.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn drop_one(&self) {

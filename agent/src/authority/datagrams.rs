@@ -70,6 +70,7 @@ fn serve_family<P: Peer>(socket: &UdpSocket, mut desk: Desk, shared: &Arc<Shared
                 continue;
             }
         };
+        desk.tally.take();
         shared.refresh(&mut desk);
         targets.clear();
         for (packet, (length, from)) in packets.iter().zip(&received[..count]) {

@@ -76,7 +76,7 @@ const DAY_LOOK: Duration = Duration::from_secs(60);
 pub struct Authority {
     addresses: Vec<SocketAddr>,
     shared: Arc<Shared>,
-    counters: Counters,
+    counters: Arc<Counters>,
     sockets: Vec<Arc<UdpSocket>>,
     threads: Vec<JoinHandle<()>>,
     _tasks: JoinSet<()>,
@@ -89,7 +89,7 @@ impl Authority {
     }
 
     /// What it has answered so far.
-    pub fn counters(&self) -> &Counters {
+    pub fn counters(&self) -> &Arc<Counters> {
         &self.counters
     }
 }
@@ -343,7 +343,7 @@ pub fn start(
     let mut authority = Authority {
         addresses: Vec::new(),
         shared: shared.clone(),
-        counters: Counters::new(Vec::new()),
+        counters: Arc::new(Counters::new(Vec::new())),
         sockets: Vec::new(),
         threads: Vec::new(),
         _tasks: JoinSet::new(),
@@ -367,7 +367,7 @@ pub fn start(
         info!(address = %bound, "answers DNS");
         authority.addresses.push(bound);
     }
-    authority.counters = Counters::new(tallies);
+    authority.counters = Arc::new(Counters::new(tallies));
     for secondary in &config.secondaries {
         let journal = shared.journal.subscribe();
         authority._tasks.spawn(notify::tell(secondary.address, secondary.key.clone(), journal));

@@ -97,9 +97,11 @@ async fn serve(config: &AgentConfig) -> Result<(), String> {
     let readiness = Readiness::default();
     let (handle, doors) = (running.handle.clone(), running.doors.clone());
     let parse = config::applied;
-    let status = status::start(config, handle, parse, tails.clone(), doors, readiness.clone())
-        .await
-        .map_err(|error| chain(&error))?;
+    let answered = dns.as_ref().map(|dns| dns.counters().clone());
+    let status =
+        status::start(config, handle, parse, tails.clone(), doors, readiness.clone(), answered)
+            .await
+            .map_err(|error| chain(&error))?;
     let (looks, handle) = (running.looks.clone(), running.handle.clone());
     let looking = tokio::spawn(readiness.follow(looks, handle, Pace::default()));
     let told = config

@@ -11,6 +11,7 @@ use consensus::model::{
 use serde::Serialize;
 
 use crate::config::{size, span};
+use crate::records::rdata;
 
 /// One difference.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -190,7 +191,7 @@ fn database_rows(at: &str, database: &Database, rows: &mut Rows) {
 }
 
 fn record_rows(at: &str, record: &Record, rows: &mut Rows) {
-    let Record { name: _, kind: _, ttl, values, driver } = record;
+    let Record { name: _, kind, ttl, values, driver } = record;
     rows.push((format!("{at}.ttl"), ttl.to_string()));
     match driver {
         Driver::BuiltIn => rows.push((format!("{at}.driver"), "built-in".to_owned())),
@@ -210,7 +211,15 @@ fn record_rows(at: &str, record: &Record, rows: &mut Rows) {
         }
     }
     for (stack, data) in values {
-        let data: Vec<String> = data.iter().map(RecordData::to_string).collect();
+        // As people write it, where master files of old would have numbers.
+        let shown = |data: &RecordData| match (data, rdata(*kind, data)) {
+            // It ends each list with a comma.
+            (RecordData::Binding { .. }, Some(read)) => {
+                read.to_string().replace(", ", " ").trim_end_matches(',').to_owned()
+            }
+            _ => data.to_string(),
+        };
+        let data: Vec<String> = data.iter().map(shown).collect();
         rows.push((format!("{at}.values.{stack}"), data.join(", ")));
     }
 }
@@ -297,6 +306,12 @@ mod tests {
         assert_eq!(
             swap("type = \"CNAME\"", "type = \"CNAME\"\nttl = 60"),
             [r#"~ record[www.example.org CNAME].ttl ("30") → ("60")"#]
+        );
+        assert_eq!(
+            swap("alpn=h2,h3", "alpn=h2 port=8443"),
+            [
+                r#"~ record[*.shop.example.com HTTPS].values.aws-east ("1 . alpn=h2,h3") → ("1 . alpn=h2 port=8443")"#
+            ]
         );
     }
 

@@ -98,7 +98,11 @@ impl Leaf for OwnerName {
 
     fn read(raw: Raw<'_>) -> Result<Self, Odd> {
         let typed = text(raw)?;
-        match typed.strip_prefix("*.") {
+        let below = typed.strip_prefix("*.");
+        if below.unwrap_or(typed).contains('*') {
+            return Err(Odd::Hint("`*` is a whole label, and the first".into()));
+        }
+        match below {
             Some(below) if below.len() + 2 <= DNS_NAME_LIMIT => {
                 Ok(Self(format!("*.{}", DnsName::parse(below)?.0)))
             }

@@ -156,11 +156,11 @@ pub fn schema(kind: Kind) -> serde_json::Value {
     }
 }
 
-/// Agent files have `[agent]` or `[mesh]`; anything else is read as an app file.
+/// An agent file is what has more of an agent file's tables than of an app file's; anything else is read as an app file.
 fn kind(text: &str) -> Kind {
     let (table, _) = DeTable::parse_recoverable(text);
-    let has = |key: &str| table.get_ref().contains_key(key);
-    match (has("agent") || has("mesh") || has("credentials")) && !has("app") && !has("stack") {
+    let has = |keys: &[&str]| keys.iter().filter(|key| table.get_ref().contains_key(**key)).count();
+    match has(typed::app::AppFile::SHAPE.keys) < has(typed::agent::AgentFile::SHAPE.keys) {
         true => Kind::Agent,
         false => Kind::App,
     }

@@ -248,3 +248,13 @@ fn the_schema_knows_every_key_of_the_examples() {
     assert_eq!(probe["properties"]["interval"]["default"], "5s");
     assert_eq!(schema(Kind::App)["required"], serde_json::json!(["app"]));
 }
+
+#[test]
+fn a_file_is_known_by_the_tables_it_has() {
+    for text in ["[dns]\nlisten = []\n", "[mesh]", "[guard]\n[status]", "[credentials.x]"] {
+        assert_eq!(kind(text), Kind::Agent, "{text}");
+    }
+    for text in ["", "[app]", "[[stack]]", "[[zone]]\n[probe]", "[nothing]"] {
+        assert_eq!(kind(text), Kind::App, "{text}");
+    }
+}

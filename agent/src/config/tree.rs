@@ -38,7 +38,7 @@ impl<'a> Raw<'a> {
             DeValue::Boolean(truth) => Self::Truth(*truth),
             DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
                 .map_or(Self::Other("a number beyond 64 bits"), Self::Whole),
-            DeValue::Float(_) => Self::Other("a broken number"),
+            DeValue::Float(_) => Self::Other("a number with a fraction"),
             DeValue::Datetime(_) => Self::Other("a date"),
             DeValue::Array(_) => Self::Other("a list"),
             DeValue::Table(_) => Self::Other("a table"),
@@ -282,7 +282,10 @@ impl Shape {
                 findings.error(&key.span(), format!("`{name}` is not supported yet: {meanwhile}"));
                 continue;
             }
-            let home = homes.iter().find(|home| home.keys.contains(&name));
+            // What secrets are called is nobody else's key.
+            let named = |shape: &Shape| shape.title.contains('…');
+            let mut homes = homes.iter().filter(|home| !named(home) && !named(self));
+            let home = homes.find(|home| home.keys.contains(&name));
             let hint = match (nearest(name, self.keys.iter().copied()), home) {
                 (Some(word), _) => format!("did you mean `{word}`?"),
                 (None, Some(home)) => format!("it belongs in {}", home.title),
@@ -381,7 +384,7 @@ macro_rules! tables {
             }
 
             impl $name {
-                const SHAPE: Shape = Shape {
+                pub(crate) const SHAPE: Shape = Shape {
                     title: $title,
                     keys: &[$( tables!(@key $field) ),*],
                     later: &[$( $( ($later, $meanwhile), )* )?],

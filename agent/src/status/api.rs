@@ -24,6 +24,7 @@ use super::metrics::Counters;
 use super::page::{PAGE, Page};
 use super::serve::Caller;
 use super::{Beside, ParseApp, command, events, explain, metrics, openapi};
+use crate::authority;
 use crate::clock;
 use crate::guard::Doors;
 use crate::readiness::Readiness;
@@ -43,6 +44,8 @@ pub struct Shared {
     pub parse: ParseApp,
     pub history: Arc<History>,
     pub counters: Counters,
+    /// What the DNS server here answered, if there is one.
+    pub answered: Option<Arc<authority::Counters>>,
     /// Who still hands out old addresses.
     pub tails: Tails,
     /// The doors of this host.
@@ -354,7 +357,13 @@ async fn readyz(State(shared): Agent) -> Result<&'static str, Failure> {
 
 async fn scrape(State(shared): Agent) -> Result<Response, Failure> {
     let view = shared.view().await?;
-    let text = metrics::text(&view, &shared.beside(), &shared.counters, shared.history.losses());
+    let text = metrics::text(
+        &view,
+        &shared.beside(),
+        &shared.counters,
+        shared.answered.as_deref(),
+        shared.history.losses(),
+    );
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(CONTENT_TYPE, kind)], text).into_response())
 }

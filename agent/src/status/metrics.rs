@@ -22,6 +22,7 @@ use prometheus_client::registry::{Registry, Unit};
 use tokio::sync::{broadcast, watch};
 
 use super::Beside;
+use crate::authority::{self, Transport};
 use crate::guard::{DoorMeans, GuardView};
 use crate::readiness::UnreadyView;
 use crate::run::Event;
@@ -115,8 +116,15 @@ fn kind_label(app: &AppId, kind: DecisionKind) -> Labels {
     vec![("app", app.to_string()), ("kind", kind.to_string().replace(' ', "_"))]
 }
 
-/// Everything, as of now. `losses` are the history's lines not written and not read.
-pub fn text(view: &View, beside: &Beside, counters: &Counters, losses: (u64, u64)) -> String {
+/// Everything, as of now. `answered` is of DNS, where this agent serves it; `losses` are the history's lines not written and not
+/// read.
+pub fn text(
+    view: &View,
+    beside: &Beside,
+    counters: &Counters,
+    answered: Option<&authority::Counters>,
+    losses: (u64, u64),
+) -> String {
     let mut registry = Registry::with_prefix("quorate");
     agent(&mut registry, view, losses);
     members(&mut registry, view);
@@ -126,6 +134,9 @@ pub fn text(view: &View, beside: &Beside, counters: &Counters, losses: (u64, u64
     resolvers(&mut registry, &beside.tails);
     guard(&mut registry, &beside.guard);
     readiness(&mut registry, view, &beside.readiness);
+    if let Some(answered) = answered {
+        dns(&mut registry, answered);
+    }
     registry.register("events", "Events, by sort", counters.events.clone());
     registry.register("decisions", "Decisions learnt", counters.decisions.clone());
     registry.register("actions", "Actions that ended here", counters.actions.clone());
@@ -221,6 +232,29 @@ fn guard(registry: &mut Registry, guard: &GuardView) {
     gauges(registry, "watchdog_failed", "Could the watchdog not be armed or rest", None, failed);
 }
 
+/// What the DNS server here answered.
+fn dns(registry: &mut Registry, answered: &authority::Counters) {
+    let by = |transport: Transport| vec![("transport", transport.as_str().to_owned())];
+    let each = answered.answers().map(|(transport, code, count)| {
+        let code = ("code", code.to_owned());
+        (by(transport).into_iter().chain([code]).collect(), count)
+    });
+    counted(registry, "dns_answers", "Answers given, by transport and response code", each);
+    let dropped = [Transport::Udp, Transport::Tcp].map(|it| (by(it), answered.dropped(it)));
+    let help = "Packets that were no query at all, or whose answer could not be sent";
+    counted(registry, "dns_dropped", help, dropped);
+    for (name, help, count) in [
+        ("dns_truncated", "Answers that did not fit a datagram", answered.truncated()),
+        ("dns_limited", "Answers that a network asked for too often", answered.limited()),
+        ("dns_turned_away", "Connections refused for being too many", answered.turned_away()),
+        ("dns_batches", "How often datagrams were taken, all at once", answered.batches()),
+    ] {
+        let counter = Counter::<u64>::default();
+        counter.inc_by(count);
+        registry.register(name, help, counter);
+    }
+}
+
 /// What would keep each stack from serving, counted; what concerns all stacks of an app counts for each.
 fn readiness(registry: &mut Registry, view: &View, found: &[UnreadyView]) {
     let each = view.apps.iter().flat_map(|app| {
@@ -252,6 +286,20 @@ fn gauges(
         Some(unit) => registry.register_with_unit(name, help, unit, family),
         None => registry.register(name, help, family),
     }
+}
+
+/// Registers counters that stand at `values`.
+fn counted(
+    registry: &mut Registry,
+    name: &str,
+    help: &str,
+    values: impl IntoIterator<Item = (Labels, u64)>,
+) {
+    let family = Family::<Labels, Counter>::default();
+    for (labels, value) in values {
+        family.get_or_create(&labels).inc_by(value);
+    }
+    registry.register(name, help, family);
 }
 
 fn flag(yes: bool) -> f64 {

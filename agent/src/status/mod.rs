@@ -32,6 +32,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
+use crate::authority;
 use crate::config::AgentConfig;
 use crate::guard::{Doors, GuardView};
 use crate::readiness::{Readiness, UnreadyView};
@@ -102,6 +103,7 @@ pub async fn start(
     tails: Tails,
     doors: Doors,
     readiness: Readiness,
+    answered: Option<Arc<authority::Counters>>,
 ) -> Result<Status, StartError> {
     let tcp = match config.status {
         Some(address) => Some(listen(address).await?),
@@ -118,6 +120,7 @@ pub async fn start(
         parse,
         history: history.clone(),
         counters: counters.clone(),
+        answered,
         tails,
         doors,
         readiness,

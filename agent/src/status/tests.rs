@@ -9,10 +9,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::*;
+use crate::authority::Authority;
 use crate::cli::client::{Client, ClientError};
-use crate::config::MeshConfig;
+use crate::config::{DnsConfig, MeshConfig};
 use crate::readiness::Readiness;
-use crate::run::Event;
+use crate::run::{Agreed, Event};
 
 mod commands;
 mod connections;
@@ -24,6 +25,7 @@ pub(super) struct Agent {
     status: Status,
     looped: fixture::Loop,
     folder: TempDir,
+    dns: Authority,
 }
 
 impl Agent {
@@ -38,9 +40,12 @@ impl Agent {
         let Beside { tails, guard, readiness } = fixture::beside();
         let (tails, doors) = (Tails::showing(tails), Doors::showing(&guard));
         let readiness = Readiness::showing(readiness);
-        let started = start(&config, looped.handle.clone(), parse, tails, doors, readiness).await;
+        let handle = looped.handle.clone();
+        let dns = authority(handle.agreed());
+        let answered = Some(dns.counters().clone());
+        let started = start(&config, handle, parse, tails, doors, readiness, answered).await;
         let status = started.expect("it starts");
-        Self { status, looped, folder }
+        Self { status, looped, folder, dns }
     }
 
     pub(super) fn address(&self) -> SocketAddr {
@@ -101,6 +106,20 @@ fn config(folder: &TempDir, listen: &str) -> AgentConfig {
     }
 }
 
+/// Answers at a port of its own.
+fn authority(agreed: watch::Receiver<Arc<Agreed>>) -> Authority {
+    let config = DnsConfig {
+        listen: vec!["127.0.0.1:0".parse().expect("an address")],
+        stale_after: Duration::from_secs(300),
+        rate_limit: 0,
+        threads: 1,
+        status: false,
+        secondaries: Vec::new(),
+        signing: Default::default(),
+    };
+    authority::start(&config, agreed).expect("a free port")
+}
+
 fn parse(text: &str) -> Result<Definition, String> {
     match text.contains("[app]") {
         true => Ok(fixture::shop_state(consensus::model::Phase::Idle).definition.as_ref().clone()),
@@ -154,7 +173,7 @@ async fn a_past_decision_is_explained_from_the_history() {
     let mut past = fixture::shop_state(consensus::model::Phase::Idle);
     past.epoch = consensus::model::Epoch(3);
     let apps = vec![Arc::new(past)];
-    agent.looped.agreed.send_replace(Arc::new(crate::run::Agreed { apps, ..fixture::agreed() }));
+    agent.looped.agreed.send_replace(Arc::new(Agreed { apps, ..fixture::agreed() }));
     let tcp = agent.tcp();
     let deadline = Instant::now() + PATIENCE;
     let story = loop {
@@ -245,11 +264,17 @@ async fn metrics_are_open_metrics() {
     for event in fixture::events() {
         agent.looped.handle.events.send(Arc::new(event)).expect("somebody listens");
     }
-    let done = "quorate_failover_duration_seconds_count{app=\"shop\",kind=\"failover\"} 1";
+    // No query at all, and counted as such.
+    let client = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    client.send_to(&[0; 3], agent.dns.addresses()[0]).expect("loopback");
+    let done = [
+        "quorate_failover_duration_seconds_count{app=\"shop\",kind=\"failover\"} 1",
+        "quorate_dns_dropped_total{transport=\"udp\"} 1",
+    ];
     let deadline = Instant::now() + PATIENCE;
     let answer = loop {
         let answer = agent.fetch("/metrics").await;
-        if answer.contains(done) {
+        if done.iter().all(|it| answer.contains(it)) {
             break answer;
         }
         assert!(Instant::now() < deadline, "{answer}");
@@ -271,6 +296,9 @@ async fn metrics_are_open_metrics() {
         "quorate_promotion_loss_seconds{app=\"shop\",stack=\"do-west\"} 1.4",
         "quorate_resolver_old{app=\"shop\",resolver=\"192.0.2.53:53\"} 1.0",
         "quorate_resolver_old{app=\"shop\",resolver=\"198.51.100.53:53\"} 0.0",
+        "quorate_dns_answers_total{transport=\"udp\",code=\"noerror\"} 0",
+        "quorate_dns_limited_total 0",
+        "quorate_dns_batches_total 1",
         "quorate_resolver_followed_seconds{app=\"shop\",resolver=\"198.51.100.53:53\"} 31.4",
     ] {
         assert!(text.lines().any(|found| found == line), "no `{line}` in\n{text}");

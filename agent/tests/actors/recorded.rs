@@ -36,7 +36,7 @@ struct Tape {
 }
 
 impl Tape {
-    fn get(&mut self, path: &str, status: u16, answer: impl ToString) {
+    fn get(&mut self, path: &str, status: u16, answer: &dyn ToString) {
         self.add(Method::GET, path, None, status, answer);
     }
 
@@ -46,7 +46,7 @@ impl Tape {
         path: &str,
         asks: Option<Value>,
         status: u16,
-        answer: impl ToString,
+        answer: &dyn ToString,
     ) {
         let (path, answer) = (path.to_owned(), answer.to_string());
         self.left.push(Exchange { method, path, asks, status, answer });
@@ -100,23 +100,23 @@ fn cloudflare_record(id: &str, name: &str, kind: &str, content: &str) -> Value {
     })
 }
 
-fn cloudflare_list(tape: &mut Tape, name: &str, records: Vec<Value>) {
+fn cloudflare_list(tape: &mut Tape, name: &str, records: &[Value]) {
     let info = json!({ "page": 1, "per_page": 100, "count": records.len(),
         "total_count": records.len(), "total_pages": 1 });
     let said = json!({ "result": records, "success": true, "errors": [], "messages": [],
         "result_info": info });
     // As it came: set over many lines.
     let said = serde_json::to_string_pretty(&said).expect("JSON");
-    tape.get(&format!("{CLOUDFLARE}?name={name}&per_page=100"), 200, said);
+    tape.get(&format!("{CLOUDFLARE}?name={name}&per_page=100"), 200, &said);
 }
 
 /// What Cloudflare holds once the driver has read it, and the batch that it is to send then. Texts came without quotes.
 fn cloudflare_read(tape: &mut Tape) -> Value {
     let bare = |epoch| marker(epoch).trim_matches('"').to_owned();
     let old = "794c8452998ad058579c4a8da2f8299c";
-    cloudflare_list(tape, NAME, vec![cloudflare_record(old, NAME, "A", "198.51.100.1")]);
+    cloudflare_list(tape, NAME, &[cloudflare_record(old, NAME, "A", "198.51.100.1")]);
     let held = "ad2e1aa9bd5c4fcc1f550e984157b6c9";
-    cloudflare_list(tape, MARKER, vec![cloudflare_record(held, MARKER, "TXT", &bare(2))]);
+    cloudflare_list(tape, MARKER, &[cloudflare_record(held, MARKER, "TXT", &bare(2))]);
     json!({
         "deletes": [{ "id": old }, { "id": held }],
         "posts": [
@@ -137,9 +137,9 @@ async fn cloudflare_as_it_was_recorded() {
         posts.map(|(id, name, kind, text)| cloudflare_record(id, name, kind, &text)).collect();
     let said = json!({ "success": true, "errors": [], "messages": [], "result": {
         "deletes": [], "patches": null, "puts": null, "posts": posts } });
-    tape.add(Method::POST, &format!("{CLOUDFLARE}/batch"), Some(batch), 200, said);
-    cloudflare_list(&mut tape, NAME, vec![posts[0].clone()]);
-    cloudflare_list(&mut tape, MARKER, vec![posts[1].clone()]);
+    tape.add(Method::POST, &format!("{CLOUDFLARE}/batch"), Some(batch), 200, &said);
+    cloudflare_list(&mut tape, NAME, &[posts[0].clone()]);
+    cloudflare_list(&mut tape, MARKER, &[posts[1].clone()]);
     let tape = tape.play().await;
     let good = with_token(None, "a token");
     let effect = to(Provider::Cloudflare, &tape.url(), vec![addresses(&["192.0.2.3"])]);
@@ -161,10 +161,10 @@ async fn cloudflare_says_in_these_words_that_somebody_else_was_faster() {
         let batch = cloudflare_read(&mut tape);
         let said = json!({ "result": null, "success": false,
             "errors": [{ "code": code, "message": message }], "messages": [] });
-        tape.add(Method::POST, &format!("{CLOUDFLARE}/batch"), Some(batch), 400, said);
-        cloudflare_list(&mut tape, NAME, vec![cloudflare_record("5", NAME, "A", "192.0.2.9")]);
+        tape.add(Method::POST, &format!("{CLOUDFLARE}/batch"), Some(batch), 400, &said);
+        cloudflare_list(&mut tape, NAME, &[cloudflare_record("5", NAME, "A", "192.0.2.9")]);
         let newer = marker(9).trim_matches('"').to_owned();
-        cloudflare_list(&mut tape, MARKER, vec![cloudflare_record("6", MARKER, "TXT", &newer)]);
+        cloudflare_list(&mut tape, MARKER, &[cloudflare_record("6", MARKER, "TXT", &newer)]);
         let tape = tape.play().await;
         let effect = to(Provider::Cloudflare, &tape.url(), vec![addresses(&["192.0.2.3"])]);
         let overtaken = act(&with_token(None, "a token"), token(3, 4), effect).await;
@@ -183,7 +183,7 @@ fn digitalocean_record(id: u64, kind: &str, name: &str, data: &str) -> Value {
 fn digitalocean_list(tape: &mut Tape, name: &str, records: &[Value]) {
     let said =
         json!({ "domain_records": records, "links": {}, "meta": { "total": records.len() } });
-    tape.get(&format!("{DIGITALOCEAN}?name={name}&per_page=200"), 200, said);
+    tape.get(&format!("{DIGITALOCEAN}?name={name}&per_page=200"), 200, &said);
 }
 
 #[tokio::test]
@@ -204,13 +204,13 @@ async fn digitalocean_as_it_was_recorded() {
         let asks = json!({ "type": record["type"], "name": record["name"], "data": record["data"],
             "ttl": record["ttl"] });
         let said = json!({ "domain_record": record });
-        tape.add(Method::POST, DIGITALOCEAN, Some(asks), 201, said);
+        tape.add(Method::POST, DIGITALOCEAN, Some(asks), 201, &said);
     }
-    tape.add(Method::DELETE, &format!("{DIGITALOCEAN}/38629349"), None, 204, "");
+    tape.add(Method::DELETE, &format!("{DIGITALOCEAN}/38629349"), None, 204, &"");
     // Whoever came before has deleted it.
     let gone = json!({ "id": "not_found",
         "message": "The resource you were accessing could not be found." });
-    tape.add(Method::DELETE, &format!("{DIGITALOCEAN}/38629351"), None, 404, gone);
+    tape.add(Method::DELETE, &format!("{DIGITALOCEAN}/38629351"), None, 404, &gone);
     digitalocean_list(&mut tape, NAME, &new[..1]);
     digitalocean_list(&mut tape, MARKER, &new[1..]);
     let tape = tape.play().await;
@@ -227,18 +227,18 @@ fn google_set(name: &str, kind: &str, data: &str) -> Value {
         "rrdatas": [data] })
 }
 
-fn google_list(tape: &mut Tape, name: &str, sets: Vec<Value>) {
+fn google_list(tape: &mut Tape, name: &str, sets: &[Value]) {
     let said = json!({ "kind": "dns#resourceRecordSetsListResponse", "rrsets": sets });
-    tape.get(&format!("{GOOGLE}/rrsets?name={name}."), 200, said);
+    tape.get(&format!("{GOOGLE}/rrsets?name={name}."), 200, &said);
 }
 
 /// A pass, what is held, and the change that the driver is to send for it.
 fn google_read(tape: &mut Tape) -> Value {
     let pass =
         json!({ "access_token": "ya29.c.a-pass", "token_type": "Bearer", "expires_in": 3600 });
-    tape.add(Method::POST, "/token", None, 200, pass);
-    google_list(tape, NAME, vec![google_set(NAME, "A", "198.51.100.1")]);
-    google_list(tape, MARKER, vec![google_set(MARKER, "TXT", &marker(2))]);
+    tape.add(Method::POST, "/token", None, 200, &pass);
+    google_list(tape, NAME, &[google_set(NAME, "A", "198.51.100.1")]);
+    google_list(tape, MARKER, &[google_set(MARKER, "TXT", &marker(2))]);
     let plain = |name: &str, kind: &str, data: &str| json!({ "name": format!("{name}."), "type": kind, "ttl": ttl(name), "rrdatas": [data] });
     json!({
         "deletions": [plain(NAME, "A", "198.51.100.1"), plain(MARKER, "TXT", &marker(2))],
@@ -253,10 +253,10 @@ async fn google_as_it_was_recorded_with_a_pass_that_the_key_signs_for() {
     let additions = [google_set(NAME, "A", "192.0.2.3"), google_set(MARKER, "TXT", &marker(3))];
     let said = json!({ "kind": "dns#change", "additions": additions, "deletions": [],
         "startTime": "2018-07-09T13:19:54.117Z", "id": "219", "status": "pending" });
-    tape.add(Method::POST, &format!("{GOOGLE}/changes"), Some(change), 200, said);
+    tape.add(Method::POST, &format!("{GOOGLE}/changes"), Some(change), 200, &said);
     let [address, text] = additions;
-    google_list(&mut tape, NAME, vec![address]);
-    google_list(&mut tape, MARKER, vec![text]);
+    google_list(&mut tape, NAME, &[address]);
+    google_list(&mut tape, MARKER, &[text]);
     let tape = tape.play().await;
     let key_file = emulators::key_file(&tape.url());
     let effect = to(Provider::Google, &tape.url(), vec![addresses(&["192.0.2.3"])]);
@@ -303,9 +303,9 @@ async fn google_says_in_these_words_that_somebody_else_was_faster() {
         let change = google_read(&mut tape);
         let said = json!({ "error": { "code": code, "message": message,
             "errors": [{ "message": message, "domain": "global", "reason": reason }] } });
-        tape.add(Method::POST, &format!("{GOOGLE}/changes"), Some(change), code, said);
-        google_list(&mut tape, NAME, vec![google_set(NAME, "A", "192.0.2.9")]);
-        google_list(&mut tape, MARKER, vec![google_set(MARKER, "TXT", &marker(9))]);
+        tape.add(Method::POST, &format!("{GOOGLE}/changes"), Some(change), code, &said);
+        google_list(&mut tape, NAME, &[google_set(NAME, "A", "192.0.2.9")]);
+        google_list(&mut tape, MARKER, &[google_set(MARKER, "TXT", &marker(9))]);
         let tape = tape.play().await;
         let key_file = emulators::key_file(&tape.url());
         let effect = to(Provider::Google, &tape.url(), vec![addresses(&["192.0.2.3"])]);
@@ -321,7 +321,7 @@ fn azure_path(kind: &str, below: &str) -> String {
     format!("{AZURE}/dnsZones/dyn.example/{kind}/{below}?api-version=2018-05-01")
 }
 
-fn azure_set(kind: &str, below: &str, etag: &str, records: Value) -> Value {
+fn azure_set(kind: &str, below: &str, etag: &str, records: &Value) -> Value {
     let key = format!("{kind}Records");
     json!({
         "id": format!("{AZURE}/dnszones/dyn.example/{kind}/{below}"), "name": below,
@@ -339,26 +339,26 @@ fn azure_read(tape: &mut Tape, address: &str, epoch: u32) {
         match kind {
             "A" => {
                 let records = json!([{ "ipv4Address": address }]);
-                tape.get(&path, 200, azure_set("A", "shop", &etag(epoch), records));
+                tape.get(&path, 200, &azure_set("A", "shop", &etag(epoch), &records));
             }
             _ => {
                 let message = format!(
                     "The resource record 'shop' does not exist in resource group 'dns' of \
                      subscription 'acme' ({kind})."
                 );
-                tape.get(&path, 404, json!({ "code": "NotFound", "message": message }));
+                tape.get(&path, 404, &json!({ "code": "NotFound", "message": message }));
             }
         }
     }
     let text = marker(epoch).trim_matches('"').to_owned();
-    let set = azure_set("TXT", "_quorate.shop", &etag(epoch), json!([{ "value": [text] }]));
-    tape.get(&azure_path("TXT", "_quorate.shop"), 200, set);
+    let set = azure_set("TXT", "_quorate.shop", &etag(epoch), &json!([{ "value": [text] }]));
+    tape.get(&azure_path("TXT", "_quorate.shop"), 200, &set);
 }
 
 fn azure_pass(tape: &mut Tape) {
     let pass = json!({ "token_type": "Bearer", "expires_in": 3599, "ext_expires_in": 3599,
         "access_token": "eyJ0eXAi.a-pass" });
-    tape.add(Method::POST, "/acme.example/oauth2/v2.0/token", None, 200, pass);
+    tape.add(Method::POST, "/acme.example/oauth2/v2.0/token", None, 200, &pass);
 }
 
 #[tokio::test]
@@ -373,8 +373,8 @@ async fn azure_as_it_was_recorded() {
     ] {
         let key = format!("{kind}Records");
         let asks = json!({ "properties": { "TTL": ttl(below), key: records } });
-        let said = azure_set(kind, below, "9c2209b1-4555-44b3-839c-cbe5415190d8", records);
-        tape.add(Method::PUT, &azure_path(kind, below), Some(asks), 200, said);
+        let said = azure_set(kind, below, "9c2209b1-4555-44b3-839c-cbe5415190d8", &records);
+        tape.add(Method::PUT, &azure_path(kind, below), Some(asks), 200, &said);
     }
     azure_read(&mut tape, "192.0.2.3", 3);
     let tape = tape.play().await;
@@ -393,7 +393,7 @@ async fn azure_says_in_these_words_that_somebody_else_was_faster() {
     let said = json!({ "code": "PreconditionFailed",
         "message": "The condition '00000002-2af8-4d82-8bbb-e6a95a6489b6' in the If-Match header was \
                     not satisfied. The current was '505eaa58-2af8-4d82-8bbb-e6a95a6489b6'." });
-    tape.add(Method::PUT, &azure_path("TXT", "_quorate.shop"), None, 412, said);
+    tape.add(Method::PUT, &azure_path("TXT", "_quorate.shop"), None, 412, &said);
     azure_read(&mut tape, "192.0.2.9", 9);
     let tape = tape.play().await;
     let principal = emulators::principal(&tape.url());

@@ -241,6 +241,18 @@ fn what_is_wrong_with_an_agent_file_is_said_and_no_secret_is() {
             &["f:11:1: unknown key `pasword` in `[credentials.…]`: did you mean `password`?"],
         ),
         (
+            "[credentials.x]\nuser = \"u\"\nvoters = \"a key of another table\"",
+            &[
+                "f:11:1: unknown key `voters` in `[credentials.…]`: expected `user`, `password`, `password_file`, `tls`, `authority_file`, `name`, `algorithm`, `secret`, `secret_file`, `token`, `token_file` or `access_key`",
+            ],
+        ),
+        (
+            "[status]\nalgorithm = \"a secret's\"",
+            &[
+                "f:10:1: unknown key `algorithm` in `[status]`: expected `listen`, `socket`, `states` or `resolvers`",
+            ],
+        ),
+        (
             "[credentials.x]\nuser = \"u\"\npassword = hunter2",
             &["f:11:12: expected a value; a text stands in quotes, `\"…\"`"],
         ),

@@ -332,6 +332,20 @@ pub const CASES: &[Case] = &[
     ),
     (
         "name = \"shop.example\"\ntype",
+        "name = \"a.*.shop.example\"\ntype",
+        &[
+            "f:18:8: `name`: expected a DNS name of at most 253 octets, labels at most 63, found `a.*.shop.example`; `*` is a whole label, and the first",
+        ],
+    ),
+    (
+        "url = \"http://192.0.2.2/\"",
+        "url = \"http://192.0.2.2/\"\nweight = 1.5",
+        &[
+            "f:17:10: `weight`: expected a whole number from 0 to 100, found a number with a fraction",
+        ],
+    ),
+    (
+        "name = \"shop.example\"\ntype",
         "name = \"bücher.example\"\ntype",
         &[
             "f:18:8: `name`: expected a DNS name of at most 253 octets, labels at most 63, found `bücher.example`; write it in its ASCII form, `xn--…`",

@@ -69,7 +69,7 @@ async fn the_socket_is_for_owner_and_group_and_for_one_agent() {
     let refused = async |config: &AgentConfig| {
         let handle = agent.looped.handle.clone();
         let (tails, readiness) = (Tails::default(), Readiness::default());
-        let started = start(config, handle, parse, tails, no_doors(), readiness).await;
+        let started = start(config, handle, parse, tails, no_doors(), readiness, None).await;
         started.err().expect("it does not start").to_string()
     };
     let error = refused(&config(&agent.folder, "127.0.0.1:0")).await;
