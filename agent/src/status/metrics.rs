@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use consensus::model::{AppId, DecisionKind, Epoch, Health, Phase, TargetName, Verdict};
 use consensus::outbox::Note;
@@ -465,8 +466,13 @@ fn targets(registry: &mut Registry, view: &View) {
         .iter()
         .filter_map(|all| Some((all, own(all.2)?.database.filter(|sight| sight.replica)?)))
         .collect();
-    let seconds =
-        replicas.iter().filter_map(|(all, sight)| Some((label(all), sight.lag?.as_secs_f64())));
+    let seconds = replicas.iter().filter_map(|(all, sight)| {
+        // Whoever has all that there is lags behind nobody, however long nothing came.
+        let all_of_it = primary_position(view, all.0, &all.2.target)
+            .is_some_and(|primary| primary <= sight.replayed);
+        let lag = if all_of_it { Duration::ZERO } else { sight.lag? };
+        Some((label(all), lag.as_secs_f64()))
+    });
     let help = "How far a replica's replay is behind in time";
     gauges(registry, "replica_lag", help, Some(Unit::Seconds), seconds);
     let bytes = replicas.iter().filter_map(|(all, sight)| {

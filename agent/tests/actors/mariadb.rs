@@ -35,6 +35,10 @@ fn role() -> Credentials {
 }
 
 async fn look(port: u16, password: &str) -> Outcome {
+    look_with(port, password, &Means::of_host(None)).await
+}
+
+async fn look_with(port: u16, password: &str, means: &Means) -> Outcome {
     let target = TargetId {
         app: "shop".parse().expect("a name"),
         stack: "a".parse().expect("a name"),
@@ -46,11 +50,15 @@ async fn look(port: u16, password: &str) -> Outcome {
         limit: Duration::from_secs(10),
     };
     let login = Login::new(ROLE, Some(password));
-    probe::look(&look, &Means::of_host(None).with_login(Some(Arc::new(login)))).await.outcome
+    probe::look(&look, &means.with_login(Some(Arc::new(login)))).await.outcome
 }
 
 async fn sight(server: &MariaDb) -> DatabaseSight {
-    match look(server.port, ROLE).await {
+    sight_with(server, &Means::of_host(None)).await
+}
+
+async fn sight_with(server: &MariaDb, means: &Means) -> DatabaseSight {
+    match look_with(server.port, ROLE, means).await {
         Outcome::Up(Some(sight)) => sight,
         other => panic!("expected a sight, found {other:?}"),
     }
@@ -109,7 +117,12 @@ async fn mariadb_says_who_it_is_and_is_told_apart_from_one_that_is_dead() {
     assert!(second.replica && second.read_only && second.streaming, "{second:?}");
     assert_eq!((first.system, second.system), (u64::from(primary.id), first.system));
     assert_eq!((second.position, second.replayed), (first.position, first.position));
-    assert_eq!(second.lag, Some(Duration::ZERO));
+    assert_eq!(second.lag, None, "one look tells nothing of what does not come");
+    let means = Means::of_host(None);
+    sight_with(&replica, &means).await;
+    insert(&primary, 2).await.expect("it takes writes");
+    replica.caught_up(&primary).await;
+    assert_eq!(sight_with(&replica, &means).await.lag, Some(Duration::ZERO));
     assert!(first.synchronous.is_empty());
 
     let (kind, text) = fault(primary.port, "wrong").await;

@@ -33,6 +33,10 @@ fn role() -> Credentials {
 }
 
 async fn look(server: &MySql8) -> Outcome {
+    look_with(server, &Means::of_host(None)).await
+}
+
+async fn look_with(server: &MySql8, means: &Means) -> Outcome {
     let target = TargetId {
         app: "shop".parse().expect("a name"),
         stack: "a".parse().expect("a name"),
@@ -44,11 +48,15 @@ async fn look(server: &MySql8) -> Outcome {
         limit: Duration::from_secs(10),
     };
     let login = Login::new("quorate", Some("quorate"));
-    probe::look(&look, &Means::of_host(None).with_login(Some(Arc::new(login)))).await.outcome
+    probe::look(&look, &means.with_login(Some(Arc::new(login)))).await.outcome
 }
 
 async fn sight(server: &MySql8) -> DatabaseSight {
-    match look(server).await {
+    sight_with(server, &Means::of_host(None)).await
+}
+
+async fn sight_with(server: &MySql8, means: &Means) -> DatabaseSight {
+    match look_with(server, means).await {
         Outcome::Up(Some(sight)) => sight,
         other => panic!("expected a sight, found {other:?}"),
     }
@@ -93,7 +101,12 @@ async fn mysql_says_who_it_is_in_words_of_its_own() {
         assert_eq!((first.system, first.position), (1, place(700)));
         assert!(second.replica && second.read_only && second.streaming, "{second:?}");
         assert_eq!((second.system, second.position, second.replayed), (1, place(700), place(600)));
-        assert_eq!(second.lag, Some(Duration::from_secs(2)));
+        assert_eq!(second.lag, None, "one look tells nothing of what does not come");
+        let means = Means::of_host(None);
+        sight_with(&replica, &means).await;
+        replica.change(|it| it.source.as_mut().expect("a replica").received += 1);
+        let third = sight_with(&replica, &means).await;
+        assert_eq!(third.lag, Some(Duration::from_secs(2)), "as it says itself");
         assert_eq!(second.upstream_name.as_deref(), Some("2"));
 
         primary.change(|it| {

@@ -5,7 +5,8 @@
 //! in another history, whatever its positions look like. Whether histories forked is asked by GTID when somebody acts.
 //!
 //! A replica does not say when it last heard its primary. Seen from here its link is as good as its receiver's thread
-//! says, and a primary that is idle is not vouched for by it.
+//! says, and a primary that is idle is not vouched for by it. How far behind in time it may be is told from what it was seen to
+//! receive ([`Silences`]).
 //!
 //! The log-in needs `BINLOG MONITOR, SLAVE MONITOR`, and `REPLICATION MASTER ADMIN` where commits wait for a replica. It
 //! is encrypted where the credential asks for it ([`Tls`]).
@@ -16,6 +17,7 @@ use std::net::SocketAddr;
 use consensus::model::{Database, DatabaseSight, FaultKind};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, DriverError, Error, IoError, OptsBuilder, Row, SslOpts, Value};
+use tokio::time::Instant;
 
 use crate::database::secure;
 use crate::fault::{Trouble, When, of_io};
@@ -27,11 +29,13 @@ use crate::{Login, Means, Tls, Trust};
 mod dialect;
 mod errant;
 mod heartbeat;
+mod silence;
 
 pub(crate) use heartbeat::write;
 
 pub use dialect::{Dialect, in_mariadbs_words};
 pub use errant::Errants;
+pub use silence::Silences;
 
 /// The longest answer that is read.
 const PACKET: usize = 1 << 20;
@@ -46,6 +50,9 @@ const MYSQL: &str = "select @@version as version, @@server_id as server_id, @@gl
      @@global.gtid_mode as gtid_mode, @@global.log_bin as log_bin";
 const SEMI_SYNC: &str = "show global variables like 'rpl_semi_sync_%'";
 const WAITING: &str = "show global status like 'Rpl_semi_sync_%_status'";
+
+/// What MariaDB heard of a primary that had nothing to send.
+const HEARTBEATS: &str = "show global status like 'Slave_received_heartbeats'";
 
 /// Who agrees with others on where to write (Galera, Group Replication) is not promoted by anybody else.
 const AGREES: &str =
@@ -225,7 +232,15 @@ async fn asked(
     let read_only = server.text("read_only") != "0";
     if let Some(replica) = ask(conn, dialect.replica()).await.map_err(told)? {
         let replica = in_mariadbs_words(replica);
-        let sight = replicates(&server, &replica, read_only)?;
+        let mut sight = replicates(&server, &replica, read_only)?;
+        let beats = match dialect {
+            Dialect::MariaDb => pairs(conn, HEARTBEATS).await.map_err(told)?,
+            Dialect::MySql { .. } => Facts::default(),
+        };
+        let beats = beats.number("slave_received_heartbeats").unwrap_or_default();
+        let silence = means.silences.of(place.0, (sight.position, beats), Instant::now());
+        // What is applied of all that came, and what has not come since.
+        sight.lag = sight.lag.zip(silence).map(|(applied, came)| applied.saturating_add(came));
         return match dialect {
             Dialect::MariaDb => Ok(sight),
             Dialect::MySql { .. } => {

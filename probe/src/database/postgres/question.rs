@@ -27,6 +27,8 @@ const SLOTS_LIMIT: usize = 8;
 /// * `upstream`: what the receiver calls itself: `application_name` in `primary_conninfo`, else `cluster_name`, else
 ///   `walreceiver`. The server cuts it out of the connection string, so that the password in there never travels;
 ///   `pg_stat_wal_receiver.conninfo` hides passwords but quotes nothing, so a name with a space could not be read.
+/// * `lag`: of a replica that streams and has applied all that came, since when nothing came: that a link is cut shows a minute
+///   later (`wal_receiver_timeout`).
 /// * `slots`: `wal_status` came with version 13, and is read so that a 12 only knows nothing of it. A slot that nobody reads
 ///   is told of from 1 GiB on: what it keeps grows until the disk is full.
 /// * `settled`: does it go by that? Commits wait once the checkpointer has read the setting, which it does where it idles or
@@ -75,7 +77,8 @@ select
   coalesce((select status = 'streaming' from receiver), false) as streaming,
   (select extract(epoch from clock_timestamp() - last_msg_receipt_time) from receiver) as heard,
   case when not own.replica then null
-    when log.position = log.replayed and exists (select from receiver where status = 'streaming') then 0
+    when log.position = log.replayed and exists (select from receiver where status = 'streaming')
+      then (select extract(epoch from clock_timestamp() - last_msg_receipt_time) from receiver)
     else extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp()) end as lag,
   case when own.replica then coalesce(
     (select value from parts where key = 'application_name' order by place desc limit 1),

@@ -185,7 +185,9 @@ fn read(info: Info<'_>, required: Option<u64>) -> Result<DatabaseSight, Trouble>
         replayed,
         streaming,
         heard,
-        lag: if streaming && position == replayed { Some(Duration::ZERO) } else { heard },
+        // All that came before it last heard its primary it has. Once the link is given up, it only says since when, and that
+        // may be a minute after the last word that came (`repl-timeout`).
+        lag: heard.filter(|_| streaming),
         upstream_name: upstream(info),
         synchronous: Vec::new(),
         receivers: Vec::new(),
