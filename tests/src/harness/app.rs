@@ -34,6 +34,8 @@ pub struct Shop {
     pub lease: &'static str,
     /// What the databases speak, and on which port.
     pub engine: (&'static str, u16),
+    /// Each stack's second database: its name, what it speaks, and on which port.
+    pub second: Option<(&'static str, &'static str, u16)>,
     /// Its stacks, by the hosts they are on, and who guards each.
     pub stacks: &'static [(&'static str, &'static str)],
     /// What else the file says, at its end.
@@ -46,7 +48,7 @@ impl Default for Shop {
         let (interval, window) = (Duration::from_secs(1), Duration::from_secs(2));
         let engine = ("postgres", 5432);
         let (databases, outside, guarded) = (true, true, false);
-        let (max_loss, lease, more) = ("0", "10s", "");
+        let (max_loss, lease, second, more) = ("0", "10s", None, "");
         let stacks = TWO;
         Self {
             interval,
@@ -57,6 +59,7 @@ impl Default for Shop {
             guarded,
             lease,
             engine,
+            second,
             stacks,
             more,
         }
@@ -67,7 +70,9 @@ impl Shop {
     /// The app file.
     pub fn text(&self) -> String {
         let Self { interval, window, databases, outside, max_loss, guarded, .. } = self;
-        let Self { lease, engine, stacks, more, .. } = self;
+        let Self { lease, engine, second, stacks, more, .. } = self;
+        let (word, port) = *engine;
+        let all: Vec<_> = [("orders", word, port)].into_iter().chain(*second).collect();
         let fencing = if *guarded { "required" } else { "best-effort" };
         let mut text = format!(
             "[app]\nname = \"shop\"\ncooldown = \"0s\"\n\n[quorum]\nregions = 2\n\n\
@@ -83,10 +88,9 @@ impl Shop {
                 "\n[[stack]]\nname = \"{stack}\"\n\n[[stack.endpoint]]\n\
                  url = \"http://{host}/healthz\"\nexpect = {{ status = [200], body = \"ready\" }}\n"
             );
-            if *databases {
-                let (engine, port) = engine;
+            for (name, engine, port) in all.iter().filter(|_| *databases) {
                 text += &format!(
-                    "\n[[stack.database]]\nname = \"orders\"\nengine = \"{engine}\"\n\
+                    "\n[[stack.database]]\nname = \"{name}\"\nengine = \"{engine}\"\n\
                      address = \"{host}:{port}\"\ncredential = \"orders\"\n"
                 );
                 if *guarded {

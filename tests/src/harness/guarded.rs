@@ -37,7 +37,7 @@ pub enum Server<'a> {
 
 impl<'a> Server<'a> {
     /// A primary at the first of these hosts, and a replica of it at every other. Redis waits for no replica, whatever is asked.
-    fn start<const N: usize>(
+    pub fn start<const N: usize>(
         lab: &'a Lab,
         dialect: Dialect,
         replication: Replication,
@@ -128,6 +128,48 @@ impl<'a> Server<'a> {
         }
     }
 
+    /// How many rows it holds, asked at its own host.
+    pub fn rows(&self) -> Result<String, String> {
+        match self {
+            Self::Postgres(it) => it.query_at_host("select count(*) from ledger"),
+            Self::MariaDb(it) => it.at_host("select count(*) from app.ledger"),
+            Self::MySql(it) => it.at_host("select count(*) from app.ledger"),
+            Self::Redis(it) => it.at_host(&["DBSIZE"]),
+        }
+    }
+
+    /// A standby gets something that its primary never had.
+    pub fn diverge(&self) {
+        let said = match self {
+            Self::Postgres(_) => panic!("it takes a promotion"),
+            Self::MariaDb(it) => it.at_host("insert into app.ledger values (-1)"),
+            Self::MySql(it) => it.at_host(
+                "set global super_read_only = 0; insert into app.ledger values (-1); set global super_read_only = 1",
+            ),
+            Self::Redis(it) => it
+                .at_host(&["REPLICAOF", "NO", "ONE"])
+                .and_then(|_| it.at_host(&["SET", "own", "x"])),
+        };
+        said.expect("it answers");
+    }
+
+    /// Keeps a link on which nothing comes for a minute, as all of them do where nobody set it otherwise.
+    pub fn is_patient(&self) {
+        let said = match self {
+            Self::Postgres(it) => it
+                .query_at_host("alter system set wal_receiver_timeout = '60s'")
+                .and_then(|_| it.query_at_host("select pg_reload_conf()")),
+            Self::MariaDb(it) => it.at_host(
+                "stop slave io_thread; set global slave_net_timeout = 60; start slave io_thread",
+            ),
+            Self::MySql(it) => it.at_host(
+                "stop replica io_thread; set global replica_net_timeout = 60; start replica io_thread",
+            ),
+            Self::Redis(it) => it.at_host(&["CONFIG", "SET", "repl-timeout", "60"]),
+        };
+        said.expect("it answers");
+    }
+
     /// Does it follow this host's server, connected? Asked at its own host, where no door is in the way.
     pub fn follows(&self, host: &str) -> Result<(), String> {
         let whom = address(host).to_string();
@@ -153,6 +195,15 @@ impl<'a> Server<'a> {
             true => Ok(()),
             false => Err(said),
         }
+    }
+}
+
+/// The word of the app file for who speaks this, and the port it listens on.
+pub fn engine(dialect: Dialect) -> (&'static str, u16) {
+    match dialect {
+        Dialect::Postgres => ("postgres", 5432),
+        Dialect::MariaDb | Dialect::MySql => ("mysql", 3306),
+        Dialect::Redis | Dialect::Valkey => ("redis", 6379),
     }
 }
 
@@ -194,12 +245,8 @@ impl<'a, const N: usize> Guarded<'a, N> {
         let bind = outside.then(|| Bind::start(lab, Updates::Granted));
         let mut mesh = Mesh::new(lab);
         mesh.start();
-        let engine = match dialect {
-            Dialect::Postgres => ("postgres", 5432),
-            Dialect::MariaDb | Dialect::MySql => ("mysql", 3306),
-            Dialect::Redis | Dialect::Valkey => ("redis", 6379),
-        };
-        let mut guards = enrolled_of(lab, &mesh, engine.1, stacks);
+        let engine = engine(dialect);
+        let mut guards = enrolled_of(lab, &mesh, &[("orders", engine.1)], stacks);
         guards.iter_mut().for_each(Agent::start);
         let guarded = true;
         let shop = Shop { stacks, engine, outside, guarded, max_loss, ..Shop::default() };

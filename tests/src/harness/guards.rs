@@ -12,14 +12,17 @@ use super::wait::eventually;
 /// The longest a door stays open that nobody holds: PROTOCOL.md C.1.
 pub const LEASE: Duration = Duration::from_secs(10);
 
-/// What a guard's file says beside the rest: one door, which the agents and the replicas pass.
-fn doors(port: u16) -> String {
+/// What a guard's file says beside the rest: a door for each of these databases, which the agents and the replicas pass.
+fn doors(databases: &[(&str, u16)]) -> String {
     let known = REGIONS.iter().chain(&["s1", "s2", "dns"]);
     let allow: Vec<_> = known.map(|host| format!("\"{}\"", address(host))).collect();
-    format!(
-        "\n[[guard.door]]\napp = \"shop\"\ndatabase = \"orders\"\nports = [{port}]\nallow = [{}]\n",
-        allow.join(", ")
-    )
+    let allow = allow.join(", ");
+    let door = |(name, port): &(&str, u16)| {
+        format!(
+            "\n[[guard.door]]\napp = \"shop\"\ndatabase = \"{name}\"\nports = [{port}]\nallow = [{allow}]\n"
+        )
+    };
+    databases.iter().map(door).collect()
 }
 
 /// What a door says besides, so that its guard makes this server a replica again.
@@ -43,23 +46,29 @@ pub fn enrolled<'a>(lab: &'a Lab, mesh: &Mesh<'a>) -> [Agent<'a>; 2] {
 
 /// The same, with doors in front of this port.
 pub fn enrolled_at<'a>(lab: &'a Lab, mesh: &Mesh<'a>, port: u16) -> [Agent<'a>; 2] {
-    [("g1", "s1"), ("g2", "s2")].map(|(name, host)| enrolled_as(lab, mesh, name, host, port))
+    let doors = [("orders", port)];
+    [("g1", "s1"), ("g2", "s2")].map(|(name, host)| enrolled_as(lab, mesh, (name, host), &doors))
 }
 
-/// The same for each of these stacks.
+/// The same for each of these stacks, with doors in front of each of these databases.
 pub fn enrolled_of<'a>(
     lab: &'a Lab,
     mesh: &Mesh<'a>,
-    port: u16,
+    databases: &[(&str, u16)],
     stacks: &[(&str, &str)],
 ) -> Vec<Agent<'a>> {
-    stacks.iter().map(|(host, name)| enrolled_as(lab, mesh, name, host, port)).collect()
+    stacks.iter().map(|(host, name)| enrolled_as(lab, mesh, (name, host), databases)).collect()
 }
 
-fn enrolled_as<'a>(lab: &'a Lab, mesh: &Mesh<'a>, name: &str, host: &str, port: u16) -> Agent<'a> {
+fn enrolled_as<'a>(
+    lab: &'a Lab,
+    mesh: &Mesh<'a>,
+    (name, host): (&str, &str),
+    databases: &[(&str, u16)],
+) -> Agent<'a> {
     let home = enrol(&mesh.folder, name, host, false);
     let mut guard = Agent::new(lab, name, host, &home);
-    guard.set_up(|setup| setup.more = doors(port));
+    guard.set_up(|setup| setup.more = doors(databases));
     guard
 }
 
