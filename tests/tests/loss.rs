@@ -1,15 +1,22 @@
-//! A loss budget in seconds on real servers: beyond it nobody moves but a person who accepts the loss, and what was said
-//! to be lost is what is lost.
+//! A loss budget, in bytes and in seconds, on real servers: beyond it nobody moves but a person who accepts the loss, and what
+//! was said to be lost is what is lost.
+//!
+//! Modules name the servers their tests need, so that `./tests/run --without SERVER` can leave them out.
 
-use std::time::Duration;
+use std::ops::RangeInclusive;
+use std::time::{Duration, Instant};
 
-use tests::harness::app::Shop;
+use consensus::model::{DecisionKind, WarningKind};
+use consensus::view::{AppView, StackView};
+use tests::harness::agents::Agent;
+use tests::harness::app::{Shop, TWO};
 use tests::harness::bind::Updates;
+use tests::harness::guarded::{Guarded, Plan, ms};
 use tests::harness::lab::{Lab, inside};
 use tests::harness::postgres::Replication;
 use tests::harness::wait::{eventually, throughout};
 use tests::harness::world::{SETTLE, World};
-use tests::harness::writer::{Writer, lost};
+use tests::harness::writer::{Acknowledged, Dialect, Writer, lost};
 
 /// Between two looks of the fast profile, and what a busy machine adds: what the primary took after it was last seen.
 const UNSEEN: Duration = Duration::from_millis(1_500);
@@ -26,8 +33,130 @@ fn lacking(world: &World<'_>) -> Result<(Duration, String), String> {
     span.map(|span| (span, unready.clone())).ok_or(unready)
 }
 
+/// What a move to `s2` would lose now, in bytes and in time, as the first agent shows it.
+fn would_lose(world: &Guarded<'_, 2>) -> (u64, Option<Duration>) {
+    let stacks = world.view().stacks;
+    let it =
+        stacks.into_iter().find(|it: &StackView| it.stack.as_str() == "s2").expect("it is one");
+    (it.would_lose.unwrap_or_default(), it.would_lose_ms.map(Duration::from_millis))
+}
+
+/// Waits until `s2` is not fit for this reason, and people are warned of it.
+fn is_beyond(world: &Guarded<'_, 2>, why: &str) {
+    eventually(SETTLE, "it is said before it comes to it", || {
+        let AppView { unready, warnings, .. } = world.view();
+        let said = unready.iter().any(|it| it.starts_with("s2: orders lacks") && it.contains(why));
+        let warned = |kind| warnings.iter().any(|it| it.kind == kind);
+        match said && (warned(WarningKind::Lag) || warned(WarningKind::OutOfSync)) {
+            true => Ok(()),
+            false => Err(format!("{unready:?} {warnings:?}")),
+        }
+    });
+    println!("said: {:?}", world.view().unready);
+}
+
+/// The link to the replica goes silent, and the primary dies when that lacks more than may be lost: nobody moves it but a person
+/// who accepts that. Guards hold the doors.
+fn beyond(
+    lab: &Lab,
+    (dialect, max_loss): (Dialect, &'static str),
+    why: &str,
+    enough: impl Fn((u64, Option<Duration>)) -> bool,
+) -> (AppView, Vec<Acknowledged>) {
+    let plan = Plan { dialect, replication: Replication::Asynchronous, max_loss };
+    let mut world: Guarded<'_, 2> = Guarded::start(lab, plan, TWO);
+    world.servers[1].is_patient();
+    world.ready();
+    lab.fabric.cut("s1", "s2");
+    let cut = Instant::now();
+    is_beyond(&world, why);
+    eventually(SETTLE, "it is well beyond the budget", || match would_lose(&world) {
+        loss if enough(loss) => Ok(()),
+        loss => Err(format!("{loss:?}")),
+    });
+    let agent = &world.mesh.agents[0];
+    let status = agent.quorate(&["status"]).expect_done();
+    let shown = status.lines().find(|line| line.contains("a move to s2 now would lose"));
+    println!("shown {}: {}", ms(cut.elapsed()), shown.expect("the estimate is shown").trim());
+
+    let epoch = world.view().epoch;
+    let killed = world.kill(0);
+    let refused = eventually(SETTLE, "the mesh says that it does not move", || {
+        let said: String = world.mesh.running().map(Agent::said).collect();
+        let ours = |line: &&str| line.contains("leaves shop alone") && line.contains(why);
+        said.lines().rev().find(ours).map(str::to_owned).ok_or("nothing of the kind")
+    });
+    println!("refused: {refused}");
+    throughout(Duration::from_secs(4), "nobody moves it", || world.view().epoch);
+    assert_eq!(world.view().epoch, epoch);
+    let known = would_lose(&world);
+    let agent = &world.mesh.agents[0];
+    let words = ["failover", "shop", "--to", "s2", "--yes"];
+    let said = agent.quorate(&words).expect_refused();
+    println!("without leave: {}", said.trim());
+    assert!(said.contains("s2 is not fit: orders lacks") && said.contains(why), "{said}");
+    let said = agent.quorate(&[&words[..], &["--accept-loss"]].concat()).expect_done();
+    println!("accepted: {}", said.trim());
+    let view = world.mesh.settle(SETTLE, "shop", "s2");
+    assert_eq!(view.decision.kind, DecisionKind::Forced);
+    world.takes(1);
+
+    let ledger = world.writers.acknowledged();
+    let gone = world.servers[1].lost(&ledger);
+    let old = world.servers[0].address();
+    let mut lost: Vec<_> = ledger.into_iter().filter(|it| gone.contains(&it.row)).collect();
+    lost.sort_by_key(|it| it.at);
+    assert!(
+        lost.iter().all(|it| it.server == old && cut < it.at + UNSEEN),
+        "what came before the cut is there"
+    );
+    let (first, last) = (lost.first().expect("rows are lost"), lost.last().expect("as before"));
+    println!(
+        "{} rows lost of {}, the last {} before the end; {known:?} said, {:?} bytes of {:?} ms recorded",
+        lost.len(),
+        ms(last.at - first.at),
+        ms(killed.saturating_duration_since(last.at)),
+        view.decision.loss_bytes,
+        view.decision.loss_ms,
+    );
+    (view, lost)
+}
+
+/// Beyond a budget in bytes.
+fn beyond_bytes(lab: &Lab, dialect: Dialect, row: RangeInclusive<u64>) {
+    let enough = |(bytes, _)| 3 * 65_536 <= bytes;
+    let (view, lost) = beyond(lab, (dialect, "64KiB"), "bytes, 65536 may be lost", enough);
+    let recorded = view.decision.loss_bytes.expect("it was known");
+    let end = lost.last().expect("rows are lost").at;
+    let seen = lost.iter().filter(|it| it.at + UNSEEN < end).count();
+    let [least, most] = [(seen, row.start()), (lost.len(), row.end())]
+        .map(|(rows, row)| u64::try_from(rows).expect("few") * row);
+    println!(
+        "{recorded} bytes recorded, of {} rows: {} each",
+        lost.len(),
+        recorded / lost.len() as u64
+    );
+    assert!((least..=most).contains(&recorded), "{recorded} bytes, not {least} to {most}");
+}
+
+/// Beyond a budget in seconds, with a link that nobody has given up.
+fn beyond_seconds(lab: &Lab, dialect: Dialect) {
+    let enough = |(_, time): (u64, Option<Duration>)| time.is_some_and(|time| BEYOND <= time);
+    let (view, lost) = beyond(lab, (dialect, "5s"), "bytes), 5 s may be lost", enough);
+    let recorded = view.decision.loss_ms.map(Duration::from_millis).expect("it was known");
+    let span = lost.last().expect("rows are lost").at - lost.first().expect("as before").at;
+    // Redis tells whole seconds, rounded down; MySQL's silence is counted from a look.
+    assert!(span <= recorded + UNSEEN + ROUNDED, "{span:?} lost, {recorded:?} recorded");
+    assert!(recorded <= span + UNSEEN + ROUNDED, "{span:?} lost, {recorded:?} recorded");
+}
+
 mod nginx_postgres_bind {
     use super::*;
+
+    #[test]
+    fn on_a_silent_link_a_budget_of_seconds_holds() {
+        inside(|lab: &Lab| beyond_seconds(lab, Dialect::Postgres));
+    }
 
     #[test]
     fn beyond_a_budget_of_seconds_a_person_has_to_accept_the_loss() {
@@ -100,5 +229,47 @@ mod nginx_postgres_bind {
             assert!(Duration::from_secs(5) < span + UNSEEN, "{span:?}");
             assert!(span <= known + UNSEEN, "{span:?} lost, {known:?} said");
         });
+    }
+}
+
+mod nginx_mariadb_bind {
+    use super::*;
+
+    #[test]
+    fn beyond_a_budget_of_bytes_a_person_has_to_accept_the_loss() {
+        inside(|lab: &Lab| beyond_bytes(lab, Dialect::MariaDb, 100..=300));
+    }
+
+    #[test]
+    fn beyond_a_budget_of_seconds_a_person_has_to_accept_the_loss() {
+        inside(|lab: &Lab| beyond_seconds(lab, Dialect::MariaDb));
+    }
+}
+
+mod nginx_foreign_mysql_bind {
+    use super::*;
+
+    #[test]
+    fn beyond_a_budget_of_bytes_a_person_has_to_accept_the_loss() {
+        inside(|lab: &Lab| beyond_bytes(lab, Dialect::MySql, 200..=400));
+    }
+
+    #[test]
+    fn beyond_a_budget_of_seconds_a_person_has_to_accept_the_loss() {
+        inside(|lab: &Lab| beyond_seconds(lab, Dialect::MySql));
+    }
+}
+
+mod nginx_redis_bind {
+    use super::*;
+
+    #[test]
+    fn beyond_a_budget_of_bytes_a_person_has_to_accept_the_loss() {
+        inside(|lab: &Lab| beyond_bytes(lab, Dialect::Redis, 30..=60));
+    }
+
+    #[test]
+    fn beyond_a_budget_of_seconds_a_person_has_to_accept_the_loss() {
+        inside(|lab: &Lab| beyond_seconds(lab, Dialect::Redis));
     }
 }
