@@ -1,27 +1,86 @@
 //! Planned moves under a client that writes all the while: a short pause, nothing lost, and back to where it was if the
 //! target lags.
+//!
+//! Modules name the servers their tests need, so that `./tests/run --without SERVER` can leave them out.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use consensus::model::Phase;
-use tests::harness::app::Shop;
+use consensus::model::{DecisionKind, Epoch, Phase};
+use tests::harness::app::{Shop, TWO};
 use tests::harness::bind::Updates;
+use tests::harness::guarded::{Guarded, Plan, Server, ms};
 use tests::harness::lab::{Lab, inside};
 use tests::harness::postgres::Replication;
 use tests::harness::switchover::{moves, written};
 use tests::harness::wait::eventually;
 use tests::harness::world::{SETTLE, World};
-use tests::harness::writer::{Dialect, Writers};
+use tests::harness::writer::{Acknowledged, Dialect, Writers, gap};
 
 /// What clients may notice (issue 4).
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// The longest that one server acknowledged nothing between two rows of its own.
-fn longest_pause(writer: &Writers, world: &World<'_>, database: usize) -> Duration {
-    let server = world.databases[database].address();
-    let at: Vec<_> =
-        writer.acknowledged().iter().filter(|it| it.server == server).map(|it| it.at).collect();
+fn longest_pause(ledger: &[Acknowledged], server: SocketAddr) -> Duration {
+    let at: Vec<_> = ledger.iter().filter(|it| it.server == server).map(|it| it.at).collect();
     at.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
+}
+
+/// The link between the two is cut just before a planned move: what the primary wrote last does not come, and it is left where
+/// it is. Once the link is back, the same move is made, and all that was acknowledged is there. Guards hold the doors.
+fn left_while_it_lags(lab: &Lab, dialect: Dialect) {
+    let plan = Plan { dialect, replication: Replication::Asynchronous, max_loss: "64MiB" };
+    let world: Guarded<'_, 2> = Guarded::start(lab, plan, TWO);
+    let [old, new] = world.servers.each_ref().map(Server::address);
+    let before = world.view().epoch;
+    let agent = &world.mesh.agents[2];
+    let words = ["switchover", "shop", "--to", "s2", "--yes", "--timeout", "30"];
+    lab.fabric.cut("s1", "s2");
+    let said = agent.quorate(&words).expect_refused();
+    println!("while it lags: {}", said.trim());
+    assert!(said.contains("orders has not received position"), "{said}");
+    eventually(SETTLE, "it is taken back", || match agent.app("shop")? {
+        view if view.active.as_str() == "s1" && view.phase == Phase::Idle => Ok(()),
+        view => Err(format!("{} {}", view.active, view.phase)),
+    });
+    assert_eq!(world.view().epoch, Epoch(before.0 + 2), "decided once, and taken back once");
+    let taken = world.took(0);
+    eventually(SETTLE, "writes go on", || match world.took(0) {
+        more if taken + 50 <= more => Ok(()),
+        more => Err(format!("{more} rows, {taken} before")),
+    });
+    eventually(SETTLE, "it is refused before anything is closed", || {
+        let said = agent.quorate(&words).expect_refused();
+        match said.contains("orders receives nothing from its primary") {
+            true => Ok(()),
+            false => Err(said),
+        }
+    });
+    assert!(!world.reaches(1), "behind its door");
+    let ledger = world.writers.acknowledged();
+    let pause = longest_pause(&ledger, old);
+    println!("writes paused for {} at most, and went on where they were", ms(pause));
+    assert!(ledger.iter().all(|it| it.server == old));
+    assert!(pause < PAUSE, "{pause:?}");
+
+    lab.fabric.heal();
+    world.ready();
+    eventually(SETTLE, "it is moved once agents see that it receives again", || {
+        let said = agent.quorate(&words);
+        if said.status.success() { Ok(()) } else { Err(said.errors) }
+    });
+    let view = world.mesh.settle(SETTLE, "shop", "s2");
+    assert_eq!(view.decision.kind, DecisionKind::Switchover);
+    world.takes(1);
+    let ledger = world.writers.acknowledged();
+    assert_eq!(world.servers[1].lost(&ledger), Vec::<i64>::new(), "of {}", ledger.len());
+    let pause = gap(&ledger, old, new);
+    println!(
+        "then it is moved: writes paused for {}, of {} rows none lost",
+        ms(pause),
+        ledger.len()
+    );
+    assert!(pause < PAUSE, "{pause:?}");
 }
 
 mod nginx_postgres_bind {
@@ -68,7 +127,7 @@ mod nginx_postgres_bind {
             });
             let rows = writer.acknowledged().len();
             written(&world, &writer, 0, rows + 50);
-            let pause = longest_pause(&writer, &world, 0);
+            let pause = longest_pause(&writer.acknowledged(), old);
             println!(
                 "writes paused for {} ms at most, and went on where they were",
                 pause.as_millis()
@@ -83,5 +142,32 @@ mod nginx_postgres_bind {
                 }
             });
         });
+    }
+}
+
+mod nginx_mariadb_bind {
+    use super::*;
+
+    #[test]
+    fn a_target_that_lags_is_left_and_moved_to_once_it_does_not() {
+        inside(|lab: &Lab| left_while_it_lags(lab, Dialect::MariaDb));
+    }
+}
+
+mod nginx_foreign_mysql_bind {
+    use super::*;
+
+    #[test]
+    fn a_target_that_lags_is_left_and_moved_to_once_it_does_not() {
+        inside(|lab: &Lab| left_while_it_lags(lab, Dialect::MySql));
+    }
+}
+
+mod nginx_redis_bind {
+    use super::*;
+
+    #[test]
+    fn a_target_that_lags_is_left_and_moved_to_once_it_does_not() {
+        inside(|lab: &Lab| left_while_it_lags(lab, Dialect::Redis));
     }
 }
