@@ -4,6 +4,8 @@ mod common;
 
 #[path = "authority/batches.rs"]
 mod batches;
+#[path = "authority/notified.rs"]
+mod notified;
 #[path = "authority/secondary.rs"]
 mod secondary;
 #[path = "authority/shop.rs"]

@@ -369,8 +369,9 @@ pub fn start(
     }
     authority.counters = Arc::new(Counters::new(tallies));
     for secondary in &config.secondaries {
-        let journal = shared.journal.subscribe();
-        authority._tasks.spawn(notify::tell(secondary.address, secondary.key.clone(), journal));
+        let (journal, key) = (shared.journal.subscribe(), secondary.key.clone());
+        let own = authority.addresses.iter().map(SocketAddr::ip).collect();
+        authority._tasks.spawn(notify::tell(secondary.address, key, own, journal));
     }
     authority._tasks.spawn(follow(agreed, (first, zones), started, shared));
     Ok(authority)
