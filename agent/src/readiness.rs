@@ -2,7 +2,7 @@
 //!
 //! Takes the agreed state and looks from this host: does every stack show a certificate that is valid for the names that lead
 //! clients there, and for a while yet; is a name server of each zone found, and can whoever holds the zone be read with the
-//! credential that this agent holds; where a zone of the agents' own is delegated, do all whom clients are sent to answer as was
+//! credential that this agent holds, and changed where that can be asked without a change; where a zone of the agents' own is delegated, do all whom clients are sent to answer as was
 //! decided; does every database take its log-in. Changes nothing, and tells no other agent: each shows what it found itself.
 //! Whether a provider's name servers say what was decided is not asked here: the mesh looks at that twice a minute
 //! (`consensus::node::drift`), and warns.
@@ -192,7 +192,10 @@ impl Looks {
             _ => false,
         });
         let token = Token::new(state.epoch, state.decision.attempt, Phase::Publishing.step());
-        let read = self.actors.read(&state.definition.name, token, publications).await;
+        let app = &state.definition.name;
+        let refused = self.actors.refusals(app, token, &publications).await.into_iter();
+        let refused = refused.map(|(name, why)| (None, format!("{name} cannot be changed: {why}")));
+        let read = self.actors.read(app, token, publications).await;
         let found = read.into_iter().flat_map(|it| {
             let unread = match it.held {
                 Held::Unknown(why) => Some(format!("{} cannot be read: {why}", it.name)),
@@ -202,7 +205,7 @@ impl Looks {
             let nobody = nobody.then(|| format!("no name server of {} is found", it.name));
             unread.into_iter().chain(nobody)
         });
-        found.map(|why| (None, why)).collect()
+        found.map(|why| (None, why)).chain(refused).collect()
     }
 }
 

@@ -1,12 +1,12 @@
 //! Record data and keys, turned into what the DNS library knows; `None` for what no file that was read can hold.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use consensus::model::{RecordData, RecordKind};
 use hickory_proto::rr::rdata::tsig::TsigAlgorithm;
 use hickory_proto::rr::rdata::{A, AAAA, CNAME, SRV, TXT};
 use hickory_proto::rr::{Name, RData, Record, RecordType, TSigner};
-use hickory_proto::serialize::binary::{BinDecodable, BinDecoder, BinEncodable};
+use hickory_proto::serialize::binary::{BinDecodable, BinDecoder, BinEncodable, BinEncoder};
 
 use crate::config::Credential;
 
@@ -92,8 +92,100 @@ pub(crate) fn in_master_file(data: &RecordData) -> String {
         RecordData::Authorization { flags, tag, value } => {
             format!("{flags} {tag} {}", quoted(value.as_bytes()))
         }
+        RecordData::Binding { priority, target, parameters } => {
+            let parameters = parameters.iter().map(|(key, value)| (*key, value.as_slice()));
+            let words = parameters.map(|(key, value)| format!(" {}", parameter(key, value)));
+            format!("{priority} {target}.{}", words.collect::<String>())
+        }
         other => other.to_string(),
     }
+}
+
+/// A binding to a service, taken apart: the library writes its lists as only it reads them.
+pub(crate) struct Bound {
+    pub(crate) priority: u16,
+    /// With its final dot.
+    pub(crate) target: String,
+    /// Every parameter, as a master file writes it.
+    pub(crate) parameters: Vec<String>,
+}
+
+impl Bound {
+    /// Of a record of type HTTPS or SVCB (RFC 9460 section 2.2).
+    pub(crate) fn of(data: &RData) -> Option<Self> {
+        let wire = wire(data)?;
+        let (priority, mut rest) = wire.split_at_checked(2)?;
+        let mut target = String::new();
+        loop {
+            let (length, behind) = rest.split_first()?;
+            let (label, behind) = behind.split_at_checked(usize::from(*length))?;
+            rest = behind;
+            match label {
+                [] => break,
+                label => target.push_str(&format!("{}.", str::from_utf8(label).ok()?)),
+            }
+        }
+        let mut parameters = Vec::new();
+        while !rest.is_empty() {
+            let (head, behind) = rest.split_at_checked(4)?;
+            let length = u16::from_be_bytes([head[2], head[3]]);
+            let (value, behind) = behind.split_at_checked(usize::from(length))?;
+            parameters.push(parameter(u16::from_be_bytes([head[0], head[1]]), value));
+            rest = behind;
+        }
+        let target = if target.is_empty() { ".".to_owned() } else { target };
+        Some(Self { priority: u16::from_be_bytes(priority.try_into().ok()?), target, parameters })
+    }
+}
+
+/// A record's data as it is sent (RFC 1035 section 3.3).
+pub(crate) fn wire(data: &RData) -> Option<Vec<u8>> {
+    let mut wire = Vec::new();
+    data.emit(&mut BinEncoder::new(&mut wire)).ok()?;
+    Some(wire)
+}
+
+/// A parameter by its name (RFC 9460 section 14.3.2); what has none, or holds what is not plain, by its number.
+fn parameter(key: u16, value: &[u8]) -> String {
+    let list = |size: usize, text: fn(&[u8]) -> String| {
+        let whole = !value.is_empty() && value.len() % size == 0;
+        whole.then(|| value.chunks(size).map(text).collect::<Vec<_>>().join(","))
+    };
+    let number = |bytes: &[u8]| u16::from_be_bytes([bytes[0], bytes[1]]);
+    let named = match key {
+        1 => protocols(value).map(|ids| format!("alpn={ids}")),
+        2 if value.is_empty() => Some("no-default-alpn".to_owned()),
+        3 if value.len() == 2 => Some(format!("port={}", number(value))),
+        4 => list(4, |it| Ipv4Addr::from([it[0], it[1], it[2], it[3]]).to_string())
+            .map(|hosts| format!("ipv4hint={hosts}")),
+        6 => list(16, |it| {
+            <[u8; 16]>::try_from(it)
+                .map_or_else(|_| String::new(), |it| Ipv6Addr::from(it).to_string())
+        })
+        .map(|hosts| format!("ipv6hint={hosts}")),
+        _ => None,
+    };
+    named.unwrap_or_else(|| {
+        let octets = value.iter().map(|byte| format!("\\{byte:03}")).collect::<String>();
+        let before = if value.is_empty() { "" } else { "=" };
+        format!("key{key}{before}{octets}")
+    })
+}
+
+/// Application protocols, one after the other, each behind its length.
+fn protocols(mut value: &[u8]) -> Option<String> {
+    let mut ids = Vec::new();
+    while !value.is_empty() {
+        let (length, behind) = value.split_first()?;
+        let (id, rest) = behind.split_at_checked(usize::from(*length))?;
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._/".contains(byte);
+        if id.is_empty() || !id.iter().all(plain) {
+            return None;
+        }
+        ids.push(str::from_utf8(id).ok()?);
+        value = rest;
+    }
+    (!ids.is_empty()).then(|| ids.join(","))
 }
 
 /// One record's data.

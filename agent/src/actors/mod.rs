@@ -129,6 +129,24 @@ impl Actors {
         self.look_over(app, token, publications.into_iter().map(|it| (it, true))).await
     }
 
+    /// Why whoever holds these publications' zones would refuse a change, with the names that it is of; changes nothing.
+    pub(crate) async fn refusals(
+        &self,
+        app: &AppId,
+        token: Token,
+        publications: &[Effect],
+    ) -> Vec<(String, String)> {
+        let mut asked = Vec::new();
+        for publication in publications {
+            let Effect::Publish { name, driver, sets, stack } = publication else { continue };
+            asked.push(async move {
+                let order = self.look_for(app, token, name, (sets, stack));
+                Some((name.clone(), dns::refusal(&order, driver).await?))
+            });
+        }
+        stream::iter(asked).buffered(AT_ONCE).filter_map(future::ready).collect().await
+    }
+
     /// Looks at what was published, some at once, and where it is said so at what whoever holds its zone has.
     async fn look_over(
         &self,
@@ -224,6 +242,17 @@ pub(crate) async fn ask_holders(
         (publication, holder)
     });
     actors.look_over(app, token, publications).await
+}
+
+/// Why whoever holds these publications' zones would refuse a change with these credentials; changes nothing.
+pub(crate) async fn ask_refusals(
+    app: &AppId,
+    token: Token,
+    publications: &[Effect],
+    credentials: Arc<Credentials>,
+) -> Vec<(String, String)> {
+    let (inputs, _) = mpsc::channel(1);
+    Actors::new(credentials, inputs).refusals(app, token, publications).await
 }
 
 /// What every name server says that the app's own zones are delegated to, of what agents answer themselves while `active` is the

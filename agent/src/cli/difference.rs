@@ -11,7 +11,7 @@ use consensus::model::{
 use serde::Serialize;
 
 use crate::config::{size, span};
-use crate::records::rdata;
+use crate::records::in_master_file;
 
 /// One difference.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -191,7 +191,7 @@ fn database_rows(at: &str, database: &Database, rows: &mut Rows) {
 }
 
 fn record_rows(at: &str, record: &Record, rows: &mut Rows) {
-    let Record { name: _, kind, ttl, values, driver } = record;
+    let Record { name: _, kind: _, ttl, values, driver } = record;
     rows.push((format!("{at}.ttl"), ttl.to_string()));
     match driver {
         Driver::BuiltIn => rows.push((format!("{at}.driver"), "built-in".to_owned())),
@@ -212,11 +212,8 @@ fn record_rows(at: &str, record: &Record, rows: &mut Rows) {
     }
     for (stack, data) in values {
         // As people write it, where master files of old would have numbers.
-        let shown = |data: &RecordData| match (data, rdata(*kind, data)) {
-            // It ends each list with a comma.
-            (RecordData::Binding { .. }, Some(read)) => {
-                read.to_string().replace(", ", " ").trim_end_matches(',').to_owned()
-            }
+        let shown = |data: &RecordData| match data {
+            RecordData::Binding { .. } => in_master_file(data),
             _ => data.to_string(),
         };
         let data: Vec<String> = data.iter().map(shown).collect();

@@ -1,9 +1,10 @@
 //! `quorate plan FILE`: what applying it would change.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use consensus::model::{AppId, Definition};
+use consensus::model::{AppId, Definition, Driver};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -75,6 +76,7 @@ pub fn document(app: &App, defined: Option<&Defined>, changes: &[Change]) -> Val
         "app": app.definition.name,
         "revision": defined.map(|defined| defined.revision),
         "changes": changes,
+        "left_behind": defined.map(|defined| left_behind(&defined.definition, &app.definition)),
         "warnings": app.warnings,
     })
 }
@@ -86,6 +88,21 @@ pub fn print(app: &App, defined: Option<&Defined>, changes: &[Change], out: &mut
         super::complain(warning);
     }
     out.print(&sheet(name, defined.map(|defined| defined.revision), changes, out.colour));
+    for name in defined.map(|it| left_behind(&it.definition, &app.definition)).into_iter().flatten()
+    {
+        super::complain(&format_args!(
+            "warning: `{name}` is published no more: what stands there, and at its marker, stays until somebody takes it away"
+        ));
+    }
+}
+
+/// The names that drivers published and publish no longer: nobody would change them any more.
+fn left_behind(old: &Definition, new: &Definition) -> Vec<String> {
+    let published = |definition: &Definition| -> BTreeSet<String> {
+        let records = definition.records.iter();
+        records.filter(|it| it.driver != Driver::BuiltIn).map(|it| it.name.clone()).collect()
+    };
+    published(old).difference(&published(new)).cloned().collect()
 }
 
 fn sheet(app: &AppId, revision: Option<u64>, changes: &[Change], colour: bool) -> String {
@@ -125,6 +142,20 @@ fn sheet(app: &AppId, revision: Option<u64>, changes: &[Change], colour: bool) -
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_that_drivers_publish_no_longer_are_named() {
+        const SHOP: &str = include_str!("../../../deploy/examples/shop.toml");
+        let definition = |text: &str| {
+            config::parse_app(text, "shop.toml", None).expect("a good file").definition
+        };
+        let without = SHOP.split("[[record]]").filter(|it| !it.contains("www.example.org"));
+        let without = without.collect::<Vec<_>>().join("[[record]]");
+        let (whole, without) = (definition(SHOP), definition(&without));
+        assert_eq!(left_behind(&whole, &without), ["www.example.org"]);
+        assert_eq!(left_behind(&without, &whole), [""; 0]);
+        assert_eq!(left_behind(&whole, &whole), [""; 0]);
+    }
 
     #[test]
     fn a_plan_reads_like_a_difference() {

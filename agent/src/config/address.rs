@@ -45,7 +45,7 @@ impl DnsName {
 }
 
 /// Is the name `zone` itself or below it?
-fn lies_in(name: &str, zone: &str) -> bool {
+pub(crate) fn lies_in(name: &str, zone: &str) -> bool {
     name.strip_suffix(zone).is_some_and(|left| left.is_empty() || left.ends_with('.'))
 }
 

@@ -267,6 +267,7 @@ fn mean_zones(file: &AppFile, findings: &mut Findings<'_>) -> Vec<Zone> {
             findings.error(&zone.at, text);
         }
         twice(zone.ns.iter(), "name server", findings);
+        super::drivers::check_name_servers(file, zone, findings);
     }
     let mean = |zone: &super::typed::app::ZoneTable| Zone {
         name: zone.name.value.0.clone(),

@@ -2,10 +2,10 @@
 
 use consensus::model::{Driver, Provider, RecordKind};
 
-use super::address::DNS_NAME_LIMIT;
+use super::address::{DNS_NAME_LIMIT, lies_in};
 use super::fault::{Findings, Span};
 use super::leaf::DriverWord;
-use super::typed::app::{AppFile, RecordTable};
+use super::typed::app::{AppFile, RecordTable, ZoneTable};
 
 /// The marker record stands below the name it marks (PROTOCOL.md 0.1 o).
 const MARKER: &str = "_quorate.";
@@ -79,6 +79,11 @@ fn mean_provider(
         }
         (None, None) => {}
     }
+    let untyped = matches!(provider, Provider::Azure | Provider::DigitalOcean);
+    if untyped && table.r#type.value == RecordKind::Https {
+        let text = format!("`{}` serves no HTTPS records", provider.word());
+        findings.error(&table.r#type.span, text);
+    }
     let elsewhere = matches!(provider, Provider::PowerDns | Provider::Webhook);
     if elsewhere && table.url.is_none() {
         lacks(table, "url", "where it listens, `http(s)://host:port`", findings);
@@ -97,6 +102,24 @@ fn mean_provider(
         zone_id: table.zone_id.as_ref().map(|id| id.value.0.clone()),
         credential: credential?,
     })
+}
+
+/// Whoever follows a delegation asks the zone for the addresses of servers that lie in it, and is told when there are none.
+pub(super) fn check_name_servers(file: &AppFile, zone: &ZoneTable, findings: &mut Findings<'_>) {
+    let address = |record: &&RecordTable| {
+        matches!(record.r#type.value, RecordKind::A | RecordKind::Aaaa)
+            && record.driver.value == DriverWord::BuiltIn
+    };
+    let addresses: Vec<_> = file.record.iter().filter(address).collect();
+    for ns in zone.ns.iter().filter(|ns| lies_in(&ns.value.0, &zone.name.value.0)) {
+        if !addresses.iter().any(|record| record.name.value.0 == ns.value.0) {
+            let text = format!(
+                "`{}` lies in the zone, and no `[[record]]` gives its address: resolvers will not find it",
+                ns.value.0
+            );
+            findings.warn(&ns.span, text);
+        }
+    }
 }
 
 fn zone_and_credential(

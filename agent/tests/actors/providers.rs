@@ -23,6 +23,8 @@ use crate::{act, kind, text, token};
 mod amazon;
 #[path = "emulators.rs"]
 mod emulators;
+#[path = "kinds.rs"]
+mod kinds;
 #[path = "recorded.rs"]
 mod recorded;
 #[path = "troubles.rs"]

@@ -3,9 +3,10 @@
 //!
 //! The forms are those of the recordings that dns-lexicon keeps (DigitalOcean and Google 2018, Azure 2019, Cloudflare 2020) and
 //! of what users quote in issues of Terraform's Google provider (#9112) and of ddns-go (#1378); names, numbers and the values
-//! are ours. Cloudflare's batch is documented and was recorded by nobody that we found.
+//! are ours. Cloudflare's batch, and what it and DigitalOcean take apart, is documented and was recorded by nobody that we
+//! found.
 
-use consensus::model::{ActionFaultKind, Done, Provider};
+use consensus::model::{ActionFaultKind, Done, Provider, RecordData, RecordKind, RecordSet};
 use data_encoding::BASE64URL_NOPAD as BASE64URL;
 use http::Method;
 use ring::signature::{KeyPair as _, RSA_PKCS1_2048_8192_SHA256, RsaKeyPair, UnparsedPublicKey};
@@ -401,5 +402,96 @@ async fn azure_says_in_these_words_that_somebody_else_was_faster() {
     let overtaken = act(&with_token(None, &principal), token(3, 4), effect).await;
     assert_eq!(kind(&overtaken), Some(ActionFaultKind::Superseded), "{overtaken:?}");
     assert!(!text(&overtaken).is_empty());
+    ended(&tape);
+}
+
+/// Types that two of them take apart.
+fn taken_apart() -> Vec<RecordSet> {
+    let set = |kind, data| RecordSet { kind, ttl: 60, data: vec![data] };
+    let target = "sip.example.net".to_owned();
+    let service = RecordData::Service { priority: 10, weight: 5, port: 5060, target };
+    let (tag, value) = ("issue".to_owned(), "ca.example.net".to_owned());
+    let authorization = RecordData::Authorization { flags: 0, tag, value };
+    vec![set(RecordKind::Srv, service), set(RecordKind::Caa, authorization)]
+}
+
+#[tokio::test]
+async fn cloudflare_takes_services_authorizations_and_bindings_apart() {
+    let parameters = [(1, b"\x02h2\x02h3".to_vec())].into();
+    let binding = RecordData::Binding { priority: 1, target: String::new(), parameters };
+    let mut sets = taken_apart();
+    sets.push(RecordSet { kind: RecordKind::Https, ttl: 60, data: vec![binding] });
+    let parts = [
+        ("SRV", json!({ "priority": 10, "weight": 5, "port": 5060, "target": "sip.example.net" })),
+        ("CAA", json!({ "flags": 0, "tag": "issue", "value": "ca.example.net" })),
+        ("HTTPS", json!({ "priority": 1, "target": ".", "value": "alpn=h2,h3" })),
+    ];
+    let mut tape = Tape::default();
+    cloudflare_list(&mut tape, NAME, &[]);
+    cloudflare_list(&mut tape, MARKER, &[]);
+    let mut posts: Vec<_> = parts
+        .iter()
+        .map(|(kind, data)| json!({ "name": NAME, "type": kind, "ttl": 60, "data": data }))
+        .collect();
+    posts.push(
+        json!({ "name": MARKER, "type": "TXT", "ttl": 30, "content": marker(3), "proxied": false }),
+    );
+    let batch = json!({ "deletes": [], "posts": posts });
+    let said = json!({ "success": true, "errors": [], "messages": [], "result": {} });
+    tape.add(Method::POST, &format!("{CLOUDFLARE}/batch"), Some(batch), 200, &said);
+    // What it shows in one text is of its own making.
+    let held = parts.iter().map(|(kind, data)| {
+        let mut record = cloudflare_record(kind, NAME, kind, "5\t5060\tsip.example.net");
+        record["data"] = data.clone();
+        record
+    });
+    cloudflare_list(&mut tape, NAME, &held.collect::<Vec<_>>());
+    cloudflare_list(&mut tape, MARKER, &[cloudflare_record("m", MARKER, "TXT", &marker(3))]);
+    let tape = tape.play().await;
+    let effect = to(Provider::Cloudflare, &tape.url(), sets);
+    let changed = act(&with_token(None, "a token"), token(3, 4), effect).await;
+    assert!(matches!(&changed, Ok(Done { proven: true, .. })), "{changed:?}");
+    ended(&tape);
+}
+
+#[tokio::test]
+async fn digitalocean_takes_services_and_authorizations_apart() {
+    let bare = marker(3).trim_matches('"').to_owned();
+    let part = |kind: &str, data: &str, parts: Value| {
+        let mut record = json!({ "type": kind, "name": "shop", "data": data, "ttl": 60 });
+        for (key, value) in parts.as_object().expect("parts") {
+            record[key] = value.clone();
+        }
+        record
+    };
+    let asks = [
+        part("SRV", "sip.example.net.", json!({ "priority": 10, "weight": 5, "port": 5060 })),
+        part("CAA", "ca.example.net.", json!({ "flags": 0, "tag": "issue" })),
+    ];
+    let mut tape = Tape::default();
+    digitalocean_list(&mut tape, NAME, &[]);
+    digitalocean_list(&mut tape, MARKER, &[]);
+    for asks in &asks {
+        tape.add(Method::POST, DIGITALOCEAN, Some(asks.clone()), 201, &json!({}));
+    }
+    let marks = json!({ "type": "TXT", "name": "_quorate.shop", "data": bare, "ttl": 30 });
+    tape.add(Method::POST, DIGITALOCEAN, Some(marks), 201, &json!({}));
+    let held = asks.iter().zip(1..).map(|(asked, id)| {
+        let data = asked["data"].as_str().expect("a text").trim_end_matches('.');
+        let mut record = digitalocean_record(id, "", "shop", data);
+        for (key, value) in asked.as_object().expect("parts") {
+            if key != "data" {
+                record[key] = value.clone();
+            }
+        }
+        record
+    });
+    digitalocean_list(&mut tape, NAME, &held.collect::<Vec<_>>());
+    let text = digitalocean_record(9, "TXT", "_quorate.shop", &bare);
+    digitalocean_list(&mut tape, MARKER, &[text]);
+    let tape = tape.play().await;
+    let effect = to(Provider::DigitalOcean, &tape.url(), taken_apart());
+    let changed = act(&with_token(None, "a token"), token(3, 4), effect).await;
+    assert!(matches!(&changed, Ok(Done { proven: true, .. })), "{changed:?}");
     ended(&tape);
 }

@@ -104,3 +104,33 @@ fn what_would_keep_a_standby_from_serving_is_said_until_it_is_mended() {
         });
     });
 }
+
+#[test]
+fn a_key_that_may_read_and_change_nothing_is_said_before_anything_is_to_be_changed() {
+    inside(|lab: &Lab| {
+        let _webs = [Web::start(lab, "s1"), Web::start(lab, "s2")];
+        let _bind = Bind::start(lab, Updates::Refused);
+        let mut mesh = Mesh::new(lab);
+        mesh.start();
+        mesh.apply(lab, &Shop { databases: false, ..Shop::default() }.text());
+        let wanted = format!("{OUTSIDE} cannot be changed: ");
+        // The definition is agreed once nobody tries any more; then they look.
+        eventually(LOOKED * 3, "every agent says so", || {
+            mesh.running().try_for_each(|agent| {
+                let lines = unready(agent);
+                match lines
+                    .iter()
+                    .any(|it| it.contains(&wanted) && it.contains("refuses to update"))
+                {
+                    true => Ok(()),
+                    false => Err(format!("{}: {lines:?}", agent.name)),
+                }
+            })
+        });
+        let file = mesh.agents[3].file();
+        let doctor = ["doctor", "--config", file.to_str().expect("our own path")];
+        let found = mesh.agents[3].quorate(&doctor).output;
+        let told = found.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(told.contains(&format!("{OUTSIDE} of shop cannot be changed: ")), "{found}");
+    });
+}

@@ -1,14 +1,17 @@
 //! DigitalOcean: one record a request, nothing compared. New records come before old ones go, and the marker is last.
 
 use consensus::model::ActionFault;
-use hickory_proto::rr::RecordType;
+use hickory_proto::rr::{RData, RecordType};
 use http::Method;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::api::Api;
 use super::plan::{Plan, text_of};
-use super::provider::{Change, Changed, Held, Zone, bare_text, read_data, read_kind, written};
+use super::provider::{
+    Change, Changed, Held, Zone, absolute_text, authorization, bare_text, read_data, read_kind,
+    written,
+};
 
 pub(super) struct DigitalOcean {
     pub(super) api: Api,
@@ -25,6 +28,27 @@ struct Listing {
     r#type: String,
     data: String,
     ttl: u32,
+    /// What types besides hold that are taken apart.
+    priority: Option<u16>,
+    port: Option<u16>,
+    weight: Option<u16>,
+    flags: Option<u8>,
+    tag: Option<String>,
+}
+
+impl Listing {
+    /// As a master file writes it.
+    fn text(&self) -> String {
+        let host = self.data.trim_end_matches('.');
+        match (self.r#type.as_str(), self.priority, self.weight, self.port, self.flags, &self.tag) {
+            ("SRV", Some(priority), Some(weight), Some(port), ..) => {
+                format!("{priority} {weight} {port} {host}.")
+            }
+            // A value ends as a name does there.
+            ("CAA", _, _, _, Some(flags), Some(tag)) => format!("{flags} {tag} \"{host}\""),
+            _ => self.data.clone(),
+        }
+    }
 }
 
 impl Zone for DigitalOcean {
@@ -40,8 +64,8 @@ impl Zone for DigitalOcean {
                     name: name.clone(),
                     kind,
                     ttl: record.ttl,
-                    data: read_data(kind, &record.data),
-                    text: record.data,
+                    data: read_data(kind, &record.text()),
+                    text: record.text(),
                     id: record.id.to_string(),
                 });
             }
@@ -96,13 +120,28 @@ impl DigitalOcean {
             Some("") | None => "@",
             Some(rest) => rest,
         };
-        let data = match record.record_type() {
-            RecordType::TXT => text_of(&record.data),
+        let data = match &record.data {
+            RData::TXT(_) => text_of(&record.data),
+            RData::SRV(it) => absolute_text(&it.target),
+            RData::CAA(_) => match authorization(&record.data) {
+                Some((_, _, value)) => format!("{}.", value.trim_end_matches('.')),
+                None => return Err(plan.refused("is never sent what cannot be read")),
+            },
             _ => written(&record.data),
         };
-        let body = json!({
+        let mut body = json!({
             "type": record.record_type().to_string(), "name": name, "data": data, "ttl": record.ttl,
         });
+        if let RData::SRV(it) = &record.data {
+            for (key, value) in
+                [("priority", it.priority), ("weight", it.weight), ("port", it.port)]
+            {
+                body[key] = value.into();
+            }
+        }
+        if let Some((flags, tag, _)) = authorization(&record.data) {
+            (body["flags"], body["tag"]) = (flags.into(), tag.into());
+        }
         let body = body.to_string().into_bytes();
         let answer = self.api.call(plan, Method::POST, &records_path(plan), body).await?;
         answer.well(plan).map(|_| ())

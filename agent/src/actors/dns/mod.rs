@@ -124,6 +124,20 @@ pub(super) async fn inspect(
     Published { name, held, right, longest, wrong }
 }
 
+/// Why whoever holds the zone would not take a change, where that can be asked without one: by dynamic updates. That it
+/// does not answer at all is found by reading.
+pub(super) async fn refusal(order: &Order<'_>, driver: &Driver) -> Option<String> {
+    let Driver::Rfc2136 { server, zone, credential } = driver else { return None };
+    let plan = Plan::new(order, zone, format!("DNS server `{server}`")).ok()?;
+    let signer = signer(order.credentials, credential).ok()?;
+    let attempt = Attempt::new(Moment::NEVER, INSPECTION, Stage::default());
+    let asked = rfc2136::would_change(&attempt, &plan, server, zone, signer, order.wall_ms);
+    match timeout(INSPECTION, asked).await {
+        Ok(Err(fault)) if fault.kind == ActionFaultKind::Refused => Some(fault.text),
+        _ => None,
+    }
+}
+
 /// Asks every name server that a zone of our own is delegated to for what agents answer there.
 pub(super) async fn inspect_delegated(order: &Order<'_>, zone: &str, round: &Round) -> Published {
     let name = order.name.to_owned();

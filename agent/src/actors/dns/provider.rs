@@ -21,6 +21,7 @@ use super::update::{marker_record, owned};
 use super::webhook;
 use crate::actors::attempt::Attempt;
 use crate::config::Credential;
+use crate::records::{self, Bound};
 
 /// How often a marker that moved between reading and changing is read again.
 const TRIES: usize = 3;
@@ -340,8 +341,25 @@ pub(super) fn written(data: &RData) -> String {
             });
             quoted.collect::<Vec<_>>().join(" ")
         }
+        RData::HTTPS(_) | RData::SVCB(_) => match Bound::of(data) {
+            Some(Bound { priority, target, parameters }) => {
+                [vec![format!("{priority} {target}")], parameters].concat().join(" ")
+            }
+            None => data.to_string(),
+        },
         other => other.to_string(),
     }
+}
+
+/// An authorization's flags, tag and value (RFC 8659 section 4.1).
+pub(super) fn authorization(data: &RData) -> Option<(u8, String, String)> {
+    let RData::CAA(_) = data else { return None };
+    let wire = records::wire(data)?;
+    let (flags, rest) = wire.split_first()?;
+    let (length, rest) = rest.split_first()?;
+    let (tag, value) = rest.split_at_checked(usize::from(*length))?;
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
+    Some((*flags, text(tag)?, text(value)?))
 }
 
 /// A name with its final dot.
@@ -358,9 +376,9 @@ pub(super) fn bare_text(name: &Name) -> String {
 pub(super) fn read_data(kind: RecordType, text: &str) -> Option<RData> {
     use hickory_proto::rr::rdata::{CNAME, TXT};
     match kind {
-        RecordType::CNAME => Some(RData::CNAME(CNAME(crate::records::absolute(text)?))),
+        RecordType::CNAME => Some(RData::CNAME(CNAME(records::absolute(text)?))),
         RecordType::TXT if !text.starts_with('"') => {
-            let parts = crate::records::strings(text);
+            let parts = records::strings(text);
             Some(RData::TXT(TXT::from_bytes(parts)))
         }
         _ => RData::try_from_str(kind, text).ok(),

@@ -7,7 +7,7 @@ use hickory_proto::rr::{Record, RecordType, TSigner};
 use super::Order;
 use super::link::Link;
 use super::plan::{Plan, sorted};
-use super::update::{Update, owned};
+use super::update::{Update, owned, question};
 use crate::actors::attempt::Attempt;
 
 /// How often a marker that moved between reading and setting is read again: another executor may hold the same token.
@@ -84,6 +84,23 @@ pub(super) async fn inspect(
     let records = held(plan, &mut link).await?;
     let marker = link.read(&plan.marker_name, RecordType::TXT).await?;
     plan.judge(&records, &marker)
+}
+
+/// Would the server take a change of the name's marker from this key? Changes nothing.
+pub(super) async fn would_change(
+    attempt: &Attempt,
+    plan: &Plan,
+    server: &str,
+    zone: &str,
+    signer: TSigner,
+    wall_ms: fn() -> u64,
+) -> Result<(), ActionFault> {
+    let mut link = Link::open(attempt, server, zone, signer, wall_ms).await?;
+    let answer = link.exchange(question(&plan.zone, &plan.marker_name)).await?;
+    match answer.metadata.response_code {
+        ResponseCode::NoError => Ok(()),
+        code => Err(no(&link, plan, code)),
+    }
 }
 
 /// What the server holds at the name, of every type that is ours to replace.

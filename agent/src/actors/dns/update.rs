@@ -72,6 +72,22 @@ impl Update<'_> {
     }
 }
 
+/// Would the zone be changed for us? Takes away a record that was never there, so that it changes nothing (RFC 2136 sections
+/// 2.5.4 and 3.4.2.4), at a name that is ours to change.
+pub(super) fn question(zone: &Name, marker_name: &Name) -> Message {
+    let mut message = Message::query();
+    message.metadata.op_code = OpCode::Update;
+    message.metadata.recursion_desired = false;
+    let mut query = Query::query(zone.clone(), RecordType::SOA);
+    query.set_query_class(DNSClass::IN);
+    message.add_query(query);
+    let never = RData::TXT(TXT::new(vec!["may this be changed?".to_owned()]));
+    let mut gone = Record::from_rdata(marker_name.clone(), 0, never);
+    gone.dns_class = DNSClass::NONE;
+    message.add_authority(gone);
+    message
+}
+
 /// A marker, as it stands in the zone.
 pub(super) fn marker_record(name: &Name, marker: &Marker) -> Record {
     Record::from_rdata(name.clone(), MARKER_TTL, RData::TXT(TXT::new(vec![marker.to_string()])))

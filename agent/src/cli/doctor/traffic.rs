@@ -34,8 +34,15 @@ async fn records(config: &AgentConfig, definition: &Definition, view: &AppView) 
     let publications = plan::published(definition, &view.active, view.shortened);
     let token = actors::published_under(view);
     let credentials = Arc::new(config.credentials.clone());
+    let refused = actors::ask_refusals(&view.app, token, &publications, credentials.clone()).await;
     let seen = actors::ask_holders(&view.app, token, publications, credentials).await;
-    let mut checks = Vec::new();
+    let mut checks: Vec<Check> = refused
+        .into_iter()
+        .map(|(name, why)| {
+            let words = format!("{name} of {} cannot be changed: {why}", view.app);
+            Check::new("records", Found::Wrong, words)
+        })
+        .collect();
     for it in seen {
         let (name, app) = (&it.name, &view.app);
         checks.push(match &it.held {

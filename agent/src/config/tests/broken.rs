@@ -366,6 +366,18 @@ pub const CASES: &[Case] = &[
         ],
     ),
     (
+        "ns = [\"ns1.example\"]",
+        "ns = [\"ns1.shop.example\"]",
+        &[
+            "f:7:7: warning: `ns1.shop.example` lies in the zone, and no `[[record]]` gives its address: resolvers will not find it",
+        ],
+    ),
+    (
+        "name = \"shop.example\"\ntype = \"A\"",
+        "name = \"www.example.org\"\ntype = \"HTTPS\"\nvalues = { a = [\"1 .\"], b = [\"1 .\"] }\ndriver = \"digitalocean\"\nzone = \"example.org\"\ncredential = \"dns\"",
+        &["f:19:8: `digitalocean` serves no HTTPS records"],
+    ),
+    (
         "contact = \"admin@example\"",
         "contact = \"admin\"",
         &[

@@ -1,0 +1,83 @@
+//! Records of every type, at whoever takes them: as they were decided, and known again when they are read.
+
+use super::*;
+use crate::common::named::Named;
+
+fn set(kind: RecordKind, data: RecordData) -> RecordSet {
+    RecordSet { kind, ttl: 60, data: vec![data] }
+}
+
+/// One of each type that may stand beside the others.
+fn every_kind() -> Vec<RecordSet> {
+    let parameters = [
+        (1, b"\x02h2\x02h3".to_vec()),
+        (3, 8443_u16.to_be_bytes().to_vec()),
+        (4, vec![192, 0, 2, 1]),
+    ];
+    let binding =
+        RecordData::Binding { priority: 1, target: String::new(), parameters: parameters.into() };
+    let authorization = RecordData::Authorization {
+        flags: 0,
+        tag: "issue".to_owned(),
+        value: "ca.example.net".to_owned(),
+    };
+    let service = RecordData::Service {
+        priority: 10,
+        weight: 5,
+        port: 5060,
+        target: "sip.example.net".to_owned(),
+    };
+    let text = RecordData::Text("a \"quoted\" text; with more".to_owned());
+    let mut sets = vec![addresses(&["192.0.2.2"])];
+    sets.extend([
+        set(RecordKind::Https, binding),
+        set(RecordKind::Caa, authorization),
+        set(RecordKind::Srv, service),
+        set(RecordKind::Txt, text),
+    ]);
+    sets
+}
+
+/// As dig writes them.
+const WRITTEN: [(&str, &str); 5] = [
+    ("A", "192.0.2.2"),
+    ("HTTPS", "1 . alpn=\"h2,h3\" port=8443 ipv4hint=192.0.2.1"),
+    ("CAA", "0 issue \"ca.example.net\""),
+    ("SRV", "10 5 5060 sip.example.net."),
+    ("TXT", "\"a \\\"quoted\\\" text; with more\""),
+];
+
+#[tokio::test]
+async fn every_type_is_taken_by_bind_knot_and_powerdns_and_known_again() {
+    let (named, knot, pdns) = (Named::start("").await, Knot::start().await, Pdns::start().await);
+    let key = Credential::Key {
+        name: KEY.to_owned(),
+        algorithm: "hmac-sha256".to_owned(),
+        secret: SECRET.to_vec(),
+    };
+    let key: Credentials = [("dns".parse().expect("a name"), key)].into();
+    let update = |server: std::net::SocketAddr| Effect::Publish {
+        name: NAME.to_owned(),
+        driver: Driver::Rfc2136 {
+            server: server.to_string(),
+            zone: ZONE.to_owned(),
+            credential: "dns".parse().expect("a name"),
+        },
+        sets: every_kind(),
+        stack: "do-west".parse().expect("a name"),
+    };
+    let api = to(Provider::PowerDns, &pdns.url, every_kind());
+    for (server, good, effect) in [
+        (named.address, &key, update(named.address)),
+        (knot.address, &key, update(knot.address)),
+        (pdns.address, &with_token(None, API_KEY), api),
+    ] {
+        let first = act(good, token(2, 4), effect.clone()).await;
+        assert!(matches!(&first, Ok(Done { proven: true, .. })), "{server}: {first:?}");
+        for (kind, written) in WRITTEN {
+            assert_eq!(dig(server, &[NAME, kind]), [written], "{server}");
+        }
+        let again = act(good, token(2, 4), effect).await;
+        assert!(text(&again).starts_with("says so already"), "{server}: {again:?}");
+    }
+}
