@@ -123,6 +123,37 @@ mod mariadb {
     }
 }
 
+mod mysql {
+    use super::*;
+
+    /// The script with a data folder that holds one file, and this in place of a server.
+    fn rebuilt(place: &Path, server: &str) -> bool {
+        let mut command = Command::new(deploy("rebuild-mysql"));
+        let primary = [("HOST", "192.0.2.1"), ("PORT", "3306")];
+        command.envs(primary.map(|(name, value)| (format!("QUORATE_PRIMARY_{name}"), value)));
+        command.env("QUORATE_USER", "quorate").args(["--server", server, "--data"]);
+        command.arg(place.join("data")).output().expect("the script runs").status.success()
+    }
+
+    #[test]
+    fn a_copy_that_breaks_off_costs_nothing() {
+        let folder = tempfile::tempdir().expect("a folder for temporary files");
+        let row = folder.path().join("data/row");
+        fs::create_dir(folder.path().join("data")).expect("own folder");
+        fs::write(&row, "kept").expect("own folder");
+        // One that makes no empty folder, one that makes it and never answers, one that is killed.
+        for server in ["false", "true", "sh -c 'kill -9 $PPID; kill -9 $$'"] {
+            assert!(!rebuilt(folder.path(), server), "{server}");
+            assert_eq!(fs::read_to_string(&row).ok().as_deref(), Some("kept"), "{server}");
+        }
+        // Ended between the two names, the run before left them like this.
+        let (data, old) = (folder.path().join("data"), folder.path().join("data.replaced"));
+        fs::rename(data, old).expect("own folder");
+        assert!(!rebuilt(folder.path(), "false"));
+        assert_eq!(fs::read_to_string(&row).ok().as_deref(), Some("kept"));
+    }
+}
+
 /// A host that boots: systemd on what this machine has, with what `deploy/README.md` has an owner install.
 mod booted {
     use std::net::TcpStream;

@@ -2,6 +2,7 @@
 //! again, and what it alone had is kept and named.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use tests::harness::agents::{Agent, Mesh};
@@ -9,10 +10,9 @@ use tests::harness::app::Shop;
 use tests::harness::bind::Updates;
 use tests::harness::guards::{enrolled, enrolled_at, holds, rejoins};
 use tests::harness::lab::{Lab, inside};
-use tests::harness::mariadb::MariaDb;
 use tests::harness::nginx::Web;
 use tests::harness::postgres::Replication;
-use tests::harness::sql::SqlServer as _;
+use tests::harness::sql::SqlServer;
 use tests::harness::wait::{eventually, throughout};
 use tests::harness::world::{SETTLE, World};
 use tests::harness::writer::{Dialect, Writer, gap, lost};
@@ -116,104 +116,142 @@ mod nginx_postgres_bind {
 }
 
 mod nginx_mariadb {
-    use std::path::Path;
+    use tests::harness::mariadb::MariaDb;
 
     use super::*;
 
     #[test]
     fn transactions_that_the_old_primary_alone_had_are_exported_and_it_is_rebuilt() {
-        inside(|lab: &Lab| comes_back(lab, true));
+        inside(|lab: &Lab| comes_back(lab, MariaDb::start(lab, ["s1", "s2"]), true));
     }
 
     #[test]
     fn without_a_way_to_rebuild_it_they_are_exported_and_it_is_left_alone() {
-        inside(|lab: &Lab| comes_back(lab, false));
-    }
-
-    fn comes_back(lab: &Lab, rebuilds: bool) {
-        let engine = ("mysql", 3306);
-        let shop =
-            Shop { guarded: true, outside: false, max_loss: "64MiB", engine, ..Shop::default() };
-        let mut webs = ["s1", "s2"].map(|host| Web::start(lab, host));
-        let mut servers = MariaDb::start(lab, ["s1", "s2"]);
-        // A commit waits for nobody, as it is without further configuration.
-        servers[0].sql("set global rpl_semi_sync_master_enabled = 0");
-        for sql in ["stop slave", "set global slave_net_timeout = 30", "start slave"] {
-            servers[1].sql(sql);
-        }
-        let mut mesh = Mesh::new(lab);
-        mesh.start();
-        let mut guards = enrolled_at(lab, &mesh, engine.1);
-        let others = servers.iter().rev();
-        for ((guard, server), other) in guards.iter_mut().zip(&servers).zip(others) {
-            let words = server.rejoins(rebuilds.then_some(other));
-            guard.set_up(|setup| setup.more += &format!("rejoin = {words:?}\n"));
-            guard.start();
-        }
-        mesh.apply(lab, &shop.text());
-        mesh.settle(SETTLE, "shop", "s1");
-        holds(&guards[0], SETTLE);
-        ready(&mesh);
-        let [old, new] = servers.each_ref().map(MariaDb::address);
-        let writer = Writer::of(Dialect::MariaDb, &[old, new]);
-        takes(&writer, old, 20);
-        // Its replica does not notice for a while.
-        lab.fabric.silence("s1", engine.1, "s2");
-        takes(&writer, old, 50);
-        servers[0].process.kill();
-        webs[0].kill();
-        mesh.settle(SETTLE, "shop", "s2");
-        takes(&writer, new, 20);
-        lab.fabric.heal();
-        let ledger = writer.stop();
-        let gone = servers[1].lost(&ledger);
-        assert!(!gone.is_empty(), "rows that the replica never got");
-
-        servers[0].restart_as_service();
-        webs[0].restart();
-        let line = kept_aside(&guards[0]);
-        println!("{} rows lost; {line}", gone.len());
-        let count = transactions(&line);
-        // One row each; the last may have been on its way to its client.
-        assert!((gone.len()..gone.len() + 2).contains(&count), "{count}, {} rows", gone.len());
-        recorded(&mesh, count);
-        let kept = line.split("are kept in ").nth(1).and_then(|it| it.split(' ').next());
-        let kept = Path::new(kept.expect("a folder"));
-        let sql = std::fs::read_to_string(kept.join("transactions.sql")).expect("it is there");
-        for row in &gone {
-            assert!(sql.contains(&format!("insert into app.ledger values ({row})")), "{row}");
-        }
-        let common = ledger.iter().find(|it| !gone.contains(&it.row)).expect("most").row;
-        assert!(!sql.contains(&format!("insert into app.ledger values ({common})")), "{common}");
-        let state = || {
-            let ask = |sql| servers[0].at_host(sql);
-            (
-                ask("show slave status"),
-                ask("select count(*) from app.ledger"),
-                ask("select @@read_only"),
-            )
-        };
-        if !rebuilds {
-            assert!(line.contains("and no --rebuild is configured"), "{line}");
-            throughout(Duration::from_secs(12), "it is left as it is", state);
-            return;
-        }
-        assert!(line.contains("rebuilt, and a replica of"), "{line}");
-        eventually(SETTLE, "the old primary has what the new one has", || {
-            let ask = |server: &MariaDb<'_>| server.at_host("select count(*) from app.ledger");
-            match (ask(&servers[0])?, ask(&servers[1])?) {
-                (own, other) if own == other => Ok(()),
-                (own, other) => Err(format!("{own}, not {other}")),
-            }
-        });
-        assert_eq!(servers[0].at_host("select @@read_only").as_deref(), Ok("1"));
-        ready(&mesh);
+        inside(|lab: &Lab| comes_back(lab, MariaDb::start(lab, ["s1", "s2"]), false));
     }
 }
 
-mod nginx_redis {
-    use std::path::Path;
+mod nginx_foreign_mysql {
+    use tests::harness::mysql::{MySql, Version};
 
+    use super::*;
+
+    fn started(lab: &Lab, version: Version) -> [MySql<'_>; 2] {
+        let servers = MySql::start(lab, version, ["s1", "s2"]);
+        // Whoever is rebuilt copies as Quorate.
+        servers[0].sql("grant backup_admin on *.* to quorate@'%'");
+        servers
+    }
+
+    #[test]
+    fn transactions_that_the_old_primary_alone_had_are_exported_and_it_is_rebuilt() {
+        inside(|lab: &Lab| comes_back(lab, started(lab, Version::V8_4), true));
+    }
+
+    #[test]
+    fn of_8_0_too() {
+        inside(|lab: &Lab| comes_back(lab, started(lab, Version::V8_0), true));
+    }
+
+    #[test]
+    fn without_a_way_to_rebuild_it_they_are_exported_and_it_is_left_alone() {
+        inside(|lab: &Lab| comes_back(lab, started(lab, Version::V8_4), false));
+    }
+}
+
+/// The app with a MariaDB or MySQL at `s1` and its replica at `s2`, each behind its guard's door.
+fn guarded<'a, S: SqlServer>(
+    lab: &'a Lab,
+    servers: &[S; 2],
+    rebuilds: bool,
+) -> (Mesh<'a>, [Agent<'a>; 2]) {
+    let engine = ("mysql", 3306);
+    let shop = Shop { guarded: true, outside: false, max_loss: "64MiB", engine, ..Shop::default() };
+    let mut mesh = Mesh::new(lab);
+    mesh.start();
+    let mut guards = enrolled_at(lab, &mesh, engine.1);
+    let others = servers.iter().rev();
+    for ((guard, server), other) in guards.iter_mut().zip(servers).zip(others) {
+        let words = server.rejoins(rebuilds.then_some(other));
+        guard.set_up(|setup| setup.more += &format!("rejoin = {words:?}\n"));
+        guard.start();
+    }
+    mesh.apply(lab, &shop.text());
+    mesh.settle(SETTLE, "shop", "s1");
+    holds(&guards[0], SETTLE);
+    ready(&mesh);
+    (mesh, guards)
+}
+
+/// A MariaDB or MySQL dies with rows that its replica never got, and starts again after the failover.
+fn comes_back<S: SqlServer>(lab: &Lab, mut servers: [S; 2], rebuilds: bool) {
+    let mut webs = ["s1", "s2"].map(|host| Web::start(lab, host));
+    // A commit waits for nobody, as it is without further configuration.
+    servers[0].sql(S::WORDS.waits_for_nobody);
+    for sql in S::WORDS.patient {
+        servers[1].sql(sql);
+    }
+    let (mesh, guards) = guarded(lab, &servers, rebuilds);
+    let [old, new] = servers.each_ref().map(S::address);
+    let writer = Writer::of(Dialect::MariaDb, &[old, new]);
+    takes(&writer, old, 20);
+    // Its replica does not notice for a while.
+    lab.fabric.silence("s1", old.port(), "s2");
+    takes(&writer, old, 50);
+    servers[0].process().kill();
+    webs[0].kill();
+    mesh.settle(SETTLE, "shop", "s2");
+    takes(&writer, new, 20);
+    lab.fabric.heal();
+    let ledger = writer.stop();
+    let gone = servers[1].lost(&ledger);
+    assert!(!gone.is_empty(), "rows that the replica never got");
+
+    servers[0].restart_as_service();
+    webs[0].restart();
+    let line = kept_aside(&guards[0]);
+    println!("{} rows lost; {line}", gone.len());
+    let count = transactions(&line);
+    // One row each; the last may have been on its way to its client.
+    assert!((gone.len()..gone.len() + 2).contains(&count), "{count}, {} rows", gone.len());
+    recorded(&mesh, count);
+    let kept = line.split("are kept in ").nth(1).and_then(|it| it.split([' ', ',']).next());
+    let kept = Path::new(kept.expect("a folder"));
+    let sql = std::fs::read_to_string(kept.join("transactions.sql")).expect("it is there");
+    let [before, after] = S::WORDS.row;
+    for row in &gone {
+        assert!(sql.contains(&format!("{before}{row}{after}")), "{row}");
+    }
+    let common = ledger.iter().find(|it| !gone.contains(&it.row)).expect("most").row;
+    assert!(!sql.contains(&format!("{before}{common}{after}")), "{common}");
+    assert_eq!(sql.matches(before).count(), count, "those and no others");
+    let state = || {
+        [S::WORDS.status, "select count(*) from app.ledger", S::WORDS.closed]
+            .map(|sql| servers[0].at_host(sql))
+    };
+    if !rebuilds {
+        assert!(line.contains("and no --rebuild is configured"), "{line}");
+        throughout(Duration::from_secs(12), "it is left as it is", state);
+        return;
+    }
+    assert!(line.contains("rebuilt, and a replica of"), "{line}");
+    has_all(&servers);
+    ready(&mesh);
+}
+
+/// Waits until the old primary has the rows of the new one; it takes none itself.
+fn has_all<S: SqlServer>(servers: &[S; 2]) {
+    eventually(SETTLE, "the old primary has what the new one has", || {
+        let ask = |server: &S| server.at_host("select count(*) from app.ledger");
+        match (ask(&servers[0])?, ask(&servers[1])?) {
+            (own, other) if own == other => Ok(()),
+            (own, other) => Err(format!("{own}, not {other}")),
+        }
+    });
+    assert_eq!(servers[0].at_host(S::WORDS.closed).as_deref(), Ok("1"));
+}
+
+mod nginx_redis {
     use tests::harness::agents::program;
     use tests::harness::redis::Redis;
 

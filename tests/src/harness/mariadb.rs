@@ -10,7 +10,7 @@ use super::fabric::address;
 use super::lab::{Lab, build_folder, give_to_server_user, server_user};
 use super::postgres::{PASSWORD, USER};
 use super::process::{Process, run};
-use super::sql::{PORT, START, SqlServer, Words};
+use super::sql::{PORT, START, SqlServer, Words, deploy, kept_alive, quorate, service};
 use super::wait::eventually;
 
 /// What Quorate may do, as its documentation asks for it.
@@ -81,91 +81,15 @@ impl<'a> MariaDb<'a> {
         eventually(START, &format!("{} has all", self.host), || self.has_all_of(primary));
     }
 
-    /// Starts it again on the same data, as a server of which nobody knows yet what it is to be.
-    pub fn restart(&mut self) {
-        self.process.kill();
-        self.process = spawn(self.lab, &self.host, &self.folder, &REPLICA);
-        self.answers();
-    }
-
-    /// Starts it again on the same data as a host's service manager would, which [`Self::rejoins`] knows how to stop. Does not
-    /// wait for an answer: its door may be shut.
-    pub fn restart_as_service(&mut self) {
-        let words = words(self.lab, &self.host, &self.folder).join(" ");
-        let stopped = self.stopped();
-        let script = format!(
-            "while :; do if [ -e {stopped} ]; then sleep 0.1; else mariadbd {words} --read-only=1; sleep 0.1; fi; done"
-        );
-        let mut command = self.lab.fabric.command_as_server(&self.host, "sh");
-        command.args(["-c", &script]).current_dir("/");
-        self.process.kill();
-        self.process = Process::start(self.lab, &format!("{}-mariadb", self.host), &mut command);
-    }
-
-    /// Its data are gone: what is started next is a server with nothing but its users.
-    pub fn lose_data(&mut self) {
-        self.process.kill();
-        let data = self.folder.join("data");
-        fs::remove_dir_all(&data).expect("nobody uses it");
-        run(Command::new("cp").args(["-a", "-T"]).arg(template(self.lab)).arg(&data));
-        let user = format!(
-            "{INIT}create user if not exists {USER}@'%' identified by '{PASSWORD}';\n\
-             create database if not exists quorate;\n"
-        );
-        let grants = RIGHTS.map(|rights| format!("grant {rights} to {USER}@'%';\n")).concat();
-        fs::write(self.folder.join("init.sql"), user + &grants).expect("own folder");
-        give_to_server_user(&self.folder);
-    }
-
-    /// The words of `deploy/rejoin-mariadb` for this server, as [`Self::restart_as_service`] keeps it alive; rebuilt
-    /// from another, if at all.
-    pub fn rejoins(&self, rebuilt_from: Option<&Self>) -> Vec<String> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/rejoin-mariadb");
-        let place = |name: &str| self.folder.join(name).display().to_string();
-        let mut words = vec![script.display().to_string(), "--socket".into(), place("socket")];
-        let Some(other) = rebuilt_from else { return words };
-        let (stopped, pid, socket) = (self.stopped(), place("pid"), place("socket"));
-        let options: Vec<_> = words_without_place(self.lab, &self.host, &self.folder);
-        for (option, value) in [
-            ("--data", place("data")),
-            ("--server", format!("mariadbd {}", options.join(" "))),
-            (
-                "--stop",
-                format!(
-                    "touch {stopped}; kill $(cat {pid}); while [ -e {pid} ]; do sleep 0.05; done"
-                ),
-            ),
-            (
-                "--start",
-                format!(
-                    "rm -f {stopped}; until mariadb-admin --no-defaults -S {socket} -u root ping; do sleep 0.1; done"
-                ),
-            ),
-            ("--rebuild", self.rebuild(other)),
-        ] {
-            words.extend([option.to_owned(), value]);
-        }
-        if let Some(user) = server_user() {
-            words.extend(["--user".to_owned(), user.to_owned()]);
-        }
-        words
-    }
-
     /// Copies another server anew with `deploy/rebuild-mariadb`; what would come over ssh comes from its folder here.
     fn rebuild(&self, from: &Self) -> String {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/rebuild-mariadb");
-        let (script, data) = (script.display(), self.folder.join("data"));
+        let (script, data) = (deploy("rebuild-mariadb"), self.folder.join("data"));
         let (data, folder) = (data.display(), from.folder.display());
         let user = server_user().map(|user| format!(" --user {user}")).unwrap_or_default();
         format!(
             "{script} --data {data}{user} --from 'mariadb-backup --no-defaults --backup --stream=xbstream \
              --datadir={folder}/data --socket={folder}/socket --user=root'"
         )
-    }
-
-    /// There while the service manager is to leave it alone.
-    fn stopped(&self) -> String {
-        format!("{}.stopped", self.folder.display())
     }
 }
 
@@ -179,6 +103,10 @@ impl SqlServer for MariaDb<'_> {
             ("Using_Gtid", "Slave_Pos"),
         ],
         held: "select @@gtid_binlog_pos",
+        closed: "select @@read_only",
+        waits_for_nobody: "set global rpl_semi_sync_master_enabled = 0",
+        patient: ["stop slave", "set global slave_net_timeout = 30", "start slave"],
+        row: ["insert into app.ledger values (", ")"],
     };
 
     fn lab(&self) -> &Lab {
@@ -195,6 +123,52 @@ impl SqlServer for MariaDb<'_> {
 
     fn process(&mut self) -> &mut Process {
         &mut self.process
+    }
+
+    fn restart(&mut self) {
+        self.process.kill();
+        self.process = spawn(self.lab, &self.host, &self.folder, &REPLICA);
+        self.answers();
+    }
+
+    fn restart_as_service(&mut self) {
+        let words = words(self.lab, &self.host, &self.folder).join(" ");
+        let script = kept_alive(&self.folder, &format!("mariadbd {words} --read-only=1"));
+        let mut command = self.lab.fabric.command_as_server(&self.host, "sh");
+        command.args(["-c", &script]).current_dir("/");
+        self.process.kill();
+        self.process = Process::start(self.lab, &format!("{}-mariadb", self.host), &mut command);
+    }
+
+    fn lose_data(&mut self) {
+        self.process.kill();
+        let data = self.folder.join("data");
+        fs::remove_dir_all(&data).expect("nobody uses it");
+        run(Command::new("cp").args(["-a", "-T"]).arg(template(self.lab)).arg(&data));
+        let init = INIT.to_owned() + &quorate(&RIGHTS);
+        fs::write(self.folder.join("init.sql"), init).expect("own folder");
+        give_to_server_user(&self.folder);
+    }
+
+    fn rejoins(&self, rebuilt_from: Option<&Self>) -> Vec<String> {
+        let place = |name: &str| self.folder.join(name).display().to_string();
+        let mut words = vec![deploy("rejoin-mariadb"), "--socket".into(), place("socket")];
+        let Some(other) = rebuilt_from else { return words };
+        let [stop, start] = service(&self.folder);
+        let options: Vec<_> = words_without_place(self.lab, &self.host, &self.folder);
+        for (option, value) in [
+            ("--data", place("data")),
+            ("--server", format!("mariadbd {}", options.join(" "))),
+            ("--stop", stop),
+            ("--start", start),
+            ("--rebuild", self.rebuild(other)),
+        ] {
+            words.extend([option.to_owned(), value]);
+        }
+        if let Some(user) = server_user() {
+            words.extend(["--user".to_owned(), user.to_owned()]);
+        }
+        words
     }
 }
 

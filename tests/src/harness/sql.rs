@@ -35,6 +35,14 @@ pub struct Words {
     pub sound: [(&'static str, &'static str); 3],
     /// Everything it holds.
     pub held: &'static str,
+    /// Is it closed to everybody but its own replication?
+    pub closed: &'static str,
+    /// Its commits wait for no replica.
+    pub waits_for_nobody: &'static str,
+    /// A replica takes half a minute to notice that its primary says nothing more.
+    pub patient: [&'static str; 3],
+    /// What stands before and after the number of a row of `app.ledger` where its log is exported as text.
+    pub row: [&'static str; 2],
 }
 
 /// A server on port 3306 of a host. Quorate logs in as [`USER`], the tests as root, clients as [`CLIENT`].
@@ -53,6 +61,19 @@ pub trait SqlServer {
 
     /// Its process.
     fn process(&mut self) -> &mut Process;
+
+    /// Starts it again on the same data, as a server of which nobody knows yet what it is to be.
+    fn restart(&mut self);
+
+    /// Starts it again on the same data as a host's service manager would, which [`Self::rejoins`] knows how to stop. Does not
+    /// wait for an answer: its door may be shut.
+    fn restart_as_service(&mut self);
+
+    /// Its data are gone: what is started next is a server with nothing but its users.
+    fn lose_data(&mut self);
+
+    /// The words of its program in `deploy`, as [`Self::restart_as_service`] keeps it alive; rebuilt from another, if at all.
+    fn rejoins(&self, rebuilt_from: Option<&Self>) -> Vec<String>;
 
     /// Where it listens.
     fn address(&self) -> SocketAddr {
@@ -134,6 +155,44 @@ pub trait SqlServer {
         let held: BTreeSet<i64> = rows.iter().filter_map(|row| row.get(0)).collect();
         ledger.iter().map(|entry| entry.row).filter(|row| !held.contains(row)).collect()
     }
+}
+
+/// A program of `deploy`.
+pub(super) fn deploy(name: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy").join(name).display().to_string()
+}
+
+/// Starts a server of this folder again whenever it ends, as a service manager does, but while it is stopped.
+pub(super) fn kept_alive(folder: &Path, server: &str) -> String {
+    let stopped = stopped(folder);
+    format!("while :; do if [ -e {stopped} ]; then sleep 0.1; else {server}; sleep 0.1; fi; done")
+}
+
+/// The commands that stop and start what [`kept_alive`] keeps alive.
+pub(super) fn service(folder: &Path) -> [String; 2] {
+    let (stopped, folder) = (stopped(folder), folder.display());
+    let pid = format!("{folder}/pid");
+    [
+        format!("touch {stopped}; kill $(cat {pid}); while [ -e {pid} ]; do sleep 0.05; done"),
+        format!(
+            "rm -f {stopped}; until mariadb-admin --no-defaults -S {folder}/socket -u root ping; do sleep 0.1; done"
+        ),
+    ]
+}
+
+/// There while the service manager is to leave it alone.
+fn stopped(folder: &Path) -> String {
+    format!("{}.stopped", folder.display())
+}
+
+/// What an empty server is told at its start, in nobody's log, so that Quorate may log in: after what every server is told.
+pub(super) fn quorate(rights: &[&str]) -> String {
+    let user = format!(
+        "create user if not exists {USER}@'%' identified by '{PASSWORD}';\n\
+         create database if not exists quorate;\n"
+    );
+    let grants = rights.iter().map(|rights| format!("grant {rights} to {USER}@'%';\n"));
+    user + &grants.collect::<String>()
 }
 
 /// A session over TCP.
