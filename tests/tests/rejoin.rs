@@ -129,6 +129,16 @@ mod nginx_mariadb {
     fn without_a_way_to_rebuild_it_they_are_exported_and_it_is_left_alone() {
         inside(|lab: &Lab| comes_back(lab, MariaDb::start(lab, ["s1", "s2"]), false));
     }
+
+    #[test]
+    fn one_that_is_back_empty_is_rebuilt() {
+        inside(|lab: &Lab| comes_back_empty(lab, MariaDb::start(lab, ["s1", "s2"]), true));
+    }
+
+    #[test]
+    fn one_that_is_back_empty_and_cannot_be_rebuilt_is_left_alone() {
+        inside(|lab: &Lab| comes_back_empty(lab, MariaDb::start(lab, ["s1", "s2"]), false));
+    }
 }
 
 mod nginx_foreign_mysql {
@@ -156,6 +166,16 @@ mod nginx_foreign_mysql {
     #[test]
     fn without_a_way_to_rebuild_it_they_are_exported_and_it_is_left_alone() {
         inside(|lab: &Lab| comes_back(lab, started(lab, Version::V8_4), false));
+    }
+
+    #[test]
+    fn one_that_is_back_empty_is_rebuilt() {
+        inside(|lab: &Lab| comes_back_empty(lab, started(lab, Version::V8_0), true));
+    }
+
+    #[test]
+    fn one_that_is_back_empty_and_cannot_be_rebuilt_is_left_alone() {
+        inside(|lab: &Lab| comes_back_empty(lab, started(lab, Version::V8_4), false));
     }
 }
 
@@ -237,6 +257,39 @@ fn comes_back<S: SqlServer>(lab: &Lab, mut servers: [S; 2], rebuilds: bool) {
     assert!(line.contains("rebuilt, and a replica of"), "{line}");
     has_all(&servers);
     ready(&mesh);
+}
+
+/// A MariaDB or MySQL dies, its replica takes over, and it comes back without its data.
+fn comes_back_empty<S: SqlServer>(lab: &Lab, mut servers: [S; 2], rebuilds: bool) {
+    let mut webs = ["s1", "s2"].map(|host| Web::start(lab, host));
+    let (mesh, guards) = guarded(lab, &servers, rebuilds);
+    servers[0].sql("insert into app.ledger values (7)");
+    servers[0].process().kill();
+    webs[0].kill();
+    mesh.settle(SETTLE, "shop", "s2");
+    servers[0].lose_data();
+    servers[0].restart_as_service();
+    webs[0].restart();
+    let said = |what: &str| {
+        eventually(SETTLE * 2, &format!("its guard says {what:?}"), || {
+            let said = guards[0].said();
+            if said.contains(what) { Ok(()) } else { Err(last_words(&said)) }
+        });
+    };
+    if rebuilds {
+        said("rebuilt, and a replica of");
+        has_all(&servers);
+        ready(&mesh);
+    } else {
+        said("it is empty, and no --rebuild is configured");
+        throughout(Duration::from_secs(12), "it is left as it is", || {
+            let ask = [S::WORDS.status, "show databases like 'app'", S::WORDS.closed];
+            (ask.map(|sql| servers[0].at_host(sql)), mesh.agents[0].app("shop").map(|it| it.active))
+        });
+        assert_eq!(servers[0].at_host(S::WORDS.status).as_deref(), Ok(""), "it follows nobody");
+    }
+    let held = servers[1].at_host("select count(*) from app.ledger where id = 7");
+    assert_eq!(held.as_deref(), Ok("1"), "the new primary keeps what it has");
 }
 
 /// Waits until the old primary has the rows of the new one; it takes none itself.

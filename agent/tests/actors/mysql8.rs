@@ -11,7 +11,7 @@ use consensus::model::{
 use consensus::outbox::{Look, Subject};
 use probe::{Login, Means};
 
-use crate::common::mysql8::{MySql8, State};
+use crate::common::mysql8::{MySql8, State, uuid};
 use crate::{act, kind, login, text, token};
 
 /// The last of the old words, and the first long-lived version of the new.
@@ -198,8 +198,20 @@ async fn a_mysql_replica_is_promoted_once_and_the_old_primary_follows_or_its_own
             it.source = None;
             it.executed.values_mut().for_each(|last| *last += 2);
         });
-        let refused = act(&role(), token(2, 4), follow).await;
+        let refused = act(&role(), token(2, 4), follow.clone()).await;
         assert_eq!(kind(&refused), Some(ActionFaultKind::Refused), "{refused:?}");
         assert!(text(&refused).contains("-000000000000:8-9"), "{refused:?}");
+
+        // Back without its data, or after what it lacks was purged, it would follow and never arrive.
+        old.change(|it| it.executed.clear());
+        let empty = act(&role(), token(2, 4), follow.clone()).await;
+        assert_eq!(kind(&empty), Some(ActionFaultKind::Refused), "{empty:?}");
+        assert!(text(&empty).contains("is empty, and `127.0.0.1:"), "{empty:?}");
+        old.change(|it| it.executed = [(uuid(1), 1)].into());
+        new.change(|it| it.purged = "00000002-0000-0000-0000-000000000000:1-3");
+        let late = act(&role(), token(2, 4), follow).await;
+        assert_eq!(kind(&late), Some(ActionFaultKind::Refused), "{late:?}");
+        assert!(text(&late).contains("has no more (00000002-"), "{late:?}");
+        assert!(old.state().source.is_none());
     }
 }

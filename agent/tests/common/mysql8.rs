@@ -37,6 +37,8 @@ pub struct State {
     /// The name of the group that it agrees with, if it does.
     pub group: Option<&'static str>,
     pub token: Option<u64>,
+    /// What its logs no longer hold.
+    pub purged: &'static str,
     /// Every statement that changes something.
     pub said: Vec<String>,
 }
@@ -91,7 +93,7 @@ fn between<'a>(sql: &'a str, before: &str, after: &str) -> &'a str {
     rest.split_once(after).map_or(rest, |(text, _)| text)
 }
 
-fn uuid(id: u32) -> String {
+pub fn uuid(id: u32) -> String {
     format!("0000000{id}-0000-0000-0000-000000000000")
 }
 
@@ -109,6 +111,7 @@ impl State {
             replicas: Vec::new(),
             group: None,
             token: None,
+            purged: "",
             said: Vec::new(),
         }
     }
@@ -195,11 +198,18 @@ impl State {
             ]),
             it if it.contains("gtid_executed as state") => one(vec![
                 ("state", self.executed()),
+                ("purged", self.purged.to_owned()),
                 ("server_id", self.id.to_string()),
                 ("marked", flag(self.token.is_some())),
             ]),
             it if it.contains("information_schema.processlist") => {
                 Answer::Rows(vec!["id"], vec![vec![Some("41".to_owned())]])
+            }
+            it if it.ends_with(", @@global.gtid_executed) as lacking") => {
+                let purged = between(it, "gtid_subtract('", "'");
+                let lacks = !self.executed.keys().any(|uuid| purged.starts_with(uuid.as_str()));
+                let lacking = if lacks { purged } else { "" };
+                one(vec![("lacking", lacking.to_owned())])
             }
             it if it.starts_with("select gtid_subtract") => {
                 let theirs = between(it, "@@global.gtid_executed, '", "')");

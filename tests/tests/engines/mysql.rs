@@ -17,7 +17,7 @@ fn addresses(servers: &[MySql<'_>; 3]) -> [std::net::SocketAddr; 3] {
 fn failed_over(mesh: &Mesh<'_>, before: Epoch) -> usize {
     let view = eventually(SETTLE, "a failover is done", || {
         let view = mesh.agents[0].app("shop")?;
-        match view.epoch > before && view.phase == consensus::model::Phase::Idle {
+        match view.epoch > before && view.phase == Phase::Idle {
             true => Ok(view),
             false => Err(format!("{:?}", view.phase)),
         }
@@ -135,6 +135,16 @@ fn a_primary_that_is_set_up_for_group_replication_is_named_and_moved_by_nobody()
 #[test]
 fn a_stale_replica_is_passed_over_for_one_that_has_nearly_all() {
     inside(|lab: &Lab| stale(lab, MySql::start(lab, Version::V8_4, STACKS)));
+}
+
+#[test]
+fn an_old_primary_that_is_back_empty_is_left_alone_and_never_the_active_one() {
+    inside(|lab: &Lab| back_empty(lab, MySql::start(lab, Version::V8_4, STACKS), true));
+}
+
+#[test]
+fn one_that_is_back_empty_where_it_reaches_nobody_is_left_alone_too() {
+    inside(|lab: &Lab| back_empty(lab, MySql::start(lab, Version::V8_0, STACKS), false));
 }
 
 /// Its source is asked whether it has them, for one that was a primary once bears transactions of its own by right; what it

@@ -102,7 +102,8 @@ pub(super) async fn promote(
 
 /// Makes a server a replica of the agreed primary, by GTID.
 ///
-/// A server that holds transactions which that primary never received is left alone: nothing could merge them.
+/// A server that holds transactions which that primary never received is left alone: nothing could merge them. So is one that
+/// comes back without its data, or after the primary gave up the logs of what it lacks: by logs alone it would never have all.
 pub(super) async fn follow(
     attempt: &mut Attempt,
     order: &Order<'_>,
@@ -137,6 +138,9 @@ pub(super) async fn follow(
             "cannot be told whom to follow: the primary needs an address and its login a password",
         ));
     };
+    if replica.is_none() {
+        session.can_arrive(&above, &place).await?;
+    }
     match replica {
         Some(_) => {
             attempt.commit("making the database read-only")?;

@@ -25,7 +25,7 @@ const MARKED: &str = "(select count(*) from information_schema.tables where tabl
 const STATE: &str = "select @@gtid_binlog_state as state, @@server_id as server_id, @@global.gtid_slave_pos as applied, \
      @@global.gtid_current_pos as current";
 /// A MySQL that wrote something by itself cannot be told from one that was a primary once, without the primary of now.
-const STATE_OF_MYSQL: &str = "select @@global.gtid_executed as state, @@server_id as server_id";
+const STATE_OF_MYSQL: &str = "select @@global.gtid_executed as state, @@global.gtid_purged as purged, @@server_id as server_id";
 /// Who waits for a replica comes last: that wait is the others' too, who are told that they have committed once it ends, and
 /// must not be there any more by then.
 const SESSIONS: &str = "select id from information_schema.processlist where id <> connection_id() \
@@ -139,13 +139,41 @@ impl Session {
         match self.dialect {
             Dialect::MariaDb => Ok(errant(self.state().await?.text("state"), theirs)),
             Dialect::MySql { .. } => {
-                let theirs = quoted(theirs);
-                let sql =
-                    format!("select gtid_subtract(@@global.gtid_executed, {theirs}) as errant");
-                let left = self.ask("comparing transactions", &sql).await?.unwrap_or_default();
-                let left = left.text("errant").split(',').map(str::trim);
-                Ok(left.filter(|gtid| !gtid.is_empty()).map(str::to_owned).collect())
+                self.subtract("@@global.gtid_executed", &quoted(theirs), "errant").await
             }
+        }
+    }
+
+    /// What is in one of two sets of a MySQL and not in the other, asked for by a name of its own.
+    async fn subtract(
+        &mut self,
+        set: &str,
+        other: &str,
+        name: &str,
+    ) -> Result<Vec<String>, ActionFault> {
+        let sql = format!("select gtid_subtract({set}, {other}) as {name}");
+        let left = self.ask("comparing transactions", &sql).await?.unwrap_or_default();
+        let left = left.text(name).split(',').map(str::trim);
+        Ok(left.filter(|gtid| !gtid.is_empty()).map(str::to_owned).collect())
+    }
+
+    /// Fails if a primary's logs alone would never make it what that primary, of this state, is.
+    pub async fn can_arrive(&mut self, primary: &Facts, place: &str) -> Result<(), ActionFault> {
+        let own = self.state().await?;
+        let empty = ["state", "applied", "current"].iter().all(|it| own.text(it).is_empty());
+        if empty && !primary.text("state").is_empty() {
+            return Err(self.refused(format!("is empty, and `{place}` is not: rebuild it")));
+        }
+        if self.dialect == Dialect::MariaDb {
+            return Ok(());
+        }
+        let purged = quoted(primary.text("purged"));
+        match self.subtract(&purged, "@@global.gtid_executed", "lacking").await?.as_slice() {
+            [] => Ok(()),
+            lacking => Err(self.refused(format!(
+                "lacks transactions whose logs `{place}` has no more ({}): rebuild it",
+                lacking.join(", ")
+            ))),
         }
     }
 
