@@ -148,7 +148,7 @@ pub(crate) fn wire(data: &RData) -> Option<Vec<u8>> {
 /// A parameter by its name (RFC 9460 section 14.3.2); what has none, or holds what is not plain, by its number.
 fn parameter(key: u16, value: &[u8]) -> String {
     let list = |size: usize, text: fn(&[u8]) -> String| {
-        let whole = !value.is_empty() && value.len() % size == 0;
+        let whole = !value.is_empty() && value.len().is_multiple_of(size);
         whole.then(|| value.chunks(size).map(text).collect::<Vec<_>>().join(","))
     };
     let number = |bytes: &[u8]| u16::from_be_bytes([bytes[0], bytes[1]]);

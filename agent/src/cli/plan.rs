@@ -90,7 +90,7 @@ pub fn print(app: &App, defined: Option<&Defined>, changes: &[Change], out: &mut
     out.print(&sheet(name, defined.map(|defined| defined.revision), changes, out.colour));
     for name in defined.map(|it| left_behind(&it.definition, &app.definition)).into_iter().flatten()
     {
-        super::complain(&format_args!(
+        super::complain(format_args!(
             "warning: `{name}` is published no more: what stands there, and at its marker, stays until somebody takes it away"
         ));
     }

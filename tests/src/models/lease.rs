@@ -50,6 +50,20 @@ pub const SHEETS: &[Sheet] = &[
         explore: |mutant| explore(Lease::new(&Setup::SHORTER, mutant)),
     },
     Sheet {
+        name: "m4 lease, 1 voter, 13 ticks",
+        states: 715_978,
+        knows: &[
+            Mutant::TimerStopsWhilePaused,
+            Mutant::LeaseFromArrival,
+            Mutant::GrantsWhileFencing,
+            Mutant::PromotesDespiteLease,
+            Mutant::TwoOutstanding,
+            Mutant::NoMargin,
+            Mutant::MarginShort,
+        ],
+        explore: |mutant| explore(Lease::new(&Setup::FINE, mutant)),
+    },
+    Sheet {
         name: "m4 lease, 3 voters, 3 ticks",
         states: 197_956,
         knows: &[Mutant::PromotesDespiteLease, Mutant::TwoOutstanding],

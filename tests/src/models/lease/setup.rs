@@ -56,6 +56,9 @@ impl Setup {
         second: Some(Duration::from_secs(2)),
         ..Self::LATE
     };
+    /// Twelve ticks are longer than a lease, and shorter than one by a clock that is a hundredth slow: what happens in between may
+    /// happen at any twelfth of it.
+    pub const FINE: Self = Self { ticks: 13, tick: Duration::from_micros(837_500), ..Self::LATE };
     /// And leases are renewed.
     pub const TWICE: Self = Self { renewals: &[2, 1], ..Self::QUORUMS };
     /// Three ticks to a lease: candidates are asked when half of it is gone.
