@@ -85,6 +85,14 @@ impl Process {
     /// Stops it where it is, as a debugger or a paused machine would.
     pub fn pause(&self) {
         self.signal(Signal::STOP);
+        // A thread that runs is not stopped yet, and may answer once more.
+        let moves = |state: char| !matches!(state, 'T' | 't' | 'Z' | 'X');
+        eventually(Duration::from_secs(5), "every thread stands still", || {
+            match threads(self.child.id()).into_iter().any(moves) {
+                false => Ok(()),
+                true => Err("one goes on"),
+            }
+        });
     }
 
     /// Lets it go on.
@@ -126,6 +134,13 @@ impl Process {
         // Refused only when the group is gone, which is what every caller wants in the end.
         let _ = kill_process_group(group, signal);
     }
+}
+
+/// The state of each thread of a process: proc_pid_stat(5). None once it is gone.
+fn threads(process: u32) -> Vec<char> {
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let state = |stat: String| stat.rsplit_once(") ").and_then(|it| it.1.chars().next());
+    tasks.filter_map(|it| state(std::fs::read_to_string(it.path().join("stat")).ok()?)).collect()
 }
 
 /// Every process of this world, and whose child it is: proc_pid_stat(5).
