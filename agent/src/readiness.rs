@@ -191,7 +191,7 @@ impl Looks {
             }
             _ => false,
         });
-        let token = Token::new(state.epoch, state.decision.attempt, Phase::Publishing.step());
+        let token = published_under(state);
         let app = &state.definition.name;
         let refused = self.actors.refusals(app, token, &publications).await.into_iter();
         let refused = refused.map(|(name, why)| (None, format!("{name} cannot be changed: {why}")));
@@ -209,10 +209,15 @@ impl Looks {
     }
 }
 
+/// The token under which what was decided is published.
+fn published_under(state: &AppState) -> Token {
+    Token::new(state.epoch, state.decision.attempt, Phase::Publishing.step())
+}
+
 /// The name servers of the agents' own zones that do not answer as was decided. Nobody is found where clients ask agents
 /// without any resolver between, and that is as well.
 async fn delegated(state: &AppState) -> Vec<(Option<StackId>, String)> {
-    let token = Token::new(state.epoch, state.decision.attempt, Phase::Publishing.step());
+    let token = published_under(state);
     let said = actors::ask_delegated(&state.definition, &state.active, token).await;
     let found = said.into_iter().filter(|it| !it.wrong.is_empty()).map(|it| {
         let (name, wrong, all) = (&it.name, it.wrong.len(), it.right + it.wrong.len());

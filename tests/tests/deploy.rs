@@ -107,20 +107,25 @@ mod mariadb {
 
     #[test]
     fn a_copy_that_breaks_off_costs_nothing() {
-        let folder = tempfile::tempdir().expect("a folder for temporary files");
-        let row = folder.path().join("data/row");
-        fs::create_dir(folder.path().join("data")).expect("own folder");
-        fs::write(&row, "kept").expect("own folder");
-        for from in ["exit 1", "true", "echo this is no backup", "kill -9 $$"] {
-            assert!(!rebuilt(folder.path(), from), "{from}");
-            assert_eq!(fs::read_to_string(&row).ok().as_deref(), Some("kept"), "{from}");
-        }
-        // Ended between the two names, the run before left them like this.
-        let (data, old) = (folder.path().join("data"), folder.path().join("data.replaced"));
-        fs::rename(data, old).expect("own folder");
-        assert!(!rebuilt(folder.path(), "exit 1"));
-        assert_eq!(fs::read_to_string(&row).ok().as_deref(), Some("kept"));
+        costs_nothing(rebuilt, &["exit 1", "true", "echo this is no backup", "kill -9 $$"]);
     }
+}
+
+/// A script that copies a server anew leaves the data as they were, however what it runs breaks off.
+fn costs_nothing(rebuilt: fn(&Path, &str) -> bool, ways: &[&str]) {
+    let folder = tempfile::tempdir().expect("a folder for temporary files");
+    let row = folder.path().join("data/row");
+    fs::create_dir(folder.path().join("data")).expect("own folder");
+    fs::write(&row, "kept").expect("own folder");
+    for way in ways {
+        assert!(!rebuilt(folder.path(), way), "{way}");
+        assert_eq!(fs::read_to_string(&row).ok().as_deref(), Some("kept"), "{way}");
+    }
+    // Ended between the two names, the run before left them like this.
+    let (data, old) = (folder.path().join("data"), folder.path().join("data.replaced"));
+    fs::rename(data, old).expect("own folder");
+    assert!(!rebuilt(folder.path(), ways[0]));
+    assert_eq!(fs::read_to_string(&row).ok().as_deref(), Some("kept"));
 }
 
 mod mysql {
@@ -137,20 +142,8 @@ mod mysql {
 
     #[test]
     fn a_copy_that_breaks_off_costs_nothing() {
-        let folder = tempfile::tempdir().expect("a folder for temporary files");
-        let row = folder.path().join("data/row");
-        fs::create_dir(folder.path().join("data")).expect("own folder");
-        fs::write(&row, "kept").expect("own folder");
         // One that makes no empty folder, one that makes it and never answers, one that is killed.
-        for server in ["false", "true", "sh -c 'kill -9 $PPID; kill -9 $$'"] {
-            assert!(!rebuilt(folder.path(), server), "{server}");
-            assert_eq!(fs::read_to_string(&row).ok().as_deref(), Some("kept"), "{server}");
-        }
-        // Ended between the two names, the run before left them like this.
-        let (data, old) = (folder.path().join("data"), folder.path().join("data.replaced"));
-        fs::rename(data, old).expect("own folder");
-        assert!(!rebuilt(folder.path(), "false"));
-        assert_eq!(fs::read_to_string(&row).ok().as_deref(), Some("kept"));
+        costs_nothing(rebuilt, &["false", "true", "sh -c 'kill -9 $PPID; kill -9 $$'"]);
     }
 }
 

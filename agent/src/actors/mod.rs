@@ -211,14 +211,19 @@ impl Actors {
     }
 }
 
+/// Actors of no loop: what comes of their work is what they return.
+fn apart(credentials: Arc<Credentials>) -> Actors {
+    let (inputs, _) = mpsc::channel(1);
+    Actors::new(credentials, inputs)
+}
+
 /// What every name server of these publications' zones says, asked from this host and without any credential.
 pub(crate) async fn ask_servers(
     app: &AppId,
     token: Token,
     publications: Vec<Effect>,
 ) -> Vec<Published> {
-    let (inputs, _) = mpsc::channel(1);
-    let actors = Actors::new(Arc::default(), inputs);
+    let actors = apart(Arc::default());
     actors.look_over(app, token, publications.into_iter().map(|it| (it, false))).await
 }
 
@@ -229,8 +234,7 @@ pub(crate) async fn ask_holders(
     publications: Vec<Effect>,
     credentials: Arc<Credentials>,
 ) -> Vec<Published> {
-    let (inputs, _) = mpsc::channel(1);
-    let actors = Actors::new(credentials, inputs);
+    let actors = apart(credentials);
     let held = |publication: &Effect| match publication {
         Effect::Publish { driver, .. } => {
             driver.credential().is_none_or(|it| actors.credentials.contains_key(it))
@@ -251,8 +255,7 @@ pub(crate) async fn ask_refusals(
     publications: &[Effect],
     credentials: Arc<Credentials>,
 ) -> Vec<(String, String)> {
-    let (inputs, _) = mpsc::channel(1);
-    Actors::new(credentials, inputs).refusals(app, token, publications).await
+    apart(credentials).refusals(app, token, publications).await
 }
 
 /// What every name server says that the app's own zones are delegated to, of what agents answer themselves while `active` is the
@@ -262,8 +265,7 @@ pub(crate) async fn ask_delegated(
     active: &StackId,
     token: Token,
 ) -> Vec<Published> {
-    let (inputs, _) = mpsc::channel(1);
-    let actors = Actors::new(Arc::default(), inputs);
+    let actors = apart(Arc::default());
     let round = dns::Round::default();
     let mut looks = Vec::new();
     for ((name, driver), sets) in plan::answers(definition, active, 0) {

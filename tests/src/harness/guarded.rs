@@ -141,7 +141,7 @@ impl<'a> Server<'a> {
     /// A standby gets something that its primary never had.
     pub fn diverge(&self) {
         let said = match self {
-            Self::Postgres(_) => panic!("it takes a promotion"),
+            Self::Postgres(_) => panic!("a standby of PostgreSQL takes nothing of its own, short of a promotion"),
             Self::MariaDb(it) => it.at_host("insert into app.ledger values (-1)"),
             Self::MySql(it) => it.at_host(
                 "set global super_read_only = 0; insert into app.ledger values (-1); set global super_read_only = 1",

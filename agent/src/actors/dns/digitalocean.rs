@@ -60,12 +60,13 @@ impl Zone for DigitalOcean {
             let listed: Listed = answer.json(plan)?;
             for record in listed.domain_records {
                 let Some(kind) = read_kind(&record.r#type) else { continue };
+                let text = record.text();
                 held.push(Held {
                     name: name.clone(),
                     kind,
                     ttl: record.ttl,
-                    data: read_data(kind, &record.text()),
-                    text: record.text(),
+                    data: read_data(kind, &text),
+                    text,
                     id: record.id.to_string(),
                 });
             }

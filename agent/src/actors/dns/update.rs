@@ -38,13 +38,7 @@ pub(super) struct Update<'a> {
 impl Update<'_> {
     /// The message, not signed yet.
     pub(super) fn message(&self) -> Message {
-        let mut message = Message::query();
-        message.metadata.op_code = OpCode::Update;
-        message.metadata.recursion_desired = false;
-        let mut zone = Query::query(self.zone.clone(), RecordType::SOA);
-        zone.set_query_class(DNSClass::IN);
-        message.add_query(zone);
-
+        let mut message = begun(self.zone);
         // The prerequisite section shares its place with a query's answers, the update section with its authorities.
         message.add_answer(match self.old {
             Some(old) => Record::from_rdata(self.marker_name.clone(), 0, old.clone()),
@@ -72,15 +66,21 @@ impl Update<'_> {
     }
 }
 
-/// Would the zone be changed for us? Takes away a record that was never there, so that it changes nothing (RFC 2136 sections
-/// 2.5.4 and 3.4.2.4), at a name that is ours to change.
-pub(super) fn question(zone: &Name, marker_name: &Name) -> Message {
+/// An update of this zone that asks for nothing yet (RFC 2136 section 2.3).
+fn begun(zone: &Name) -> Message {
     let mut message = Message::query();
     message.metadata.op_code = OpCode::Update;
     message.metadata.recursion_desired = false;
     let mut query = Query::query(zone.clone(), RecordType::SOA);
     query.set_query_class(DNSClass::IN);
     message.add_query(query);
+    message
+}
+
+/// Would the zone be changed for us? Takes away a record that was never there, so that it changes nothing (RFC 2136 sections
+/// 2.5.4 and 3.4.2.4), at a name that is ours to change.
+pub(super) fn question(zone: &Name, marker_name: &Name) -> Message {
+    let mut message = begun(zone);
     let never = RData::TXT(TXT::new(vec!["may this be changed?".to_owned()]));
     let mut gone = Record::from_rdata(marker_name.clone(), 0, never);
     gone.dns_class = DNSClass::NONE;
