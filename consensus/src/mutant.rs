@@ -176,6 +176,8 @@ mutants! {
     BlindShortened,
     /// A planned move does not wait until answers of before have run out.
     PlannedTooEarly,
+    /// A planned move promotes whoever has not applied all that was written.
+    UnappliedPromoted,
     /// A replica is relied on that nobody saw its primary wait for (C.5).
     ReliedUnseen,
     /// Whom a primary waits for is set without comparing the version that it rests on.

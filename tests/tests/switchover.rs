@@ -83,8 +83,64 @@ fn left_while_it_lags(lab: &Lab, dialect: Dialect) {
     assert!(pause < PAUSE, "{pause:?}");
 }
 
+/// Somebody stopped what applies the standby's log, which it goes on receiving: a planned move is taken back within a second, and
+/// writes go on where they were. Once the primary's host is gone, the standby applies all that it received, and takes over.
+fn left_while_it_applies_nothing(lab: &Lab, dialect: Dialect) {
+    let plan = Plan { dialect, replication: Replication::Asynchronous, max_loss: "64MiB" };
+    let mut world: Guarded<'_, 2> = Guarded::start(lab, plan, TWO);
+    let [old, new] = world.servers.each_ref().map(Server::address);
+    let before = world.view().epoch;
+    let agent = &world.mesh.agents[2];
+    world.servers[1].stops_applying();
+    let words = ["switchover", "shop", "--to", "s2", "--yes", "--timeout", "30"];
+    let said = agent.quorate(&words).expect_refused();
+    println!("while it applies nothing: {}", said.trim());
+    assert!(said.contains("orders has not applied position"), "{said}");
+    eventually(SETTLE, "it is taken back", || match agent.app("shop")? {
+        view if view.active.as_str() == "s1" && view.phase == Phase::Idle => Ok(()),
+        view => Err(format!("{} {}", view.active, view.phase)),
+    });
+    assert_eq!(world.view().epoch, Epoch(before.0 + 2), "decided once, and taken back once");
+    let taken = world.took(0);
+    eventually(SETTLE, "writes go on", || match world.took(0) {
+        more if taken + 50 <= more => Ok(()),
+        more => Err(format!("{more} rows, {taken} before")),
+    });
+    let ledger = world.writers.acknowledged();
+    let pause = longest_pause(&ledger, old);
+    println!("writes paused for {} at most, and went on where they were", ms(pause));
+    assert!(ledger.iter().all(|it| it.server == old) && pause < PAUSE, "{pause:?}");
+
+    world.ready();
+    let received = world.took(0);
+    eventually(SETTLE, "the standby has had time to receive those", || match world.took(0) {
+        more if received + 50 <= more => Ok(()),
+        more => Err(format!("{more} rows, {received} before")),
+    });
+    world.servers[1].stops_receiving();
+    world.kill(0);
+    let view = world.mesh.settle(SETTLE * 2, "shop", "s2");
+    assert_eq!(view.decision.kind, DecisionKind::Failover);
+    world.takes(1);
+    let ledger = world.writers.acknowledged();
+    let lost = world.servers[1].lost(&ledger);
+    let of_old = ledger.iter().filter(|it| it.server == old).count();
+    println!("then its host is gone: of {of_old} rows {} lost, all of them the last", lost.len());
+    assert!(
+        lost.len() <= of_old - received,
+        "{} lost of {of_old}, {received} received",
+        lost.len()
+    );
+    assert!(ledger.iter().any(|it| it.server == new));
+}
+
 mod nginx_postgres_bind {
     use super::*;
+
+    #[test]
+    fn a_target_that_applies_nothing_is_left_and_takes_over_all_the_same() {
+        inside(|lab: &Lab| left_while_it_applies_nothing(lab, Dialect::Postgres));
+    }
 
     #[test]
     fn writes_pause_briefly_and_none_is_lost() {
@@ -149,6 +205,11 @@ mod nginx_mariadb_bind {
     use super::*;
 
     #[test]
+    fn a_target_that_applies_nothing_is_left_and_takes_over_all_the_same() {
+        inside(|lab: &Lab| left_while_it_applies_nothing(lab, Dialect::MariaDb));
+    }
+
+    #[test]
     fn a_target_that_lags_is_left_and_moved_to_once_it_does_not() {
         inside(|lab: &Lab| left_while_it_lags(lab, Dialect::MariaDb));
     }
@@ -156,6 +217,11 @@ mod nginx_mariadb_bind {
 
 mod nginx_foreign_mysql_bind {
     use super::*;
+
+    #[test]
+    fn a_target_that_applies_nothing_is_left_and_takes_over_all_the_same() {
+        inside(|lab: &Lab| left_while_it_applies_nothing(lab, Dialect::MySql));
+    }
 
     #[test]
     fn a_target_that_lags_is_left_and_moved_to_once_it_does_not() {

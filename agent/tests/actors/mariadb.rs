@@ -125,6 +125,19 @@ async fn mariadb_says_who_it_is_and_is_told_apart_from_one_that_is_dead() {
     assert_eq!(sight_with(&replica, &means).await.lag, Some(Duration::ZERO));
     assert!(first.synchronous.is_empty());
 
+    for (delay, late) in [(60, true), (0, false)] {
+        replica.sql("stop slave").await;
+        replica.sql(&format!("change master to master_delay = {delay}")).await;
+        replica.sql("start slave").await;
+        match look(replica.port, ROLE).await {
+            Outcome::Failed(fault) if late => {
+                assert!(fault.text.contains("applies everything 60 s late"), "{fault}");
+            }
+            Outcome::Up(Some(_)) if !late => {}
+            other => panic!("a delay of {delay} s: {other:?}"),
+        }
+    }
+
     let (kind, text) = fault(primary.port, "wrong").await;
     assert_eq!(kind, FaultKind::Credential, "{text}");
     let mut held = Vec::new();
@@ -264,6 +277,31 @@ async fn a_mariadb_with_transactions_that_nobody_has_is_left_alone_and_they_are_
     assert!(text(&refused).contains("never received (0-"), "{refused:?}");
     assert_eq!(old.sql("select count(*) from app.t").await, "2");
     assert!(!sight(&old).await.replica);
+}
+
+#[tokio::test]
+async fn a_mariadb_whose_applier_was_stopped_applies_all_that_it_received_before_it_is_promoted() {
+    for stopped in ["stop slave sql_thread", "stop slave"] {
+        let mut old = MariaDb::primary().await;
+        let new = old.replica().await;
+        new.caught_up(&old).await;
+        new.sql("stop slave sql_thread").await;
+        for row in 1..=3 {
+            insert(&old, row).await.expect("it takes writes");
+        }
+        let written = sight(&old).await.position;
+        let behind = eventually("it has received all", async || {
+            Some(sight(&new).await).filter(|it| it.position == written)
+        })
+        .await;
+        assert!(behind.replayed < written, "{behind:?}");
+        new.sql(stopped).await;
+        let candidate = candidate(&new).await;
+        old.kill();
+        let promoted = act(&role(), token(2, 3), promote(&new, &candidate)).await;
+        assert_eq!(text(&promoted), "promoted", "{promoted:?}");
+        assert_eq!(new.sql("select count(*) from app.t").await, "3", "after `{stopped}`");
+    }
 }
 
 /// What a commit waits for: a replica, for ever.

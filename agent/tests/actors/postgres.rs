@@ -182,13 +182,13 @@ async fn a_standby_that_is_not_what_was_decided_on_is_left_alone() {
     assert_eq!(kind(&result), Some(ActionFaultKind::Refused), "{result:?}");
     assert!(text(&result).contains("is a primary on timeline 1 already"), "{result:?}");
 
-    // What must be replayed first is waited for, until the limit.
+    // What must be received first is waited for, until the limit.
     let deadline = clock::now() + Duration::from_secs(5);
     let waiting = promote(&standby, &seen, Some(ahead));
     let limit = Duration::from_millis(300);
     let late = report(Actors::new, &superuser(), token(2, 3), waiting, deadline, limit).await;
     assert_eq!(kind(&late.result), Some(ActionFaultKind::Unknown), "{late:?}");
-    assert!(text(&late.result).contains("waiting for the replica to replay"), "{late:?}");
+    assert!(text(&late.result).contains("waiting for the replica to receive"), "{late:?}");
     assert_eq!(standby.sql(RECOVERY).await, "t");
     assert_eq!(standby.sql("SELECT to_regclass('quorate.epoch') IS NULL").await, "t");
 }
@@ -256,18 +256,20 @@ async fn a_promotion_whose_deadline_passes_while_it_waits_is_not_sent() {
     let primary = Postgres::primary().await;
     let standby = primary.standby("s1").await;
     let seen = candidate(&standby).await;
-    standby.sql("SELECT pg_wal_replay_pause()").await;
-    standby.until("SELECT pg_get_wal_replay_pause_state()", "paused").await;
+    let receiver = pid(&standby.sql("SELECT pid FROM pg_stat_wal_receiver").await);
+    kill_process(receiver, Signal::STOP).expect("it runs");
     primary.sql("CREATE TABLE t (i int)").await;
-    let written = "SELECT pg_current_wal_flush_lsn() - '0/0'";
-    let written: u64 = primary.sql(written).await.parse().expect("a number");
+    let written = async || -> u64 {
+        let flushed = "SELECT pg_current_wal_flush_lsn() - '0/0'";
+        primary.sql(flushed).await.parse().expect("a number")
+    };
 
     let deadline = clock::now() + Duration::from_millis(200);
     let (held, limit) = (superuser(), Duration::from_secs(5));
-    let waiting = promote(&standby, &seen, Some(written));
+    let waiting = promote(&standby, &seen, Some(written().await));
     let resume = async {
         eventually("the deadline passes", async || (deadline < clock::now()).then_some(())).await;
-        standby.sql("SELECT pg_wal_replay_resume()").await;
+        kill_process(receiver, Signal::CONT).expect("it runs");
     };
     let (late, ()) =
         tokio::join!(report(Actors::new, &held, token(2, 3), waiting, deadline, limit), resume);
@@ -275,10 +277,12 @@ async fn a_promotion_whose_deadline_passes_while_it_waits_is_not_sent() {
     assert_eq!(text(&late.result), "its deadline passed before promoting");
     assert_eq!(standby.sql(RECOVERY).await, "t");
 
-    // In time, the same wait ends in a promotion that has what was waited for.
-    let promoted = act(&held, token(2, 3), promote(&standby, &seen, Some(written))).await;
+    // In time, the same wait ends in a promotion that has what was waited for, though somebody has replay paused.
+    standby.sql("SELECT pg_wal_replay_pause()").await;
+    primary.sql("INSERT INTO t VALUES (1)").await;
+    let promoted = act(&held, token(2, 3), promote(&standby, &seen, Some(written().await))).await;
     assert_eq!(text(&promoted), "promoted, on timeline 2");
-    assert_eq!(standby.sql("SELECT count(*) FROM t").await, "0");
+    assert_eq!(standby.sql("SELECT count(*) FROM t").await, "1");
 }
 
 #[tokio::test]

@@ -314,7 +314,7 @@ impl Node {
         if let Some(what) = owed.filter(|_| work.items.iter().any(|item| !item.ended())) {
             self.out.note(Note::Owes { app: app.clone(), token: work.token, what });
         }
-        let Some(next) = self.once_received(app, next, now) else { return };
+        let Some(next) = self.once_caught_up(app, next, now) else { return };
         let intent = Intent::Advance { epoch, phase, term, next };
         let operation = self.operation();
         self.start(app, intent, operation, now);

@@ -338,6 +338,10 @@ fn replicates(server: &Facts, it: &Facts, read_only: bool) -> Result<DatabaseSig
             "is a replica without `MASTER_USE_GTID` or `SOURCE_AUTO_POSITION`: it is not driven";
         return Err(unready(text.to_owned()));
     }
+    if let Some(seconds) = it.number::<u32>("SQL_Delay").filter(|it| *it != 0) {
+        let text = format!("applies everything {seconds} s late on purpose: it is no standby");
+        return Err(unready(text));
+    }
     let own = own(server);
     if !own.is_empty() {
         return Err(wrote(&own.join(", ")));

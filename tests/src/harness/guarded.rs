@@ -170,6 +170,27 @@ impl<'a> Server<'a> {
         said.expect("it answers");
     }
 
+    /// A standby goes on receiving and applies nothing any more. Redis has no such state.
+    pub fn stops_applying(&self) {
+        let said = match self {
+            Self::Postgres(it) => it.query_at_host("select pg_wal_replay_pause()"),
+            Self::MariaDb(it) => it.at_host("stop slave sql_thread"),
+            Self::MySql(it) => it.at_host("stop replica sql_thread"),
+            Self::Redis(_) => panic!("a replica of Redis applies what it receives"),
+        };
+        said.expect("it answers");
+    }
+
+    /// Nor does it receive anything, where that can be stopped by itself.
+    pub fn stops_receiving(&self) {
+        let said = match self {
+            Self::MariaDb(it) => it.at_host("stop slave"),
+            Self::MySql(it) => it.at_host("stop replica"),
+            Self::Postgres(_) | Self::Redis(_) => return,
+        };
+        said.expect("it answers");
+    }
+
     /// Does it follow this host's server, connected? Asked at its own host, where no door is in the way.
     pub fn follows(&self, host: &str) -> Result<(), String> {
         let whom = address(host).to_string();

@@ -73,6 +73,7 @@ pub const FAULTS: &[Fault] = &[
     Fault { name: "strike: a record is edited", weight: 1, strike: edit_a_record },
     Fault { name: "strike: a replica is cut off", weight: 2, strike: data::sever_replica },
     Fault { name: "strike: a replica is stuck", weight: 2, strike: data::stick_replica },
+    Fault { name: "strike: a replica applies nothing", weight: 2, strike: data::idle_replica },
     Fault { name: "strike: a replica goes astray", weight: 1, strike: data::lead_astray },
     Fault { name: "strike: replicas are rebuilt", weight: 2, strike: Simulation::rebuild_replicas },
     Fault { name: "strike: somebody asks for a move", weight: 4, strike: people::ask_for_a_move },

@@ -78,6 +78,7 @@ pub(super) async fn promote(
         Some(seen) => {
             session.fit(&seen, candidate)?;
             session.all_received().await?;
+            session.start_applying(attempt, &seen).await?;
             session.receive(attempt, at_least.unwrap_or_default()).await?;
             attempt.commit("ending its receiver")?;
             session.run("ending its receiver", session.words.deafen).await?;

@@ -13,6 +13,7 @@ pub mod guard;
 pub mod history;
 pub mod lease;
 pub mod outcome;
+pub mod planned;
 pub mod register;
 pub mod stepping;
 pub mod store;

@@ -322,22 +322,32 @@ pub const ORDEALS: &[Ordeal] = &[
             let replica = simulation.database(&shop(), &west()).expect("it has one");
             simulation.world.stuck.insert(replica.clone());
             wait(simulation, chance, 3_000..4_000);
-            let by = "operator".to_owned();
-            simulation.command(
-                1,
-                Command::Switchover {
-                    app: shop(),
-                    to: Some(west()),
-                    well_for: None,
-                    at_once: true,
-                    by,
-                },
-            );
+            switches(simulation);
             wait(simulation, chance, 50_000..52_000);
             simulation.world.stuck.remove(&replica);
         },
     },
+    Ordeal {
+        name: "a planned move goes to a replica that receives all, and applies nothing",
+        knows: &[Mutant::UnappliedPromoted],
+        shape: |_, apps| apps[0].database = true,
+        play: |simulation, chance| {
+            let replica = simulation.database(&shop(), &west()).expect("it has one");
+            simulation.world.idle.insert(replica.clone());
+            wait(simulation, chance, 3_000..4_000);
+            switches(simulation);
+            wait(simulation, chance, 20_000..22_000);
+            simulation.world.apply(&replica);
+        },
+    },
 ];
+
+/// Somebody asks for a planned move to the west.
+fn switches(simulation: &mut Simulation) {
+    let (app, to, by) = (shop(), Some(west()), "operator".to_owned());
+    let command = Command::Switchover { app, to, well_for: None, at_once: true, by };
+    simulation.command(1, command);
+}
 
 /// What servers of records hold, name by name.
 fn names(simulation: &Simulation) -> impl Iterator<Item = &Name> {

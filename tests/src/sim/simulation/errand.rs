@@ -12,7 +12,7 @@ use consensus::outbox::Input;
 
 use super::aim::Fate;
 use super::{Event, Simulation};
-use crate::sim::check::{Found, guard, lease, stepping};
+use crate::sim::check::{Found, guard, lease, planned, stepping};
 use crate::sim::network::Place;
 use crate::sim::weather::Moments;
 use crate::sim::world::{Arrival, Host, Web};
@@ -59,6 +59,7 @@ impl Simulation {
         let mut found: Found = Vec::new();
         self.reach.on_act(self.now, &agent.id, action, &self.registers, &mut found);
         stepping::on_act(&self.world, action, &mut found);
+        planned::on_act(&self.world, action, &self.registers, &mut found);
         guard::on_act(&agent.id, action, agent.disk.durable(), &mut found);
         self.report(found);
         self.count(effect_name(&action.effect));

@@ -32,6 +32,18 @@ pub(super) fn stick_replica(simulation: &mut Simulation) {
     });
 }
 
+/// A replica receives and applies nothing: somebody stopped it, or it waits for a lock.
+pub(super) fn idle_replica(simulation: &mut Simulation) {
+    let Some(replica) = some_replica(simulation) else { return };
+    simulation.say(|| format!("{replica} applies nothing"));
+    simulation.world.idle.insert(replica.clone());
+    let span = simulation.some_span(&[10, 60, 300]);
+    simulation.later(span, move |simulation| {
+        simulation.say(|| format!("{replica} applies again"));
+        simulation.world.apply(&replica);
+    });
+}
+
 /// Somebody promotes a replica, writes to it and has it follow again: it holds what nobody else does.
 pub(super) fn lead_astray(simulation: &mut Simulation) {
     let Some(replica) = some_replica(simulation) else { return };

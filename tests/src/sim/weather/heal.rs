@@ -28,6 +28,9 @@ impl Simulation {
         self.world.silent.clear();
         self.world.severed.clear();
         self.world.stuck.clear();
+        for replica in self.world.idle.clone() {
+            self.world.apply(&replica);
+        }
         self.world.barred.clear();
         self.world.lead_back();
         for server in self.world.servers.values_mut() {

@@ -54,6 +54,8 @@ pub struct Postgres {
     pub forks: Vec<(u32, u64)>,
     /// Flushed, of a primary; received, of a replica.
     pub position: u64,
+    /// Applied, of a replica.
+    pub replayed: u64,
     /// When a replica last heard from its primary.
     pub heard: Option<Moment>,
     /// Does it refuse writes by default?
@@ -83,6 +85,7 @@ impl Postgres {
             timeline: 1,
             forks: vec![],
             position: 1_000_000,
+            replayed: 1_000_000,
             heard: None,
             read_only: false,
             synchronous: vec![],
@@ -168,7 +171,7 @@ impl Postgres {
             }
             Role::Replica { .. } => {}
         }
-        if at_least.is_some_and(|least| self.position < least) {
+        if at_least.is_some_and(|least| self.position < least) || self.replayed < self.position {
             return Arrival::Waits;
         }
         self.forks.push((self.timeline, self.position));
@@ -334,6 +337,9 @@ impl World {
             let (forks, token) = (primary.forks.clone(), primary.token);
             let replica = self.databases.get_mut(&id).expect("was just found");
             (replica.position, replica.timeline, replica.forks) = (position, timeline, forks);
+            if !self.idle.contains(&id) {
+                replica.replayed = position;
+            }
             replica.token = replica.token.max(token);
             replica.log.extend(fresh);
         }
@@ -356,10 +362,20 @@ impl World {
         }
         self.writes += 1;
         postgres.position += bytes;
+        postgres.replayed = postgres.position;
         let write = Write { number, position: postgres.position, synchronous: false };
         postgres.log.push(write);
         self.waiting.push((database.clone(), write));
         self.acknowledge();
+    }
+
+    /// What applied nothing applies again, and at once all that it has received.
+    pub fn apply(&mut self, replica: &TargetId) {
+        if let Some(postgres) =
+            self.databases.get_mut(replica).filter(|_| self.idle.remove(replica))
+        {
+            postgres.replayed = postgres.position;
+        }
     }
 
     /// A replica leaves its primary's history for one of its own, which nobody else comes to.
@@ -373,6 +389,7 @@ impl World {
         postgres.forks.push((postgres.timeline, postgres.position));
         postgres.timeline += ASTRAY;
         postgres.position += 1;
+        postgres.replayed = postgres.position;
         postgres.log.push(Write { number, position: postgres.position, synchronous: false });
     }
 
@@ -384,6 +401,7 @@ impl World {
         for postgres in replicas.filter(|it| ASTRAY <= it.timeline) {
             postgres.timeline -= ASTRAY;
             postgres.position -= 1;
+            postgres.replayed = postgres.position;
             postgres.forks.pop();
             postgres.log.pop();
         }
@@ -434,6 +452,7 @@ impl World {
         self.databases.insert(id.clone(), replica);
         self.severed.remove(id);
         self.stuck.remove(id);
+        self.idle.remove(id);
         self.waiting.retain(|(primary, _)| primary != id);
         let primary = self.databases.get_mut(upstream).expect("was just read");
         if waits && primary.synchronous.is_empty() {

@@ -67,7 +67,7 @@ impl World {
             system: postgres.system,
             timeline: postgres.timeline,
             position: postgres.position,
-            replayed: postgres.position,
+            replayed: postgres.replayed,
             streaming: self.streams(target),
             heard: postgres.heard.filter(|_| replica).map(|heard| now.since(heard)),
             lag: None,

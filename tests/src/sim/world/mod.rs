@@ -83,6 +83,8 @@ pub struct World {
     pub severed: BTreeSet<TargetId>,
     /// Replicas that say they stream and receive nothing.
     pub stuck: BTreeSet<TargetId>,
+    /// Replicas that receive and apply nothing.
+    pub idle: BTreeSet<TargetId>,
     /// What keeps writes from databases that have a guard.
     pub doors: Doors,
     /// Writes that were acknowledged, by app.

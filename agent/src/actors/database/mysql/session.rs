@@ -37,6 +37,7 @@ const SESSIONS: &str = "select id from information_schema.processlist where id <
 pub(super) struct Words {
     pub close: &'static str,
     pub deafen: &'static str,
+    pub apply: &'static str,
     pub stop: &'static str,
     pub start: &'static str,
     pub forget: &'static str,
@@ -46,6 +47,7 @@ pub(super) struct Words {
 const MARIADB: Words = Words {
     close: "set global read_only = 1",
     deafen: "stop slave io_thread",
+    apply: "start slave sql_thread",
     stop: "stop slave",
     start: "start slave",
     forget: "reset slave all",
@@ -56,6 +58,7 @@ const MYSQL: Words = Words {
     // Also for administrators, whom `read_only` alone does not stop.
     close: "set global super_read_only = 1",
     deafen: "stop replica io_thread",
+    apply: "start replica sql_thread",
     stop: "stop replica",
     start: "start replica",
     forget: "reset replica all",
@@ -336,6 +339,36 @@ impl Session {
                     .refused(format!("holds transactions of its own that no primary sent: {own}")))
             }
         }
+    }
+
+    /// Starts its applier where somebody stopped it: whatever it received is to be applied now. One that stopped by itself says
+    /// why, and is left alone ([`Self::apply`]).
+    pub async fn start_applying(
+        &mut self,
+        attempt: &mut Attempt,
+        seen: &Facts,
+    ) -> Result<(), ActionFault> {
+        let failed = seen.number::<u32>("Last_SQL_Errno").is_some_and(|error| error != 0);
+        if failed || seen.text("Slave_SQL_Running") != "No" {
+            return Ok(());
+        }
+        let what = "starting its applier";
+        attempt.commit(what)?;
+        if self.dialect == Dialect::MariaDb && seen.text("Slave_IO_Running") == "No" {
+            self.keep_relay_log(what, seen).await?;
+        }
+        self.run(what, self.words.apply).await
+    }
+
+    /// A MariaDB that goes by GTID and runs neither of its threads throws away all that it received as soon as one of them is
+    /// started (seen at 11.8), unless it is told to go on by place.
+    async fn keep_relay_log(&mut self, what: &str, seen: &Facts) -> Result<(), ActionFault> {
+        let (file, place) = (quoted(seen.text("Relay_Log_File")), seen.number("Relay_Log_Pos"));
+        let place: u64 = place.ok_or_else(|| self.refused("does not say what it applies next"))?;
+        let sql = format!(
+            "change master to master_use_gtid = no, relay_log_file = {file}, relay_log_pos = {place}"
+        );
+        self.run(what, &sql).await
     }
 
     /// Waits until it has received this much; the action's limit ends it.

@@ -16,7 +16,7 @@ use super::unfence::open;
 use super::{Order, epoch};
 use crate::actors::attempt::{Attempt, fault};
 
-/// Between two looks at a promotion or a replay in progress.
+/// Between two looks at a promotion, or at what is received, in progress.
 const PACE: Duration = Duration::from_millis(2);
 
 /// After how many looks a promotion is asked for again: about as long as one takes.
@@ -68,7 +68,7 @@ pub(in crate::actors::database) async fn promote(
         true => {
             fit(&session, &seen, candidate).await?;
             if let Some(position) = at_least {
-                replay(attempt, &session, position).await?;
+                receive(attempt, &session, position).await?;
             }
             forget(attempt, &session, seen.text("standbys").unwrap_or_default()).await?;
             ask(attempt, &session).await?;
@@ -134,14 +134,15 @@ async fn timeline(
     Ok(newest(session).await?.max(known))
 }
 
-/// Waits until the replica has replayed this far; the action's limit ends it.
-async fn replay(attempt: &Attempt, session: &Session, position: u64) -> Result<(), ActionFault> {
-    attempt.enter("waiting for the replica to replay what the old primary wrote");
-    let sql = "SELECT pg_last_wal_replay_lsn() - '0/0' AS replayed, \
+/// Waits until the replica has received this much; the action's limit ends it. A promotion replays all of it, also where replay
+/// was paused or is delayed (PostgreSQL documentation, `pg_wal_replay_pause`, `recovery_min_apply_delay`).
+async fn receive(attempt: &Attempt, session: &Session, position: u64) -> Result<(), ActionFault> {
+    attempt.enter("waiting for the replica to receive what the old primary wrote");
+    let sql = "SELECT greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) - '0/0' AS received, \
                pg_is_in_recovery() AS recovery";
     loop {
         let row = session.row("reading its position", sql).await?;
-        if position <= row.number("replayed").unwrap_or_default() || !row.is_true("recovery") {
+        if position <= row.number("received").unwrap_or_default() || !row.is_true("recovery") {
             return Ok(());
         }
         sleep(PACE).await;
