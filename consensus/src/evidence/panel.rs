@@ -22,6 +22,8 @@ pub struct Witness<'a> {
     pub abstention: Option<Abstention>,
     /// What it believes; of other apps' targets, too, perhaps.
     pub beliefs: &'a [Belief],
+    /// How long ago it said so.
+    pub said: Duration,
 }
 
 /// Witnesses in the order of their agents, each once: the last word of each.
@@ -159,6 +161,7 @@ impl<'a> Panel<'a> {
             region: &evidence.statement.region,
             abstention: evidence.statement.abstention,
             beliefs: &evidence.statement.beliefs,
+            said: Duration::ZERO,
         });
         Self::new(definition, voters, witnesses)
     }
@@ -413,9 +416,18 @@ impl<'a> Panel<'a> {
         &'s self,
         target: &TargetId,
     ) -> impl Iterator<Item = &'a Belief> + use<'s, 'a> {
+        self.told(target).map(|(belief, _)| belief)
+    }
+
+    /// The same, and how long ago each was said.
+    fn told<'s>(
+        &'s self,
+        target: &TargetId,
+    ) -> impl Iterator<Item = (&'a Belief, Duration)> + use<'s, 'a> {
         let target = target.clone();
         self.healthy().filter_map(move |witness| {
-            witness.beliefs.iter().find(|belief| belief.target == target)
+            let belief = witness.beliefs.iter().find(|belief| belief.target == target)?;
+            Some((belief, witness.said))
         })
     }
 
@@ -439,10 +451,13 @@ impl<'a> Panel<'a> {
         name: &TargetName,
     ) -> Option<(&'a DatabaseSight, Duration)> {
         let target = self.target(stack, name);
-        self.beliefs(&target)
-            .filter_map(|belief| belief.database.as_ref())
+        let sight = |(belief, said): (&'a Belief, Duration)| {
+            let (sight, age) = belief.database.as_ref()?;
+            Some((sight, age.saturating_add(said)))
+        };
+        self.told(&target)
+            .filter_map(sight)
             .min_by_key(|(sight, age)| (*age, u64::MAX - sight.position))
-            .map(|(sight, age)| (sight, *age))
     }
 }
 

@@ -193,7 +193,13 @@ impl Bench {
 }
 
 fn witness_of(word: &(AgentId, Region, Option<Abstention>, Vec<Belief>)) -> Witness<'_> {
-    Witness { agent: &word.0, region: &word.1, abstention: word.2, beliefs: &word.3 }
+    Witness {
+        agent: &word.0,
+        region: &word.1,
+        abstention: word.2,
+        beliefs: &word.3,
+        said: Duration::ZERO,
+    }
 }
 
 fn says(a: &str, b: &str, twist: &Twist) -> String {

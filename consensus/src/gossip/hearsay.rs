@@ -68,7 +68,12 @@ impl Hearsay {
 
     /// The words that still hold.
     pub fn words(&self, now: Moment) -> impl Iterator<Item = (&AgentId, &Beliefs)> {
-        self.holding(now).map(|(agent, word)| (agent, &*word.beliefs))
+        self.told(now).map(|(agent, word, _)| (agent, word))
+    }
+
+    /// The same, and how long ago each came.
+    pub fn told(&self, now: Moment) -> impl Iterator<Item = (&AgentId, &Beliefs, Duration)> {
+        self.holding(now).map(move |(agent, word)| (agent, &*word.beliefs, now.since(word.at)))
     }
 
     /// An agent's last word, whether it still holds or not.

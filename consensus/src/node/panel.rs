@@ -1,5 +1,7 @@
 //! The panel of what is gossiped: a hint for when to ask, and what people are shown.
 
+use std::time::Duration;
+
 use super::Node;
 use crate::evidence::{Panel, Witness};
 use crate::judge::HEARD_WITHIN;
@@ -19,6 +21,7 @@ impl Node {
             region: &self.config.region,
             abstention: self.abstention_of(state, now),
             beliefs: own,
+            said: Duration::ZERO,
         };
         let app = &state.definition.name;
         let others = self
@@ -50,7 +53,7 @@ impl Node {
     /// not outlive what they go by. A region that dies with the stack it serves would otherwise hold it up for as long as
     /// words are kept.
     pub(super) fn hearsay(&self, now: Moment) -> impl Iterator<Item = Witness<'_>> {
-        self.hearsay.words(now).filter_map(move |(agent, word)| {
+        self.hearsay.told(now).filter_map(move |(agent, word, said)| {
             let direct = self.peers.heard_within(agent, HEARD_WITHIN, now);
             let region = match self.config.voters.by_agent(agent) {
                 Some(voter) => (direct || self.hears_through_another(agent, HEARD_WITHIN, now))
@@ -58,7 +61,7 @@ impl Node {
                 None => self.peers.peer(agent).filter(|_| direct)?.region.as_ref(),
             };
             let (abstention, beliefs) = (word.abstention, word.beliefs.as_slice());
-            Some(Witness { agent, region: region?, abstention, beliefs })
+            Some(Witness { agent, region: region?, abstention, beliefs, said })
         })
     }
 

@@ -371,7 +371,7 @@ impl Node {
     /// A panel of nobody but this agent, sound or not.
     fn alone<'a>(&'a self, state: &'a AppState, own: &'a [Belief]) -> Panel<'a> {
         let (agent, region) = (&self.config.agent, &self.config.region);
-        let me = Witness { agent, region, abstention: None, beliefs: own };
+        let me = Witness { agent, region, abstention: None, beliefs: own, said: Duration::ZERO };
         self.bent(Panel::new(&state.definition, &self.config.voters, [me]))
     }
 

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Twist, says};
-use crate::model::{DatabaseSight, Definition};
+use super::{Bench, Twist, says, stack, witness_of};
+use crate::evidence::panel::{Panel, Witness};
+use crate::model::{Belief, DatabaseSight, Definition};
 
 #[test]
 fn no_loss_at_all_asks_for_a_synchronous_replica() {
@@ -40,4 +41,30 @@ fn a_span_of_writes_may_be_lost_and_no_longer_one() {
     let apart: fn(&mut DatabaseSight) = |it| (it.streaming, it.heard) = (false, None);
     let twist = Twist { edit: Some(timed), sight: Some(apart), ..Twist::default() };
     assert!(says("DDDDD/DDDDD", "UUUUU/UUUUU", &twist).contains("had, and had not streamed"));
+}
+
+#[test]
+fn what_was_said_a_while_ago_is_older_by_that() {
+    const SECOND: Duration = Duration::from_secs(1);
+    let standby: fn(&mut DatabaseSight) = |it| it.lag = Some(Duration::ZERO);
+    let twist = Twist { behind: 2000, sight: Some(standby), ..Twist::default() };
+    let bench = Bench::new("UUUUU/UUUUU", "UUUUU/UUUUU", &twist);
+    let names = |side: &str| -> Vec<Belief> {
+        let beliefs = bench.words[0].3.iter().filter(|it| it.target.stack == stack(side));
+        beliefs.cloned().collect()
+    };
+    let (of_a, of_b) = (names("a"), names("b"));
+    let lacks = |primary_said: Duration, standby_said: Duration| {
+        let told = [(0, &of_a, primary_said), (2, &of_b, standby_said)];
+        let witnesses = told.map(|(n, beliefs, said)| {
+            let word = &bench.words[n];
+            Witness { beliefs, said, ..witness_of(word) }
+        });
+        let panel = Panel::new(&bench.definition, &bench.voters, witnesses);
+        panel.lacks_for(&stack("a"), &stack("b"), &"orders".parse().unwrap())
+    };
+    // The primary was seen 9 s before that was said, the standby when it was.
+    assert_eq!(lacks(Duration::ZERO, Duration::ZERO), Some(Duration::ZERO));
+    assert_eq!(lacks(Duration::ZERO, 12 * SECOND), Some(3 * SECOND));
+    assert_eq!(lacks(2 * SECOND, 12 * SECOND), Some(SECOND));
 }
