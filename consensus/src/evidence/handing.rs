@@ -71,13 +71,12 @@ impl Panel<'_> {
 
     fn seen_down(&self, (stack, name): &Place, aspect: Aspect) -> bool {
         let Some(stack) = self.definition.stack(stack) else { return false };
-        self.verdict_on(stack, &[name], aspect) == Verdict::Down
+        // Without as many failures nobody can see it down, and to count those takes less.
+        self.most_say(&(stack.name.clone(), name.clone()), |it| self.health(it) == Health::Down)
+            && self.verdict_on(stack, &[name], aspect) == Verdict::Down
     }
 
     fn most_say(&self, (stack, name): &Place, what: impl Fn(&Belief) -> bool) -> bool {
-        let saying = self
-            .healthy()
-            .filter(|witness| belief(witness, self.definition, stack, name).is_some_and(&what));
-        self.majority(&saying.map(|witness| witness.agent.clone()).collect::<Vec<_>>())
+        self.most(|witness| belief(witness, self.definition, stack, name).is_some_and(&what))
     }
 }

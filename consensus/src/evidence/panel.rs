@@ -103,7 +103,8 @@ impl<'a> Panel<'a> {
         voters: &'a Voters,
         witnesses: impl IntoIterator<Item = Witness<'a>>,
     ) -> Self {
-        let (mut voting, mut watching) = (Bench::default(), Bench::default());
+        let (mut voting, mut watching) =
+            (Bench(Vec::with_capacity(voters.members.len())), Bench::default());
         for witness in witnesses {
             match voters.by_agent(witness.agent) {
                 Some(_) => voting.seat(witness),
@@ -221,6 +222,16 @@ impl<'a> Panel<'a> {
         match self.enough {
             Some(enough) => agents.len() >= enough,
             None => self.voters.majority_where(|voter| agents.contains(&voter.agent)),
+        }
+    }
+
+    /// The same of those of sound mind that this says yes to, for what is asked all the time.
+    pub(super) fn most(&self, yes: impl Fn(&Witness<'a>) -> bool) -> bool {
+        match self.enough {
+            Some(enough) => self.healthy().filter(|it| yes(it)).count() >= enough,
+            None => self.voters.majority_where(|voter| {
+                self.healthy().find(|it| *it.agent == voter.agent).is_some_and(&yes)
+            }),
         }
     }
 

@@ -8,13 +8,14 @@ impl Panel<'_> {
     /// The first database of another stack that is told whom to follow, and is seen to be somewhere else, in words.
     /// None while the active stack does not serve: then there is nothing to follow.
     pub fn astray(&self, active: &StackId) -> Option<String> {
-        if !self.serves(active) {
-            return None;
-        }
-        let led = self.definition.guarded().filter(|(stack, it)| {
-            *stack != active && self.definition.leads(it) && self.stands(stack)
+        let led = self.definition.guarded();
+        let led = led.filter(|(stack, it)| *stack != active && self.definition.leads(it));
+        // Whether stacks stand takes longer to say, and hardly anything strays.
+        let mut astray = led.filter_map(|(stack, database)| {
+            let what = self.strays(stack, database, active)?;
+            self.stands(stack).then_some(what)
         });
-        led.filter_map(|(stack, database)| self.strays(stack, database, active)).next()
+        astray.next().filter(|_| self.serves(active))
     }
 
     /// The first database of the active stack that answers and takes no writes, in words: of interest if the taking back of
