@@ -17,7 +17,7 @@ use super::cookie::Baker;
 use super::counters::{Code, Tally, Transport};
 use super::limit::Limits;
 use super::owners::vouched;
-use super::query::{Cookie, HEADER, Header, Packet, Query, flag, kind, read};
+use super::query::{Cookie, Edns, HEADER, Header, Packet, Query, flag, kind, read};
 use super::signing::{Signed, Signing};
 use super::table::{Existence, Found, Table};
 use crate::run::Seen;
@@ -130,20 +130,43 @@ impl Desk {
         from: IpAddr,
         out: &mut Vec<u8>,
     ) -> Outcome<'a> {
-        let (header, code) = match read(packet) {
+        let (header, code, opt) = match read(packet) {
             Packet::Plain(query) => return self.plain(&query, from, out),
+            Packet::Greeting(header, edns) => return self.greet(header, &edns, from, out),
             Packet::Special(query) => return Outcome::Special(Box::new(query)),
             Packet::Noise => {
                 self.tally.drop_one();
                 return Outcome::Dropped;
             }
-            Packet::Broken(header) => (header, Code::FormErr),
-            Packet::Foreign(header) => (header, Code::NotImp),
+            Packet::Broken(header, opt) => (header, Code::FormErr, opt),
+            Packet::Foreign(header) => (header, Code::NotImp, None),
         };
         if self.limited(from, ERRORS) {
             return Outcome::Dropped;
         }
-        head(out, header, code.wire(), [0; 4]);
+        head(out, header, code.wire(), [0, 0, 0, u16::from(opt.is_some())]);
+        if opt.is_some() {
+            edns(out, code, false, None);
+        }
+        self.tally.answer(code);
+        Outcome::Answered
+    }
+
+    /// Appends the answer to who asks for a cookie alone.
+    fn greet<'a>(
+        &self,
+        header: Header,
+        asked: &Edns<'_>,
+        from: IpAddr,
+        out: &mut Vec<u8>,
+    ) -> Outcome<'a> {
+        let cookie = asked.cookie.map(|cookie| (cookie.client, self.baker.judge(&cookie, from)));
+        if !cookie.is_some_and(|(_, judged)| judged.known) && self.limited(from, ERRORS) {
+            return Outcome::Dropped;
+        }
+        let code = if asked.version > 0 { Code::BadVers } else { Code::NoError };
+        head(out, header, code.wire() & 0xf, [0, 0, 0, 1]);
+        edns(out, code, asked.dnssec, cookie.map(|(client, judged)| (client, judged.answer)));
         self.tally.answer(code);
         Outcome::Answered
     }
@@ -262,21 +285,27 @@ impl Desk {
         if let Some((body, part)) = said {
             body.write(part, query.name.bytes().len(), out);
         }
-        if let Some(edns) = &query.edns {
-            let extended = (code.wire() >> 4) as u8;
-            let flags = u8::from(edns.dnssec) << 7;
-            let [o1, o2] = kind::OPT.to_be_bytes();
-            let [s1, s2] = DATAGRAM.to_be_bytes();
-            let length = (opt - OPT_LENGTH) as u8;
-            out.extend_from_slice(&[0, o1, o2, s1, s2, extended, 0, flags, 0, 0, length]);
-            if let (Some(asked), Some(server)) = (edns.cookie, cookie) {
-                out.extend_from_slice(&Cookie::OPTION.to_be_bytes());
-                out.extend_from_slice(&24_u16.to_be_bytes());
-                out.extend_from_slice(&asked.client);
-                out.extend_from_slice(&server);
-            }
+        if let Some(asked) = &query.edns {
+            let cookie = asked.cookie.zip(cookie).map(|(asked, server)| (asked.client, server));
+            edns(out, code, asked.dnssec, cookie);
         }
         code
+    }
+}
+
+/// Appends an OPT record, with a cookie's both halves where there is one.
+fn edns(out: &mut Vec<u8>, code: Code, dnssec: bool, cookie: Option<([u8; 8], [u8; 16])>) {
+    let extended = (code.wire() >> 4) as u8;
+    let flags = u8::from(dnssec) << 7;
+    let [o1, o2] = kind::OPT.to_be_bytes();
+    let [s1, s2] = DATAGRAM.to_be_bytes();
+    let length = if cookie.is_some() { COOKIE_LENGTH as u8 } else { 0 };
+    out.extend_from_slice(&[0, o1, o2, s1, s2, extended, 0, flags, 0, 0, length]);
+    if let Some((client, server)) = cookie {
+        out.extend_from_slice(&Cookie::OPTION.to_be_bytes());
+        out.extend_from_slice(&24_u16.to_be_bytes());
+        out.extend_from_slice(&client);
+        out.extend_from_slice(&server);
     }
 }
 

@@ -36,8 +36,10 @@ pub(super) mod flag {
 pub(super) enum Packet<'a> {
     /// Never to be answered: too short for a header, or itself an answer (two servers would talk for ever).
     Noise,
-    /// Has a header, and then not what it says.
-    Broken(Header),
+    /// Has a header, and then not what it says; an OPT record all the same, perhaps.
+    Broken(Header, Option<Opt>),
+    /// Asks for nothing but a cookie (RFC 7873 section 5.4).
+    Greeting(Header, Edns<'a>),
     /// Another kind of request than a query.
     Foreign(Header),
     /// A query, but one that takes more than a look: a zone transfer, or signed.
@@ -66,6 +68,10 @@ pub(super) struct Query<'a> {
     /// Where in the packet its signature begins, which is its last record.
     pub(super) signature: Option<usize>,
 }
+
+/// That there was an OPT record: the answer has one, too, whatever it says (RFC 6891 section 6.1.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Opt;
 
 /// What an OPT record says (RFC 6891).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,10 +158,38 @@ pub(super) fn read(packet: &[u8]) -> Packet<'_> {
     if asked.flags & flag::OPCODE != 0 {
         return Packet::Foreign(asked);
     }
-    query(packet, asked, counts).unwrap_or(Packet::Broken(asked))
+    let mut opt = None;
+    let read = match counts[0] {
+        0 => greeting(packet, asked, counts, &mut opt),
+        _ => query(packet, asked, counts, &mut opt),
+    };
+    read.unwrap_or(Packet::Broken(asked, opt))
 }
 
-fn query(packet: &[u8], header: Header, counts: [u16; 4]) -> Option<Packet<'_>> {
+fn greeting<'a>(
+    packet: &'a [u8],
+    header: Header,
+    counts: [u16; 4],
+    opt: &mut Option<Opt>,
+) -> Option<Packet<'a>> {
+    if counts != [0, 0, 0, 1] {
+        return None;
+    }
+    let (extra, rest) = Extra::read(&packet[HEADER..])?;
+    if extra.kind != kind::OPT {
+        return None;
+    }
+    *opt = Some(Opt);
+    let edns = extra.edns()?;
+    (edns.cookie.is_some() && rest.is_empty()).then_some(Packet::Greeting(header, edns))
+}
+
+fn query<'a>(
+    packet: &'a [u8],
+    header: Header,
+    counts: [u16; 4],
+    opt: &mut Option<Opt>,
+) -> Option<Packet<'a>> {
     let [questions, answers, authorities, additionals] = counts;
     if questions != 1 || answers != 0 || authorities > 1 || additionals > ADDITIONAL_LIMIT {
         return None;
@@ -181,8 +215,13 @@ fn query(packet: &[u8], header: Header, counts: [u16; 4]) -> Option<Packet<'_>> 
         match extra.kind {
             // Nothing may follow it (RFC 8945 section 5.1).
             _ if query.signature.is_some() => return None,
-            kind::OPT if query.edns.is_some() || !extra.root => return None,
-            kind::OPT => query.edns = Some(extra.edns()?),
+            kind::OPT => {
+                *opt = Some(Opt);
+                if query.edns.is_some() {
+                    return None;
+                }
+                query.edns = Some(extra.edns()?);
+            }
             kind::TSIG => query.signature = Some(at),
             _ => {}
         }
@@ -228,7 +267,11 @@ impl<'a> Extra<'a> {
         Some((extra, after))
     }
 
+    /// What an OPT record says, which has the root's name.
     fn edns(&self) -> Option<Edns<'a>> {
+        if !self.root {
+            return None;
+        }
         let [_, version, flags, _] = self.ttl.to_be_bytes();
         let mut edns = Edns { size: self.class, version, dnssec: flags & 0x80 != 0, cookie: None };
         let mut options = self.data;

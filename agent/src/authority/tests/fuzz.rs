@@ -102,7 +102,7 @@ fn takes(packet: &[u8]) -> usize {
         Packet::Plain(query) | Packet::Special(query) => {
             query.edns.map_or(CLASSIC, |edns| usize::from(edns.size).max(CLASSIC))
         }
-        Packet::Noise | Packet::Broken(_) | Packet::Foreign(_) => CLASSIC,
+        Packet::Noise | Packet::Broken(..) | Packet::Greeting(..) | Packet::Foreign(_) => CLASSIC,
     }
 }
 
