@@ -219,6 +219,8 @@ fn killed(lab: &Lab, dialect: Dialect, phase: Phase) {
         other => Err(format!("{other:?}")),
     });
     world.mesh.agent(&executor).start();
+    // It knows what was on its disk until it hears of the rest.
+    world.mesh.settle(SETTLE, "shop", "s2");
     // Whatever the struck one still had in hand must change nothing.
     throughout(Duration::from_secs(3), "a settled failover", || {
         let view = world.view();

@@ -8,11 +8,13 @@ use std::process::{Command, ExitStatus};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use agent::cli::client::Client;
 use agent::guard::DoorView;
 use agent::identity::{Authority, Member};
 use agent::status::Beside;
 use consensus::model::{Epoch, Phase};
 use consensus::view::{AppView, View};
+use tokio::runtime;
 
 use super::bind::{KEY, SECRET};
 use super::fabric::{REGIONS, address};
@@ -263,14 +265,13 @@ impl<'a> Agent<'a> {
         Process::start(self.lab, &format!("{}-quorate", self.name), &mut command)
     }
 
-    /// What it sees, thinks and knows.
+    /// What it sees, thinks and knows: as `quorate status` asks, and without a process, for it is asked all the time.
     pub fn view(&self) -> Result<View, String> {
-        let said = self.quorate(&["status", "--json"]);
-        match said.status.success() {
-            true => serde_json::from_str(&said.output)
-                .map_err(|error| format!("{}: {error} in the answer {:?}", self.name, said.output)),
-            false => Err(format!("{}: {}", self.name, said.errors.trim())),
-        }
+        let client = Client::open(self.socket().to_str().expect("our own path"));
+        let runtime = runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| error.to_string())?;
+        let found = runtime.block_on(client.read("/api/v1/status"));
+        found.map_err(|error| format!("{}: {error}", self.name))
     }
 
     /// The doors of its host, as it says.
@@ -413,6 +414,11 @@ impl<'a> Mesh<'a> {
             let mut last = Err("nobody runs".to_owned());
             for (agent, view) in views.by_ref() {
                 let view = view?;
+                if let Ok(AppView { epoch, .. }) = last
+                    && epoch != view.epoch
+                {
+                    return Err(format!("{}: epoch {:?}, others {epoch:?}", agent.name, view.epoch));
+                }
                 if view.active.as_str() != stack || view.phase != Phase::Idle {
                     let AppView { active, phase, epoch, next, .. } = view;
                     let name = &agent.name;

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How often is looked. Short enough for the timings that tests print, long enough for two cores.
-const EVERY: Duration = Duration::from_millis(10);
+const EVERY: Duration = Duration::from_millis(25);
 
 /// Looks until `look` succeeds and returns what it found; panics after `limit` with the last thing seen instead.
 pub fn eventually<T, E: Display>(
