@@ -181,6 +181,45 @@ async fn mariadb_is_encrypted_and_verified_where_that_is_asked_for() {
     seen(server.port, Tls::AsOffered).is_refused(FaultKind::Credential, plainly).await;
     let unknown = "issuer is unknown";
     seen(server.port, stranger.verified()).is_refused(FaultKind::Credential, unknown).await;
+
+    // And so is the way of an old primary that is to follow it again.
+    for sql in ["stop slave", "reset slave all", "set global read_only = 0"] {
+        replica.sql(sql).await;
+    }
+    let ways = [(stranger.0.pem(), Err("TLS/SSL error")), (authority.0.pem(), Ok(()))];
+    for (pem, expected) in ways {
+        let mut rejoins =
+            Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/rejoin-mariadb"));
+        for (name, value) in [
+            ("APP", "shop"),
+            ("DATABASE", "main"),
+            ("HOST", "127.0.0.1"),
+            ("PORT", &replica.port.to_string()),
+            ("PRIMARY_HOST", "127.0.0.1"),
+            ("PRIMARY_PORT", &server.port.to_string()),
+            ("USER", role),
+            ("PASSWORD", role),
+            ("TLS", "verified"),
+            ("TLS_AUTHORITY", &pem),
+            ("KEEP", folder.path().join("keep").to_str().expect("a plain path")),
+        ] {
+            rejoins.env(format!("QUORATE_{name}"), value);
+        }
+        let output = rejoins.output().expect("it runs");
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        match expected {
+            Ok(()) => {
+                assert!(output.status.success() && said.contains("follows 127.0.0.1"), "{said}")
+            }
+            Err(why) => assert!(!output.status.success() && said.contains(why), "{said}"),
+        }
+    }
+    let connected = "select count(*) from information_schema.processlist \
+                     where state = 'Waiting for master to send event'";
+    eventually("it follows, encrypted", async || {
+        (replica.sql(connected).await == "1").then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

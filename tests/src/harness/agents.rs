@@ -417,7 +417,10 @@ impl<'a> Mesh<'a> {
                 if let Ok(AppView { epoch, .. }) = last
                     && epoch != view.epoch
                 {
-                    return Err(format!("{}: epoch {:?}, others {epoch:?}", agent.name, view.epoch));
+                    return Err(format!(
+                        "{}: epoch {:?}, others {epoch:?}",
+                        agent.name, view.epoch
+                    ));
                 }
                 if view.active.as_str() != stack || view.phase != Phase::Idle {
                     let AppView { active, phase, epoch, next, .. } = view;
