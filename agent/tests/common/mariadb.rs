@@ -1,9 +1,8 @@
 //! MariaDB: a primary, and replicas of it by GTID (TESTBED.md 2.4).
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use mysql_async::prelude::Queryable;
@@ -66,7 +65,7 @@ impl MariaDb {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let folder = tempfile::Builder::new().prefix("quorate-my-").tempdir().expect("a folder");
-        run(Command::new("cp").arg("-a").arg(template()).arg(folder.path().join("data")));
+        run(Command::new("cp").args(["-a", "-T"]).arg(template()).arg(folder.path().join("data")));
         own(folder.path());
         for _ in 0..5 {
             let port = free_port();
@@ -165,22 +164,27 @@ fn launch(folder: &TempDir, port: u16, id: u32, settings: &[&str]) -> Process {
     Process::start(Some(USER), &folder.path().join("log"), &PathBuf::from("mariadbd"), &arguments)
 }
 
-/// An empty data folder, made once for all tests of a process: it takes a second.
-fn template() -> &'static Path {
-    static MADE: OnceLock<TempDir> = OnceLock::new();
-    let folder = MADE.get_or_init(|| {
-        let folder = tempfile::Builder::new().prefix("quorate-my-").tempdir().expect("a folder");
-        own(folder.path());
-        let data = folder.path().join("data");
+/// A data folder as `mariadb-install-db` leaves it, made once in the build folder and copied for every server.
+fn template() -> PathBuf {
+    let builds = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let template = builds.join("mariadb");
+    let lock = File::create(builds.join("mariadb.lock")).expect("the build folder takes files");
+    lock.lock().expect("files can be locked");
+    if !template.exists() {
+        let fresh = tempfile::Builder::new().prefix("quorate-my-").tempdir().expect("a folder");
+        own(fresh.path());
+        let data = fresh.path().join("data");
         let mut make = command_as(Some(USER), Path::new("mariadb-install-db"));
-        make.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
-        make.arg("--skip-name-resolve").arg(format!("--datadir={}", data.display()));
-        make.env("TMPDIR", folder.path());
-        run(&mut make);
         // Root may log in from anywhere, so that tests need no socket.
-        folder
-    });
-    Box::leak(folder.path().join("data").into_boxed_path())
+        make.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
+        make.args(["--skip-name-resolve", "--innodb-log-file-size=8M"]);
+        run(make.arg(format!("--datadir={}", data.display())).env("TMPDIR", fresh.path()));
+        let half = builds.join("mariadb.half");
+        let _ = fs::remove_dir_all(&half);
+        run(Command::new("cp").args(["-a", "-T"]).arg(data).arg(&half));
+        fs::rename(&half, &template).expect("same folder");
+    }
+    template
 }
 
 fn own(folder: &Path) {
