@@ -2,8 +2,9 @@
 //!
 //! Takes the agreed state and looks from this host: does every stack show a certificate that is valid for the names that lead
 //! clients there, and for a while yet; is a name server of each zone found, and can whoever holds the zone be read with the
-//! credential that this agent holds, and changed where that can be asked without a change; where a zone of the agents' own is delegated, do all whom clients are sent to answer as was
-//! decided; does every database take its log-in. Changes nothing, and tells no other agent: each shows what it found itself.
+//! credential that this agent holds, and changed where that can be asked without a change; where a zone of the agents' own is
+//! delegated, do all whom clients are sent to answer as was decided; does every database take its log-in. Changes nothing, and
+//! tells no other agent: each shows what it found itself.
 //! Whether a provider's name servers say what was decided is not asked here: the mesh looks at that twice a minute
 //! (`consensus::node::drift`), and warns.
 
@@ -21,7 +22,7 @@ use rand::RngExt as _;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep_until};
 
-use crate::actors::{self, Actors};
+use crate::actors::{self, Actors, Consent};
 use crate::clock;
 use crate::config::Credentials;
 use crate::identity::date;
@@ -180,7 +181,8 @@ impl Looks {
         found.collect()
     }
 
-    /// Each zone is read once, by whichever of its names comes first.
+    /// Each zone is read once, by whichever of its names comes first, and what can be read is asked for consent to what each
+    /// stack has at that name.
     async fn zones(&self, state: &AppState) -> Vec<(Option<StackId>, String)> {
         let mut drivers: BTreeSet<Driver> = BTreeSet::new();
         let mut publications = plan::publications(state);
@@ -193,9 +195,16 @@ impl Looks {
         });
         let token = published_under(state);
         let app = &state.definition.name;
-        let refused = self.actors.refusals(app, token, &publications).await.into_iter();
-        let refused = refused.map(|(name, why)| (None, format!("{name} cannot be changed: {why}")));
+        let mut changes = actors::publications_of_all(&state.definition);
+        changes.retain(|it| publications.iter().any(|read| is_of_one_name(it, read)));
         let read = self.actors.read(app, token, publications).await;
+        actors::leave_out_unread(&mut changes, &read);
+        let consents = self.actors.consents(app, token, &changes).await.into_iter();
+        let refused = consents.filter_map(|(name, consent)| match consent {
+            Consent::Refused(why) => Some((None, format!("{name} cannot be changed: {why}"))),
+            // What is not sure is no unreadiness.
+            Consent::Given | Consent::Unknown(_) => None,
+        });
         let found = read.into_iter().flat_map(|it| {
             let unread = match it.held {
                 Held::Unknown(why) => Some(format!("{} cannot be read: {why}", it.name)),
@@ -206,6 +215,16 @@ impl Looks {
             unread.into_iter().chain(nobody)
         });
         found.map(|why| (None, why)).chain(refused).collect()
+    }
+}
+
+/// Are these what one driver publishes at one name?
+fn is_of_one_name(one: &Effect, other: &Effect) -> bool {
+    match (one, other) {
+        (Effect::Publish { name, driver, .. }, Effect::Publish { name: other, driver: by, .. }) => {
+            name == other && driver == by
+        }
+        _ => false,
     }
 }
 

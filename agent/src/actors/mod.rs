@@ -8,15 +8,15 @@ mod attempt;
 mod database;
 mod dns;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use consensus::failover::plan;
 use consensus::model::{
     Action, ActionFault, ActionFaultKind, AgentId, AppId, Database, Definition, Done, Driver,
-    Effect, Inspected, Inspection, Phase, Published, RecordSet, Report, StackId, TargetName, Token,
-    Zone,
+    Effect, Held, Inspected, Inspection, Phase, Published, RecordKind, RecordSet, Report, StackId,
+    TargetName, Token, Zone,
 };
 use consensus::outbox::Input;
 use consensus::view::AppView;
@@ -28,8 +28,9 @@ use tokio::time::timeout;
 
 use self::attempt::{Attempt, Stage, fault};
 use self::database::Tail;
-use crate::clock;
+pub use self::dns::Consent;
 use crate::config::{Credentials, DoorConfig};
+use crate::{clock, records};
 
 /// The longest an action may take, whatever it asks for: what rule E1 counts on (PROTOCOL.md 0.1 i).
 const LIMIT: Duration = Duration::from_secs(5);
@@ -48,6 +49,9 @@ pub struct Actors {
     wall_ms: fn() -> u64,
     guarding: Option<Arc<Guarding>>,
 }
+
+/// What stands at one name while one stack or another is the active one, by its types.
+type Alternatives<'a> = BTreeMap<Vec<RecordKind>, &'a Effect>;
 
 /// What this agent, as a guard, does with what its old primaries alone have.
 #[derive(Debug)]
@@ -129,22 +133,40 @@ impl Actors {
         self.look_over(app, token, publications.into_iter().map(|it| (it, true))).await
     }
 
-    /// Why whoever holds these publications' zones would refuse a change, with the names that it is of; changes nothing.
-    pub(crate) async fn refusals(
+    /// Would whoever holds these publications' zones take them, with the names that they are of? They may be those of several
+    /// stacks; each set of types of a name is asked for once, and nothing is where this agent holds no credential. Changes
+    /// nothing.
+    pub async fn consents(
         &self,
         app: &AppId,
         token: Token,
         publications: &[Effect],
-    ) -> Vec<(String, String)> {
-        let mut asked = Vec::new();
+    ) -> Vec<(String, Consent)> {
+        let mut known: BTreeMap<(&str, &Driver), Alternatives<'_>> = BTreeMap::new();
         for publication in publications {
-            let Effect::Publish { name, driver, sets, stack } = publication else { continue };
-            asked.push(async move {
-                let order = self.look_for(app, token, name, (sets, stack));
-                Some((name.clone(), dns::refusal(&order, driver).await?))
-            });
+            let Effect::Publish { name, driver, sets, .. } = publication else { continue };
+            if driver.credential().is_none_or(|it| self.credentials.contains_key(it)) {
+                let kinds: Vec<_> = sets.iter().map(|set| set.kind).collect();
+                known.entry((name, driver)).or_default().entry(kinds).or_insert(publication);
+            }
         }
-        stream::iter(asked).buffered(AT_ONCE).filter_map(future::ready).collect().await
+        let round = dns::Round::default();
+        let mut asked = Vec::new();
+        for ((name, driver), alternatives) in &known {
+            let all: BTreeSet<_> = alternatives.keys().flatten().collect();
+            for (kinds, publication) in alternatives {
+                let Effect::Publish { sets, stack, .. } = publication else { continue };
+                let others = all.iter().copied().filter(|it| !kinds.contains(it));
+                let gone: Vec<_> = others.map(|it| records::record_type(*it)).collect();
+                let round = &round;
+                asked.push(async move {
+                    let order = self.look_for(app, token, name, (sets, stack));
+                    let consent = dns::consent(&order, driver, &gone, round).await;
+                    ((*name).to_owned(), consent)
+                });
+            }
+        }
+        stream::iter(asked).buffered(AT_ONCE).collect().await
     }
 
     /// Looks at what was published, some at once, and where it is said so at what whoever holds its zone has.
@@ -248,14 +270,30 @@ pub(crate) async fn ask_holders(
     actors.look_over(app, token, publications).await
 }
 
-/// Why whoever holds these publications' zones would refuse a change with these credentials; changes nothing.
-pub(crate) async fn ask_refusals(
+/// What drivers would publish at every name, whichever stack is the active one.
+pub(crate) fn publications_of_all(definition: &Definition) -> Vec<Effect> {
+    let stacks = definition.stacks.iter();
+    stacks.flat_map(|stack| plan::published(definition, &stack.name, 0)).collect()
+}
+
+/// Leaves out what could not be read: that is said, and whether it may be changed is not the question yet.
+pub(crate) fn leave_out_unread(publications: &mut Vec<Effect>, read: &[Published]) {
+    let unread =
+        |name: &str| read.iter().any(|it| it.name == name && matches!(it.held, Held::Unknown(_)));
+    publications.retain(|it| match it {
+        Effect::Publish { name, .. } => !unread(name),
+        _ => false,
+    });
+}
+
+/// Would whoever holds these publications' zones take them by these credentials? Changes nothing.
+pub(crate) async fn ask_consents(
     app: &AppId,
     token: Token,
     publications: &[Effect],
     credentials: Arc<Credentials>,
-) -> Vec<(String, String)> {
-    apart(credentials).refusals(app, token, publications).await
+) -> Vec<(String, Consent)> {
+    apart(credentials).consents(app, token, publications).await
 }
 
 /// What every name server says that the app's own zones are delegated to, of what agents answer themselves while `active` is the
@@ -385,4 +423,33 @@ fn broken(error: JoinError) -> ActionFault {
         Err(error) => error.to_string(),
     };
     fault(ActionFaultKind::Unknown, format!("the action broke: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_is_not_asked_about_changes() {
+        let publication = |name: &str| Effect::Publish {
+            name: name.to_owned(),
+            driver: Driver::BuiltIn,
+            sets: vec![],
+            stack: "s1".parse().expect("a name"),
+        };
+        let read = |name: &str, held| Published {
+            name: name.to_owned(),
+            held,
+            right: 0,
+            longest: None,
+            wrong: vec![],
+        };
+        let mut publications = ["a.example", "b.example", "c.example"].map(publication).to_vec();
+        let seen = [
+            read("a.example", Held::Unknown("it refuses the credential".to_owned())),
+            read("b.example", Held::AsDecided),
+        ];
+        leave_out_unread(&mut publications, &seen);
+        assert_eq!(publications, ["b.example", "c.example"].map(publication));
+    }
 }

@@ -1,11 +1,13 @@
 //! Publishing to a real BIND.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use agent::actors::Actors;
+use agent::actors::{Actors, Consent};
 use agent::clock;
 use agent::config::{Credential, Credentials};
 use consensus::model::{ActionFaultKind, Done, Driver, Effect, RecordData, RecordKind, RecordSet};
+use tokio::sync::mpsc;
 
 use crate::common::eventually;
 use crate::common::named::{KEY, Named, POOR_KEY, SECRET, ZONE, dig};
@@ -112,6 +114,26 @@ async fn an_address_becomes_an_alias_and_back_but_never_beside_other_records() {
     assert!(text(&refused).contains("no CNAME can stand beside them"), "{refused:?}");
     assert_eq!(named.dig("mail.dyn.example", "A"), ["192.0.2.9"]);
     assert_eq!(named.dig("_quorate.mail.dyn.example", "TXT"), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_key_is_asked_whether_it_may_update_by_an_update_that_changes_nothing() {
+    let named = Named::start("shop A 192.0.2.1").await;
+    let before = named.dig(ZONE, "SOA");
+    let app = "shop".parse().expect("a name");
+    for (name, refuses) in [(KEY, None), (POOR_KEY, Some("refuses to update"))] {
+        let (inputs, _) = mpsc::channel(1);
+        let actors = Actors::new(Arc::new(key(name, SECRET, "hmac-sha256")), inputs);
+        let effect = to(&named, vec![addresses(&["192.0.2.2"])]);
+        let consents = actors.consents(&app, token(2, 4), &[effect]).await;
+        match (consents.as_slice(), refuses) {
+            ([(of, Consent::Given)], None) => assert_eq!(of, NAME),
+            ([(_, Consent::Refused(why))], Some(words)) => assert!(why.contains(words), "{why}"),
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+    assert_eq!(named.dig(ZONE, "SOA"), before);
+    assert_eq!(named.dig(MARKER, "TXT"), [""; 0]);
 }
 
 #[tokio::test]

@@ -81,6 +81,11 @@ impl Book {
         texts
     }
 
+    /// Everything that it holds, to be compared.
+    pub fn everything(&self) -> String {
+        format!("{:?}", self.rows)
+    }
+
     /// For how many seconds a set may be kept.
     pub fn ttl(&self, name: &str, kind: &str) -> Option<u32> {
         let rows = self.rows.get(&(name.to_owned(), kind.to_owned()))?;

@@ -14,9 +14,12 @@ use rustls_pki_types::PrivatePkcs8KeyDer;
 use rustls_pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
 
-use super::{MARKER, NAME, addresses, emulators, kind, marker, text, to, token, with_token};
+use super::{MARKER, NAME, addresses, alias, emulators, kind, marker, text, to, token, with_token};
 use crate::act;
 use crate::common::web::Web;
+
+#[path = "consents.rs"]
+mod consents;
 
 /// What is asked, in this order for each path, and what is answered.
 struct Exchange {

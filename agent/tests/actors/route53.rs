@@ -2,7 +2,9 @@
 //!
 //! The words are those of the API reference, and where it gives none those that people were told: InvalidChangeBatch in
 //! DNSControl 493 and 1114, external-dns 3203, gardener/external-dns-management 513 and terraform 9732, clocks in terraform
-//! 9333 and external-dns 1626, paces in "Throttling for Amazon Route 53 API requests".
+//! 9333 and external-dns 1626, paces in "Throttling for Amazon Route 53 API requests", AccessDenied in external-dns 5773 and
+//! cert-manager/website 1649, and what policies can be limited to in "Using IAM policy conditions for fine-grained access
+//! control to manage resource record sets".
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -55,11 +57,33 @@ pub struct Amazon {
     pub pending: bool,
     /// May the key not ask after changes?
     pub closed: bool,
+    /// What the key may change; everything where nothing is said.
+    pub granted: Option<Granted>,
     /// How many names were left with a marker and without an address, after any change.
     pub lost: usize,
     /// How many changes it took, and how often it was asked after one.
     pub taken: u32,
     pub asked_after: u32,
+}
+
+/// What a policy lets a key change: all names, types and actions of a batch must be among these (`ForAllValues`). None of
+/// any, and it may only read.
+#[derive(Clone, Copy, Default)]
+pub struct Granted {
+    pub names: &'static [&'static str],
+    pub kinds: &'static [&'static str],
+    pub actions: &'static [&'static str],
+}
+
+impl Granted {
+    fn lets(&self, changes: &[Change]) -> bool {
+        changes.iter().all(|change| {
+            let set = &change.resource_record_set;
+            self.names.contains(&bare(&set.name).as_str())
+                && self.kinds.contains(&set.r#type.as_str())
+                && self.actions.contains(&change.action.as_str())
+        })
+    }
 }
 
 /// So many requests at once, and so many a second from then on.
@@ -159,6 +183,12 @@ pub async fn route53_at(at: Ipv4Addr, book: Book) -> Server {
         }
         if let Some(reply) = trouble {
             return reply;
+        }
+        if writes && !may_change(&book.amazon, asked) {
+            let why = "User: arn:aws:iam::123456789012:user/mesh is not authorized to perform: \
+                       route53:ChangeResourceRecordSets on resource: arn:aws:route53:::hostedzone/Z2FDTNDATAQYW2 because \
+                       no identity-based policy allows the route53:ChangeResourceRecordSets action";
+            return refusal(403, "AccessDenied", why);
         }
         match (asked.uri.path(), writes) {
             (ZONE_PATH, false) => list_sets(book, asked),
@@ -352,6 +382,15 @@ fn change_info(answer: &str, number: u32, status: &str) -> String {
         "<?xml version=\"1.0\"?>\n<{answer} {XMLNS}><ChangeInfo><Id>/change/C{number}</Id>\
          <Status>{status}</Status><SubmittedAt>2026-09-30T12:00:00.000Z</SubmittedAt></ChangeInfo></{answer}>"
     )
+}
+
+/// Whether the key may comes before whatever else is wrong with a batch, as long as it can be read.
+fn may_change(amazon: &Amazon, asked: &Asked) -> bool {
+    let request = quick_xml::de::from_str::<Request>(&asked.body);
+    match (amazon.granted, request) {
+        (Some(granted), Ok(request)) => granted.lets(&request.change_batch.changes.change),
+        (None, _) | (_, Err(_)) => true,
+    }
 }
 
 /// Makes all changes of a batch, or says what is wrong with each of them.

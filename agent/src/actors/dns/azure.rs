@@ -12,10 +12,12 @@ use serde_json::{Value, json};
 
 use super::api::{Api, Ask, headers};
 use super::plan::{Plan, text_of};
-use super::provider::{Change, Changed, Held, Zone, bare_text, read_data, written};
+use super::provider::{Change, Changed, Held, Lack, Zone, bare_text, kinds, read_data, written};
 
 /// The version of the interface that all this is about.
 const VERSION: &str = "2018-05-01";
+/// The version of the one that tells what the caller may do.
+const PERMISSIONS: &str = "2022-04-01";
 /// Where passes are given out.
 const AUTHORITY: &str = "https://login.microsoftonline.com";
 /// What Azure serves and may stand where we write.
@@ -42,6 +44,31 @@ struct Principal {
 struct Set {
     etag: String,
     properties: Value,
+}
+
+/// What a caller may do with a resource ("Permissions - List For Resource").
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Permitted {
+    value: Vec<Permission>,
+    next_link: Option<String>,
+}
+
+/// As one role has it: what is in its actions and not in its `notActions`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Permission {
+    actions: Option<Vec<String>>,
+    not_actions: Option<Vec<String>>,
+}
+
+impl Permitted {
+    fn allows(&self, action: &str) -> bool {
+        let names = |patterns: &Option<Vec<String>>| {
+            patterns.iter().flatten().any(|pattern| matches(pattern, action))
+        };
+        self.value.iter().any(|role| names(&role.actions) && !names(&role.not_actions))
+    }
 }
 
 impl Azure {
@@ -81,10 +108,28 @@ impl Azure {
             None | Some("") => "@".to_owned(),
             Some(below) => escaped(below),
         };
+        format!("{}/{kind}/{below}", self.zone_path(plan))
+    }
+
+    fn zone_path(&self, plan: &Plan) -> String {
         format!(
-            "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.Network/dnsZones/{zone}/{kind}/{below}?api-version={VERSION}",
-            self.subscription, self.group
+            "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.Network/dnsZones/{}",
+            self.subscription,
+            self.group,
+            bare_text(&plan.zone)
         )
+    }
+
+    /// What the caller may do with a zone or a set.
+    async fn permitted(&mut self, plan: &Plan, of: &str) -> Result<Permitted, ActionFault> {
+        let path =
+            format!("{of}/providers/Microsoft.Authorization/permissions?api-version={PERMISSIONS}");
+        let answer = self.api.call(plan, Method::GET, &path, Vec::new()).await?;
+        let permitted: Permitted = answer.json(plan)?;
+        match permitted.next_link.as_deref().unwrap_or_default() {
+            "" => Ok(permitted),
+            _ => Err(plan.unclear("lists more permissions than are read")),
+        }
     }
 
     /// Changes one set, if it is as it was read.
@@ -95,7 +140,7 @@ impl Azure {
         tag: Option<&str>,
         properties: Option<Value>,
     ) -> Result<Changed, ActionFault> {
-        let path = self.path(plan, name, &kind.to_string());
+        let path = versioned(&self.path(plan, name, &kind.to_string()));
         let condition = match tag {
             Some(tag) => ("if-match", tag.to_owned()),
             None => ("if-none-match", "*".to_owned()),
@@ -124,7 +169,7 @@ impl Zone for Azure {
         let mut held = Vec::new();
         let wanted = KINDS.iter().map(|kind| (&plan.name, *kind));
         for (name, kind) in wanted.chain([(&plan.marker_name, "TXT")]) {
-            let path = self.path(plan, name, kind);
+            let path = versioned(&self.path(plan, name, kind));
             let answer = self.api.call(plan, Method::GET, &path, Vec::new()).await?;
             if answer.status == StatusCode::NOT_FOUND && answer.quoted().contains("NotFound") {
                 continue;
@@ -193,6 +238,65 @@ impl Zone for Azure {
         }
         Ok(Changed::Taken)
     }
+
+    /// Asks what the caller may do with the zone, and with each set that it may not change by that: a role may be given for one
+    /// set. An answer without the right to read, which is used all the time, does not tell everything. What is denied or bound
+    /// to conditions besides is not listed.
+    async fn lacking(
+        &mut self,
+        plan: &Plan,
+        gone: &[RecordType],
+    ) -> Result<Option<Lack>, ActionFault> {
+        let zone = self.permitted(plan, &self.zone_path(plan)).await?;
+        let comes = kinds(plan).into_iter().map(|kind| (&plan.name, kind, "write"));
+        let goes = gone.iter().map(|kind| (&plan.name, *kind, "delete"));
+        let marker = (&plan.marker_name, RecordType::TXT, "write");
+        let mut lacks = Vec::new();
+        for (name, kind, verb) in comes.chain(goes).chain([marker]) {
+            let action = |verb| format!("Microsoft.Network/dnsZones/{kind}/{verb}");
+            if zone.allows(&action(verb)) {
+                continue;
+            }
+            let set = self.permitted(plan, &self.path(plan, name, &kind.to_string())).await?;
+            match (set.allows(&action(verb)), set.allows(&action("read"))) {
+                (true, _) => {}
+                (false, true) => lacks.push((name, kind, action(verb))),
+                (false, false) => {
+                    return Err(
+                        plan.unclear(format!("does not tell what may be done with `{name}`"))
+                    );
+                }
+            }
+        }
+        let text = |all: Vec<String>, and: &str| all.join(and);
+        let what = lacks.iter().map(|(name, kind, _)| format!("{kind} of `{}`", bare_text(name)));
+        let grant = lacks.iter().map(|(.., action)| format!("`{action}`"));
+        let (what, grant) = (text(what.collect(), " and "), text(grant.collect(), " and "));
+        let grant = format!("{grant} (as the role DNS Zone Contributor does)");
+        Ok((!lacks.is_empty()).then_some(Lack { what, grant }))
+    }
+}
+
+/// A path with the version of the interface that it is of.
+fn versioned(path: &str) -> String {
+    format!("{path}?api-version={VERSION}")
+}
+
+/// Does an action fit a pattern, in which `*` stands for anything? Case is nothing.
+fn matches(pattern: &str, action: &str) -> bool {
+    let (pattern, action) = (pattern.to_lowercase(), action.to_lowercase());
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = parts.next().and_then(|first| action.strip_prefix(first)) else {
+        return false;
+    };
+    let Some(last) = parts.next_back() else { return rest.is_empty() };
+    for part in parts {
+        match rest.split_once(part) {
+            Some((_, after)) => rest = after,
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
 }
 
 /// A set's data as master files write it.
@@ -283,4 +387,49 @@ fn escaped(text: &str) -> String {
         false => format!("%{byte:02X}"),
     };
     text.bytes().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn actions_fit_patterns_as_roles_have_them() {
+        const WRITE: &str = "Microsoft.Network/dnsZones/A/write";
+        for (pattern, fits) in [
+            ("*", true),
+            ("*/write", true),
+            ("*/read", false),
+            ("Microsoft.Network/dnsZones/*", true),
+            ("microsoft.network/dnszones/a/WRITE", true),
+            ("Microsoft.Network/*/write", true),
+            ("Microsoft.Network/*/A/*", true),
+            ("Microsoft.Network/dnsZones/A", false),
+            ("Microsoft.Network/dnsZones/A/write*", true),
+            ("Microsoft.Network/dnsZones/AAAA/*", false),
+            ("Microsoft.Compute/*", false),
+            ("", false),
+        ] {
+            assert_eq!(matches(pattern, WRITE), fits, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn what_one_role_leaves_out_another_may_allow() {
+        let role =
+            |actions: &[&str], not: &[&str]| json!({ "actions": actions, "notActions": not });
+        let permitted = |roles: &[Value]| -> Permitted {
+            serde_json::from_value(json!({ "value": roles, "nextLink": null }))
+                .expect("permissions")
+        };
+        const WRITE: &str = "Microsoft.Network/dnsZones/TXT/write";
+        let half = role(&["Microsoft.Network/dnsZones/*"], &["*/TXT/*"]);
+        let reader = role(&["*/read"], &[]);
+        assert!(!permitted(&[half.clone(), reader.clone()]).allows(WRITE));
+        assert!(
+            permitted(std::slice::from_ref(&half)).allows("Microsoft.Network/dnsZones/A/write")
+        );
+        assert!(permitted(&[half, reader, role(&["*/write"], &[])]).allows(WRITE));
+        assert!(!permitted(&[]).allows(WRITE));
+    }
 }

@@ -6,10 +6,10 @@ use http::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::api::Api;
+use super::api::{Answer, Api};
 use super::plan::Plan;
 use super::provider::{
-    Change, Changed, Held, Zone, authorization, bare_text, read_data, read_kind, written,
+    Change, Changed, Held, Lack, Zone, authorization, bare_text, read_data, read_kind, written,
 };
 use crate::records::Bound;
 
@@ -79,6 +79,25 @@ fn content(data: &RData) -> (&'static str, Value) {
     ("content", text.into())
 }
 
+/// The number of a record that never was: they are drawn from 128 bits.
+const NEVER: &str = "00000000000000000000000000000000";
+/// "Authentication error" and "Unauthorized to access requested resource", of a token that was let in, too.
+const DENIED: [u32; 2] = [10_000, 9_109];
+/// "Record does not exist".
+const GONE: u32 = 81_044;
+
+/// Why not, if that can be read.
+#[derive(Default, Deserialize)]
+struct Refused {
+    #[serde(default)]
+    errors: Vec<Coded>,
+}
+
+#[derive(Deserialize)]
+struct Coded {
+    code: u32,
+}
+
 /// The codes of what is said once somebody else has changed what was read: "Record does not exist", "An A, AAAA, or CNAME record
 /// with that host already exists", "The record already exists" and "An identical record already exists".
 const MOVED: [&str; 4] = ["81044", "81053", "81057", "81058"];
@@ -137,13 +156,42 @@ impl Zone for Cloudflare {
                 sent
             })
             .collect();
-        let path = format!("/client/v4/zones/{}/dns_records/batch", self.id);
-        let body = json!({ "deletes": gone, "posts": come }).to_string().into_bytes();
-        let answer = self.api.call(plan, Method::POST, &path, body).await?;
+        let answer = self.send(plan, &json!({ "deletes": gone, "posts": come })).await?;
         let said = answer.quoted();
         match answer.status.is_client_error() {
             true if MOVED.iter().any(|code| said.contains(code)) => Ok(Changed::Moved(said)),
             _ => answer.well(plan).map(|_| Changed::Taken),
         }
+    }
+
+    /// Sends the batch that deletes a record that never was: "DNS Write" is asked for any ("Batch DNS Records"), and with it
+    /// the record is not found. The `permissions` of a zone do not tell: they are those of a user's membership of old, and
+    /// not the token's ("Zone Details"). Whoever was not let in at all is not let read either.
+    async fn lacking(
+        &mut self,
+        plan: &Plan,
+        _: &[RecordType],
+    ) -> Result<Option<Lack>, ActionFault> {
+        let answer = self.send(plan, &json!({ "deletes": [{ "id": NEVER }] })).await?;
+        let refused: Refused = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let is = |codes: &[u32]| refused.errors.iter().any(|it| codes.contains(&it.code));
+        match answer.status.as_u16() {
+            403 if is(&DENIED) => {
+                self.read(plan).await?;
+                let what = "records".to_owned();
+                let grant = format!("the permission `DNS` `Edit` for this zone{}", answer.quoted());
+                Ok(Some(Lack { what, grant }))
+            }
+            _ if is(&[GONE]) => Ok(None),
+            _ => answer.well(plan).map(|_| None),
+        }
+    }
+}
+
+impl Cloudflare {
+    /// Sends one batch: all of it is made, or nothing.
+    async fn send(&mut self, plan: &Plan, batch: &Value) -> Result<Answer, ActionFault> {
+        let path = format!("/client/v4/zones/{}/dns_records/batch", self.id);
+        self.api.call(plan, Method::POST, &path, batch.to_string().into_bytes()).await
     }
 }

@@ -9,8 +9,8 @@ use serde_json::json;
 use super::api::Api;
 use super::plan::{Plan, text_of};
 use super::provider::{
-    Change, Changed, Held, Zone, absolute_text, authorization, bare_text, read_data, read_kind,
-    written,
+    Change, Changed, Held, Lack, Zone, absolute_text, authorization, bare_text, read_data,
+    read_kind, written,
 };
 
 pub(super) struct DigitalOcean {
@@ -106,6 +106,15 @@ impl Zone for DigitalOcean {
             self.delete(plan, held).await?;
         }
         Ok(Changed::Taken)
+    }
+
+    /// Its tokens have scopes (`domain:read`, `domain:update`), and nothing that is documented tells which.
+    async fn lacking(
+        &mut self,
+        plan: &Plan,
+        _: &[RecordType],
+    ) -> Result<Option<Lack>, ActionFault> {
+        Err(plan.unclear("does not tell what a token may change"))
     }
 }
 

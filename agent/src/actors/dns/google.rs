@@ -2,6 +2,7 @@
 
 use consensus::model::ActionFault;
 use data_encoding::BASE64URL_NOPAD as BASE64URL;
+use hickory_proto::rr::RecordType;
 use http::Method;
 use ring::rand::SystemRandom;
 use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
@@ -12,7 +13,7 @@ use serde_json::json;
 
 use super::api::Api;
 use super::plan::Plan;
-use super::provider::{Change, Changed, Held, Zone, absolute_text, read_data, read_kind};
+use super::provider::{Change, Changed, Held, Lack, Zone, absolute_text, read_data, read_kind};
 
 pub(super) struct Google {
     api: Api,
@@ -41,6 +42,19 @@ struct Set {
     #[serde(default)]
     rrdatas: Vec<String>,
 }
+
+/// Those of the permissions that were asked for that are held.
+#[derive(Deserialize)]
+struct Tested {
+    #[serde(default)]
+    permissions: Vec<String>,
+}
+
+const LIST: &str = "dns.resourceRecordSets.list";
+const CHANGE: &str = "dns.changes.create";
+const CREATE: &str = "dns.resourceRecordSets.create";
+const UPDATE: &str = "dns.resourceRecordSets.update";
+const DELETE: &str = "dns.resourceRecordSets.delete";
 
 impl Google {
     /// Trades the key for a pass of some minutes (RFC 7523).
@@ -112,7 +126,7 @@ impl Zone for Google {
 
     async fn change(&mut self, plan: &Plan, change: &Change<'_>) -> Result<Changed, ActionFault> {
         let of = |sets: Vec<(hickory_proto::rr::Name, _, u32, Vec<String>)>| -> Vec<_> {
-            let set = |(name, kind, ttl, data): (_, hickory_proto::rr::RecordType, _, _)| {
+            let set = |(name, kind, ttl, data): (_, RecordType, _, _)| {
                 json!({
                     "name": absolute_text(&name), "type": kind.to_string(), "ttl": ttl, "rrdatas": data,
                 })
@@ -128,5 +142,32 @@ impl Zone for Google {
             404 | 409 | 412 => Ok(Changed::Moved(answer.quoted())),
             _ => answer.well(plan).map(|_| Changed::Taken),
         }
+    }
+
+    /// Asks which of the rights that a change takes are held ("Roles and permissions": to create, to update and to delete a
+    /// set each has its own). A set that is replaced counts as updated, or as deleted and created. An answer that lacks the
+    /// right to read is of another zone, or of none ("If the resource does not exist, this returns an empty set").
+    async fn lacking(
+        &mut self,
+        plan: &Plan,
+        gone: &[RecordType],
+    ) -> Result<Option<Lack>, ActionFault> {
+        let asked = [LIST, CHANGE, CREATE, UPDATE, DELETE];
+        let body = json!({ "permissions": asked }).to_string().into_bytes();
+        let path = format!("{}:testIamPermissions", self.path());
+        let answer = self.api.call(plan, Method::POST, &path, body).await?;
+        let tested: Tested = answer.json(plan)?;
+        let has = |right: &str| tested.permissions.iter().any(|it| it == right);
+        if !has(LIST) {
+            return Err(plan.unclear("does not tell what may be done in the zone"));
+        }
+        let mut wanted = vec![CHANGE];
+        if !gone.is_empty() || !has(UPDATE) {
+            wanted.extend([CREATE, DELETE]);
+        }
+        let lacks = wanted.into_iter().filter(|it| !has(it)).map(|it| format!("`{it}`"));
+        let lacks = lacks.collect::<Vec<_>>().join(" and ");
+        let grant = format!("{lacks} (as `roles/dns.admin` does)");
+        Ok((!lacks.is_empty()).then(|| Lack { what: "records".to_owned(), grant }))
     }
 }

@@ -32,7 +32,7 @@ use consensus::model::{
     StackId, Token,
 };
 use consensus::moment::Moment;
-use hickory_proto::rr::TSigner;
+use hickory_proto::rr::{RecordType, TSigner};
 use tokio::time::timeout;
 
 pub(super) use self::meter::{Meters, Use};
@@ -124,17 +124,46 @@ pub(super) async fn inspect(
     Published { name, held, right, longest, wrong }
 }
 
-/// Why whoever holds the zone would not take a change, where that can be asked without one: by dynamic updates. That it
-/// does not answer at all is found by reading.
-pub(super) async fn refusal(order: &Order<'_>, driver: &Driver) -> Option<String> {
-    let Driver::Rfc2136 { server, zone, credential } = driver else { return None };
-    let plan = Plan::new(order, zone, format!("DNS server `{server}`")).ok()?;
-    let signer = signer(order.credentials, credential).ok()?;
-    let attempt = Attempt::new(Moment::NEVER, INSPECTION, Stage::default());
-    let asked = rfc2136::would_change(&attempt, &plan, server, zone, signer, order.wall_ms);
-    match timeout(INSPECTION, asked).await {
-        Ok(Err(fault)) if fault.kind == ActionFaultKind::Refused => Some(fault.text),
-        _ => None,
+/// Would whoever holds a zone take a change from a credential that reads it?
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Consent {
+    /// It would, as far as one can ask.
+    Given,
+    /// It would not: why, and what to grant.
+    Refused(String),
+    /// It does not say, or is not to be asked now: why.
+    Unknown(String),
+}
+
+/// Asks whoever holds the zone whether this could be published in the place of sets of other types (`gone`), without a change.
+pub(super) async fn consent(
+    order: &Order<'_>,
+    driver: &Driver,
+    gone: &[RecordType],
+    round: &Round,
+) -> Consent {
+    let _turn = round.turn(driver).await;
+    let asking = async {
+        match driver {
+            Driver::BuiltIn => Ok(None),
+            Driver::Rfc2136 { server, zone, credential } => {
+                let plan = Plan::new(order, zone, format!("DNS server `{server}`"))?;
+                let signer = signer(order.credentials, credential)?;
+                let attempt = Attempt::new(Moment::NEVER, INSPECTION, Stage::default());
+                rfc2136::would_refuse(&attempt, &plan, server, zone, signer, order.wall_ms).await
+            }
+            Driver::Provider { provider, zone, .. } => {
+                let plan = Plan::new(order, zone, provider::holder(*provider).to_owned())?;
+                let account = account(order, driver)?;
+                provider::would_refuse(&plan, gone, &account, order.wall_ms).await
+            }
+        }
+    };
+    match timeout(INSPECTION, asking).await {
+        Ok(Ok(None)) => Consent::Given,
+        Ok(Ok(Some(why))) => Consent::Refused(why),
+        Ok(Err(fault)) => Consent::Unknown(fault.text),
+        Err(_) => Consent::Unknown(format!("no answer within {INSPECTION:?}")),
     }
 }
 
@@ -212,6 +241,7 @@ fn account<'a>(order: &Order<'a>, driver: &'a Driver) -> Result<Account<'a>, Act
         url: url.as_deref(),
         zone,
         zone_id: zone_id.as_deref(),
+        credential: credential.as_str(),
         access_key,
         token,
         meter: order.meters.of(*provider, credential.as_str(), order.what),

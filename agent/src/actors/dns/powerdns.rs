@@ -1,13 +1,14 @@
 //! PowerDNS by its own HTTP interface, which changes several sets at once and compares nothing.
 
 use consensus::model::ActionFault;
+use hickory_proto::rr::RecordType;
 use http::Method;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::api::Api;
 use super::plan::Plan;
-use super::provider::{Change, Changed, Held, Zone, absolute_text, read_data, read_kind};
+use super::provider::{Change, Changed, Held, Lack, Zone, absolute_text, read_data, read_kind};
 use crate::records::absolute;
 
 pub(super) struct PowerDns {
@@ -79,6 +80,16 @@ impl Zone for PowerDns {
         let body = json!({ "rrsets": sets }).to_string().into_bytes();
         let answer = self.api.call(plan, Method::PATCH, &zone_path(plan), body).await?;
         answer.well(plan).map(|_| Changed::Taken)
+    }
+
+    /// Nothing: its one key (`api-key`) is for all of its interface, so whoever may read may change ("Authentication" in its
+    /// documentation). That it is the key is known by reading.
+    async fn lacking(
+        &mut self,
+        plan: &Plan,
+        _: &[RecordType],
+    ) -> Result<Option<Lack>, ActionFault> {
+        self.read(plan).await.map(|_| None)
     }
 }
 

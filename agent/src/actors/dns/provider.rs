@@ -55,6 +55,14 @@ pub(super) enum Changed {
     Moved(String),
 }
 
+/// What keeps a credential that may read a zone from changing it.
+pub(super) struct Lack {
+    /// What it may not change.
+    pub(super) what: String,
+    /// What would let it, in the provider's own words.
+    pub(super) grant: String,
+}
+
 /// What an interface can do.
 pub(super) trait Zone {
     /// All records at the name and at its marker.
@@ -62,6 +70,14 @@ pub(super) trait Zone {
 
     /// Makes a change.
     async fn change(&mut self, plan: &Plan, change: &Change<'_>) -> Result<Changed, ActionFault>;
+
+    /// What the credential lacks to publish this in the place of sets of other types (`gone`), found out without a change.
+    /// Only what is sure: a fault means that it is not known, and so does every answer that is not understood.
+    async fn lacking(
+        &mut self,
+        plan: &Plan,
+        gone: &[RecordType],
+    ) -> Result<Option<Lack>, ActionFault>;
 }
 
 /// Which zone, at which provider, by which secret.
@@ -70,6 +86,8 @@ pub(super) struct Account<'a> {
     pub(super) url: Option<&'a str>,
     pub(super) zone: &'a str,
     pub(super) zone_id: Option<&'a str>,
+    /// What the secret is called by.
+    pub(super) credential: &'a str,
     pub(super) access_key: Option<&'a str>,
     pub(super) token: &'a str,
     /// How often it may be asked.
@@ -167,6 +185,39 @@ pub(super) async fn inspect(
     }?;
     let (records, marker) = sorted_out(plan, &held);
     plan.judge(&records, &marker)
+}
+
+/// Why the provider would not let this be published in the place of sets of other types; a fault if that is not known.
+pub(super) async fn would_refuse(
+    plan: &Plan,
+    gone: &[RecordType],
+    account: &Account<'_>,
+    wall_ms: fn() -> u64,
+) -> Result<Option<String>, ActionFault> {
+    let asked = !matches!(account.provider, Provider::DigitalOcean | Provider::Webhook);
+    let leave = asked.then(|| account.meter.begin());
+    if matches!(leave, Some(None)) {
+        return Err(plan.unclear(account.meter.why_not()));
+    }
+    // What is not ours to replace stays.
+    let ours = owned(&plan.records);
+    let gone: Vec<_> = gone.iter().copied().filter(|kind| ours.contains(kind)).collect();
+    let gone = gone.as_slice();
+    let lack = match enter(plan, account, wall_ms).await? {
+        Interface::Route53(mut zone) => zone.lacking(plan, gone).await,
+        Interface::PowerDns(mut zone) => zone.lacking(plan, gone).await,
+        Interface::Cloudflare(mut zone) => zone.lacking(plan, gone).await,
+        Interface::DigitalOcean(mut zone) => zone.lacking(plan, gone).await,
+        Interface::Google(mut zone) => zone.lacking(plan, gone).await,
+        Interface::Azure(mut zone) => zone.lacking(plan, gone).await,
+        Interface::Webhook(..) => Err(plan.unclear("cannot be asked without being told to change")),
+    }?;
+    Ok(lack.map(|Lack { what, grant }| {
+        let (holder, zone, credential) = (&plan.holder, account.zone, account.credential);
+        format!(
+            "{holder} does not let credential `{credential}` change {what} in zone `{zone}`: grant it {grant}"
+        )
+    }))
 }
 
 /// Says who asks; some interfaces are first asked for a pass.
@@ -328,6 +379,19 @@ impl Change<'_> {
         }
         sets
     }
+}
+
+/// The types that this holds at its name, each once.
+pub(super) fn kinds(plan: &Plan) -> Vec<RecordType> {
+    let mut kinds: Vec<_> = plan.records.iter().map(Record::record_type).collect();
+    kinds.sort();
+    kinds.dedup();
+    kinds
+}
+
+/// Types, for people.
+pub(super) fn listed(kinds: &[RecordType]) -> String {
+    kinds.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Data as a master file writes it (RFC 1035 section 5.1): names with their final dot, text in quotes.

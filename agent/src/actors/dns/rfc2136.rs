@@ -1,6 +1,6 @@
 //! Publishes by dynamic update (RFC 2136), signed (RFC 8945): read the marker, compare, set, read back.
 
-use consensus::model::{ActionFault, Done, Held};
+use consensus::model::{ActionFault, ActionFaultKind, Done, Held};
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::{Record, RecordType, TSigner};
 
@@ -86,20 +86,26 @@ pub(super) async fn inspect(
     plan.judge(&records, &marker)
 }
 
-/// Would the server take a change of the name's marker from this key? Changes nothing.
-pub(super) async fn would_change(
+/// Why the server would not take a change of the name's marker from this key, if that is sure; changes nothing.
+pub(super) async fn would_refuse(
     attempt: &Attempt,
     plan: &Plan,
     server: &str,
     zone: &str,
     signer: TSigner,
     wall_ms: fn() -> u64,
-) -> Result<(), ActionFault> {
+) -> Result<Option<String>, ActionFault> {
     let mut link = Link::open(attempt, server, zone, signer, wall_ms).await?;
-    let answer = link.exchange(question(&plan.zone, &plan.marker_name)).await?;
-    match answer.metadata.response_code {
-        ResponseCode::NoError => Ok(()),
-        code => Err(no(&link, plan, code)),
+    let refused = match link.exchange(question(&plan.zone, &plan.marker_name)).await {
+        Ok(answer) => match answer.metadata.response_code {
+            ResponseCode::NoError => return Ok(None),
+            code => no(&link, plan, code),
+        },
+        Err(fault) => fault,
+    };
+    match refused.kind {
+        ActionFaultKind::Refused => Ok(Some(refused.text)),
+        _ => Err(refused),
     }
 }
 

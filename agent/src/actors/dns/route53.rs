@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use consensus::model::ActionFault;
-use hickory_proto::rr::Name;
+use hickory_proto::rr::rdata::TXT;
+use hickory_proto::rr::{Name, RData, Record, RecordType};
 use http::Method;
 use serde::Deserialize;
 use tokio::time::timeout;
@@ -14,9 +15,13 @@ use super::Order;
 use super::api::{Answer, Api, Ask, headers};
 use super::meter::Use;
 use super::plan::Plan;
-use super::provider::{Change, Changed, Held, Zone, absolute_text, read_data, read_kind};
+use super::provider::{
+    Change, Changed, Held, Lack, Zone, absolute_text, bare_text, kinds, listed, read_data,
+    read_kind,
+};
 use super::sigv4::{Scope, Signed, authorization, seconds, stamp};
 use super::spread::Watch;
+use super::update::NEVER;
 use crate::records::absolute;
 
 /// The most record sets that are asked for at once, all that there are at nearly every name: A, AAAA, CNAME, TXT, and what
@@ -24,6 +29,10 @@ use crate::records::absolute;
 const SETS: usize = 20;
 /// What it calls a batch that it does not take.
 const INVALID: &str = "InvalidChangeBatch";
+/// What it says to a key that may not.
+const DENIED: &str = "AccessDenied";
+/// For how long what is never there would be kept, in seconds.
+const NEVER_TTL: u32 = 30;
 /// What it says of a change that all of its servers have.
 const IN_SYNC: &str = "INSYNC";
 /// How long it may take to say so.
@@ -136,9 +145,73 @@ impl Zone for Route53 {
     }
 
     async fn change(&mut self, plan: &Plan, change: &Change<'_>) -> Result<Changed, ActionFault> {
+        let answer = self.send(plan, change.gone_sets(), change.sets()).await?;
+        let said = String::from_utf8_lossy(&answer.body);
+        match answer.status.as_u16() {
+            // All or nothing: a set that was to be deleted is not there as it was, or one to be created is.
+            400 if said.starts_with(INVALID) && is_of_race(&said) => {
+                Ok(Changed::Moved(answer.quoted()))
+            }
+            // It takes one change of a zone at a time.
+            400 if said.starts_with("PriorRequestNotComplete") => {
+                Err(plan.unclear(format!("asks to come again later (400){}", answer.quoted())))
+            }
+            _ => {
+                self.taken = told(answer.well(plan)?).and_then(ChangeInfo::number);
+                Ok(Changed::Taken)
+            }
+        }
+    }
+
+    /// Sends the batch that would replace what is decided by itself, and, at the marker, a text that is never there: it
+    /// deletes that and creates it again, so that it can only be refused, as a whole, and would change nothing if it were
+    /// taken. It is of the names, types and actions of a change, which a policy may allow apart ("Using IAM policy conditions
+    /// for fine-grained access control"), and of one name, as changes are: each is allowed or not by itself. Whether the key
+    /// may is decided first: what is wrong with the batch is said to those alone who may.
+    async fn lacking(
+        &mut self,
+        plan: &Plan,
+        _: &[RecordType],
+    ) -> Result<Option<Lack>, ActionFault> {
+        let never = RData::TXT(TXT::new(vec![NEVER.to_owned()]));
+        let never = Record::from_rdata(plan.marker_name.clone(), NEVER_TTL, never);
+        let come = plan.records.iter().cloned().chain([never]).collect();
+        let sets = Change { gone: vec![], come }.sets();
+        let answer = self.send(plan, sets.clone(), sets).await?;
+        let said = String::from_utf8_lossy(&answer.body);
+        match answer.status.as_u16() {
+            400 if said.starts_with(INVALID) => Ok(None),
+            403 if said.starts_with(DENIED) => {
+                let (name, marker) = (bare_text(&plan.name), bare_text(&plan.marker_name));
+                let kinds = listed(&kinds(plan));
+                Ok(Some(Lack {
+                    what: format!("{kinds} of `{name}` and TXT of `{marker}`"),
+                    grant: format!(
+                        "`route53:ChangeResourceRecordSets` on `hostedzone/{}`, to CREATE and to DELETE both{}",
+                        self.id,
+                        answer.quoted()
+                    ),
+                }))
+            }
+            _ => answer.well(plan).map(|_| None),
+        }
+    }
+}
+
+/// A set as batches have it: name, type, lifetime and data as master files write them.
+type BatchSet = (Name, RecordType, u32, Vec<String>);
+
+impl Route53 {
+    /// Sends one batch: all of it is made, or nothing.
+    async fn send(
+        &mut self,
+        plan: &Plan,
+        gone: Vec<BatchSet>,
+        come: Vec<BatchSet>,
+    ) -> Result<Answer, ActionFault> {
         let mut changes = String::new();
-        let gone = change.gone_sets().into_iter().map(|set| ("DELETE", set));
-        let come = change.sets().into_iter().map(|set| ("CREATE", set));
+        let gone = gone.into_iter().map(|set| ("DELETE", set));
+        let come = come.into_iter().map(|set| ("CREATE", set));
         for (action, (name, kind, ttl, data)) in gone.chain(come) {
             // Writing to a String cannot fail.
             let _ = write!(
@@ -160,26 +233,9 @@ impl Zone for Route53 {
             as_xml(&plan.marker.to_string()),
         );
         let path = format!("/2013-04-01/hostedzone/{}/rrset", self.id);
-        let answer = self.ask(plan, Method::POST, &path, "", body).await?;
-        let said = String::from_utf8_lossy(&answer.body);
-        match answer.status.as_u16() {
-            // All or nothing: a set that was to be deleted is not there as it was, or one to be created is.
-            400 if said.starts_with(INVALID) && is_of_race(&said) => {
-                Ok(Changed::Moved(answer.quoted()))
-            }
-            // It takes one change of a zone at a time.
-            400 if said.starts_with("PriorRequestNotComplete") => {
-                Err(plan.unclear(format!("asks to come again later (400){}", answer.quoted())))
-            }
-            _ => {
-                self.taken = told(answer.well(plan)?).and_then(ChangeInfo::number);
-                Ok(Changed::Taken)
-            }
-        }
+        self.ask(plan, Method::POST, &path, "", body).await
     }
-}
 
-impl Route53 {
     /// Watches the change that it took, if there was one. Within a tokio runtime.
     pub(super) fn watched(mut self, plan: &Plan, order: &Order<'_>) {
         let Some(change) = self.taken.take() else { return };

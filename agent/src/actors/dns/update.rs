@@ -21,6 +21,9 @@ const RIVALS: [RecordType; 8] = [
     RecordType::SOA,
 ];
 
+/// The text that no marker has and nobody writes: taking it away changes nothing.
+pub(super) const NEVER: &str = "may this be changed?";
+
 /// What is to become of a name.
 pub(super) struct Update<'a> {
     pub(super) zone: &'a Name,
@@ -81,7 +84,7 @@ fn begun(zone: &Name) -> Message {
 /// 2.5.4 and 3.4.2.4), at a name that is ours to change.
 pub(super) fn question(zone: &Name, marker_name: &Name) -> Message {
     let mut message = begun(zone);
-    let never = RData::TXT(TXT::new(vec!["may this be changed?".to_owned()]));
+    let never = RData::TXT(TXT::new(vec![NEVER.to_owned()]));
     let mut gone = Record::from_rdata(marker_name.clone(), 0, never);
     gone.dns_class = DNSClass::NONE;
     message.add_authority(gone);

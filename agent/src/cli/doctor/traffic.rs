@@ -1,17 +1,19 @@
 //! What clients are sent to, and what sends them there → checks. Asks and looks, and changes nothing.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use consensus::failover::plan;
-use consensus::model::{Definition, Held, Published};
+use consensus::model::{AppId, Definition, Held, Published};
 use consensus::view::AppView;
 use probe::Means;
 
 use super::{Check, Found, Heard};
+use crate::actors::{self, Consent};
+use crate::clock;
 use crate::config::AgentConfig;
 use crate::identity::date;
 use crate::readiness::certificates::{self, Certificate, Shown};
-use crate::{actors, clock};
 
 /// Do the credentials for DNS work, do the name servers of each zone agree, and is every stack's certificate valid for the
 /// names that clients will ask it by?
@@ -34,24 +36,27 @@ async fn records(config: &AgentConfig, definition: &Definition, view: &AppView) 
     let publications = plan::published(definition, &view.active, view.shortened);
     let token = actors::published_under(view);
     let credentials = Arc::new(config.credentials.clone());
-    let refused = actors::ask_refusals(&view.app, token, &publications, credentials.clone()).await;
-    let seen = actors::ask_holders(&view.app, token, publications, credentials).await;
-    let mut checks: Vec<Check> = refused
-        .into_iter()
-        .map(|(name, why)| {
-            let words = format!("{name} of {} cannot be changed: {why}", view.app);
-            Check::new("records", Found::Wrong, words)
-        })
-        .collect();
+    let seen = actors::ask_holders(&view.app, token, publications, credentials.clone()).await;
+    let mut changes = actors::publications_of_all(definition);
+    actors::leave_out_unread(&mut changes, &seen);
+    let consents = actors::ask_consents(&view.app, token, &changes, credentials).await;
+    let mut checks: Vec<Check> = Vec::new();
     for it in seen {
         let (name, app) = (&it.name, &view.app);
+        let mut of_it = consents.iter().filter(|(of, _)| of == name).peekable();
+        let may = match of_it.peek().is_some() && of_it.all(|(_, it)| *it == Consent::Given) {
+            true => ", which may change it",
+            false => "",
+        };
         checks.push(match &it.held {
             Held::Unasked => {
-                let words = format!("{name} of {app} is not read: this agent lacks the credential");
+                let words = format!(
+                    "{name} of {app} is not read: this agent lacks the credential, or is not to ask for now"
+                );
                 Check::new("records", Found::Skipped, words)
             }
             Held::AsDecided => {
-                let words = format!("{name} of {app} is as decided, read with its credential");
+                let words = format!("{name} of {app} is as decided, read with its credential{may}");
                 Check::new("records", Found::Fine, words)
             }
             Held::Owed(what) | Held::Otherwise(what) => {
@@ -63,7 +68,36 @@ async fn records(config: &AgentConfig, definition: &Definition, view: &AppView) 
         });
         checks.push(servers(&it, (Found::Wrong, "")));
     }
+    checks.extend(changes_of(&view.app, consents));
     checks
+}
+
+/// What would not be changed, and what nobody tells: a line for each reason, with the names that it is of.
+fn changes_of(app: &AppId, consents: Vec<(String, Consent)>) -> Vec<Check> {
+    let mut names: BTreeMap<Consent, BTreeSet<String>> = BTreeMap::new();
+    for (name, consent) in consents {
+        names.entry(consent).or_default().insert(name);
+    }
+    let check = |(consent, names): (Consent, BTreeSet<String>)| {
+        let more = match names.len() {
+            0 | 1 => String::new(),
+            n => format!(" (and {} more)", n - 1),
+        };
+        let name = names.into_iter().next()?;
+        let (found, words) = match consent {
+            Consent::Given => return None,
+            Consent::Refused(why) => {
+                (Found::Wrong, format!("{name}{more} of {app} cannot be changed: {why}"))
+            }
+            Consent::Unknown(why) => {
+                let words =
+                    format!("whether {name}{more} of {app} can be changed is not known: {why}");
+                (Found::Skipped, words)
+            }
+        };
+        Some(Check::new("records", found, words))
+    };
+    names.into_iter().filter_map(check).collect()
 }
 
 /// What agents answer themselves: as those say it that the app's zones are delegated to.
@@ -115,4 +149,32 @@ async fn certificates(definition: &Definition, means: &Means) -> Vec<Check> {
         Check::new("names", found, words)
     };
     shown.into_iter().map(check).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_changed_is_one_line_a_reason() {
+        let app = "shop".parse().expect("a name");
+        let said = |it: &str| it.to_owned();
+        let consents = vec![
+            (said("a.example"), Consent::Given),
+            (said("b.example"), Consent::Refused(said("grant it more"))),
+            (said("c.example"), Consent::Unknown(said("nobody tells"))),
+            (said("c.example"), Consent::Unknown(said("nobody tells"))),
+            (said("d.example"), Consent::Unknown(said("nobody tells"))),
+        ];
+        let checks = changes_of(&app, consents);
+        let checks: Vec<_> = checks.iter().map(|it| (it.found, it.words.as_str())).collect();
+        let told = [
+            (Found::Wrong, "b.example of shop cannot be changed: grant it more"),
+            (
+                Found::Skipped,
+                "whether c.example (and 1 more) of shop can be changed is not known: nobody tells",
+            ),
+        ];
+        assert_eq!(checks, told);
+    }
 }
