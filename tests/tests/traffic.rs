@@ -16,6 +16,8 @@ mod nginx_bind_ready;
 mod nginx_bind_signed;
 #[path = "traffic/unable.rs"]
 mod nginx_bind_unable;
+#[path = "traffic/keys.rs"]
+mod nginx_keys;
 #[path = "traffic/names.rs"]
 mod nginx_names;
 #[path = "traffic/silent.rs"]

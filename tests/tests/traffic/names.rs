@@ -46,13 +46,13 @@ fn text(url: &str) -> String {
 }
 
 /// The name server of the zone, and the resolver of every host.
-struct Answers {
+pub(super) struct Answers {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Answers {
-    fn start(lab: &Lab, at: Ipv4Addr, provider: Arc<Server>) -> Self {
+    pub(super) fn start(lab: &Lab, at: Ipv4Addr, provider: Arc<Server>) -> Self {
         let file = lab.folder("resolver").join("resolv.conf");
         std::fs::write(&file, format!("nameserver {at}\n")).expect("scratch folder takes files");
         let mut mount = Command::new("mount");
