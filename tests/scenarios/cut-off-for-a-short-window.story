@@ -44,7 +44,7 @@ state
   157.188 *     promote with 2.1.3 of a2: promoted to timeline 2
   157.344 a2    learns shop epoch 2 publishing at 8.bfcd: failover, active west, carried out by a2 (database of east down for 4 of 5 voters in 2 regions) (and a5 a3 a1 a4)
   157.483 a2    learns shop epoch 2 verifying at 9.bfcd: failover, active west, carried out by a2 (database of east down for 4 of 5 voters in 2 regions) (and a5 a3 a1 a4)
-  157.929 a2    learns shop epoch 2 idle at 10.bfcd: failover, active west (database of east down for 4 of 5 voters in 2 regions) (and a5 a3 a1 a4)
+  157.623 a2    learns shop epoch 2 idle at 10.bfcd: failover, active west (database of east down for 4 of 5 voters in 2 regions) (and a5 a3 a1 a4)
 shop: epoch 2 failover idle, active west
   shop/east/db: Dark, primary, timeline 1
   shop/west/db: Up, primary, timeline 2

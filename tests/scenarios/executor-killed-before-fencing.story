@@ -31,7 +31,7 @@ state
   119.853 a4    learns shop epoch 2 publishing at 10.89d0: failover, active west, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a1 a3 a5)
   119.866 *     publish with 2.1.4 of a4: names west
   119.955 a4    learns shop epoch 2 verifying at 11.89d0: failover, active west, carried out by a4 (database of east down for 3 of 5 voters in 3 regions) (and a1 a3 a5)
-  120.095 a4    learns shop epoch 2 idle at 12.89d0: failover, active west (database of east down for 3 of 5 voters in 3 regions) (and a1 a3 a5)
+  120.023 a4    learns shop epoch 2 idle at 12.89d0: failover, active west (database of east down for 3 of 5 voters in 3 regions) (and a1 a3 a5)
 shop: epoch 2 failover idle, active west
   192.0.2.53:53: shop.example.com is 198.51.100.2, change 2, kept 5 s
   shop/east/db: Dark, primary, timeline 1

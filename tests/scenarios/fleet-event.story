@@ -109,14 +109,19 @@ state
   120.361 *     promote with 2.1.3 of a2: promoted to timeline 2
   120.486 a2    learns ten epoch 2 publishing at 56.bfcd: switchover, active west, carried out by a2 (switchover asked for by operator) (and a4 a3 a1 a5)
   120.603 a2    learns ten epoch 2 verifying at 57.bfcd: switchover, active west, carried out by a2 (switchover asked for by operator) (and a4 a3 a1 a5)
-  121.040 a5    refuses 59.10df for three: 2 other apps are being moved, or were just now, and 2 at once are enough (and a3 a1 a4 a2)
-  121.057 a3    leaves three alone: web of east down for 5 of 5 voters in 5 regions, and 2 other apps are being moved, or were just now, and 2 at once are enough (and a1 a4 a2 a5)
-  121.067 a3    leaves two alone: web of east down for 5 of 5 voters in 5 regions, and 2 other apps are being moved, or were just now, and 2 at once are enough (and a1 a4 a2 a5)
-  121.088 a5    learns one epoch 2 publishing at 58.10df: failover, active west, carried out by a5 (web of east down for 5 of 5 voters in 5 regions) (and a3 a1 a4 a2)
-  121.143 a2    learns ten epoch 2 idle at 60.bfcd: switchover, active west (switchover asked for by operator) (and a4 a3 a1 a5)
-  121.162 a2    refuses 61.bfcd for two: 2 other apps are being moved, or were just now, and 2 at once are enough (and a4 a3 a1 a5)
-  121.185 a5    learns one epoch 2 verifying at 61.10df: failover, active west, carried out by a5 (web of east down for 5 of 5 voters in 5 regions) (and a3 a1 a4 a2)
-  121.282 a5    learns one epoch 2 idle at 62.10df: failover, active west (web of east down for 5 of 5 voters in 5 regions) (and a3 a1 a4 a2)
+  120.946 a2    learns ten epoch 2 idle at 58.bfcd: switchover, active west (switchover asked for by operator) (and a4 a3 a1 a5)
+  121.082 a2    refuses 60.bfcd for three: 2 other apps are being moved, or were just now, and 2 at once are enough (and a4 a3 a1 a5)
+  121.111 a3    leaves three alone: web of east down for 5 of 5 voters in 5 regions, and 2 other apps are being moved, or were just now, and 2 at once are enough (and a1 a2 a4)
+  121.113 a4    leaves two alone: web of east down for 5 of 5 voters in 5 regions, and 2 other apps are being moved, or were just now, and 2 at once are enough (and a3 a1 a2 a5)
+  121.123 a5    refuses 59.bfcd for one: 2 other apps are being moved, or were just now, and 2 at once are enough
+  121.138 a3    refuses 61.10df for two: 2 other apps are being moved, or were just now, and 2 at once are enough (and a1 a4 a2)
+  121.140 a2    learns one epoch 2 publishing at 59.bfcd: failover, active west, carried out by a2 (web of east down for 5 of 5 voters in 5 regions) (and a4 a3 a1 a5)
+  121.257 a2    learns one epoch 2 verifying at 62.bfcd: failover, active west, carried out by a2 (web of east down for 5 of 5 voters in 5 regions) (and a4 a3 a1 a5)
+  121.375 a2    learns one epoch 2 idle at 63.bfcd: failover, active west (web of east down for 5 of 5 voters in 5 regions) (and a4 a3 a1 a5)
+  122.605 a5    leaves three alone: web of east down for 5 of 5 voters in 5 regions, and 3 other apps are being moved, or were just now, and 2 at once are enough (and a2 a4 a3 a1)
+  123.803 a5    learns two epoch 2 publishing at 64.10df: failover, active west, carried out by a5 (web of east down for 5 of 5 voters in 5 regions) (and a3 a1 a4 a2)
+  123.900 a5    learns two epoch 2 verifying at 65.10df: failover, active west, carried out by a5 (web of east down for 5 of 5 voters in 5 regions) (and a3 a1 a4 a2)
+  123.997 a5    learns two epoch 2 idle at 66.10df: failover, active west (web of east down for 5 of 5 voters in 5 regions) (and a3 a1 a4 a2)
   159.992 a2    leaves frozen alone: web of east down for 5 of 5 voters in 5 regions, and frozen by operator for 59 min more (and a4 a5 a3 a1)
 a1 on shadow: would move to west (web of east down for 5 of 5 voters in 5 regions), and is only a shadow
 a1 on frozen: web of east down for 5 of 5 voters in 5 regions, and frozen by operator for 60 min more
@@ -132,7 +137,7 @@ ten: epoch 2 switchover idle, active west
   ten/east/db: Up, primary, timeline 1, closed
   ten/west/db: Up, primary, timeline 2
 three: epoch 1 apply idle, active east
-two: epoch 1 apply idle, active east
+two: epoch 2 failover idle, active west
 
 # It was no more than a look: everything is up again, and nothing goes back by itself.
 stack one east up
@@ -150,42 +155,33 @@ state
   195.000 *     four/east: web is Up
   195.000 *     frozen/east: web is Up
   195.000 *     shadow/east: web is Up
-  195.032 a3    holds shadow/east for down: 4 of 5 voters see it down (and a4 a1 a5 a2)
-  195.032 a3    leaves shadow alone: would move to west (web of east down for 4 of 5 voters in 4 regions), and is only a shadow (and a4 a1 a5 a2)
-  195.056 a2    holds three/east for down: 4 of 5 voters see it down (and a1 a4 a3 a5)
-  195.056 a2    leaves three alone: web of east down for 4 of 5 voters in 4 regions, and 2 other apps are being moved, or were just now, and 2 at once are enough (and a1 a4 a3 a5)
-  195.069 a5    holds shadow/east for contested: 3 of 5 voters see it down (and a3 a1 a4 a2)
-  195.069 a5    leaves shadow alone: east is contested: 3 of 5 voters see it down, 2 see it up (and a3 a1 a4 a2)
-  195.086 a3    holds three/east for contested: 3 of 5 voters see it down (and a1 a5 a4 a2)
-  195.086 a3    leaves three alone: east is contested: 3 of 5 voters see it down, 2 see it up (and a1 a5 a4 a2)
-  195.118 a4    holds three/east for standing: 2 of 5 voters see it down (and a3 a2 a5 a1)
-  195.118 a4    leaves three alone: east stands: 2 of 5 voters see it down, 3 are needed (and a3 a2 a5 a1)
-  195.118 a1    holds two/east for down: 4 of 5 voters see it down (and a3 a5 a4 a2)
-  195.118 a1    leaves two alone: web of east down for 4 of 5 voters in 4 regions, and 2 other apps are being moved, or were just now, and 2 at once are enough (and a3 a5 a4 a2)
-  195.189 a2    holds frozen/east for down: 4 of 5 voters see it down (and a4 a3 a1 a5)
-  195.189 a2    leaves frozen alone: web of east down for 4 of 5 voters in 4 regions, and frozen by operator for 59 min more (and a4 a3 a1 a5)
-  195.232 a1    holds frozen/east for contested: 3 of 5 voters see it down (and a3 a5 a4 a2)
-  195.232 a1    leaves frozen alone: east is contested: 3 of 5 voters see it down, 2 see it up (and a3 a5 a4 a2)
-  195.262 a3    holds frozen/east for standing: 2 of 5 voters see it down (and a4 a1 a5 a2)
-  195.262 a3    leaves frozen alone: east stands: 2 of 5 voters see it down, 3 are needed (and a4 a1 a5 a2)
-  195.293 a4    holds shadow/east for standing: 2 of 5 voters see it down (and a3 a2 a5 a1)
-  195.293 a4    leaves shadow alone: east stands: 2 of 5 voters see it down, 3 are needed (and a3 a2 a5 a1)
-  195.323 a5    holds three/east for standing: 1 of 5 voters see it down (and a3 a1 a4 a2)
-  195.323 a5    leaves three alone: east stands: 1 of 5 voters see it down, 3 are needed (and a3 a1 a4 a2)
-  195.335 a2    holds shadow/east for standing: 1 of 5 voters see it down (and a4 a3 a1 a5)
-  195.335 a2    leaves shadow alone: east stands: 1 of 5 voters see it down, 3 are needed (and a4 a3 a1 a5)
-  195.348 a4    holds two/east for contested: 3 of 5 voters see it down (and a3 a2 a5 a1)
-  195.348 a4    leaves two alone: east is contested: 3 of 5 voters see it down, 2 see it up (and a3 a2 a5 a1)
-  195.440 a5    holds two/east for standing: 2 of 5 voters see it down (and a2 a3 a4 a1)
-  195.440 a5    leaves two alone: east stands: 2 of 5 voters see it down, 3 are needed (and a2 a3 a4 a1)
-  195.453 a5    holds frozen/east for standing: 1 of 5 voters see it down (and a3 a1 a4 a2)
-  195.453 a5    leaves frozen alone: east stands: 1 of 5 voters see it down, 3 are needed (and a3 a1 a4 a2)
-  195.454 a3    holds three/east for standing: 0 of 5 voters see it down (and a4 a1 a5 a2)
-  195.457 a3    holds two/east for standing: 1 of 5 voters see it down (and a4 a1 a5 a2)
-  195.457 a3    leaves two alone: east stands: 1 of 5 voters see it down, 3 are needed (and a4 a1 a5 a2)
-  195.467 a4    holds two/east for standing: 0 of 5 voters see it down (and a3 a2 a1 a5)
-  195.507 a1    holds shadow/east for standing: 0 of 5 voters see it down (and a3 a5 a4 a2)
-  195.531 a4    holds frozen/east for standing: 0 of 5 voters see it down (and a3 a2 a5 a1)
+  195.052 a1    holds three/east for down: 4 of 5 voters see it down (and a3 a5 a4 a2)
+  195.052 a1    leaves three alone: web of east down for 4 of 5 voters in 4 regions, and 3 other apps are being moved, or were just now, and 2 at once are enough (and a3 a5 a4 a2)
+  195.110 a5    holds shadow/east for down: 4 of 5 voters see it down (and a3 a1 a4 a2)
+  195.110 a5    leaves shadow alone: would move to west (web of east down for 4 of 5 voters in 4 regions), and is only a shadow (and a3 a1 a4 a2)
+  195.178 a4    holds frozen/east for down: 4 of 5 voters see it down (and a3 a2 a5 a1)
+  195.178 a4    leaves frozen alone: web of east down for 4 of 5 voters in 4 regions, and frozen by operator for 59 min more (and a3 a2 a5 a1)
+  195.237 a1    holds frozen/east for contested: 3 of 5 voters see it down (and a3 a5 a4 a2)
+  195.237 a1    leaves frozen alone: east is contested: 3 of 5 voters see it down, 2 see it up (and a3 a5 a4 a2)
+  195.276 a2    holds frozen/east for standing: 2 of 5 voters see it down (and a4 a3 a1 a5)
+  195.276 a2    leaves frozen alone: east stands: 2 of 5 voters see it down, 3 are needed (and a4 a3 a1 a5)
+  195.282 a5    holds three/east for contested: 3 of 5 voters see it down (and a3 a1 a4 a2)
+  195.282 a5    leaves three alone: east is contested: 3 of 5 voters see it down, 2 see it up (and a3 a1 a4 a2)
+  195.388 a4    holds three/east for standing: 2 of 5 voters see it down (and a3 a2 a5 a1)
+  195.388 a4    leaves three alone: east stands: 2 of 5 voters see it down, 3 are needed (and a3 a2 a5 a1)
+  195.407 a2    holds shadow/east for contested: 3 of 5 voters see it down (and a4 a3 a1 a5)
+  195.407 a2    leaves shadow alone: east is contested: 3 of 5 voters see it down, 2 see it up (and a4 a3 a1 a5)
+  195.415 a2    holds three/east for standing: 1 of 5 voters see it down (and a3 a4 a1 a5)
+  195.415 a2    leaves three alone: east stands: 1 of 5 voters see it down, 3 are needed (and a3 a4 a1 a5)
+  195.438 a4    holds three/east for standing: 0 of 5 voters see it down (and a3 a1 a5 a2)
+  195.443 a4    holds shadow/east for standing: 2 of 5 voters see it down (and a3 a2 a5 a1)
+  195.443 a4    leaves shadow alone: east stands: 2 of 5 voters see it down, 3 are needed (and a3 a2 a5 a1)
+  195.471 a3    holds shadow/east for standing: 1 of 5 voters see it down (and a4 a1 a5 a2)
+  195.471 a3    leaves shadow alone: east stands: 1 of 5 voters see it down, 3 are needed (and a4 a1 a5 a2)
+  195.486 a3    holds frozen/east for standing: 1 of 5 voters see it down (and a4 a1 a5 a2)
+  195.486 a3    leaves frozen alone: east stands: 1 of 5 voters see it down, 3 are needed (and a4 a1 a5 a2)
+  195.509 a1    holds shadow/east for standing: 0 of 5 voters see it down (and a3 a5 a4 a2)
+  195.547 a5    holds frozen/east for standing: 0 of 5 voters see it down (and a3 a1 a4 a2)
 asking: epoch 1 apply idle, active east
 eight: epoch 1 apply idle, active east
 four: epoch 2 failover idle, active west
@@ -197,4 +193,4 @@ ten: epoch 2 switchover idle, active west
   ten/east/db: Up, primary, timeline 1, closed
   ten/west/db: Up, primary, timeline 2
 three: epoch 1 apply idle, active east
-two: epoch 1 apply idle, active east
+two: epoch 2 failover idle, active west

@@ -65,7 +65,7 @@ state
   139.498 *     promote with 3.1.3 of a7: promoted to timeline 2
   139.629 a4    learns shop epoch 3 publishing at 11.89d0: failover, active west, carried out by a4 (database of east down for 5 of 5 voters in 3 regions) (and a1 a6 a3 a2 a5 a7)
   139.697 a4    learns shop epoch 3 verifying at 12.89d0: failover, active west, carried out by a4 (database of east down for 5 of 5 voters in 3 regions) (and a1 a6 a3 a2 a5 a7)
-  140.080 a4    learns shop epoch 3 idle at 13.89d0: failover, active west (database of east down for 5 of 5 voters in 3 regions) (and a1 a6 a3 a2 a5 a7)
+  139.896 a4    learns shop epoch 3 idle at 13.89d0: failover, active west (database of east down for 5 of 5 voters in 3 regions) (and a1 a6 a3 a2 a5 a7)
 shop: epoch 3 failover idle, active west
   shop/east/db: Dark, primary, timeline 1, its door is shut
   shop/west/db: Up, primary, timeline 2, its door is open

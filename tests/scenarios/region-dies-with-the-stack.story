@@ -31,7 +31,7 @@ state
   117.474 a2    learns shop epoch 2 publishing at 9.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a3 a1)
   117.525 *     publish with 2.1.4 of a2: names west
   117.699 a2    learns shop epoch 2 verifying at 10.bfcd: failover, active west, carried out by a2 (database of east down for 3 of 5 voters in 3 regions) (and a3 a1)
-  118.197 a2    learns shop epoch 2 idle at 11.bfcd: failover, active west (database of east down for 3 of 5 voters in 3 regions) (and a3 a1)
+  117.852 a2    learns shop epoch 2 idle at 11.bfcd: failover, active west (database of east down for 3 of 5 voters in 3 regions) (and a3 a1)
 shop: epoch 2 failover idle, active west
   192.0.2.53:53: shop.example.com is 198.51.100.2, change 2, kept 5 s
   shop/east/db: Dark, primary, timeline 1

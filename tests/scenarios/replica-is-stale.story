@@ -33,7 +33,6 @@ state
   230.513 a4    leaves shop alone: the web of east is down, and its database is neither down nor up for a majority: 2 down, 0 up of 5 (and a1 a3 a2 a5)
   230.613 a3    leaves shop alone: west is not fit: db had not streamed for 30 s when its primary was last seen, and lacks 476541 bytes (and a1 a4 a2 a5)
   230.926 a2    holds shop/east for down: 5 of 5 voters see it down (and a5 a3 a1 a4)
-  230.942 a4    leaves shop alone: west is not fit: db had not streamed for 30 s when its primary was last seen, and lacks 473923 bytes
 a1 on shop: west is not fit: db had not streamed for 30 s when its primary was last seen, and lacks 476541 bytes
   not ready: west: db had not streamed for 30 s when its primary was last seen, and lacks 476541 bytes
 shop: epoch 1 apply idle, active east
@@ -61,7 +60,7 @@ state
   300.184 *     promote with 2.1.3 of a1: promoted to timeline 2
   300.284 a1    learns shop epoch 2 publishing at 8.41cd: forced failover, active west, carried out by a1 (forced failover asked for by operator) (and a4 a3 a2 a5)
   300.352 a1    learns shop epoch 2 verifying at 9.41cd: forced failover, active west, carried out by a1 (forced failover asked for by operator) (and a4 a3 a2 a5)
-  301.075 a1    learns shop epoch 2 idle at 10.41cd: forced failover, active west (forced failover asked for by operator) (and a4 a3 a2 a5)
+  300.420 a1    learns shop epoch 2 idle at 10.41cd: forced failover, active west (forced failover asked for by operator) (and a4 a3 a2 a5)
 shop: epoch 2 forced failover idle, active west
   shop/east/db: Dark, primary, timeline 1
   shop/west/db: Up, primary, timeline 2

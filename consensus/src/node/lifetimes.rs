@@ -153,6 +153,9 @@ impl Node {
         let not_before = it.not_before;
         let rank = RANK_STEP * self.rank(app, state, now);
         let due = (begins.unwrap_or(ends).min(ends) + rank).max(not_before);
+        // A failover may wait for somebody to approve it: whoever reads of the plan alone would not know.
+        let told = &self.apps[app].next_told;
+        let next = if told.is_empty() { next } else { format!("{told}; {next}") };
         self.say_next(app, next);
         if now < due {
             return self.look_again(app, due);
