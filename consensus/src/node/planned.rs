@@ -7,7 +7,7 @@ use super::Node;
 use super::intent::Next;
 #[cfg(feature = "mutants")]
 use crate::config::Mutant;
-use crate::model::{AppId, DatabaseSight, DecisionKind, TargetName};
+use crate::model::{AppId, DatabaseSight, DecisionKind};
 use crate::moment::Moment;
 
 /// What the primary wrote last is there after a round trip, if it comes at all.
@@ -30,16 +30,13 @@ impl Node {
         }
         let to = state.decision.to.clone();
         let own = self.judge.beliefs_of(app, now);
-        let behind = fence.iter().find_map(|(name, record)| {
+        let lacking = fence.iter().find_map(|(name, record)| {
             let mut sights = own.iter().filter(|it| it.target.stack == to);
             let belief = sights.find(|it| it.target.name == *name);
-            behind(
-                name,
-                belief.and_then(|it| it.database.as_ref()).map(|it| &it.0),
-                record.position?,
-            )
+            let sight = belief.and_then(|it| it.database.as_ref()).map(|(sight, _)| sight);
+            Some(format!("{name} {}", lacks(sight, record.position?)?))
         });
-        let Some(why) = behind else { return Some(next) };
+        let Some(why) = lacking else { return Some(next) };
         let work = self.apps.get_mut(app).and_then(|it| it.work.as_mut())?;
         if work.waited(now) > CATCH_UP {
             return Some(Next::Abort(why));
@@ -52,11 +49,11 @@ impl Node {
 
 /// What a replica lacks of all that its primary wrote last, in words. What was received is lost no more, but nobody takes writes
 /// before it is applied, and an applier that stands still may never come to it.
-fn behind(name: &TargetName, seen: Option<&DatabaseSight>, last: u64) -> Option<String> {
-    let lacks = |what: &str| Some(format!("{name} has not {what} position {last}"));
+fn lacks(seen: Option<&DatabaseSight>, last: u64) -> Option<String> {
+    let not = |what: &str| Some(format!("has not {what} position {last}"));
     match seen {
         Some(seen) if seen.position >= last && seen.replayed >= last => None,
-        Some(seen) if seen.position >= last => lacks("applied"),
-        _ => lacks("received"),
+        Some(seen) if seen.position >= last => not("applied"),
+        _ => not("received"),
     }
 }

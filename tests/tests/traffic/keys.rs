@@ -1,15 +1,12 @@
 //! A provider's key that may read and change nothing is told before anything has to be changed, and one that may is not.
 
-use std::sync::Arc;
-
 use tests::harness::agents::Agent;
 use tests::harness::fabric::router;
 
-use super::nginx_names::Answers;
+use super::nginx_names::{Answers, holding_its_key, route53};
 use super::*;
 use crate::common::named;
-use crate::emulators::Book;
-use crate::emulators::route53::{Granted, SECRET, route53_at};
+use crate::emulators::route53::Granted;
 
 const NAME: &str = "shop.dyn.example";
 
@@ -30,24 +27,10 @@ fn doctor(agent: &Agent<'_>) -> String {
 fn a_provider_s_key_that_may_only_read_is_told_until_it_may_change() {
     inside(|lab: &Lab| {
         let _webs = [Web::start(lab, "s1"), Web::start(lab, "s2")];
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .expect("threads");
-        let at = router("dns");
-        let provider = Arc::new(runtime.block_on(route53_at(at, Book::default())));
+        let (_runtime, provider) = route53();
         provider.with(|it| it.amazon.granted = Some(Granted::default()));
-        let _answers = Answers::start(lab, at, provider.clone());
-        let mut mesh = Mesh::new(lab);
-        for agent in &mut mesh.agents {
-            agent.set_up(|it| {
-                it.more = format!(
-                    "\n[credentials.amazon]\naccess_key = \"AKIDEXAMPLE\"\ntoken = \"{SECRET}\"\n"
-                );
-            });
-        }
-        mesh.start();
+        let _answers = Answers::start(lab, router("dns"), provider.clone());
+        let mesh = holding_its_key(lab);
         let text = Shop { databases: false, outside: false, ..Shop::default() }.text();
         let record = format!(
             "\n[[record]]\nname = \"{NAME}\"\ntype = \"A\"\nttl = 5\ndriver = \"route53\"\nurl = \"{}\"\n\

@@ -12,6 +12,7 @@ use hickory_proto::op::{Message, MessageType};
 use hickory_proto::rr::rdata::{A, NS};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use tests::harness::fabric::router;
+use tokio::runtime::{Builder, Runtime};
 
 use super::*;
 use crate::common::named;
@@ -118,28 +119,36 @@ fn answer(packet: &[u8], at: Ipv4Addr, provider: &Server) -> Option<Vec<u8>> {
     reply.to_vec().ok()
 }
 
+/// Route 53, as a provider outside of all regions; it answers for as long as its threads are there.
+pub fn route53() -> (Runtime, Arc<Server>) {
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.expect("threads");
+    let provider = runtime.block_on(route53_at(router("dns"), Book::default()));
+    (runtime, Arc::new(provider))
+}
+
+/// Agents that hold its key, started.
+pub fn holding_its_key(lab: &Lab) -> Mesh<'_> {
+    let mut mesh = Mesh::new(lab);
+    for agent in &mut mesh.agents {
+        agent.set_up(|it| {
+            it.more = format!(
+                "\n[credentials.amazon]\naccess_key = \"AKIDEXAMPLE\"\ntoken = \"{SECRET}\"\n"
+            );
+        });
+    }
+    mesh.start();
+    mesh
+}
+
 /// How long each part takes is printed; ARCHITECTURE.md says what it was.
 #[test]
 fn many_names_at_five_requests_a_second_move_as_planned_and_none_is_lost() {
     inside(|lab: &Lab| {
         let _webs = [Web::start(lab, "s1"), Web::start(lab, "s2")];
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .expect("threads");
-        let at = router("dns");
-        let provider = Arc::new(runtime.block_on(route53_at(at, Book::default())));
-        let _answers = Answers::start(lab, at, provider.clone());
-        let mut mesh = Mesh::new(lab);
-        for agent in &mut mesh.agents {
-            agent.set_up(|it| {
-                it.more = format!(
-                    "\n[credentials.amazon]\naccess_key = \"AKIDEXAMPLE\"\ntoken = \"{SECRET}\"\n"
-                );
-            });
-        }
-        mesh.start();
+        let (_runtime, provider) = route53();
+        let _answers = Answers::start(lab, router("dns"), provider.clone());
+        let mesh = holding_its_key(lab);
         mesh.apply(lab, &text(&provider.url()));
         let before = mesh.settle(SETTLE, "shop", "s1");
         let say = |stack: &str, ttl: u32| {

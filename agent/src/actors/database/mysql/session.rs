@@ -361,7 +361,7 @@ impl Session {
     }
 
     /// A MariaDB that goes by GTID and runs neither of its threads throws away all that it received as soon as one of them is
-    /// started (seen at 11.8), unless it is told to go on by place.
+    /// started (seen at 10.11), unless it is told to go on by place.
     async fn keep_relay_log(&mut self, what: &str, seen: &Facts) -> Result<(), ActionFault> {
         let (file, place) = (quoted(seen.text("Relay_Log_File")), seen.number("Relay_Log_Pos"));
         let place: u64 = place.ok_or_else(|| self.refused("does not say what it applies next"))?;
