@@ -187,6 +187,11 @@ impl Shared {
         Ok(view)
     }
 
+    /// The next view is a new one: whoever had something changed sees that it is so.
+    pub async fn changed(&self) {
+        *self.view.lock().await = None;
+    }
+
     /// What was agreed about an app.
     pub fn agreed(&self, app: &AppId) -> Option<Arc<AppState>> {
         let agreed = self.handle.agreed();

@@ -218,7 +218,9 @@ async fn ask(shared: &Shared, command: Command) -> Result<Response, Failure> {
 }
 
 async fn answer(shared: &Shared, command: Command, limit: Duration) -> Answer {
-    match tokio::time::timeout(limit, shared.handle.command(command)).await {
+    let answer = tokio::time::timeout(limit, shared.handle.command(command)).await;
+    shared.changed().await;
+    match answer {
         Ok(Some(answer)) => answer,
         Ok(None) => Answer::Unknown("the agent is stopping".into()),
         Err(_) => Answer::Unknown(format!("nothing was agreed within {} s", limit.as_secs())),

@@ -75,6 +75,25 @@ async fn commands_are_for_the_socket_alone() {
 }
 
 #[tokio::test]
+async fn whoever_had_something_agreed_sees_it_at_once() {
+    let agent = Agent::start().await;
+    let unix = agent.unix();
+    for (verb, body, epoch) in [
+        ("failover", r#"{"accept_loss": true}"#, 5),
+        ("ack", "", 4),
+        ("failover", r#"{"accept_loss": true}"#, 5),
+    ] {
+        let before: Value = unix.read("/api/v1/apps/shop").await.expect("an app");
+        assert_ne!(before["epoch"], epoch);
+        let path = format!("/api/v1/apps/shop/{verb}");
+        let (_, answer) = unix.post(&path, "", body).await.expect("an answer");
+        assert_eq!(answer["epoch"], epoch, "{answer}");
+        let after: Value = unix.read("/api/v1/apps/shop").await.expect("an app");
+        assert_eq!(after["epoch"], epoch, "after {verb}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_beyond_its_limit_is_refused_and_so_is_an_endless_head() {
     let agent = Agent::start().await;
     let body = "#".repeat(64 * 1024 + 1);
