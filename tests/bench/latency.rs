@@ -11,9 +11,9 @@ use std::time::Duration;
 use consensus::model::{AppId, Epoch, Phase};
 use consensus::moment::Moment;
 use consensus::outbox::Command;
-use tests::sim::scene::{AppShape, MeshShape};
-use tests::sim::simulation::Simulation;
-use tests::sim::world::{Host, Web};
+use simulator::scene::{AppShape, MeshShape};
+use simulator::simulation::Simulation;
+use simulator::world::{Host, Web};
 
 const ONE_WAY: Duration = Duration::from_millis(50);
 const VOTERS: u64 = 5;

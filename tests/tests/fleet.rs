@@ -5,9 +5,9 @@ use std::time::Duration;
 use consensus::model::{AppId, Epoch, Mode, Phase};
 use consensus::moment::Moment;
 use consensus::outbox::Command;
-use tests::sim::scene::{AppShape, MeshShape, name};
-use tests::sim::simulation::Simulation;
-use tests::sim::world::Web;
+use simulator::scene::{AppShape, MeshShape, name};
+use simulator::simulation::Simulation;
+use simulator::world::Web;
 
 const STACK: &str = "east";
 

@@ -1,7 +1,7 @@
 //! The small models in every test run, and every rule that a model knows, broken once. `./tests/run models` goes through
 //! all of them.
 
-use tests::models::sheets;
+use simulator::models::sheets;
 
 /// A model of more states than this is left to `./tests/run models`.
 const SMALL: usize = 20_000;

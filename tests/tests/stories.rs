@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use tests::sim::story;
+use simulator::story;
 
 #[test]
 fn every_story_is_told_as_before() {

@@ -1,8 +1,8 @@
 //! A few seeds in every test run, and the promise that a seed is the same run every time. `./tests/run swarm` runs many.
 
-use tests::sim::aimed;
-use tests::sim::cells::Cell;
-use tests::sim::swarm::run;
+use simulator::aimed;
+use simulator::cells::Cell;
+use simulator::swarm::run;
 
 #[test]
 fn a_few_seeds_break_nothing() {

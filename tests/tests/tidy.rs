@@ -58,7 +58,15 @@ fn is_tests(path: &Path) -> bool {
 }
 
 fn everything() -> Vec<(PathBuf, String)> {
-    sources(&["consensus/src", "probe/src", "agent/src", "tests/src", "tests/tests", "tests/bench"])
+    sources(&[
+        "consensus/src",
+        "probe/src",
+        "agent/src",
+        "tests/src",
+        "tests/simulator/src",
+        "tests/tests",
+        "tests/bench",
+    ])
 }
 
 /// The lines that are code, before a module's own tests, numbered from one.
@@ -259,7 +267,7 @@ fn dependencies(member: &str) -> BTreeMap<String, toml::Value> {
 
 #[test]
 fn crates_import_in_one_line() {
-    let line = ["consensus", "probe", "agent", "tests"];
+    let line = ["consensus", "probe", "agent", "tests", "tests/simulator"];
     for (place, member) in line.iter().enumerate() {
         for name in dependencies(member).keys() {
             let other = line.iter().position(|crate_name| crate_name == name);
@@ -270,7 +278,7 @@ fn crates_import_in_one_line() {
 
 #[test]
 fn versions_stand_in_the_top_manifest_only() {
-    for member in ["consensus", "probe", "agent", "tests"] {
+    for member in ["consensus", "probe", "agent", "tests", "tests/simulator"] {
         for (name, value) in dependencies(member) {
             let inherits = value.get("workspace").and_then(toml::Value::as_bool) == Some(true);
             assert!(inherits, "{member}/Cargo.toml: `{name}` does not inherit its version");

@@ -1,0 +1,212 @@
+//! Ordeals of what guards are asked for (PROTOCOL.md D.4).
+
+use std::time::Duration;
+
+use consensus::config::Mutant;
+use consensus::message::{GuardBody, Message};
+use consensus::model::Phase;
+use consensus::outbox::Command;
+
+use super::{Ordeal, asks, east, guarded, shop, until, wait};
+use crate::chance::Chance;
+use crate::network::{Place, Way};
+use crate::simulation::{Event, Simulation};
+use crate::world::Web;
+
+/// Where the guard of the stack runs that serves at first.
+const EASTS_GUARD: Place = 5;
+
+/// All of this room.
+pub const ORDEALS: &[Ordeal] = &[
+    Ordeal {
+        name: "a guard whose database is the primary again is told once more to close it, as for the move before",
+        knows: &[Mutant::GuardForgets],
+        shape: |mesh, apps| guarded(mesh, apps),
+        play: |simulation, chance| there_and_back(simulation, chance, false),
+    },
+    Ordeal {
+        name: "the same, to a guard that has just started anew",
+        knows: &[Mutant::GuardForgets],
+        shape: |mesh, apps| guarded(mesh, apps),
+        play: |simulation, chance| there_and_back(simulation, chance, true),
+    },
+    Ordeal {
+        name: "a guard's disk is full when it is to write down what it is asked for",
+        knows: &[Mutant::GuardActsUnsaved],
+        shape: |mesh, apps| guarded(mesh, apps),
+        play: |simulation, chance| {
+            let span = chance.between(Duration::from_secs(2), Duration::from_secs(4));
+            simulation.snare = Some(Box::new(move |simulation, _, to, message| {
+                let fences = step(message) == Some(Phase::Fencing.step());
+                if fences {
+                    simulation.agents[to].disk.full = true;
+                    simulation.later(span, move |it| it.agents[to].disk.full = false);
+                }
+                fences
+            }));
+            asks(simulation, 0);
+            wait(simulation, chance, 15_000..16_000);
+        },
+    },
+    Ordeal {
+        name: "who has an app moved dies, and the guard that still closes the old primary is to open it again itself",
+        knows: &[Mutant::GuardPassedBy],
+        shape: |mesh, apps| guarded(mesh, apps),
+        play: |simulation, chance| {
+            let usual = simulation.rates.outside_takes;
+            simulation.rates.outside_takes = Duration::from_secs(12);
+            simulation.snare = Some(Box::new(|simulation, from, _, message| {
+                let fences = step(message) == Some(Phase::Fencing.step());
+                if fences {
+                    simulation.later(Duration::from_millis(100), move |it| it.crash(from));
+                }
+                fences
+            }));
+            asks(simulation, 0);
+            until(simulation, 50, |state| state.phase == Phase::Fencing);
+            wait(simulation, chance, 900..1_200);
+            simulation.rates.outside_takes = usual;
+            let abort = Command::Abort { app: shop(), by: "operator".into() };
+            simulation.command(EASTS_GUARD, abort);
+            wait(simulation, chance, 20_000..21_000);
+        },
+    },
+    Ordeal {
+        name: "a guard dies with its host, and what it said before goes on arriving at two of five",
+        knows: &[Mutant::OvertakenHeard],
+        shape: |mesh, apps| guarded(mesh, apps),
+        play: |simulation, chance| {
+            repeats_pulses(simulation);
+            wait(simulation, chance, 4_000..5_000);
+            simulation.break_web(&shop(), &east(), Web::Dark);
+            simulation.host_dies(&shop(), &east());
+            let moves = until(simulation, 300, |state| {
+                state.phase == Phase::Idle && state.active != east()
+            });
+            if !moves {
+                let text = "shop is served by a host that died 30 s ago".to_owned();
+                simulation.report(vec![("a dead stack is left", text)]);
+            }
+        },
+    },
+];
+
+/// A pulse of the serving stack's guard to each of two voters comes again and again.
+fn repeats_pulses(simulation: &mut Simulation) {
+    let mut caught = 0;
+    simulation.snare = Some(Box::new(move |simulation, from, to, message| {
+        if from == EASTS_GUARD && to < 2 && matches!(message, Message::Pulse(_)) {
+            caught += 1;
+            for count in 1..80 {
+                let (way, message) = (Way::Datagram, message.clone());
+                let span = Duration::from_millis(500 * count);
+                simulation.after(span, Event::Deliver { from, to, way, message });
+            }
+        }
+        caught == 2
+    }));
+}
+
+/// The app moves to the other stack and back, and what the old primary's guard was asked for at first comes once more.
+fn there_and_back(simulation: &mut Simulation, chance: &mut Chance, anew: bool) {
+    repeats(simulation, chance.between(Duration::from_secs(38), Duration::from_secs(40)));
+    asks(simulation, 0);
+    wait(simulation, chance, 4_000..5_000);
+    simulation.rebuild_replicas();
+    wait(simulation, chance, 20_000..21_000);
+    let (to, by) = (Some(east()), "operator".to_owned());
+    simulation.command(0, Command::Failover { app: shop(), to, accept_loss: false, by });
+    wait(simulation, chance, 9_000..10_000);
+    if anew {
+        simulation.crash(EASTS_GUARD);
+        simulation.start(EASTS_GUARD);
+    }
+    wait(simulation, chance, 8_000..9_000);
+}
+
+/// The first request of a fence comes once more, so much later.
+fn repeats(simulation: &mut Simulation, span: Duration) {
+    simulation.snare = Some(Box::new(move |simulation, from, to, message| {
+        let fences = step(message) == Some(Phase::Fencing.step());
+        if fences {
+            let (way, message) = (Way::Datagram, message.clone());
+            simulation.after(span, Event::Deliver { from, to, way, message });
+        }
+        fences
+    }));
+}
+
+/// The step of which a guard is asked for something.
+fn step(message: &Message) -> Option<u8> {
+    match message {
+        Message::Guard(it) if matches!(it.body, GuardBody::Asks { .. }) => {
+            Some((it.token.0 & 0xff) as u8)
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use consensus::message::GuardMessage;
+    use consensus::model::Token;
+
+    use super::*;
+
+    /// What asks a guard for the same as the executor does, but for one thing.
+    fn bent(asked: &GuardMessage) -> Vec<GuardMessage> {
+        let mut stack = asked.target.clone();
+        stack.stack = super::super::west();
+        vec![
+            GuardMessage { item: asked.item + 1, ..asked.clone() },
+            GuardMessage { term: asked.term + 1, ..asked.clone() },
+            GuardMessage { token: Token(asked.token.0 + 2), ..asked.clone() },
+            GuardMessage { target: stack, ..asked.clone() },
+        ]
+    }
+
+    #[test]
+    fn a_guard_does_only_what_follows_from_a_claim_of_whoever_asks() {
+        let ordeal = Ordeal {
+            name: "guards are asked for what was not agreed, and by others",
+            knows: &[],
+            shape: |mesh, apps| guarded(mesh, apps),
+            play: |simulation, chance| {
+                simulation.snare = Some(Box::new(|simulation, from, to, message| {
+                    let fences = step(message) == Some(Phase::Fencing.step());
+                    let Message::Guard(asked) = message else { return false };
+                    if !fences {
+                        return false;
+                    }
+                    let way = Way::Datagram;
+                    // The very request of another than who has the claim, ahead of the real one.
+                    let others = [(from + 1, to, asked.clone()), (from + 1, 6, asked.clone())];
+                    let bent = bent(asked).into_iter().map(Box::new);
+                    let bent = bent.flat_map(|it| [(from, to, it.clone()), (from, 6, it)]);
+                    for (from, to, message) in bent.chain(others) {
+                        let message = Message::Guard(message);
+                        simulation.after(Duration::ZERO, Event::Deliver { from, to, way, message });
+                    }
+                    true
+                }));
+                asks(simulation, 0);
+                wait(simulation, chance, 5_000..6_000);
+            },
+        };
+        let verdict = ordeal.run(1, None, true);
+        assert!(verdict.violations.is_empty(), "{}", verdict.violations[0]);
+        let lines: Vec<_> = verdict.lines.iter().map(ToString::to_string).collect();
+        let done: Vec<_> = lines
+            .iter()
+            .filter_map(|line| Some(line.split_once(" acts for shop with ")?.1))
+            .filter(|line| line.contains("(asked by "))
+            .collect();
+        assert_eq!(
+            done,
+            [
+                "2.1.1: fence db at 198.51.100.1:5432 (asked by a1)",
+                "2.1.3: promote db at 198.51.100.2:5432 (asked by a1)",
+            ]
+        );
+    }
+}
