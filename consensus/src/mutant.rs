@@ -136,6 +136,10 @@ mutants! {
     GrantsWhileFencing,
     /// A voter accepts a promotion while a lease may still run.
     PromotesDespiteLease,
+    /// A promotion that somebody takes back has its lease renewed for ever.
+    NeverWithheld,
+    /// A promotion is taken back while its stack may still take writes (C.2).
+    GivenUpDespiteLease,
     /// The failsafe is content with most of the candidates.
     FailsafeByMajority,
     /// A guard opens though it gave another its word.

@@ -188,6 +188,8 @@ pub enum Command {
     Abort {
         /// The app.
         app: AppId,
+        /// Take back a promotion, too, whose stack holds no lease any more: what that wrote is given up.
+        accept_loss: bool,
         /// Who asks, for the record.
         by: String,
     },

@@ -232,6 +232,9 @@ fn killed(lab: &Lab, dialect: Dialect, phase: Phase) {
     judged(&world, &world.writers.acknowledged(), [0, 1], broken);
 }
 
+#[path = "held/given_up.rs"]
+mod given_up;
+
 #[path = "held/pairs.rs"]
 mod pairs;
 

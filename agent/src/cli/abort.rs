@@ -1,4 +1,4 @@
-//! `quorate abort APP`: takes back what is in progress, before there is no way back.
+//! `quorate abort APP`: takes back what is in progress, before there is no way back, and a promotion whose stack is gone.
 
 use std::process::ExitCode;
 
@@ -13,6 +13,9 @@ use super::table::Out;
 pub struct Args {
     /// The app
     app: AppId,
+    /// Take back a promotion, too, once its stack holds no lease any more: what it wrote is given up
+    #[arg(long)]
+    accept_loss: bool,
     #[command(flatten)]
     pub saying: Saying,
 }
@@ -22,14 +25,17 @@ pub async fn run(args: &Args, out: &mut Out<'_>) -> ExitCode {
     let said = Said {
         verb: "abort",
         app: Some(&args.app),
-        body: json!({}),
+        body: json!({ "accept_loss": args.accept_loss }),
         would: &|view| {
             let (app, decision) = (&view.app, &view.decision);
             match view.phase {
                 Phase::Idle => format!("take back what is in progress for {app}, which is nothing"),
                 phase => format!(
-                    "take back the {} of {app} from {} to {}, which is {phase}",
-                    decision.kind, decision.from, decision.to
+                    "take back the {} of {app} from {} to {}, which is {phase}{}",
+                    decision.kind,
+                    decision.from,
+                    decision.to,
+                    if args.accept_loss { ", and give up what that wrote" } else { "" }
                 ),
             }
         },

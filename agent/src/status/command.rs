@@ -147,14 +147,22 @@ pub async fn ack(
     said(&shared, caller, &app, body, |app, by| Command::Ack { app, by }).await
 }
 
-/// `POST /api/v1/apps/{app}/abort`: `{}`.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Abort {
+    accept_loss: bool,
+}
+
+/// `POST /api/v1/apps/{app}/abort`: `{"accept_loss": …}`.
 pub async fn abort(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
     Path(app): Path<String>,
     body: Body,
 ) -> Result<Response, Failure> {
-    said(&shared, caller, &app, body, |app, by| Command::Abort { app, by }).await
+    let app = app_id(&app)?;
+    let Abort { accept_loss } = parsed(body).await?;
+    ask(&shared, Command::Abort { app, accept_loss, by: by(caller) }).await
 }
 
 /// `POST /api/v1/apps/{app}/approve`: `{}`.

@@ -147,7 +147,7 @@ mod tests {
             ("freeze", json!({"for": "2h", "reason": "release"})),
             ("unfreeze", json!({})),
             ("ack", json!({})),
-            ("abort", json!({})),
+            ("abort", json!({"accept_loss": true})),
             ("approve", json!({})),
         ] {
             let path = format!("/api/v1/apps/{{app}}/{verb}");

@@ -136,7 +136,7 @@ fn repeats(state: &AppState, certainty: Certainty) -> Result<Demand<'static>, St
         Phase::Publishing => !needs_evidence_first(state),
         Phase::Fencing | Phase::Promoting => false,
     };
-    let unleased = state.phase == Phase::Promoting;
+    let unleased = opens(state.phase);
     let found = needs_finding(state) && certainty != Certainty::Chosen;
     match harmless || certainty == Certainty::Chosen {
         true => Ok(Demand { unleased, found, ..Demand::default() }),
@@ -292,9 +292,15 @@ fn carries_on<'a>(
             "the active stack cannot change between {} and {}",
             before.phase, next.phase
         )),
-        // The point of no return, and every later claim of it: on the acceptor's own clock, each time (PROTOCOL.md C.2).
-        false => Ok(Demand { unleased: next.phase == Phase::Promoting, ..demand }),
+        // The point of no return, the taking back of it, and every later claim of them: on the acceptor's own clock, each time
+        // (PROTOCOL.md C.2).
+        false => Ok(Demand { unleased: opens(next.phase), ..demand }),
     }
+}
+
+/// Does it lead to a stack that may take writes from then on, while another may have done so just before?
+fn opens(phase: Phase) -> bool {
+    matches!(phase, Phase::Promoting | Phase::Aborting)
 }
 
 /// What of a decision may not change within its epoch: all but what the next phase finds out.
@@ -346,9 +352,10 @@ fn decides<'a>(
         (Phase::Fencing, DecisionKind::Abort, Phase::Aborting) => {
             takes_back(before, next, &before.active)
         }
-        (Phase::Promoting, DecisionKind::Abort, Phase::Aborting)
-            if certainty == Certainty::Unchosen =>
-        {
+        (Phase::Promoting, DecisionKind::Abort, Phase::Aborting) => {
+            if certainty != Certainty::Unchosen {
+                given_up(before)?;
+            }
             takes_back(before, next, &before.active)
         }
         (Phase::Idle, DecisionKind::Abort, Phase::Aborting) if before.closed => {
@@ -413,7 +420,25 @@ fn takes_back(
         && next.active == *active
         && next.damping == damping::taken_back(&before.damping, before.epoch)
         && next.freeze == before.freeze;
-    fits.then_some(Demand::default()).ok_or("it does not take back the decision before it".into())
+    let demand = Demand { unleased: opens(next.phase), ..Demand::default() };
+    fits.then_some(demand).ok_or("it does not take back the decision before it".into())
+}
+
+/// May this promotion be taken back once no lease of its stack runs? Where a guard holds each of its doors it takes no writes
+/// then, whatever came of the promotion or comes of it yet.
+///
+/// # Errors
+/// Why not, in words.
+pub fn given_up(state: &AppState) -> Result<(), String> {
+    let to = &state.decision.to;
+    let databases = state.definition.stack(to).map(|it| &it.databases[..]).unwrap_or_default();
+    match databases.iter().find(|database| database.guard.is_none()) {
+        Some(database) => Err(format!(
+            "nothing tells that {} of {to} takes no writes: it has no guard, so there is no way back: let it end, then move it",
+            database.name
+        )),
+        None => Ok(()),
+    }
 }
 
 /// What the taking back of a fence had not reached is asked for once more; nothing moves.

@@ -61,13 +61,15 @@ impl Node {
         let not_before = self.apps[app].not_before;
         let start = start.max(not_before);
         if start > now {
+            let way_out = self.way_out(app, state, now);
             let it = self.apps.get_mut(app).expect("it is known");
             it.again = Some((start, "a step may have to be taken over"));
             let executor = silent.as_ref().map_or("nobody yet", |agent| agent.as_str());
             let told = silent.as_ref().and_then(|it| self.peers.peer(it)?.troubles.get(app));
             let told = told.filter(|(told, _)| told.token == token);
             let told = told.map_or(String::new(), |(told, _)| format!(": {}", told.why));
-            return self.say_next(app, format!("{phase}, carried out by {executor}{told}"));
+            return self
+                .say_next(app, format!("{phase}, carried out by {executor}{told}{way_out}"));
         }
         let operation = self.operation();
         self.start(app, Intent::Claim, operation, now);

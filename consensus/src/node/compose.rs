@@ -86,7 +86,9 @@ impl Node {
             }
             (Some(current), Intent::Rely { sync }) => self.relying(current, sync),
             (Some(current), Intent::Approve { by }) => self.approved(current, found, by, now),
-            (Some(current), Intent::TakeBack { by }) => self.called_off(current, by, now),
+            (Some(current), Intent::TakeBack { accept_loss, by }) => {
+                self.called_off(current, *accept_loss, by, now)
+            }
             (Some(current), Intent::Regulate { word, by }) => {
                 self.regulated(current, found, word, by)
             }

@@ -53,7 +53,7 @@ impl Node {
             if it.work.is_some() {
                 self.drive(app, now);
                 if self.apps[app].attempt.is_some() {
-                    return self.say_work(app);
+                    return self.say_work(app, now);
                 }
             }
             let waits = self.awaits_election(app, now);
@@ -80,7 +80,7 @@ impl Node {
             }
             (Some(_), true) => {
                 self.drive(app, now);
-                self.say_work(app);
+                self.say_work(app, now);
             }
             (Some(_), false) => self.consider_claim(app, now),
         }
@@ -286,13 +286,14 @@ impl Node {
         }
     }
 
-    fn say_work(&mut self, app: &AppId) {
+    fn say_work(&mut self, app: &AppId, now: Moment) {
         let Some((_, state)) = self.apps[app].known() else { return };
         let mut next = format!("{}, carried out by {}", state.phase, self.config.agent);
         if let Some(trouble) = self.apps[app].work.as_ref().and_then(|work| work.trouble.as_ref()) {
             next = format!("{next}: {trouble}");
         }
-        self.say_next(app, next);
+        let way_out = self.way_out(app, state, now);
+        self.say_next(app, next + &way_out);
     }
 
     pub(super) fn say_next(&mut self, app: &AppId, next: String) {

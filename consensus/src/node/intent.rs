@@ -22,7 +22,7 @@ pub enum Intent {
     /// The failover that waits for a person.
     Approve { by: String },
     /// To take back what is in progress, because a person says so.
-    TakeBack { by: String },
+    TakeBack { accept_loss: bool, by: String },
     /// A person's word on what the mesh may do by itself.
     Regulate { word: Word, by: String },
     /// The next phase of what this agent carries out.
@@ -104,7 +104,7 @@ impl fmt::Display for Intent {
             Self::Failover => f.write_str("failover"),
             Self::Operator { kind, by, .. } => write!(f, "{kind}, for {by}"),
             Self::Approve { by } => write!(f, "approved failover, for {by}"),
-            Self::TakeBack { by } => write!(f, "take it back, for {by}"),
+            Self::TakeBack { by, .. } => write!(f, "take it back, for {by}"),
             Self::Tend { reason, .. } => f.write_str(reason),
             Self::Regulate { word, by } => write!(f, "{word}, for {by}"),
             Self::Advance { phase, next, .. } => match next {

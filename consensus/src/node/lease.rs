@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::app::App;
+use super::attempt::ROUND;
 use super::change::BOTH_FOR;
 use super::{Node, PULSE};
 use crate::ballot::Acceptor;
@@ -11,10 +12,10 @@ use crate::ballot::Acceptor;
 use crate::config::Mutant;
 use crate::failover::plan;
 use crate::lease::{Renewal, Terms};
-use crate::message::{LeaseBody, LeaseMessage, LeaseSaid, Message, Pulse, Refusal};
+use crate::message::{LeaseBody, LeaseMessage, LeaseSaid, Message, Pulse, Refusal, Value};
 use crate::model::{
     AcceptorId, AgentId, AppId, AppState, Belief, DataPolicy, DecisionKind, Effect, Fencing,
-    GuardSight, Health, RegisterId, StackId, TargetId,
+    GuardSight, Health, Phase, RegisterId, StackId, TargetId,
 };
 use crate::moment::Moment;
 use crate::outbox::Output;
@@ -92,9 +93,11 @@ impl Node {
         if !state.definition.guards(stack).contains(from) {
             return;
         }
+        let withheld = state.phase == Phase::Promoting
+            && self.apps.get(app).is_some_and(|it| it.withheld > now);
         let writer = match self.grants_to_the_old(&state, stack) {
             true => Some(stack),
-            false => plan::writer(&state),
+            false => plan::writer(&state).filter(|_| !withheld),
         };
         let renewal = Renewal {
             app: app.clone(),
@@ -111,6 +114,19 @@ impl Node {
         }
         let voters = self.config.voters.version;
         self.lease_reply(from, message, LeaseBody::Granted { acceptor, voters });
+    }
+
+    /// This voter refused to take a promotion back, because a lease of its stack may still run. Others may have accepted it, so
+    /// that it can be neither carried on nor dropped while that lease is renewed: it is let run out, for as long as somebody
+    /// goes on asking.
+    pub(super) fn withhold(&mut self, app: &AppId, value: &Value, left: Duration, now: Moment) {
+        let asked = self.config.format.decode(value);
+        let taken_back = asked.is_ok_and(|next| next.phase == Phase::Aborting);
+        #[cfg(feature = "mutants")]
+        let taken_back = taken_back && !self.broken(Mutant::NeverWithheld);
+        if let Some(it) = self.apps.get_mut(app).filter(|_| taken_back) {
+            it.withheld = it.withheld.max(now + left + ROUND);
+        }
     }
 
     fn grants_to_the_old(&self, state: &AppState, stack: &StackId) -> bool {
@@ -186,7 +202,10 @@ impl Node {
     /// May the old stack's databases be taken for closed, on this voter's own clock?
     pub(super) fn unleased(&self, next: &AppState, now: Moment) -> Result<(), Refusal> {
         #[cfg(feature = "mutants")]
-        if self.broken(Mutant::PromotesDespiteLease) {
+        if self.broken(match next.phase {
+            Phase::Aborting => Mutant::GivenUpDespiteLease,
+            _ => Mutant::PromotesDespiteLease,
+        }) {
             return Ok(());
         }
         self.acknowledged(next)?;
@@ -238,12 +257,24 @@ impl Node {
     /// When a quorum's grants to another stack than `to` will have ended, as far as voters told: a proposer that came before
     /// would only be refused. Nobody waits for a guard that said it is shut.
     pub(super) fn lease_over(&self, app: &AppId, state: &AppState, now: Moment) -> Moment {
+        self.lease_ends(app, (&state.decision.from, &state.decision.to), now)
+    }
+
+    /// The same of a lease of `from`, and of any other stack than `to`.
+    pub(super) fn lease_ends(
+        &self,
+        app: &AppId,
+        (from, to): (&StackId, &StackId),
+        now: Moment,
+    ) -> Moment {
         #[cfg(feature = "mutants")]
-        if self.broken(Mutant::PromotesDespiteLease) {
+        if self.broken(Mutant::PromotesDespiteLease) || self.broken(Mutant::GivenUpDespiteLease) {
             return now;
         }
-        let Some(it) = self.apps.get(app) else { return now };
-        let (from, to) = (&state.decision.from, &state.decision.to);
+        let Some((it, (_, state))) = self.apps.get(app).and_then(|it| Some((it, it.known()?)))
+        else {
+            return now;
+        };
         let guards = state.definition.guards(from);
         let shut = |guard: &&AgentId| it.released.contains(&(from.clone(), (*guard).clone()));
         if guards.iter().all(shut) {
@@ -273,7 +304,13 @@ impl Node {
 
     /// Does the guard of this database hold its door open? A guarded database is promoted only then: its guard is there, it
     /// is bound by nobody's failsafe, and writes will pass.
-    fn is_open(&self, app: &AppId, stack: &StackId, guard: &AgentId, now: Moment) -> bool {
+    pub(super) fn is_open(
+        &self,
+        app: &AppId,
+        stack: &StackId,
+        guard: &AgentId,
+        now: Moment,
+    ) -> bool {
         self.open_until(app, stack, guard) > now
     }
 

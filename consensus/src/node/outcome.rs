@@ -83,7 +83,7 @@ impl Node {
     }
 
     /// Since when this agent knows that a step is due, whoever claims it.
-    fn phase_since(&self, state: &AppState, now: Moment) -> Moment {
+    pub(super) fn phase_since(&self, state: &AppState, now: Moment) -> Moment {
         let known = self.apps.get(&state.definition.name).and_then(|it| it.known());
         let same = known.filter(|(_, it)| (it.epoch, it.phase) == (state.epoch, state.phase));
         same.map_or(now, |(known, _)| known.since)

@@ -9,17 +9,20 @@ use super::app::Wanted;
 use super::attempt::Found;
 use super::intent::Intent;
 use crate::evidence::most_received;
-use crate::failover::chain::{at_rest, is_carried_out};
+use crate::failover::chain::{at_rest, given_up, is_carried_out};
 use crate::failover::damping;
 use crate::model::{
-    AppId, AppState, BY_LIMIT, Damping, DecisionKind, Definition, Epoch, FREEZE_MOST, Freeze,
-    Lifetimes, Mode, Phase, REASON_LIMIT, StackId, SyncSet,
+    AppId, AppState, BY_LIMIT, Damping, Decision, DecisionKind, Definition, Epoch, FREEZE_MOST,
+    Freeze, Lifetimes, Mode, Phase, REASON_LIMIT, StackId, SyncSet,
 };
 use crate::moment::Moment;
 use crate::outbox::{Answer, Command, CommandId, Output, in_words};
 
 /// A command that is not agreed within this is answered as unknown.
 const COMMAND: Duration = Duration::from_secs(10);
+
+/// A promotion is over within this, or something is wrong.
+const STUCK: Duration = Duration::from_secs(10);
 
 /// A person's word on what the mesh may do by itself.
 #[derive(Clone, Debug)]
@@ -58,7 +61,7 @@ fn intent(command: Command) -> Option<(AppId, Intent)> {
             (app, moves(DecisionKind::Forced, to, accept_loss, by))
         }
         Command::Approve { app, by } => (app, Intent::Approve { by }),
-        Command::Abort { app, by } => (app, Intent::TakeBack { by }),
+        Command::Abort { app, accept_loss, by } => (app, Intent::TakeBack { accept_loss, by }),
         Command::Freeze { app, lasts, reason, by } => {
             (app, says(Word::Freeze { lasts, reason }, by))
         }
@@ -263,10 +266,12 @@ impl Node {
     pub(super) fn called_off(
         &self,
         current: &AppState,
+        accept_loss: bool,
         by: &str,
         now: Moment,
     ) -> Result<AppState, String> {
         match current.phase {
+            Phase::Promoting => self.given_up(current, accept_loss, by, now),
             Phase::Fencing => Ok(self.taken_back(current, &format!("taken back by {by}"), now)),
             Phase::Aborting => Err(Intent::UNCHANGED.into()),
             Phase::Idle if current.lifetimes.planned.is_some() => {
@@ -274,14 +279,62 @@ impl Node {
                 Ok(AppState { lifetimes, ..current.clone() })
             }
             Phase::Idle => Err("nothing is in progress".into()),
-            phase @ (Phase::Promoting | Phase::Publishing) => Err(format!(
-                "epoch {} is {phase}, and there is no way back from that: let it end, then move it",
+            Phase::Publishing => Err(format!(
+                "epoch {} is publishing, and there is no way back from that: let it end, then move it",
                 current.epoch
             )),
             Phase::Verifying => Err(format!(
                 "epoch {} is carried out, and there is nothing to take back: move it",
                 current.epoch
             )),
+        }
+    }
+
+    /// Of a promotion that lasts: what it waits for, and how people take it back.
+    pub(super) fn way_out(&self, app: &AppId, state: &AppState, now: Moment) -> String {
+        let lasts = state.phase == Phase::Promoting
+            && STUCK <= now.since(self.phase_since(state, now))
+            && given_up(state).is_ok();
+        if !lasts {
+            return String::new();
+        }
+        let to = &state.decision.to;
+        let guards = state.definition.guards(to);
+        let shut = guards.iter().find(|guard| !self.is_open(app, to, guard, now));
+        let waits =
+            shut.map(|guard| format!("; {guard} holds no lease of {to}")).unwrap_or_default();
+        format!(
+            "{waits}; `quorate abort {app} --accept-loss` takes it back once no lease of {to} runs"
+        )
+    }
+
+    /// A promotion taken back: its stack holds no lease any more, so it takes no writes, and what it took is given up. Whether
+    /// no lease runs every voter says once more by its own clock.
+    fn given_up(
+        &self,
+        current: &AppState,
+        accept_loss: bool,
+        by: &str,
+        now: Moment,
+    ) -> Result<AppState, String> {
+        let Decision { epoch, from, to, .. } = &current.decision;
+        given_up(current).map_err(|why| format!("epoch {epoch} is promoting, and {why}"))?;
+        let left = self.lease_ends(&current.definition.name, (to, from), now).since(now);
+        match (left.is_zero(), accept_loss) {
+            (false, _) => Err(format!(
+                "epoch {epoch} is promoting, and {to} may take writes for {}, or longer if its guard is there: it can be taken \
+                 back once that is over, and is not",
+                in_words(left)
+            )),
+            (true, false) => Err(format!(
+                "epoch {epoch} is promoting: what {to} wrote while it held its lease would be lost; take it back by \
+                 `quorate abort {} --accept-loss`",
+                current.definition.name
+            )),
+            (true, true) => {
+                let why = format!("taken back by {by}; what {to} wrote meanwhile is given up");
+                Ok(self.taken_back(current, &why, now))
+            }
         }
     }
 

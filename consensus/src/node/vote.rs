@@ -161,8 +161,12 @@ impl Node {
         }
         if let BallotBody::Refuse { why, .. } = &body {
             self.tell_refusal(register, ballot, why);
-            if let (Refusal::Unfound(_), RegisterId::App(app)) = (why, register) {
-                self.seek_again(app, now);
+            match (why, register) {
+                (Refusal::Unfound(_), RegisterId::App(app)) => self.seek_again(app, now),
+                (Refusal::Lease(left), RegisterId::App(app)) => {
+                    self.withhold(app, &value, *left, now);
+                }
+                _ => {}
             }
         }
         self.reply(from, register, ballot, entry, body);
@@ -279,7 +283,8 @@ impl Node {
             self.acknowledged(&next)?;
         }
         // Not for later claims of a promotion: by then the new stack's guard may hold what the old one did.
-        if demand.acknowledged || demand.unleased && before.phase == Phase::Fencing {
+        let promotes = (before.phase, next.phase) == (Phase::Fencing, Phase::Promoting);
+        if demand.acknowledged || demand.unleased && promotes {
             self.provable(&next)?;
         }
         if demand.unleased {

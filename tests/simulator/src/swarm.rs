@@ -19,6 +19,7 @@ use super::network::Place;
 use super::scene::{AppShape, MeshShape, agent_name, name};
 use super::simulation::Simulation;
 use super::transcript::Line;
+use super::weather::people;
 use super::world::{Host, Web};
 
 /// What became of a seed.
@@ -56,6 +57,8 @@ const SETS: f64 = 0.1;
 const SOURCES: f64 = 0.1;
 /// And so many have people who say for each app that it moves, or it does not.
 const WATCHED: f64 = 0.1;
+/// And in so many, people give promotions up.
+const GIVEN_UP: f64 = 0.1;
 /// And so many go on for days.
 const DAYS: f64 = 0.03;
 /// How often people and checkers look in while waiting.
@@ -78,7 +81,9 @@ pub fn run(seed: u64, mutant: Option<Mutant>, kept: bool) -> Verdict {
     if mesh.voters.len() >= 5 && chance.happens(0.1) {
         simulation.lose_key(chance.below(mesh.voters.len() as u64) as Place);
     }
-    live(&mut simulation, &apps, &mut chance);
+    let given_up =
+        Chance::new(seed.wrapping_mul(0x6c62_272e_07bb_0142).wrapping_add(13)).happens(GIVEN_UP);
+    live(&mut simulation, &apps, &mut chance, given_up);
     verdict(simulation, seed)
 }
 
@@ -219,7 +224,7 @@ fn draw_watched(apps: &mut [AppShape], seed: u64) {
     }
 }
 
-fn live(simulation: &mut Simulation, apps: &[AppShape], chance: &mut Chance) {
+fn live(simulation: &mut Simulation, apps: &[AppShape], chance: &mut Chance, gives_up: bool) {
     begin(simulation, apps);
     let warm_up = chance.between(Duration::from_secs(5), Duration::from_secs(70));
     simulation.run_for(warm_up);
@@ -227,7 +232,11 @@ fn live(simulation: &mut Simulation, apps: &[AppShape], chance: &mut Chance) {
         return;
     }
     simulation.unleash();
-    simulation.run_for(chance.between(Duration::from_secs(60), Duration::from_secs(300)));
+    let span = chance.between(Duration::from_secs(60), Duration::from_secs(300));
+    match gives_up {
+        true => people::give_promotions_up(simulation, span),
+        false => simulation.run_for(span),
+    }
     let core = draw_core(simulation, chance);
     simulation.heal(&core);
     finish(simulation, apps, chance);
@@ -243,6 +252,9 @@ pub(super) fn finish(simulation: &mut Simulation, apps: &[AppShape], chance: &mu
         fail_over_cleanly(simulation, apps, chance);
     }
     for app in apps {
+        for _ in 0..outcome::given_up(simulation, &app.name) {
+            simulation.count("promotions given up");
+        }
         if let Some(lost) = outcome::lost(simulation, &app.name) {
             simulation.report(vec![("no acknowledged write is lost", lost)]);
         }

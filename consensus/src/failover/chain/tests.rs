@@ -130,22 +130,53 @@ fn nothing_follows_a_fence_without_evidence() {
     assert!(bare.is_err());
 }
 
+fn aborts(next: &mut AppState) {
+    next.phase = Phase::Aborting;
+    next.epoch = Epoch(3);
+    next.decision.epoch = Epoch(3);
+    next.decision.kind = DecisionKind::Abort;
+    std::mem::swap(&mut next.decision.from, &mut next.decision.to);
+    next.damping.history[0].aborted = true;
+}
+
 #[test]
 fn a_promotion_that_may_have_been_asked_for_only_goes_forward() {
     let promoting = state(Phase::Promoting, 2, DecisionKind::Failover);
-    let aborts = |next: &mut AppState| {
-        next.phase = Phase::Aborting;
-        next.epoch = Epoch(3);
-        next.decision.epoch = Epoch(3);
-        next.decision.kind = DecisionKind::Abort;
-        std::mem::swap(&mut next.decision.from, &mut next.decision.to);
-        next.damping.history[0].aborted = true;
-    };
     assert_eq!(step(&promoting, Certainty::Chosen, claims), Ok(false));
     assert_eq!(step(&promoting, Certainty::Possible, claims), Ok(false));
     assert!(step(&promoting, Certainty::Chosen, aborts).is_err());
     assert!(step(&promoting, Certainty::Possible, aborts).is_err());
     assert_eq!(step(&promoting, Certainty::Unchosen, aborts), Ok(false));
+}
+
+/// Behind a guard's door it takes no writes once no lease runs, which is for every acceptor's clock to say: of the taking back,
+/// of claims of it, and where somebody's write of it is completed.
+#[test]
+fn a_promotion_behind_a_door_is_taken_back_once_no_lease_runs() {
+    let guarded = |mut state: AppState| {
+        let mut definition = AppState::clone(&state).definition.as_ref().clone();
+        definition.stacks[1].databases[0].guard = Some("b9".parse().unwrap());
+        state.definition = Arc::new(definition);
+        state
+    };
+    let demand = |before: &AppState, next: &AppState| {
+        follows(Some((before, HASH)), Certainty::Chosen, next).map(|demand| demand.unleased)
+    };
+    let promoting = guarded(state(Phase::Promoting, 2, DecisionKind::Failover));
+    let mut aborting = AppState { previous: HASH, ..promoting.clone() };
+    aborts(&mut aborting);
+    assert_eq!(demand(&promoting, &aborting), Ok(true));
+    let mut claimed = AppState { previous: HASH, ..aborting.clone() };
+    claims(&mut claimed);
+    assert_eq!(demand(&aborting, &claimed), Ok(true));
+    assert_eq!(demand(&aborting, &aborting), Ok(true));
+    // The guard of the other stack says nothing of this one.
+    let mut other = AppState::clone(&promoting).definition.as_ref().clone();
+    other.stacks[0].databases[0].guard = other.stacks[1].databases[0].guard.take();
+    let (mut promoting, mut aborting) = (promoting, aborting);
+    promoting.definition = Arc::new(other);
+    aborting.definition = promoting.definition.clone();
+    assert!(demand(&promoting, &aborting).is_err());
 }
 
 /// The promotion was chosen and carried out at ballot 10; a claim of it at ballot 20 reached only a minority.

@@ -252,7 +252,7 @@ mod tests {
             (Command::Unfreeze { app: app.clone(), by: by.clone() }, Answer::Unchanged),
             (Command::Ack { app: app.clone(), by: by.clone() }, agreed.clone()),
             (Command::Approve { app: app.clone(), by: by.clone() }, agreed),
-            (Command::Abort { app, by }, Answer::Unchanged),
+            (Command::Abort { app, accept_loss: false, by }, Answer::Unchanged),
         ];
         for (command, answer) in calls {
             let mut history = History::default();

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use consensus::model::{AcceptorId, AppId, Epoch, Fencing, Phase, TargetId};
+use consensus::model::{AcceptorId, AppId, AppState, Epoch, Fencing, Phase, TargetId};
 use consensus::moment::Moment;
 
 use super::Found;
@@ -26,6 +26,7 @@ pub fn opened(now: Moment, world: &World, database: &TargetId, found: &mut Found
     }
     let newer = world.databases.iter().find(|(id, it)| {
         id.app == database.app
+            && !world.doors.given_up.contains(*id)
             && it.role == Role::Primary
             && it.timeline > world.databases[database].timeline
     });
@@ -49,6 +50,9 @@ pub fn promoted(now: Moment, world: &World, database: &TargetId, found: &mut Fou
 pub fn decided(now: Moment, world: &World, link: &Link, found: &mut Found) {
     let Some(before) = &link.before else { return };
     let after = &link.after;
+    if (before.phase, after.phase) == (Phase::Promoting, Phase::Aborting) {
+        given_up(now, world, after, found);
+    }
     if after.phase != Phase::Promoting || before.phase == Phase::Promoting || link.taken_back {
         return;
     }
@@ -74,6 +78,22 @@ pub fn decided(now: Moment, world: &World, link: &Link, found: &mut Found) {
         if !proven {
             let text = format!("{database} has a guard and is not proven fenced");
             found.push(("fenced before promoted", text));
+        }
+    }
+}
+
+/// A promotion was taken back: what it promoted takes no writes any more, which nobody would ever see again; unless it lives on
+/// the word of those who would open in its place.
+fn given_up(now: Moment, world: &World, after: &AppState, found: &mut Found) {
+    let app = &after.definition.name;
+    let of = world.doors.of.iter().filter(|id| id.app == *app && id.stack == after.decision.from);
+    for database in of {
+        let promised = world.doors.failsafe.iter().any(|(_, id)| id == database);
+        if world.open(now, database) && !promised {
+            found.push((
+                "given up once it is shut",
+                format!("{database} is given up, and it is open"),
+            ));
         }
     }
 }

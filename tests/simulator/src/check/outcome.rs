@@ -141,11 +141,20 @@ pub fn words(simulation: &Simulation, app: &AppId) -> String {
     words
 }
 
+/// How many promotions were taken back.
+pub fn given_up(simulation: &Simulation, app: &AppId) -> usize {
+    let history = || simulation.registers.history(app);
+    let given_up = history().zip(history().skip(1)).filter(|(before, next)| {
+        (before.state.phase, next.state.phase) == (Phase::Promoting, Phase::Aborting)
+    });
+    given_up.count()
+}
+
 /// Acknowledged writes that are gone, though each had waited for a replica, and nobody had accepted that.
 pub fn lost(simulation: &Simulation, app: &AppId) -> Option<String> {
     let mut history = simulation.registers.history(app);
     let forced = history.any(|it| it.state.decision.kind == DecisionKind::Forced);
-    if forced && simulation.forgiven.contains(app) {
+    if (forced || given_up(simulation, app) > 0) && simulation.forgiven.contains(app) {
         return None;
     }
     if simulation.agreed(app).is_some_and(|agreed| agreed.definition.follows()) {

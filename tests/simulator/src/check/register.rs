@@ -352,7 +352,10 @@ pub fn follows(link: &Link, found: &mut Found) {
     if after.epoch != before.epoch.next() {
         broken(format!("follows epoch {}", before.epoch));
     }
-    if before.phase == Phase::Promoting && link.held_before {
+    // People give up what wrote, and nothing else does; whether it may still write is for the doors to tell.
+    let given_up =
+        after.phase == Phase::Aborting && after.decision.reason.ends_with(" is given up");
+    if before.phase == Phase::Promoting && link.held_before && !given_up {
         broken("left a promotion behind".into());
     }
     // While something is asked of the outside, only the taking back of it begins anew; and people go on once it is through.

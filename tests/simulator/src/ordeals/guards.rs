@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use consensus::config::Mutant;
-use consensus::message::{GuardBody, Message};
+use consensus::message::{BallotBody, GuardBody, Message};
 use consensus::model::Phase;
 use consensus::outbox::Command;
 
-use super::{Ordeal, asks, east, guarded, shop, until, wait};
+use super::{Ordeal, asks, east, guarded, shop, until, wait, west};
 use crate::chance::Chance;
 use crate::network::{Place, Way};
 use crate::simulation::{Event, Simulation};
@@ -15,6 +15,8 @@ use crate::world::Web;
 
 /// Where the guard of the stack runs that serves at first.
 const EASTS_GUARD: Place = 5;
+/// And that of the stack it is moved to.
+const WESTS_GUARD: Place = 6;
 
 /// All of this room.
 pub const ORDEALS: &[Ordeal] = &[
@@ -66,9 +68,56 @@ pub const ORDEALS: &[Ordeal] = &[
             until(simulation, 50, |state| state.phase == Phase::Fencing);
             wait(simulation, chance, 900..1_200);
             simulation.rates.outside_takes = usual;
-            let abort = Command::Abort { app: shop(), by: "operator".into() };
+            let abort = Command::Abort { app: shop(), accept_loss: false, by: "operator".into() };
             simulation.command(EASTS_GUARD, abort);
             wait(simulation, chance, 20_000..21_000);
+        },
+    },
+    Ordeal {
+        name: "a promotion is given up whose guard is cut off with what it promoted, and its clients",
+        knows: &[Mutant::GivenUpDespiteLease],
+        shape: |mesh, apps| guarded(mesh, apps),
+        play: |simulation, chance| {
+            asks(simulation, 0);
+            until(simulation, 100, |state| state.phase == Phase::Promoting);
+            wait(simulation, chance, 150..250);
+            // Whoever carries it out does not hear that it was done.
+            parts(simulation, WESTS_GUARD, true);
+            for _ in 0..6 {
+                wait(simulation, chance, 1_900..2_100);
+                let by = "operator".to_owned();
+                simulation.forgiven.insert(shop());
+                let command = Command::Abort { app: shop(), accept_loss: true, by };
+                simulation.command(1, command);
+            }
+        },
+    },
+    Ordeal {
+        name: "a promotion is given up by one voter alone, and what it promoted is there again",
+        knows: &[Mutant::NeverWithheld],
+        shape: |mesh, apps| guarded(mesh, apps),
+        play: |simulation, chance| {
+            asks(simulation, 0);
+            until(simulation, 100, |state| state.phase == Phase::Promoting);
+            let database = simulation.database(&shop(), &west()).expect("it has one");
+            simulation.world.databases.get_mut(&database).expect("it is there").unready = true;
+            parts(simulation, WESTS_GUARD, true);
+            wait(simulation, chance, 14_000..15_000);
+            // Whoever takes it back is cut off as soon as it has accepted that itself.
+            simulation.snare = Some(Box::new(|simulation, from, _, message| {
+                let accepts = matches!(message, Message::Ballot(it) if matches!(it.body, BallotBody::Accept { .. }));
+                if accepts && from == 1 {
+                    parts(simulation, 1, true);
+                    parts(simulation, WESTS_GUARD, false);
+                }
+                accepts && from == 1
+            }));
+            simulation.forgiven.insert(shop());
+            let by = "operator".to_owned();
+            simulation.command(1, Command::Abort { app: shop(), accept_loss: true, by });
+            wait(simulation, chance, 6_000..7_000);
+            parts(simulation, 1, false);
+            wait(simulation, chance, 1_000..2_000);
         },
     },
     Ordeal {
@@ -90,6 +139,15 @@ pub const ORDEALS: &[Ordeal] = &[
         },
     },
 ];
+
+/// One agent hears nobody and is heard by nobody, or is again.
+fn parts(simulation: &mut Simulation, place: Place, cut: bool) {
+    for other in (0..simulation.agents.len()).filter(|other| *other != place) {
+        simulation.network.edge_mut(place, other).cut = cut;
+        simulation.network.edge_mut(other, place).cut = cut;
+    }
+    simulation.look_at_links();
+}
 
 /// A pulse of the serving stack's guard to each of two voters comes again and again.
 fn repeats_pulses(simulation: &mut Simulation) {
@@ -156,7 +214,7 @@ mod tests {
     /// What asks a guard for the same as the executor does, but for one thing.
     fn bent(asked: &GuardMessage) -> Vec<GuardMessage> {
         let mut stack = asked.target.clone();
-        stack.stack = super::super::west();
+        stack.stack = west();
         vec![
             GuardMessage { item: asked.item + 1, ..asked.clone() },
             GuardMessage { term: asked.term + 1, ..asked.clone() },

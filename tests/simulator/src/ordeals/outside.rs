@@ -183,7 +183,10 @@ pub const ORDEALS: &[Ordeal] = &[
             simulation.cut_off(0);
             simulation.look_at_links();
             simulation.rates.outside_takes = usual;
-            simulation.command(1, Command::Abort { app: shop(), by: "operator".to_owned() });
+            simulation.command(
+                1,
+                Command::Abort { app: shop(), accept_loss: false, by: "operator".to_owned() },
+            );
             wait(simulation, chance, 5_000..6_000);
         },
     },

@@ -238,7 +238,7 @@ pub const ORDEALS: &[Ordeal] = &[
             kills(simulation, &[1]);
             simulation.copy_disk(0);
             // Refused, and yet promised: the second does not know of it.
-            let abort = || Command::Abort { app: shop(), by: "someone".into() };
+            let abort = || Command::Abort { app: shop(), accept_loss: false, by: "someone".into() };
             simulation.command(4, abort());
             wait(simulation, chance, 2_000..3_000);
             simulation.start(1);

@@ -98,6 +98,8 @@ impl Simulation {
             self.truth.on_vouched(link.accepted, (voters, &observers), &link, found);
             self.acts.on_agreed(self.now, &link, found);
             lease::decided(self.now, &self.world, &link, found);
+            let taken_back = link.before.as_ref().is_some_and(|it| it.phase == Phase::Promoting);
+            self.world.on_agreed(&link.after, taken_back);
             following::agreed(link.accepted, &self.world, voters, &link, found);
             let states: Vec<_> = self.apps.keys().filter_map(|app| self.agreed(app)).collect();
             self.fleet.on_agreed(self.now, voters, &link, &states, found);

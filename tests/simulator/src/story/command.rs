@@ -338,11 +338,7 @@ fn perform(simulation: &mut Simulation, verb: &str, words: &[&str]) -> Result<()
         }
         ("failover", [agent, app, stack, option @ ..]) => {
             let (app, to) = (parse(app)?, Some(parse::<StackId>(stack)?));
-            let accept_loss = match option {
-                [] => false,
-                ["accept-loss"] => true,
-                _ => return Err("expected accept-loss or nothing".into()),
-            };
+            let accept_loss = accepts_loss(option)?;
             let (place, by) = (place(simulation, agent)?, "operator".into());
             simulation.command(place, Command::Failover { app, to, accept_loss, by });
         }
@@ -350,9 +346,10 @@ fn perform(simulation: &mut Simulation, verb: &str, words: &[&str]) -> Result<()
             let (app, place) = (parse(app)?, place(simulation, agent)?);
             simulation.command(place, Command::Approve { app, by: "operator".into() });
         }
-        ("abort", [agent, app]) => {
+        ("abort", [agent, app, option @ ..]) => {
             let (app, place) = (parse(app)?, place(simulation, agent)?);
-            simulation.command(place, Command::Abort { app, by: "operator".into() });
+            let accept_loss = accepts_loss(option)?;
+            simulation.command(place, Command::Abort { app, accept_loss, by: "operator".into() });
         }
         ("freeze", [agent, app, span, reason @ ..]) => {
             let (app, place, lasts) = (parse(app)?, place(simulation, agent)?, seconds(span)?);
@@ -438,4 +435,12 @@ fn each(
 
 fn place(simulation: &Simulation, agent: &str) -> Result<Place, String> {
     simulation.place(&parse(agent)?).ok_or_else(|| format!("no agent `{agent}`"))
+}
+
+fn accepts_loss(option: &[&str]) -> Result<bool, String> {
+    match option {
+        [] => Ok(false),
+        ["accept-loss"] => Ok(true),
+        _ => Err("expected accept-loss or nothing".into()),
+    }
 }

@@ -1,5 +1,6 @@
 //! What people ask for while it burns.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use consensus::model::{AppId, DataPolicy, Mode, Phase, StackId};
@@ -10,6 +11,11 @@ use crate::swarm::LEASES;
 
 /// For how long whoever asks for a failback wants the old stack to have been well.
 const WELL_FOR: Duration = Duration::from_secs(20);
+
+/// How often people look.
+const SEES: Duration = Duration::from_millis(300);
+/// How long a host may be away that died while it was promoted.
+const AWAY: Duration = Duration::from_secs(60);
 
 /// Somebody wants an app elsewhere.
 pub(super) fn ask_for_a_move(simulation: &mut Simulation) {
@@ -114,6 +120,44 @@ pub(super) fn call_off(simulation: &mut Simulation) {
         .find(|app| simulation.agreed(app).is_some_and(|state| state.phase != Phase::Idle));
     let app = busy.unwrap_or_else(|| simulation.some_app());
     let (place, by) = (simulation.some_place(), "operator".to_owned());
-    simulation.say(|| format!("calls off {app}"));
-    simulation.command(place, Command::Abort { app, by });
+    // Who sees that databases are being promoted knows what it takes.
+    let promoting = simulation.agreed(&app).is_some_and(|state| state.phase == Phase::Promoting);
+    let accept_loss = promoting && simulation.chance.happens(0.5);
+    let however = if accept_loss { ", whatever is lost" } else { "" };
+    simulation.say(|| format!("calls off {app}{however}"));
+    if accept_loss {
+        simulation.forgiven.insert(app.clone());
+    }
+    simulation.command(place, Command::Abort { app, accept_loss, by });
+}
+
+/// Chaos in which promotions are given up: most hosts that are being promoted die there and then, for longer or shorter than a
+/// lease, and people take it back as soon as they may.
+pub fn give_promotions_up(simulation: &mut Simulation, span: Duration) {
+    let end = simulation.now + span;
+    let (mut struck, mut moves) = (BTreeSet::new(), false);
+    while simulation.now < end && simulation.violations.is_empty() {
+        // A promotion takes a fifth of a second.
+        let most = if moves { Duration::from_millis(40) } else { SEES };
+        let glance = simulation.chance.between(Duration::from_millis(20), most);
+        simulation.run_for(glance);
+        let apps: Vec<AppId> = simulation.apps.keys().cloned().collect();
+        let states: Vec<_> = apps.iter().filter_map(|app| simulation.agreed(app)).collect();
+        moves = states.iter().any(|it| it.phase == Phase::Fencing);
+        for state in states.iter().filter(|it| it.phase == Phase::Promoting) {
+            let app = state.definition.name.clone();
+            let Some(guard) = simulation.guard_of(&app, &state.decision.to) else { continue };
+            if struck.insert((app.clone(), state.epoch)) && simulation.chance.happens(0.7) {
+                let stack = state.decision.to.clone();
+                let span = simulation.chance.between(Duration::from_secs(2), AWAY);
+                simulation.host_dies(&app, &stack);
+                simulation.count("hosts that die while they are promoted");
+                simulation.later(span, move |simulation| {
+                    simulation.mend_stack(&app, &stack);
+                    simulation.start(guard);
+                });
+            }
+            call_off(simulation);
+        }
+    }
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use consensus::model::{AgentId, AppId, StackId, TargetId};
+use consensus::model::{AgentId, AppId, AppState, Phase, StackId, TargetId};
 use consensus::moment::Moment;
 
 use super::{Postgres, Role, World};
@@ -20,6 +20,8 @@ pub struct Doors {
     pub granted: BTreeSet<(AppId, StackId, AgentId)>,
     /// Guards that live on the candidates' word, by their own account.
     pub failsafe: BTreeSet<(AgentId, TargetId)>,
+    /// The databases whose promotion was taken back: what opens beside them leads again, though they were promoted since.
+    pub given_up: BTreeSet<TargetId>,
     /// How much of a lease is left of a guard that stands still, and that shuts its own door: only in a mutant.
     still: BTreeMap<(TargetId, AgentId), Duration>,
 }
@@ -29,6 +31,20 @@ impl World {
     pub fn open(&self, now: Moment, database: &TargetId) -> bool {
         let mut until = self.doors.until.iter().filter(|((id, _), _)| id == database);
         !self.doors.of.contains(database) || until.any(|(_, until)| *until > now)
+    }
+
+    /// What was agreed promotes a stack's databases, or takes that back.
+    pub fn on_agreed(&mut self, state: &AppState, taken_back: bool) {
+        let of =
+            |stack: &StackId, id: &TargetId| id.app == state.definition.name && id.stack == *stack;
+        match state.phase {
+            Phase::Promoting => self.doors.given_up.retain(|id| !of(&state.decision.to, id)),
+            Phase::Aborting if taken_back => {
+                let back = self.doors.of.iter().filter(|id| of(&state.decision.from, id));
+                self.doors.given_up.extend(back.cloned());
+            }
+            _ => {}
+        }
     }
 
     /// Was a guard ever granted a lease of this database, or did it open its door?
