@@ -136,7 +136,7 @@ fn repeats(state: &AppState, certainty: Certainty) -> Result<Demand<'static>, St
         Phase::Publishing => !needs_evidence_first(state),
         Phase::Fencing | Phase::Promoting => false,
     };
-    let unleased = opens(state.phase);
+    let unleased = opens(state);
     let found = needs_finding(state) && certainty != Certainty::Chosen;
     match harmless || certainty == Certainty::Chosen {
         true => Ok(Demand { unleased, found, ..Demand::default() }),
@@ -294,13 +294,18 @@ fn carries_on<'a>(
         )),
         // The point of no return, the taking back of it, and every later claim of them: on the acceptor's own clock, each time
         // (PROTOCOL.md C.2).
-        false => Ok(Demand { unleased: opens(next.phase), ..demand }),
+        false => Ok(Demand { unleased: opens(next), ..demand }),
     }
 }
 
-/// Does it lead to a stack that may take writes from then on, while another may have done so just before?
-fn opens(phase: Phase) -> bool {
-    matches!(phase, Phase::Promoting | Phase::Aborting)
+/// Does it lead to a stack that may take writes from then on, while another may have done so just before? A promotion that is
+/// taken back says what it promoted.
+fn opens(state: &AppState) -> bool {
+    match state.phase {
+        Phase::Promoting => true,
+        Phase::Aborting => !state.decision.candidates.is_empty(),
+        Phase::Idle | Phase::Fencing | Phase::Publishing | Phase::Verifying => false,
+    }
 }
 
 /// What of a decision may not change within its epoch: all but what the next phase finds out.
@@ -353,8 +358,11 @@ fn decides<'a>(
             takes_back(before, next, &before.active)
         }
         (Phase::Promoting, DecisionKind::Abort, Phase::Aborting) => {
-            if certainty != Certainty::Unchosen {
-                given_up(before)?;
+            let taken = &before.decision.candidates;
+            match (certainty, decision.candidates == *taken) {
+                (_, true) => given_up(before)?,
+                (Certainty::Unchosen, false) => {}
+                _ => return Err("it does not say what it gives up".into()),
             }
             takes_back(before, next, &before.active)
         }
@@ -420,7 +428,7 @@ fn takes_back(
         && next.active == *active
         && next.damping == damping::taken_back(&before.damping, before.epoch)
         && next.freeze == before.freeze;
-    let demand = Demand { unleased: opens(next.phase), ..Demand::default() };
+    let demand = Demand { unleased: opens(next), ..Demand::default() };
     fits.then_some(demand).ok_or("it does not take back the decision before it".into())
 }
 

@@ -91,8 +91,8 @@ pub struct App {
     pub gave_up: Option<GaveUp>,
     /// The stacks whose databases this agent guards.
     pub guarding: BTreeMap<StackId, Guarding>,
-    /// Until when nothing is granted to the stack of a promotion that somebody is taking back.
-    pub withheld: Moment,
+    /// Until when nothing is granted to the stack of a promotion that somebody is taking back, by this epoch.
+    pub withheld: (Epoch, Moment),
     /// Guards that said they are shut, of a stack that may not write.
     pub released: BTreeSet<(StackId, AgentId)>,
     pub asked: Vec<Asked>,

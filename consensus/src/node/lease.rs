@@ -94,7 +94,10 @@ impl Node {
             return;
         }
         let withheld = state.phase == Phase::Promoting
-            && self.apps.get(app).is_some_and(|it| it.withheld > now);
+            && self
+                .apps
+                .get(app)
+                .is_some_and(|it| it.withheld.0 == state.epoch.next() && it.withheld.1 > now);
         let writer = match self.grants_to_the_old(&state, stack) {
             true => Some(stack),
             false => plan::writer(&state).filter(|_| !withheld),
@@ -121,11 +124,12 @@ impl Node {
     /// goes on asking.
     pub(super) fn withhold(&mut self, app: &AppId, value: &Value, left: Duration, now: Moment) {
         let asked = self.config.format.decode(value);
-        let taken_back = asked.is_ok_and(|next| next.phase == Phase::Aborting);
+        let Ok(next) = asked else { return };
+        let taken_back = next.phase == Phase::Aborting;
         #[cfg(feature = "mutants")]
         let taken_back = taken_back && !self.broken(Mutant::NeverWithheld);
         if let Some(it) = self.apps.get_mut(app).filter(|_| taken_back) {
-            it.withheld = it.withheld.max(now + left + ROUND);
+            it.withheld = (next.epoch, now + left + ROUND);
         }
     }
 
@@ -237,7 +241,7 @@ impl Node {
 
     /// Where a proof is required: did each of the old stack's guards ever hold a lease by this voter's grant? Of one that
     /// never did nobody knows whether it has a door, and that no lease runs proves nothing.
-    pub(super) fn provable(&self, next: &AppState) -> Result<(), Refusal> {
+    pub(super) fn provable(&self, before: &AppState, next: &AppState) -> Result<(), Refusal> {
         #[cfg(feature = "mutants")]
         if self.broken(Mutant::NeverHeldProves) {
             return Ok(());
@@ -246,7 +250,15 @@ impl Node {
         if definition.data.fencing != Fencing::Required {
             return Ok(());
         }
-        let last = self.grants.last(&definition.name).filter(|last| last.stack == *from);
+        let last = self.grants.last(&definition.name);
+        // Since a promotion was taken back nothing was granted here to the stack it had left: that was proven for it.
+        let taken_back = before.decision.kind == DecisionKind::Abort
+            && !before.decision.candidates.is_empty()
+            && before.decision.to == *from;
+        if taken_back && last.is_some_and(|last| last.stack == before.decision.from) {
+            return Ok(());
+        }
+        let last = last.filter(|last| last.stack == *from);
         let held = |guard: &AgentId| last.is_some_and(|it| it.acknowledged.contains_key(guard));
         match definition.guards(from).into_iter().find(|guard| !held(guard)) {
             Some(guard) => Err(Refusal::NeverHeld(guard.clone())),
@@ -277,7 +289,8 @@ impl Node {
         };
         let guards = state.definition.guards(from);
         let shut = |guard: &&AgentId| it.released.contains(&(from.clone(), (*guard).clone()));
-        if guards.iter().all(shut) {
+        // What it said before it became the writer says nothing of now.
+        if plan::writer(state) != Some(from) && guards.iter().all(shut) {
             return now;
         }
         let voters = &self.config.voters;

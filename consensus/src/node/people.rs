@@ -12,8 +12,8 @@ use crate::evidence::most_received;
 use crate::failover::chain::{at_rest, given_up, is_carried_out};
 use crate::failover::damping;
 use crate::model::{
-    AppId, AppState, BY_LIMIT, Damping, Decision, DecisionKind, Definition, Epoch, FREEZE_MOST,
-    Freeze, Lifetimes, Mode, Phase, REASON_LIMIT, StackId, SyncSet,
+    AgentId, AppId, AppState, BY_LIMIT, Damping, Decision, DecisionKind, Definition, Epoch,
+    FREEZE_MOST, Freeze, Lifetimes, Mode, Phase, REASON_LIMIT, StackId, SyncSet,
 };
 use crate::moment::Moment;
 use crate::outbox::{Answer, Command, CommandId, Output, in_words};
@@ -319,7 +319,14 @@ impl Node {
     ) -> Result<AppState, String> {
         let Decision { epoch, from, to, .. } = &current.decision;
         given_up(current).map_err(|why| format!("epoch {epoch} is promoting, and {why}"))?;
-        let left = self.lease_ends(&current.definition.name, (to, from), now).since(now);
+        let app = &current.definition.name;
+        let open = |guard: &&AgentId| self.is_open(app, to, guard, now);
+        if let Some(guard) = current.definition.guards(to).into_iter().find(open) {
+            return Err(format!(
+                "epoch {epoch} is promoting, and {guard} holds {to} open: stop that agent if it is not to"
+            ));
+        }
+        let left = self.lease_ends(app, (to, from), now).since(now);
         match (left.is_zero(), accept_loss) {
             (false, _) => Err(format!(
                 "epoch {epoch} is promoting, and {to} may take writes for {}, or longer if its guard is there: it can be taken \
@@ -328,12 +335,13 @@ impl Node {
             )),
             (true, false) => Err(format!(
                 "epoch {epoch} is promoting: what {to} wrote while it held its lease would be lost; take it back by \
-                 `quorate abort {} --accept-loss`",
-                current.definition.name
+                 `quorate abort {app} --accept-loss`"
             )),
             (true, true) => {
                 let why = format!("taken back by {by}; what {to} wrote meanwhile is given up");
-                Ok(self.taken_back(current, &why, now))
+                let mut state = self.taken_back(current, &why, now);
+                state.decision.candidates.clone_from(&current.decision.candidates);
+                Ok(state)
             }
         }
     }

@@ -136,6 +136,7 @@ fn aborts(next: &mut AppState) {
     next.decision.epoch = Epoch(3);
     next.decision.kind = DecisionKind::Abort;
     std::mem::swap(&mut next.decision.from, &mut next.decision.to);
+    next.decision.candidates.clear();
     next.damping.history[0].aborted = true;
 }
 
@@ -165,6 +166,8 @@ fn a_promotion_behind_a_door_is_taken_back_once_no_lease_runs() {
     let promoting = guarded(state(Phase::Promoting, 2, DecisionKind::Failover));
     let mut aborting = AppState { previous: HASH, ..promoting.clone() };
     aborts(&mut aborting);
+    assert!(demand(&promoting, &aborting).is_err(), "it does not say what it gives up");
+    aborting.decision.candidates.clone_from(&promoting.decision.candidates);
     assert_eq!(demand(&promoting, &aborting), Ok(true));
     let mut claimed = AppState { previous: HASH, ..aborting.clone() };
     claims(&mut claimed);

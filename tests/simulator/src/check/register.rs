@@ -7,6 +7,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use consensus::failover::chain;
 use consensus::message::Value;
 use consensus::model::{
     AcceptorId, AppId, AppState, Ballot, DecisionKind, Phase, Token, Voter, Voters,
@@ -353,8 +354,9 @@ pub fn follows(link: &Link, found: &mut Found) {
         broken(format!("follows epoch {}", before.epoch));
     }
     // People give up what wrote, and nothing else does; whether it may still write is for the doors to tell.
-    let given_up =
-        after.phase == Phase::Aborting && after.decision.reason.ends_with(" is given up");
+    let given_up = after.phase == Phase::Aborting
+        && after.decision.candidates == before.decision.candidates
+        && chain::given_up(before).is_ok();
     if before.phase == Phase::Promoting && link.held_before && !given_up {
         broken("left a promotion behind".into());
     }

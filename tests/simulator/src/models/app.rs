@@ -163,6 +163,9 @@ pub fn changed(before: &AppState, change: Change, by: usize, evidence: &Certific
             next.epoch = before.epoch.next();
             next.decision = decision(DecisionKind::Abort, next.epoch, (from, to), agent_name(by));
             next.decision.fence = before.decision.fence.clone();
+            if before.phase == Phase::Promoting {
+                next.decision.candidates = before.decision.candidates.clone();
+            }
             next.damping = damping::taken_back(&before.damping, before.epoch);
             next.phase = Phase::Aborting;
             next.active = before.decision.from.clone();

@@ -27,13 +27,13 @@ use super::{Sheet, explore};
 pub const SHEETS: &[Sheet] = &[
     Sheet {
         name: "m6 abort, 2 executors, 3 epochs, 2 terms",
-        states: 4_650,
+        states: 4_874,
         knows: &[Mutant::SameTokenAbort],
         explore: |mutant| explore(Saga::new(3, 2, mutant)),
     },
     Sheet {
         name: "m5 saga, 2 executors, 6 epochs, 3 terms",
-        states: 470_610,
+        states: 903_410,
         knows: &[Mutant::TokenIgnored, Mutant::BlindPublish],
         explore: |mutant| explore(Saga::new(6, 3, mutant)),
     },
@@ -89,6 +89,8 @@ pub struct State {
     owed: bool,
     /// Whose guard lets writes through.
     lease: Option<usize>,
+    /// The last decision whose promotion was taken back: it may be carried out yet, behind a door that stays shut.
+    given_up: Option<Epoch>,
     /// Something happened that never may.
     harm: Option<&'static str>,
 }
@@ -168,7 +170,11 @@ impl Saga {
         let more = before.epoch < Epoch(self.epochs);
         let ready = match change {
             Change::FailOver | Change::Force => more && !state.databases[agreed.standby].primary,
-            Change::Abort => more,
+            // A promotion is taken back once its guard lets no writes through.
+            Change::Abort => {
+                let promoting = before.phase == Phase::Promoting;
+                more && (!promoting || state.lease != Some(agreed.standby))
+            }
             Change::Claim { .. } => {
                 before.claim.as_ref().is_some_and(|claim| claim.term < self.terms)
             }
@@ -189,6 +195,9 @@ impl Saga {
             next
         })?;
         state.owed |= change == Change::Verify && !done;
+        if change == Change::Abort && before.phase == Phase::Promoting {
+            state.given_up = Some(before.epoch);
+        }
         state.agreed = next;
         state.done = 0;
         state.sent.extend(&self.states.get(next).requests);
@@ -229,14 +238,14 @@ impl Saga {
         let repeated = token == *held && !blind;
         *held = token;
         if !repeated {
-            self.take_effect(state, kind, stack);
+            self.take_effect(state, request);
         }
         if token == self.states.get(state.agreed).token {
             state.done |= kind.bit();
         }
     }
 
-    fn take_effect(&self, state: &mut State, kind: Kind, stack: usize) {
+    fn take_effect(&self, state: &mut State, Request { token, kind, stack }: Request) {
         let agreed = self.states.get(state.agreed);
         let database = &mut state.databases[stack];
         match kind {
@@ -244,7 +253,8 @@ impl Saga {
             Kind::Unfence => database.fenced = false,
             Kind::Promote => {
                 let wanted = agreed.active == stack || agreed.state.phase == Phase::Promoting;
-                if !wanted {
+                let shut = state.given_up >= Some(token.epoch()) && state.lease != Some(stack);
+                if !wanted && !shut {
                     state.harm = Some("a replica is promoted that nobody wants promoted");
                 }
                 (database.primary, database.fenced) = (true, false);
@@ -338,6 +348,7 @@ impl Model for Saga {
             marker: Marker::default(),
             owed: false,
             lease: Some(0),
+            given_up: None,
             harm: None,
         }]
     }
@@ -403,6 +414,13 @@ impl Model for Saga {
                         .sent
                         .iter()
                         .any(|it| it.kind == Kind::Publish && it.token.epoch() < agreed.state.epoch)
+            }),
+            Property::sometimes("a promotion is taken back", |model: &Self, state: &State| {
+                let agreed = model.states.get(state.agreed);
+                agreed.state.phase == Phase::Idle
+                    && agreed.active == 0
+                    && state.lease == Some(0)
+                    && state.given_up.is_some_and(|it| it.next() == agreed.state.epoch)
             }),
             Property::sometimes("a fence is taken back", |model: &Self, state: &State| {
                 let agreed = model.states.get(state.agreed);

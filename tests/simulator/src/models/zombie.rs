@@ -34,7 +34,7 @@ pub const SHEETS: &[Sheet] = &[
     },
     Sheet {
         name: "m3 zombie, 3 stores, 2 ballots, fenced",
-        states: 90_126,
+        states: 92_099,
         knows: &[Mutant::EvidenceOnce],
         explore: |mutant| explore(Zombie::new(2, &[Change::FailOver], mutant)),
     },

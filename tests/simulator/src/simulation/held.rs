@@ -100,6 +100,10 @@ impl Simulation {
             lease::decided(self.now, &self.world, &link, found);
             let taken_back = link.before.as_ref().is_some_and(|it| it.phase == Phase::Promoting);
             self.world.on_agreed(&link.after, taken_back);
+            let app = &link.after.definition.name;
+            if taken_back && link.after.phase == Phase::Aborting && !self.forgiven.contains(app) {
+                found.push(("people alone give up", format!("{app}: a promotion was taken back")));
+            }
             following::agreed(link.accepted, &self.world, voters, &link, found);
             let states: Vec<_> = self.apps.keys().filter_map(|app| self.agreed(app)).collect();
             self.fleet.on_agreed(self.now, voters, &link, &states, found);

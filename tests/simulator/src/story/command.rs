@@ -349,6 +349,9 @@ fn perform(simulation: &mut Simulation, verb: &str, words: &[&str]) -> Result<()
         ("abort", [agent, app, option @ ..]) => {
             let (app, place) = (parse(app)?, place(simulation, agent)?);
             let accept_loss = accepts_loss(option)?;
+            if accept_loss {
+                simulation.forgiven.insert(app.clone());
+            }
             simulation.command(place, Command::Abort { app, accept_loss, by: "operator".into() });
         }
         ("freeze", [agent, app, span, reason @ ..]) => {
