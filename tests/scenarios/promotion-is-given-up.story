@@ -40,7 +40,7 @@ abort a1 shop accept-loss
 run 1s
 why a2 shop
 ----
-  111.481 a1    answers: Refused("epoch 2 is promoting, and west may take writes for 8 s, or longer if its guard is there: it can be taken back once that is over, and is not")
+  111.481 a1    answers: Refused("epoch 2 is promoting, and a7 holds west open: stop that agent if it is not to")
 a2 on shop: promoting, carried out by a2
 
 run 12s

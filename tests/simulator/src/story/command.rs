@@ -347,12 +347,12 @@ fn perform(simulation: &mut Simulation, verb: &str, words: &[&str]) -> Result<()
             simulation.command(place, Command::Approve { app, by: "operator".into() });
         }
         ("abort", [agent, app, option @ ..]) => {
-            let (app, place) = (parse(app)?, place(simulation, agent)?);
-            let accept_loss = accepts_loss(option)?;
+            let (app, place) = (parse::<AppId>(app)?, place(simulation, agent)?);
+            let (accept_loss, by) = (accepts_loss(option)?, "operator".into());
             if accept_loss {
                 simulation.forgiven.insert(app.clone());
             }
-            simulation.command(place, Command::Abort { app, accept_loss, by: "operator".into() });
+            simulation.command(place, Command::Abort { app, accept_loss, by });
         }
         ("freeze", [agent, app, span, reason @ ..]) => {
             let (app, place, lasts) = (parse(app)?, place(simulation, agent)?, seconds(span)?);
