@@ -146,6 +146,7 @@ pub fn given_up(simulation: &Simulation, app: &AppId) -> usize {
     let history = || simulation.registers.history(app);
     let given_up = history().zip(history().skip(1)).filter(|(before, next)| {
         (before.state.phase, next.state.phase) == (Phase::Promoting, Phase::Aborting)
+            && !next.state.decision.candidates.is_empty()
     });
     given_up.count()
 }

@@ -98,7 +98,9 @@ impl Simulation {
             self.truth.on_vouched(link.accepted, (voters, &observers), &link, found);
             self.acts.on_agreed(self.now, &link, found);
             lease::decided(self.now, &self.world, &link, found);
-            let taken_back = link.before.as_ref().is_some_and(|it| it.phase == Phase::Promoting);
+            // One that nobody chose is taken back without people, and says nothing of what it would have promoted.
+            let taken_back = !link.after.decision.candidates.is_empty()
+                && link.before.as_ref().is_some_and(|it| it.phase == Phase::Promoting);
             self.world.on_agreed(&link.after, taken_back);
             let app = &link.after.definition.name;
             if taken_back && link.after.phase == Phase::Aborting && !self.forgiven.contains(app) {
