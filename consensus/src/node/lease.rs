@@ -241,7 +241,7 @@ impl Node {
 
     /// Where a proof is required: did each of the old stack's guards ever hold a lease by this voter's grant? Of one that
     /// never did nobody knows whether it has a door, and that no lease runs proves nothing.
-    pub(super) fn provable(&self, before: &AppState, next: &AppState) -> Result<(), Refusal> {
+    pub(super) fn provable(&self, next: &AppState) -> Result<(), Refusal> {
         #[cfg(feature = "mutants")]
         if self.broken(Mutant::NeverHeldProves) {
             return Ok(());
@@ -250,15 +250,7 @@ impl Node {
         if definition.data.fencing != Fencing::Required {
             return Ok(());
         }
-        let last = self.grants.last(&definition.name);
-        // Since a promotion was taken back nothing was granted here to the stack it had left: that was proven for it.
-        let taken_back = before.decision.kind == DecisionKind::Abort
-            && !before.decision.candidates.is_empty()
-            && before.decision.to == *from;
-        if taken_back && last.is_some_and(|last| last.stack == before.decision.from) {
-            return Ok(());
-        }
-        let last = last.filter(|last| last.stack == *from);
+        let last = self.grants.last(&definition.name).filter(|last| last.stack == *from);
         let held = |guard: &AgentId| last.is_some_and(|it| it.acknowledged.contains_key(guard));
         match definition.guards(from).into_iter().find(|guard| !held(guard)) {
             Some(guard) => Err(Refusal::NeverHeld(guard.clone())),

@@ -285,7 +285,7 @@ impl Node {
         // Not for later claims of a promotion: by then the new stack's guard may hold what the old one did.
         let promotes = (before.phase, next.phase) == (Phase::Fencing, Phase::Promoting);
         if demand.acknowledged || demand.unleased && promotes {
-            self.provable(before, &next)?;
+            self.provable(&next)?;
         }
         if demand.unleased {
             self.unleased(&next, now)?;
