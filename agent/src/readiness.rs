@@ -104,14 +104,16 @@ impl Readiness {
             }
             let Some(view) = handle.view().await else { return };
             let latest = agreed.borrow_and_update().clone();
-            let mut all = BTreeMap::new();
+            let before = self.views();
+            let (mut all, mut calm) = (BTreeMap::new(), true);
             for state in &latest.apps {
                 let app = &state.definition.name;
                 let seen = view.apps.iter().find(|it| it.app == *app);
-                all.insert(app.clone(), looks.at(state, seen, &view).await);
+                let found = looks.at(state, seen, &view, &before).await;
+                calm &= found.unready.is_empty() && !found.unsure;
+                all.insert(app.clone(), found.unready);
             }
-            due = Instant::now()
-                + drawn(if all.values().all(BTreeSet::is_empty) { pace.calm } else { pace.soon });
+            due = Instant::now() + drawn(if calm { pace.calm } else { pace.soon });
             self.show(all);
         }
     }
@@ -146,25 +148,38 @@ fn drawn(pause: Duration) -> Duration {
     pause.mul_f64(rand::rng().random_range(0.5..=1.0))
 }
 
+/// What one look at an app came to.
+struct Found {
+    unready: BTreeSet<UnreadyView>,
+    /// Was something not answered this time? Then calm is not known.
+    unsure: bool,
+}
+
 impl Looks {
-    /// What is not ready of an app.
+    /// What is not ready of an app, where `before` was found last.
     async fn at(
         &self,
         state: &AppState,
         seen: Option<&AppView>,
         view: &View,
-    ) -> BTreeSet<UnreadyView> {
+        before: &[UnreadyView],
+    ) -> Found {
         let app = &state.definition.name;
         let of =
             |(stack, why): (Option<StackId>, String)| UnreadyView { app: app.clone(), stack, why };
-        let mut found: BTreeSet<_> = self.certificates(state).await.into_iter().map(of).collect();
+        let mut unready: BTreeSet<_> = self.certificates(state).await.into_iter().map(of).collect();
+        let mut unsure = false;
         // While it is being moved, what is published is not what stands.
         if state.phase == Phase::Idle {
-            found.extend(self.zones(state).await.into_iter().map(of));
-            found.extend(delegated(state).await.into_iter().map(of));
+            let (unread, consents) = self.zones(state).await;
+            unready.extend(unread.into_iter().map(of));
+            let (refused, unknown) = refusals(app, consents, before);
+            unready.extend(refused);
+            unsure = unknown;
+            unready.extend(delegated(state).await.into_iter().map(of));
         }
-        found.extend(seen.map(|seen| logins(seen, view)).into_iter().flatten().map(of));
-        found
+        unready.extend(seen.map(|seen| logins(seen, view)).into_iter().flatten().map(of));
+        Found { unready, unsure }
     }
 
     async fn certificates(&self, state: &AppState) -> Vec<(Option<StackId>, String)> {
@@ -182,8 +197,11 @@ impl Looks {
     }
 
     /// Each zone is read once, by whichever of its names comes first, and what can be read is asked for consent to what each
-    /// stack has at that name.
-    async fn zones(&self, state: &AppState) -> Vec<(Option<StackId>, String)> {
+    /// stack has at that name: what cannot be read, and which name had which answer.
+    async fn zones(
+        &self,
+        state: &AppState,
+    ) -> (Vec<(Option<StackId>, String)>, Vec<(String, Consent)>) {
         let mut drivers: BTreeSet<Driver> = BTreeSet::new();
         let mut publications = plan::publications(state);
         publications.retain(|it| match it {
@@ -199,12 +217,7 @@ impl Looks {
         changes.retain(|it| publications.iter().any(|read| is_of_one_name(it, read)));
         let read = self.actors.read(app, token, publications).await;
         actors::leave_out_unread(&mut changes, &read);
-        let consents = self.actors.consents(app, token, &changes).await.into_iter();
-        let refused = consents.filter_map(|(name, consent)| match consent {
-            Consent::Refused(why) => Some((None, format!("{name} cannot be changed: {why}"))),
-            // What is not sure is no unreadiness.
-            Consent::Given | Consent::Unknown(_) => None,
-        });
+        let consents = self.actors.consents(app, token, &changes).await;
         let found = read.into_iter().flat_map(|it| {
             let unread = match it.held {
                 Held::Unknown(why) => Some(format!("{} cannot be read: {why}", it.name)),
@@ -214,8 +227,34 @@ impl Looks {
             let nobody = nobody.then(|| format!("no name server of {} is found", it.name));
             unread.into_iter().chain(nobody)
         });
-        found.map(|why| (None, why)).chain(refused).collect()
+        (found.map(|why| (None, why)).collect(), consents)
     }
+}
+
+/// What may not be changed, and whether that is not known of some name. A holder that does not answer, or is asked no more for
+/// now (`actors::dns::meter`), says neither yes nor no: what it said `before` stands, and it is asked again soon.
+fn refusals(
+    app: &AppId,
+    consents: Vec<(String, Consent)>,
+    before: &[UnreadyView],
+) -> (BTreeSet<UnreadyView>, bool) {
+    let (mut refused, mut unsure) = (BTreeSet::new(), false);
+    for (name, consent) in consents {
+        let start = format!("{name} cannot be changed: ");
+        match consent {
+            Consent::Given => {}
+            Consent::Refused(why) => {
+                refused.insert(UnreadyView { app: app.clone(), stack: None, why: start + &why });
+            }
+            Consent::Unknown(why) => {
+                tracing::debug!(%app, "does not learn whether {name} could be changed: {why}");
+                unsure = true;
+                let same = |it: &&UnreadyView| it.app == *app && it.why.starts_with(&start);
+                refused.extend(before.iter().filter(same).cloned());
+            }
+        }
+    }
+    (refused, unsure)
 }
 
 /// Are these what one driver publishes at one name?
@@ -278,6 +317,36 @@ mod tests {
 
     use super::*;
     use crate::status::fixture;
+
+    #[test]
+    fn a_holder_that_does_not_answer_says_neither_yes_nor_no() {
+        let [app, other] = ["shop", "blog"].map(|it| it.parse::<AppId>().expect("short"));
+        let line = |app: &AppId, why: &str| {
+            let why = format!("www.example cannot be changed: {why}");
+            UnreadyView { app: app.clone(), stack: None, why }
+        };
+        let told = |consent| {
+            refusals(
+                &app,
+                vec![("www.example".to_owned(), consent)],
+                &[
+                    line(&app, "grant it"),
+                    line(&other, "grant it there"),
+                    UnreadyView {
+                        why: "no name server of www.example is found".to_owned(),
+                        ..line(&app, "")
+                    },
+                ],
+            )
+        };
+        let of = |line: UnreadyView| BTreeSet::from([line]);
+        let busy = Consent::Unknown("is left alone for now".to_owned());
+        assert_eq!(told(busy.clone()), (of(line(&app, "grant it")), true));
+        assert_eq!(told(Consent::Refused("still".to_owned())), (of(line(&app, "still")), false));
+        assert_eq!(told(Consent::Given), (BTreeSet::new(), false));
+        let never = refusals(&app, vec![("www.example".to_owned(), busy)], &[]);
+        assert_eq!(never, (BTreeSet::new(), true), "nothing was known, and nothing is");
+    }
 
     #[test]
     fn a_log_in_that_is_refused_here_is_told_with_its_stack() {

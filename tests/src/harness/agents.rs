@@ -18,7 +18,7 @@ use tokio::runtime;
 
 use super::bind::{KEY, SECRET};
 use super::fabric::{REGIONS, address};
-use super::lab::{Lab, build_folder, write_private};
+use super::lab::{Lab, target_folder, write_private};
 use super::postgres::{PASSWORD, USER};
 use super::process::{Process, run};
 use super::wait::eventually;
@@ -40,9 +40,9 @@ pub fn program() -> &'static Path {
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
         let mut build = Command::new(cargo);
-        build.args(["build", "--quiet", "--package", "agent", "--bin", "quorate"]);
-        run(build.arg("--manifest-path").arg(manifest));
-        build_folder().with_file_name("quorate")
+        build.args(["build", "--quiet", "--profile", "processes", "--package", "agent"]);
+        run(build.args(["--bin", "quorate", "--manifest-path"]).arg(manifest));
+        target_folder().join("processes/quorate")
     })
 }
 

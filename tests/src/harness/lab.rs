@@ -203,11 +203,14 @@ pub(super) fn build_folder() -> PathBuf {
     profile.join("processes")
 }
 
+/// Where all builds go: `target`.
+pub(super) fn target_folder() -> PathBuf {
+    build_folder().ancestors().nth(2).expect("it lies in `target/PROFILE`").to_owned()
+}
+
 /// Where `tests/foreign` put a server that Debian 12 has not; `run PROGRAM` in it runs one.
 pub(super) fn foreign(name: &str) -> PathBuf {
-    let programs = build_folder();
-    let target = programs.ancestors().nth(2).expect("it lies in `target/PROFILE`");
-    let folder = target.join("foreign").join(name);
+    let folder = target_folder().join("foreign").join(name);
     assert!(folder.join("run").exists(), "{name} is missing: run `./tests/run install`");
     // What it is linked to is found by whole paths, from wherever it runs.
     folder.canonicalize().expect("it is there")
