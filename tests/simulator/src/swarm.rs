@@ -61,6 +61,11 @@ const WATCHED: f64 = 0.1;
 const GIVEN_UP: f64 = 0.1;
 /// And so many go on for days.
 const DAYS: f64 = 0.03;
+/// For how long everything strikes, at least and at most.
+const CHAOS: (Duration, Duration) = (Duration::from_secs(50), Duration::from_secs(230));
+/// More apps than this are a fleet, and more agents a crowd.
+const FEW: usize = 3;
+const CROWD: usize = 12;
 /// How often people and checkers look in while waiting.
 const GLANCE: Duration = Duration::from_secs(5);
 
@@ -232,7 +237,10 @@ fn live(simulation: &mut Simulation, apps: &[AppShape], chance: &mut Chance, giv
         return;
     }
     simulation.unleash();
-    let span = chance.between(Duration::from_secs(60), Duration::from_secs(300));
+    let span = chance.between(CHAOS.0, CHAOS.1);
+    // A fleet, or a crowd that watches, costs several times as much a second.
+    let crowded = apps.len() > FEW || simulation.agents.len() > CROWD;
+    let span = if crowded { span / 2 } else { span };
     match gives_up {
         true => people::give_promotions_up(simulation, span),
         false => simulation.run_for(span),
@@ -252,7 +260,7 @@ pub(super) fn finish(simulation: &mut Simulation, apps: &[AppShape], chance: &mu
         fail_over_cleanly(simulation, apps, chance);
     }
     for app in apps {
-        for _ in 0..outcome::given_up(simulation, &app.name) {
+        for _ in outcome::given_up(simulation, &app.name) {
             simulation.count("promotions given up");
         }
         if let Some(lost) = outcome::lost(simulation, &app.name) {

@@ -2,7 +2,7 @@
 //!
 //! Asked of a world that is well again: what is agreed, what DNS answers, and which database takes writes must be one.
 
-use consensus::model::{AppId, AppState, DecisionKind, Phase, TargetId};
+use consensus::model::{AppId, AppState, DecisionKind, Phase, StackId, TargetId};
 
 use crate::simulation::Simulation;
 use crate::world::{Host, Role, is_deserted, server};
@@ -141,28 +141,33 @@ pub fn words(simulation: &Simulation, app: &AppId) -> String {
     words
 }
 
-/// How many promotions were taken back.
-pub fn given_up(simulation: &Simulation, app: &AppId) -> usize {
+/// The stacks whose promotions were taken back, each as often as that was done.
+pub fn given_up(simulation: &Simulation, app: &AppId) -> Vec<StackId> {
     let history = || simulation.registers.history(app);
     let given_up = history().zip(history().skip(1)).filter(|(before, next)| {
         (before.state.phase, next.state.phase) == (Phase::Promoting, Phase::Aborting)
             && !next.state.decision.candidates.is_empty()
     });
-    given_up.count()
+    given_up.map(|(before, _)| before.state.decision.to.clone()).collect()
 }
 
-/// Acknowledged writes that are gone, though each had waited for a replica, and nobody had accepted that.
+/// Acknowledged writes that are gone, though each had waited for a replica, and nobody had accepted that: whoever gave a
+/// promotion up accepted the loss of what that stack had acknowledged, and of nothing else.
 pub fn lost(simulation: &Simulation, app: &AppId) -> Option<String> {
     let mut history = simulation.registers.history(app);
-    let forced = history.any(|it| it.state.decision.kind == DecisionKind::Forced);
-    if (forced || given_up(simulation, app) > 0) && simulation.forgiven.contains(app) {
+    let accepted = simulation.forgiven.contains(app);
+    if accepted && history.any(|it| it.state.decision.kind == DecisionKind::Forced) {
         return None;
     }
     if simulation.agreed(app).is_some_and(|agreed| agreed.definition.follows()) {
         return None;
     }
     let id = simulation.writer(app)?;
-    let lost = simulation.world.lost(app, &id);
+    let mut lost = simulation.world.lost(app, &id);
+    if accepted {
+        let given_up = given_up(simulation, app);
+        lost.retain(|(_, by)| !given_up.contains(by));
+    }
     let acknowledged = simulation.world.ledger[app].len();
     (!lost.is_empty()).then(|| {
         format!(

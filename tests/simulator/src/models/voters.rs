@@ -3,6 +3,9 @@
 //! Ballots are made under the old set of voters, under both, or under the new one, as soon as each may be agreed, and for
 //! ever after. A store learns of a newer set with the first request under it: before, it would only refuse more, and that is
 //! the same as a lost message. Between both and the new one stands the sweep.
+//!
+//! In the other sheet a value is chosen with the word of the store that is replaced, which may then lose all it had, at any moment
+//! (PROTOCOL.md F.2, amnesia and replacement). It answers nobody from then on; what it had said is still on its way.
 
 use std::collections::BTreeSet;
 
@@ -19,22 +22,32 @@ use super::register::{At, voters};
 use super::{Sheet, explore};
 
 /// The sizes explored.
-pub const SHEETS: &[Sheet] = &[Sheet {
-    name: "m2 voter change, 4 stores, 3 ballots",
-    states: 6_370_549,
-    knows: &[
-        Mutant::NoSweep,
-        Mutant::SweepWithOldQuorum,
-        Mutant::VotersUnfenced,
-        Mutant::DirectChange,
-        Mutant::OnlyNewMajority,
-    ],
-    explore: |mutant| explore(Change::new(3, mutant)),
-}];
+pub const SHEETS: &[Sheet] = &[
+    Sheet {
+        name: "m2 a store is lost and replaced, 4 stores, 3 ballots",
+        states: 618_196,
+        knows: &[Mutant::Amnesia],
+        explore: |mutant| explore(Change { loses: true, ..Change::new(3, mutant) }),
+    },
+    Sheet {
+        name: "m2 voter change, 4 stores, 3 ballots",
+        states: 6_370_549,
+        knows: &[
+            Mutant::NoSweep,
+            Mutant::SweepWithOldQuorum,
+            Mutant::VotersUnfenced,
+            Mutant::DirectChange,
+            Mutant::OnlyNewMajority,
+        ],
+        explore: |mutant| explore(Change::new(3, mutant)),
+    },
+];
 
 /// The most ballots a state has room for.
 const BALLOTS: usize = 3;
 const STORES: usize = 4;
+/// The store that is replaced.
+const LEAVES: usize = 0;
 /// The sets by number: the old one is zero.
 const BOTH: u8 = 1;
 const NEW: u8 = 2;
@@ -47,6 +60,8 @@ pub struct Change {
     /// The set by whose count a register is carried over.
     swept_by: Voters,
     ballots: Vec<Ballot>,
+    /// May the store that is replaced lose all it had?
+    loses: bool,
     mutant: Option<Mutant>,
     stores: Pool<Acceptor>,
     promises: Pool<Option<Accepted>>,
@@ -59,6 +74,8 @@ pub struct State {
     columns: [Column; STORES],
     attempts: [Attempt; BALLOTS],
     carried: Carried,
+    /// Has the store that is replaced lost all it had?
+    lost: bool,
     /// Which ballots' values are chosen: bits.
     chosen: u8,
     contradicted: bool,
@@ -102,6 +119,8 @@ pub enum Action {
     Accept(usize, At),
     /// These stores (bits) list their registers.
     List(u8),
+    /// The store that is replaced loses all it had, and stands aside.
+    Lose,
 }
 
 fn id(store: usize) -> AcceptorId {
@@ -131,6 +150,7 @@ impl Change {
             sets,
             swept_by,
             ballots: (0..ballots).map(|number| proposers[number % 2].fresh()).collect(),
+            loses: false,
             mutant,
             stores: Pool::new(Acceptor::new(AcceptorId(0), &Saved::default())),
             promises: Pool::new(None),
@@ -157,6 +177,7 @@ impl Change {
         for (at, column) in state.columns.iter().enumerate() {
             if heard & 1 << at != 0
                 && column.version <= BOTH
+                && !self.stands_aside(state, at)
                 && let BallotBody::Listed { registers, .. } =
                     self.stores.get(column.store).on_list()
             {
@@ -186,8 +207,27 @@ impl Change {
         Some(())
     }
 
+    /// Does a store answer nobody, because it knows that it has lost something?
+    fn stands_aside(&self, state: &State, at: usize) -> bool {
+        at == LEAVES && state.lost && !self.broken(Mutant::Amnesia)
+    }
+
+    fn lose(&self, state: &mut State) -> Option<()> {
+        if !self.loses || state.lost {
+            return None;
+        }
+        state.lost = true;
+        let column = &mut state.columns[LEAVES];
+        (column.store, column.version) = (Number::default(), 0);
+        Some(())
+    }
+
     /// Does a store answer whoever goes by this set of voters?
-    fn answers(&self, column: &mut Column, version: u8, at: usize) -> bool {
+    fn answers(&self, state: &mut State, version: u8, at: usize) -> bool {
+        if self.stands_aside(state, at) {
+            return false;
+        }
+        let column = &mut state.columns[at];
         let asked = self.sets[usize::from(version)].by_acceptor(id(at)).is_some();
         let fenced = version < column.version && !self.broken(Mutant::VotersUnfenced);
         column.version = column.version.max(version);
@@ -195,10 +235,10 @@ impl Change {
     }
 
     fn prepare(&self, state: &mut State, (ballot, version): (usize, u8), At(at): At) -> Option<()> {
-        let column = &mut state.columns[at];
-        if !self.answers(column, version, at) {
+        if !self.answers(state, version, at) {
             return None;
         }
+        let column = &mut state.columns[at];
         let mut held = (*self.stores.get(column.store)).clone();
         let (_, body) = held.on_prepare(&self.register, self.ballots[ballot]);
         let BallotBody::Promise { accepted, .. } = body else { return None };
@@ -237,10 +277,10 @@ impl Change {
     fn accept(&self, state: &mut State, ballot: usize, At(at): At) -> Option<()> {
         let attempt = state.attempts[ballot];
         let value = self.values.get(attempt.proposed?);
-        let column = &mut state.columns[at];
-        if !self.answers(column, attempt.version?, at) {
+        if !self.answers(state, attempt.version?, at) {
             return None;
         }
+        let column = &mut state.columns[at];
         let mut held = (*self.stores.get(column.store)).clone();
         let (entry, _) =
             held.on_accept(&self.register, self.ballots[ballot], (*value).clone(), || Ok(()));
@@ -286,6 +326,7 @@ impl Change {
             Action::Sweep(ballot, heard) => self.propose(state, (ballot, heard), true),
             Action::Accept(ballot, at) => self.accept(state, ballot, at),
             Action::List(heard) => self.list(state, heard),
+            Action::Lose => self.lose(state),
         }
     }
 }
@@ -295,18 +336,32 @@ impl Model for Change {
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
-        vec![State {
+        let mut state = State {
             columns: std::array::from_fn(|_| Column::default()),
             attempts: [Attempt::default(); BALLOTS],
             carried: Carried::Unlisted,
+            lost: false,
             chosen: 0,
             contradicted: false,
-        }]
+        };
+        if self.loses {
+            let chosen = [LEAVES, LEAVES + 1].map(At);
+            let promised = chosen.iter().map(|at| Action::Prepare(0, 0, *at));
+            let proposed = Action::Propose(0, 0b11);
+            let accepted = chosen.iter().map(|at| Action::Accept(0, *at));
+            for action in promised.chain([proposed]).chain(accepted) {
+                self.happen(&mut state, &action).expect("nothing is in its way");
+            }
+        }
+        vec![state]
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         if state.carried == Carried::Unlisted {
             actions.extend((1..1 << STORES).map(Action::List));
+        }
+        if self.loses && !state.lost {
+            actions.push(Action::Lose);
         }
         for ballot in 0..self.ballots.len() {
             let attempt = state.attempts[ballot];
@@ -346,14 +401,18 @@ impl Model for Change {
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
             Property::always("what was chosen is one history", |_, it: &State| !it.contradicted),
-            Property::sometimes("chosen by the old, and then by the new", |_, state: &State| {
-                let chosen = |version| {
-                    let mut attempts = state.attempts.iter().enumerate();
-                    attempts
-                        .any(|(at, it)| state.chosen & 1 << at != 0 && it.version == Some(version))
-                };
-                chosen(0) && chosen(NEW)
-            }),
+            Property::sometimes(
+                "chosen by the old, and then by the new",
+                |model: &Self, state: &State| {
+                    let chosen = |version| {
+                        let mut attempts = state.attempts.iter().enumerate();
+                        attempts.any(|(at, it)| {
+                            state.chosen & 1 << at != 0 && it.version == Some(version)
+                        })
+                    };
+                    chosen(0) && chosen(NEW) && state.lost == model.loses
+                },
+            ),
         ]
     }
 }

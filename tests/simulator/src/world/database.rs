@@ -427,7 +427,8 @@ impl World {
             if acknowledged {
                 // Somebody may have told the primary meanwhile not to wait any more.
                 let synchronous = !primary.synchronous.is_empty() || kept.contains(&id.app);
-                ledger.entry(id.app.clone()).or_default().push(Write { synchronous, ..*write });
+                let write = Write { synchronous, ..*write };
+                ledger.entry(id.app.clone()).or_default().push((write, id.stack.clone()));
             }
             !acknowledged
         });
@@ -460,14 +461,15 @@ impl World {
         }
     }
 
-    /// Writes that were acknowledged after waiting for a replica, and that a database does not hold.
-    pub fn lost(&self, app: &AppId, database: &TargetId) -> Vec<Write> {
+    /// Writes that were acknowledged after waiting for a replica, and that a database does not hold, each with the stack that
+    /// acknowledged it.
+    pub fn lost(&self, app: &AppId, database: &TargetId) -> Vec<(Write, StackId)> {
         let log: std::collections::BTreeSet<u64> =
             self.databases[database].log.iter().map(|write| write.number).collect();
         let acknowledged = self.ledger.get(app).into_iter().flatten();
         acknowledged
-            .filter(|write| write.synchronous && !log.contains(&write.number))
-            .copied()
+            .filter(|(write, _)| write.synchronous && !log.contains(&write.number))
+            .cloned()
             .collect()
     }
 }

@@ -87,8 +87,8 @@ pub struct World {
     pub idle: BTreeSet<TargetId>,
     /// What keeps writes from databases that have a guard.
     pub doors: Doors,
-    /// Writes that were acknowledged, by app.
-    pub ledger: BTreeMap<AppId, Vec<Write>>,
+    /// Writes that were acknowledged, by app, each with the stack that did.
+    pub ledger: BTreeMap<AppId, Vec<(Write, StackId)>>,
     /// Apps of which nothing that is acknowledged may be lost, whether or not it was waited for.
     pub kept: BTreeSet<AppId>,
     /// Writes that wait for a replica.
