@@ -246,9 +246,11 @@ async fn redis_is_encrypted_and_verified_where_that_is_asked_for() {
     for tls in [Tls::Encrypted, authority.verified()] {
         seen(port, tls).serves().await;
     }
-    seen(port, Tls::AsOffered).is_refused(FaultKind::Reset, "speaks TLS alone").await;
-    // It takes what it hears for the beginning of a command, and waits for the rest.
-    seen(redis.port, Tls::Encrypted).is_refused(FaultKind::Timeout, "TLS handshake").await;
+    // It hangs up on whoever speaks none, and where it speaks none, waits for the end of what it takes for a command.
+    seen(port, Tls::AsOffered).is_refused(FaultKind::Credential, "speaks TLS alone").await;
+    for tls in [Tls::Encrypted, authority.verified()] {
+        seen(redis.port, tls).is_refused(FaultKind::Credential, "speaks no TLS").await;
+    }
     let unknown = "issuer is unknown";
     seen(port, stranger.verified()).is_refused(FaultKind::Credential, unknown).await;
 

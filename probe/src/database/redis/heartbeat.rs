@@ -19,7 +19,7 @@ pub(crate) async fn write(
     watch: &mut Stopwatch,
 ) -> Result<(), Trouble> {
     let mut link = reach(database, login, means, watch).await?;
-    let broken = |error| broken(&error, &login.tls);
+    let broken = |error| broken(&error);
     if let Some(log_in) = log_in(&login.user, login.password.as_deref()) {
         let reply = link.ask(&log_in).await.map_err(broken)?;
         if let Some(why) = reply.refusal() {

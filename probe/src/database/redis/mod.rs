@@ -17,6 +17,7 @@ use crate::phases::{Stage, Stopwatch};
 use crate::{Login, Means, Tls, tcp};
 
 mod heartbeat;
+mod mismatch;
 pub mod resp;
 mod seen;
 
@@ -45,7 +46,12 @@ async fn reach(
 ) -> Result<Link<Stream>, Trouble> {
     let stream = tcp::connect(&database.address, database.port, means, watch).await?;
     watch.enter(Stage::Tls);
-    let stream = secure::over(stream, &database.address, &login.tls, &means.trust).await?;
+    let protected = secure::over(stream, &database.address, &login.tls, &means.trust);
+    let stream = tokio::select! {
+        biased;
+        protected = protected => protected?,
+        trouble = mismatch::answers_plainly(database, means) => return Err(trouble),
+    };
     watch.enter(Stage::Process);
     Ok(Link::over(stream))
 }
@@ -57,26 +63,42 @@ pub(crate) async fn look(
     means: &Means,
     watch: &mut Stopwatch,
 ) -> Result<DatabaseSight, Trouble> {
+    match ask(database, login, means, watch).await {
+        Err(Trouble::Theirs(fault))
+            if fault.kind == FaultKind::Reset && login.tls == Tls::AsOffered =>
+        {
+            let mismatch = mismatch::speaks_tls(database, means).await;
+            Err(mismatch.unwrap_or(Trouble::Theirs(fault)))
+        }
+        other => other,
+    }
+}
+
+async fn ask(
+    database: &Database,
+    login: &Login,
+    means: &Means,
+    watch: &mut Stopwatch,
+) -> Result<DatabaseSight, Trouble> {
     let mut link = reach(database, login, means, watch).await?;
-    let broken = |error: &io::Error| broken(error, &login.tls);
     let log_in = log_in(&login.user, login.password.as_deref());
     let mut commands: Vec<&[&str]> = Vec::new();
     commands.extend(log_in.as_deref());
     commands.push(&["INFO"]);
     commands.push(&["CONFIG", "GET", REQUIRED]);
-    link.send(&commands).await.map_err(|error| broken(&error))?;
+    link.send(&commands).await.map_err(|it| broken(&it))?;
     if log_in.is_some() {
-        let reply = link.hear().await.map_err(|error| broken(&error))?;
+        let reply = link.hear().await.map_err(|it| broken(&it))?;
         if let Some(why) = reply.refusal() {
             return Err(refused_log_in(why, &login.user));
         }
     }
-    let info = match link.hear().await.map_err(|error| broken(&error))? {
+    let info = match link.hear().await.map_err(|it| broken(&it))? {
         Reply::Text(info) => info,
         Reply::Refused(why) => return Err(refused(&why, &login.user)),
         other => return Err(Trouble::theirs(FaultKind::Protocol, format!("answers `{other:?}`"))),
     };
-    let required = link.hear().await.map_err(|error| broken(&error))?;
+    let required = link.hear().await.map_err(|it| broken(&it))?;
     let required = required.setting(REQUIRED).and_then(|required| required.parse().ok());
     watch.stop();
     read(Info(&info), required)
@@ -90,16 +112,8 @@ pub fn log_in<'a>(user: &'a str, password: Option<&'a str>) -> Option<Vec<&'a st
     })
 }
 
-fn broken(error: &io::Error, tls: &Tls) -> Trouble {
+fn broken(error: &io::Error) -> Trouble {
     match (error.kind(), error.get_ref()) {
-        // A server that speaks TLS alone hangs up without a word, as one that dies does: it may be either.
-        (io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset, _)
-            if *tls == Tls::AsOffered =>
-        {
-            let text = "the database closed the connection without a word: if it speaks TLS alone, the credential \
-                        lacks `tls`";
-            Trouble::theirs(FaultKind::Reset, text)
-        }
         (io::ErrorKind::InvalidData, Some(inner)) => {
             Trouble::theirs(FaultKind::Protocol, inner.to_string())
         }
