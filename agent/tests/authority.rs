@@ -12,7 +12,7 @@ mod secondary;
 mod shop;
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -72,7 +72,11 @@ fn serve_secondaries(addresses: &[SocketAddr]) -> (Authority, SocketAddr, Sender
 }
 
 fn serve(stale_after: Duration) -> (Authority, SocketAddr, Sender) {
-    let config = config(stale_after);
+    serve_at(Ipv4Addr::LOCALHOST.into(), stale_after)
+}
+
+fn serve_at(local: IpAddr, stale_after: Duration) -> (Authority, SocketAddr, Sender) {
+    let config = DnsConfig { listen: vec![(local, 0).into()], ..config(stale_after) };
     let (sender, receiver) = watch::channel(agreed(&[app(1, "east")]));
     let authority = authority::start(&config, receiver).expect("a free port");
     let address = authority.addresses()[0];

@@ -72,6 +72,7 @@ pub(super) struct Tally {
     limited: AtomicU64,
     turned_away: AtomicU64,
     batches: AtomicU64,
+    sends: AtomicU64,
 }
 
 impl Counters {
@@ -115,6 +116,11 @@ impl Counters {
         self.sum(None, |tally| &tally.batches)
     }
 
+    /// How often answers were given to the kernel, all of a batch at once.
+    pub fn sends(&self) -> u64 {
+        self.sum(None, |tally| &tally.sends)
+    }
+
     fn sum(&self, transport: Option<Transport>, which: impl Fn(&Tally) -> &AtomicU64) -> u64 {
         let tallies = self.tallies.iter();
         tallies
@@ -134,6 +140,7 @@ impl Tally {
             limited: AtomicU64::default(),
             turned_away: AtomicU64::default(),
             batches: AtomicU64::default(),
+            sends: AtomicU64::default(),
         }
     }
 
@@ -151,6 +158,10 @@ impl Tally {
 
     pub(super) fn take(&self) {
         self.batches.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn send(&self) {
+        self.sends.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn drop_one(&self) {

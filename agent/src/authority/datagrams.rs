@@ -127,6 +127,7 @@ fn receive<P: Peer>(
 /// Sends them all; one that the kernel refuses is left out.
 fn send(socket: &UdpSocket, answers: &[Vec<u8>], targets: &[SocketAddrAny], tally: &Tally) {
     if let ([answer], [target]) = (answers, targets) {
+        tally.send();
         if sendto(socket, answer, SendFlags::empty(), target).is_err() {
             tally.drop_one();
         }
@@ -148,6 +149,7 @@ fn send(socket: &UdpSocket, answers: &[Vec<u8>], targets: &[SocketAddrAny], tall
     });
     let mut rest = &mut messages[..answers.len().min(targets.len())];
     while !rest.is_empty() {
+        tally.send();
         let done = match sendmmsg(socket, rest, SendFlags::empty()) {
             Ok(sent) => sent.max(1),
             Err(Errno::INTR) => 0,

@@ -249,6 +249,7 @@ fn dns(registry: &mut Registry, answered: &authority::Counters) {
         ("dns_limited", "Answers that a network asked for too often", answered.limited()),
         ("dns_turned_away", "Connections refused for being too many", answered.turned_away()),
         ("dns_batches", "How often datagrams were taken, all at once", answered.batches()),
+        ("dns_sends", "How often answers to them were sent, all at once", answered.sends()),
     ] {
         let counter = Counter::<u64>::default();
         counter.inc_by(count);

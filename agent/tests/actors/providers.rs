@@ -21,6 +21,8 @@ use crate::{act, kind, text, token};
 
 #[path = "amazon.rs"]
 mod amazon;
+#[path = "between.rs"]
+mod between;
 #[path = "emulators.rs"]
 mod emulators;
 #[path = "kinds.rs"]
