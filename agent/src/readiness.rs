@@ -3,8 +3,8 @@
 //! Takes the agreed state and looks from this host: does every stack show a certificate that is valid for the names that lead
 //! clients there, and for a while yet; is a name server of each zone found, and can whoever holds the zone be read with the
 //! credential that this agent holds, and changed where that can be asked without a change; where a zone of the agents' own is
-//! delegated, do all whom clients are sent to answer as was decided; does every database take its log-in. Changes nothing, and
-//! tells no other agent: each shows what it found itself.
+//! delegated, do all whom clients are sent to answer as was decided; does every database take its log-in, and every replica
+//! apply what it receives. Changes nothing, and tells no other agent: each shows what it found itself.
 //! Whether a provider's name servers say what was decided is not asked here: the mesh looks at that twice a minute
 //! (`consensus::node::drift`), and warns.
 
@@ -28,8 +28,10 @@ use crate::config::Credentials;
 use crate::identity::date;
 use crate::run::{Agreed, Handle};
 
+mod appliers;
 pub(crate) mod certificates;
 
+use self::appliers::Appliers;
 use self::certificates::Certificate;
 
 /// What would keep a stack from serving, or an app from being moved there.
@@ -88,6 +90,8 @@ impl Readiness {
         let mut agreed = handle.agreed();
         let mut known = Vec::new();
         let mut due = Instant::now() + drawn(pace.first);
+        let (mut appliers, mut looked) = (Appliers::default(), BTreeMap::new());
+        let mut glance = Instant::now() + appliers::EVERY;
         loop {
             let latest = agreed.borrow_and_update().clone();
             let now = identified(&latest);
@@ -96,7 +100,7 @@ impl Readiness {
                 known = now;
             }
             tokio::select! {
-                () = sleep_until(due) => {}
+                () = sleep_until(due.min(glance)) => {}
                 changed = agreed.changed() => match changed {
                     Ok(()) => continue,
                     Err(_) => return,
@@ -104,16 +108,24 @@ impl Readiness {
             }
             let Some(view) = handle.view().await else { return };
             let latest = agreed.borrow_and_update().clone();
-            let before = self.views();
-            let (mut all, mut calm) = (BTreeMap::new(), true);
-            for state in &latest.apps {
-                let app = &state.definition.name;
-                let seen = view.apps.iter().find(|it| it.app == *app);
-                let found = looks.at(state, seen, &view, &before).await;
-                calm &= found.unready.is_empty() && !found.unsure;
-                all.insert(app.clone(), found.unready);
+            if due <= Instant::now() {
+                let before = self.views();
+                let mut calm = true;
+                looked.clear();
+                for state in &latest.apps {
+                    let app = &state.definition.name;
+                    let seen = view.apps.iter().find(|it| it.app == *app);
+                    let found = looks.at(state, seen, &view, &before).await;
+                    calm &= found.unready.is_empty() && !found.unsure;
+                    looked.insert(app.clone(), found.unready);
+                }
+                due = Instant::now() + drawn(if calm { pace.calm } else { pace.soon });
             }
-            due = Instant::now() + drawn(if calm { pace.calm } else { pace.soon });
+            let mut all = looked.clone();
+            for still in appliers.look(&view, Instant::now()) {
+                all.entry(still.app.clone()).or_default().insert(still);
+            }
+            glance = Instant::now() + appliers::EVERY;
             self.show(all);
         }
     }

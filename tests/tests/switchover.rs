@@ -97,7 +97,7 @@ fn left_while_it_lags(lab: &Lab, dialect: Dialect) {
 }
 
 /// Somebody stopped what applies the standby's log, which it goes on receiving: a planned move is taken back within a second, and
-/// writes go on where they were. Once the primary's host is gone, the standby applies all that it received, and takes over.
+/// writes go on where they were, and agents tell of it. Once the primary's host is gone, the standby applies all that it received, and takes over.
 fn left_while_it_applies_nothing(lab: &Lab, dialect: Dialect) {
     let plan = Plan { dialect, replication: Replication::Asynchronous, max_loss: "64MiB" };
     let mut world: Guarded<'_, 2> = Guarded::start(lab, plan, TWO);
@@ -108,6 +108,11 @@ fn left_while_it_applies_nothing(lab: &Lab, dialect: Dialect) {
     let pause = longest_pause(&ledger, old);
     println!("writes paused for {} at most, and went on where they were", ms(pause));
     assert!(ledger.iter().all(|it| it.server == old) && pause < PAUSE, "{pause:?}");
+    eventually(SETTLE * 2, "it is told of", || {
+        let found = world.mesh.agents[2].beside().readiness;
+        let told = found.iter().any(|it| it.why.contains("orders has applied nothing of what"));
+        if told { Ok(()) } else { Err(format!("{found:?}")) }
+    });
 
     world.ready();
     // By the time others are taken the standby has these.
