@@ -62,7 +62,7 @@ const GIVEN_UP: f64 = 0.1;
 /// And so many go on for days.
 const DAYS: f64 = 0.03;
 /// For how long everything strikes, at least and at most.
-const CHAOS: (Duration, Duration) = (Duration::from_secs(50), Duration::from_secs(230));
+const CHAOS: (Duration, Duration) = (Duration::from_secs(45), Duration::from_secs(200));
 /// More apps than this are a fleet, and more agents a crowd.
 const FEW: usize = 3;
 const CROWD: usize = 12;
