@@ -121,6 +121,8 @@ impl Readiness {
                 }
                 due = Instant::now() + drawn(if calm { pace.calm } else { pace.soon });
             }
+            // What was looked at may have taken its time.
+            let Some(view) = handle.view().await else { return };
             let mut all = looked.clone();
             for still in appliers.look(&view, Instant::now()) {
                 all.entry(still.app.clone()).or_default().insert(still);
@@ -144,7 +146,7 @@ impl Readiness {
         }
         for UnreadyView { app, stack, why } in before.difference(&now) {
             let stack = stack.as_ref().map_or("any stack", StackId::as_str);
-            tracing::info!(%app, "{stack} is ready as to this: {why}");
+            tracing::info!(%app, "{stack}: no longer found: {why}");
         }
     }
 }
@@ -254,7 +256,8 @@ fn refusals(
     for (name, consent) in consents {
         let start = format!("{name} cannot be changed: ");
         match consent {
-            Consent::Given => {}
+            // Of a holder that never tells nothing is learnt by asking again.
+            Consent::Given | Consent::Untold(_) => {}
             Consent::Refused(why) => {
                 refused.insert(UnreadyView { app: app.clone(), stack: None, why: start + &why });
             }
@@ -356,6 +359,10 @@ mod tests {
         assert_eq!(told(busy.clone()), (of(line(&app, "grant it")), true));
         assert_eq!(told(Consent::Refused("still".to_owned())), (of(line(&app, "still")), false));
         assert_eq!(told(Consent::Given), (BTreeSet::new(), false));
+        assert_eq!(
+            told(Consent::Untold("has no word for it".to_owned())),
+            (BTreeSet::new(), false)
+        );
         let never = refusals(&app, vec![("www.example".to_owned(), busy)], &[]);
         assert_eq!(never, (BTreeSet::new(), true), "nothing was known, and nothing is");
     }

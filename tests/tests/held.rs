@@ -232,6 +232,88 @@ fn killed(lab: &Lab, dialect: Dialect, phase: Phase) {
     judged(&world, &world.writers.acknowledged(), [0, 1], broken);
 }
 
+/// What befalls the guard of the primary.
+#[derive(Clone, Copy)]
+enum Blow {
+    Killed,
+    StandsStill,
+}
+
+/// Its own server is well, and all agents see that: the kernel shuts its door all the same, and the other takes over.
+fn left_by_its_guard(lab: &Lab, dialect: Dialect, blow: Blow) {
+    let mut world: Guarded<'_, 2> = Guarded::start(lab, alone(dialect), TWO);
+    let broken = Instant::now();
+    match blow {
+        Blow::Killed => world.guards[0].kill(),
+        Blow::StandsStill => world.guards[0].process().pause(),
+    }
+    let view = world.mesh.settle(SETTLE, "shop", "s2");
+    assert_eq!(view.decision.kind, DecisionKind::Failover);
+    assert!(view.decision.reason.contains("is silent"), "{}", view.decision.reason);
+    world.takes(1);
+    assert!(!world.reaches(0));
+    if let Blow::StandsStill = blow {
+        world.guards[0].process().resume();
+        throughout(Duration::from_secs(5), "and shut once it goes on", || world.reaches(0));
+    }
+    judged(&world, &world.writers.acknowledged(), [0, 1], broken);
+}
+
+/// Every voter is gone: the primary goes on for as long as whoever could be promoted says that it was not (PROTOCOL.md C.3), and
+/// no longer than a lease without that.
+fn goes_on_without_voters(lab: &Lab, dialect: Dialect) {
+    let mut world: Guarded<'_, 2> = Guarded::start(lab, alone(dialect), TWO);
+    world.mesh.agents.iter_mut().for_each(Agent::kill);
+    throughout(LEASE * 3, "it is let write by the word of the other", || world.reaches(0));
+    let rows = world.took(0);
+    eventually(LEASE, "and writes", || match world.took(0) {
+        more if more < rows + 20 => Err(more),
+        _ => Ok(()),
+    });
+    let alone = Instant::now();
+    world.guards[1].kill();
+    eventually(LEASE * 2, "alone it is shut", || match world.reaches(0) {
+        true => Err("still open"),
+        false => Ok(()),
+    });
+    let last = world.writers.acknowledged().iter().map(|it| it.at).max().expect("it took rows");
+    let last = last.saturating_duration_since(alone);
+    println!("alone it took rows for {}", ms(last));
+    assert!(last < LEASE, "{last:?}");
+    world.mesh.start();
+    let rows = world.took(0);
+    eventually(SETTLE * 2, "voters let it write again", || match world.took(0) {
+        more if more < rows + 20 => Err(more),
+        _ => Ok(()),
+    });
+    assert_eq!((world.view().active.as_str(), world.took(1)), ("s1", 0));
+}
+
+/// A test for each phase in which whoever carries a failover out is killed.
+macro_rules! executor_is_killed {
+    ($dialect:expr) => {
+        #[test]
+        fn the_executor_is_killed_while_it_fences() {
+            inside(|lab: &Lab| killed(lab, $dialect, Phase::Fencing));
+        }
+
+        #[test]
+        fn the_executor_is_killed_while_it_promotes() {
+            inside(|lab: &Lab| killed(lab, $dialect, Phase::Promoting));
+        }
+
+        #[test]
+        fn the_executor_is_killed_while_it_publishes() {
+            inside(|lab: &Lab| killed(lab, $dialect, Phase::Publishing));
+        }
+
+        #[test]
+        fn the_executor_is_killed_while_it_verifies() {
+            inside(|lab: &Lab| killed(lab, $dialect, Phase::Verifying));
+        }
+    };
+}
+
 #[path = "held/given_up.rs"]
 mod given_up;
 
@@ -244,14 +326,33 @@ mod three;
 mod nginx_postgres_bind {
     use super::*;
 
+    executor_is_killed!(Dialect::Postgres);
+
     #[test]
     fn a_primary_that_stands_still_for_45_s_is_replaced_and_its_door_stays_shut() {
         inside(|lab: &Lab| stands_still(lab, waiting(Dialect::Postgres)));
+    }
+
+    #[test]
+    fn without_any_voter_it_goes_on_by_the_word_of_the_other() {
+        inside(|lab: &Lab| goes_on_without_voters(lab, Dialect::Postgres));
     }
 }
 
 mod nginx_mariadb_bind {
     use super::*;
+
+    executor_is_killed!(Dialect::MariaDb);
+
+    #[test]
+    fn a_guard_that_is_killed_leaves_its_door_to_the_kernel() {
+        inside(|lab: &Lab| left_by_its_guard(lab, Dialect::MariaDb, Blow::Killed));
+    }
+
+    #[test]
+    fn a_guard_that_stands_still_leaves_its_door_to_the_kernel() {
+        inside(|lab: &Lab| left_by_its_guard(lab, Dialect::MariaDb, Blow::StandsStill));
+    }
 
     #[test]
     fn a_primary_that_stands_still_for_45_s_is_replaced_and_goes_on_to_answer() {
@@ -267,26 +368,13 @@ mod nginx_mariadb_bind {
     fn a_planned_move_under_load_pauses_writes_briefly_and_none_is_lost() {
         inside(|lab: &Lab| moved(lab, Dialect::MariaDb));
     }
-
-    #[test]
-    fn the_executor_is_killed_while_it_fences() {
-        inside(|lab: &Lab| killed(lab, Dialect::MariaDb, Phase::Fencing));
-    }
-
-    #[test]
-    fn the_executor_is_killed_while_it_promotes() {
-        inside(|lab: &Lab| killed(lab, Dialect::MariaDb, Phase::Promoting));
-    }
-
-    #[test]
-    fn the_executor_is_killed_while_it_publishes() {
-        inside(|lab: &Lab| killed(lab, Dialect::MariaDb, Phase::Publishing));
-    }
 }
 
 /// What MySQL does in other words, or not at all as MariaDB does; the rest is one for both.
 mod nginx_foreign_mysql_bind {
     use super::*;
+
+    executor_is_killed!(Dialect::MySql);
 
     #[test]
     fn a_primary_that_stands_still_for_45_s_is_replaced_and_goes_on_to_answer() {
@@ -302,20 +390,22 @@ mod nginx_foreign_mysql_bind {
     fn a_planned_move_under_load_pauses_writes_briefly_and_none_is_lost() {
         inside(|lab: &Lab| moved(lab, Dialect::MySql));
     }
-
-    #[test]
-    fn the_executor_is_killed_while_it_fences() {
-        inside(|lab: &Lab| killed(lab, Dialect::MySql, Phase::Fencing));
-    }
-
-    #[test]
-    fn the_executor_is_killed_while_it_promotes() {
-        inside(|lab: &Lab| killed(lab, Dialect::MySql, Phase::Promoting));
-    }
 }
 
 mod nginx_redis_bind {
     use super::*;
+
+    executor_is_killed!(Dialect::Redis);
+
+    #[test]
+    fn a_guard_that_is_killed_leaves_its_door_to_the_kernel() {
+        inside(|lab: &Lab| left_by_its_guard(lab, Dialect::Redis, Blow::Killed));
+    }
+
+    #[test]
+    fn a_guard_that_stands_still_leaves_its_door_to_the_kernel() {
+        inside(|lab: &Lab| left_by_its_guard(lab, Dialect::Redis, Blow::StandsStill));
+    }
 
     #[test]
     fn a_primary_that_stands_still_for_45_s_is_replaced_and_follows() {
@@ -336,28 +426,25 @@ mod nginx_redis_bind {
     fn a_planned_move_under_load_pauses_writes_briefly_and_none_is_lost() {
         inside(|lab: &Lab| moved(lab, Dialect::Redis));
     }
-
-    #[test]
-    fn the_executor_is_killed_while_it_fences() {
-        inside(|lab: &Lab| killed(lab, Dialect::Redis, Phase::Fencing));
-    }
-
-    #[test]
-    fn the_executor_is_killed_while_it_promotes() {
-        inside(|lab: &Lab| killed(lab, Dialect::Redis, Phase::Promoting));
-    }
-
-    #[test]
-    fn the_executor_is_killed_while_it_publishes() {
-        inside(|lab: &Lab| killed(lab, Dialect::Redis, Phase::Publishing));
-    }
 }
 
 mod nginx_foreign_valkey_bind {
     use super::*;
 
+    executor_is_killed!(Dialect::Valkey);
+
     #[test]
     fn a_primary_that_stands_still_for_45_s_is_replaced_and_follows() {
         inside(|lab: &Lab| stands_still(lab, waiting(Dialect::Valkey)));
+    }
+
+    #[test]
+    fn a_primary_that_is_cut_off_takes_no_write_once_another_may() {
+        inside(|lab: &Lab| cut_off(lab, Dialect::Valkey));
+    }
+
+    #[test]
+    fn a_planned_move_under_load_pauses_writes_briefly_and_none_is_lost() {
+        inside(|lab: &Lab| moved(lab, Dialect::Valkey));
     }
 }

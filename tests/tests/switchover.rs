@@ -96,8 +96,9 @@ fn left_while_it_lags(lab: &Lab, dialect: Dialect) {
     assert!(pause < PAUSE, "{pause:?}");
 }
 
-/// Somebody stopped what applies the standby's log, which it goes on receiving: a planned move is taken back within a second, and
-/// writes go on where they were, and agents tell of it. Once the primary's host is gone, the standby applies all that it received, and takes over.
+/// Somebody stopped what applies the standby's log, which it goes on receiving: a planned move is taken back within a second,
+/// writes go on where they were, and agents tell of it. Once the primary's host is gone, the standby applies all that it
+/// received, and takes over.
 fn left_while_it_applies_nothing(lab: &Lab, dialect: Dialect) {
     let plan = Plan { dialect, replication: Replication::Asynchronous, max_loss: "64MiB" };
     let mut world: Guarded<'_, 2> = Guarded::start(lab, plan, TWO);

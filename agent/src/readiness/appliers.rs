@@ -20,35 +20,44 @@ pub(super) const EVERY: Duration = Duration::from_secs(15);
 /// (`max_standby_streaming_delay`).
 const STILL: Duration = Duration::from_secs(60);
 
-/// What each replica that is behind had applied, and since when that is so.
+/// What each replica that is behind had applied, and when that was first and last seen.
 #[derive(Default)]
-pub(super) struct Appliers(BTreeMap<(AppId, StackId, TargetName), (u64, Instant)>);
+pub(super) struct Appliers(BTreeMap<(AppId, StackId, TargetName), Seen>);
+
+struct Seen {
+    applied: u64,
+    first: Instant,
+    last: Instant,
+}
 
 impl Appliers {
     /// Who applies nothing, as of now.
     pub(super) fn look(&mut self, view: &View, now: Instant) -> Vec<UnreadyView> {
         let before = std::mem::take(&mut self.0);
-        for ((app, stack, target), applied) in behind(view) {
+        for ((app, stack, target), (applied, quiet)) in behind(view) {
             let key = (app.clone(), stack.clone(), target.clone());
-            let same = before.get(&key).filter(|(then, _)| *then == applied);
-            let since = same.map_or(now, |(_, since)| *since);
-            self.0.insert(key, (applied, since));
+            // A look from before the agent's start of time is one of now.
+            let last = now.checked_sub(quiet).unwrap_or(now);
+            let same = before.get(&key).filter(|then| then.applied == applied);
+            let first = same.map_or(last, |then| then.first);
+            self.0.insert(key, Seen { applied, first, last });
         }
-        let still = self.0.iter().filter(|(_, (_, since))| STILL <= now.duration_since(*since));
+        let still = self.0.iter().filter(|(_, it)| STILL <= it.last.duration_since(it.first));
         still
             .map(|((app, stack, target), _)| UnreadyView {
                 app: app.clone(),
                 stack: Some(stack.clone()),
                 why: format!(
-                    "{target} has applied nothing of what it received for a minute and more"
+                    "{target} has applied nothing of what it received for a minute and more: somebody stopped that, or it is \
+                     at one long transaction"
                 ),
             })
             .collect()
     }
 }
 
-/// Every replica that receives and has not applied all of it, with what it has applied.
-fn behind(view: &View) -> impl Iterator<Item = ((&AppId, &StackId, &TargetName), u64)> {
+/// Every replica that receives and has not applied all of it, with what it has applied and how long ago it said so.
+fn behind(view: &View) -> impl Iterator<Item = ((&AppId, &StackId, &TargetName), (u64, Duration))> {
     let stacks = view.apps.iter().flat_map(|app| app.stacks.iter().map(move |it| (&app.app, it)));
     let targets = stacks.flat_map(|(app, stack)| {
         stack.targets.iter().map(move |it| ((app, &stack.stack, &it.target), it))
@@ -58,7 +67,7 @@ fn behind(view: &View) -> impl Iterator<Item = ((&AppId, &StackId, &TargetName),
         // Of one that is not up it is told already why.
         let sight = own.database.as_ref().filter(|_| own.health == Health::Up)?;
         (sight.replica && sight.streaming && sight.replayed < sight.position)
-            .then_some((key, sight.replayed))
+            .then_some((key, (sight.replayed, Duration::from_millis(own.quiet_ms?))))
     })
 }
 
@@ -75,7 +84,7 @@ mod tests {
             targets.flat_map(|it| &mut it.targets).filter_map(|it| it.beliefs.get_mut(&own));
         let replica = beliefs.find(|it| it.database.as_ref().is_some_and(|it| it.replica));
         let belief = replica.expect("a replica is seen");
-        belief.health = Health::Up;
+        (belief.health, belief.quiet_ms) = (Health::Up, Some(0));
         let sight = belief.database.as_mut().expect("it is one");
         (sight.position, sight.replayed, sight.streaming) = (position, replayed, true);
     }
@@ -97,6 +106,22 @@ mod tests {
         assert_eq!(at(150, (40, 11)), 1);
         assert_eq!(at(165, (40, 40)), 0, "it has all again");
         assert_eq!(at(300, (50, 40)), 0, "and what comes now is new");
+    }
+
+    #[test]
+    fn one_look_is_no_more_for_being_read_again() {
+        let (mut view, mut appliers) = (fixture::view(), Appliers::default());
+        set(&mut view, (20, 10));
+        let start = Instant::now() + Duration::from_secs(3600);
+        assert_eq!(appliers.look(&view, start), []);
+        let own = view.agent.clone();
+        let targets = view.apps.iter_mut().flat_map(|app| &mut app.stacks);
+        for belief in
+            targets.flat_map(|it| &mut it.targets).filter_map(|it| it.beliefs.get_mut(&own))
+        {
+            belief.quiet_ms = Some(90_000);
+        }
+        assert_eq!(appliers.look(&view, start + Duration::from_secs(90)), []);
     }
 
     #[test]

@@ -468,7 +468,7 @@ async fn who_cannot_be_asked_without_a_change_is_not_known() {
         let tape = Tape::default().play().await;
         let effect = to(provider, &tape.url(), one());
         let consents = asked(&with_token(None, "a token"), &[effect]).await;
-        assert_eq!(consents, [Consent::Unknown(words.to_owned())]);
+        assert_eq!(consents, [Consent::Untold(words.to_owned())]);
         ended(&tape);
     }
 }

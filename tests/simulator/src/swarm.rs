@@ -61,9 +61,10 @@ const WATCHED: f64 = 0.1;
 const GIVEN_UP: f64 = 0.1;
 /// And so many go on for days.
 const DAYS: f64 = 0.03;
-/// For how long everything strikes, at least and at most.
+/// For how long everything strikes, at least and at most: 5,000 seeds are to leave the models and the mutants their part of ten
+/// minutes.
 const CHAOS: (Duration, Duration) = (Duration::from_secs(45), Duration::from_secs(200));
-/// More apps than this are a fleet, and more agents a crowd.
+/// More apps than this are a fleet, and more agents a crowd: the tenth of all seeds that took two fifths of the time.
 const FEW: usize = 3;
 const CROWD: usize = 12;
 /// How often people and checkers look in while waiting.

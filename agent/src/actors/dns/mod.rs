@@ -131,8 +131,10 @@ pub enum Consent {
     Given,
     /// It would not: why, and what to grant.
     Refused(String),
-    /// It does not say, or is not to be asked now: why.
+    /// It does not answer, or is not to be asked now: why.
     Unknown(String),
+    /// It never says: why.
+    Untold(String),
 }
 
 /// Asks whoever holds the zone whether this could be published in the place of sets of other types (`gone`), without a change.
@@ -162,6 +164,7 @@ pub(super) async fn consent(
     match timeout(INSPECTION, asking).await {
         Ok(Ok(None)) => Consent::Given,
         Ok(Ok(Some(why))) => Consent::Refused(why),
+        Ok(Err(fault)) if !provider::tells(driver) => Consent::Untold(fault.text),
         Ok(Err(fault)) => Consent::Unknown(fault.text),
         Err(_) => Consent::Unknown(format!("no answer within {INSPECTION:?}")),
     }

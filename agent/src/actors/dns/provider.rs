@@ -4,7 +4,7 @@
 //! a stale writer is caught by reading before and after, and by rule E1 alone (PROTOCOL.md D.3): the interface is then
 //! asked once more to hold what the newest decision says, until it does.
 
-use consensus::model::{ActionFault, Done, Held as Seen, Provider};
+use consensus::model::{ActionFault, Done, Driver, Held as Seen, Provider};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 use super::Order;
@@ -187,6 +187,19 @@ pub(super) async fn inspect(
     plan.judge(&records, &marker)
 }
 
+/// Does it have a word for what a credential may change?
+fn tells_rights(provider: Provider) -> bool {
+    !matches!(provider, Provider::DigitalOcean | Provider::Webhook)
+}
+
+/// Does whoever holds the zone tell what a credential may change, without a change?
+pub(super) fn tells(driver: &Driver) -> bool {
+    match driver {
+        Driver::BuiltIn | Driver::Rfc2136 { .. } => true,
+        Driver::Provider { provider, .. } => tells_rights(*provider),
+    }
+}
+
 /// Why the provider would not let this be published in the place of sets of other types; a fault if that is not known.
 pub(super) async fn would_refuse(
     plan: &Plan,
@@ -194,8 +207,7 @@ pub(super) async fn would_refuse(
     account: &Account<'_>,
     wall_ms: fn() -> u64,
 ) -> Result<Option<String>, ActionFault> {
-    let asked = !matches!(account.provider, Provider::DigitalOcean | Provider::Webhook);
-    let leave = asked.then(|| account.meter.begin());
+    let leave = tells_rights(account.provider).then(|| account.meter.begin());
     if matches!(leave, Some(None)) {
         return Err(plan.unclear(account.meter.why_not()));
     }

@@ -89,7 +89,7 @@ fn changes_of(app: &AppId, consents: Vec<(String, Consent)>) -> Vec<Check> {
             Consent::Refused(why) => {
                 (Found::Wrong, format!("{name}{more} of {app} cannot be changed: {why}"))
             }
-            Consent::Unknown(why) => {
+            Consent::Unknown(why) | Consent::Untold(why) => {
                 let words =
                     format!("whether {name}{more} of {app} can be changed is not known: {why}");
                 (Found::Skipped, words)

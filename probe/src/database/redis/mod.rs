@@ -50,7 +50,7 @@ async fn reach(
     let stream = tokio::select! {
         biased;
         protected = protected => protected?,
-        trouble = mismatch::answers_plainly(database, means) => return Err(trouble),
+        trouble = mismatch::answers_plainly(database, means, watch.limit()) => return Err(trouble),
     };
     watch.enter(Stage::Process);
     Ok(Link::over(stream))
@@ -67,7 +67,7 @@ pub(crate) async fn look(
         Err(Trouble::Theirs(fault))
             if fault.kind == FaultKind::Reset && login.tls == Tls::AsOffered =>
         {
-            let mismatch = mismatch::speaks_tls(database, means).await;
+            let mismatch = mismatch::speaks_tls(database, means, watch.limit()).await;
             Err(mismatch.unwrap_or(Trouble::Theirs(fault)))
         }
         other => other,

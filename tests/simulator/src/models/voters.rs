@@ -4,8 +4,8 @@
 //! ever after. A store learns of a newer set with the first request under it: before, it would only refuse more, and that is
 //! the same as a lost message. Between both and the new one stands the sweep.
 //!
-//! In the other sheet a value is chosen with the word of the store that is replaced, which may then lose all it had, at any moment
-//! (PROTOCOL.md F.2, amnesia and replacement). It answers nobody from then on; what it had said is still on its way.
+//! In the other sheet a value is chosen with the word of the store that is replaced, which may then lose all it had, at any
+//! moment (PROTOCOL.md F.2, amnesia and replacement). It answers nobody from then on; what it had said is still on its way.
 
 use std::collections::BTreeSet;
 
@@ -26,7 +26,7 @@ pub const SHEETS: &[Sheet] = &[
     Sheet {
         name: "m2 a store is lost and replaced, 4 stores, 3 ballots",
         states: 618_196,
-        knows: &[Mutant::Amnesia],
+        knows: &[Mutant::Amnesia, Mutant::NoSweep],
         explore: |mutant| explore(Change { loses: true, ..Change::new(3, mutant) }),
     },
     Sheet {
@@ -410,7 +410,10 @@ impl Model for Change {
                             state.chosen & 1 << at != 0 && it.version == Some(version)
                         })
                     };
-                    chosen(0) && chosen(NEW) && state.lost == model.loses
+                    // Whoever was lost before it was replaced knew nothing of later ballots.
+                    let later = state.columns[LEAVES].promised[1..].iter().any(Option::is_some);
+                    let lost = state.lost && !later;
+                    chosen(0) && chosen(NEW) && lost == model.loses
                 },
             ),
         ]
