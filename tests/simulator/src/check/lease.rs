@@ -36,8 +36,12 @@ pub fn opened(now: Moment, world: &World, database: &TargetId, found: &mut Found
     }
 }
 
-/// S9: a database has just become the primary: whoever was it before is shut.
+/// S9: a database has just become the primary: whoever was it before is shut. A request may come late for a promotion that people
+/// gave up: then its own door is, and it has to be built anew.
 pub fn promoted(now: Moment, world: &World, database: &TargetId, found: &mut Found) {
+    if world.doors.given_up.contains(database) && !world.open(now, database) {
+        return;
+    }
     for other in world.open_writers(now, database) {
         let text = format!("{database} is promoted, and {other} is open");
         found.push(("fenced before promoted", text));
