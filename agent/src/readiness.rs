@@ -106,9 +106,9 @@ impl Readiness {
                     Err(_) => return,
                 }
             }
-            let Some(view) = handle.view().await else { return };
             let latest = agreed.borrow_and_update().clone();
             if due <= Instant::now() {
+                let Some(view) = handle.view().await else { return };
                 let before = self.views();
                 let mut calm = true;
                 looked.clear();
@@ -121,7 +121,7 @@ impl Readiness {
                 }
                 due = Instant::now() + drawn(if calm { pace.calm } else { pace.soon });
             }
-            // What was looked at may have taken its time.
+            // Looks take their time: what is seen now is asked for after them.
             let Some(view) = handle.view().await else { return };
             let mut all = looked.clone();
             for still in appliers.look(&view, Instant::now()) {

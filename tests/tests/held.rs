@@ -255,6 +255,7 @@ fn left_by_its_guard(lab: &Lab, dialect: Dialect, blow: Blow) {
     if let Blow::StandsStill = blow {
         world.guards[0].process().resume();
         throughout(Duration::from_secs(5), "and shut once it goes on", || world.reaches(0));
+        assert!(!world.reaches(0));
     }
     judged(&world, &world.writers.acknowledged(), [0, 1], broken);
 }

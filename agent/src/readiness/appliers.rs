@@ -36,7 +36,7 @@ impl Appliers {
         let before = std::mem::take(&mut self.0);
         for ((app, stack, target), (applied, quiet)) in behind(view) {
             let key = (app.clone(), stack.clone(), target.clone());
-            // A look from before the agent's start of time is one of now.
+            // What an agent says is as old as its last look; a clock that began since knows no earlier time.
             let last = now.checked_sub(quiet).unwrap_or(now);
             let same = before.get(&key).filter(|then| then.applied == applied);
             let first = same.map_or(last, |then| then.first);

@@ -299,6 +299,7 @@ async fn metrics_are_open_metrics() {
         "quorate_dns_answers_total{transport=\"udp\",code=\"noerror\"} 0",
         "quorate_dns_limited_total 0",
         "quorate_dns_batches_total 1",
+        "quorate_dns_sends_total 0",
         "quorate_resolver_followed_seconds{app=\"shop\",resolver=\"198.51.100.53:53\"} 31.4",
     ] {
         assert!(text.lines().any(|found| found == line), "no `{line}` in\n{text}");
