@@ -23,6 +23,10 @@ use crate::run::Agreed;
 /// How long what `_status` tells may be cached, in seconds.
 const STATUS_TTL: u32 = 5;
 
+/// The numbers of a binding's parameters (RFC 9460 section 14.3.2): `mandatory`, and `ipv4hint` with `ipv6hint`.
+const MANDATORY: u16 = 0;
+const HINTS: [u16; 2] = [4, 6];
+
 /// Does `_status.<app>` in each zone of an app tell what is decided?
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Status {
@@ -85,7 +89,8 @@ impl Source {
             Some(database) => self.is_database_left_out(database, record.kind, data),
             None => self.is_left_out(data),
         };
-        let kept: Vec<_> = all.iter().filter(|data| !gone(data)).cloned().collect();
+        let kept = all.iter().filter(|data| !gone(data)).cloned();
+        let kept: Vec<_> = kept.map(|data| self.without_hints(data)).collect();
         let active = self.state.definition.stack(&self.state.active);
         let primary = || at(active?, read.filter(|_| self.heard)?, record.kind);
         match kept.is_empty() {
@@ -123,12 +128,10 @@ impl Source {
     fn is_left_out(&self, data: &RecordData) -> bool {
         let here = |host: &str| match data {
             RecordData::Address(address) => host.parse() == Ok(*address),
-            RecordData::Name(name) | RecordData::Service { target: name, .. } => {
-                host.eq_ignore_ascii_case(name)
-            }
-            RecordData::Text(_) | RecordData::Authorization { .. } | RecordData::Binding { .. } => {
-                false
-            }
+            RecordData::Name(name)
+            | RecordData::Service { target: name, .. }
+            | RecordData::Binding { target: name, .. } => host.eq_ignore_ascii_case(name),
+            RecordData::Text(_) | RecordData::Authorization { .. } => false,
         };
         let out = |stack: &Stack, name: &TargetName| {
             self.handing.left_out.contains(&(stack.name.clone(), name.clone()))
@@ -147,10 +150,37 @@ impl Source {
         }
     }
 
+    /// A binding without the addresses that it hints at and that are left out: a hint may always go (RFC 9460 section 7.3), but
+    /// where the binding itself says that none may do without (section 8).
+    fn without_hints(&self, data: RecordData) -> RecordData {
+        let RecordData::Binding { priority, target, mut parameters } = data else { return data };
+        let mandatory = parameters.get(&MANDATORY).cloned().unwrap_or_default();
+        for key in
+            HINTS.into_iter().filter(|key| !mandatory.chunks(2).any(|it| it == key.to_be_bytes()))
+        {
+            let Some(hints) = parameters.get_mut(&key) else { continue };
+            let width = if key == HINTS[0] { 4 } else { 16 };
+            let stays = |hint: &&[u8]| {
+                address_of(hint).is_none_or(|it| !self.is_left_out(&RecordData::Address(it)))
+            };
+            *hints = hints.chunks(width).filter(stays).collect::<Vec<_>>().concat();
+            if hints.is_empty() {
+                parameters.remove(&key);
+            }
+        }
+        RecordData::Binding { priority, target, parameters }
+    }
+
     /// As short as is agreed, or as this agent makes it because of what it sees.
     fn lifetime(&self, ttl: u32) -> u32 {
         kept(ttl, self.handing.shortened.max(self.state.lifetimes.shortened))
     }
+}
+
+/// An address as it is sent.
+fn address_of(octets: &[u8]) -> Option<IpAddr> {
+    let v4 = || <[u8; 4]>::try_from(octets).ok().map(IpAddr::from);
+    v4().or_else(|| <[u8; 16]>::try_from(octets).ok().map(IpAddr::from))
 }
 
 /// Where a stack's database of this name is, as a record of this kind says it.

@@ -104,6 +104,19 @@ fn mean_provider(
     })
 }
 
+/// For how many seconds a record may be kept: no less than who publishes it takes. Said where somebody typed less.
+pub(super) fn mean_ttl(table: &RecordTable, driver: &Driver, findings: &mut Findings<'_>) -> u32 {
+    let ttl = table.ttl.value.0;
+    let Driver::Provider { provider, .. } = driver else { return ttl };
+    let least = provider.least();
+    if ttl < least && table.ttl.span != table.at {
+        let word = provider.word();
+        let text = format!("`{word}` takes no lifetime below {least} seconds: {least} it is");
+        findings.warn(&table.ttl.span, text);
+    }
+    ttl.max(least)
+}
+
 /// Whoever follows a delegation asks the zone for the addresses of servers that lie in it, and is told when there are none.
 pub(super) fn check_name_servers(file: &AppFile, zone: &ZoneTable, findings: &mut Findings<'_>) {
     let address = |record: &&RecordTable| {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use consensus::model::{RECORD_LIMIT, Record, RecordData, RecordKind, Stack, StackId, TargetName};
 
 use super::datum::datum;
-use super::drivers::mean_driver;
+use super::drivers::{mean_driver, mean_ttl};
 use super::fault::{Findings, nearest};
 use super::tree::{At, excerpt};
 use super::typed::app::{AppFile, RecordTable};
@@ -29,7 +29,7 @@ pub(super) fn mean(file: &AppFile, stacks: &[Stack], findings: &mut Findings<'_>
             records.push(Record {
                 name: table.name.value.0.clone(),
                 kind: table.r#type.value,
-                ttl: table.ttl.value.0,
+                ttl: mean_ttl(table, &driver, findings),
                 values,
                 driver,
             });

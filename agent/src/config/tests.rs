@@ -73,6 +73,18 @@ fn the_example_app_file_means_what_it_says() {
 }
 
 #[test]
+fn no_record_is_to_be_kept_for_less_than_its_provider_takes() {
+    let at = |typed: &str| {
+        let driver = "driver = \"cloudflare\"\nzone = \"example.com\"\ncredential = \"dns\"\n\
+                      zone_id = \"0123456789abcdef0123456789abcdef\"";
+        let record =
+            format!("[[record]]\nname = \"cdn.example.com\"\ntype = \"A\"\n{driver}\n{typed}\n");
+        definition(&format!("{SHOP}\n{record}")).records.last().expect("one").ttl
+    };
+    assert_eq!([at(""), at("ttl = 30"), at("ttl = 60"), at("ttl = 300")], [60, 60, 60, 300]);
+}
+
+#[test]
 fn a_definition_survives_json_and_the_codec() {
     let shop = definition(SHOP);
     let json = serde_json::to_string(&shop).expect("plain data");

@@ -85,11 +85,13 @@ fn public_names<'a>(
     endpoints.flat_map(move |endpoint| {
         let leads = |data: &RecordData| match data {
             RecordData::Address(address) => endpoint.address.parse() == Ok(*address),
-            RecordData::Name(name) => endpoint.address.eq_ignore_ascii_case(name),
-            RecordData::Text(_)
-            | RecordData::Service { .. }
-            | RecordData::Authorization { .. }
-            | RecordData::Binding { .. } => false,
+            // Clients of a binding expect a certificate of the name that they asked for, not of its target (RFC 9460 section 9.1).
+            RecordData::Name(name) | RecordData::Binding { target: name, .. } => {
+                endpoint.address.eq_ignore_ascii_case(name)
+            }
+            RecordData::Text(_) | RecordData::Service { .. } | RecordData::Authorization { .. } => {
+                false
+            }
         };
         let records = definition.records.iter().filter(move |record| {
             let held = record.values.get(&stack.name);

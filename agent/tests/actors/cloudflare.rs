@@ -40,8 +40,13 @@ pub async fn cloudflare(book: Book) -> Server {
             for come in list(&batch["posts"]) {
                 let (name, kind, text) =
                     (text(&come["name"]), text(&come["type"]), text(&come["content"]));
+                let ttl = come["ttl"].as_u64().expect("a ttl");
+                // "Invalid TTL. Must be between 60 and 86400 seconds, or 1 for Automatic."
+                if ttl != 1 && !(60..=86_400).contains(&ttl) {
+                    return Err(refused(9_021));
+                }
                 book.next += 1;
-                let row = Row { id: book.next, ttl: come["ttl"].as_u64().expect("a ttl"), text };
+                let row = Row { id: book.next, ttl, text };
                 let rows = book.rows.entry((name, kind)).or_default();
                 if rows.iter().any(|it| it.text == row.text) {
                     return Err(refused(81_058));

@@ -46,9 +46,12 @@ pub async fn digitalocean(book: Book) -> Server {
                     _ => data,
                 };
                 let name = format!("{}.dyn.example", text(&record["name"]));
+                let ttl = record["ttl"].as_u64().expect("a ttl");
+                if ttl < 30 {
+                    return Some((422, "{\"message\":\"TTL must be at least 30\"}".to_owned()));
+                }
                 book.apply(|book| {
                     book.next += 1;
-                    let ttl = record["ttl"].as_u64().expect("a ttl");
                     let row = Row { id: book.next, ttl, text: data };
                     book.rows.entry((name, kind)).or_default().push(row);
                     Ok((201, "{}".to_owned()))

@@ -58,6 +58,10 @@ pub struct Book {
     pub trouble: Option<Trouble>,
     /// A marker, by its name, that somebody else writes just before the next change.
     pub rival: Option<(String, String)>,
+    /// After how many changes more one is cut short, and whether that one is made, unsaid.
+    pub cut: Option<(u32, bool)>,
+    /// The change of now is made, and the answer to it lost on its way.
+    unsaid: bool,
     /// The fewest records that a name held after one was deleted.
     pub fewest: Option<usize>,
     /// What only Route 53 has.
@@ -116,6 +120,16 @@ impl Book {
         if writes && let Some((name, rival)) = self.rival.take() {
             self.put(&name, "TXT", 30, &[&rival]);
         }
+        match self.cut {
+            Some((0, made)) if writes => {
+                (self.cut, self.unsaid) = (None, made);
+                if !made {
+                    return Some(Some((503, "<h1>gone for a while</h1>".to_owned())));
+                }
+            }
+            Some((left, made)) if writes => self.cut = Some((left - 1, made)),
+            _ => {}
+        }
         Some(Some(match self.trouble? {
             Trouble::Busy => (429, "{\"message\":\"slow down\"}".to_owned()),
             Trouble::Broken => (500, "<h1>oops</h1>".to_owned()),
@@ -139,6 +153,9 @@ impl Book {
         let made = made.and_then(|reply| self.is_lawful().then_some(reply).ok_or_else(conflict));
         if made.is_err() {
             self.rows = before;
+        }
+        if std::mem::take(&mut self.unsaid) {
+            return Some((502, "<h1>no answer from behind</h1>".to_owned()));
         }
         match self.trouble {
             Some(Trouble::Silent) => None,

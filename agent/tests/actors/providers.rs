@@ -25,6 +25,8 @@ mod amazon;
 mod between;
 #[path = "emulators.rs"]
 mod emulators;
+#[path = "interrupted.rs"]
+mod interrupted;
 #[path = "kinds.rs"]
 mod kinds;
 #[path = "recorded.rs"]

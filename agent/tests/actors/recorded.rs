@@ -97,7 +97,7 @@ fn cloudflare_record(id: &str, name: &str, kind: &str, content: &str) -> Value {
     json!({
         "id": id, "zone_id": "023e105f4ecef8ad9ca31a8372d0c353", "zone_name": "dyn.example",
         "name": name, "type": kind, "content": content, "proxiable": kind == "A", "proxied": false,
-        "ttl": ttl(name), "locked": false,
+        "ttl": 60, "locked": false,
         "meta": { "auto_added": false, "managed_by_apps": false, "managed_by_argo_tunnel": false,
             "source": "primary" },
         "created_on": "2020-05-05T21:30:53.195926Z", "modified_on": "2020-05-05T21:30:53.195926Z",
@@ -125,7 +125,7 @@ fn cloudflare_read(tape: &mut Tape) -> Value {
         "deletes": [{ "id": old }, { "id": held }],
         "posts": [
             { "name": NAME, "type": "A", "ttl": 60, "content": "192.0.2.3", "proxied": false },
-            { "name": MARKER, "type": "TXT", "ttl": 30, "content": marker(3), "proxied": false },
+            { "name": MARKER, "type": "TXT", "ttl": 60, "content": marker(3), "proxied": false },
         ],
     })
 }
@@ -437,7 +437,7 @@ async fn cloudflare_takes_services_authorizations_and_bindings_apart() {
         .map(|(kind, data)| json!({ "name": NAME, "type": kind, "ttl": 60, "data": data }))
         .collect();
     posts.push(
-        json!({ "name": MARKER, "type": "TXT", "ttl": 30, "content": marker(3), "proxied": false }),
+        json!({ "name": MARKER, "type": "TXT", "ttl": 60, "content": marker(3), "proxied": false }),
     );
     let batch = json!({ "deletes": [], "posts": posts });
     let said = json!({ "success": true, "errors": [], "messages": [], "result": {} });

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Definition, Driver, Mode, OperationId, Provider, StackId};
+use super::{Definition, Driver, Mode, OperationId, StackId};
 
 /// The steps from the shortest lifetime back to the full one; each is four times as long.
 pub const SHORTENED_MOST: u8 = 3;
@@ -70,15 +70,7 @@ impl Driver {
     pub fn kept(&self, ttl: u32, shortened: u8) -> u32 {
         let least = match self {
             Self::BuiltIn | Self::Rfc2136 { .. } => 0,
-            Self::Provider { provider, .. } => match provider {
-                Provider::Cloudflare => 60,
-                Provider::DigitalOcean => 30,
-                Provider::Route53
-                | Provider::PowerDns
-                | Provider::Google
-                | Provider::Webhook
-                | Provider::Azure => 1,
-            },
+            Self::Provider { provider, .. } => provider.least(),
         };
         kept(ttl, shortened).max(least).min(ttl)
     }
@@ -109,7 +101,7 @@ impl Definition {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{DataPolicy, Fencing, ProbePolicy, Record, RecordKind};
+    use crate::model::{DataPolicy, Fencing, ProbePolicy, Provider, Record, RecordKind};
 
     fn at(provider: Provider) -> Driver {
         let (zone, credential) = ("example.com".into(), "dns".parse().expect("a name"));

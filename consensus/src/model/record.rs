@@ -193,6 +193,16 @@ impl Provider {
         !matches!(self, Self::PowerDns | Self::DigitalOcean)
     }
 
+    /// The shortest lifetime that it takes, in seconds: what is less it refuses, records and markers alike (Cloudflare "Create
+    /// DNS Record": 60 to 86,400, and 30 for Enterprise zones alone; DigitalOcean "Create a New Domain Record": 30).
+    pub const fn least(self) -> u32 {
+        match self {
+            Self::Cloudflare => 60,
+            Self::DigitalOcean => 30,
+            Self::Route53 | Self::PowerDns | Self::Google | Self::Webhook | Self::Azure => 1,
+        }
+    }
+
     /// As app files name it.
     pub fn word(self) -> &'static str {
         match self {

@@ -68,17 +68,14 @@ pub(super) async fn publish(
     order: &Order<'_>,
     driver: &Driver,
 ) -> Result<Done, ActionFault> {
+    let plan = Plan::new(order, driver)?;
     match driver {
-        Driver::BuiltIn => Err(fault(
-            ActionFaultKind::Refused,
-            "the built-in server needs no action: the decision is its answer",
-        )),
         Driver::Rfc2136 { server, zone, credential } => {
             let signer = signer(order.credentials, credential)?;
-            rfc2136::publish(attempt, order, server, zone, signer).await
+            rfc2136::publish(attempt, &plan, server, zone, signer, order.wall_ms).await
         }
-        Driver::Provider { .. } => {
-            provider::publish(attempt, order, &account(order, driver)?).await
+        Driver::BuiltIn | Driver::Provider { .. } => {
+            provider::publish(attempt, order, &plan, &account(order, driver)?).await
         }
     }
 }
@@ -92,16 +89,7 @@ pub(super) async fn inspect(
 ) -> Published {
     let name = order.name.to_owned();
     let unknown = |fault: ActionFault| Held::Unknown(fault.text);
-    let plan = match driver {
-        Driver::BuiltIn => Err(refused("the built-in server is not inspected".to_owned())),
-        Driver::Rfc2136 { server, zone, .. } => {
-            Plan::new(order, zone, format!("DNS server `{server}`"))
-        }
-        Driver::Provider { provider, zone, .. } => {
-            Plan::new(order, zone, provider::holder(*provider).to_owned())
-        }
-    };
-    let plan = match plan {
+    let plan = match Plan::new(order, driver) {
         Ok(plan) => plan,
         Err(fault) => {
             let held = unknown(fault);
@@ -149,13 +137,13 @@ pub(super) async fn consent(
         match driver {
             Driver::BuiltIn => Ok(None),
             Driver::Rfc2136 { server, zone, credential } => {
-                let plan = Plan::new(order, zone, format!("DNS server `{server}`"))?;
+                let plan = Plan::new(order, driver)?;
                 let signer = signer(order.credentials, credential)?;
                 let attempt = Attempt::new(Moment::NEVER, INSPECTION, Stage::default());
                 rfc2136::would_refuse(&attempt, &plan, server, zone, signer, order.wall_ms).await
             }
-            Driver::Provider { provider, zone, .. } => {
-                let plan = Plan::new(order, zone, provider::holder(*provider).to_owned())?;
+            Driver::Provider { .. } => {
+                let plan = Plan::new(order, driver)?;
                 let account = account(order, driver)?;
                 provider::would_refuse(&plan, gone, &account, order.wall_ms).await
             }
@@ -173,7 +161,7 @@ pub(super) async fn consent(
 /// Asks every name server that a zone of our own is delegated to for what agents answer there.
 pub(super) async fn inspect_delegated(order: &Order<'_>, zone: &str, round: &Round) -> Published {
     let name = order.name.to_owned();
-    match Plan::new(order, zone, "the built-in server".to_owned()) {
+    match Plan::at(order, zone, "the built-in server".to_owned(), 0) {
         Ok(plan) => {
             let servers::Answers { right, longest, wrong } =
                 servers::ask_agents(&plan, round).await;

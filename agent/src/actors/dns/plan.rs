@@ -2,11 +2,12 @@
 //!
 //! Pure: every driver reads, asks here, and only then writes.
 
-use consensus::model::{ActionFault, ActionFaultKind, Done, Held, RecordSet};
+use consensus::model::{ActionFault, ActionFaultKind, Done, Driver, Held, RecordSet};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 use super::Order;
 use super::marker::Marker;
+use super::provider::holder;
 use super::update::owned;
 use crate::actors::attempt::fault;
 use crate::records::{absolute, rdata};
@@ -21,10 +22,34 @@ pub(super) struct Plan {
     pub(super) marker_name: Name,
     pub(super) marker: Marker,
     pub(super) records: Vec<Record>,
+    /// The shortest lifetime that the holder takes, in seconds.
+    pub(super) least: u32,
 }
 
 impl Plan {
-    pub(super) fn new(order: &Order<'_>, zone: &str, holder: String) -> Result<Self, ActionFault> {
+    /// What `driver` is to make of an order.
+    pub(super) fn new(order: &Order<'_>, driver: &Driver) -> Result<Self, ActionFault> {
+        match driver {
+            Driver::BuiltIn => Err(fault(
+                ActionFaultKind::Refused,
+                "the built-in server needs no action: the decision is its answer",
+            )),
+            Driver::Rfc2136 { server, zone, .. } => {
+                Self::at(order, zone, format!("DNS server `{server}`"), 0)
+            }
+            Driver::Provider { provider, zone, .. } => {
+                Self::at(order, zone, holder(*provider).to_owned(), provider.least())
+            }
+        }
+    }
+
+    /// The same in a zone of whoever it may be.
+    pub(super) fn at(
+        order: &Order<'_>,
+        zone: &str,
+        holder: String,
+        least: u32,
+    ) -> Result<Self, ActionFault> {
         let refused = |why: String| fault(ActionFaultKind::Refused, why);
         let no_name = |name: &str| refused(format!("`{name}` is no DNS name"));
         let name = absolute(order.name).ok_or_else(|| no_name(order.name))?;
@@ -37,7 +62,7 @@ impl Plan {
             .map_err(|_| refused(format!("`{}` is too long for a marker below it", order.name)))?;
         let mut records = Vec::new();
         for set in order.sets {
-            let found = records_of(&name, set).filter(|found| !found.is_empty());
+            let found = records_of(&name, set, least).filter(|found| !found.is_empty());
             records.extend(found.ok_or_else(|| {
                 refused(format!("the {} set of `{}` is empty or mistyped", set.kind, order.name))
             })?);
@@ -47,29 +72,34 @@ impl Plan {
         }
         let marker =
             Marker { app: order.app.clone(), token: order.token, stack: order.stack.clone() };
-        Ok(Self { holder, zone: zone_name, name, marker_name, marker, records })
+        Ok(Self { holder, zone: zone_name, name, marker_name, marker, records, least })
     }
 
     pub(super) fn is_alias(&self) -> bool {
         self.records.iter().any(|record| record.record_type() == RecordType::CNAME)
     }
 
-    /// May we write over what is there? Gives the marker found.
-    pub(super) fn compare(&self, old: &[Record]) -> Result<Option<Marker>, ActionFault> {
-        let (text, more) = match old {
-            [] => return Ok(None),
-            [only] => (text_of(&only.data), false),
-            [first, ..] => (text_of(&first.data), true),
-        };
-        match Marker::parse(&text).filter(|_| !more) {
-            None => Err(self.refused(format!(
-                "holds `{text}` at `{}`, which no quorate agent wrote",
-                self.marker_name
-            ))),
-            Some(held) if held.app != self.marker.app => Err(self.refused(format!(
-                "holds `{}` for app {}; remove `{}` if that is over",
-                self.name, held.app, self.marker_name
-            ))),
+    /// May we write over what is there? Gives the newest of the markers found: where one is written before another goes, a change
+    /// that was interrupted leaves both.
+    pub(super) fn compare(&self, found: &[Record]) -> Result<Option<Marker>, ActionFault> {
+        let mut newest: Option<Marker> = None;
+        for record in found {
+            let text = text_of(&record.data);
+            let marker = Marker::parse(&text).ok_or_else(|| {
+                self.refused(format!(
+                    "holds `{text}` at `{}`, which no quorate agent wrote",
+                    self.marker_name
+                ))
+            })?;
+            if marker.app != self.marker.app {
+                return Err(self.refused(format!(
+                    "holds `{}` for app {}; remove `{}` if that is over",
+                    self.name, marker.app, self.marker_name
+                )));
+            }
+            newest = newest.filter(|it| marker.token <= it.token).or(Some(marker));
+        }
+        match newest {
             Some(held) if self.marker.token < held.token => Err(fault(
                 ActionFaultKind::Superseded,
                 format!(
@@ -77,8 +107,13 @@ impl Plan {
                     self.marker_name, held.token, held.stack
                 ),
             )),
-            Some(held) => Ok(Some(held)),
+            newest => Ok(newest),
         }
+    }
+
+    /// Is our marker there, and no other beside it? A fault if what is there may not be written over.
+    pub(super) fn is_marked(&self, found: &[Record]) -> Result<bool, ActionFault> {
+        Ok(self.compare(found)?.as_ref() == Some(&self.marker) && found.len() == 1)
     }
 
     /// Are these exactly our records, of every type that is ours to replace?
@@ -109,13 +144,16 @@ impl Plan {
 
     /// What is held, with the marker beside it: as decided, or what stands there in its place.
     pub(super) fn judge(&self, held: &[Record], marker: &[Record]) -> Result<Held, ActionFault> {
-        let marker = self.compare(marker)?;
+        let newest = self.compare(marker)?;
         let differs = self.differs(held);
-        Ok(match marker {
-            Some(marker) if marker != self.marker => Held::Owed(
-                differs.unwrap_or_else(|| format!("carries the older token {}", marker.token)),
+        Ok(match newest {
+            Some(newest) if newest != self.marker => Held::Owed(
+                differs.unwrap_or_else(|| format!("carries the older token {}", newest.token)),
             ),
             None => Held::Owed(differs.unwrap_or_else(|| "carries no token".to_owned())),
+            Some(_) if 1 < marker.len() => {
+                Held::Owed(differs.unwrap_or_else(|| "carries an older token, too".to_owned()))
+            }
             Some(_) => match differs {
                 Some(words) => Held::Otherwise(words),
                 None if self.matches(held) => Held::AsDecided,
@@ -141,10 +179,12 @@ impl Plan {
     }
 }
 
-fn records_of(name: &Name, set: &RecordSet) -> Option<Vec<Record>> {
+fn records_of(name: &Name, set: &RecordSet, least: u32) -> Option<Vec<Record>> {
+    // A definition that was agreed before app files were held to it may ask for less.
+    let ttl = set.ttl.max(least);
     set.data
         .iter()
-        .map(|data| Some(Record::from_rdata(name.clone(), set.ttl, rdata(set.kind, data)?)))
+        .map(|data| Some(Record::from_rdata(name.clone(), ttl, rdata(set.kind, data)?)))
         .collect()
 }
 

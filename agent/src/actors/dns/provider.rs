@@ -135,26 +135,26 @@ fn own_address(provider: Provider) -> &'static str {
 pub(super) async fn publish(
     attempt: &mut Attempt,
     order: &Order<'_>,
+    plan: &Plan,
     account: &Account<'_>,
 ) -> Result<Done, ActionFault> {
-    let plan = Plan::new(order, account.zone, holder(account.provider).to_owned())?;
     let Some(_leave) = account.meter.begin() else {
         return Err(plan.unclear(account.meter.why_not()));
     };
-    let done = match enter(&plan, account, order.wall_ms).await? {
+    let done = match enter(plan, account, order.wall_ms).await? {
         Interface::Route53(mut zone) => {
-            let done = write(attempt, &plan, &mut zone).await;
+            let done = write(attempt, plan, &mut zone).await;
             if done.is_ok() {
-                zone.watched(&plan, order);
+                zone.watched(plan, order);
             }
             done
         }
-        Interface::PowerDns(mut zone) => write(attempt, &plan, &mut zone).await,
-        Interface::Cloudflare(mut zone) => write(attempt, &plan, &mut zone).await,
-        Interface::DigitalOcean(mut zone) => write(attempt, &plan, &mut zone).await,
-        Interface::Google(mut zone) => write(attempt, &plan, &mut zone).await,
-        Interface::Azure(mut zone) => write(attempt, &plan, &mut zone).await,
-        Interface::Webhook(api, secret) => webhook::publish(attempt, &plan, api, &secret).await,
+        Interface::PowerDns(mut zone) => write(attempt, plan, &mut zone).await,
+        Interface::Cloudflare(mut zone) => write(attempt, plan, &mut zone).await,
+        Interface::DigitalOcean(mut zone) => write(attempt, plan, &mut zone).await,
+        Interface::Google(mut zone) => write(attempt, plan, &mut zone).await,
+        Interface::Azure(mut zone) => write(attempt, plan, &mut zone).await,
+        Interface::Webhook(api, secret) => webhook::publish(attempt, plan, api, &secret).await,
     }?;
     Ok(match account.provider.compares() {
         true => done,
@@ -318,8 +318,7 @@ async fn write(
 /// Does the provider hold exactly what the plan says, under its marker? A fault if it may not be written over.
 fn stands(plan: &Plan, held: &[Held]) -> Result<bool, ActionFault> {
     let (records, marker) = sorted_out(plan, held);
-    let marker = plan.compare(&marker)?;
-    Ok(marker.as_ref() == Some(&plan.marker) && plan.matches(&records))
+    Ok(plan.is_marked(&marker)? && plan.matches(&records))
 }
 
 /// What is held at the name, and the text at its marker.
@@ -360,7 +359,7 @@ fn change<'a>(plan: &Plan, held: &'a [Held]) -> Change<'a> {
         true => ours.contains(&it.kind),
         false => it.name == plan.marker_name && it.kind == RecordType::TXT,
     });
-    let marker = marker_record(&plan.marker_name, &plan.marker);
+    let marker = marker_record(&plan.marker_name, &plan.marker, plan.least);
     Change { gone: gone.collect(), come: plan.records.iter().cloned().chain([marker]).collect() }
 }
 

@@ -4,7 +4,6 @@ use consensus::model::{ActionFault, ActionFaultKind, Done, Held};
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::{Record, RecordType, TSigner};
 
-use super::Order;
 use super::link::Link;
 use super::plan::{Plan, sorted};
 use super::update::{Update, owned, question};
@@ -15,19 +14,18 @@ const TRIES: usize = 3;
 
 pub(super) async fn publish(
     attempt: &mut Attempt,
-    order: &Order<'_>,
+    plan: &Plan,
     server: &str,
     zone: &str,
     signer: TSigner,
+    wall_ms: fn() -> u64,
 ) -> Result<Done, ActionFault> {
-    let plan = Plan::new(order, zone, format!("DNS server `{server}`"))?;
-    let mut link = Link::open(attempt, server, zone, signer, order.wall_ms).await?;
+    let mut link = Link::open(attempt, server, zone, signer, wall_ms).await?;
     let mut last = format!("saw `{}` change meanwhile", plan.marker_name);
     for _ in 0..TRIES {
         attempt.begin("reading the marker record")?;
         let old = link.read(&plan.marker_name, RecordType::TXT).await?;
-        let marker = plan.compare(&old)?;
-        if marker.as_ref() == Some(&plan.marker) && plan.matches(&held(&plan, &mut link).await?) {
+        if plan.is_marked(&old)? && plan.matches(&held(plan, &mut link).await?) {
             return Ok(plan.done("says so already"));
         }
         let alias_now = !link.read(&plan.name, RecordType::CNAME).await?.is_empty();
@@ -35,7 +33,7 @@ pub(super) async fn publish(
             zone: &plan.zone,
             name: &plan.name,
             marker_name: &plan.marker_name,
-            old: old.first().map(|record| &record.data),
+            old: &old,
             new: &plan.marker,
             alias_now,
             records: &plan.records,
@@ -45,7 +43,7 @@ pub(super) async fn publish(
         match answer.metadata.response_code {
             ResponseCode::NoError => {
                 attempt.enter("reading the records back");
-                match read_back(&plan, &mut link).await? {
+                match read_back(plan, &mut link).await? {
                     Ok(done) => return Ok(done),
                     // One server that takes one update at a time cannot come to that by our updates alone: an older one
                     // fails by its prerequisite, another of this token writes the same. So it was edited by hand, or
@@ -57,7 +55,7 @@ pub(super) async fn publish(
             ResponseCode::NXRRSet | ResponseCode::YXRRSet | ResponseCode::YXDomain
                 if plan.is_alias()
                     && !alias_now
-                    && marker_stands(&plan, &mut link, &old).await? =>
+                    && marker_stands(plan, &mut link, &old).await? =>
             {
                 return Err(link.refused(format!(
                     "holds other records at `{}`; no CNAME can stand beside them",
@@ -65,7 +63,7 @@ pub(super) async fn publish(
                 )));
             }
             ResponseCode::NXRRSet | ResponseCode::YXRRSet | ResponseCode::YXDomain => {}
-            code => return Err(no(&link, &plan, code)),
+            code => return Err(no(&link, plan, code)),
         }
     }
     Err(plan.unclear(format!("{last}, in {TRIES} tries")))
@@ -133,8 +131,7 @@ async fn marker_stands(
 async fn read_back(plan: &Plan, link: &mut Link<'_>) -> Result<Result<Done, String>, ActionFault> {
     let held = held(plan, link).await?;
     let marker = link.read(&plan.marker_name, RecordType::TXT).await?;
-    let ours = plan.compare(&marker)?.as_ref() == Some(&plan.marker);
-    if ours && plan.matches(&held) {
+    if plan.is_marked(&marker)? && plan.matches(&held) {
         return Ok(Ok(plan.done("updated")));
     }
     let found: Vec<_> = held.iter().chain(&marker).map(|it| it.data.to_string()).collect();

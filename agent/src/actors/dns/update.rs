@@ -6,7 +6,8 @@ use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 
 use super::marker::Marker;
 
-/// How long the marker may be cached, in seconds (PROTOCOL.md D.3); only agents read it, and never from a cache.
+/// How long the marker may be cached, in seconds (PROTOCOL.md D.3), where whoever holds the zone takes so little; only agents
+/// read it, and never from a cache.
 const MARKER_TTL: u32 = 30;
 /// What must not stand beside an alias: a server would drop the alias without a word (RFC 2136 section 3.4.2.2), and
 /// the name would be left empty.
@@ -29,8 +30,8 @@ pub(super) struct Update<'a> {
     pub(super) zone: &'a Name,
     pub(super) name: &'a Name,
     pub(super) marker_name: &'a Name,
-    /// The marker as it was read; `None` if there was none.
-    pub(super) old: Option<&'a RData>,
+    /// The markers as they were read: one, or none before the first update.
+    pub(super) old: &'a [Record],
     pub(super) new: &'a Marker,
     /// Is the name an alias now?
     pub(super) alias_now: bool,
@@ -43,10 +44,12 @@ impl Update<'_> {
     pub(super) fn message(&self) -> Message {
         let mut message = begun(self.zone);
         // The prerequisite section shares its place with a query's answers, the update section with its authorities.
-        message.add_answer(match self.old {
-            Some(old) => Record::from_rdata(self.marker_name.clone(), 0, old.clone()),
-            None => bare(self.marker_name, RecordType::TXT, DNSClass::NONE),
-        });
+        if self.old.is_empty() {
+            message.add_answer(bare(self.marker_name, RecordType::TXT, DNSClass::NONE));
+        }
+        for old in self.old {
+            message.add_answer(Record::from_rdata(self.marker_name.clone(), 0, old.data.clone()));
+        }
         let to_alias = self.records.iter().any(|r| r.record_type() == RecordType::CNAME);
         match (to_alias, self.alias_now) {
             (true, true) => {
@@ -64,7 +67,7 @@ impl Update<'_> {
         }
         message.add_authority(bare(self.marker_name, RecordType::TXT, DNSClass::ANY));
         message.add_authorities(self.records.iter().cloned());
-        message.add_authority(marker_record(self.marker_name, self.new));
+        message.add_authority(marker_record(self.marker_name, self.new, 0));
         message
     }
 }
@@ -91,9 +94,10 @@ pub(super) fn question(zone: &Name, marker_name: &Name) -> Message {
     message
 }
 
-/// A marker, as it stands in the zone.
-pub(super) fn marker_record(name: &Name, marker: &Marker) -> Record {
-    Record::from_rdata(name.clone(), MARKER_TTL, RData::TXT(TXT::new(vec![marker.to_string()])))
+/// A marker, as it stands in the zone of one that takes no lifetime below so many seconds.
+pub(super) fn marker_record(name: &Name, marker: &Marker, least: u32) -> Record {
+    let text = RData::TXT(TXT::new(vec![marker.to_string()]));
+    Record::from_rdata(name.clone(), MARKER_TTL.max(least), text)
 }
 
 /// The types that are replaced. Addresses and aliases are one matter: an AAAA left behind would keep half the clients on the

@@ -66,6 +66,49 @@ fn what_is_down_is_not_handed_out_unless_nothing_else_is_left() {
 }
 
 #[test]
+fn a_binding_hints_at_no_server_that_is_left_out() {
+    let hints = |hosts: &[[u8; 4]]| (4, hosts.concat());
+    let (both, other) = ([[192, 0, 2, 1], [192, 0, 2, 2]], [198, 51, 100, 7]);
+    let told = |target: &str, parameters: &[(u16, Vec<u8>)], left_out: &[&str]| {
+        let parameters = parameters.iter().cloned().collect();
+        let data = RecordData::Binding { priority: 1, target: target.to_owned(), parameters };
+        let mut state = AppState::clone(&state());
+        let mut definition = Definition::clone(&state.definition);
+        definition.stacks[0].endpoints[0].address = "web-1.example.net".to_owned();
+        let first = Endpoint {
+            address: "192.0.2.1".to_owned(),
+            ..definition.stacks[0].endpoints[0].clone()
+        };
+        definition.stacks[0]
+            .endpoints
+            .push(Endpoint { name: "web-3".parse().expect("a name"), ..first });
+        definition.records = vec![record("shop.example", RecordKind::Https, &[data])];
+        state.definition = Arc::new(definition);
+        let place = |name: &&str| ("east".parse().expect("a name"), name.parse().expect("a name"));
+        let left_out: BTreeSet<_> = left_out.iter().map(place).collect();
+        let handing = vec![Arc::new(Handing { left_out, shortened: 0 })];
+        let agreed = Agreed { apps: vec![Arc::new(state)], handing, ..Agreed::default() };
+        let zones = Arc::new(Zones::new(&agreed, &Extra::default()));
+        let mut desk = desk(Table::new(&zones), Transport::Tcp, 0);
+        let packet = bytes(&question("shop.example.", RecordType::HTTPS));
+        let told = Message::from_vec(&ask(&mut desk, &packet).expect("an answer")).expect("DNS");
+        told.answers.iter().map(|it| it.data.to_string()).collect::<Vec<_>>().join("; ")
+    };
+    let here = |left_out: &[&str]| told("", &[hints(&both)], left_out);
+    assert_eq!(here(&[]), "1 . ipv4hint=192.0.2.1,192.0.2.2,");
+    assert_eq!(here(&["web-3"]), "1 . ipv4hint=192.0.2.2,");
+    assert_eq!(here(&["web-2", "web-3"]), "1 .", "a hint is only a hint");
+    let six = (6, "2001:db8::1".parse::<std::net::Ipv6Addr>().expect("one").octets().to_vec());
+    let mixed = told("", &[hints(&[both[0], other]), six], &["web-3"]);
+    assert_eq!(mixed, "1 . ipv4hint=198.51.100.7, ipv6hint=2001:db8::1,");
+    // Who demands that hints be understood would be left with a binding that means something else.
+    let demanded = told("", &[(0, vec![0, 4]), hints(&both)], &["web-3"]);
+    assert_eq!(demanded, "1 . mandatory=ipv4hint, ipv4hint=192.0.2.1,192.0.2.2,");
+    // By name it is left out as a whole, but where nothing else is there.
+    assert_eq!(told("web-1.example.net", &[], &["web-1"]), "1 web-1.example.net.");
+}
+
+#[test]
 fn lifetimes_grow_back_step_by_step() {
     let lifetimes: Vec<_> = (0..4).map(|step| told(&[], step, "shop.example.").1).collect();
     assert_eq!(lifetimes, [30, 30, 20, 5]);

@@ -223,6 +223,16 @@ pub const CASES: &[Case] = &[
     ),
     (
         "type = \"A\"",
+        "type = \"A\"\nttl = 30\ndriver = \"cloudflare\"\nzone = \"example\"\ncredential = \"dns\"\nzone_id = \"0123456789abcdef0123456789abcdef\"",
+        &["f:20:7: warning: `cloudflare` takes no lifetime below 60 seconds: 60 it is"],
+    ),
+    (
+        "type = \"A\"",
+        "type = \"A\"\ndriver = \"cloudflare\"\nzone = \"example\"\ncredential = \"dns\"\nzone_id = \"0123456789abcdef0123456789abcdef\"",
+        &[],
+    ),
+    (
+        "type = \"A\"",
         "type = \"A\"\nttl = \"30\"",
         &[
             "f:20:7: `ttl`: expected a whole number from 1 to 86400, found `30`; without quotes: `30`",
