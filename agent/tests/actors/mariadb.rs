@@ -165,6 +165,9 @@ async fn mariadb_says_who_it_is_and_is_told_apart_from_one_that_is_dead() {
     primary.sql("set global rpl_semi_sync_master_timeout = 1000000000").await;
     primary.sql("set global rpl_semi_sync_master_wait_point = 'AFTER_SYNC'").await;
     primary.sql("set global rpl_semi_sync_master_enabled = 1").await;
+    // It receives, and confirms nothing: with nobody else there, a commit waits for whoever comes to confirm it.
+    let alone = sight(&primary).await.synchronous;
+    assert!(alone.is_empty(), "{alone:?}");
     replica.sql("set global rpl_semi_sync_slave_enabled = 1").await;
     replica.sql("stop slave io_thread").await;
     replica.sql("start slave io_thread").await;

@@ -110,7 +110,7 @@ async fn mysql_says_who_it_is_in_words_of_its_own() {
         assert_eq!(second.upstream_name.as_deref(), Some("2"));
 
         primary.change(|it| {
-            it.replicas = vec![2];
+            (it.replicas, it.confirm) = (vec![2], 1);
             it.semi_sync = vec![
                 ("source_enabled", "ON"),
                 ("source_timeout", "4294967295"),
@@ -118,6 +118,12 @@ async fn mysql_says_who_it_is_in_words_of_its_own() {
             ];
         });
         assert_eq!(sight(&primary).await.synchronous, ["2"]);
+        // One receives and confirms nothing; two confirm, and of one of them nobody is told.
+        for confirm in [0, 2] {
+            primary.change(|it| it.confirm = confirm);
+            assert!(sight(&primary).await.synchronous.is_empty(), "{confirm} confirm");
+        }
+        primary.change(|it| it.confirm = 1);
         // A commit that goes on without after ten seconds waits for nobody.
         primary.change(|it| it.semi_sync[1].1 = "10000");
         assert!(sight(&primary).await.synchronous.is_empty());

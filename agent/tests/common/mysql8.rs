@@ -33,6 +33,8 @@ pub struct State {
     pub source: Option<Source>,
     /// Of `rpl_semi_sync_…`, without that.
     pub semi_sync: Vec<(&'static str, &'static str)>,
+    /// How many replicas confirm what they received.
+    pub confirm: u32,
     pub replicas: Vec<u32>,
     /// The name of the group that it agrees with, if it does.
     pub group: Option<&'static str>,
@@ -108,6 +110,7 @@ impl State {
             executed: [(uuid(id), 7)].into(),
             source: None,
             semi_sync: Vec::new(),
+            confirm: 0,
             replicas: Vec::new(),
             group: None,
             token: None,
@@ -179,10 +182,13 @@ impl State {
                     self.group.map(row).into_iter().collect(),
                 )
             }
-            "show global status like 'Rpl_semi_sync_%_status'" => {
-                let row =
-                    vec![Some("Rpl_semi_sync_source_status".to_owned()), Some("ON".to_owned())];
-                Answer::Rows(vec!["Variable_name", "Value"], vec![row])
+            "show global status like 'Rpl_semi_sync_%'" => {
+                let confirm = self.confirm.to_string();
+                let rows =
+                    [("status", "ON"), ("clients", confirm.as_str())].map(|(what, value)| {
+                        vec![Some(format!("Rpl_semi_sync_source_{what}")), Some(value.to_owned())]
+                    });
+                Answer::Rows(vec!["Variable_name", "Value"], rows.into())
             }
             "show replicas" => {
                 let rows = self.replicas.iter().map(|id| vec![Some(id.to_string())]);

@@ -73,12 +73,19 @@ impl Panel<'_> {
         if budget == 0 {
             let synchronous =
                 standby.upstream_name.as_ref().is_some_and(|it| primary.synchronous.contains(it));
-            return match synchronous {
-                true => Ok(()),
-                false => Err(format!(
+            if !synchronous {
+                return Err(format!(
                     "{name} was no synchronous replica when its primary was last seen, and `max_loss` is 0"
-                )),
-            };
+                ));
+            }
+            // The only one that is left to confirm commits may lack what another confirmed before it left. Looked at before the
+            // primary was, it may have come as far since.
+            if self.waits_for_any(to, name) && 0 < behind && standby_age < primary_age {
+                return Err(format!(
+                    "{name} lacks {behind} bytes, which another replica may have confirmed, and `max_loss` is 0"
+                ));
+            }
+            return Ok(());
         }
         if behind > budget {
             return Err(format!("{name} lacks {behind} bytes, {budget} may be lost"));
@@ -115,6 +122,12 @@ impl Panel<'_> {
                 STREAMED_WITHIN.as_secs()
             )),
         }
+    }
+
+    /// Is it of an engine whose commits wait for no replica by its name?
+    fn waits_for_any(&self, stack: &StackId, name: &TargetName) -> bool {
+        let databases = self.definition.stack(stack).into_iter().flat_map(|it| &it.databases);
+        databases.filter(|it| it.name == *name).any(|it| it.engine.waits_for_any())
     }
 
     /// Does a mutant take whom the primary was last seen to wait for to be agreed?

@@ -351,6 +351,14 @@ impl Engine {
         }
     }
 
+    /// Does a commit wait for any one replica, whichever confirms first, and for none by its name?
+    pub fn waits_for_any(self) -> bool {
+        match self {
+            Self::Mysql => true,
+            Self::Postgres | Self::Redis | Self::Mongodb => false,
+        }
+    }
+
     /// Does it agree by itself on who is the primary, so that it is followed and never driven (PROTOCOL.md rule 12)?
     pub fn is_followed(self) -> bool {
         match self {

@@ -49,7 +49,7 @@ const SERVER: &str = "select @@version as version, @@server_id as server_id, @@g
 const MYSQL: &str = "select @@version as version, @@server_id as server_id, @@global.super_read_only as read_only, \
      @@global.gtid_mode as gtid_mode, @@global.log_bin as log_bin";
 const SEMI_SYNC: &str = "show global variables like 'rpl_semi_sync_%'";
-const WAITING: &str = "show global status like 'Rpl_semi_sync_%_status'";
+const WAITING: &str = "show global status like 'Rpl_semi_sync_%'";
 
 /// What MariaDB heard of a primary that had nothing to send.
 const HEARTBEATS: &str = "show global status like 'Slave_received_heartbeats'";
@@ -305,20 +305,29 @@ pub async fn pairs(conn: &mut Conn, sql: &str) -> Result<Facts, Error> {
     Ok(Facts(facts.map(pair).collect()))
 }
 
-/// Whom every commit waits for. A commit waits for *one* of its replicas: only where there is one, that is known to be it.
+/// Whom every commit waits for. A commit waits for *one* of the replicas that confirm: only where one receives at all, and one
+/// confirms, that is known to be it. Counted before and after they are listed, for a replica that confirms may leave between.
 async fn waited_for(conn: &mut Conn, dialect: Dialect) -> Result<Vec<String>, Error> {
-    let states = pairs(conn, WAITING).await?;
-    let waits = ["rpl_semi_sync_master_status", "rpl_semi_sync_source_status"];
-    if !waits.iter().any(|name| states.text(name) == "ON") {
+    if !one_confirms(conn).await? {
         return Ok(Vec::new());
     }
     let replicas: Vec<Row> = conn.query(dialect.replicas()).await?;
     let replicas = replicas.into_iter().map(Facts::of).map(in_mariadbs_words);
     let replicas: Vec<Facts> = replicas.collect();
     Ok(match replicas.as_slice() {
-        [only] => vec![only.text("Server_id").to_owned()],
+        [only] if one_confirms(conn).await? => vec![only.text("Server_id").to_owned()],
         _ => Vec::new(),
     })
+}
+
+/// Do commits wait, and is there one replica that confirms them?
+async fn one_confirms(conn: &mut Conn) -> Result<bool, Error> {
+    let states = pairs(conn, WAITING).await?;
+    let of = |what: &str| {
+        let names = ["master", "source"].map(|word| format!("rpl_semi_sync_{word}_{what}"));
+        names.map(|name| states.text(&name).to_owned()).into_iter().find(|it| !it.is_empty())
+    };
+    Ok(of("status").as_deref() == Some("ON") && of("clients").as_deref() == Some("1"))
 }
 
 fn replicates(server: &Facts, it: &Facts, read_only: bool) -> Result<DatabaseSight, Trouble> {

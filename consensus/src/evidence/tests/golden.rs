@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{belief, definition, sight, stack, voters, witness_of};
 use crate::evidence::Panel;
 use crate::model::{
-    Abstention, AgentId, Belief, Candidate, Definition, Fencing, GuardSight, Health, Region,
+    Abstention, AgentId, Belief, Candidate, Definition, Engine, Fencing, GuardSight, Health, Region,
 };
 
 const ROWS: &str = include_str!("golden.txt");
@@ -50,6 +50,10 @@ impl<'a> Row<'a> {
         let mut definition = definition(self.letters("data-a").is_some());
         definition.regions = self.number("regions").unwrap_or(2) as usize;
         definition.data.max_loss_bytes = self.number("budget").unwrap_or(1024);
+        if self.has("mariadb") {
+            let databases = definition.stacks.iter_mut().flat_map(|it| &mut it.databases);
+            databases.for_each(|it| it.engine = Engine::Mysql);
+        }
         if self.has("dns-only") {
             definition.data.fencing = Fencing::DnsOnly;
         }
