@@ -152,6 +152,10 @@ mutants! {
     AcknowledgedEarly,
     /// A voter grants to a second stack while the first one's lease may still run.
     TwoOutstanding,
+    /// A grant leaves before whom it is for, and what that knows, is durable (A.6, H).
+    GrantedBeforeSaved,
+    /// A guard's word leaves before it is durable that it gave it (C.3).
+    VouchedBeforeSaved,
 
     // The outside (D).
     /// Whoever can compare a token does not (rule 11).

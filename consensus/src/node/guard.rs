@@ -321,6 +321,10 @@ impl Node {
                 Some(true) => entries.push((app.clone(), of.clone())),
             }
         }
+        #[cfg(feature = "mutants")]
+        if self.broken(Mutant::VouchedBeforeSaved) {
+            self.lease_reply(from, message, LeaseBody::Vouched);
+        }
         for (app, stack) in entries {
             self.vouching.insert((app.clone(), stack.clone()));
             self.out.push(Output::Save(Entry::Vouching { app, stack, vouching: true }));

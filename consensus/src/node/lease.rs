@@ -112,10 +112,15 @@ impl Node {
         };
         let Ok(entry) = self.grants.on_renew(renewal, writer, now) else { return };
         self.remember_lease(app, lease);
+        let voters = self.config.voters.version;
+        #[cfg(feature = "mutants")]
+        if self.broken(Mutant::GrantedBeforeSaved) {
+            self.lease_reply(from, message, LeaseBody::Granted { acceptor, voters });
+            return self.out.queue_save(entry);
+        }
         if let Some(entry) = entry {
             self.out.push(Output::Save(entry));
         }
-        let voters = self.config.voters.version;
         self.lease_reply(from, message, LeaseBody::Granted { acceptor, voters });
     }
 

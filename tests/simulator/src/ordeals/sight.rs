@@ -131,7 +131,11 @@ pub const ORDEALS: &[Ordeal] = &[
     },
     Ordeal {
         name: "no voter hears a guard that holds its door by the candidates' word",
-        knows: &[Mutant::FailsafeOverlooked],
+        knows: &[
+            Mutant::FailsafeOverlooked,
+            Mutant::GrantedBeforeSaved,
+            Mutant::VouchedBeforeSaved,
+        ],
         shape: |mesh, apps| guarded(mesh, apps),
         play: |simulation, chance| {
             wait(simulation, chance, 25_000..26_000);

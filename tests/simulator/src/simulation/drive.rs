@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use consensus::config::Mutant;
-use consensus::message::{LeaseBody, Message};
+use consensus::message::Message;
 use consensus::model::{Fault, FaultKind, Observation, Outcome, Phases, TargetId};
 use consensus::moment::Moment;
 use consensus::node::Node;
@@ -220,11 +220,8 @@ impl Simulation {
             Output::Save(entry) => self.save(place, entry),
             Output::Send(to, message) => {
                 self.check_message(place, &message);
-                if let Message::Lease(it) = &message
-                    && matches!(it.body, LeaseBody::Granted { .. })
-                {
-                    let granted = (it.app.clone(), it.stack.clone(), to.clone());
-                    self.world.doors.granted.insert(granted);
+                if let Message::Lease(it) = &message {
+                    self.check_lease(place, &to, it);
                 }
                 if let Some(to) = self.place(&to) {
                     let Some(mut snare) = self.snare.take() else {

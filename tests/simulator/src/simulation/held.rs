@@ -1,7 +1,7 @@
 //! Whatever an agent writes, sends or shows is held against what may be.
 
-use consensus::message::{Accepted, BallotBody, Message};
-use consensus::model::{DecisionKind, Evidence, Phase, RegisterId, Voter};
+use consensus::message::{Accepted, BallotBody, LeaseBody, LeaseMessage, Message};
+use consensus::model::{AgentId, DecisionKind, Evidence, Phase, RegisterId, Voter};
 use consensus::node::Node;
 use consensus::saved::Entry;
 use consensus::value;
@@ -186,6 +186,18 @@ impl Simulation {
         if let RegisterId::App(app) = &ballot.register {
             self.aim_at_message(place, app, ballot);
         }
+    }
+
+    /// Something is said of a lease, to that agent.
+    pub(super) fn check_lease(&mut self, place: Place, to: &AgentId, message: &LeaseMessage) {
+        if matches!(message.body, LeaseBody::Granted { .. }) {
+            let granted = (message.app.clone(), message.stack.clone(), to.clone());
+            self.world.doors.granted.insert(granted);
+        }
+        let agent = &self.agents[place];
+        let mut found: Found = Vec::new();
+        self.words.on_lease((&agent.id, to), message, agent.disk.durable(), &mut found);
+        self.report(found);
     }
 
     /// Somebody reads what an agent shows.
