@@ -56,6 +56,8 @@ mutants! {
     LeftByAnothersClock,
     /// One set of voters follows another at once.
     DirectChange,
+    /// Whoever asked for a change of voters is told that it is agreed while the old set is not left yet.
+    ChangeToldEarly,
     /// While two sets are in force, only the new one is counted.
     OnlyNewMajority,
     /// A store that is a copy from before goes on as if it were not.

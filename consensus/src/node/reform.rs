@@ -142,6 +142,8 @@ impl Node {
         let Some(wanted) = &mut self.voting.wanted else { return };
         let mine = state.operations.contains(&wanted.operation);
         wanted.begun |= mine;
+        #[cfg(feature = "mutants")]
+        let joint = joint && !(mine && self.config.broken(Mutant::ChangeToldEarly));
         match (mine, joint) {
             (true, false) => {
                 let answer = Answer::Agreed { epoch: Epoch(0), revision: version };

@@ -9,6 +9,7 @@ mod guards;
 mod outside;
 mod sight;
 mod sync;
+mod voters;
 mod words;
 
 use std::collections::BTreeSet;
@@ -40,7 +41,8 @@ pub struct Ordeal {
 /// Every ordeal.
 pub fn all() -> impl Iterator<Item = &'static Ordeal> {
     let seen = sight::ORDEALS.iter().chain(followed::ORDEALS);
-    seen.chain(words::ORDEALS).chain(outside::ORDEALS).chain(guards::ORDEALS).chain(sync::ORDEALS)
+    let said = words::ORDEALS.iter().chain(voters::ORDEALS);
+    seen.chain(said).chain(outside::ORDEALS).chain(guards::ORDEALS).chain(sync::ORDEALS)
 }
 
 /// What is healed comes to rest within this.

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use consensus::codec;
 use consensus::message::Accepted;
-use consensus::model::{AcceptorId, Ballot, Voters, VotersState};
+use consensus::model::{AcceptorId, AgentId, Ballot, Voters, VotersChange, VotersState};
+use consensus::moment::Moment;
 
 use super::Found;
 
@@ -18,6 +19,8 @@ const ONCE: &str = "a store votes once";
 #[derive(Debug)]
 pub struct Electorate {
     sets: BTreeMap<u64, Voters>,
+    /// Since when each has been in force; the first always was.
+    since: BTreeMap<u64, Moment>,
     holders: BTreeMap<(Ballot, u64), BTreeSet<AcceptorId>>,
     values: BTreeMap<Ballot, Accepted>,
     chosen: BTreeMap<Ballot, VotersState>,
@@ -29,6 +32,7 @@ impl Electorate {
     /// The voters that a mesh begins with.
     pub fn new(first: Voters) -> Self {
         Self {
+            since: BTreeMap::from([(first.version, Moment::ZERO)]),
             sets: BTreeMap::from([(first.version, first)]),
             holders: BTreeMap::new(),
             values: BTreeMap::new(),
@@ -52,6 +56,17 @@ impl Electorate {
         self.sets.range(version..).map(|(_, voters)| voters)
     }
 
+    /// Is it true that this change, asked for at `asked`, is through by now, as this version? Its two sets came into force since,
+    /// and the new one alone after them.
+    pub fn is_through(&self, change: &VotersChange, version: u64, asked: Moment) -> bool {
+        let alone = self.at(version).is_some_and(|voters| !voters.joint());
+        let mut begun = self
+            .sets
+            .range(..version)
+            .filter(|(version, _)| self.since.get(version).is_some_and(|since| asked <= *since));
+        alone && begun.any(|(_, voters)| makes(voters, change))
+    }
+
     /// One ballot carries at most one value here, too. Called for every proposal that leaves and every record of one.
     pub fn on_value(&mut self, accepted: &Accepted, found: &mut Found) {
         let known = self.values.entry(accepted.ballot).or_insert_with(|| accepted.clone());
@@ -64,6 +79,7 @@ impl Electorate {
     /// A store that goes by this version has made a set durable. Is it in force by that, and new?
     pub fn on_accepted(
         &mut self,
+        now: Moment,
         (store, version): (AcceptorId, u64),
         accepted: &Accepted,
         found: &mut Found,
@@ -73,12 +89,12 @@ impl Electorate {
         if !self.is_held(accepted.ballot, version) || self.chosen.contains_key(&accepted.ballot) {
             return false;
         }
-        let mut new = self.choose(accepted, found);
+        let mut new = self.choose(now, accepted, found);
         // The new set's word may suffice for what was accepted before, and so on.
         while let Some(ballot) = self.held_besides() {
             let accepted = self.values[&ballot].clone();
             let others = self.chosen.len();
-            new |= self.choose(&accepted, found);
+            new |= self.choose(now, &accepted, found);
             if self.chosen.len() == others {
                 break;
             }
@@ -104,7 +120,7 @@ impl Electorate {
     }
 
     /// A set is in force, perhaps a new one.
-    fn choose(&mut self, accepted: &Accepted, found: &mut Found) -> bool {
+    fn choose(&mut self, now: Moment, accepted: &Accepted, found: &mut Found) -> bool {
         let Ok(state) = codec::decode::<VotersState>(accepted.value.bytes()) else {
             found.push((CHAIN, format!("what was chosen at {} is no set", accepted.ballot)));
             return false;
@@ -112,6 +128,7 @@ impl Electorate {
         self.follows(accepted, &state, found);
         self.chosen.insert(accepted.ballot, state.clone());
         let new = !self.sets.contains_key(&state.voters.version);
+        self.since.entry(state.voters.version).or_insert(now);
         self.sets.entry(state.voters.version).or_insert(state.voters);
         new
     }
@@ -164,5 +181,92 @@ impl Electorate {
         }
         let stays: BTreeSet<_> = voters.all().map(|voter| voter.acceptor).collect();
         self.gone.extend(base.all().map(|it| it.acceptor).filter(|id| !stays.contains(id)));
+    }
+}
+
+/// Do these two sets make just this change?
+fn makes(voters: &Voters, change: &VotersChange) -> bool {
+    let arrive: Vec<&AgentId> = voters.arriving().map(|voter| &voter.agent).collect();
+    let leave: Vec<&AgentId> = voters.leaving().map(|voter| &voter.agent).collect();
+    match change {
+        VotersChange::Add { agent } => (&arrive[..], &leave[..]) == (&[agent], &[]),
+        VotersChange::Remove { agent } => (&arrive[..], &leave[..]) == (&[], &[agent]),
+        VotersChange::Replace { old, new } => (&arrive[..], &leave[..]) == (&[new], &[old]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use consensus::message::Value;
+    use consensus::model::{MeshId, Voter};
+
+    use super::*;
+    use crate::scene::name;
+
+    fn set(ids: &[u128]) -> Vec<Voter> {
+        let voter = |id: &u128| Voter {
+            acceptor: AcceptorId(*id),
+            agent: name(&format!("a{id}")),
+            region: name("r1"),
+            key: [*id as u8; 32],
+        };
+        ids.iter().map(voter).collect()
+    }
+
+    fn at(seconds: u64) -> Moment {
+        Moment::from_micros(seconds * 1_000_000)
+    }
+
+    /// Three voters, of which the third is replaced by a fourth: both sets at ten seconds, the new one at twenty.
+    fn changed() -> Electorate {
+        let first = Voters::stable(MeshId(1), 1, set(&[1, 2, 3]));
+        let both = Voters { version: 2, joining: set(&[1, 2, 4]), ..first.clone() };
+        let alone = Voters::stable(MeshId(1), 3, set(&[1, 2, 4]));
+        let mut electorate = Electorate::new(first);
+        let (mut previous, mut found) = ([0; 32], Found::new());
+        for (voters, by, seconds) in [(both, [1, 2], 10), (alone, [1, 2], 20)] {
+            let version = voters.version - 1;
+            let state = VotersState {
+                voters,
+                reason: String::new(),
+                automatic: 0,
+                retired: if version == 2 { vec![AcceptorId(3)] } else { vec![] },
+                operations: vec![],
+                previous,
+            };
+            let ballot = Ballot { round: version, instance: 1 };
+            let accepted = Accepted { ballot, value: Value::new(codec::encode(&state)) };
+            previous = accepted.value.hash();
+            for id in by {
+                let store = (AcceptorId(id), version);
+                electorate.on_accepted(at(seconds), store, &accepted, &mut found);
+            }
+        }
+        assert_eq!(found, Found::new());
+        electorate
+    }
+
+    #[test]
+    fn a_change_is_through_once_its_new_set_alone_is_in_force() {
+        let electorate = changed();
+        let agent = |id: u8| name::<AgentId>(&format!("a{id}"));
+        let replace = |old, new| VotersChange::Replace { old: agent(old), new: agent(new) };
+        for (change, version, asked, through) in [
+            (replace(3, 4), 3, 5, true),
+            (replace(3, 4), 3, 10, true),
+            (replace(3, 4), 2, 5, false),
+            (replace(3, 4), 4, 5, false),
+            (replace(3, 4), 1, 0, false),
+            (replace(3, 4), 3, 11, false),
+            (replace(2, 4), 3, 5, false),
+            (VotersChange::Add { agent: agent(4) }, 3, 5, false),
+            (VotersChange::Remove { agent: agent(3) }, 3, 5, false),
+        ] {
+            assert_eq!(
+                electorate.is_through(&change, version, at(asked)),
+                through,
+                "{change} as version {version}, asked for at {asked} s"
+            );
+        }
     }
 }

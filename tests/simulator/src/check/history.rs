@@ -2,8 +2,9 @@
 //!
 //! Holds what people were told, and what every agent showed as agreed, against the chain of what was truly chosen: a
 //! command that was agreed took effect between its call and its answer, one that found nothing to do found so at some
-//! instant of that time, and what an agent shows was chosen before and never goes back. A command that was not answered,
-//! or with "unknown", may have taken effect at any time after its call, or never; nothing follows from it.
+//! instant of that time, and what an agent shows was chosen before and never goes back. A change of voters that was agreed is
+//! through: its new set alone is in force. A command that was not answered, or with "unknown", may have taken effect at any
+//! time after its call, or never; nothing follows from it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use consensus::moment::Moment;
 use consensus::outbox::{Answer, Command};
 
 use super::Found;
+use super::electorate::Electorate;
 use super::register::{Chosen, Registers};
 
 const CHECKER: &str = "linearizable to its clients";
@@ -53,7 +55,7 @@ impl History {
         now: Moment,
         number: u64,
         answer: &Answer,
-        registers: &Registers,
+        (registers, electorate): (&Registers, &Electorate),
         found: &mut Found,
     ) {
         let Some(call) = self.calls.remove(&number) else { return };
@@ -66,7 +68,23 @@ impl History {
             Command::Freeze { .. } | Command::Unfreeze { .. } | Command::Ack { .. } => {
                 return Self::on_word(now, &call, answer, registers, found);
             }
-            Command::Voters { .. } => return,
+            Command::Voters { change, .. } => {
+                let through = match answer {
+                    Answer::Agreed { revision, .. } => {
+                        electorate.is_through(change, *revision, call.at)
+                    }
+                    // What is so already, and what is planned, nobody is told of a change of voters.
+                    Answer::Unchanged | Answer::Planned { .. } => false,
+                    Answer::Refused(_) | Answer::Unknown(_) => return,
+                };
+                if !through {
+                    let (agent, at) = (&call.agent, call.at);
+                    let what =
+                        format!("{agent} told whoever asked at {at} to {change}: {answer:?}");
+                    found.push((CHECKER, format!("{what}, which it was not")));
+                }
+                return;
+            }
         };
         let about =
             || format!("{} told whoever asked at {} for {kind} of {app}", call.agent, call.at);
@@ -220,7 +238,13 @@ impl History {
 
 #[cfg(test)]
 mod tests {
+    use consensus::model::{MeshId, Voters, VotersChange};
+
     use super::*;
+
+    fn nobody() -> Electorate {
+        Electorate::new(Voters::stable(MeshId(1), 1, Vec::new()))
+    }
 
     #[test]
     fn an_answer_of_agreed_that_nothing_bears_out_is_found() {
@@ -238,7 +262,7 @@ mod tests {
         let answer = Answer::Agreed { epoch: Epoch(2), revision: 1 };
         let mut found = Found::new();
         let now = Moment::from_micros(5);
-        history.on_answer(now, 1, &answer, &Registers::default(), &mut found);
+        history.on_answer(now, 1, &answer, (&Registers::default(), &nobody()), &mut found);
         assert_eq!(found.len(), 1);
     }
 
@@ -247,12 +271,16 @@ mod tests {
         let (app, by) = ("shop".parse::<AppId>().expect("a name"), "operator".to_owned());
         let (lasts, reason) = (std::time::Duration::from_secs(60), String::new());
         let agreed = Answer::Agreed { epoch: Epoch(2), revision: 1 };
+        let change = VotersChange::Remove { agent: "a1".parse().expect("a name") };
+        let voters = Command::Voters { change, by: by.clone() };
         let calls = [
             (Command::Freeze { app: app.clone(), lasts, reason, by: by.clone() }, agreed.clone()),
             (Command::Unfreeze { app: app.clone(), by: by.clone() }, Answer::Unchanged),
             (Command::Ack { app: app.clone(), by: by.clone() }, agreed.clone()),
             (Command::Approve { app: app.clone(), by: by.clone() }, agreed),
-            (Command::Abort { app, accept_loss: false, by }, Answer::Unchanged),
+            (Command::Abort { app, accept_loss: false, by: by.clone() }, Answer::Unchanged),
+            (voters.clone(), Answer::Agreed { epoch: Epoch(0), revision: 1 }),
+            (voters, Answer::Unchanged),
         ];
         for (command, answer) in calls {
             let mut history = History::default();
@@ -260,7 +288,7 @@ mod tests {
             history.on_call(1, Call { agent, command: command.clone(), at: Moment::ZERO });
             let mut found = Found::new();
             let now = Moment::from_micros(5);
-            history.on_answer(now, 1, &answer, &Registers::default(), &mut found);
+            history.on_answer(now, 1, &answer, (&Registers::default(), &nobody()), &mut found);
             assert_eq!(found.len(), 1, "{command:?}: {answer:?}");
         }
     }

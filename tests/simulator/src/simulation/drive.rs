@@ -244,7 +244,8 @@ impl Simulation {
                 let agent = self.agents[place].id.clone();
                 self.transcript.say(self.now, Some(&agent), || format!("answers: {answer:?}"));
                 let mut found: Found = Vec::new();
-                self.history.on_answer(self.now, id.0, &answer, &self.registers, &mut found);
+                let truth = (&self.registers, &self.electorate);
+                self.history.on_answer(self.now, id.0, &answer, truth, &mut found);
                 self.answers.insert(id.0, answer);
                 self.report(found);
             }

@@ -66,7 +66,8 @@ impl Simulation {
                 self.agreed_anew(links, &mut found);
             }
             (Entry::Accepted { register: RegisterId::Voters, accepted }, Some(store)) => {
-                let new = self.electorate.on_accepted((store, version), &accepted, &mut found);
+                let new =
+                    self.electorate.on_accepted(self.now, (store, version), &accepted, &mut found);
                 self.elected(new);
             }
             (Entry::Chosen { register: RegisterId::Voters, accepted }, _) => {
