@@ -114,6 +114,8 @@ mutants! {
     EvidenceReplayed,
     /// Evidence is taken whether it is signed or not (B.4).
     EvidenceUnsigned,
+    /// A letter that another passes on is taken whoever wrote it (A.5).
+    LetterUnsealed,
     /// Accepts though it sees the stack up itself (A.3).
     OwnViewIgnored,
     /// Accepts though its own evidence is old (A.3).

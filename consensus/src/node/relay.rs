@@ -110,7 +110,10 @@ impl Node {
         }
         if relayed.to == self.config.agent {
             // Whoever did not write it, it is as if it had been lost.
-            if !genuine(&relayed, voters) {
+            let genuine = genuine(&relayed, voters);
+            #[cfg(feature = "mutants")]
+            let genuine = genuine || self.broken(crate::config::Mutant::LetterUnsealed);
+            if !genuine {
                 return Stir::Nothing;
             }
             let from = relayed.from.clone();
@@ -124,5 +127,103 @@ impl Node {
             self.out.send(&to, Message::Relayed(Box::new(relayed)));
         }
         Stir::Nothing
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::config::{BallotStore, Config};
+    use crate::evidence::KeyPair;
+    use crate::message::Beliefs;
+    use crate::model::{AcceptorId, MeshId, Voters};
+    use crate::outbox::Output;
+    use crate::saved::Saved;
+
+    const MESH: MeshId = MeshId(1);
+
+    fn name<T: std::str::FromStr>(text: &str) -> T {
+        text.parse().ok().expect("names in tests are names")
+    }
+
+    fn key(number: u8) -> KeyPair {
+        KeyPair::from_seed(&[number; 32])
+    }
+
+    /// The first of three voters, with nothing left to do.
+    fn first() -> Node {
+        let voter = |number: u8| Voter {
+            acceptor: AcceptorId(number.into()),
+            agent: name(&format!("a{number}")),
+            region: name("r1"),
+            key: key(number).public(),
+        };
+        let voters = Voters::stable(MESH, 1, (1..=3).map(voter).collect());
+        let ballots = Some(BallotStore { acceptor: AcceptorId(1), seed: [1; 32] });
+        let config = Config::observer(name("a1"), name("r1"), "a1:4790".into(), voters);
+        let mut node = Node::new(Config { ballots, ..config }, Saved::default(), Moment::ZERO, 1);
+        while node.poll().is_some() {}
+        node
+    }
+
+    fn letter(number: u64) -> Letter {
+        let (abstention, beliefs) = (None, Vec::new());
+        Letter::Beliefs(Arc::new(Beliefs { instance: 1, number, abstention, beliefs }))
+    }
+
+    /// A letter that says it is of a voter for another, under this agent's seal.
+    fn sealed(mesh: MeshId, (from, to): (&str, &str), by: u8) -> Relayed {
+        key(by).seal(mesh, &name(from), &name(to), letter(1))
+    }
+
+    #[test]
+    fn a_letter_is_taken_of_whoever_sealed_it_and_as_it_was_sealed() {
+        let own = sealed(MESH, ("a2", "a1"), 2);
+        let another = Relayed { letter: letter(2), ..own.clone() };
+        let others = Relayed { to: name("a1"), ..sealed(MESH, ("a2", "a3"), 2) };
+        let bare = Relayed { signature: Vec::new(), ..own.clone() };
+        for (what, relayed, taken) in [
+            ("its writer's", own, true),
+            ("the seal of whoever passed it on", sealed(MESH, ("a2", "a1"), 3), false),
+            ("a seal of nobody's", sealed(MESH, ("a2", "a1"), 9), false),
+            ("no seal", bare, false),
+            ("the seal of another letter", another, false),
+            ("a letter to somebody else", others, false),
+            ("a letter of another mesh", sealed(MeshId(2), ("a2", "a1"), 2), false),
+            ("a letter of no voter", sealed(MESH, ("a9", "a1"), 9), false),
+            ("one's own", sealed(MESH, ("a1", "a1"), 1), false),
+        ] {
+            let mut node = first();
+            let writer = relayed.from.clone();
+            let stir = node.on_relayed(&name("a3"), relayed, Moment::ZERO);
+            assert_eq!(node.hearsay.word(&writer).is_some(), taken, "{what}");
+            assert_eq!(stir != Stir::Nothing, taken, "{what}");
+            assert!(node.poll().is_none(), "{what}");
+        }
+    }
+
+    #[test]
+    fn only_who_wrote_a_letter_has_it_passed_on_and_not_without_end() {
+        let mut node = first();
+        let mut passes = |by: &str, to: &str| {
+            let relayed = sealed(MESH, ("a2", to), 2);
+            node.on_relayed(&name(by), relayed, Moment::ZERO);
+            let output = node.poll();
+            assert!(node.poll().is_none());
+            matches!(output, Some(Output::Send(other, Message::Relayed(_))) if other == name(to))
+        };
+        assert!(!passes("a3", "a3"));
+        assert!(!passes("a2", "a9"));
+        for _ in 0..LETTERS {
+            assert!(passes("a2", "a3"));
+        }
+        assert!(!passes("a2", "a3"));
+        // Counted by who asks, whosever the letter is; and anew at every pulse.
+        assert_eq!(node.relays.passed.get(&name("a3")), Some(&1));
+        assert_eq!(node.relays.passed.get(&name("a2")), Some(&(LETTERS + 1)));
+        node.find_relays(Moment::ZERO);
+        assert!(node.relays.passed.is_empty());
     }
 }

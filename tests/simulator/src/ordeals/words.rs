@@ -3,15 +3,18 @@
 use std::time::Duration;
 
 use consensus::config::Mutant;
-use consensus::message::{BallotBody, Message};
-use consensus::model::{Phase, VotersChange};
+use consensus::evidence::KeyPair;
+use consensus::message::{Accepted, BallotBody, Letter, Message};
+use consensus::model::{Ballot, MeshId, Phase, RegisterId, VotersChange};
 use consensus::outbox::Command;
+use consensus::value;
 
 use super::{
     Ordeal, asks, blinds, buries, east, fells, guarded, kills, leaves_two, restarts, same, shop,
     until, wait, west,
 };
 use crate::chance::Chance;
+use crate::network::Way;
 use crate::scene::{AppShape, agent_name};
 use crate::simulation::{Event, Simulation};
 use crate::world::{Host, Web};
@@ -29,6 +32,26 @@ pub const ORDEALS: &[Ordeal] = &[
             buries(simulation, chance, &[3, 4]);
             fells(simulation, &east());
             wait(simulation, chance, 6_000..8_000);
+        },
+    },
+    Ordeal {
+        name: "who passes letters on writes one itself, that a move was agreed",
+        knows: &[Mutant::LetterUnsealed],
+        shape: same,
+        play: |simulation, chance| {
+            let latest = simulation.registers.latest(&shop()).expect("it is agreed");
+            let mut state = (*latest.state).clone();
+            state.active = west();
+            let ballot = Ballot { round: latest.ballot.round + 1, ..latest.ballot };
+            let accepted = Accepted { ballot, value: value::encode(&state) };
+            let letter = Letter::Chosen { register: RegisterId::App(shop()), accepted };
+            let seed = simulation.agents[3].config.ballots.as_ref().expect("it votes").seed;
+            let (from, to) = (agent_name(1), agent_name(2));
+            let letter = KeyPair::from_seed(&seed).seal(MeshId(1), &from, &to, letter);
+            let (way, message) = (Way::Datagram, Message::Relayed(Box::new(letter)));
+            let event = Event::Deliver { from: 3, to: 2, way, message };
+            simulation.after(Duration::ZERO, event);
+            wait(simulation, chance, 1_000..2_000);
         },
     },
     Ordeal {
