@@ -122,6 +122,10 @@ mutants! {
     StaleEvidenceAccepted,
     /// Votes on what it believed before it was stopped (S4).
     PauseForgotten,
+    /// Votes though its clocks contradict each other (S4).
+    ClockJumpIgnored,
+    /// Votes though it is unwell itself (S7).
+    VotesWhileUnwell,
 
     // Leases (C.1, C.2).
     /// Only one of two clocks is allowed to be wrong, and a door has no margin of its own.

@@ -93,6 +93,30 @@ pub const ORDEALS: &[Ordeal] = &[
         },
     },
     Ordeal {
+        name: "the clocks of all are set, and then they are asked about a stack",
+        knows: &[Mutant::ClockJumpIgnored],
+        shape: same,
+        play: |simulation, chance| {
+            for agent in &mut simulation.agents {
+                agent.clock.wall_off_ms += 5_000;
+            }
+            wait(simulation, chance, 2_000..3_000);
+            asks(simulation, 0);
+            wait(simulation, chance, 3_000..4_000);
+        },
+    },
+    Ordeal {
+        name: "nobody can look at anything, for a cause of its own, and all are asked about a stack",
+        knows: &[Mutant::VotesWhileUnwell],
+        shape: same,
+        play: |simulation, chance| {
+            simulation.rates.own_trouble = 1.0;
+            wait(simulation, chance, 9_000..10_000);
+            asks(simulation, 0);
+            wait(simulation, chance, 3_000..4_000);
+        },
+    },
+    Ordeal {
         name: "voters lose sight of a primary that its replica follows",
         knows: &[Mutant::VetoIgnored],
         shape: |_, apps| apps[0].database = true,
