@@ -216,6 +216,10 @@ mutants! {
     CooldownIgnored,
     /// After a restart nothing is known to have been done lately.
     CooldownForgottenAtRestart,
+    /// Every decision cools down as if it were the first.
+    CooldownNeverDoubles,
+    /// Nobody counts how often the mesh acts within a day.
+    ThirdADayUnheld,
     /// Any number of apps is moved at once.
     BudgetIgnored,
     /// After a restart no other app is known to have been moved lately.

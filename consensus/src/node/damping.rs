@@ -114,6 +114,11 @@ impl Node {
             return Err(Refusal::Frozen { by: freeze.by.clone(), left });
         }
         let (base, past) = (state.definition.cooldown, ages.past(state, now));
+        #[cfg(feature = "mutants")]
+        let past = match self.broken(Mutant::CooldownNeverDoubles) {
+            true => past.into_iter().next_back().into_iter().collect(),
+            false => past,
+        };
         match damping::hold(base, state.damping.flapping, &past) {
             Some(_) if self.ignores_cooldowns() => Ok(()),
             Some(Hold::Cooling(left)) => Err(Refusal::Cooldown(left)),
@@ -124,6 +129,10 @@ impl Node {
 
     /// Would another automatic decision be the third within a day, by this agent's clock?
     pub(super) fn would_flap(&self, app: &AppId, state: &AppState, now: Moment) -> bool {
+        #[cfg(feature = "mutants")]
+        if self.broken(Mutant::ThirdADayUnheld) {
+            return false;
+        }
         let unknown = Ages::default();
         let ages = self.apps.get(app).map_or(&unknown, |it| &it.ages);
         damping::would_flap(state.definition.cooldown, &ages.past(state, now))

@@ -452,6 +452,18 @@ pub const ORDEALS: &[Ordeal] = &[
         shape: |_, apps| apps[0].cooldown = Duration::from_secs(900),
         play: |simulation, chance| dies_again(simulation, chance, true),
     },
+    Ordeal {
+        name: "whatever is moved to dies once the first cooldown is over, and again",
+        knows: &[Mutant::CooldownNeverDoubles],
+        shape: |_, apps| apps[0].cooldown = Duration::from_secs(22),
+        play: dies_thrice,
+    },
+    Ordeal {
+        name: "whatever is moved to dies three times within a day",
+        knows: &[Mutant::ThirdADayUnheld],
+        shape: |_, apps| apps[0].cooldown = Duration::from_secs(5),
+        play: dies_thrice,
+    },
 ];
 
 /// Is this somebody's wish that a value be accepted?
@@ -470,4 +482,14 @@ fn dies_again(simulation: &mut Simulation, chance: &mut Chance, anew: bool) {
     wait(simulation, chance, 26_000..28_000);
     fells(simulation, &west());
     wait(simulation, chance, 6_000..7_000);
+}
+
+/// Whichever stack is active dies, comes back, and qualifies: three times.
+fn dies_thrice(simulation: &mut Simulation, chance: &mut Chance) {
+    for stack in [east(), west(), east()] {
+        fells(simulation, &stack);
+        wait(simulation, chance, 7_000..8_000);
+        simulation.break_web(&shop(), &stack, Web::Up);
+        wait(simulation, chance, 23_000..24_000);
+    }
 }
