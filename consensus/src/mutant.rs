@@ -64,6 +64,12 @@ mutants! {
     RollbackUnnoticed,
     /// A store that lost its disk goes on under its old id (rule R8).
     Amnesia,
+    /// A store that voted once, and was let go, votes again (rule R8).
+    RetiredReused,
+    /// The mesh replaces a store by itself as soon as its agent presents another.
+    ReplacedAtOnce,
+    /// The mesh replaces one store by itself after the other.
+    ReplacedTooOften,
 
     // Evidence and the rule (B.2 to B.5).
     /// Evidence is checked for the decision, not again before the point of no return (rule 2).

@@ -12,6 +12,8 @@ use super::Node;
 use super::attempt::{ROUND, SOON};
 use crate::ballot::{Accepting, Current, Preparing, Tally};
 use crate::codec;
+#[cfg(feature = "mutants")]
+use crate::config::Mutant;
 use crate::message::{Accepted, BallotBody, Message, Refusal, Value};
 use crate::model::{
     AcceptorId, Ballot, Certainty, OPERATION_MEMORY, OperationId, RegisterId, Voters, VotersChange,
@@ -279,7 +281,7 @@ impl Node {
                 state.operations.drain(..surplus);
                 state.voters = Voters { version, joining, ..current };
                 #[cfg(feature = "mutants")]
-                if self.broken(crate::config::Mutant::DirectChange) {
+                if self.broken(Mutant::DirectChange) {
                     state.retired.extend(state.voters.leaving().map(|voter| voter.acceptor));
                     state.voters.members = std::mem::take(&mut state.voters.joining);
                 }
@@ -318,20 +320,21 @@ impl Node {
         let next = decode(value)?;
         let certainty = Current::certainty(&self.config.voters, promises, base);
         let hash = predecessor.as_ref().map_or([0; 32], |it| it.value.hash());
+        #[cfg(feature = "mutants")]
+        let (before, next) = match self.broken(Mutant::RetiredReused) {
+            true => forgetting(before, next),
+            false => (before, next),
+        };
         let before = before.as_ref().map(|it| (it, hash));
         #[cfg(feature = "mutants")]
-        if self.broken(crate::config::Mutant::DirectChange)
-            || self.broken(crate::config::Mutant::OnlyNewMajority)
-        {
+        if self.broken(Mutant::DirectChange) || self.broken(Mutant::OnlyNewMajority) {
             return Ok(());
         }
         let demand =
             chain::follows(before, certainty, &self.agreed_voters(), &next).map_err(malformed)?;
         #[cfg(feature = "mutants")]
         let demand = match before.is_some_and(|(before, _)| *before == next) {
-            true if self.broken(crate::config::Mutant::LeftByAnothersClock) => {
-                chain::Demand::default()
-            }
+            true if self.broken(Mutant::LeftByAnothersClock) => chain::Demand::default(),
             _ => demand,
         };
         let (since, both_for) = (now.since(self.voting.adopted), self.both_for());
@@ -348,6 +351,10 @@ impl Node {
     pub(super) fn is_silent(&self, store: AcceptorId, now: Moment) -> bool {
         let heard = self.voting.sightings.heard(store).unwrap_or(self.voting.began);
         let own = self.acceptor.as_ref().is_some_and(|own| own.id() == store);
+        #[cfg(feature = "mutants")]
+        if self.broken(Mutant::ReplacedAtOnce) {
+            return !own;
+        }
         !own && SILENT_FOR <= now.since(heard)
     }
 
@@ -355,6 +362,10 @@ impl Node {
     pub(super) fn may_replace(&self, store: AcceptorId, now: Moment) -> Result<(), String> {
         if !self.is_silent(store, now) {
             return Err(format!("the store {store} is not silent for {} s", SILENT_FOR.as_secs()));
+        }
+        #[cfg(feature = "mutants")]
+        if self.broken(Mutant::ReplacedTooOften) {
+            return Ok(());
         }
         match self.voting.automatic {
             Some((_, since)) if now.since(since) < AUTOMATIC_REST => {
@@ -391,4 +402,15 @@ impl Node {
             attempt.resend = attempt.resend.min(now + SOON);
         }
     }
+}
+
+/// What was retired is forgotten in both, as only a mutant does: nothing else about them changes.
+#[cfg(feature = "mutants")]
+fn forgetting(
+    mut before: Option<VotersState>,
+    mut next: VotersState,
+) -> (Option<VotersState>, VotersState) {
+    let gone = before.as_mut().map(|before| std::mem::take(&mut before.retired));
+    next.retired.retain(|store| !gone.iter().flatten().any(|it| it == store));
+    (before, next)
 }

@@ -91,6 +91,8 @@ impl Node {
         }
         let newcomer = new.map(|agent| self.newcomer(agent, now)).transpose()?;
         let retired = self.voting.chosen.as_ref().map_or(&[][..], |(_, state)| &state.retired);
+        #[cfg(feature = "mutants")]
+        let retired = if self.broken(Mutant::RetiredReused) { &[] } else { retired };
         if let Some(new) = newcomer.as_ref().filter(|new| retired.contains(&new.acceptor)) {
             return Err(format!("the store {} of {} voted before", new.acceptor, new.agent));
         }

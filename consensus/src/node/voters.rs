@@ -157,6 +157,8 @@ impl Node {
         self.voting.replaceable = None;
         self.voting.carried = now;
         let retired = self.acceptor.as_ref().is_some_and(|it| state.retired.contains(&it.id()));
+        #[cfg(feature = "mutants")]
+        let retired = retired && !self.broken(Mutant::RetiredReused);
         if retired {
             self.quarantine(Quarantined::Retired { version });
         }

@@ -4,6 +4,7 @@
 //! made it durable. Every other checker asks here whose word counted at which version.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use consensus::codec;
 use consensus::message::Accepted;
@@ -14,6 +15,12 @@ use super::Found;
 
 const CHAIN: &str = "voters form a chain";
 const ONCE: &str = "a store votes once";
+const ITSELF: &str = "the mesh replaces what is long lost";
+
+/// A store that the mesh replaces by itself has been silent for this long, by the clock of whoever accepts that.
+const SILENT: Duration = Duration::from_secs(60);
+/// And it replaces none sooner after another, in true time: ten minutes by a clock that is a hundredth fast.
+const RESTS: Duration = Duration::from_secs(590);
 
 /// Every set of voters there was.
 #[derive(Debug)]
@@ -102,6 +109,30 @@ impl Electorate {
         new
     }
 
+    /// A store is about to accept this, and `silent` tells for how long its agent has not heard of each. Whoever accepts it first
+    /// does not complete what somebody else has found to be so: a store that the mesh replaces by itself is long silent.
+    pub fn before_accepted(
+        &self,
+        agent: &AgentId,
+        accepted: &Accepted,
+        silent: impl Fn(AcceptorId) -> Duration,
+        found: &mut Found,
+    ) {
+        let held = |(ballot, _): &(Ballot, u64)| self.values[ballot].value == accepted.value;
+        let Ok(state) = codec::decode::<VotersState>(accepted.value.bytes()) else { return };
+        let itself = state.voters.joint() && state.automatic == state.voters.version;
+        if !itself || self.holders.keys().any(held) {
+            return;
+        }
+        for voter in state.voters.leaving() {
+            let span = silent(voter.acceptor);
+            if span < SILENT {
+                let text = format!("{agent} accepts that the store of {} is replaced", voter.agent);
+                found.push((ITSELF, format!("{text}, which it heard of {span:?} ago")));
+            }
+        }
+    }
+
     /// The first ballot whose value a quorum holds, and which does not count as chosen yet.
     fn held_besides(&self) -> Option<Ballot> {
         let held = |(ballot, version): &(Ballot, u64)| {
@@ -126,11 +157,24 @@ impl Electorate {
             return false;
         };
         self.follows(accepted, &state, found);
+        self.rests(now, accepted.ballot, &state, found);
         self.chosen.insert(accepted.ballot, state.clone());
         let new = !self.sets.contains_key(&state.voters.version);
         self.since.entry(state.voters.version).or_insert(now);
         self.sets.entry(state.voters.version).or_insert(state.voters);
         new
+    }
+
+    /// The mesh replaces one store at a time, and then none for a while.
+    fn rests(&self, now: Moment, ballot: Ballot, state: &VotersState, found: &mut Found) {
+        let version = state.voters.version;
+        let Some((_, before)) = self.chosen.range(..ballot).next_back() else { return };
+        let last = self.since.get(&before.automatic).filter(|_| before.automatic != 0);
+        let begins = state.automatic == version && before.voters.version < version;
+        if let Some(last) = last.filter(|last| begins && now.since(**last) < RESTS) {
+            let ago = now.since(*last);
+            found.push((ITSELF, format!("version {version} begins {ago:?} after the last")));
+        }
     }
 
     /// No agent goes by voters that were not chosen.

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use consensus::message::{Message, Pulse};
 use consensus::model::{
-    AgentId, AppId, AppState, Ballot, Definition, Evidence, FaultKind, Health, Observation,
-    Outcome, StackId, Target, TargetId, Voters, Watched,
+    AcceptorId, AgentId, AppId, AppState, Ballot, Definition, Evidence, FaultKind, Health,
+    Observation, Outcome, StackId, Target, TargetId, Voters, Watched,
 };
 use consensus::moment::Moment;
 
@@ -71,6 +71,8 @@ struct Told {
     heard: BTreeMap<AgentId, Moment>,
     /// Whom others say they hear, and when they said so.
     hearing: BTreeMap<AgentId, (Arc<Pulse>, Moment)>,
+    /// When each store was last presented to it.
+    presented: BTreeMap<AcceptorId, Moment>,
     /// When the newest pulse of every run of every other was sent, and the newest of its own that each answered.
     newest: BTreeMap<(AgentId, Option<u64>), Option<Moment>>,
     stated: BTreeMap<AppId, (Ballot, Moment)>,
@@ -110,6 +112,7 @@ impl Witnesses {
             seen: BTreeMap::new(),
             heard: BTreeMap::new(),
             hearing: BTreeMap::new(),
+            presented: BTreeMap::new(),
             newest: BTreeMap::new(),
             stated: BTreeMap::new(),
         };
@@ -146,6 +149,13 @@ impl Witnesses {
             && self.agents.get(agent).is_some_and(|told| at.since(runs(told)) >= span)
     }
 
+    /// For how long has nobody presented this store to an agent, as far as its process knows?
+    pub fn silent(&self, agent: &AgentId, store: AcceptorId, at: Moment) -> Duration {
+        self.agents.get(agent).map_or(Duration::MAX, |told| {
+            at.since(told.presented.get(&store).copied().unwrap_or(told.started))
+        })
+    }
+
     /// An agent is told something by another.
     pub fn on_heard(&mut self, agent: &AgentId, from: &AgentId, message: &Message, at: Moment) {
         let Some(told) = self.agents.get_mut(agent) else { return };
@@ -155,6 +165,9 @@ impl Witnesses {
         told.heard.insert(from.clone(), at);
         if let Message::Pulse(pulse) = message {
             told.hearing.insert(from.clone(), (pulse.clone(), at));
+            if let Some(store) = &pulse.store {
+                told.presented.insert(store.acceptor, at);
+            }
         }
     }
 

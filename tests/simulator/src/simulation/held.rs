@@ -66,6 +66,9 @@ impl Simulation {
                 self.agreed_anew(links, &mut found);
             }
             (Entry::Accepted { register: RegisterId::Voters, accepted }, Some(store)) => {
+                let (agent, at) = (&agent.id, agent.clock.boot(self.now));
+                let silent = |store| self.witnesses.silent(agent, store, at);
+                self.electorate.before_accepted(agent, &accepted, silent, &mut found);
                 let new =
                     self.electorate.on_accepted(self.now, (store, version), &accepted, &mut found);
                 self.elected(new);
