@@ -122,6 +122,8 @@ mutants! {
     EvidenceUnsigned,
     /// A letter that another passes on is taken whoever wrote it (A.5).
     LetterUnsealed,
+    /// A guard's silence counts before the one that may have given its word for it has said anything (C.3).
+    WordNotAwaited,
     /// Accepts though it sees the stack up itself (A.3).
     OwnViewIgnored,
     /// Accepts though its own evidence is old (A.3).

@@ -406,14 +406,30 @@ impl Panel<'_> {
         };
         let hearing: BTreeSet<AgentId> =
             self.healthy().filter(hears).map(|witness| witness.agent.clone()).collect();
-        match self.voters.majority_of(&hearing) {
-            true => Ok(()),
-            false => Err(format!(
-                "the guard of {}, {guard}, is heard by {} of {} voters",
-                database.name,
-                hearing.len(),
-                self.voters.agents().len()
+        let name = &database.name;
+        if !self.voters.majority_of(&hearing) {
+            let (hearing, all) = (hearing.len(), self.voters.agents().len());
+            return Err(format!(
+                "the guard of {name}, {guard}, is heard by {hearing} of {all} voters"
+            ));
+        }
+        // What is left for the silence of its guard alone may live by the word of this one: to be heard is not to have said.
+        let all = self.healthy().filter_map(|witness| heard(witness, active));
+        let silent = all.filter(|it| *it > window).min();
+        let said = || {
+            let old = self.target(active, name);
+            let of_old = |belief: &Belief| belief.target == old && belief.guard.is_some();
+            let since = |it: &&Witness<'_>| silent.is_some_and(|silent| it.said < silent);
+            let mut all = self.witnesses.iter().chain(self.observers.iter()).filter(since);
+            all.any(|it| it.agent == guard && it.beliefs.iter().any(of_old))
+        };
+        #[cfg(feature = "mutants")]
+        let said = || self.broken(Mutant::WordNotAwaited) || said();
+        match self.left_by_its_guard(active) == Some(name) && !said() {
+            true => Err(format!(
+                "the guard of {name}, {guard}, has not said whether that of {active} lives by its word"
             )),
+            false => Ok(()),
         }
     }
 

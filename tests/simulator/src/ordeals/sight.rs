@@ -8,6 +8,7 @@ use super::{
     Ordeal, asks, blinds, buries, east, fells, guarded, kills, restarts, same, shop, wait, west,
 };
 use crate::scene::AppShape;
+use crate::simulation::Simulation;
 use crate::world::Web;
 
 /// All of this room.
@@ -168,6 +169,24 @@ pub const ORDEALS: &[Ordeal] = &[
                 simulation.cut(voter, 5, true);
             }
             wait(simulation, chance, 25_000..26_000);
+        },
+    },
+    Ordeal {
+        name: "who gave its word for a guard is heard again by most voters before it says so",
+        knows: &[Mutant::WordNotAwaited],
+        shape: |mesh, apps| guarded(mesh, apps),
+        play: |simulation, chance| {
+            wait(simulation, chance, 25_000..26_000);
+            let both = |simulation: &mut Simulation, guard, voter, cut| {
+                simulation.cut(guard, voter, cut);
+                simulation.cut(voter, guard, cut);
+            };
+            // Two hear all along whose word the door is open by; what they say of it is no evidence.
+            (0..5).for_each(|voter| both(simulation, 5, voter, true));
+            [0, 3, 4].into_iter().for_each(|voter| both(simulation, 6, voter, true));
+            wait(simulation, chance, 17_000..22_000);
+            [0, 3, 4].into_iter().for_each(|voter| both(simulation, 6, voter, false));
+            wait(simulation, chance, 8_000..9_000);
         },
     },
     Ordeal {
