@@ -20,6 +20,8 @@ mod nginx_bind_unable;
 mod nginx_keys;
 #[path = "traffic/names.rs"]
 mod nginx_names;
+#[path = "traffic/providers.rs"]
+mod nginx_providers;
 #[path = "traffic/silent.rs"]
 mod nginx_silent;
 #[path = "traffic/delegated.rs"]
@@ -32,6 +34,7 @@ use std::time::{Duration, Instant};
 
 use consensus::model::{Warning, WarningKind};
 use consensus::view::FollowingView;
+use serde_json::json;
 use tests::harness::agents::Mesh;
 use tests::harness::app::{INSIDE, OUTSIDE, Shop};
 use tests::harness::bind::{Bind, KEY, SECOND, SECRET, Updates, ZONE};
@@ -282,6 +285,35 @@ mod nginx_bind {
             let exported = mesh.agents[3].quorate(&["dns", "export", "shop"]).expect_done();
             assert!(exported.contains(&format!("{OUTSIDE}. ")), "{exported}");
             assert!(exported.contains(&format!(" IN A {}\n", address("s2"))), "{exported}");
+            let zone = lab.folder("export").join("zone");
+            let head = "$TTL 60\n@ IN SOA ns root 1 60 30 600 5\n@ IN NS ns\nns IN A 192.0.2.53\n";
+            std::fs::write(&zone, format!("{head}{exported}"))
+                .expect("the scratch folder takes files");
+            let mut check = lab.fabric.command("dns", "named-checkzone");
+            let loaded =
+                check.args(["-D", ZONE]).arg(&zone).output().expect("bind9-utils is there");
+            let loaded = String::from_utf8_lossy(&loaded.stdout).replace(['\t', ' '], "");
+            let line = format!("{OUTSIDE}.5INA{}\n", address("s2"));
+            assert!(loaded.contains(&line), "BIND reads it: {loaded}");
+            let told = |words: &[&str]| {
+                let words = [words, &["--json"]].concat();
+                let told: serde_json::Value =
+                    serde_json::from_str(&mesh.agents[3].quorate(&words).output).expect("JSON");
+                assert_eq!((&told["app"], &told["stack"]), (&json!("shop"), &json!("s2")));
+                told
+            };
+            let record = format!("{OUTSIDE}. 5 IN A {}", address("s2"));
+            let records = told(&["dns", "export", "shop"])["records"].clone();
+            assert!(records.as_array().is_some_and(|it| it.contains(&json!(record))), "{records}");
+            let name = told(&diff)["names"][0].clone();
+            assert_eq!((&name["name"], &name["found"]), (&json!(OUTSIDE), &json!("same")));
+            let names = told(&["dns", "verify", "shop"])["names"].clone();
+            let of = |it: &&serde_json::Value| it["name"] == OUTSIDE;
+            let name = names.as_array().into_iter().flatten().find(of).expect("it is there");
+            assert_eq!(
+                (&name["right"], name["wrong"].as_array().map(Vec::len)),
+                (&json!(1), Some(1))
+            );
             eventually(SETTLE, "it is an event, too", || {
                 let said = mesh.agents[3].said();
                 if said.contains("warns (servers)") { Ok(()) } else { Err("not yet") }

@@ -145,6 +145,12 @@ async fn diff(
         }
         false => {
             let mut sheet = Sheet::new(out.colour);
+            if seen.is_empty() {
+                let words =
+                    format!("{}: others hold no record of it, only agents answer", view.app);
+                sheet.put(Ink::Plain, &words);
+                sheet.end();
+            }
             for (it, (ink, _, words)) in seen.iter().zip(&lines) {
                 sheet.put(*ink, &format!("{}: {words}", it.name));
                 sheet.end();

@@ -1,13 +1,20 @@
 //! Cloudflare (API v4): a batch is taken as a whole.
 
+use std::net::Ipv4Addr;
+
 use serde_json::{Value, json};
 
 use super::{Book, Row, Server, bearer, list, text};
 use crate::common::web::Web;
 
 pub async fn cloudflare(book: Book) -> Server {
+    cloudflare_at(Ipv4Addr::LOCALHOST, book).await
+}
+
+/// At this address of this host.
+pub async fn cloudflare_at(at: Ipv4Addr, book: Book) -> Server {
     const RECORDS: &str = "/client/v4/zones/023e105f4ecef8ad9ca31a8372d0c353/dns_records";
-    Web::start(book, |book, asked| {
+    Web::start_at(at, book, |book, asked| {
         let writes = asked.method == "POST";
         if let Some(reply) = book.trouble(writes) {
             return reply;

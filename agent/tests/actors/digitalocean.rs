@@ -1,13 +1,20 @@
 //! DigitalOcean (API v2): one record at a time.
 
+use std::net::Ipv4Addr;
+
 use serde_json::{Value, json};
 
 use super::{Book, Row, Server, bearer, text};
 use crate::common::web::Web;
 
 pub async fn digitalocean(book: Book) -> Server {
+    digitalocean_at(Ipv4Addr::LOCALHOST, book).await
+}
+
+/// At this address of this host.
+pub async fn digitalocean_at(at: Ipv4Addr, book: Book) -> Server {
     const RECORDS: &str = "/v2/domains/dyn.example/records";
-    Web::start(book, |book, asked| {
+    Web::start_at(at, book, |book, asked| {
         let writes = asked.method != "GET";
         if let Some(reply) = book.trouble(writes) {
             return reply;

@@ -18,8 +18,8 @@ mod google;
 pub mod route53;
 
 pub use azure::{azure, principal};
-pub use cloudflare::cloudflare;
-pub use digitalocean::digitalocean;
+pub use cloudflare::{cloudflare, cloudflare_at};
+pub use digitalocean::{digitalocean, digitalocean_at};
 pub use google::{google, key_file};
 pub use route53::route53;
 

@@ -29,7 +29,7 @@ fn a_provider_s_key_that_may_only_read_is_told_until_it_may_change() {
         let _webs = [Web::start(lab, "s1"), Web::start(lab, "s2")];
         let (_runtime, provider) = route53();
         provider.with(|it| it.amazon.granted = Some(Granted::default()));
-        let _answers = Answers::start(lab, router("dns"), provider.clone());
+        let _answers = Answers::start(lab, router("dns"), vec![provider.clone()]);
         let mesh = holding_its_key(lab);
         let text = Shop { databases: false, outside: false, ..Shop::default() }.text();
         let record = format!(

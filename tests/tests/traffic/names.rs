@@ -53,7 +53,7 @@ pub(super) struct Answers {
 }
 
 impl Answers {
-    pub(super) fn start(lab: &Lab, at: Ipv4Addr, provider: Arc<Server>) -> Self {
+    pub(super) fn start(lab: &Lab, at: Ipv4Addr, providers: Vec<Arc<Server>>) -> Self {
         let file = lab.folder("resolver").join("resolv.conf");
         std::fs::write(&file, format!("nameserver {at}\n")).expect("scratch folder takes files");
         let mut mount = Command::new("mount");
@@ -73,7 +73,7 @@ impl Answers {
                         _ => panic!("{error}"),
                     },
                 };
-                if let Some(reply) = answer(&packet[..length], at, &provider) {
+                if let Some(reply) = answer(&packet[..length], at, &providers) {
                     // Whoever has gone away wants no answer.
                     let _ = socket.send_to(&reply, from);
                 }
@@ -94,7 +94,7 @@ impl Drop for Answers {
     }
 }
 
-fn answer(packet: &[u8], at: Ipv4Addr, provider: &Server) -> Option<Vec<u8>> {
+fn answer(packet: &[u8], at: Ipv4Addr, providers: &[Arc<Server>]) -> Option<Vec<u8>> {
     let mut reply = Message::from_vec(packet).ok()?;
     let asked = reply.queries.first()?.clone();
     let name = asked.name.to_ascii().trim_end_matches('.').to_lowercase();
@@ -105,11 +105,15 @@ fn answer(packet: &[u8], at: Ipv4Addr, provider: &Server) -> Option<Vec<u8>> {
             vec![record(60, RData::NS(NS(Name::from_ascii(format!("{server}.")).ok()?)))]
         }
         RecordType::A if name == server => vec![record(60, RData::A(A(at)))],
-        RecordType::A => provider.with(|book| {
-            let ttl = book.ttl(&name, "A").unwrap_or_default();
-            let texts = book.get(&name, "A").into_iter();
-            texts.filter_map(|it| Some(record(ttl, RData::A(A(it.parse().ok()?))))).collect()
-        }),
+        RecordType::A => {
+            let held = |provider: &Arc<Server>| {
+                provider
+                    .with(|book| (book.ttl(&name, "A").unwrap_or_default(), book.get(&name, "A")))
+            };
+            let held = providers.iter().map(held);
+            let all = held.flat_map(|(ttl, texts)| texts.into_iter().map(move |it| (ttl, it)));
+            all.filter_map(|(ttl, it)| Some(record(ttl, RData::A(A(it.parse().ok()?))))).collect()
+        }
         _ => vec![],
     };
     reply.metadata.message_type = MessageType::Response;
@@ -147,7 +151,7 @@ fn many_names_at_five_requests_a_second_move_as_planned_and_none_is_lost() {
     inside(|lab: &Lab| {
         let _webs = [Web::start(lab, "s1"), Web::start(lab, "s2")];
         let (_runtime, provider) = route53();
-        let _answers = Answers::start(lab, router("dns"), provider.clone());
+        let _answers = Answers::start(lab, router("dns"), vec![provider.clone()]);
         let mesh = holding_its_key(lab);
         mesh.apply(lab, &text(&provider.url()));
         let before = mesh.settle(SETTLE, "shop", "s1");

@@ -19,6 +19,10 @@ fn an_agent_that_is_cut_off_answers_with_what_it_sees_itself_and_else_with_servf
         mesh.apply(lab, &Shop { databases: false, outside: false, ..Shop::default() }.text());
         mesh.settle(SETTLE, "shop", "s1");
         mesh.agents[1].ready(SETTLE, "shop");
+        let file = mesh.agents[1].file();
+        let diff = ["dns", "diff", "shop", "--config", file.to_str().expect("our own path")];
+        let none = mesh.agents[1].quorate(&diff).expect_done();
+        assert_eq!(none, "shop: others hold no record of it, only agents answer\n");
         let at = |agent: usize| mesh.agents[agent].dns();
         let (one, two) =
             (Answer::Addresses(vec![address("s1")]), Answer::Addresses(vec![address("s2")]));
