@@ -17,6 +17,9 @@ use tests::harness::wait::{eventually, throughout};
 use tests::harness::world::{SETTLE, World};
 use tests::harness::writer::{Dialect, Writer, gap, lost};
 
+#[path = "rejoin/empty.rs"]
+mod empty;
+
 mod nginx_postgres_bind {
     use super::*;
 
@@ -30,10 +33,10 @@ mod nginx_postgres_bind {
         inside(|lab: &Lab| comes_back(lab, "rebuilt"));
     }
 
-    /// A primary dies with rows that its standby never got, and starts again after the failover.
-    fn comes_back(lab: &Lab, how: &str) {
+    /// The app with a PostgreSQL that waits for nobody, and its standby, each behind its guard's door.
+    pub fn replicated(lab: &Lab) -> (World<'_>, [Agent<'_>; 2]) {
         let shop = Shop { guarded: true, max_loss: "64MiB", ..Shop::default() };
-        let mut world = World::replicated(lab, Updates::Granted, Replication::Asynchronous);
+        let world = World::replicated(lab, Updates::Granted, Replication::Asynchronous);
         let mut guards = enrolled(lab, &world.mesh);
         for (guard, database) in guards.iter_mut().zip(&world.databases) {
             guard.set_up(|setup| setup.more += &rejoins(database));
@@ -41,6 +44,12 @@ mod nginx_postgres_bind {
         }
         world.apply(lab, &shop);
         holds(&guards[0], SETTLE);
+        (world, guards)
+    }
+
+    /// A primary dies with rows that its standby never got, and starts again after the failover.
+    fn comes_back(lab: &Lab, how: &str) {
+        let (mut world, guards) = replicated(lab);
         let [old, new] = world.databases.each_ref().map(|it| it.address());
         let writer = Writer::start(&[old, new]);
         takes(&writer, old, 20);
@@ -129,16 +138,6 @@ mod nginx_mariadb {
     fn without_a_way_to_rebuild_it_they_are_exported_and_it_is_left_alone() {
         inside(|lab: &Lab| comes_back(lab, MariaDb::start(lab, ["s1", "s2"]), false));
     }
-
-    #[test]
-    fn one_that_is_back_empty_is_rebuilt() {
-        inside(|lab: &Lab| comes_back_empty(lab, MariaDb::start(lab, ["s1", "s2"]), true));
-    }
-
-    #[test]
-    fn one_that_is_back_empty_and_cannot_be_rebuilt_is_left_alone() {
-        inside(|lab: &Lab| comes_back_empty(lab, MariaDb::start(lab, ["s1", "s2"]), false));
-    }
 }
 
 mod nginx_foreign_mysql {
@@ -146,7 +145,7 @@ mod nginx_foreign_mysql {
 
     use super::*;
 
-    fn started(lab: &Lab, version: Version) -> [MySql<'_>; 2] {
+    pub fn started(lab: &Lab, version: Version) -> [MySql<'_>; 2] {
         let servers = MySql::start(lab, version, ["s1", "s2"]);
         // Whoever is rebuilt copies as Quorate.
         servers[0].sql("grant backup_admin on *.* to quorate@'%'");
@@ -166,16 +165,6 @@ mod nginx_foreign_mysql {
     #[test]
     fn without_a_way_to_rebuild_it_they_are_exported_and_it_is_left_alone() {
         inside(|lab: &Lab| comes_back(lab, started(lab, Version::V8_4), false));
-    }
-
-    #[test]
-    fn one_that_is_back_empty_is_rebuilt() {
-        inside(|lab: &Lab| comes_back_empty(lab, started(lab, Version::V8_0), true));
-    }
-
-    #[test]
-    fn one_that_is_back_empty_and_cannot_be_rebuilt_is_left_alone() {
-        inside(|lab: &Lab| comes_back_empty(lab, started(lab, Version::V8_4), false));
     }
 }
 
@@ -259,41 +248,6 @@ fn comes_back<S: SqlServer>(lab: &Lab, mut servers: [S; 2], rebuilds: bool) {
     ready(&mesh);
 }
 
-/// A MariaDB or MySQL dies, its replica takes over, and it comes back without its data.
-fn comes_back_empty<S: SqlServer>(lab: &Lab, mut servers: [S; 2], rebuilds: bool) {
-    let mut webs = ["s1", "s2"].map(|host| Web::start(lab, host));
-    let (mesh, guards) = guarded(lab, &servers, rebuilds);
-    servers[0].sql("insert into app.ledger values (7)");
-    servers[0].process().kill();
-    webs[0].kill();
-    mesh.settle(SETTLE, "shop", "s2");
-    servers[0].lose_data();
-    servers[0].restart_as_service();
-    webs[0].restart();
-    let said = |what: &str| {
-        eventually(SETTLE * 2, &format!("its guard says {what:?}"), || {
-            let said = guards[0].said();
-            if said.contains(what) { Ok(()) } else { Err(last_words(&said)) }
-        });
-    };
-    if rebuilds {
-        said("rebuilt, and a replica of");
-        has_all(&servers);
-        ready(&mesh);
-    } else {
-        said("it is empty, and no --rebuild is configured");
-        // Whoever would rejoin it tries again and again, and ends every session that it finds there, perhaps this one.
-        let asked = |sql| servers[0].at_host(sql).or_else(|_| servers[0].at_host(sql));
-        throughout(Duration::from_secs(12), "it is left as it is", || {
-            let ask = [S::WORDS.status, "show databases like 'app'", S::WORDS.closed];
-            (ask.map(asked), mesh.agents[0].app("shop").map(|it| it.active))
-        });
-        assert_eq!(asked(S::WORDS.status).as_deref(), Ok(""), "it follows nobody");
-    }
-    let held = servers[1].at_host("select count(*) from app.ledger where id = 7");
-    assert_eq!(held.as_deref(), Ok("1"), "the new primary keeps what it has");
-}
-
 /// Waits until the old primary has the rows of the new one; it takes none itself.
 fn has_all<S: SqlServer>(servers: &[S; 2]) {
     eventually(SETTLE, "the old primary has what the new one has", || {
@@ -312,31 +266,32 @@ mod nginx_redis {
 
     use super::*;
 
+    /// The app over a Redis, or Valkey, at `s1` and its replica at `s2`, each behind its guard's door.
+    pub fn replicated(lab: &Lab) -> (Mesh<'_>, [Agent<'_>; 2]) {
+        let engine = ("redis", 6379);
+        let shop =
+            Shop { guarded: true, outside: false, max_loss: "64MiB", engine, ..Shop::default() };
+        let mut mesh = Mesh::new(lab);
+        mesh.start();
+        let mut guards = enrolled_at(lab, &mesh, engine.1);
+        for guard in &mut guards {
+            let words = [program().display().to_string(), "rejoin-redis".to_owned()];
+            guard.set_up(|setup| setup.more += &format!("rejoin = {words:?}\n"));
+            guard.start();
+        }
+        mesh.apply(lab, &shop.text());
+        mesh.settle(SETTLE, "shop", "s1");
+        holds(&guards[0], SETTLE);
+        ready(&mesh);
+        (mesh, guards)
+    }
+
     #[test]
     fn commands_that_the_old_primary_alone_had_are_kept_and_it_follows() {
         inside(|lab: &Lab| {
-            let engine = ("redis", 6379);
-            let shop = Shop {
-                guarded: true,
-                outside: false,
-                max_loss: "64MiB",
-                engine,
-                ..Shop::default()
-            };
             let mut webs = ["s1", "s2"].map(|host| Web::start(lab, host));
             let servers = [Redis::start(lab, "s1", None), Redis::start(lab, "s2", Some("s1"))];
-            let mut mesh = Mesh::new(lab);
-            mesh.start();
-            let mut guards = enrolled_at(lab, &mesh, engine.1);
-            for guard in &mut guards {
-                let words = [program().display().to_string(), "rejoin-redis".to_owned()];
-                guard.set_up(|setup| setup.more += &format!("rejoin = {words:?}\n"));
-                guard.start();
-            }
-            mesh.apply(lab, &shop.text());
-            mesh.settle(SETTLE, "shop", "s1");
-            holds(&guards[0], SETTLE);
-            ready(&mesh);
+            let (mesh, guards) = replicated(lab);
             let [old, new] = servers.each_ref().map(Redis::address);
             let writer = Writer::of(Dialect::Redis, &[old, new]);
             takes(&writer, old, 20);
@@ -344,7 +299,7 @@ mod nginx_redis {
             for server in &servers {
                 server.at_host(&["CONFIG", "SET", "repl-timeout", "60"]).expect("it is up");
             }
-            lab.fabric.silence("s1", engine.1, "s2");
+            lab.fabric.silence("s1", old.port(), "s2");
             takes(&writer, old, 50);
             // It keeps its data, as one whose host lost its network for a while.
             servers[0].process.pause();

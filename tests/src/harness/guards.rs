@@ -27,6 +27,11 @@ fn doors(databases: &[(&str, u16)]) -> String {
 
 /// What a door says besides, so that its guard makes this server a replica again.
 pub fn rejoins(server: &Postgres<'_>) -> String {
+    format!("rejoin = {:?}\n", rejoin(server))
+}
+
+/// The words of the program in `deploy` that makes this server a replica again, with which it can be rebuilt, too.
+pub fn rejoin(server: &Postgres<'_>) -> Vec<String> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/rejoin-postgres");
     let (data, bin) = (server.folder().display().to_string(), program("").display().to_string());
     let mut words = vec![script.display().to_string(), "--data".into(), data, "--bin".into(), bin];
@@ -36,7 +41,7 @@ pub fn rejoins(server: &Postgres<'_>) -> String {
     let [stop, start] = server.service();
     words.extend(["--stop".to_owned(), stop, "--start".to_owned(), start]);
     words.extend(["--rebuild".to_owned(), server.rebuild()]);
-    format!("rejoin = {words:?}\n")
+    words
 }
 
 /// Enrols both guards; neither runs yet.

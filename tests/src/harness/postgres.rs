@@ -48,17 +48,11 @@ impl<'a> Postgres<'a> {
     pub fn primary(lab: &'a Lab, host: &str) -> Self {
         let folder = lab.folder(&format!("{host}-data"));
         copy(&template(lab), &folder);
-        let primary = Self::fresh(lab, host, folder);
+        configure(lab, host, &folder);
+        let primary = Self::launch(lab, host, folder);
+        primary.query(&role());
         primary.query("create table ledger (row bigint primary key)");
         primary
-    }
-
-    /// A server on data that `initdb` left, with the role for Quorate.
-    fn fresh(lab: &'a Lab, host: &str, folder: PathBuf) -> Self {
-        configure(lab, host, &folder);
-        let server = Self::launch(lab, host, folder);
-        server.query(&format!("create role {USER} superuser login password '{PASSWORD}'"));
-        server
     }
 
     /// A standby that streams from `primary`, and is waited for by its commits if so wished.
@@ -132,12 +126,24 @@ impl<'a> Postgres<'a> {
 
     /// Kills it and starts it again without its data: a primary of a history of its own, at the same address.
     pub fn come_back_empty(&mut self) {
+        self.lose_data();
+        self.restart();
+    }
+
+    /// Kills it, and its data are gone: what is started next is a primary of a history of its own, with the role for Quorate.
+    pub fn lose_data(&mut self) {
         self.kill();
-        fs::remove_dir_all(&self.folder).expect("nobody uses it");
+        // Its children use it until they have noticed.
+        eventually(START, "its data are gone", || fs::remove_dir_all(&self.folder));
         let folder = self.lab.folder(&format!("{}-data", self.host));
         // Not the template: the identifier in there is that of every primary.
         initialise(self.lab, &self.host, &folder);
-        *self = Self::fresh(self.lab, &self.host, folder);
+        configure(self.lab, &self.host, &folder);
+        // By itself: where its door is shut nobody reaches it.
+        let (user, single) = (as_server_user(), program("postgres"));
+        let (single, data) = (single.display(), folder.display());
+        let make = format!("echo \"{}\" | {user}{single} --single -D {data} postgres", role());
+        run(self.lab.fabric.command(&self.host, "sh").args(["-c", &make]).current_dir("/"));
     }
 
     /// Kills it and starts it again on the same data as a standby: of whom it followed before, or of nobody.
@@ -332,6 +338,11 @@ fn initialise(lab: &Lab, host: &str, folder: &Path) {
 /// Copies a folder with its permissions; `to` may be there already, if empty.
 fn copy(from: &Path, to: &Path) {
     run(Command::new("cp").args(["-a", "-T"]).arg(from).arg(to));
+}
+
+/// Makes the role for Quorate.
+fn role() -> String {
+    format!("create role {USER} superuser login password '{PASSWORD}'")
 }
 
 /// Before a command that root runs as the server's user.

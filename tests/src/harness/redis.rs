@@ -46,10 +46,11 @@ impl Make {
     pub fn start<'a>(self, lab: &'a Lab, host: &str, primary: Option<&str>) -> Redis<'a> {
         let process = launch(self, lab, host, primary);
         let server = Redis { make: self, lab, host: host.to_owned(), process };
-        eventually(START, &format!("{self:?} on {host} answers"), || server.ask(&["PING"]));
+        // At its host: where it is back behind a door, that is shut.
+        eventually(START, &format!("{self:?} on {host} answers"), || server.at_host(&["PING"]));
         let password = format!(">{PASSWORD}");
         let user = ["ACL", "SETUSER", USER, "on", &password, "allkeys", "allcommands"];
-        server.ask(&user).expect("it was up a moment ago");
+        server.at_host(&user).expect("it was up a moment ago");
         if primary.is_some() {
             eventually(START, &format!("{host} follows"), || {
                 match server.info("master_link_status")?.as_str() {
