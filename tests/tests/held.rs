@@ -172,27 +172,6 @@ fn cut_off_without_a_door(lab: &Lab, dialect: Dialect) {
     println!("without a door both took rows for {}", ms(overlap));
 }
 
-/// A planned move under load.
-fn moved(lab: &Lab, dialect: Dialect) {
-    let world: Guarded<'_, 2> = Guarded::start(lab, waiting(dialect), TWO);
-    let agent = &world.mesh.agents[2];
-    let asked = Instant::now();
-    agent.quorate(&["switchover", "shop", "--to", "s2", "--yes"]).expect_done();
-    let view = world.mesh.settle(SETTLE, "shop", "s2");
-    assert_eq!(view.decision.kind, DecisionKind::Switchover);
-    world.takes(1);
-    eventually(SETTLE, "the old one follows", || world.servers[0].follows("s2"));
-    let before = world.servers[0].rows();
-    eventually(SETTLE, "and applies what it gets", || match world.servers[0].rows() {
-        more if more == before => Err(format!("{more:?}")),
-        _ => Ok(()),
-    });
-    let ledger = world.writers.acknowledged();
-    let pause = judged(&world, &ledger, [0, 1], asked);
-    assert_eq!(world.servers[1].lost(&ledger), Vec::<i64>::new());
-    assert!(pause < PAUSE, "{pause:?}");
-}
-
 /// Whoever carries a failover out is killed as soon as it has claimed this phase.
 fn killed(lab: &Lab, dialect: Dialect, phase: Phase) {
     let mut world: Guarded<'_, 2> = Guarded::start(lab, alone(dialect), TWO);
@@ -321,6 +300,9 @@ mod given_up;
 #[path = "held/pairs.rs"]
 mod pairs;
 
+#[path = "held/planned.rs"]
+mod planned;
+
 #[path = "held/three.rs"]
 mod three;
 
@@ -364,11 +346,6 @@ mod nginx_mariadb_bind {
     fn a_primary_that_is_cut_off_takes_no_write_once_another_may() {
         inside(|lab: &Lab| cut_off(lab, Dialect::MariaDb));
     }
-
-    #[test]
-    fn a_planned_move_under_load_pauses_writes_briefly_and_none_is_lost() {
-        inside(|lab: &Lab| moved(lab, Dialect::MariaDb));
-    }
 }
 
 /// What MySQL does in other words, or not at all as MariaDB does; the rest is one for both.
@@ -385,11 +362,6 @@ mod nginx_foreign_mysql_bind {
     #[test]
     fn a_primary_that_is_cut_off_takes_no_write_once_another_may() {
         inside(|lab: &Lab| cut_off(lab, Dialect::MySql));
-    }
-
-    #[test]
-    fn a_planned_move_under_load_pauses_writes_briefly_and_none_is_lost() {
-        inside(|lab: &Lab| moved(lab, Dialect::MySql));
     }
 }
 
@@ -422,11 +394,6 @@ mod nginx_redis_bind {
     fn a_primary_that_is_cut_off_and_has_no_door_is_seen_to_take_writes_beside_the_other() {
         inside(|lab: &Lab| cut_off_without_a_door(lab, Dialect::Redis));
     }
-
-    #[test]
-    fn a_planned_move_under_load_pauses_writes_briefly_and_none_is_lost() {
-        inside(|lab: &Lab| moved(lab, Dialect::Redis));
-    }
 }
 
 mod nginx_foreign_valkey_bind {
@@ -442,10 +409,5 @@ mod nginx_foreign_valkey_bind {
     #[test]
     fn a_primary_that_is_cut_off_takes_no_write_once_another_may() {
         inside(|lab: &Lab| cut_off(lab, Dialect::Valkey));
-    }
-
-    #[test]
-    fn a_planned_move_under_load_pauses_writes_briefly_and_none_is_lost() {
-        inside(|lab: &Lab| moved(lab, Dialect::Valkey));
     }
 }

@@ -11,7 +11,7 @@ use super::agents::{Agent, Mesh};
 use super::app::Shop;
 use super::bind::{Bind, Updates};
 use super::fabric::address;
-use super::guards::{enrolled_of, holds};
+use super::guards::{enrolled_of, holds, rejoins};
 use super::lab::Lab;
 use super::mariadb::MariaDb;
 use super::mysql::{MySql, Version};
@@ -258,17 +258,50 @@ pub struct Guarded<'a, const N: usize> {
 impl<'a, const N: usize> Guarded<'a, N> {
     /// Brings everything up and waits until a failover would succeed and the primary takes rows.
     pub fn start(lab: &'a Lab, plan: Plan, stacks: &'static [(&str, &str)]) -> Self {
-        let Plan { dialect, replication, max_loss } = plan;
+        let hosts: [&str; N] = std::array::from_fn(|n| stacks[n].0);
+        let servers = Server::start(lab, plan.dialect, plan.replication, hosts);
+        Self::over(lab, servers, plan, stacks, |_| String::new())
+    }
+
+    /// The same, and every guard can make a PostgreSQL of its host, which runs as a service, a replica again. Others need nobody
+    /// for that as long as they alone have nothing.
+    pub fn rejoining(lab: &'a Lab, plan: Plan, stacks: &'static [(&str, &str)]) -> Self {
+        let hosts: [&str; N] = std::array::from_fn(|n| stacks[n].0);
+        let mut servers = Server::start(lab, plan.dialect, plan.replication, hosts);
+        for server in &mut servers {
+            if let Server::Postgres(it) = server {
+                it.kill();
+                it.restart_as_service();
+                eventually(SETTLE, "it answers again", || it.try_query("select 1"));
+            }
+        }
+        Self::over(lab, servers, plan, stacks, |server| match server {
+            Server::Postgres(it) => rejoins(it),
+            Server::MariaDb(_) | Server::MySql(_) | Server::Redis(_) => String::new(),
+        })
+    }
+
+    /// The world over these servers, with what their doors say besides.
+    fn over(
+        lab: &'a Lab,
+        servers: [Server<'a>; N],
+        plan: Plan,
+        stacks: &'static [(&str, &str)],
+        door: impl Fn(&Server<'a>) -> String,
+    ) -> Self {
+        let Plan { dialect, max_loss, .. } = plan;
         let hosts: [&str; N] = std::array::from_fn(|n| stacks[n].0);
         let outside = !hosts.contains(&"dns");
         let webs = hosts.map(|host| Web::start(lab, host));
-        let servers = Server::start(lab, dialect, replication, hosts);
         let bind = outside.then(|| Bind::start(lab, Updates::Granted));
         let mut mesh = Mesh::new(lab);
         mesh.start();
         let engine = engine(dialect);
         let mut guards = enrolled_of(lab, &mesh, &[("orders", engine.1)], stacks);
-        guards.iter_mut().for_each(Agent::start);
+        for (guard, server) in guards.iter_mut().zip(&servers) {
+            guard.set_up(|setup| setup.more += &door(server));
+            guard.start();
+        }
         let guarded = true;
         let shop = Shop { stacks, engine, outside, guarded, max_loss, ..Shop::default() };
         mesh.apply(lab, &shop.text());
@@ -304,6 +337,16 @@ impl<'a, const N: usize> Guarded<'a, N> {
         eventually(SETTLE, &format!("{of} takes rows"), || match self.took(server) {
             0..20 => Err("not yet"),
             _ => Ok(()),
+        });
+    }
+
+    /// Waits until a server has taken twenty rows more.
+    pub fn takes_more(&self, server: usize) {
+        let before = self.took(server);
+        let of = self.servers[server].address();
+        eventually(SETTLE, &format!("{of} takes more rows"), || match self.took(server) {
+            now if before + 20 <= now => Ok(()),
+            now => Err(format!("{now}, {before} before")),
         });
     }
 
