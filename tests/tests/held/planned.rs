@@ -3,7 +3,7 @@
 use super::*;
 
 /// Moves the app from one server to another while clients write: briefly nobody can, nothing is lost, and all others follow.
-fn moves<const N: usize>(world: &Guarded<'_, N>, [old, new]: [usize; 2]) {
+pub fn moves<const N: usize>(world: &Guarded<'_, N>, [old, new]: [usize; 2]) {
     let begun = Instant::now();
     world.takes_more(old);
     let (epoch, name) = (Epoch(world.view().epoch.0 + 1), &world.guards[new].host);

@@ -74,6 +74,13 @@ fn one_of_two_takes_over(lab: &Lab, plan: Plan, trouble: Trouble) {
     assert_eq!(world.took(other), 0, "it took a row");
 }
 
+/// A planned move to one of two: the other follows that one, and so does the old primary.
+fn one_of_two_is_moved_to(lab: &Lab, plan: Plan) {
+    let world: Guarded<'_, 3> = Guarded::rejoining(lab, plan, THREE);
+    planned::moves(&world, [0, 1]);
+    assert_eq!(world.took(2), 0, "the third took a row");
+}
+
 /// A primary with two guarded replicas dies, and then the one that took over.
 fn twice(lab: &Lab, dialect: Dialect) {
     let mut world: Guarded<'_, 3> = Guarded::start(lab, alone(dialect), THREE);
@@ -131,6 +138,11 @@ mod nginx_postgres {
             one_of_two_takes_over(lab, alone(Dialect::Postgres), Trouble::CutOff);
         });
     }
+
+    #[test]
+    fn a_planned_move_to_one_of_two_leads_the_other_there() {
+        inside(|lab: &Lab| one_of_two_is_moved_to(lab, alone(Dialect::Postgres)));
+    }
 }
 
 mod nginx_mariadb {
@@ -153,6 +165,12 @@ mod nginx_mariadb {
         inside(|lab: &Lab| {
             one_of_two_takes_over(lab, alone(Dialect::MariaDb), Trouble::CutOff);
         });
+    }
+
+    #[test]
+    fn a_planned_move_to_one_of_two_leads_the_other_there() {
+        let plan = Plan { max_loss: "64MiB", ..waiting(Dialect::MariaDb) };
+        inside(|lab: &Lab| one_of_two_is_moved_to(lab, plan));
     }
 }
 
@@ -189,5 +207,10 @@ mod nginx_redis {
     #[test]
     fn a_primary_that_is_cut_off_is_replaced_by_one_of_two() {
         inside(|lab: &Lab| one_of_two_takes_over(lab, alone(Dialect::Redis), Trouble::CutOff));
+    }
+
+    #[test]
+    fn a_planned_move_to_one_of_two_leads_the_other_there() {
+        inside(|lab: &Lab| one_of_two_is_moved_to(lab, waiting(Dialect::Redis)));
     }
 }
