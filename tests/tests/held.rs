@@ -77,7 +77,7 @@ fn judged<const N: usize>(
 
 /// The primary's processes stand still for 45 s while its guard is well.
 fn stands_still(lab: &Lab, plan: Plan) {
-    let world: Guarded<'_, 2> = Guarded::start(lab, plan, TWO);
+    let world: Guarded<'_, 2> = Guarded::rejoining(lab, plan, TWO);
     let stopped = Instant::now();
     world.servers[0].freeze();
     world.takes(1);
@@ -89,8 +89,7 @@ fn stands_still(lab: &Lab, plan: Plan) {
     throughout(Duration::from_secs(5), "and shut once it goes on", || world.reaches(0));
     assert!(!world.reaches(0));
     match &world.servers[0] {
-        // It comes back by its guard's `rejoin`: `rejoin.rs`.
-        Server::Postgres(_) => {}
+        Server::Postgres(_) => is_brought_back(&world, 1),
         Server::Redis(_) => {
             eventually(SETTLE, "it follows the new one", || world.servers[0].follows("s2"));
         }
@@ -106,6 +105,26 @@ fn stands_still(lab: &Lab, plan: Plan) {
         assert_eq!(world.servers[1].lost(&ledger), Vec::<i64>::new());
     }
     assert_eq!(world.view().active.as_str(), "s2");
+}
+
+/// A PostgreSQL that goes on as if nothing had happened is made a replica by its guard, and what it alone had is named: at least
+/// all that was acknowledged and is not there.
+fn is_brought_back<const N: usize>(world: &Guarded<'_, N>, new: usize) {
+    let name = &world.guards[new].host;
+    eventually(SETTLE * 2, "the old primary follows", || world.servers[0].follows(name));
+    let said = world.guards[0].said();
+    let line = said.lines().find(|line| line.contains(", and a standby of"));
+    let line = line.expect("its guard says what it did");
+    let lost = world.servers[new].lost(&world.writers.acknowledged()).len();
+    let told = eventually(SETTLE, "what it alone had is told to all", || {
+        world.view().lost.into_values().next().ok_or("nothing is said of it")
+    });
+    println!("{lost} rows lost; {line}; told: {told:?}");
+    assert!(lost <= told.transactions as usize && told.stack.as_str() == "s1", "{lost}, {told:?}");
+    if 0 < told.transactions {
+        let words = [format!("{} transactions (", told.transactions), "are kept in".to_owned()];
+        assert!(words.iter().all(|word| line.contains(word)), "{line}");
+    }
 }
 
 /// What clients had asked of a MariaDB or MySQL is logged when it goes on, and waits for a replica that will never come. It

@@ -16,7 +16,7 @@ enum Trouble {
 /// A primary beside two replicas is in trouble: one takes over, the other follows that one from then on, and the old one, once it
 /// is back behind its door, follows, too, or is said to have transactions of its own.
 fn one_of_two_takes_over(lab: &Lab, plan: Plan, trouble: Trouble) {
-    let world: Guarded<'_, 3> = Guarded::start(lab, plan, THREE);
+    let world: Guarded<'_, 3> = Guarded::rejoining(lab, plan, THREE);
     let before = world.view().epoch;
     let broken = Instant::now();
     match trouble {
@@ -48,8 +48,7 @@ fn one_of_two_takes_over(lab: &Lab, plan: Plan, trouble: Trouble) {
     throughout(Duration::from_secs(5), "and shut once it is back", || world.reaches(0));
     assert!(!world.reaches(0));
     match plan.dialect {
-        // It comes back by its guard's `rejoin`: `rejoin.rs`.
-        Dialect::Postgres => {}
+        Dialect::Postgres => is_brought_back(&world, new),
         _ => {
             let end = eventually(SETTLE * 2, "it follows, or is said to have its own", || {
                 let follows = world.servers[0].follows(name).map(|()| "it follows".to_owned());
