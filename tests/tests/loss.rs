@@ -11,7 +11,7 @@ use consensus::view::{AppView, StackView};
 use tests::harness::agents::Agent;
 use tests::harness::app::{Shop, TWO};
 use tests::harness::bind::Updates;
-use tests::harness::guarded::{Guarded, Plan, ms};
+use tests::harness::guarded::{Guarded, Plan, Server, ms};
 use tests::harness::lab::{Lab, inside};
 use tests::harness::postgres::Replication;
 use tests::harness::wait::{eventually, throughout};
@@ -42,10 +42,11 @@ fn would_lose(world: &Guarded<'_, 2>) -> (u64, Option<Duration>) {
 }
 
 /// Waits until `s2` is not fit for this reason, and people are warned of it.
-fn is_beyond(world: &Guarded<'_, 2>, why: &str) {
+fn is_beyond(world: &Guarded<'_, 2>, [what, why]: [&str; 2]) {
+    let what = format!("s2: {what}");
     eventually(SETTLE, "it is said before it comes to it", || {
         let AppView { unready, warnings, .. } = world.view();
-        let said = unready.iter().any(|it| it.starts_with("s2: orders lacks") && it.contains(why));
+        let said = unready.iter().any(|it| it.starts_with(&what) && it.contains(why));
         let warned = |kind| warnings.iter().any(|it| it.kind == kind);
         match said && (warned(WarningKind::Lag) || warned(WarningKind::OutOfSync)) {
             true => Ok(()),
@@ -69,7 +70,8 @@ fn beyond(
     world.ready();
     lab.fabric.cut("s1", "s2");
     let cut = Instant::now();
-    is_beyond(&world, why);
+    let words = ["orders lacks", why];
+    is_beyond(&world, words);
     eventually(SETTLE, "it is well beyond the budget", || match would_lose(&world) {
         loss if enough(loss) => Ok(()),
         loss => Err(format!("{loss:?}")),
@@ -78,7 +80,16 @@ fn beyond(
     let status = agent.quorate(&["status"]).expect_done();
     let shown = status.lines().find(|line| line.contains("a move to s2 now would lose"));
     println!("shown {}: {}", ms(cut.elapsed()), shown.expect("the estimate is shown").trim());
+    refused_until_accepted(&mut world, words, cut)
+}
 
+/// The primary dies, and `s2` is not fit for this reason: nobody moves it but a person who accepts the loss. Returns the rows
+/// that are lost; the standby got nothing after the cut.
+fn refused_until_accepted(
+    world: &mut Guarded<'_, 2>,
+    [what, why]: [&str; 2],
+    cut: Instant,
+) -> (AppView, Vec<Acknowledged>) {
     let epoch = world.view().epoch;
     let killed = world.kill(0);
     let refused = eventually(SETTLE, "the mesh says that it does not move", || {
@@ -89,12 +100,12 @@ fn beyond(
     println!("refused: {refused}");
     throughout(Duration::from_secs(4), "nobody moves it", || world.view().epoch);
     assert_eq!(world.view().epoch, epoch);
-    let known = would_lose(&world);
+    let known = would_lose(world);
     let agent = &world.mesh.agents[0];
     let words = ["failover", "shop", "--to", "s2", "--yes"];
     let said = agent.quorate(&words).expect_refused();
     println!("without leave: {}", said.trim());
-    assert!(said.contains("s2 is not fit: orders lacks") && said.contains(why), "{said}");
+    assert!(said.contains(&format!("s2 is not fit: {what}")) && said.contains(why), "{said}");
     let said = agent.quorate(&[&words[..], &["--accept-loss"]].concat()).expect_done();
     println!("accepted: {}", said.trim());
     let view = world.mesh.settle(SETTLE, "shop", "s2");
@@ -150,8 +161,41 @@ fn beyond_seconds(lab: &Lab, dialect: Dialect) {
     assert!(recorded <= span + UNSEEN + ROUNDED, "{span:?} lost, {recorded:?} recorded");
 }
 
+/// Nothing may be lost, and no commit waits for the one replica any more: it may have all, but nobody knows that.
+fn waited_for_by_none(lab: &Lab) {
+    let (dialect, replication) = (Dialect::Postgres, Replication::Synchronous);
+    let mut world: Guarded<'_, 2> =
+        Guarded::start(lab, Plan { dialect, replication, max_loss: "0" }, TWO);
+    let Server::Postgres(primary) = &world.servers[0] else { panic!("it was asked for") };
+    for sql in ["alter system reset synchronous_standby_names", "select pg_reload_conf()"] {
+        primary.query_at_host(sql).expect("it answers");
+    }
+    let words = ["orders was no synchronous replica", "`max_loss` is 0"];
+    is_beyond(&world, words);
+    lab.fabric.cut("s1", "s2");
+    let cut = Instant::now();
+    // More than the two are apart when one is looked at after the other.
+    eventually(SETTLE, "it is seen to lack something", || match would_lose(&world) {
+        (bytes, _) if 3 * 65_536 <= bytes => Ok(()),
+        loss => Err(format!("{loss:?}")),
+    });
+    let (view, lost) = refused_until_accepted(&mut world, words, cut);
+    let recorded = view.decision.loss_bytes;
+    assert!(recorded.is_some_and(|bytes| 3 * 65_536 <= bytes), "{recorded:?}, {}", lost.len());
+}
+
 mod nginx_postgres_bind {
     use super::*;
+
+    #[test]
+    fn beyond_a_budget_of_bytes_a_person_has_to_accept_the_loss() {
+        inside(|lab: &Lab| beyond_bytes(lab, Dialect::Postgres, 100..=300));
+    }
+
+    #[test]
+    fn where_nothing_may_be_lost_who_is_waited_for_by_none_needs_a_person() {
+        inside(|lab: &Lab| waited_for_by_none(lab));
+    }
 
     #[test]
     fn on_a_silent_link_a_budget_of_seconds_holds() {
