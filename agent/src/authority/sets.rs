@@ -23,9 +23,10 @@ use crate::run::Agreed;
 /// How long what `_status` tells may be cached, in seconds.
 const STATUS_TTL: u32 = 5;
 
-/// The numbers of a binding's parameters (RFC 9460 section 14.3.2): `mandatory`, and `ipv4hint` with `ipv6hint`.
+/// The numbers of a binding's parameters (RFC 9460 section 14.3.2): `mandatory`, and `ipv4hint` with `ipv6hint`, each with the
+/// octets of an address.
 const MANDATORY: u16 = 0;
-const HINTS: [u16; 2] = [4, 6];
+const HINTS: [(u16, usize); 2] = [(4, 4), (6, 16)];
 
 /// Does `_status.<app>` in each zone of an app tell what is decided?
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -89,8 +90,15 @@ impl Source {
             Some(database) => self.is_database_left_out(database, record.kind, data),
             None => self.is_left_out(data),
         };
-        let kept = all.iter().filter(|data| !gone(data)).cloned();
-        let kept: Vec<_> = kept.map(|data| self.without_hints(data)).collect();
+        let mut kept: Vec<RecordData> = Vec::new();
+        for data in all.iter().filter(|data| !gone(data)) {
+            match self.without_hints(data) {
+                // Bindings that differed in nothing but such hints.
+                Some(bare) if kept.contains(&bare) => {}
+                Some(bare) => kept.push(bare),
+                None => kept.push(data.clone()),
+            }
+        }
         let active = self.state.definition.stack(&self.state.active);
         let primary = || at(active?, read.filter(|_| self.heard)?, record.kind);
         match kept.is_empty() {
@@ -150,25 +158,25 @@ impl Source {
         }
     }
 
-    /// A binding without the addresses that it hints at and that are left out: a hint may always go (RFC 9460 section 7.3), but
-    /// where the binding itself says that none may do without (section 8).
-    fn without_hints(&self, data: RecordData) -> RecordData {
-        let RecordData::Binding { priority, target, mut parameters } = data else { return data };
+    /// A binding without the addresses that it hints at and that are left out; `None` of what hints at nothing. A hint may always
+    /// go (RFC 9460 section 7.3), but for the last of those that the binding itself says are mandatory (section 8).
+    fn without_hints(&self, data: &RecordData) -> Option<RecordData> {
+        let RecordData::Binding { priority, target, parameters } = data else { return None };
+        let mut parameters = parameters.clone();
         let mandatory = parameters.get(&MANDATORY).cloned().unwrap_or_default();
-        for key in
-            HINTS.into_iter().filter(|key| !mandatory.chunks(2).any(|it| it == key.to_be_bytes()))
-        {
+        for (key, width) in HINTS {
             let Some(hints) = parameters.get_mut(&key) else { continue };
-            let width = if key == HINTS[0] { 4 } else { 16 };
             let stays = |hint: &&[u8]| {
                 address_of(hint).is_none_or(|it| !self.is_left_out(&RecordData::Address(it)))
             };
-            *hints = hints.chunks(width).filter(stays).collect::<Vec<_>>().concat();
-            if hints.is_empty() {
-                parameters.remove(&key);
+            let kept = hints.chunks(width).filter(stays).collect::<Vec<_>>().concat();
+            match (kept.is_empty(), mandatory.chunks(2).any(|it| it == key.to_be_bytes())) {
+                (false, _) => *hints = kept,
+                (true, false) => drop(parameters.remove(&key)),
+                (true, true) => {}
             }
         }
-        RecordData::Binding { priority, target, parameters }
+        Some(RecordData::Binding { priority: *priority, target: target.clone(), parameters })
     }
 
     /// As short as is agreed, or as this agent makes it because of what it sees.

@@ -9,17 +9,17 @@ use crate::common::web::{Asked, Reply, Web};
 #[path = "azure.rs"]
 mod azure;
 #[path = "cloudflare.rs"]
-mod cloudflare;
+pub mod cloudflare;
 #[path = "digitalocean.rs"]
-mod digitalocean;
+pub mod digitalocean;
 #[path = "google.rs"]
 mod google;
 #[path = "route53.rs"]
 pub mod route53;
 
 pub use azure::{azure, principal};
-pub use cloudflare::{cloudflare, cloudflare_at};
-pub use digitalocean::{digitalocean, digitalocean_at};
+pub use cloudflare::cloudflare;
+pub use digitalocean::digitalocean;
 pub use google::{google, key_file};
 pub use route53::route53;
 

@@ -82,6 +82,8 @@ pub struct Panel<'a> {
     pub(super) witnesses: Bench<'a>,
     /// Who watches and has no vote: their words can only stand in the way.
     pub(super) observers: Bench<'a>,
+    /// What everybody said last, with a vote or without, where that is listened to: it can only stand in the way, too.
+    pub(super) heard: Option<Bench<'a>>,
     /// The stack whose databases the mesh itself has closed, or may have: their guards alone say how they are.
     pub(super) fenced: Option<&'a StackId>,
     /// How many votes are a majority, in a mutant that counts them itself; otherwise that is for the voters to say.
@@ -105,7 +107,9 @@ impl<'a> Panel<'a> {
     ) -> Self {
         let (mut voting, mut watching) =
             (Bench(Vec::with_capacity(voters.members.len())), Bench::default());
+        let mut heard = Bench::default();
         for witness in witnesses {
+            heard.seat(witness);
             match voters.by_agent(witness.agent) {
                 Some(_) => voting.seat(witness),
                 None => watching.seat(witness),
@@ -116,6 +120,7 @@ impl<'a> Panel<'a> {
             voters,
             witnesses: voting,
             observers: watching,
+            heard: Some(heard),
             fenced: None,
             enough: None,
             regions: definition.regions.min(voters.regions().len()),
@@ -128,10 +133,14 @@ impl<'a> Panel<'a> {
 
     /// Hears these as well, of whom only those without a vote count: what voters say must be signed.
     pub fn watched_by(mut self, others: impl IntoIterator<Item = Witness<'a>>) -> Self {
-        for witness in others.into_iter().filter(|it| self.voters.by_agent(it.agent).is_none()) {
-            self.observers.seat(witness);
+        let mut heard = self.heard.take().unwrap_or_default();
+        for witness in others {
+            heard.seat(witness);
+            if self.voters.by_agent(witness.agent).is_none() {
+                self.observers.seat(witness);
+            }
         }
-        self
+        Self { heard: Some(heard), ..self }
     }
 
     /// The mesh has closed the databases of this stack, or may have: that nobody reaches them is its own doing, and no
@@ -151,7 +160,7 @@ impl<'a> Panel<'a> {
         Self { relied: Some(sync), ..self }
     }
 
-    /// The panel of a certificate.
+    /// The panel of a certificate: who has no vote is not in it, and is not needed for it.
     pub fn of(
         certificate: &'a Certificate,
         definition: &'a Definition,
@@ -164,7 +173,7 @@ impl<'a> Panel<'a> {
             beliefs: &evidence.statement.beliefs,
             said: Duration::ZERO,
         });
-        Self::new(definition, voters, witnesses)
+        Self { heard: None, ..Self::new(definition, voters, witnesses) }
     }
 
     /// Breaks this rule.

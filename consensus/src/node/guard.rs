@@ -313,21 +313,25 @@ impl Node {
         if others.peek().is_none() {
             return;
         }
-        let mut entries = Vec::new();
+        let (mut entries, mut open) = (Vec::new(), false);
         for (of, guarding) in others {
             match guarding.holder.vouch(lease, now) {
-                None => return,
+                None => open = true,
                 Some(false) => {}
                 Some(true) => entries.push((app.clone(), of.clone())),
             }
         }
         #[cfg(feature = "mutants")]
-        if self.broken(Mutant::VouchedBeforeSaved) {
+        if self.broken(Mutant::VouchedBeforeSaved) && !open {
             self.lease_reply(from, message, LeaseBody::Vouched);
         }
+        // Whoever gave its word for one of several has it durable, though another is open and nothing is answered.
         for (app, stack) in entries {
             self.vouching.insert((app.clone(), stack.clone()));
             self.out.push(Output::Save(Entry::Vouching { app, stack, vouching: true }));
+        }
+        if open {
+            return;
         }
         self.remember_lease(app, lease);
         self.lease_reply(from, message, LeaseBody::Vouched);

@@ -38,18 +38,17 @@ fn comes_to_follow<const N: usize>(world: &Guarded<'_, N>, other: usize, name: &
 
 /// Whoever carries a planned move out is killed as soon as it has claimed this phase, and another finishes it: decided once,
 /// nothing is lost, and the old primary follows.
-fn killed(lab: &Lab, dialect: Dialect, phase: Phase) {
+fn killed_while_it_moves(lab: &Lab, dialect: Dialect, phase: Phase) {
     let mut world: Guarded<'_, 2> = Guarded::rejoining(lab, alone(dialect), TWO);
     let epoch = Epoch(world.view().epoch.0 + 1);
     // Whom it asks stands still meanwhile, so that it is struck in the middle of what it does.
     let guard = match phase {
         Phase::Fencing => Some(0),
         Phase::Promoting => Some(1),
-        _ => None,
+        Phase::Publishing | Phase::Verifying | Phase::Aborting | Phase::Idle => None,
     };
-    let bind = world.bind.as_ref().expect("two stacks leave it a host");
     if phase == Phase::Publishing {
-        bind.pause();
+        world.bind.as_ref().expect("two stacks leave it a host").pause();
     }
     if let Some(guard) = guard {
         world.guards[guard].process().pause();
@@ -60,56 +59,18 @@ fn killed(lab: &Lab, dialect: Dialect, phase: Phase) {
     let executor = world.mesh.executor_at("shop", phase, epoch);
     world.mesh.agent(&executor).kill();
     let struck = asked.elapsed();
-    bind.resume();
     if let Some(guard) = guard {
         world.guards[guard].process().resume();
     }
-    let view = world.mesh.settle(SETTLE, "shop", "s2");
     println!("{executor} was killed {} after it was asked for", ms(struck));
-    assert_eq!((view.decision.kind, view.epoch), (DecisionKind::Switchover, epoch));
+    let view = finished_by_another(&world, epoch);
+    assert_eq!(view.decision.kind, DecisionKind::Switchover);
     asking.kill();
-    world.takes(1);
-    let bind = bind.address();
-    eventually(SETTLE, "it is published", || match ask(bind, OUTSIDE) {
-        answer if answer == Answer::Addresses(vec![address("s2")]) => Ok(()),
-        other => Err(format!("{other:?}")),
-    });
     comes_to_follow(&world, 0, "s2");
-    world.mesh.agent(&executor).start();
-    // It knows what was on its disk until it hears of the rest.
-    world.mesh.settle(SETTLE, "shop", "s2");
-    throughout(Duration::from_secs(3), "a settled move", || {
-        let view = world.view();
-        (view.active, view.epoch, view.phase)
-    });
+    changes_nothing_more(&mut world, &executor);
     let ledger = world.writers.acknowledged();
     judged(&world, &ledger, [0, 1], asked);
     assert_eq!(world.servers[1].lost(&ledger), Vec::<i64>::new());
-}
-
-/// A test for each phase in which whoever carries a planned move out is killed.
-macro_rules! executor_is_killed {
-    ($dialect:expr) => {
-        #[test]
-        fn the_executor_is_killed_while_it_fences() {
-            inside(|lab: &Lab| killed(lab, $dialect, Phase::Fencing));
-        }
-
-        #[test]
-        fn the_executor_is_killed_while_it_promotes() {
-            inside(|lab: &Lab| killed(lab, $dialect, Phase::Promoting));
-        }
-
-        #[test]
-        fn the_executor_is_killed_while_it_publishes() {
-            inside(|lab: &Lab| killed(lab, $dialect, Phase::Publishing));
-        }
-
-        #[test]
-        fn the_executor_is_killed_while_it_verifies() {
-            inside(|lab: &Lab| killed(lab, $dialect, Phase::Verifying));
-        }
-    };
 }
 
 /// There, once.
@@ -121,7 +82,7 @@ fn moved(lab: &Lab, dialect: Dialect) {
 mod nginx_postgres_bind {
     use super::*;
 
-    executor_is_killed!(Dialect::Postgres);
+    executor_is_killed!(killed_while_it_moves, Dialect::Postgres);
 
     /// Each time the old primary is made a standby by its guard.
     #[test]
@@ -138,7 +99,7 @@ mod nginx_postgres_bind {
 mod nginx_mariadb_bind {
     use super::*;
 
-    executor_is_killed!(Dialect::MariaDb);
+    executor_is_killed!(killed_while_it_moves, Dialect::MariaDb);
 
     #[test]
     fn a_planned_move_under_load_pauses_writes_briefly_and_none_is_lost() {

@@ -8,7 +8,9 @@ use tokio::runtime::Builder;
 
 use super::nginx_names::Answers;
 use super::*;
-use crate::emulators::{Book, Server, cloudflare_at, digitalocean_at};
+use crate::emulators::cloudflare::cloudflare_at;
+use crate::emulators::digitalocean::digitalocean_at;
+use crate::emulators::{Book, Server};
 
 const CLOUDFLARE: &str = "shop.dyn.example";
 const DIGITALOCEAN: &str = "blog.dyn.example";

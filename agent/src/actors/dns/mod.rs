@@ -74,9 +74,10 @@ pub(super) async fn publish(
             let signer = signer(order.credentials, credential)?;
             rfc2136::publish(attempt, &plan, server, zone, signer, order.wall_ms).await
         }
-        Driver::BuiltIn | Driver::Provider { .. } => {
+        Driver::Provider { .. } => {
             provider::publish(attempt, order, &plan, &account(order, driver)?).await
         }
+        Driver::BuiltIn => Err(refused("the built-in server is not published to".to_owned())),
     }
 }
 

@@ -43,7 +43,7 @@ impl Plan {
         }
     }
 
-    /// The same in a zone of whoever it may be.
+    /// The same in a zone that this holder has, who takes no lifetime below `least` seconds.
     pub(super) fn at(
         order: &Order<'_>,
         zone: &str,
@@ -79,8 +79,8 @@ impl Plan {
         self.records.iter().any(|record| record.record_type() == RecordType::CNAME)
     }
 
-    /// May we write over what is there? Gives the newest of the markers found: where one is written before another goes, a change
-    /// that was interrupted leaves both.
+    /// May we write over what is there? Gives the newest of the markers found: where one is written before another goes, a
+    /// change that was interrupted leaves both.
     pub(super) fn compare(&self, found: &[Record]) -> Result<Option<Marker>, ActionFault> {
         let mut newest: Option<Marker> = None;
         for record in found {
@@ -152,7 +152,7 @@ impl Plan {
             ),
             None => Held::Owed(differs.unwrap_or_else(|| "carries no token".to_owned())),
             Some(_) if 1 < marker.len() => {
-                Held::Owed(differs.unwrap_or_else(|| "carries an older token, too".to_owned()))
+                Held::Owed(differs.unwrap_or_else(|| "carries another marker, too".to_owned()))
             }
             Some(_) => match differs {
                 Some(words) => Held::Otherwise(words),
