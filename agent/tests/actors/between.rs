@@ -14,6 +14,9 @@ use crate::common::named::Named;
 /// The operation code of a dynamic update (RFC 2136 section 2.2).
 const UPDATE: u8 = 5;
 
+/// What is done to the answer of an update; false if it is to be lost.
+type Answered<'a> = dyn FnMut(&mut Vec<u8>) -> bool + 'a;
+
 async fn message(stream: &mut TcpStream) -> Option<Vec<u8>> {
     let length = stream.read_u16().await.ok()?;
     let mut bytes = vec![0; usize::from(length)];
@@ -147,7 +150,7 @@ async fn an_answer_to_an_update_is_believed_if_the_key_signed_it_and_the_records
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let between = listener.local_addr().expect("bound");
         assert!(write(server, 2).await.is_ok(), "{server}");
-        let through = async |epoch: u32, answered: &mut dyn FnMut(&mut Vec<u8>) -> bool| {
+        let through = async |epoch: u32, answered: &mut Answered<'_>| {
             tokio::select! {
                 done = write(between, epoch) => done,
                 () = relay(&listener, server, async || {}, answered) => unreachable!("it goes on"),
@@ -172,7 +175,7 @@ async fn an_answer_to_an_update_is_believed_if_the_key_signed_it_and_the_records
             answer[0] ^= 1;
             true
         };
-        let cases: [(&mut dyn FnMut(&mut Vec<u8>) -> bool, &str); 4] = [
+        let cases: [(&mut Answered<'_>, &str); 4] = [
             (&mut { forged }, "answered with a signature that key `mesh-key.` does not verify"),
             (&mut { bare }, "answered with a signature that key `mesh-key.` does not verify"),
             (&mut { failed }, "answers Server Failure to an update of `dyn.example.`"),

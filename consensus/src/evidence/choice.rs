@@ -435,15 +435,26 @@ impl Panel<'_> {
         if self.broken(Mutant::WordNotAwaited) || self.broken(Mutant::FailsafeOverlooked) {
             return false;
         }
-        let Some(all) = &self.heard else { return false };
+        let Some(heard) = &self.heard else { return false };
+        if self.fenced == Some(active) || !self.fallen(active).contains(&name) {
+            return false;
+        }
         let target = self.target(active, name);
+        let is_down = |belief: &Belief| {
+            belief.target == target && belief.reached && belief.health == Health::Down
+        };
+        let down = self.healthy().filter(|it| it.beliefs.iter().any(is_down));
+        if self.majority(&down.map(|it| it.agent.clone()).collect::<Vec<_>>()) {
+            return false;
+        }
         let denies = |belief: &Belief| {
             belief.target == target && belief.guard.as_ref().is_some_and(|it| !it.open)
         };
-        let mut since = all.iter().filter(|it| it.agent == guard && it.said < silent);
-        self.fallen(active).contains(&name)
-            && self.is_left_by_its_guard(active, name)
-            && !since.any(|it| it.beliefs.iter().any(denies))
+        let all = heard.iter().chain(self.witnesses.iter());
+        let mut said = all.filter(|it| it.agent == guard && it.said < silent);
+        let mut known = self.judge.iter().filter(|(agent, _)| *agent == guard);
+        !said.any(|it| it.beliefs.iter().any(denies))
+            && !known.any(|(_, beliefs)| beliefs.iter().any(denies))
     }
 
     fn recalled(&self, name: &TargetName) -> Option<&Candidate> {

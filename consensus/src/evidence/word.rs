@@ -96,17 +96,16 @@ impl<'a> Panel<'a> {
     /// The database of this stack that voters see up, and that takes no writes for want of its guard.
     pub(super) fn left_by_its_guard(&self, stack: &StackId) -> Option<&TargetName> {
         let databases = &self.definition.stack(stack)?.databases;
-        databases.iter().map(|it| &it.name).find(|name| self.is_left_by_its_guard(stack, name))
-    }
-
-    /// Is this one? Behind our own fence it would be shut in any case.
-    pub(super) fn is_left_by_its_guard(&self, stack: &StackId, name: &TargetName) -> bool {
-        let target = self.target(stack, name);
-        let up = |belief: &Belief| belief.target == target && belief.health == Health::Up;
-        let shut = |belief: &Belief| {
-            up(belief) && belief.guard.as_ref().is_some_and(|it| self.shut(it, &target))
-        };
-        self.fenced != Some(stack) && self.healthy().any(|witness| witness.beliefs.iter().any(shut))
+        // Behind our own fence it would be shut in any case.
+        let databases = databases.iter().filter(|_| self.fenced != Some(stack));
+        databases.map(|database| &database.name).find(|name| {
+            let target = self.target(stack, name);
+            let up = |belief: &Belief| belief.target == target && belief.health == Health::Up;
+            let shut = |belief: &Belief| {
+                up(belief) && belief.guard.as_ref().is_some_and(|it| self.shut(it, &target))
+            };
+            self.healthy().any(|witness| witness.beliefs.iter().any(shut))
+        })
     }
 }
 

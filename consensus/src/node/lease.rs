@@ -331,6 +331,15 @@ impl Node {
         if running.any(|(of, to, by, _)| (of, to, by) == (app, stack, guard)) {
             return true;
         }
+        // After a restart nobody else may say so: this agent's own word, as another stack's guard, holds the writer's door.
+        let it = self
+            .apps
+            .get(app)
+            .filter(|it| it.known().is_some_and(|(_, state)| plan::writer(state) == Some(stack)));
+        let mut others = it.into_iter().flat_map(|it| &it.guarding).filter(|(of, _)| *of != stack);
+        if others.any(|(_, it)| it.holder.barred(now) > Duration::ZERO) {
+            return true;
+        }
         let until = self.open_until(app, stack, guard);
         let spoke = self.peers.peer(guard).map_or(Moment::ZERO, |peer| peer.pulsed);
         now < until || (spoke < until && now.since(spoke) <= PULSE * 2)
