@@ -130,6 +130,8 @@ mutants! {
     StaleEvidenceAccepted,
     /// Votes on what it believed before it was stopped (S4).
     PauseForgotten,
+    /// Votes though its clocks contradict each other (S4).
+    ClockJumpIgnored,
     /// Votes though it is unwell itself (S7).
     VotesWhileUnwell,
 

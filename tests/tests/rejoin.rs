@@ -174,14 +174,21 @@ fn guarded<'a, S: SqlServer>(
     servers: &[S; 2],
     rebuilds: bool,
 ) -> (Mesh<'a>, [Agent<'a>; 2]) {
-    let engine = ("mysql", 3306);
+    let words = |n: usize| servers[n].rejoins(rebuilds.then_some(&servers[1 - n]));
+    behind_doors(lab, ("mysql", 3306), std::array::from_fn(words))
+}
+
+/// The app over servers of this engine, each behind the door of a guard that makes it a replica again by these words.
+fn behind_doors<'a>(
+    lab: &'a Lab,
+    engine: (&'static str, u16),
+    words: [Vec<String>; 2],
+) -> (Mesh<'a>, [Agent<'a>; 2]) {
     let shop = Shop { guarded: true, outside: false, max_loss: "64MiB", engine, ..Shop::default() };
     let mut mesh = Mesh::new(lab);
     mesh.start();
     let mut guards = enrolled_at(lab, &mesh, engine.1);
-    let others = servers.iter().rev();
-    for ((guard, server), other) in guards.iter_mut().zip(servers).zip(others) {
-        let words = server.rejoins(rebuilds.then_some(other));
+    for (guard, words) in guards.iter_mut().zip(words) {
         guard.set_up(|setup| setup.more += &format!("rejoin = {words:?}\n"));
         guard.start();
     }
@@ -268,22 +275,8 @@ mod nginx_redis {
 
     /// The app over a Redis, or Valkey, at `s1` and its replica at `s2`, each behind its guard's door.
     pub fn replicated(lab: &Lab) -> (Mesh<'_>, [Agent<'_>; 2]) {
-        let engine = ("redis", 6379);
-        let shop =
-            Shop { guarded: true, outside: false, max_loss: "64MiB", engine, ..Shop::default() };
-        let mut mesh = Mesh::new(lab);
-        mesh.start();
-        let mut guards = enrolled_at(lab, &mesh, engine.1);
-        for guard in &mut guards {
-            let words = [program().display().to_string(), "rejoin-redis".to_owned()];
-            guard.set_up(|setup| setup.more += &format!("rejoin = {words:?}\n"));
-            guard.start();
-        }
-        mesh.apply(lab, &shop.text());
-        mesh.settle(SETTLE, "shop", "s1");
-        holds(&guards[0], SETTLE);
-        ready(&mesh);
-        (mesh, guards)
+        let words = [program().display().to_string(), "rejoin-redis".to_owned()];
+        behind_doors(lab, ("redis", 6379), std::array::from_fn(|_| words.to_vec()))
     }
 
     #[test]

@@ -452,7 +452,7 @@ impl Panel<'_> {
         };
         let all = heard.iter().chain(self.witnesses.iter());
         let mut said = all.filter(|it| it.agent == guard && it.said < silent);
-        let mut known = self.judge.iter().filter(|(agent, _)| *agent == guard);
+        let mut known = self.own.iter().filter(|(agent, _)| *agent == guard);
         !said.any(|it| it.beliefs.iter().any(denies))
             && !known.any(|(_, beliefs)| beliefs.iter().any(denies))
     }

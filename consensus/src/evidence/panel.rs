@@ -84,8 +84,8 @@ pub struct Panel<'a> {
     pub(super) observers: Bench<'a>,
     /// What everybody said last, with a vote or without, where that is listened to: it can only stand in the way, too.
     pub(super) heard: Option<Bench<'a>>,
-    /// Whoever judges, and what it knows itself, which it need not have said.
-    pub(super) judge: Option<(&'a AgentId, Vec<Belief>)>,
+    /// The agent that this panel is for, and what it believes, which it need not have said.
+    pub(super) own: Option<(&'a AgentId, Vec<Belief>)>,
     /// The stack whose databases the mesh itself has closed, or may have: their guards alone say how they are.
     pub(super) fenced: Option<&'a StackId>,
     /// How many votes are a majority, in a mutant that counts them itself; otherwise that is for the voters to say.
@@ -123,7 +123,7 @@ impl<'a> Panel<'a> {
             witnesses: voting,
             observers: watching,
             heard: Some(heard),
-            judge: None,
+            own: None,
             fenced: None,
             enough: None,
             regions: definition.regions.min(voters.regions().len()),
@@ -146,9 +146,9 @@ impl<'a> Panel<'a> {
         Self { heard: Some(heard), ..self }
     }
 
-    /// Is judged by this agent, who believes that.
-    pub fn judged_by(self, agent: &'a AgentId, beliefs: Vec<Belief>) -> Self {
-        Self { judge: Some((agent, beliefs)), ..self }
+    /// Is for this agent, which believes that.
+    pub fn owned_by(self, agent: &'a AgentId, beliefs: Vec<Belief>) -> Self {
+        Self { own: Some((agent, beliefs)), ..self }
     }
 
     /// The mesh has closed the databases of this stack, or may have: that nobody reaches them is its own doing, and no

@@ -390,7 +390,7 @@ impl Node {
     ) -> Panel<'a> {
         let panel = Panel::of(certificate, &state.definition, found.voters).relying(&state.sync);
         let own = self.beliefs_of(&state.definition.name, now);
-        let panel = panel.judged_by(&self.config.agent, own);
+        let panel = panel.owned_by(&self.config.agent, own);
         let panel = self.heeding_hearsay(panel.watched_by(self.hearsay(now)), now);
         self.bent(match state.phase {
             Phase::Idle => panel,

@@ -325,7 +325,7 @@ impl Node {
             .map_err(Refusal::Evidence)?;
         let panel = Panel::of(certificate, &before.definition, &self.config.voters);
         let panel = panel.relying(&before.sync);
-        let panel = panel.judged_by(&self.config.agent, self.beliefs_of(app, now));
+        let panel = panel.owned_by(&self.config.agent, self.beliefs_of(app, now));
         let panel = self.bent(self.heeding_hearsay(panel, now));
         let panel = match before.phase {
             Phase::Idle => panel,

@@ -32,6 +32,10 @@ const AT_ONCE: Duration = Duration::from_secs(7);
 const STILL: Duration = Duration::from_millis(2_300);
 /// And who stood still for as long as this may have noticed, so that what came meanwhile is no sight.
 const NOTICED: Duration = Duration::from_secs(1);
+/// A clock that moved by so much more or less than the boot clock was set, or stood still (S4): a little more than it takes.
+const JUMP: Duration = Duration::from_millis(1_050);
+/// For so long nobody trusts it, or for four windows if that is less.
+const TILT: Duration = Duration::from_secs(30);
 /// Who could not look for a cause of its own, whenever it tried, for so long, has had four bad seconds in a row (S7).
 const TROUBLED: Duration = Duration::from_secs(6);
 /// If it tried at least this often: then every second had a look.
@@ -58,6 +62,9 @@ struct Told {
     went_on: Option<Moment>,
     /// When it last went on after a pause that it may have noticed.
     paused: Option<Moment>,
+    /// Its boot clock, its wall clock and its monotonic one, as it read them last, and when it last found them at odds.
+    clocks: Option<(Moment, u64, Duration)>,
+    jumped: Option<Moment>,
     /// Since when all its looks have failed for a cause of its own, without a pause between them, and when the last did.
     troubled: Option<(Moment, Moment)>,
     seen: BTreeMap<Watched, Seen>,
@@ -99,6 +106,8 @@ impl Witnesses {
             started: at,
             went_on: None,
             paused: None,
+            clocks: None,
+            jumped: None,
             troubled: None,
             seen: BTreeMap::new(),
             heard: BTreeMap::new(),
@@ -159,6 +168,20 @@ impl Witnesses {
             if let Some(store) = &pulse.store {
                 told.presented.insert(store.acceptor, at);
             }
+        }
+    }
+
+    /// An agent reads its other clocks.
+    pub fn on_clocks(&mut self, agent: &AgentId, at: Moment, wall_ms: u64, monotonic: Duration) {
+        let Some(told) = self.agents.get_mut(agent) else { return };
+        let before = told.clocks.replace((at, wall_ms, monotonic));
+        let Some((then, wall_then, monotonic_then)) = before else { return };
+        let passed = at.since(then);
+        let wall =
+            Duration::from_millis(wall_ms).abs_diff(Duration::from_millis(wall_then) + passed);
+        let slept = monotonic.abs_diff(monotonic_then + passed);
+        if JUMP < wall.max(slept) {
+            told.jumped = Some(at);
         }
     }
 
@@ -231,6 +254,9 @@ impl Witnesses {
         }
         if told.went_on.is_some_and(|since| within(since, window)) {
             broken("it stood still just now".into());
+        }
+        if told.jumped.is_some_and(|jumped| within(jumped, TILT.min(window * 4))) {
+            broken("its clocks were at odds just now".into());
         }
         let troubled = told.troubled.filter(|(_, last)| speaker.at.since(*last) <= OFTEN);
         if troubled.is_some_and(|(since, _)| TROUBLED <= speaker.at.since(since)) {

@@ -95,7 +95,7 @@ pub const ORDEALS: &[Ordeal] = &[
     },
     Ordeal {
         name: "the clocks of all are set, and then they are asked about a stack",
-        knows: &[],
+        knows: &[Mutant::ClockJumpIgnored],
         shape: same,
         play: |simulation, chance| {
             for agent in &mut simulation.agents {

@@ -162,6 +162,9 @@ impl Simulation {
         match &input {
             Input::Message(from, what) => self.witnesses.on_heard(&agent.id, from, what, now),
             Input::Observation(seen) => self.witnesses.on_look(&agent.id, seen, now),
+            Input::Clocks { wall_ms, monotonic } => {
+                self.witnesses.on_clocks(&agent.id, now, *wall_ms, *monotonic);
+            }
             _ => {}
         }
         node.handle(now, input);

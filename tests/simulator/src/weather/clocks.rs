@@ -2,15 +2,19 @@
 
 use std::time::Duration;
 
-use super::Simulation;
+use consensus::moment::Moment;
+
+use super::{Place, Simulation};
 
 /// A machine sleeps: its boot-time clock counts it, its monotonic clock does not.
 pub(super) fn suspend(simulation: &mut Simulation) {
     let place = simulation.some_place();
     let span = simulation.some_span(&[5, 60, 3600]);
-    simulation.stop(place);
-    simulation.agents[place].clock.slept += span;
-    simulation.later(span, move |simulation| simulation.resume(place));
+    stands_still(simulation, place, span, |simulation, place, began| {
+        let now = simulation.now;
+        let clock = &mut simulation.agents[place].clock;
+        clock.slept += clock.boot(now).since(clock.boot(began));
+    });
 }
 
 /// A virtual machine is paused and none of its clocks counts it. Whatever rests on time is off by that much afterwards.
@@ -21,6 +25,19 @@ pub(super) fn freeze(simulation: &mut Simulation) {
         return;
     }
     let span = simulation.some_span(&[1, 10, 60]);
+    stands_still(simulation, place, span, |simulation, place, began| {
+        simulation.agents[place].clock.stood_still(simulation.now.since(began));
+        simulation.clock_stood_still(place);
+    });
+}
+
+/// A machine stands still, and goes on with clocks that missed what they miss.
+fn stands_still(
+    simulation: &mut Simulation,
+    place: Place,
+    span: Duration,
+    misses: fn(&mut Simulation, Place, Moment),
+) {
     let (began, run) = (simulation.now, simulation.agents[place].run);
     let before = simulation.agents[place].stops;
     simulation.stop(place);
@@ -29,8 +46,7 @@ pub(super) fn freeze(simulation: &mut Simulation) {
         // Unless it went on meanwhile, or stood still for another reason: no clock takes back what it has counted.
         let agent = &simulation.agents[place];
         if agent.run == run && agent.stopped && before < stops && agent.stops == stops {
-            simulation.agents[place].clock.stood_still(simulation.now.since(began));
-            simulation.clock_stood_still(place);
+            misses(simulation, place, began);
         }
         simulation.resume(place);
     });
