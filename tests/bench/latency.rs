@@ -1,40 +1,16 @@
 //! How many round trips a decision takes, and the point of no return after it: in the simulator, so exactly.
 //!
-//! Five voters, every link 50 ms each way, nothing else wrong. *Alone*: an app's active stack dies, and what counts is the
-//! time from the first proposal until its proposer knows that it is decided. *Five at once*: five people tell five agents
-//! at the same instant to move the same app, so that five ballots collide; what counts is the time from their word. The
-//! aims are those of PROTOCOL.md F.5: two round trips to decide, four to the point of no return, and under twice that for
-//! all but one in a hundred when five decide at once.
+//! The aims are those of PROTOCOL.md F.5: two round trips to decide, four to the point of no return, and under twice that
+//! for all but one in a hundred when five decide at once.
 
-use std::time::Duration;
+use simulator::latency::{self, Case, Trips};
 
-use consensus::model::{AppId, Epoch, Phase};
-use consensus::moment::Moment;
-use consensus::outbox::Command;
-use simulator::scene::{AppShape, MeshShape};
-use simulator::simulation::Simulation;
-use simulator::world::{Host, Web};
-
-const ONE_WAY: Duration = Duration::from_millis(50);
-const VOTERS: u64 = 5;
 const RUNS: u64 = 300;
-/// Whoever looks in so often sees when something became known.
-const GLANCE: Duration = Duration::from_millis(1);
-/// A standby qualifies after seven and a half windows of eight seconds.
-const WARM_UP: Duration = Duration::from_secs(75);
-const LONGEST: Duration = Duration::from_secs(60);
-
-/// Round trips until something was known to somebody.
-#[derive(Clone, Copy)]
-struct Trips {
-    decided: f64,
-    no_return: f64,
-}
 
 /// Prints medians and ninety-ninth percentiles; the last line is the ratio to the aim.
 pub fn run() {
-    let alone = measure("alone", die);
-    let five = measure("five at once", order);
+    let alone = measure("alone", Case::Alone);
+    let five = measure("five at once", Case::FiveAtOnce);
     let ratio = |measured: f64, aim: f64| measured / aim;
     println!(
         "ratio to the aims (2 and 4 alone, 4 and 8 for p99 of five): {:.2} {:.2} {:.2} {:.2}",
@@ -46,8 +22,8 @@ pub fn run() {
 }
 
 /// The median and the ninety-ninth percentile over many seeds.
-fn measure(what: &str, begin: fn(&mut Simulation, &AppId) -> Moment) -> (Trips, Trips) {
-    let trips: Vec<Trips> = (0..RUNS).filter_map(|seed| one(seed, begin)).collect();
+fn measure(what: &str, case: Case) -> (Trips, Trips) {
+    let trips: Vec<Trips> = (0..RUNS).filter_map(|seed| latency::run(case, seed)).collect();
     let rank = |share: f64, of: fn(&Trips) -> f64| {
         let mut values: Vec<f64> = trips.iter().map(of).collect();
         values.sort_by(f64::total_cmp);
@@ -67,81 +43,4 @@ fn measure(what: &str, begin: fn(&mut Simulation, &AppId) -> Moment) -> (Trips, 
         most.no_return,
     );
     (median, most)
-}
-
-fn one(seed: u64, begin: fn(&mut Simulation, &AppId) -> Moment) -> Option<Trips> {
-    let shape = AppShape::with_database("shop", true);
-    let mesh = MeshShape::spread(VOTERS, 3);
-    let mut simulation = Simulation::new(&mesh, std::slice::from_ref(&shape), seed, true);
-    for edge in simulation.network.edges_mut() {
-        edge.latency = ONE_WAY;
-    }
-    for place in 0..simulation.agents.len() {
-        simulation.start(place);
-    }
-    simulation.run_for(Duration::from_secs(5));
-    simulation.apply(0, shape.definition());
-    simulation.run_for(WARM_UP);
-    let epoch = simulation.agreed(&shape.name)?.epoch;
-    let began = begin(&mut simulation, &shape.name);
-    let decided = known(&mut simulation, &shape.name, epoch, &|phase| phase != Phase::Idle)?;
-    let no_return = known(&mut simulation, &shape.name, epoch, &|phase| {
-        matches!(phase, Phase::Promoting | Phase::Publishing | Phase::Verifying | Phase::Idle)
-    })?;
-    let trips = |at: Moment| at.since(began).as_secs_f64() / (ONE_WAY * 2).as_secs_f64();
-    Some(Trips { decided: trips(decided), no_return: trips(no_return) })
-}
-
-/// The active stack's processes die. Began with the first proposal.
-fn die(simulation: &mut Simulation, app: &AppId) -> Moment {
-    let active = simulation.agreed(app).map(|state| state.active.clone());
-    let active = active.expect("the app is defined");
-    simulation.break_web(app, &active, Web::Refusing);
-    simulation.break_database(app, &active, Host::Refusing);
-    let since = simulation.now;
-    let proposed = |simulation: &Simulation| {
-        let lines = simulation.transcript.lines().iter().rev();
-        let mut lines = lines.take_while(|line| line.at >= since);
-        lines.find(|line| line.text.starts_with("proposes")).map(|line| line.at)
-    };
-    loop {
-        simulation.run_for(GLANCE);
-        match proposed(simulation) {
-            Some(at) => return at,
-            None if simulation.now > since + LONGEST => return since,
-            None => {}
-        }
-    }
-}
-
-/// Five people tell five agents to move it, at once.
-fn order(simulation: &mut Simulation, app: &AppId) -> Moment {
-    for place in 0..VOTERS as usize {
-        let command = Command::Failover {
-            app: app.clone(),
-            to: None,
-            accept_loss: false,
-            by: "bench".into(),
-        };
-        simulation.command(place, command);
-    }
-    simulation.now
-}
-
-/// When any agent first knows of a later epoch than this in such a phase.
-fn known(
-    simulation: &mut Simulation,
-    app: &AppId,
-    epoch: Epoch,
-    wanted: &dyn Fn(Phase) -> bool,
-) -> Option<Moment> {
-    let end = simulation.now + LONGEST;
-    while simulation.now < end {
-        let held = (0..simulation.agents.len()).filter_map(|place| simulation.held(place, app));
-        if held.into_iter().any(|state| epoch < state.epoch && wanted(state.phase)) {
-            return Some(simulation.now);
-        }
-        simulation.run_for(GLANCE);
-    }
-    None
 }

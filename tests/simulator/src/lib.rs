@@ -3,7 +3,7 @@
 //! It turns a seed into a run: a mesh, a world, faults, and every checker after every step. Whatever happens is drawn
 //! from that one seed and kept in ordered maps, so a run repeats to the byte. Modules stand in reading order: chance and
 //! scene first, then what surrounds an agent, the agent, the simulation in which they meet, the checkers, and last the
-//! two ways to use it all: a swarm of seeds and stories as text. Beside them stand the exhaustive models of the same types.
+//! ways to use it all, from a swarm of seeds to stories as text. Beside them stand the exhaustive models of the same types.
 
 pub mod chance;
 pub mod scene;
@@ -21,6 +21,7 @@ pub mod simulation;
 pub mod weather;
 
 pub mod aimed;
+pub mod latency;
 pub mod ordeals;
 pub mod regime;
 pub mod story;
