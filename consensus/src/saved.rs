@@ -125,6 +125,13 @@ pub enum Entry {
         /// What it is asked with.
         token: Token,
     },
+    /// This guard begins to make a database of its host a replica again, durable before it does; or has seen it follow since.
+    Rejoins {
+        /// The database.
+        target: TargetId,
+        /// Is it still to be seen to follow?
+        begun: bool,
+    },
 }
 
 /// How long ago an agent learned of what damps an app, as it was last written down.
@@ -203,6 +210,8 @@ pub struct Saved {
     pub reached: BTreeMap<TargetId, (String, u16)>,
     /// The highest token that this guard ever acted with, on each of its databases.
     pub obeyed: BTreeMap<TargetId, Token>,
+    /// The databases that this guard began to make replicas again, and has not seen follow since: each may be stopped.
+    pub rejoining: BTreeSet<TargetId>,
 }
 
 impl Saved {
@@ -247,6 +256,12 @@ impl Saved {
                 let known = self.obeyed.entry(target).or_default();
                 *known = token.max(*known);
             }
+            Entry::Rejoins { target, begun: true } => {
+                self.rejoining.insert(target);
+            }
+            Entry::Rejoins { target, begun: false } => {
+                self.rejoining.remove(&target);
+            }
             Entry::Counted { changes } => self.changes = changes,
             Entry::Sighted { acceptor, changes } => {
                 let known = self.sightings.entry(acceptor).or_default();
@@ -256,8 +271,8 @@ impl Saved {
         }
     }
 
-    /// What a store that is begun in the place of this one takes over: what is known to be chosen, and of other stores, without
-    /// anything that it promised.
+    /// What a store that is begun in the place of this one takes over: what is known to be chosen, and of other stores, and which
+    /// databases may be stopped, without anything that it promised.
     pub fn heritage(&self) -> Self {
         let registers = self.registers.iter().filter(|(_, register)| register.chosen.is_some());
         let registers = registers.map(|(id, register)| {
@@ -265,7 +280,8 @@ impl Saved {
             (id.clone(), SavedRegister { chosen, ..SavedRegister::default() })
         });
         let (registers, sightings) = (registers.collect(), self.sightings.clone());
-        Self { boot: self.boot, registers, sightings, ..Self::default() }
+        let rejoining = self.rejoining.clone();
+        Self { boot: self.boot, registers, sightings, rejoining, ..Self::default() }
     }
 
     /// The shortest log that replays to this.
@@ -307,6 +323,9 @@ impl Saved {
             .obeyed
             .iter()
             .map(|(target, token)| Entry::Obeys { target: target.clone(), token: *token });
+        let rejoining = self.rejoining.iter();
+        let rejoining =
+            rejoining.map(|target| Entry::Rejoins { target: target.clone(), begun: true });
         let sightings = self
             .sightings
             .iter()
@@ -322,6 +341,7 @@ impl Saved {
             .chain(vouching)
             .chain(longest)
             .chain(obeyed)
+            .chain(rejoining)
             .chain(reached)
             .chain(self.quarantined.clone().map(Entry::Quarantined))
             .chain(last)
@@ -371,6 +391,14 @@ mod tests {
                     name: "orders".parse().expect("a name"),
                 },
                 token: Token::new(Epoch(2), 1, 3),
+            },
+            Entry::Rejoins {
+                target: TargetId {
+                    app: "shop".parse().expect("a name"),
+                    stack: "west".parse().expect("a name"),
+                    name: "orders".parse().expect("a name"),
+                },
+                begun: true,
             },
             Entry::Aged {
                 app,

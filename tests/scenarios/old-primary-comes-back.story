@@ -39,8 +39,9 @@ run 30s
 state
 ----
   111.777 *     shop/east: web is Up
-  113.811 *     shop/east/db is rewound to follow shop/west/db
+  113.811 *     shop/east/db is stopped, to be rewound
   115.417 a6    failed for shop with 2.1.1: no answer within 5000 ms
+  123.585 *     shop/east/db is rewound to follow shop/west/db
 shop: epoch 2 failover idle, active west
   shop/east/db: Up, replica, timeline 2, streams, its door is shut
   shop/west/db: Up, primary, timeline 2, its door is open
@@ -52,17 +53,18 @@ failback a1 shop east 60s
 run 30s
 state
 ----
-  141.777 a1    answers: Refused("east has been well for 29 s, and 30 min are asked for")
-  211.943 a1    learns shop epoch 3 fencing at 12.41cd: switchover, active west, carried out by a1 (switchover asked for by operator) (and a4 a6 a3 a2 a5 a7)
-  211.981 a7    has shut shop/west
-  212.137 *     fence with 3.1.1 of a7: read-only, sessions ended
-  212.263 a1    learns shop epoch 3 promoting at 13.41cd: switchover, active west, carried out by a1 (switchover asked for by operator) (and a4 a6 a3 a2 a5 a7)
-  212.297 a6    holds open shop/east
-  212.373 *     promote with 3.1.3 of a6: promoted to timeline 3
-  212.469 a1    learns shop epoch 3 publishing at 14.41cd: switchover, active east, carried out by a1 (switchover asked for by operator) (and a4 a6 a3 a2 a5 a7)
-  212.537 a1    learns shop epoch 3 verifying at 15.41cd: switchover, active east, carried out by a1 (switchover asked for by operator) (and a4 a6 a3 a2 a5 a7)
-  212.605 a1    learns shop epoch 3 idle at 16.41cd: switchover, active east (switchover asked for by operator) (and a4 a6 a3 a2 a5 a7)
-  214.712 *     shop/west/db is rewound to follow shop/east/db
+  141.777 a1    answers: Refused("east has been well for 18 s, and 30 min are asked for")
+  211.942 a1    learns shop epoch 3 fencing at 12.41cd: switchover, active west, carried out by a1 (switchover asked for by operator) (and a4 a6 a3 a2 a5 a7)
+  211.980 a7    has shut shop/west
+  212.121 *     fence with 3.1.1 of a7: read-only, sessions ended
+  212.265 a1    learns shop epoch 3 promoting at 13.41cd: switchover, active west, carried out by a1 (switchover asked for by operator) (and a4 a6 a3 a2 a5 a7)
+  212.300 a6    holds open shop/east
+  212.376 *     promote with 3.1.3 of a6: promoted to timeline 3
+  212.462 a1    learns shop epoch 3 publishing at 14.41cd: switchover, active east, carried out by a1 (switchover asked for by operator) (and a4 a6 a3 a2 a5 a7)
+  212.530 a1    learns shop epoch 3 verifying at 15.41cd: switchover, active east, carried out by a1 (switchover asked for by operator) (and a4 a6 a3 a2 a5 a7)
+  212.599 a1    learns shop epoch 3 idle at 16.41cd: switchover, active east (switchover asked for by operator) (and a4 a6 a3 a2 a5 a7)
+  214.706 *     shop/west/db is stopped, to be rewound
+  223.488 *     shop/west/db is rewound to follow shop/east/db
 shop: epoch 3 switchover idle, active east
   shop/east/db: Up, primary, timeline 3, its door is open
   shop/west/db: Up, replica, timeline 3, streams, its door is shut

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tests::harness::agents::{Agent, Mesh};
 use tests::harness::app::Shop;
 use tests::harness::bind::Updates;
-use tests::harness::guards::{enrolled, enrolled_at, holds, rejoins};
+use tests::harness::guards::{enrolled, enrolled_at, holds, rejoin};
 use tests::harness::lab::{Lab, inside};
 use tests::harness::nginx::Web;
 use tests::harness::postgres::Replication;
@@ -25,21 +25,39 @@ mod nginx_postgres_bind {
 
     #[test]
     fn an_old_primary_with_rows_of_its_own_is_rewound_and_they_are_named() {
-        inside(|lab: &Lab| comes_back(lab, "rewound"));
+        inside(|lab: &Lab| comes_back(lab, Way::Rewound));
     }
 
     #[test]
     fn what_cannot_be_rewound_is_rebuilt_by_the_configured_command() {
-        inside(|lab: &Lab| comes_back(lab, "rebuilt"));
+        inside(|lab: &Lab| comes_back(lab, Way::Rebuilt));
+    }
+
+    #[test]
+    fn what_was_cut_short_with_its_guard_is_begun_anew() {
+        inside(|lab: &Lab| comes_back(lab, Way::CutShort));
+    }
+
+    /// How the old primary becomes a replica.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    pub enum Way {
+        Rewound,
+        Rebuilt,
+        /// The guard dies while it is rebuilt.
+        CutShort,
     }
 
     /// The app with a PostgreSQL that waits for nobody, and its standby, each behind its guard's door.
-    pub fn replicated(lab: &Lab) -> (World<'_>, [Agent<'_>; 2]) {
+    pub fn replicated(lab: &Lab, way: Way) -> (World<'_>, [Agent<'_>; 2]) {
         let shop = Shop { guarded: true, max_loss: "64MiB", ..Shop::default() };
         let world = World::replicated(lab, Updates::Granted, Replication::Asynchronous);
         let mut guards = enrolled(lab, &world.mesh);
         for (guard, database) in guards.iter_mut().zip(&world.databases) {
-            guard.set_up(|setup| setup.more += &rejoins(database));
+            let mut words = rejoin(database);
+            if way == Way::CutShort {
+                stops_once(lab, &mut words);
+            }
+            guard.set_up(|setup| setup.more += &format!("rejoin = {words:?}\n"));
             guard.start();
         }
         world.apply(lab, &shop);
@@ -48,8 +66,8 @@ mod nginx_postgres_bind {
     }
 
     /// A primary dies with rows that its standby never got, and starts again after the failover.
-    fn comes_back(lab: &Lab, how: &str) {
-        let (mut world, guards) = replicated(lab);
+    fn comes_back(lab: &Lab, way: Way) {
+        let (mut world, mut guards) = replicated(lab, way);
         let [old, new] = world.databases.each_ref().map(|it| it.address());
         let writer = Writer::start(&[old, new]);
         takes(&writer, old, 20);
@@ -66,12 +84,17 @@ mod nginx_postgres_bind {
         let gone = lost(&ledger, &world.databases[1]);
         assert!(!gone.is_empty(), "rows that the standby never got");
 
-        if how == "rebuilt" {
+        if way != Way::Rewound {
             // With neither these nor checksums nobody knows which pages to rewind.
             world.databases[0].set("wal_log_hints", "off");
         }
         world.databases[0].restart_as_service();
         world.webs[0].restart();
+        if way == Way::CutShort {
+            is_cut_short(lab, &mut guards[0]);
+            world.databases[0].query_at_host("select 1").expect_err("it was left stopped");
+            guards[0].start();
+        }
         let streams = "select count(*) from pg_stat_replication where state = 'streaming' \
                        and application_name = 's1'";
         eventually(SETTLE * 2, "the old primary streams from the new one", || {
@@ -82,6 +105,7 @@ mod nginx_postgres_bind {
         });
         let replica = || world.databases[0].query_at_host("select pg_is_in_recovery()");
         let line = kept_aside(&guards[0]);
+        let how = if way == Way::Rewound { "rewound" } else { "rebuilt" };
         assert!(line.contains(&format!("{how}, and a standby of")), "{line}");
         println!("{} rows lost; {line}", gone.len());
         let count = transactions(&line);
@@ -95,7 +119,7 @@ mod nginx_postgres_bind {
             "t" => Ok(()),
             other => Err(other.to_owned()),
         });
-        if how == "rewound" {
+        if way == Way::Rewound {
             goes_home(&world);
         }
     }
@@ -131,12 +155,17 @@ mod nginx_mariadb {
 
     #[test]
     fn transactions_that_the_old_primary_alone_had_are_exported_and_it_is_rebuilt() {
-        inside(|lab: &Lab| comes_back(lab, MariaDb::start(lab, ["s1", "s2"]), true));
+        inside(|lab: &Lab| comes_back(lab, MariaDb::start(lab, ["s1", "s2"]), Rebuilt::Once));
+    }
+
+    #[test]
+    fn what_was_cut_short_with_its_guard_is_begun_anew() {
+        inside(|lab: &Lab| comes_back(lab, MariaDb::start(lab, ["s1", "s2"]), Rebuilt::CutShort));
     }
 
     #[test]
     fn without_a_way_to_rebuild_it_they_are_exported_and_it_is_left_alone() {
-        inside(|lab: &Lab| comes_back(lab, MariaDb::start(lab, ["s1", "s2"]), false));
+        inside(|lab: &Lab| comes_back(lab, MariaDb::start(lab, ["s1", "s2"]), Rebuilt::Never));
     }
 }
 
@@ -154,28 +183,72 @@ mod nginx_foreign_mysql {
 
     #[test]
     fn transactions_that_the_old_primary_alone_had_are_exported_and_it_is_rebuilt() {
-        inside(|lab: &Lab| comes_back(lab, started(lab, Version::V8_4), true));
+        inside(|lab: &Lab| comes_back(lab, started(lab, Version::V8_4), Rebuilt::Once));
+    }
+
+    #[test]
+    fn what_was_cut_short_with_its_guard_is_begun_anew() {
+        inside(|lab: &Lab| comes_back(lab, started(lab, Version::V8_4), Rebuilt::CutShort));
     }
 
     #[test]
     fn of_8_0_too() {
-        inside(|lab: &Lab| comes_back(lab, started(lab, Version::V8_0), true));
+        inside(|lab: &Lab| comes_back(lab, started(lab, Version::V8_0), Rebuilt::Once));
     }
 
     #[test]
     fn without_a_way_to_rebuild_it_they_are_exported_and_it_is_left_alone() {
-        inside(|lab: &Lab| comes_back(lab, started(lab, Version::V8_4), false));
+        inside(|lab: &Lab| comes_back(lab, started(lab, Version::V8_4), Rebuilt::Never));
     }
+}
+
+/// Is a MariaDB or MySQL that wrote what nobody received rebuilt?
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rebuilt {
+    /// No way is configured.
+    Never,
+    Once,
+    /// The guard dies while it is.
+    CutShort,
 }
 
 /// The app with a MariaDB or MySQL at `s1` and its replica at `s2`, each behind its guard's door.
 fn guarded<'a, S: SqlServer>(
     lab: &'a Lab,
     servers: &[S; 2],
-    rebuilds: bool,
+    rebuilt: Rebuilt,
 ) -> (Mesh<'a>, [Agent<'a>; 2]) {
-    let words = |n: usize| servers[n].rejoins(rebuilds.then_some(&servers[1 - n]));
+    let words = |n: usize| {
+        let from = (rebuilt != Rebuilt::Never).then_some(&servers[1 - n]);
+        let mut words = servers[n].rejoins(from);
+        if rebuilt == Rebuilt::CutShort {
+            stops_once(lab, &mut words);
+        }
+        words
+    };
     behind_doors(lab, ("mysql", 3306), std::array::from_fn(words))
+}
+
+/// The first time, what rebuilds a server takes its data away and comes no further.
+fn stops_once(lab: &Lab, words: &mut [String]) {
+    let after = |words: &[String], what: &str| {
+        words.iter().position(|word| word == what).expect("it is configured") + 1
+    };
+    let data = words[after(words, "--data")].clone();
+    let mark = lab.folder("struck").join("mark").display().to_string();
+    let rebuild = &mut words[after(words, "--rebuild")];
+    let first = format!("touch {mark}; rm -rf {data}/*; while :; do sleep 1; done");
+    *rebuild = format!("[ -e {mark} ] || {{ {first}; }}; {rebuild}");
+}
+
+/// There it is killed, and its guard with it.
+fn is_cut_short(lab: &Lab, guard: &mut Agent<'_>) {
+    let mark = lab.folder("struck").join("mark");
+    eventually(SETTLE * 2, "the old primary is being rebuilt", || match mark.exists() {
+        true => Ok(()),
+        false => Err(last_words(&guard.said())),
+    });
+    guard.kill();
 }
 
 /// The app over servers of this engine, each behind the door of a guard that makes it a replica again by these words.
@@ -200,14 +273,14 @@ fn behind_doors<'a>(
 }
 
 /// A MariaDB or MySQL dies with rows that its replica never got, and starts again after the failover.
-fn comes_back<S: SqlServer>(lab: &Lab, mut servers: [S; 2], rebuilds: bool) {
+fn comes_back<S: SqlServer>(lab: &Lab, mut servers: [S; 2], rebuilt: Rebuilt) {
     let mut webs = ["s1", "s2"].map(|host| Web::start(lab, host));
     // A commit waits for nobody, as it is without further configuration.
     servers[0].sql(S::WORDS.waits_for_nobody);
     for sql in S::WORDS.patient {
         servers[1].sql(sql);
     }
-    let (mesh, guards) = guarded(lab, &servers, rebuilds);
+    let (mesh, mut guards) = guarded(lab, &servers, rebuilt);
     let [old, new] = servers.each_ref().map(S::address);
     let writer = Writer::of(Dialect::MariaDb, &[old, new]);
     takes(&writer, old, 20);
@@ -225,6 +298,11 @@ fn comes_back<S: SqlServer>(lab: &Lab, mut servers: [S; 2], rebuilds: bool) {
 
     servers[0].restart_as_service();
     webs[0].restart();
+    if rebuilt == Rebuilt::CutShort {
+        is_cut_short(lab, &mut guards[0]);
+        servers[0].at_host("select 1").expect_err("it was left stopped");
+        guards[0].start();
+    }
     let line = kept_aside(&guards[0]);
     println!("{} rows lost; {line}", gone.len());
     let count = transactions(&line);
@@ -245,7 +323,7 @@ fn comes_back<S: SqlServer>(lab: &Lab, mut servers: [S; 2], rebuilds: bool) {
         [S::WORDS.status, "select count(*) from app.ledger", S::WORDS.closed]
             .map(|sql| servers[0].at_host(sql))
     };
-    if !rebuilds {
+    if rebuilt == Rebuilt::Never {
         assert!(line.contains("and no --rebuild is configured"), "{line}");
         throughout(Duration::from_secs(12), "it is left as it is", state);
         return;

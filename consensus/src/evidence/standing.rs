@@ -39,10 +39,14 @@ impl<'a> Panel<'a> {
     /// And do its databases take writes?
     pub fn serves(&self, stack: &StackId) -> bool {
         let databases = self.definition.stack(stack).map(|stack| &stack.databases[..]);
-        let primary = |name| self.latest(stack, name).is_some_and(|(sight, _)| !sight.replica);
         self.stands(stack)
             && (!self.definition.has_databases()
-                || databases.unwrap_or_default().iter().all(|it| primary(&it.name)))
+                || databases.unwrap_or_default().iter().all(|it| self.is_primary(stack, &it.name)))
+    }
+
+    /// Is a stack's database of this name a primary, as was seen last?
+    pub fn is_primary(&self, stack: &StackId, name: &TargetName) -> bool {
+        self.latest(stack, name).is_some_and(|(sight, _)| !sight.replica)
     }
 
     /// Has the active stack's database of this name, a primary by all that is known, taken the place of this one?

@@ -99,6 +99,8 @@ pub struct Node {
     longest: BTreeMap<AppId, Duration>,
     /// The stacks that another's lease may rest on this guard's word for.
     vouching: BTreeSet<(AppId, StackId)>,
+    /// The databases that this guard began to make replicas again, and has not seen follow since.
+    rejoining: BTreeSet<TargetId>,
     /// What this agent, as a guard, did with its databases when it was asked to.
     obeying: BTreeMap<TargetId, Obeying>,
     /// What this guard refused last: who asks the same again and again is not told of each time.
@@ -166,6 +168,7 @@ impl Node {
             grants: Grants::new(Self::terms(&config), &saved.holders, &saved.longest, now),
             longest: saved.longest,
             vouching: saved.vouching,
+            rejoining: saved.rejoining,
             obeying: Obeying::restored(saved.obeyed),
             denied: None,
             apps: BTreeMap::new(),

@@ -16,6 +16,7 @@ use crate::model::{
 };
 use crate::moment::Moment;
 use crate::outbox::{Deadline, Note, Output, Rejoin};
+use crate::saved::Entry;
 
 /// What was agreed may be a moment old: the old primary's own agent may not have closed it yet.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -77,13 +78,20 @@ impl Node {
         if self.config.rejoins.as_ref().is_some_and(BTreeSet::is_empty) {
             return;
         }
-        let strayed = self.strayed(app, now);
-        let Some(it) = self.apps.get_mut(app) else { return };
+        let Some(it) = self.apps.get(app) else { return };
         if it.rejoining.as_ref().is_some_and(|it| matches!(it.stage, Stage::Running)) {
             return;
         }
-        let Some(target) = strayed else {
-            it.rejoining = None;
+        self.see_follow(app, now);
+        let strayed = self.strayed(app, now);
+        let unfinished = self.rejoining.iter().any(|target| target.app == *app);
+        let Some(it) = self.apps.get_mut(app) else { return };
+        // Of several another one is next, so that one that cannot be helped keeps nobody waiting.
+        let last = it.rejoining.as_ref().map(|it| it.target.clone());
+        let another = strayed.iter().find(|target| last.as_ref() != Some(target));
+        let Some(target) = another.or(strayed.first()).cloned() else {
+            // While something is unfinished its next try keeps its pause.
+            it.rejoining.take_if(|it| !unfinished || it.wake().0 <= now);
             return;
         };
         let learned = it.chosen.as_ref().map_or(now, |known| known.learned);
@@ -101,32 +109,83 @@ impl Node {
         if due <= now {
             let number = self.operation().number;
             let rejoining = self.apps.get_mut(app).and_then(|it| it.rejoining.as_mut());
-            rejoining.expect("it was just there").stage =
-                Stage::Reading(Reading::begun(number, now));
+            let rejoining = rejoining.expect("it was just there");
+            rejoining.target = target;
+            rejoining.stage = Stage::Reading(Reading::begun(number, now));
             self.confirm(app, number);
         }
     }
 
-    /// A database of this host that was the primary and still is, though another stack's took its place.
-    fn strayed(&self, app: &AppId, now: Moment) -> Option<TargetId> {
-        let it = self.apps.get(app)?;
-        let (_, state) = it.known().filter(|(_, state)| state.phase == Phase::Idle)?;
-        let mine = state.definition.guarded().find(|(stack, database)| {
+    /// What was begun is over once the database follows, or is the active stack's: whoever stops it then has a reason. So it is
+    /// once this agent is no guard of it any more.
+    fn see_follow(&mut self, app: &AppId, now: Moment) {
+        if !self.rejoining.iter().any(|target| target.app == *app) {
+            return;
+        }
+        let Some((_, state)) = self.apps.get(app).and_then(App::known) else { return };
+        let beliefs = self.beliefs_of(app, now);
+        let over = |target: &&TargetId| {
+            let belief = beliefs.iter().find(|it| it.target == **target);
+            let up = belief.filter(|it| it.health == Health::Up);
+            let database = up.and_then(|it| it.database.as_ref());
+            target.app == *app
+                && (!self.guards(state, target)
+                    || database.is_some_and(|(sight, _)| sight.replica)
+                    || up.is_some() && target.stack == state.active)
+        };
+        let over: Vec<TargetId> = self.rejoining.iter().filter(over).cloned().collect();
+        for target in over {
+            self.rejoining.remove(&target);
+            self.out.push(Output::Save(Entry::Rejoins { target, begun: false }));
+        }
+    }
+
+    /// Is this agent the guard of this database?
+    fn guards(&self, state: &AppState, target: &TargetId) -> bool {
+        state.definition.guarded().any(|(stack, database)| {
+            (stack, &database.name) == (&target.stack, &target.name)
+                && database.guard.as_ref() == Some(&self.config.agent)
+        })
+    }
+
+    /// Databases of this host that were primaries and still are, though another stack's took their place; and those that this
+    /// guard began to make replicas, which came to no good end: they may be stopped, and would stay so. People may be at work
+    /// on such a one: nothing is done to it under a freeze.
+    fn strayed(&self, app: &AppId, now: Moment) -> Vec<TargetId> {
+        let Some(it) = self.apps.get(app) else { return vec![] };
+        let Some((_, state)) = it.known().filter(|(_, state)| state.phase == Phase::Idle) else {
+            return vec![];
+        };
+        let mine = state.definition.guarded().filter(|(stack, database)| {
             let shut = it.guarding.get(*stack).is_some_and(|it| it.holder.open() <= now);
             **stack != state.active
                 && shut
                 && database.guard.as_ref() == Some(&self.config.agent)
                 && self.config.rejoins(app, &database.name)
         });
-        let (stack, database) = mine?;
-        let name = database.name.clone();
-        let target = TargetId { app: app.clone(), stack: stack.clone(), name };
+        let mut mine = mine.peekable();
+        if mine.peek().is_none() {
+            return vec![];
+        }
         let own = self.beliefs_of(app, now);
-        let seen = own.iter().find(|it| it.target == target && it.health == Health::Up)?;
-        let (sight, _) = seen.database.as_ref().filter(|(sight, _)| !sight.replica)?;
-        self.panel(state, &own, now)
-            .superseded(sight, &state.active, &target.name)
-            .then_some(target)
+        let panel = self.panel(state, &own, now);
+        let strayed = |(stack, database): (&StackId, &Database)| {
+            let name = database.name.clone();
+            let target = TargetId { app: app.clone(), stack: stack.clone(), name };
+            let seen = own.iter().find(|it| it.target == target)?;
+            let unfinished =
+                self.rejoining.contains(&target) && panel.is_primary(&state.active, &target.name);
+            let strayed = match seen.health {
+                Health::Up => {
+                    let (sight, _) = seen.database.as_ref().filter(|(sight, _)| !sight.replica)?;
+                    unfinished || panel.superseded(sight, &state.active, &target.name)
+                }
+                Health::Down => unfinished && it.ages.frozen_for(state, now).is_none(),
+                Health::Degraded | Health::Unknown => false,
+            };
+            strayed.then_some(target)
+        };
+        mine.filter_map(strayed).collect()
     }
 
     /// A quorum confirmed what the guard goes by.
@@ -136,13 +195,18 @@ impl Node {
         let Some(rejoining) = &mut it.rejoining else { return };
         let Some(known) = &it.chosen else { return };
         let request = still
-            .filter(|target| *target == rejoining.target)
+            .into_iter()
+            .find(|target| *target == rejoining.target)
             .and_then(|target| request(&known.state, target, known.confirmed + ACT));
         let Some(request) = request else {
             rejoining.unconfirmed(now);
             return;
         };
         rejoining.stage = Stage::Running;
+        if self.rejoining.insert(request.target.clone()) {
+            let entry = Entry::Rejoins { target: request.target.clone(), begun: true };
+            self.out.push(Output::Save(entry));
+        }
         let what = format!("make {} a replica of {}", request.target, request.primary_of());
         self.out.note(Note::Acts { app: app.clone(), token: request.token, what });
         self.out.push(Output::Rejoin(Box::new(request)));

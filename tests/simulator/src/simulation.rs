@@ -45,6 +45,7 @@ use super::weather::{Climate, Rates};
 use super::world::World;
 pub use aim::Aim;
 pub use errand::Errand;
+pub use rejoin::Rewind;
 pub use trade::Trade;
 
 /// Something that will happen.
@@ -80,6 +81,8 @@ pub enum Event {
     Link(Place, Place),
     /// An action arrives at the outside.
     Errand(Box<Errand>),
+    /// A guard's command comes to its end, if its guard lives.
+    Rewind(Box<Rewind>),
     /// Clients of an app do their business.
     Trade(AppId),
     /// Replicas of an app catch up.
@@ -338,6 +341,7 @@ impl Simulation {
             Event::Trade(app) => self.trade(&app),
             Event::Replicate(app) => self.world.replicate(self.now, &app),
             Event::Start(place) => self.start(place),
+            Event::Rewind(rewind) => self.rewind(*rewind),
             Event::Resume(place) => self.resume(place),
             Event::Strike => self.strike(),
             Event::Later(what) => what(self),

@@ -39,7 +39,8 @@ fn has_as_many<E: Display>(ask: impl Fn(usize) -> Result<String, E>) {
 /// A MariaDB or MySQL dies, its replica takes over, and it comes back without its data.
 fn comes_back_empty<S: SqlServer>(lab: &Lab, mut servers: [S; 2], rebuilds: bool) {
     let mut webs = ["s1", "s2"].map(|host| Web::start(lab, host));
-    let (mesh, guards) = guarded(lab, &servers, rebuilds);
+    let (mesh, guards) =
+        guarded(lab, &servers, if rebuilds { Rebuilt::Once } else { Rebuilt::Never });
     servers[0].sql("insert into app.ledger values (7)");
     servers[0].process().kill();
     webs[0].kill();
@@ -68,14 +69,14 @@ fn comes_back_empty<S: SqlServer>(lab: &Lab, mut servers: [S; 2], rebuilds: bool
 }
 
 mod nginx_postgres_bind {
-    use super::super::nginx_postgres_bind::replicated;
+    use super::super::nginx_postgres_bind::{Way, replicated};
     use super::*;
 
     /// What it is then has its own history, and transactions in it that no app ever made.
     #[test]
     fn one_that_is_back_empty_is_rebuilt() {
         inside(|lab: &Lab| {
-            let (mut world, guards) = replicated(lab);
+            let (mut world, guards) = replicated(lab, Way::Rewound);
             world.databases[0].query("insert into ledger values (7)");
             let watches = world.watches(&[0]);
             world.kill_active();
@@ -134,6 +135,7 @@ mod postgres {
                 ("APP", "shop"),
                 ("STACK", "s1"),
                 ("DATABASE", "orders"),
+                ("TOKEN", "1.1.6"),
                 ("PRIMARY_HOST", &host),
                 ("PRIMARY_PORT", &port),
                 ("USER", USER),

@@ -2,8 +2,9 @@
 //!
 //! Asked of a world that is well again: what is agreed, what DNS answers, and which database takes writes must be one.
 
-use consensus::model::{AppId, AppState, DecisionKind, Phase, StackId, TargetId};
+use consensus::model::{AppId, AppState, DecisionKind, Phase, Stack, StackId, TargetId};
 
+use crate::agent::Agent;
 use crate::simulation::Simulation;
 use crate::world::{Host, Role, is_deserted, server};
 
@@ -34,6 +35,16 @@ pub fn unsettled(simulation: &Simulation, app: &AppId) -> Option<String> {
     if let Some(why) = names_others(simulation, &agreed) {
         return Some(why);
     }
+    let owing = |stack: &Stack| {
+        let mut running = simulation.agents.iter().filter(|agent| agent.answers());
+        running.any(|agent| owes_a_replica(simulation, agent, app, &stack.name))
+    };
+    if let Some(stack) = agreed.definition.stacks.iter().find(|stack| owing(stack)) {
+        return Some(format!(
+            "{} was stopped by its guard to be rewound, and is still",
+            stack.name
+        ));
+    }
     names_another(simulation, &agreed).or_else(|| {
         match agreed.definition.follows() && simulation.elections {
             // Who leads the set is its own business; the app may have to cool down before it moves there.
@@ -43,6 +54,22 @@ pub fn unsettled(simulation: &Simulation, app: &AppId) -> Option<String> {
             }
         }
     })
+}
+
+/// Has this guard stopped its database to make it a replica again, and not come to an end? Under a freeze that is for people.
+pub fn owes_a_replica(
+    simulation: &Simulation,
+    agent: &Agent,
+    app: &AppId,
+    stack: &StackId,
+) -> bool {
+    let Some(agreed) = simulation.agreed(app) else { return false };
+    let begun = &agent.disk.durable().rejoining;
+    let stopped = simulation.database(app, stack).filter(|id| begun.contains(id));
+    agreed.freeze.is_none()
+        && agreed.active != *stack
+        && agreed.definition.guards(stack).contains(&agent.id)
+        && stopped.is_some_and(|id| simulation.world.databases[&id].host == Host::Refusing)
 }
 
 /// Which followed endpoints are elsewhere than sources name. Nothing is followed under a freeze.

@@ -53,6 +53,7 @@ impl Words {
             | Entry::Vouching { .. }
             | Entry::Longest { .. }
             | Entry::Obeys { .. }
+            | Entry::Rejoins { .. }
             | Entry::Counted { .. }
             | Entry::Sighted { .. }
             | Entry::Quarantined(_) => return,

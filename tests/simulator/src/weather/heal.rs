@@ -7,6 +7,7 @@ use consensus::model::{AppId, Mode, Phase, StackId, TargetId};
 use consensus::value::Format;
 
 use super::{Climate, Rates, Simulation};
+use crate::check::outcome;
 use crate::network::Place;
 use crate::world::{Host, Role, Trouble, Web};
 
@@ -44,7 +45,10 @@ impl Simulation {
             })
             .collect();
         for (app, stack) in stacks {
-            self.mend_stack(&app, &stack);
+            match self.left_to_its_guard(&app, &stack, but) {
+                true => self.break_web(&app, &stack, Web::Up),
+                false => self.mend_stack(&app, &stack),
+            }
         }
         if self.wandering {
             self.heal_sources();
@@ -54,6 +58,12 @@ impl Simulation {
         }
         self.look_at_links();
         self.outside_changed();
+    }
+
+    /// Is a database stopped that its guard began to make a replica again? Then it is for the guard to go on.
+    fn left_to_its_guard(&self, app: &AppId, stack: &StackId, away: &BTreeSet<Place>) -> bool {
+        let guards = self.agents.iter().enumerate().filter(|(place, _)| !away.contains(place));
+        guards.into_iter().any(|(_, agent)| outcome::owes_a_replica(self, agent, app, stack))
     }
 
     /// One agent is well again, or away for good.
