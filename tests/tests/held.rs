@@ -34,12 +34,12 @@ fn waiting(dialect: Dialect) -> Plan {
         Dialect::Redis | Dialect::Valkey => "64KiB",
         Dialect::Postgres | Dialect::MariaDb | Dialect::MySql => "0",
     };
-    Plan { dialect, replication: Replication::Synchronous, max_loss }
+    Plan { dialect, replication: Replication::Synchronous, max_loss, kept: false }
 }
 
 /// Where they wait for nobody, so that a primary that is alone goes on taking rows.
 fn alone(dialect: Dialect) -> Plan {
-    Plan { dialect, replication: Replication::Asynchronous, max_loss: "64MiB" }
+    Plan { dialect, replication: Replication::Asynchronous, max_loss: "64MiB", kept: false }
 }
 
 /// What the ledger says of a move: the last row of the old primary came before the first of the new one and within its lease,
@@ -322,6 +322,9 @@ macro_rules! executor_is_killed {
         }
     };
 }
+
+#[path = "held/again.rs"]
+mod again;
 
 #[path = "held/given_up.rs"]
 mod given_up;

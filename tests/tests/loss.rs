@@ -64,7 +64,7 @@ fn beyond(
     why: &str,
     enough: impl Fn((u64, Option<Duration>)) -> bool,
 ) -> (AppView, Vec<Acknowledged>) {
-    let plan = Plan { dialect, replication: Replication::Asynchronous, max_loss };
+    let plan = Plan { dialect, replication: Replication::Asynchronous, max_loss, kept: false };
     let mut world: Guarded<'_, 2> = Guarded::start(lab, plan, TWO);
     world.servers[1].is_patient();
     world.ready();
@@ -165,7 +165,7 @@ fn beyond_seconds(lab: &Lab, dialect: Dialect) {
 fn waited_for_by_none(lab: &Lab) {
     let (dialect, replication) = (Dialect::Postgres, Replication::Synchronous);
     let mut world: Guarded<'_, 2> =
-        Guarded::start(lab, Plan { dialect, replication, max_loss: "0" }, TWO);
+        Guarded::start(lab, Plan { dialect, replication, max_loss: "0", kept: false }, TWO);
     let Server::Postgres(primary) = &world.servers[0] else { panic!("it was asked for") };
     for sql in ["alter system reset synchronous_standby_names", "select pg_reload_conf()"] {
         primary.query_at_host(sql).expect("it answers");

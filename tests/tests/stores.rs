@@ -16,6 +16,12 @@ use tests::harness::resolver::{Answer, ask};
 use tests::harness::wait::eventually;
 use tests::harness::world::SETTLE;
 
+#[path = "stores/clocks.rs"]
+mod clocks;
+
+#[path = "stores/voters.rs"]
+mod voters;
+
 /// The exit status of an agent that could not keep what it must: `EX_IOERR`.
 const STORE_FAILED: i32 = 74;
 

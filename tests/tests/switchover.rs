@@ -56,7 +56,8 @@ fn takes_more(world: &Guarded<'_, 2>) {
 /// The link between the two is cut just before a planned move: what the primary wrote last does not come, and it is left where
 /// it is. Once the link is back, the same move is made, and all that was acknowledged is there. Guards hold the doors.
 fn left_while_it_lags(lab: &Lab, dialect: Dialect) {
-    let plan = Plan { dialect, replication: Replication::Asynchronous, max_loss: "64MiB" };
+    let plan =
+        Plan { dialect, replication: Replication::Asynchronous, max_loss: "64MiB", kept: false };
     let world: Guarded<'_, 2> = Guarded::start(lab, plan, TWO);
     let [old, new] = world.servers.each_ref().map(Server::address);
     let agent = &world.mesh.agents[2];
@@ -100,7 +101,8 @@ fn left_while_it_lags(lab: &Lab, dialect: Dialect) {
 /// writes go on where they were, and agents tell of it. Once the primary's host is gone, the standby applies all that it
 /// received, and takes over.
 fn left_while_it_applies_nothing(lab: &Lab, dialect: Dialect) {
-    let plan = Plan { dialect, replication: Replication::Asynchronous, max_loss: "64MiB" };
+    let plan =
+        Plan { dialect, replication: Replication::Asynchronous, max_loss: "64MiB", kept: false };
     let mut world: Guarded<'_, 2> = Guarded::start(lab, plan, TWO);
     let [old, new] = world.servers.each_ref().map(Server::address);
     world.servers[1].stops_applying();

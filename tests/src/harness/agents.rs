@@ -137,6 +137,8 @@ pub struct Setup {
     pub dns: String,
     /// What else its file says.
     pub more: String,
+    /// For how much longer than this machine its host has been up, by its boot-time clock.
+    pub up_for: Duration,
 }
 
 /// One agent.
@@ -167,6 +169,7 @@ impl<'a> Agent<'a> {
             authorities: None,
             dns: String::new(),
             more: String::new(),
+            up_for: Duration::ZERO,
         };
         let (name, host) = (name.to_owned(), host.to_owned());
         Self { lab, name, host, folder, setup, process: None }
@@ -180,7 +183,15 @@ impl<'a> Agent<'a> {
     /// Starts it; whether it comes up is the caller's question.
     pub fn launch(&mut self) {
         let file = self.write_file();
-        let mut command = self.lab.fabric.command(&self.host, program());
+        let mut command = match self.setup.up_for {
+            Duration::ZERO => self.lab.fabric.command(&self.host, program()),
+            longer => {
+                let mut command = self.lab.fabric.command(&self.host, "unshare");
+                command.args(["--time", "--boottime", &longer.as_secs().to_string()]);
+                command.arg("--").arg(program());
+                command
+            }
+        };
         command.args(["agent", "--config"]).arg(file).env("NO_COLOR", "1");
         if let Some(authorities) = &self.setup.authorities {
             command.env("SSL_CERT_FILE", authorities);

@@ -11,7 +11,7 @@ use super::agents::{Agent, Mesh};
 use super::app::Shop;
 use super::bind::{Bind, Updates};
 use super::fabric::address;
-use super::guards::{enrolled_of, holds, rejoins};
+use super::guards::{enrolled_of, holds, rejoin};
 use super::lab::Lab;
 use super::mariadb::MariaDb;
 use super::mysql::{MySql, Version};
@@ -96,6 +96,33 @@ impl<'a> Server<'a> {
             Self::MySql(it) => it.process.kill(),
             Self::Redis(it) => it.process.kill(),
         }
+    }
+
+    /// Starts it again on the same data as its host's service manager would.
+    pub fn restart_as_service(&mut self) {
+        match self {
+            Self::Postgres(it) => it.restart_as_service(),
+            Self::MariaDb(it) => it.restart_as_service(),
+            Self::MySql(it) => it.restart_as_service(),
+            Self::Redis(_) => panic!("a Redis that was killed has nothing"),
+        }
+    }
+
+    /// Has its commits wait for a replica, as README.md has people do at a new primary of MariaDB or MySQL once one is there.
+    pub fn waits(&self) {
+        let said = match self {
+            Self::MariaDb(it) => it.at_host(
+                "set global rpl_semi_sync_master_timeout = 3600000, \
+                 global rpl_semi_sync_master_wait_point = 'AFTER_SYNC', \
+                 global rpl_semi_sync_master_enabled = 1",
+            ),
+            Self::MySql(it) => it.at_host(
+                "set global rpl_semi_sync_source_timeout = 3600000, \
+                 global rpl_semi_sync_source_enabled = 1",
+            ),
+            Self::Postgres(_) | Self::Redis(_) => return,
+        };
+        said.expect("it answers");
     }
 
     /// Stops all its processes where they are.
@@ -237,6 +264,8 @@ pub struct Plan {
     pub replication: Replication,
     /// How much may be lost.
     pub max_loss: &'static str,
+    /// Does the mesh keep whom the primary waits for? Of PostgreSQL only.
+    pub kept: bool,
 }
 
 /// The world: `shop` served from `s1`, every server behind a guarded door, clients at all of them.
@@ -260,11 +289,11 @@ impl<'a, const N: usize> Guarded<'a, N> {
     pub fn start(lab: &'a Lab, plan: Plan, stacks: &'static [(&str, &str)]) -> Self {
         let hosts: [&str; N] = std::array::from_fn(|n| stacks[n].0);
         let servers = Server::start(lab, plan.dialect, plan.replication, hosts);
-        Self::over(lab, servers, plan, stacks, |_| String::new())
+        Self::over(lab, servers, plan, stacks, |_, _| String::new())
     }
 
-    /// The same, and every guard can make a PostgreSQL of its host, which runs as a service, a replica again. Others need nobody
-    /// for that as long as they alone have nothing.
+    /// The same, and every guard can make its host's server a replica again, and has it rebuilt from its neighbour where it must
+    /// be. A PostgreSQL runs as a service already. Redis needs nobody for that as long as it alone has nothing.
     pub fn rejoining(lab: &'a Lab, plan: Plan, stacks: &'static [(&str, &str)]) -> Self {
         let hosts: [&str; N] = std::array::from_fn(|n| stacks[n].0);
         let mut servers = Server::start(lab, plan.dialect, plan.replication, hosts);
@@ -275,9 +304,18 @@ impl<'a, const N: usize> Guarded<'a, N> {
                 eventually(SETTLE, "it answers again", || it.try_query("select 1"));
             }
         }
-        Self::over(lab, servers, plan, stacks, |server| match server {
-            Server::Postgres(it) => rejoins(it),
-            Server::MariaDb(_) | Server::MySql(_) | Server::Redis(_) => String::new(),
+        if let Server::MySql(it) = &servers[0] {
+            // Whoever is rebuilt copies as Quorate.
+            it.sql("grant backup_admin on *.* to quorate@'%'");
+        }
+        Self::over(lab, servers, plan, stacks, |servers, n| {
+            let words = match (&servers[n], &servers[(n + 1) % N]) {
+                (Server::Postgres(it), _) => rejoin(it),
+                (Server::MariaDb(it), Server::MariaDb(other)) => it.rejoins(Some(other)),
+                (Server::MySql(it), Server::MySql(other)) => it.rejoins(Some(other)),
+                _ => return String::new(),
+            };
+            format!("rejoin = {words:?}\n")
         })
     }
 
@@ -287,7 +325,7 @@ impl<'a, const N: usize> Guarded<'a, N> {
         servers: [Server<'a>; N],
         plan: Plan,
         stacks: &'static [(&str, &str)],
-        door: impl Fn(&Server<'a>) -> String,
+        door: impl Fn(&[Server<'a>; N], usize) -> String,
     ) -> Self {
         let Plan { dialect, max_loss, .. } = plan;
         let hosts: [&str; N] = std::array::from_fn(|n| stacks[n].0);
@@ -298,13 +336,14 @@ impl<'a, const N: usize> Guarded<'a, N> {
         mesh.start();
         let engine = engine(dialect);
         let mut guards = enrolled_of(lab, &mesh, &[("orders", engine.1)], stacks);
-        for (guard, server) in guards.iter_mut().zip(&servers) {
-            guard.set_up(|setup| setup.more += &door(server));
+        for (n, guard) in guards.iter_mut().enumerate() {
+            guard.set_up(|setup| setup.more += &door(&servers, n));
             guard.start();
         }
         let guarded = true;
         let shop = Shop { stacks, engine, outside, guarded, max_loss, ..Shop::default() };
-        mesh.apply(lab, &shop.text());
+        let kept = if plan.kept { "sync = 1\nfencing" } else { "fencing" };
+        mesh.apply(lab, &shop.text().replace("fencing", kept));
         mesh.settle(SETTLE, "shop", hosts[0]);
         holds(&guards[0], SETTLE);
         let addresses = servers.each_ref().map(Server::address);

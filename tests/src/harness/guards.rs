@@ -25,11 +25,6 @@ fn doors(databases: &[(&str, u16)]) -> String {
     databases.iter().map(door).collect()
 }
 
-/// What a door says besides, so that its guard makes this server a replica again.
-pub fn rejoins(server: &Postgres<'_>) -> String {
-    format!("rejoin = {:?}\n", rejoin(server))
-}
-
 /// The words of the program in `deploy` that makes this server a replica again, with which it can be rebuilt, too.
 pub fn rejoin(server: &Postgres<'_>) -> Vec<String> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/rejoin-postgres");

@@ -133,7 +133,10 @@ impl SqlServer for MariaDb<'_> {
 
     fn restart_as_service(&mut self) {
         let words = words(self.lab, &self.host, &self.folder).join(" ");
-        let script = kept_alive(&self.folder, &format!("mariadbd {words} --read-only=1"));
+        let script = kept_alive(
+            &self.folder,
+            &format!("mariadbd {words} --read-only=1 --rpl-semi-sync-slave-enabled=1"),
+        );
         let mut command = self.lab.fabric.command_as_server(&self.host, "sh");
         command.args(["-c", &script]).current_dir("/");
         self.process.kill();

@@ -144,7 +144,7 @@ impl SqlServer for MySql<'_> {
 
     fn restart_as_service(&mut self) {
         let words = [program(self.version), of_place(&self.host, &self.folder)].concat().join(" ");
-        let server = format!("{words} {} --super-read-only=1", FIXED.join(" "));
+        let server = format!("{words} {} {}", FIXED.join(" "), REPLICA.join(" "));
         let mut command = self.lab.fabric.command_as_server(&self.host, "sh");
         command.args(["-c", &kept_alive(&self.folder, &server)]).current_dir("/");
         self.process.kill();

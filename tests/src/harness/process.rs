@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group, waitpgid};
 
 use super::lab::Lab;
 use super::wait::eventually;
@@ -74,6 +74,9 @@ impl Process {
     pub fn kill(&mut self) {
         self.signal(Signal::KILL);
         self.child.wait().expect("an own child can be waited for");
+        // What it had started is this process's to bury where that is the first of its world: to a server whose lock file names
+        // one that was not, it lives.
+        while waitpgid(self.group(), WaitOptions::empty()).is_ok() {}
     }
 
     /// Asks it to end, as systemd would, and waits.
@@ -129,10 +132,13 @@ impl Process {
     }
 
     fn signal(&self, signal: Signal) {
-        let id = i32::try_from(self.child.id()).expect("process numbers are small");
-        let group = Pid::from_raw(id).expect("a child has a number");
         // Refused only when the group is gone, which is what every caller wants in the end.
-        let _ = kill_process_group(group, signal);
+        let _ = kill_process_group(self.group(), signal);
+    }
+
+    fn group(&self) -> Pid {
+        let id = i32::try_from(self.child.id()).expect("process numbers are small");
+        Pid::from_raw(id).expect("a child has a number")
     }
 }
 
