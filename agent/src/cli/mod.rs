@@ -24,6 +24,7 @@ mod doctor;
 mod failback;
 mod failover;
 mod following;
+mod forcing;
 mod freeze;
 mod init;
 mod man;

@@ -33,7 +33,7 @@ pub struct Moving {
     timeout: u64,
     /// Print the answer, and the phases with their times, as JSON
     #[arg(long)]
-    json: bool,
+    pub json: bool,
     #[command(flatten)]
     pub agent: AgentArgs,
 }

@@ -446,7 +446,8 @@ fn stated() -> Vec<Belief> {
         .collect()
 }
 
-fn definition(app: &str, stacks: &[&str], databases: bool) -> Definition {
+/// An app, with a PostgreSQL at each of these stacks if it has databases.
+pub fn definition(app: &str, stacks: &[&str], databases: bool) -> Definition {
     let stack = |stack: &&str| Stack {
         name: name(stack),
         site: name(stack),

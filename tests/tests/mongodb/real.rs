@@ -308,6 +308,41 @@ fn a_set_without_a_majority_moves_nothing() {
     });
 }
 
+/// The stack of the primary and the arbiter are gone for good: an operator is told what forces the member that is left, and what
+/// that gives up, and does it.
+#[test]
+fn a_set_that_has_lost_its_majority_for_good_is_forced_by_an_operator() {
+    inside(|lab: &Lab| {
+        let mut followed = Followed::new(lab, PATIENCE);
+        let (_, before) = followed.decision();
+        // While somebody leads there is nothing to force.
+        let forced = ["failover", "shop", "--to", "s2", "--yes"];
+        let why = followed.mesh.agents[0].quorate(&forced).expect_refused();
+        assert!(!why.contains("rs.reconfig"), "{why}");
+        let [first, second, third] = &mut followed.set.members[..] else { panic!("three") };
+        first.process.kill();
+        third.process.kill();
+        eventually(SETTLE, "nobody leads", || match second.claims()? {
+            None => Ok(()),
+            Some(term) => Err(format!("by {term}")),
+        });
+        let agent = &followed.mesh.agents[0];
+        let why = eventually(SETTLE, "the command is told", || {
+            let said = agent.quorate(&forced).expect_refused();
+            if said.contains("rs.reconfig") { Ok(said) } else { Err(said) }
+        });
+        println!("{why}");
+        assert!(why.contains(" s of what the primary at s1 was last seen to have"), "{why}");
+        let command = why.lines().find(|line| line.starts_with("cfg = rs.conf()"));
+        let command = command.expect("a line to copy").to_owned();
+        followed.stays("s1", WHILE);
+        followed.set.members[1].run(&format!("{command}; print('done')"));
+        followed.leads(1);
+        answers(&followed.mesh, "s2");
+        assert_eq!(followed.decision(), (DecisionKind::Failover, before + 1));
+    });
+}
+
 #[test]
 fn agents_with_a_wrong_password_say_so_and_move_nothing() {
     inside(|lab: &Lab| {
