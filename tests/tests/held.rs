@@ -335,6 +335,9 @@ mod pairs;
 #[path = "held/planned.rs"]
 mod planned;
 
+#[path = "held/secret.rs"]
+mod secret;
+
 #[path = "held/three.rs"]
 mod three;
 

@@ -119,6 +119,8 @@ pub struct Setup {
     pub user: String,
     /// The password it logs in to databases with.
     pub password: String,
+    /// What else its credential for databases says.
+    pub tls: String,
     /// The secret of its key for DNS servers.
     pub dns_secret: String,
     /// Its port for other agents.
@@ -160,6 +162,7 @@ impl<'a> Agent<'a> {
         let setup = Setup {
             user: USER.to_owned(),
             password: PASSWORD.to_owned(),
+            tls: String::new(),
             dns_secret: SECRET.to_owned(),
             port: MESH_PORT,
             identity: home.to_owned(),
@@ -221,7 +224,7 @@ impl<'a> Agent<'a> {
 
     fn write_file(&self) -> PathBuf {
         let own = address(&self.host);
-        let Setup { user, password, dns_secret, port, identity, data, .. } = &self.setup;
+        let Setup { user, password, tls, dns_secret, port, identity, data, .. } = &self.setup;
         let Setup { canaries, resolvers, dns, more, .. } = &self.setup;
         let seeds: Vec<_> =
             REGIONS.iter().map(|host| format!("\"{}:{MESH_PORT}\"", address(host))).collect();
@@ -234,7 +237,7 @@ impl<'a> Agent<'a> {
              voters = \"{identity}/voters.toml\"\n\n\
              [status]\nlisten = \"127.0.0.1:4791\"\nsocket = \"{}\"\n\
              states = \"{}\"\nresolvers = {resolvers:?}\n\n[dns]\nlisten = [\"{own}:53\"]\nstatus = true\n{dns}\n\
-             [credentials.orders]\nuser = \"{user}\"\npassword = \"{password}\"\n\n\
+             [credentials.orders]\nuser = \"{user}\"\npassword = \"{password}\"\n{tls}\n\n\
              [credentials.dns-key]\nname = \"{KEY}\"\nalgorithm = \"hmac-sha256\"\n\
              secret = \"{dns_secret}\"\n\n\
              [health]\ncanaries = {canaries:?}\n{more}",

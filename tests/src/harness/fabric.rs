@@ -90,6 +90,8 @@ impl Fabric {
         let Some(user) = server_user() else { return self.command(host, program) };
         let mut command = self.command(host, "setpriv");
         command.args(["--reuid", user, "--regid", user, "--init-groups", "--"]);
+        // Not root's, where nobody else may look for certificates.
+        command.env("HOME", "/nonexistent");
         command.arg(program.as_ref());
         command
     }

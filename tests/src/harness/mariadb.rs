@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::authority::options;
 use super::fabric::address;
 use super::lab::{Lab, build_folder, give_to_server_user, server_user};
 use super::postgres::{PASSWORD, USER};
@@ -203,7 +204,8 @@ fn words(lab: &Lab, host: &str, folder: &Path) -> Vec<String> {
     // In memory there is nothing to sync to.
     let sync = if lab.on_disk() { "--sync-binlog=1" } else { "--sync-binlog=0" };
     let words = ["--no-defaults".to_owned()].into_iter().chain(settings);
-    words.chain(FIXED.iter().chain(&[sync]).map(|word| (*word).to_owned())).collect()
+    let fixed = FIXED.into_iter().chain([sync]).map(str::to_owned);
+    words.chain(fixed).chain(options(lab, host)).collect()
 }
 
 /// The same but for where it is reached and where its data lie.

@@ -9,6 +9,7 @@
 
 pub mod lab;
 
+pub mod authority;
 pub mod fabric;
 pub mod process;
 pub mod wait;

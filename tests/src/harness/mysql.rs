@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::authority::options;
 use super::fabric::address;
 use super::lab::{Lab, build_folder, foreign, give_to_server_user, server_user};
 use super::postgres::{PASSWORD, USER};
@@ -143,7 +144,9 @@ impl SqlServer for MySql<'_> {
     }
 
     fn restart_as_service(&mut self) {
-        let words = [program(self.version), of_place(&self.host, &self.folder)].concat().join(" ");
+        let words = [program(self.version), of_place(self.lab, &self.host, &self.folder)]
+            .concat()
+            .join(" ");
         let server = format!("{words} {} {}", FIXED.join(" "), REPLICA.join(" "));
         let mut command = self.lab.fabric.command_as_server(&self.host, "sh");
         command.args(["-c", &kept_alive(&self.folder, &server)]).current_dir("/");
@@ -199,12 +202,12 @@ const REPLICA: [&str; 2] = ["--super-read-only=1", "--rpl-semi-sync-replica-enab
 
 fn spawn(lab: &Lab, version: Version, host: &str, folder: &Path, settings: &[&str]) -> Process {
     let mut command = server(lab, version, host);
-    command.args(of_place(host, folder)).args(FIXED).args(settings).current_dir("/");
+    command.args(of_place(lab, host, folder)).args(FIXED).args(settings).current_dir("/");
     Process::start(lab, &format!("{host}-mysql"), &mut command)
 }
 
 /// What goes by where it is.
-fn of_place(host: &str, folder: &Path) -> Vec<String> {
+fn of_place(lab: &Lab, host: &str, folder: &Path) -> Vec<String> {
     let id = address(host).octets()[2];
     let place = |name: &str| folder.join(name).display().to_string();
     let settings = [
@@ -216,7 +219,8 @@ fn of_place(host: &str, folder: &Path) -> Vec<String> {
         ("port", PORT.to_string()),
         ("server-id", id.to_string()),
     ];
-    settings.map(|(setting, value)| format!("--{setting}={value}")).to_vec()
+    let settings = settings.map(|(setting, value)| format!("--{setting}={value}"));
+    settings.into_iter().chain(options(lab, host)).collect()
 }
 
 /// The program as a host's server.

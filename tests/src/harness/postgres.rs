@@ -194,6 +194,18 @@ impl<'a> Postgres<'a> {
         )
     }
 
+    /// Lets Quorate's role in over TLS alone, once it has a certificate.
+    pub fn refuse_in_the_clear(&self) {
+        let file = self.folder.join("pg_hba.conf");
+        let access = fs::read_to_string(&file).expect("a server has one");
+        let refused = format!(
+            "hostnossl all {USER} all reject\nhostnossl replication {USER} all reject\n\
+             hostssl replication {USER} all scram-sha-256\n{access}"
+        );
+        fs::write(file, refused).expect("own file");
+        self.query_at_host("select pg_reload_conf()").expect("it answers");
+    }
+
     /// Changes its configuration file, for its next start.
     pub fn set(&self, name: &str, value: &str) {
         let file = self.folder.join("postgresql.conf");

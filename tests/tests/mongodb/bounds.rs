@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use tests::harness::mongodb::{Authority, protected};
+use tests::harness::authority::Authority;
+use tests::harness::mongodb::protected;
 
 use super::*;
 

@@ -2,7 +2,8 @@
 
 use std::io::Write as _;
 
-use tests::harness::mongodb::{Authority, protected};
+use tests::harness::authority::Authority;
+use tests::harness::mongodb::protected;
 
 use super::*;
 

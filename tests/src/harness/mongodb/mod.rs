@@ -6,7 +6,6 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::server::WebPkiClientVerifier;
@@ -24,33 +23,6 @@ pub mod member;
 pub mod real;
 
 use member::Set;
-
-/// Who issues the certificates of members.
-pub struct Authority(CertifiedIssuer<'static, KeyPair>);
-
-impl Authority {
-    /// Another authority, of this name.
-    pub fn new(name: &str) -> Self {
-        let mut params = CertificateParams::new(vec![]).expect("no names");
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().expect("a key");
-        Self(CertifiedIssuer::self_signed(params, key).expect("signed"))
-    }
-
-    /// Its own certificate, PEM.
-    pub fn pem(&self) -> String {
-        self.0.pem()
-    }
-
-    /// A certificate for this name or address, and its key, PEM.
-    pub fn issue(&self, name: &str) -> (String, String) {
-        let params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
-        let key = KeyPair::generate().expect("a key");
-        let certificate = params.signed_by(&key, &self.0).expect("signed");
-        (certificate.pem(), key.serialize_pem())
-    }
-}
 
 /// What a member serves TLS with; where an authority is given, only to clients with a certificate of that one.
 ///
