@@ -326,6 +326,9 @@ macro_rules! executor_is_killed {
 #[path = "held/again.rs"]
 mod again;
 
+#[path = "held/booted.rs"]
+mod booted;
+
 #[path = "held/given_up.rs"]
 mod given_up;
 

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use consensus::view::AppView;
+use consensus::view::View;
 use serde_json::json;
 
 use super::moving::{self, Moving, Outcome};
@@ -44,6 +44,6 @@ async fn forced(args: &Args) -> Option<String> {
     if !defined.definition.follows() {
         return None;
     }
-    let view: AppView = client.read(&format!("/api/v1/apps/{app}")).await.ok()?;
-    forcing::advice(&view, &defined.definition, args.moving.to.as_ref())
+    let view: View = client.read("/api/v1/status").await.ok()?;
+    forcing::advice(&view, app, &defined.definition, args.moving.to.as_ref())
 }

@@ -77,6 +77,7 @@ pub fn document(app: &App, defined: Option<&Defined>, changes: &[Change]) -> Val
         "revision": defined.map(|defined| defined.revision),
         "changes": changes,
         "left_behind": defined.map(|defined| left_behind(&defined.definition, &app.definition)),
+        "uncompared": uncompared(&app.definition),
         "warnings": app.warnings,
     })
 }
@@ -94,6 +95,18 @@ pub fn print(app: &App, defined: Option<&Defined>, changes: &[Change], out: &mut
             "warning: `{name}` is published no more: what stands there, and at its marker, stays until somebody takes it away"
         ));
     }
+    for name in uncompared(&app.definition) {
+        super::complain(format_args!(
+            "note: `{name}` is changed without comparing, for its provider has no means for that: a request that comes late may \
+             undo a failover until it is read back and put right"
+        ));
+    }
+}
+
+/// The names whose provider cannot make a change depend on what stands there (PROTOCOL.md D.3, "unfenceable").
+fn uncompared(definition: &Definition) -> BTreeSet<&str> {
+    let records = definition.records.iter().filter(|it| !it.driver.compares());
+    records.map(|it| it.name.as_str()).collect()
 }
 
 /// The names that drivers published and publish no longer: nobody would change them any more.
@@ -155,6 +168,26 @@ mod tests {
         assert_eq!(left_behind(&whole, &without), ["www.example.org"]);
         assert_eq!(left_behind(&without, &whole), [""; 0]);
         assert_eq!(left_behind(&whole, &whole), [""; 0]);
+    }
+
+    #[test]
+    fn names_at_providers_that_compare_nothing_are_named() {
+        let app = |driver: &str| {
+            let more = match driver {
+                "built-in" => "",
+                _ => "zone = \"example.org\"\ncredential = \"key\"\n",
+            };
+            let text = format!(
+                "[app]\nname = \"blog\"\n\
+                 [[stack]]\nname = \"a\"\n[[stack.endpoint]]\nurl = \"http://192.0.2.1/\"\n\
+                 [[stack]]\nname = \"b\"\n[[stack.endpoint]]\nurl = \"http://192.0.2.2/\"\n\
+                 [[record]]\nname = \"www.example.org\"\ntype = \"A\"\nttl = 60\n\
+                 driver = \"{driver}\"\n{more}"
+            );
+            config::parse_app(&text, "blog.toml", None).expect("a good file").definition
+        };
+        assert_eq!(uncompared(&app("digitalocean")), ["www.example.org"].into());
+        assert_eq!(uncompared(&app("built-in")), [].into());
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::saved::Entry;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// A reading of the register that took longer is begun anew.
 const READING: Duration = Duration::from_secs(2);
-/// After it was done, until the looks show it; and the first pause after it failed, doubled each time.
+/// After it was done, until the looks show it; after it failed twice that at first, doubled each time.
 const AGAIN: Duration = Duration::from_secs(30);
 const DOUBLINGS: u32 = 7;
 /// The step within a token: after all of those that executors ask for.

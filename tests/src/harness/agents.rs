@@ -190,7 +190,7 @@ impl<'a> Agent<'a> {
             Duration::ZERO => self.lab.fabric.command(&self.host, program()),
             longer => {
                 let mut command = self.lab.fabric.command(&self.host, "unshare");
-                command.args(["--time", "--boottime", &longer.as_secs().to_string()]);
+                command.args(["--time", "--fork", "--boottime", &longer.as_secs().to_string()]);
                 command.arg("--").arg(program());
                 command
             }

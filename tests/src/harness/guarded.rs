@@ -292,9 +292,37 @@ impl<'a, const N: usize> Guarded<'a, N> {
         Self::over(lab, servers, plan, stacks, |_, _| String::new())
     }
 
-    /// The same, and every guard can make its host's server a replica again, and has it rebuilt from its neighbour where it must
-    /// be. A PostgreSQL runs as a service already. Redis needs nobody for that as long as it alone has nothing.
+    /// The same, and every guard can make a PostgreSQL of its host, which runs as a service, a replica again. Others need nobody
+    /// for that as long as they alone have nothing.
     pub fn rejoining(lab: &'a Lab, plan: Plan, stacks: &'static [(&str, &str)]) -> Self {
+        Self::served(lab, plan, stacks, |servers, n| match &servers[n] {
+            Server::Postgres(it) => Some(rejoin(it)),
+            Server::MariaDb(_) | Server::MySql(_) | Server::Redis(_) => None,
+        })
+    }
+
+    /// The same of every server that can be rebuilt from its neighbour: one that is to be runs as a service from its next start on.
+    pub fn rebuilding(lab: &'a Lab, plan: Plan, stacks: &'static [(&str, &str)]) -> Self {
+        Self::served(lab, plan, stacks, |servers, n| match (&servers[n], &servers[(n + 1) % N]) {
+            (Server::Postgres(it), _) => Some(rejoin(it)),
+            (Server::MariaDb(it), Server::MariaDb(other)) => Some(it.rejoins(Some(other))),
+            (Server::MySql(it), Server::MySql(other)) => {
+                if n == 0 {
+                    // Whoever is rebuilt copies as Quorate.
+                    it.sql("grant backup_admin on *.* to quorate@'%'");
+                }
+                Some(it.rejoins(Some(other)))
+            }
+            _ => None,
+        })
+    }
+
+    fn served(
+        lab: &'a Lab,
+        plan: Plan,
+        stacks: &'static [(&str, &str)],
+        rejoin: impl Fn(&[Server<'a>; N], usize) -> Option<Vec<String>>,
+    ) -> Self {
         let hosts: [&str; N] = std::array::from_fn(|n| stacks[n].0);
         let mut servers = Server::start(lab, plan.dialect, plan.replication, hosts);
         for server in &mut servers {
@@ -304,18 +332,8 @@ impl<'a, const N: usize> Guarded<'a, N> {
                 eventually(SETTLE, "it answers again", || it.try_query("select 1"));
             }
         }
-        if let Server::MySql(it) = &servers[0] {
-            // Whoever is rebuilt copies as Quorate.
-            it.sql("grant backup_admin on *.* to quorate@'%'");
-        }
         Self::over(lab, servers, plan, stacks, |servers, n| {
-            let words = match (&servers[n], &servers[(n + 1) % N]) {
-                (Server::Postgres(it), _) => rejoin(it),
-                (Server::MariaDb(it), Server::MariaDb(other)) => it.rejoins(Some(other)),
-                (Server::MySql(it), Server::MySql(other)) => it.rejoins(Some(other)),
-                _ => return String::new(),
-            };
-            format!("rejoin = {words:?}\n")
+            rejoin(servers, n).map(|words| format!("rejoin = {words:?}\n")).unwrap_or_default()
         })
     }
 

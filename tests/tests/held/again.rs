@@ -4,7 +4,7 @@ use super::*;
 
 /// Both die, one after the other, each once the other could take over.
 fn both_die(lab: &Lab, plan: Plan) {
-    let mut world: Guarded<'_, 2> = Guarded::rejoining(lab, plan, TWO);
+    let mut world: Guarded<'_, 2> = Guarded::rebuilding(lab, plan, TWO);
     let broken = world.kill(0);
     world.mesh.settle(SETTLE, "shop", "s2");
     world.servers[0].restart_as_service();

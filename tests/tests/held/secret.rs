@@ -62,7 +62,7 @@ fn says_so_and_moves_nothing(world: &Guarded<'_, 2>, why: &str) {
 fn moves_over_tls(lab: &Lab, dialect: Dialect) {
     let (ours, another) = (Authority::new("ours"), Authority::new("another"));
     ["s1", "s2"].into_iter().for_each(|host| ours.furnish(lab, host));
-    let mut world: Guarded<'_, 2> = Guarded::rejoining(lab, alone(dialect), TWO);
+    let mut world: Guarded<'_, 2> = Guarded::rebuilding(lab, alone(dialect), TWO);
     require(lab, &world.servers);
     if dialect != Dialect::Postgres {
         // PostgreSQL is encrypted where it offers that, whoever it is.
@@ -80,6 +80,27 @@ fn moves_over_tls(lab: &Lab, dialect: Dialect) {
     world.servers[0].restart_as_service();
     world.webs[0].restart();
     eventually(SETTLE * 2, "the old primary follows", || world.servers[0].follows("s2"));
+    world.ready();
+    if let Server::Postgres(old) = &world.servers[0] {
+        let asked = "select conninfo from pg_stat_wal_receiver";
+        let said = old.query_at_host(asked).expect("it follows");
+        assert!(said.contains("sslmode=verify-full"), "{said}");
+        and_back(&mut world);
+    }
+}
+
+/// Whoever follows next finds the authority's certificate in what it has from its primary, as another's file.
+fn and_back(world: &mut Guarded<'_, 2>) {
+    let first = world.took(0);
+    world.kill(1);
+    world.mesh.settle(SETTLE, "shop", "s1");
+    eventually(SETTLE, "it takes rows again", || match world.took(0) {
+        took if first + 20 <= took => Ok(()),
+        took => Err(format!("{took}, {first} before")),
+    });
+    world.servers[1].restart_as_service();
+    world.webs[1].restart();
+    eventually(SETTLE * 2, "and the other follows", || world.servers[1].follows("s1"));
     world.ready();
 }
 
