@@ -172,22 +172,16 @@ mod tests {
 
     #[test]
     fn names_at_providers_that_compare_nothing_are_named() {
-        let app = |driver: &str| {
-            let more = match driver {
-                "built-in" => "",
-                _ => "zone = \"example.org\"\ncredential = \"key\"\n",
-            };
-            let text = format!(
-                "[app]\nname = \"blog\"\n\
-                 [[stack]]\nname = \"a\"\n[[stack.endpoint]]\nurl = \"http://192.0.2.1/\"\n\
-                 [[stack]]\nname = \"b\"\n[[stack.endpoint]]\nurl = \"http://192.0.2.2/\"\n\
-                 [[record]]\nname = \"www.example.org\"\ntype = \"A\"\nttl = 60\n\
-                 driver = \"{driver}\"\n{more}"
-            );
-            config::parse_app(&text, "blog.toml", None).expect("a good file").definition
-        };
-        assert_eq!(uncompared(&app("digitalocean")), ["www.example.org"].into());
-        assert_eq!(uncompared(&app("built-in")), [].into());
+        const SHOP: &str = include_str!("../../../deploy/examples/shop.toml");
+        const BLOG: &str = "[app]\nname = \"blog\"\n\
+             [[stack]]\nname = \"a\"\n[[stack.endpoint]]\nurl = \"http://192.0.2.1/\"\n\
+             [[stack]]\nname = \"b\"\n[[stack.endpoint]]\nurl = \"http://192.0.2.2/\"\n\
+             [[record]]\nname = \"www.example.org\"\ntype = \"A\"\nttl = 60\n\
+             driver = \"digitalocean\"\nzone = \"example.org\"\ncredential = \"key\"\n";
+        let definition =
+            |text: &str| config::parse_app(text, "app.toml", None).expect("a good file").definition;
+        assert_eq!(uncompared(&definition(BLOG)), ["www.example.org"].into());
+        assert_eq!(uncompared(&definition(SHOP)), [].into(), "dynamic updates compare");
     }
 
     #[test]
