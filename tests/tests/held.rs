@@ -160,12 +160,7 @@ fn has_its_own<const N: usize>(world: &Guarded<'_, N>) -> Option<String> {
 /// The primary's host and its guard are cut off from everybody but the clients.
 fn cut_off(lab: &Lab, dialect: Dialect) {
     let world: Guarded<'_, 2> = Guarded::start(lab, alone(dialect), TWO);
-    let cut = Instant::now();
-    lab.fabric.isolate("s1");
-    let view = world.mesh.settle(SETTLE, "shop", "s2");
-    assert!(view.decision.fence.values().all(|fence| fence.proven), "{:?}", view.decision);
-    world.takes(1);
-    assert!(!world.reaches(0));
+    let cut = cut_away(lab, &world);
     lab.fabric.heal();
     throughout(Duration::from_secs(5), "and shut once it is back", || world.reaches(0));
     let ledger = world.writers.acknowledged();
@@ -173,6 +168,17 @@ fn cut_off(lab: &Lab, dialect: Dialect) {
     let old = ledger.iter().filter(|it| it.server == world.servers[0].address());
     let last = old.map(|it| it.at).max().expect("it took rows");
     assert!(cut + Duration::from_secs(5) < last, "it wrote for as long as it might");
+}
+
+/// Cuts them off, and waits until the other has taken its place with the door proven shut.
+fn cut_away(lab: &Lab, world: &Guarded<'_, 2>) -> Instant {
+    let cut = Instant::now();
+    lab.fabric.isolate("s1");
+    let view = world.mesh.settle(SETTLE, "shop", "s2");
+    assert!(view.decision.fence.values().all(|fence| fence.proven), "{:?}", view.decision);
+    world.takes(1);
+    assert!(!world.reaches(0));
+    cut
 }
 
 /// The same, and somebody takes the door away: its guard stands still, and its rules are gone. What all others claim rests on

@@ -164,12 +164,9 @@ fn store(at: &Agent<'_>, name: &str) -> String {
     voter.unwrap_or_else(|| panic!("{name} is no voter")).acceptor
 }
 
-/// A2 votes with this store, and its vote is needed: two of the others are gone.
-fn votes_again(lab: &Lab, mesh: &mut Mesh<'_>, version: u64, n: u64) {
-    for name in ["a4", "a5"] {
-        mesh.agent(name).kill();
-    }
-    eventually(SETTLE, "all three go by the new voters", || {
+/// Waits until every running agent goes by these voters alone.
+fn all_go_by(mesh: &Mesh<'_>, version: u64) {
+    eventually(SETTLE, &format!("all go by version {version}"), || {
         mesh.running().try_for_each(|agent| {
             let voters = agent.view()?.voters;
             match (voters.version == version, &voters.changing) {
@@ -178,6 +175,25 @@ fn votes_again(lab: &Lab, mesh: &mut Mesh<'_>, version: u64, n: u64) {
             }
         })
     });
+}
+
+/// Waits until a1 sees somebody stand by.
+fn stands_by(mesh: &Mesh<'_>, name: &str) {
+    eventually(SETTLE, &format!("a1 sees that {name} stands by"), || {
+        let voters = mesh.agents[0].view()?.voters;
+        match voters.standing_by.iter().any(|agent| agent.as_str() == name) {
+            true => Ok(()),
+            false => Err(format!("{voters:?}")),
+        }
+    });
+}
+
+/// A2 votes with this store, and its vote is needed: two of the others are gone.
+fn votes_again(lab: &Lab, mesh: &mut Mesh<'_>, version: u64, n: u64) {
+    for name in ["a4", "a5"] {
+        mesh.agent(name).kill();
+    }
+    all_go_by(mesh, version);
     applied(lab, &mesh.agents[0], n);
     mesh.settle(SETTLE, "shop", "s1");
 }
@@ -338,11 +354,7 @@ fn a_voter_is_replaced_under_load_while_its_region_is_cut_off() {
         let home = enrol(&mesh.folder, "a6", "r6", true);
         let mut a6 = Agent::new(lab, "a6", "client", &home);
         a6.start();
-        eventually(SETTLE, "a1 sees that a6 stands by", || {
-            let voters = mesh.agents[0].view()?.voters;
-            let ready = voters.standing_by.iter().any(|agent| agent.as_str() == "a6");
-            if ready { Ok(()) } else { Err(format!("{voters:?}")) }
-        });
+        stands_by(&mesh, "a6");
         lab.fabric.isolate("r5");
         eventually(SETTLE, "a1 misses a5", || match mesh.agents[0].view()?.quorum.heard {
             4 => Ok(()),

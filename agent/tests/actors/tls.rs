@@ -201,6 +201,7 @@ async fn mariadb_is_encrypted_and_verified_where_that_is_asked_for() {
             ("PASSWORD", role),
             ("TLS", "verified"),
             ("TLS_AUTHORITY", &pem),
+            ("TOKEN", "1.1.1"),
             ("KEEP", folder.path().join("keep").to_str().expect("a plain path")),
         ] {
             rejoins.env(format!("QUORATE_{name}"), value);

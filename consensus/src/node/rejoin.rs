@@ -86,7 +86,7 @@ impl Node {
         let strayed = self.strayed(app, now);
         let unfinished = self.rejoining.iter().any(|target| target.app == *app);
         let Some(it) = self.apps.get_mut(app) else { return };
-        // Of several another one is next, so that one that cannot be helped keeps nobody waiting.
+        // Of two each has its turn, at one pace: one that cannot be helped is not all that is ever tried.
         let last = it.rejoining.as_ref().map(|it| it.target.clone());
         let another = strayed.iter().find(|target| last.as_ref() != Some(target));
         let Some(target) = another.or(strayed.first()).cloned() else {

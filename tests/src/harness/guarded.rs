@@ -418,6 +418,14 @@ impl<'a, const N: usize> Guarded<'a, N> {
         TcpStream::connect_timeout(&self.servers[server].address(), Duration::from_secs(1)).is_ok()
     }
 
+    /// What was killed of a stack runs again, and its database is made to follow this host's.
+    pub fn comes_back(&mut self, stack: usize, host: &str) {
+        self.servers[stack].restart_as_service();
+        self.webs[stack].restart();
+        let what = format!("the old primary follows {host}");
+        eventually(SETTLE * 2, &what, || self.servers[stack].follows(host));
+    }
+
     /// `kill -9` of the web server and the database of a stack.
     pub fn kill(&mut self, stack: usize) -> Instant {
         let at = Instant::now();

@@ -22,12 +22,7 @@ fn voters_reboot(lab: &Lab, dialect: Dialect) {
     }
     world.mesh.start();
     assert!(world.reaches(0), "nothing was wrong with the primary");
-    let cut = Instant::now();
-    lab.fabric.isolate("s1");
-    let view = world.mesh.settle(SETTLE, "shop", "s2");
-    assert!(view.decision.fence.values().all(|fence| fence.proven), "{:?}", view.decision);
-    world.takes(1);
-    assert!(!world.reaches(0));
+    let cut = cut_away(lab, &world);
     judged(&world, &world.writers.acknowledged(), [0, 1], cut);
 }
 

@@ -319,7 +319,7 @@ fn a_set_that_has_lost_its_majority_for_good_is_forced_by_an_operator() {
         let forced = ["failover", "shop", "--to", "s2", "--yes"];
         let why = followed.mesh.agents[0].quorate(&forced).expect_refused();
         assert!(!why.contains("rs.reconfig"), "{why}");
-        let [first, second, third] = &mut followed.set.members[..] else { panic!("three") };
+        let [first, second, third] = &mut followed.set.members;
         first.process.kill();
         third.process.kill();
         eventually(SETTLE, "nobody leads", || match second.claims()? {
