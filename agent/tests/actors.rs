@@ -35,6 +35,8 @@ mod providers;
 mod redis;
 #[path = "actors/rejoin.rs"]
 mod rejoin;
+#[path = "actors/releases.rs"]
+mod releases;
 #[path = "actors/rights.rs"]
 mod rights;
 #[path = "actors/silent.rs"]

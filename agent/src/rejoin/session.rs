@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use probe::redis::resp::{Link, Reply};
-use probe::redis::{CLOSED, Seen, log_in};
+use probe::redis::resp::{Info, Link, Reply};
+use probe::redis::{CLOSED, Seen, driven, log_in};
 use probe::{Login, Stream, Trust, protect};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -54,8 +54,11 @@ impl Session {
 
     /// What it says of its replication.
     pub async fn seen(&mut self) -> Result<Seen, String> {
-        match self.ask("a look", &["INFO", "replication"]).await? {
-            Reply::Text(text) => Ok(Seen(text)),
+        match self.ask("a look", &["INFO"]).await? {
+            Reply::Text(text) => match driven(Info(&text)) {
+                Ok(()) => Ok(Seen(text)),
+                Err(why) => Err(format!("`{}` {why}", self.place)),
+            },
             other => Err(format!("`{}` answers `{other:?}` to a look", self.place)),
         }
     }

@@ -167,7 +167,9 @@ fn launch(folder: &TempDir, port: u16, id: u32, settings: &[&str]) -> Process {
 /// A data folder as `mariadb-install-db` leaves it, made once in the build folder and copied for every server.
 fn template() -> PathBuf {
     let builds = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let template = builds.join("mariadb");
+    // Of the release that is in the path (`./tests/run releases`), or of Debian's.
+    let release = std::env::var("QUORATE_RELEASE").unwrap_or_else(|_| "mariadb".to_owned());
+    let template = builds.join(release);
     let lock = File::create(builds.join("mariadb.lock")).expect("the build folder takes files");
     lock.lock().expect("files can be locked");
     if !template.exists() {

@@ -19,7 +19,7 @@ use std::net::{TcpListener, UdpSocket};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{self, UnixDatagram};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -49,6 +49,14 @@ pub fn documented(start: &str) -> Vec<String> {
     let all = lines.collect::<Vec<_>>().join(" ").replace('…', "quorate");
     let statements = all.split(';').map(|it| it.trim().to_owned());
     statements.filter(|it| !it.is_empty()).collect()
+}
+
+/// Where `tests/foreign` put a release that Debian 12 has not; `run PROGRAM` in it runs one.
+pub fn foreign(name: &str) -> PathBuf {
+    let target = Path::new(env!("CARGO_BIN_EXE_quorate")).ancestors().nth(2);
+    let folder = target.expect("`target/PROFILE`").join("foreign").join(name);
+    assert!(folder.join("run").exists(), "{name} is missing: run `./tests/run install`");
+    folder
 }
 
 /// A port that is free on UDP and TCP, and that no other test draws until this process ends.

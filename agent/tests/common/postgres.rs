@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 
-use super::{Process, command_as, documented, eventually, free_port, run};
+use super::{Process, command_as, documented, eventually, foreign, free_port, run};
 
 /// The user PostgreSQL runs as where tests run as root, which it refuses.
 const USER: &str = "postgres";
@@ -25,10 +25,10 @@ wal_log_hints = on
 hot_standby = on
 max_wal_senders = 5
 max_connections = 30
-wal_keep_size = 64MB
 shared_buffers = 16MB
 fsync = off
 logging_collector = off
+password_encryption = scram-sha-256
 ";
 
 const ACCESS: &str = "
@@ -41,22 +41,40 @@ host replication all 127.0.0.1/32 trust
 pub struct Postgres {
     pub port: u16,
     pub folder: TempDir,
+    programs: PathBuf,
     process: Process,
 }
 
 impl Postgres {
     /// A new, empty primary.
     pub async fn primary() -> Self {
+        Self::made(programs()).await
+    }
+
+    /// The same of a release that `tests/foreign` fetches.
+    pub async fn foreign(release: &str) -> Self {
+        let versions = foreign(release).join("root/usr/lib/postgresql");
+        let version = fs::read_dir(versions).expect("it has its programs").flatten().next();
+        Self::made(version.expect("it has one").path().join("bin")).await
+    }
+
+    async fn made(programs: PathBuf) -> Self {
         let folder = folder();
         let data = folder.path().join("data");
-        as_postgres("initdb")
-            .args(["--no-sync", "--no-instructions", "--locale=C", "-A", "trust", "-U", "postgres"])
+        as_postgres(&programs.join("initdb"))
+            .args(["--no-sync", "--locale=C", "-A", "trust", "-U", "postgres"])
             .arg("-D")
             .arg(&data)
             .run();
         append(&data.join("postgresql.conf"), SETTINGS);
+        let version = fs::read_to_string(data.join("PG_VERSION")).expect("initdb wrote it");
+        let keep = match version.trim().parse::<u32>().expect("a number") {
+            ..13 => "wal_keep_segments = 4",
+            13.. => "wal_keep_size = 64MB",
+        };
+        append(&data.join("postgresql.conf"), keep);
         fs::write(data.join("pg_hba.conf"), ACCESS).expect("pg_hba.conf is written");
-        Self::start(folder).await
+        Self::start(folder, programs).await
     }
 
     /// A standby that streams from this server, under this name.
@@ -65,12 +83,12 @@ impl Postgres {
         let data = folder.path().join("data");
         let source =
             format!("host=127.0.0.1 port={} user=postgres application_name={name}", self.port);
-        as_postgres("pg_basebackup")
+        as_postgres(&self.programs.join("pg_basebackup"))
             .args(["-R", "-X", "stream", "-c", "fast", "--no-sync", "-d", &source])
             .arg("-D")
             .arg(&data)
             .run();
-        let standby = Self::start(folder).await;
+        let standby = Self::start(folder, self.programs.clone()).await;
         standby
             .until("SELECT count(*) FROM pg_stat_wal_receiver WHERE status = 'streaming'", "1")
             .await;
@@ -81,10 +99,10 @@ impl Postgres {
     pub async fn standby_again(mut self) -> Self {
         self.process.end(Signal::INT);
         fs::write(self.folder.path().join("data/standby.signal"), "").expect("its folder is there");
-        Self::start(self.folder).await
+        Self::start(self.folder, self.programs).await
     }
 
-    async fn start(folder: TempDir) -> Self {
+    async fn start(folder: TempDir, programs: PathBuf) -> Self {
         let data = folder.path().join("data");
         let log = folder.path().join("log");
         let mut last = String::new();
@@ -93,8 +111,9 @@ impl Postgres {
             let port = free_port();
             let setting = format!("port={port}");
             let data = data.to_str().expect("a plain path");
+            let program = programs.join("postgres");
             let mut process =
-                Process::start(Some(USER), &log, &tool("postgres"), &["-D", data, "-c", &setting]);
+                Process::start(Some(USER), &log, &program, &["-D", data, "-c", &setting]);
             let up = eventually("PostgreSQL starts or gives up", || {
                 let up = process.is_running();
                 async move {
@@ -106,7 +125,7 @@ impl Postgres {
             })
             .await;
             if up {
-                return Self { port, folder, process };
+                return Self { port, folder, programs, process };
             }
             last = fs::read_to_string(&log).unwrap_or_default();
         }
@@ -140,9 +159,21 @@ impl Postgres {
 
     /// Makes [`ROLE`] with the rights that the documentation names.
     pub async fn grant_documented_rights(&self) {
+        let grants = self.version().await >= 15;
         for sql in documented("CREATE ROLE quorate ") {
-            self.sql(&sql).await;
+            if grants || !sql.contains("ON PARAMETER") {
+                self.sql(&sql).await;
+            }
         }
+        if !grants {
+            self.sql("ALTER ROLE quorate SUPERUSER").await;
+        }
+    }
+
+    /// Its first number.
+    pub async fn version(&self) -> u32 {
+        let number: u32 = self.sql("SHOW server_version_num").await.parse().expect("a number");
+        number / 10_000
     }
 
     /// Kills it, as a lost machine would.
@@ -189,24 +220,20 @@ fn append(path: &Path, text: &str) {
     file.write_all(text.as_bytes()).expect("it can be written");
 }
 
-/// Where Debian keeps the newest PostgreSQL's programs; elsewhere they are in the path.
-fn tool(name: &str) -> PathBuf {
-    let mut versions: Vec<u32> = fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .collect();
-    versions.sort_unstable();
-    match versions.last() {
-        Some(version) => format!("/usr/lib/postgresql/{version}/bin/{name}").into(),
-        None => name.into(),
-    }
+/// Of a release that is in the path (`./tests/run releases`), or the newest of those that Debian keeps in folders of their own.
+fn programs() -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).filter(|folder| folder.join("initdb").exists());
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let newest = versions.map(|version| version.path().join("bin")).max();
+    let folder = folders.chain(newest).next();
+    folder.expect("PostgreSQL is not installed: `./tests/run install` does that")
 }
 
 struct Tool(Command);
 
-fn as_postgres(name: &str) -> Tool {
-    Tool(command_as(Some(USER), &tool(name)))
+fn as_postgres(program: &Path) -> Tool {
+    Tool(command_as(Some(USER), program))
 }
 
 impl Tool {

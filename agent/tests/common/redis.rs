@@ -1,7 +1,7 @@
 //! Redis, or Valkey: a primary, and replicas of it (TESTBED.md 2.5).
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use probe::redis::resp::{Info, Link, Reply};
@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
-use super::{Process, documented, eventually, free_port};
+use super::{Process, documented, eventually, foreign, free_port};
 
 /// The user that has the documented rights and no more; its password is its name.
 pub const ROLE: &str = "quorate";
@@ -20,6 +20,8 @@ pub enum Make {
     Redis,
     /// Which Debian 12 has not: `tests/foreign` fetches it.
     Valkey,
+    /// Another release of Redis that it fetches.
+    Foreign(&'static str),
 }
 
 impl Make {
@@ -37,12 +39,8 @@ impl Make {
     fn program(self, name: &str) -> (PathBuf, Option<String>) {
         match self {
             Self::Redis => (format!("redis-{name}").into(), None),
-            Self::Valkey => {
-                let target = Path::new(env!("CARGO_BIN_EXE_quorate")).ancestors().nth(2);
-                let run = target.expect("`target/PROFILE`").join("foreign/valkey-9.0/run");
-                assert!(run.exists(), "no {}: run `./tests/run install`", run.display());
-                (run, Some(format!("valkey-{name}")))
-            }
+            Self::Valkey => (foreign("valkey-9.0").join("run"), Some(format!("valkey-{name}"))),
+            Self::Foreign(release) => (foreign(release).join("run"), Some(format!("redis-{name}"))),
         }
     }
 

@@ -12,8 +12,8 @@ use std::time::Duration;
 use tokio_postgres::{Config, NoTls, SimpleQueryMessage};
 
 use super::fabric::address;
-use super::lab::{Lab, build_folder, give_to_server_user, server_user};
-use super::process::{Process, run};
+use super::lab::{Lab, build_folder, give_to_server_user, server_user, template_folder};
+use super::process::{Process, output, run};
 use super::wait::eventually;
 
 /// The role that Quorate logs in with.
@@ -313,19 +313,21 @@ pub(super) fn runtime() -> tokio::runtime::Runtime {
         .expect("threads can have a runtime")
 }
 
-/// Debian keeps the servers of each version in a folder of their own; the newest is as good as any.
+/// Of a release that is in the path (`./tests/run releases`), or the newest of those that Debian keeps in folders of their own.
 pub fn program(name: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).filter(|folder| folder.join("initdb").exists());
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let programs = versions.map(|version| version.path().join("bin").join(name));
-    let newest = programs.filter(|program| program.exists()).max();
-    newest.expect("PostgreSQL is not installed: `./tests/run install` does that")
+    let newest = versions.map(|version| version.path().join("bin")).max();
+    let folder = folders.chain(newest).next();
+    folder.expect("PostgreSQL is not installed: `./tests/run install` does that").join(name)
 }
 
 /// A data folder as `initdb` leaves it, made once and copied for every test: that saves half a second each.
 fn template(lab: &Lab) -> PathBuf {
     let folder = build_folder();
     fs::create_dir_all(&folder).expect("the build folder takes folders");
-    let template = folder.join("postgres");
+    let template = template_folder("postgres");
     let lock = File::create(folder.join("postgres.lock")).expect("build folder takes files");
     lock.lock().expect("files can be locked");
     if !template.exists() {
@@ -344,6 +346,9 @@ fn initialise(lab: &Lab, host: &str, folder: &Path) {
     give_to_server_user(folder);
     let mut init = lab.fabric.command_as_server(host, program("initdb"));
     init.args(["-A", "trust", "-U", "postgres", "--no-sync", "--locale=C", "--encoding=UTF8"]);
+    // Since version 18 there are checksums unless one says so, and whoever has them can be rewound.
+    let help = output(Command::new(program("initdb")).arg("--help"));
+    init.args(help.contains("--no-data-checksums").then_some("--no-data-checksums"));
     run(init.args(["--no-instructions", "-D"]).arg(folder).current_dir("/"));
 }
 

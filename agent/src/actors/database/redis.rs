@@ -29,8 +29,8 @@ use std::io;
 use std::time::Duration;
 
 use consensus::model::{ActionFault, ActionFaultKind, AppId, Candidate, Done, Token};
-use probe::redis::resp::{Link, Reply};
-use probe::redis::{CLOSED, Seen, log_in};
+use probe::redis::resp::{Info, Link, Reply};
+use probe::redis::{CLOSED, Seen, driven, log_in};
 use probe::{Stream, protect};
 use tokio::time::sleep;
 
@@ -275,8 +275,11 @@ impl Session {
     }
 
     async fn info(&mut self) -> Result<Seen, ActionFault> {
-        match self.ask("looking", &["INFO", "replication"]).await? {
-            Reply::Text(text) => Ok(Seen(text)),
+        match self.ask("looking", &["INFO"]).await? {
+            Reply::Text(text) => match driven(Info(&text)) {
+                Ok(()) => Ok(Seen(text)),
+                Err(why) => Err(fault(ActionFaultKind::Refused, format!("`{}` {why}", self.place))),
+            },
             other => Err(fault(
                 ActionFaultKind::Unknown,
                 format!("`{}` answers `{other:?}` to a look", self.place),

@@ -31,8 +31,8 @@ use resp::{Info, Link, Reply};
 pub const CLOSED: u64 = 2_000_000_000;
 /// The user that every server has; it logs in by password alone, as before version 6.
 pub const DEFAULT_USER: &str = "default";
-/// Where `REPLICAOF` came from: what is older is not spoken to.
-const OLDEST: u32 = 5;
+/// Where users with rights of their own came from (`ACL`): what is older is not driven.
+const OLDEST: u32 = 6;
 
 /// What replicas a primary asks for before it takes a write.
 const REQUIRED: &str = "min-replicas-to-write";
@@ -213,19 +213,29 @@ fn upstream(info: Info<'_>) -> Option<String> {
     Some(format!("{}:{}", info.text("master_host")?, info.text("master_port")?))
 }
 
-/// Is it a server that may be watched and driven, and through with its start?
-fn fit(info: Info<'_>) -> Result<(), Trouble> {
-    let unready = |text: String| Err(Trouble::theirs(FaultKind::Unready, text));
+/// Is it a server that may be watched and driven? Its mode and its version, of what `INFO` says.
+///
+/// # Errors
+/// What it is, if not.
+pub fn driven(info: Info<'_>) -> Result<(), String> {
     // Valkey's own word, and Redis's.
     let mode = info.text("server_mode").or_else(|| info.text("redis_mode"));
     if let Some(mode @ ("cluster" | "sentinel")) = mode {
-        return unready(format!("runs in {mode} mode, which moves its own primaries: not driven"));
+        return Err(format!("runs in {mode} mode, which moves its own primaries: not driven"));
     }
     let version = info.text("redis_version").unwrap_or_default();
     let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
     if major.is_none_or(|major| major < OLDEST) {
-        return unready(format!("is of version `{version}`, expected {OLDEST} or newer"));
+        let version: String = version.chars().take(40).collect();
+        return Err(format!("is of version `{version}`, expected {OLDEST} or newer"));
     }
+    Ok(())
+}
+
+/// The same, and through with its start?
+fn fit(info: Info<'_>) -> Result<(), Trouble> {
+    let unready = |text: String| Err(Trouble::theirs(FaultKind::Unready, text));
+    driven(info).or_else(unready)?;
     if info.text("loading") == Some("1") {
         return unready("is loading its data".to_owned());
     }
@@ -289,7 +299,7 @@ mod tests {
             ("standalone", "sentinel", "sentinel mode"),
             ("redis_mode:standalone", "server_mode:cluster", "cluster mode"),
             ("redis_mode:standalone", "server_mode:sentinel", "sentinel mode"),
-            ("7.0.15", "4.0.9", "version `4.0.9`"),
+            ("7.0.15", "5.0.7", "version `5.0.7`"),
             ("loading:0", "loading:1", "is loading"),
             ("loading:0", "master_sync_in_progress:1", "being replaced"),
         ] {

@@ -35,6 +35,8 @@ fn look() -> String {
                 pg_last_wal_replay_lsn() - '0/0' AS replayed,
                 current_setting('default_transaction_read_only') AS read_only,
                 current_setting('synchronous_standby_names') AS standbys,
+                CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() END
+                    AND current_setting('server_version_num')::int < 130000 AS stays_paused,
                 to_regclass('quorate.epoch') IS NOT NULL AS has_table"
     )
 }
@@ -71,6 +73,11 @@ pub(in crate::actors::database) async fn promote(
                 receive(attempt, &session, position).await?;
             }
             forget(attempt, &session, seen.text("standbys").unwrap_or_default()).await?;
+            if seen.is_true("stays_paused") {
+                // Since version 13 a promotion ends a pause by itself (release notes of 13, "Streaming Replication and Recovery").
+                attempt.commit("going on with replay")?;
+                session.run("going on with replay", "SELECT pg_wal_replay_resume()").await?;
+            }
             ask(attempt, &session).await?;
             "promoted"
         }
