@@ -387,6 +387,11 @@ mod nginx_mariadb_bind {
     }
 
     #[test]
+    fn without_any_voter_it_goes_on_by_the_word_of_the_other() {
+        inside(|lab: &Lab| goes_on_without_voters(lab, Dialect::MariaDb));
+    }
+
+    #[test]
     fn a_primary_that_is_cut_off_takes_no_write_once_another_may() {
         inside(|lab: &Lab| cut_off(lab, Dialect::MariaDb));
     }
@@ -427,6 +432,11 @@ mod nginx_redis_bind {
     #[test]
     fn a_primary_that_stands_still_for_45_s_is_replaced_and_follows() {
         inside(|lab: &Lab| stands_still(lab, waiting(Dialect::Redis)));
+    }
+
+    #[test]
+    fn without_any_voter_it_goes_on_by_the_word_of_the_other() {
+        inside(|lab: &Lab| goes_on_without_voters(lab, Dialect::Redis));
     }
 
     #[test]

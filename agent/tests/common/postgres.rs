@@ -220,9 +220,11 @@ fn append(path: &Path, text: &str) {
     file.write_all(text.as_bytes()).expect("it can be written");
 }
 
-/// Of a release that is in the path (`./tests/run releases`), or the newest of those that Debian keeps in folders of their own.
+/// Where the programs of the release are that is in the path (`./tests/run releases`), or of the newest that Debian keeps, each in a
+/// folder of its own.
 fn programs() -> PathBuf {
-    let path = std::env::var_os("PATH").unwrap_or_default();
+    let release = std::env::var("QUORATE_RELEASE").is_ok_and(|it| it.starts_with("postgresql"));
+    let path = std::env::var_os("PATH").filter(|_| release).unwrap_or_default();
     let folders = std::env::split_paths(&path).filter(|folder| folder.join("initdb").exists());
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let newest = versions.map(|version| version.path().join("bin")).max();

@@ -313,9 +313,11 @@ pub(super) fn runtime() -> tokio::runtime::Runtime {
         .expect("threads can have a runtime")
 }
 
-/// Of a release that is in the path (`./tests/run releases`), or the newest of those that Debian keeps in folders of their own.
+/// Where the programs of the release are that is in the path (`./tests/run releases`), or of the newest that Debian keeps, each in a
+/// folder of its own.
 pub fn program(name: &str) -> PathBuf {
-    let path = std::env::var_os("PATH").unwrap_or_default();
+    let release = std::env::var("QUORATE_RELEASE").is_ok_and(|it| it.starts_with("postgresql"));
+    let path = std::env::var_os("PATH").filter(|_| release).unwrap_or_default();
     let folders = std::env::split_paths(&path).filter(|folder| folder.join("initdb").exists());
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let newest = versions.map(|version| version.path().join("bin")).max();

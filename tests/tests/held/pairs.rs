@@ -248,3 +248,19 @@ mod nginx_postgres_mariadb_bind {
         inside(|lab: &Lab| one_is_unfit(lab, BOTH));
     }
 }
+
+mod nginx_foreign_mysql_redis_bind {
+    use super::*;
+
+    const BOTH: [Dialect; 2] = [Dialect::MySql, Dialect::Redis];
+
+    #[test]
+    fn where_one_of_two_dies_both_are_fenced_and_both_move() {
+        inside(|lab: &Lab| one_dies(lab, BOTH));
+    }
+
+    #[test]
+    fn a_planned_move_of_two_of_which_one_lags_is_taken_back_for_both() {
+        inside(|lab: &Lab| one_lags(lab, BOTH));
+    }
+}

@@ -119,6 +119,8 @@ mod nginx_foreign_mysql_bind {
 mod nginx_redis_bind {
     use super::*;
 
+    executor_is_killed!(killed_while_it_moves, Dialect::Redis);
+
     #[test]
     fn a_planned_move_under_load_pauses_writes_briefly_and_none_is_lost() {
         inside(|lab: &Lab| moved(lab, Dialect::Redis));
