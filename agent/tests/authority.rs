@@ -4,6 +4,8 @@ mod common;
 
 #[path = "authority/batches.rs"]
 mod batches;
+#[path = "authority/connections.rs"]
+mod connections;
 #[path = "authority/notified.rs"]
 mod notified;
 #[path = "authority/secondary.rs"]
