@@ -290,3 +290,47 @@ fn who_receives_through_another_is_not_waited_for_and_once_nobody_is_to_be_none_
         writer.stop();
     });
 }
+
+#[test]
+fn a_slot_whose_log_is_gone_is_warned_of_until_it_is_dropped() {
+    inside(|lab: &Lab| {
+        let servers = servers(lab);
+        let primary = &servers[0];
+        for sql in [
+            "alter system set max_slot_wal_keep_size = '16MB'",
+            "alter system set wal_keep_size = 0",
+            "select pg_reload_conf()",
+            "select pg_create_physical_replication_slot('forgotten', true)",
+        ] {
+            primary.query_at_host(sql).expect("it may");
+        }
+        let mesh = mesh(lab, &app("postgres", 5432, BUDGET));
+        let status = || mesh.agents[0].quorate(&["status"]).expect_done();
+        assert!(!status().contains("slot forgotten"), "{}", status());
+
+        eventually(SETTLE, "the log that the slot stands for is gone", || {
+            // Each begins another file of 16 MiB.
+            primary.query_at_host("select pg_logical_emit_message(true, '', 'x')")?;
+            primary.query_at_host("select pg_switch_wal()")?;
+            primary.query_at_host("checkpoint")?;
+            let asked = "select wal_status from pg_replication_slots where slot_name = 'forgotten'";
+            match primary.query_at_host(asked)? {
+                lost if lost == "lost" => Ok(()),
+                other => Err(other),
+            }
+        });
+        warned(&mesh, WarningKind::Slot, STACKS[0]);
+        let said = status();
+        println!("{said}");
+        assert!(said.contains("slot forgotten"), "{said}");
+        // It is no reason to move, or not to.
+        let view = mesh.agents[0].app("shop").expect("it was applied");
+        assert_eq!((view.active.as_str(), view.unready.as_slice()), (STACKS[0], [].as_slice()));
+
+        primary.query_at_host("select pg_drop_replication_slot('forgotten')").expect("it may");
+        eventually(SETTLE, "it is over", || {
+            let over = mesh.agents[0].said().contains("warns no longer (slot)");
+            if over && !status().contains("slot forgotten") { Ok(()) } else { Err(status()) }
+        });
+    });
+}
