@@ -152,7 +152,7 @@ pub(crate) enum Sight {
 }
 
 words! { Sight { "direct" => Self::Direct, }
-    later { "guard" => "guards come with the data issue; every voter looks itself with `direct`" }
+    later { "guard" => "no database is judged by its guard's looks alone; every voter looks itself with `direct`" }
 }
 
 /// How a record is published, by name.

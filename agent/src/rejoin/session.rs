@@ -37,6 +37,9 @@ impl Session {
         if let Some(command) = log_in(&login.user, login.password.as_deref()) {
             session.ask("log-in", &command).await?;
         }
+        let server = session.ask("a look", &["INFO", "server"]).await?;
+        let fit = driven(Info(server.text().unwrap_or_default()));
+        fit.map_err(|why| format!("`{}` {why}", session.place))?;
         Ok(session)
     }
 
@@ -54,11 +57,8 @@ impl Session {
 
     /// What it says of its replication.
     pub async fn seen(&mut self) -> Result<Seen, String> {
-        match self.ask("a look", &["INFO"]).await? {
-            Reply::Text(text) => match driven(Info(&text)) {
-                Ok(()) => Ok(Seen(text)),
-                Err(why) => Err(format!("`{}` {why}", self.place)),
-            },
+        match self.ask("a look", &["INFO", "replication"]).await? {
+            Reply::Text(text) => Ok(Seen(text)),
             other => Err(format!("`{}` answers `{other:?}` to a look", self.place)),
         }
     }

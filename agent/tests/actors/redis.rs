@@ -1,7 +1,7 @@
 //! A real Redis: looked at, fenced, opened again, promoted.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use agent::actors::Actors;
 use agent::clock;
@@ -232,6 +232,28 @@ async fn a_redis_replica_is_promoted_once_with_all_it_received(make: Make) {
     assert_eq!(kind(&late), Some(ActionFaultKind::Superseded), "{late:?}");
 }
 
+async fn a_redis_replica_that_lacks_something_is_waited_for_as_long_as_the_limit_says(make: Make) {
+    let primary = make.primary().await;
+    let replica = primary.replica().await;
+    assert_eq!(set(&primary, "a").await, ok());
+    caught_up(&primary, &replica).await;
+    let candidate = candidate(&replica).await;
+    let more = candidate.position + 1_000;
+    let (asked, role) = (Instant::now(), anybody());
+    let waiting = act(&role, token(2, 3), promote(&replica, &candidate, Some(more)));
+    let late = async {
+        // A look every few milliseconds: a thousand of them.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        assert_eq!(replica.info("role").await, "slave");
+        let long = "x".repeat(2_000);
+        assert_eq!(primary.ask(&["SET", "late", &long]).await, ok());
+    };
+    let (promoted, ()) = tokio::join!(waiting, late);
+    assert!(text(&promoted).starts_with("promoted, at"), "{promoted:?}");
+    assert!(Duration::from_secs(3) < asked.elapsed());
+    assert_eq!(replica.ask(&["EXISTS", "late"]).await, Reply::Number(1));
+}
+
 async fn a_redis_that_is_gone_refuses_nothing_and_may_be_asked_again(make: Make) {
     let gone = act(&anybody(), token(2, 1), Effect::Fence(database(free_port()))).await;
     assert_eq!(kind(&gone), Some(ActionFaultKind::Unknown), "{gone:?}");
@@ -386,6 +408,7 @@ servers!(
         redis_that_answers_is_told_apart_from_one_that_is_dead,
         a_fenced_redis_takes_no_writes_feeds_its_replica_and_opens_again,
         a_redis_replica_is_promoted_once_with_all_it_received,
+        a_redis_replica_that_lacks_something_is_waited_for_as_long_as_the_limit_says,
         a_redis_that_is_gone_refuses_nothing_and_may_be_asked_again,
         redis_follows_the_new_primary_and_nobody_that_would_wipe_it,
         a_redis_that_was_started_again_from_its_file_follows_if_it_has_nothing_of_its_own,

@@ -55,6 +55,7 @@ async fn is_left_alone(engine: Engine, port: u16, user: &str, words: &str) {
     let candidate = Candidate { name: database.name.clone(), system: 1, timeline: 1, position: 0 };
     for effect in [
         Effect::Fence(database.clone()),
+        Effect::Unfence(database.clone()),
         Effect::Promote { database: database.clone(), candidate, at_least: None },
         Effect::Follow { database: database.clone(), primary: database.clone() },
     ] {
@@ -86,7 +87,7 @@ async fn foreign_redis_before_6_is_left_alone() {
 async fn foreign_mysql_before_8_is_left_alone() {
     let home = tempfile::Builder::new().prefix("quorate-my-").tempdir().expect("a folder");
     if rustix::process::geteuid().is_root() {
-        run(Command::new("chown").arg("mysql").arg(home.path()));
+        run(Command::new("chown").arg("postgres").arg(home.path()));
     }
     let release = foreign("mysql-5.7").canonicalize().expect("it is there");
     let program = release.join("run");
@@ -99,7 +100,7 @@ async fn foreign_mysql_before_8_is_left_alone() {
         format!("--datadir={}", place("data")),
         format!("--tmpdir={}", place("")),
     ];
-    run(command_as(Some("mysql"), &program).args(&common).arg("--initialize-insecure"));
+    run(command_as(Some("postgres"), &program).args(&common).arg("--initialize-insecure"));
     let port = free_port();
     let own = [
         format!("--port={port}"),
@@ -110,7 +111,7 @@ async fn foreign_mysql_before_8_is_left_alone() {
     ];
     let words: Vec<&str> = common.iter().chain(&own).map(String::as_str).collect();
     let log = Path::new(&place("log")).to_owned();
-    let _server = Process::start(Some("mysql"), &log, &program, &words);
+    let _server = Process::start(Some("postgres"), &log, &program, &words);
     let reach = || async {
         let options = OptsBuilder::default().ip_or_hostname("127.0.0.1").tcp_port(port);
         Conn::new(options.user(Some("root")).prefer_socket(false)).await.ok()

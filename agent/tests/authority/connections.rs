@@ -31,12 +31,14 @@ async fn connections_are_few_from_all_addresses_together() {
     assert_eq!(authority.counters().turned_away(), 1);
     // Whoever asks by datagram is answered all the same, and one that ends makes room for anybody.
     assert_eq!(ask(server, &plain).answers.len(), 1);
+    let began = Instant::now();
     drop(streams.pop());
     eventually("there is room again", async || {
         let mut another = open_from(17, server).await;
         ask_tcp(&mut another, &plain).ok()
     })
     .await;
+    assert!(began.elapsed() < Duration::from_secs(4), "the others did not idle for long enough");
 }
 
 /// How long it takes until the server ends a connection with whom this is done to it every so often.
@@ -82,7 +84,9 @@ async fn whoever_takes_no_answers_is_ended() {
         }
         assert!(began.elapsed() < PATIENCE, "it goes on after {asked} queries");
     };
-    println!("{asked} queries unread, ended after {:?}: {ended}", began.elapsed());
+    let lasted = began.elapsed();
+    println!("{asked} queries unread, ended after {lasted:?}: {ended}");
+    assert!(Duration::from_secs(4) < lasted && lasted < Duration::from_secs(10), "{lasted:?}");
     let plain = question("shop.example.", RecordType::A);
     assert_eq!(ask(server, &plain).answers.len(), 1);
 }

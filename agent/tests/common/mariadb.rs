@@ -168,8 +168,9 @@ fn launch(folder: &TempDir, port: u16, id: u32, settings: &[&str]) -> Process {
 fn template() -> PathBuf {
     let builds = Path::new(env!("CARGO_TARGET_TMPDIR"));
     // Of the release that is in the path (`./tests/run releases`), or of Debian's.
-    let release = std::env::var("QUORATE_RELEASE").unwrap_or_else(|_| "mariadb".to_owned());
-    let template = builds.join(release);
+    let release =
+        std::env::var("QUORATE_RELEASE").map_or_else(|_| String::new(), |it| format!("-of-{it}"));
+    let template = builds.join(format!("mariadb{release}"));
     let lock = File::create(builds.join("mariadb.lock")).expect("the build folder takes files");
     lock.lock().expect("files can be locked");
     if !template.exists() {

@@ -227,7 +227,9 @@ fn programs() -> PathBuf {
     let path = std::env::var_os("PATH").filter(|_| release).unwrap_or_default();
     let folders = std::env::split_paths(&path).filter(|folder| folder.join("initdb").exists());
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let newest = versions.map(|version| version.path().join("bin")).max();
+    let whole = versions.map(|it| it.path()).filter(|it| it.join("bin/initdb").exists());
+    let number = |it: &PathBuf| it.file_name()?.to_str()?.parse::<u32>().ok();
+    let newest = whole.max_by_key(number).map(|version| version.join("bin"));
     let folder = folders.chain(newest).next();
     folder.expect("PostgreSQL is not installed: `./tests/run install` does that")
 }

@@ -68,7 +68,7 @@ pub struct Cell {
     pub heir: Heir,
 }
 
-/// Every phase there is. `Promoted` of the table in D.2 is part of `Publishing` here: replicas are people's.
+/// Every phase there is. `Promoted` of D.2 is part of `Publishing` here: replicas are told whom to follow beside it.
 pub const PHASES: [Phase; 6] = [
     Phase::Idle,
     Phase::Fencing,

@@ -312,6 +312,15 @@ fn a_slot_whose_log_is_gone_is_warned_of_until_it_is_dropped() {
             // Each begins another file of 16 MiB.
             primary.query_at_host("select pg_logical_emit_message(true, '', 'x')")?;
             primary.query_at_host("select pg_switch_wal()")?;
+            // Standbys have no slots: what they lack is not to go.
+            let behind =
+                "select count(*) from pg_stat_replication where flush_lsn < pg_current_wal_lsn()";
+            eventually(SETTLE, "both standbys have it", || {
+                match primary.query_at_host(behind)? {
+                    none if none == "0" => Ok(()),
+                    other => Err(other),
+                }
+            });
             primary.query_at_host("checkpoint")?;
             let asked = "select wal_status from pg_replication_slots where slot_name = 'forgotten'";
             match primary.query_at_host(asked)? {

@@ -236,6 +236,10 @@ impl Session {
             attempt.enter("logging in to the database");
             session.ask("log-in", &command).await?;
         }
+        // Whoever may not ask is refused what it asks next, too, or is here to learn what it may not.
+        if let Some(server) = session.answer("a look", &["INFO", "server"]).await?.text() {
+            driven(Info(server)).map_err(|why| session.refused(why))?;
+        }
         Ok(session)
     }
 
@@ -275,11 +279,8 @@ impl Session {
     }
 
     async fn info(&mut self) -> Result<Seen, ActionFault> {
-        match self.ask("looking", &["INFO"]).await? {
-            Reply::Text(text) => match driven(Info(&text)) {
-                Ok(()) => Ok(Seen(text)),
-                Err(why) => Err(fault(ActionFaultKind::Refused, format!("`{}` {why}", self.place))),
-            },
+        match self.ask("looking", &["INFO", "replication"]).await? {
+            Reply::Text(text) => Ok(Seen(text)),
             other => Err(fault(
                 ActionFaultKind::Unknown,
                 format!("`{}` answers `{other:?}` to a look", self.place),

@@ -183,7 +183,7 @@ pub const CASES: &[Case] = &[
         &[
             "f:17:1: `[[stack.database]]` lacks `credential`: expected 1 to 63 of a-z, 0-9, `-` and `_`, starting with a letter or digit",
             "f:20:11: `address`: expected `host:port`, found `192.0.2.9`; the port is missing",
-            "f:22:8: `view`: `guard` is not supported yet: guards come with the data issue; every voter looks itself with `direct`",
+            "f:22:8: `view`: `guard` is not supported yet: no database is judged by its guard's looks alone; every voter looks itself with `direct`",
         ],
     ),
     (

@@ -232,7 +232,7 @@ pub fn driven(info: Info<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// The same, and through with its start?
+/// Is it one that is driven, and through with its start?
 fn fit(info: Info<'_>) -> Result<(), Trouble> {
     let unready = |text: String| Err(Trouble::theirs(FaultKind::Unready, text));
     driven(info).or_else(unready)?;

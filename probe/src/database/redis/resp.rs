@@ -1,6 +1,6 @@
 //! Commands → replies: the protocol that Redis and Valkey speak (RESP2), for whoever looks and whoever acts.
 //!
-//! Everything a server sends is bounded: a line, a text, a list, and all of them together. A client library would bring
+//! Everything a server sends is bounded: a line, a text, a list, and all that are one reply. A client library would bring
 //! reconnection, pools and a cache of its own; here one connection asks a handful of things and is gone.
 
 use std::fmt;
@@ -8,7 +8,7 @@ use std::io;
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 
-/// What one connection may bring in all; `INFO` has about 6 KiB.
+/// What one reply may bring in all; `INFO` has about 6 KiB.
 const BUDGET: u64 = 256 * 1024;
 /// The longest line.
 const LINE: u64 = 4 * 1024;
@@ -143,6 +143,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     /// # Errors
     /// As for [`Link::ask`].
     pub async fn hear(&mut self) -> io::Result<Reply> {
+        self.left = BUDGET;
         let mut room = ENTRIES;
         let mut open: Vec<(usize, Vec<Reply>)> = Vec::new();
         loop {

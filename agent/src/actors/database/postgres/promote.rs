@@ -35,8 +35,7 @@ fn look() -> String {
                 pg_last_wal_replay_lsn() - '0/0' AS replayed,
                 current_setting('default_transaction_read_only') AS read_only,
                 current_setting('synchronous_standby_names') AS standbys,
-                CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() END
-                    AND current_setting('server_version_num')::int < 130000 AS stays_paused,
+                current_setting('server_version_num')::int < 130000 AS stays_paused,
                 to_regclass('quorate.epoch') IS NOT NULL AS has_table"
     )
 }
@@ -73,12 +72,7 @@ pub(in crate::actors::database) async fn promote(
                 receive(attempt, &session, position).await?;
             }
             forget(attempt, &session, seen.text("standbys").unwrap_or_default()).await?;
-            if seen.is_true("stays_paused") {
-                // Since version 13 a promotion ends a pause by itself (release notes of 13, "Streaming Replication and Recovery").
-                attempt.commit("going on with replay")?;
-                session.run("going on with replay", "SELECT pg_wal_replay_resume()").await?;
-            }
-            ask(attempt, &session).await?;
+            ask(attempt, &session, seen.is_true("stays_paused")).await?;
             "promoted"
         }
         false => {
@@ -142,7 +136,7 @@ async fn timeline(
 }
 
 /// Waits until the replica has received this much; the action's limit ends it. A promotion replays all of it, also where replay
-/// was paused or is delayed (PostgreSQL documentation, `pg_wal_replay_pause`, `recovery_min_apply_delay`).
+/// was paused or is delayed (PostgreSQL documentation, `pg_wal_replay_pause`, `recovery_min_apply_delay`; before 13, see [`ask`]).
 async fn receive(attempt: &Attempt, session: &Session, position: u64) -> Result<(), ActionFault> {
     attempt.enter("waiting for the replica to receive what the old primary wrote");
     let sql = "SELECT greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) - '0/0' AS received, \
@@ -159,9 +153,17 @@ async fn receive(attempt: &Attempt, session: &Session, position: u64) -> Result<
 /// Promotes, and waits until it is done; the action's limit ends it.
 ///
 /// Asked once, a standby that loses its primary in the same moment may sleep over it for the rest of
-/// `wal_retrieve_retry_interval`: it notices the lost stream first and forgets that it was woken. Asking again wakes it.
-async fn ask(attempt: &mut Attempt, session: &Session) -> Result<(), ActionFault> {
-    let ask = "SELECT pg_promote(false)";
+/// `wal_retrieve_retry_interval`: it notices the lost stream first and forgets that it was woken. Asking again wakes it. Before
+/// version 13 a promotion does not end a pause of replay, and waits for somebody who does (`stays_paused`).
+async fn ask(
+    attempt: &mut Attempt,
+    session: &Session,
+    stays_paused: bool,
+) -> Result<(), ActionFault> {
+    let ask = match stays_paused {
+        true => "SELECT pg_wal_replay_resume(), pg_promote(false)",
+        false => "SELECT pg_promote(false)",
+    };
     let look = "SELECT pg_is_in_recovery() AS recovery";
     attempt.commit("promoting")?;
     session.run("promotion", ask).await?;

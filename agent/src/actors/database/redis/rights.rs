@@ -55,7 +55,7 @@ pub(in crate::actors::database) async fn lacking(
         ("+eval", &["EVAL", "return 0", "1", &key], true),
         // Neither there nor absent, no number, nobody, no port.
         ("+set", &["SET", &key, "0", "NX", "XX"], true),
-        ("+info", &["INFO"], true),
+        ("+info", &["INFO", "replication"], true),
         ("+config|get", &["CONFIG", "GET", REQUIRED], true),
         ("+config|set", &["CONFIG", "SET", REQUIRED, "none"], true),
         ("+client|kill", &["CLIENT", "KILL", "ID", "0"], true),
