@@ -214,7 +214,7 @@ pub const ORDEALS: &[Ordeal] = &[
     },
     Ordeal {
         name: "a voter comes back from a copy of before, and whoever knows of more dies",
-        knows: &[Mutant::RollbackUnnoticed],
+        knows: &[Mutant::RollbackUnnoticed, Mutant::Amnesia],
         shape: same,
         play: |simulation, chance| {
             simulation.copy_disk(0);
@@ -340,7 +340,7 @@ pub const ORDEALS: &[Ordeal] = &[
     },
     Ordeal {
         name: "a guard lives on the long word of a candidate that is none any more",
-        knows: &[Mutant::AcknowledgedEarly],
+        knows: &[Mutant::AcknowledgedEarly, Mutant::CandidateUnacknowledged],
         shape: |mesh, apps| {
             guarded(mesh, apps);
             mesh.observers.push(3);
