@@ -322,37 +322,6 @@ async fn answers_nobody_confirms_become_servfail_until_somebody_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_are_few_from_one_address_and_end_when_idle() {
-    let (authority, server, _sender) = serve(Duration::from_secs(300));
-    let plain = question("shop.example.", RecordType::A);
-    let open = || {
-        let stream = TcpStream::connect(server).expect("loopback");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a limit");
-        stream
-    };
-    let mut streams: Vec<_> = (0..16).map(|_| open()).collect();
-    for stream in &mut streams {
-        assert_eq!(ask_tcp(stream, &plain).expect("an answer").answers.len(), 1);
-    }
-    assert!(ask_tcp(&mut open(), &plain).is_err(), "one too many");
-    assert_eq!(authority.counters().turned_away(), 1);
-
-    // One that ends makes room; one that says nothing is ended.
-    drop(streams.pop());
-    let again = async || ask_tcp(&mut open(), &plain).ok();
-    eventually("there is room again", again).await;
-    let began = Instant::now();
-    let mut rest = [0; 1];
-    assert_eq!(streams[0].read(&mut rest).expect("closed, not broken"), 0);
-    println!("idle connection closed after {:?}", began.elapsed());
-
-    // What is no DNS ends the connection.
-    let mut stream = open();
-    stream.write_all(&[0, 3, 1, 2, 3]).expect("loopback");
-    assert_eq!(stream.read(&mut rest).expect("closed, not broken"), 0);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn garbage_is_survived() {
     let (authority, server, _sender) = serve(Duration::from_secs(300));
     let mut chance = StdRng::seed_from_u64(2136);

@@ -13,6 +13,8 @@ mod watch;
 mod web;
 mod world;
 
+pub use postgres::programs as postgres_programs;
+
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;

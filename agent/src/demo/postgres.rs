@@ -61,8 +61,9 @@ impl Installed {
     }
 }
 
-/// Debian keeps each version's programs in a folder of its own, Red Hat's builds in another.
-fn programs() -> Option<PathBuf> {
+/// Where the newest PostgreSQL's programs are. Debian keeps each version's in a folder of its own, Red Hat's builds in another;
+/// elsewhere they are in the path.
+pub fn programs() -> Option<PathBuf> {
     let version = |path: &Path| -> Option<u32> {
         let name = path.file_name()?.to_str()?;
         name.trim_start_matches("pgsql-").parse().ok()

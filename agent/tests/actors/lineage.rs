@@ -1,5 +1,6 @@
 //! Two servers of one timeline's number, and of two histories.
 
+use super::following::{CONNINFO, follow};
 use super::*;
 
 /// Where both left the timeline before.

@@ -10,7 +10,7 @@ use mysql_async::{Conn, OptsBuilder};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use super::{Process, command_as, documented, eventually, free_port, run};
+use super::{Process, command_as, documented, eventually, free_port, release, run};
 
 /// The user MariaDB runs as where tests run as root, which it refuses.
 const USER: &str = "mysql";
@@ -167,10 +167,7 @@ fn launch(folder: &TempDir, port: u16, id: u32, settings: &[&str]) -> Process {
 /// A data folder as `mariadb-install-db` leaves it, made once in the build folder and copied for every server.
 fn template() -> PathBuf {
     let builds = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    // Of the release that is in the path (`./tests/run releases`), or of Debian's.
-    let release =
-        std::env::var("QUORATE_RELEASE").map_or_else(|_| String::new(), |it| format!("-of-{it}"));
-    let template = builds.join(format!("mariadb{release}"));
+    let template = builds.join(release("mariadb").as_deref().unwrap_or("mariadb"));
     let lock = File::create(builds.join("mariadb.lock")).expect("the build folder takes files");
     lock.lock().expect("files can be locked");
     if !template.exists() {

@@ -59,6 +59,11 @@ pub fn foreign(name: &str) -> PathBuf {
     folder
 }
 
+/// The release of this server that tests are to be about (`./tests/run releases`), if it is not Debian's.
+pub fn release(server: &str) -> Option<String> {
+    std::env::var("QUORATE_RELEASE").ok().filter(|release| release.starts_with(server))
+}
+
 /// A port that is free on UDP and TCP, and that no other test draws until this process ends.
 ///
 /// BIND shares its port with whoever else does (SO_REUSEPORT), and the kernel deals out packets and connections among them: two

@@ -5,11 +5,12 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use agent::demo::postgres_programs;
 use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 
-use super::{Process, command_as, documented, eventually, foreign, free_port, run};
+use super::{Process, command_as, documented, eventually, foreign, free_port, release, run};
 
 /// The user PostgreSQL runs as where tests run as root, which it refuses.
 const USER: &str = "postgres";
@@ -48,7 +49,10 @@ pub struct Postgres {
 impl Postgres {
     /// A new, empty primary.
     pub async fn primary() -> Self {
-        Self::made(programs()).await
+        match release("postgresql") {
+            Some(release) => Self::foreign(&release).await,
+            None => Self::made(postgres_programs().expect("`./tests/run install`")).await,
+        }
     }
 
     /// The same of a release that `tests/foreign` fetches.
@@ -218,20 +222,6 @@ fn folder() -> TempDir {
 fn append(path: &Path, text: &str) {
     let mut file = fs::OpenOptions::new().append(true).open(path).expect("initdb wrote it");
     file.write_all(text.as_bytes()).expect("it can be written");
-}
-
-/// Where the programs of the release are that is in the path (`./tests/run releases`), or of the newest that Debian keeps, each in a
-/// folder of its own.
-fn programs() -> PathBuf {
-    let release = std::env::var("QUORATE_RELEASE").is_ok_and(|it| it.starts_with("postgresql"));
-    let path = std::env::var_os("PATH").filter(|_| release).unwrap_or_default();
-    let folders = std::env::split_paths(&path).filter(|folder| folder.join("initdb").exists());
-    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let whole = versions.map(|it| it.path()).filter(|it| it.join("bin/initdb").exists());
-    let number = |it: &PathBuf| it.file_name()?.to_str()?.parse::<u32>().ok();
-    let newest = whole.max_by_key(number).map(|version| version.join("bin"));
-    let folder = folders.chain(newest).next();
-    folder.expect("PostgreSQL is not installed: `./tests/run install` does that")
 }
 
 struct Tool(Command);

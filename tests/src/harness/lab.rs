@@ -208,11 +208,9 @@ pub(super) fn target_folder() -> PathBuf {
     build_folder().ancestors().nth(2).expect("it lies in `target/PROFILE`").to_owned()
 }
 
-/// Where a template of this engine's data is kept: of the release that is in the path (`./tests/run releases`), or of Debian's.
-pub(super) fn template_folder(engine: &str) -> PathBuf {
-    let release =
-        env::var("QUORATE_RELEASE").map_or_else(|_| String::new(), |it| format!("-of-{it}"));
-    build_folder().join(format!("{engine}{release}"))
+/// The release of this server that tests are to be about (`./tests/run releases`), if it is not Debian's.
+pub(super) fn release(server: &str) -> Option<String> {
+    env::var("QUORATE_RELEASE").ok().filter(|release| release.starts_with(server))
 }
 
 /// Where `tests/foreign` put a server that Debian 12 has not; `run PROGRAM` in it runs one.

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use super::authority::options;
 use super::fabric::address;
-use super::lab::{Lab, build_folder, give_to_server_user, server_user, template_folder};
+use super::lab::{Lab, build_folder, give_to_server_user, release, server_user};
 use super::postgres::{PASSWORD, USER};
 use super::process::{Process, run};
 use super::sql::{PORT, START, SqlServer, Words, deploy, kept_alive, quorate, service};
@@ -233,7 +233,7 @@ const FIXED: [&str; 10] = [
 fn template(lab: &Lab) -> PathBuf {
     let folder = build_folder();
     fs::create_dir_all(&folder).expect("the build folder takes folders");
-    let template = template_folder("mariadb");
+    let template = folder.join(release("mariadb").as_deref().unwrap_or("mariadb"));
     let lock = File::create(folder.join("mariadb.lock")).expect("build folder takes files");
     lock.lock().expect("files can be locked");
     if !template.exists() {

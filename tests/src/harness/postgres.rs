@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use agent::demo::postgres_programs;
 use tokio_postgres::{Config, NoTls, SimpleQueryMessage};
 
 use super::fabric::address;
-use super::lab::{Lab, build_folder, give_to_server_user, server_user, template_folder};
+use super::lab::{Lab, build_folder, foreign, give_to_server_user, release, server_user};
 use super::process::{Process, output, run};
 use super::wait::eventually;
 
@@ -313,25 +314,24 @@ pub(super) fn runtime() -> tokio::runtime::Runtime {
         .expect("threads can have a runtime")
 }
 
-/// Where the programs of the release are that is in the path (`./tests/run releases`), or of the newest that Debian keeps, each in a
-/// folder of its own.
+/// A program of the release that was asked for, or else of the newest that is installed.
 pub fn program(name: &str) -> PathBuf {
-    let release = std::env::var("QUORATE_RELEASE").is_ok_and(|it| it.starts_with("postgresql"));
-    let path = std::env::var_os("PATH").filter(|_| release).unwrap_or_default();
-    let folders = std::env::split_paths(&path).filter(|folder| folder.join("initdb").exists());
-    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let whole = versions.map(|it| it.path()).filter(|it| it.join("bin/initdb").exists());
-    let number = |it: &PathBuf| it.file_name()?.to_str()?.parse::<u32>().ok();
-    let newest = whole.max_by_key(number).map(|version| version.join("bin"));
-    let folder = folders.chain(newest).next();
-    folder.expect("PostgreSQL is not installed: `./tests/run install` does that").join(name)
+    let programs = match release("postgresql") {
+        Some(release) => {
+            let versions = foreign(&release).join("root/usr/lib/postgresql");
+            let version = fs::read_dir(versions).into_iter().flatten().flatten().next();
+            version.map(|version| version.path().join("bin"))
+        }
+        None => postgres_programs(),
+    };
+    programs.expect("PostgreSQL is not installed: `./tests/run install` does that").join(name)
 }
 
 /// A data folder as `initdb` leaves it, made once and copied for every test: that saves half a second each.
 fn template(lab: &Lab) -> PathBuf {
     let folder = build_folder();
     fs::create_dir_all(&folder).expect("the build folder takes folders");
-    let template = template_folder("postgres");
+    let template = folder.join(release("postgresql").as_deref().unwrap_or("postgres"));
     let lock = File::create(folder.join("postgres.lock")).expect("build folder takes files");
     lock.lock().expect("files can be locked");
     if !template.exists() {

@@ -232,12 +232,20 @@ impl Session {
             fault(ActionFaultKind::Refused, format!("no session with `{place}`: {why}"))
         })?;
         let mut session = Self { link: Link::over(stream), place };
-        if let Some(command) = log_in(&order.login.user, order.login.password.as_deref()) {
-            attempt.enter("logging in to the database");
-            session.ask("log-in", &command).await?;
+        // Sent with the log-in: every step waits for this.
+        let log_in = log_in(&order.login.user, order.login.password.as_deref());
+        let server: &[&str] = &["INFO", "server"];
+        let commands: Vec<_> = log_in.as_deref().into_iter().chain([server]).collect();
+        attempt.enter("logging in to the database");
+        session.link.send(&commands).await.map_err(|error| session.broke("log-in", &error))?;
+        if log_in.is_some() {
+            let reply = session.link.hear().await;
+            let reply = session.told("log-in", reply)?;
+            session.granted("log-in", reply)?;
         }
+        let reply = session.link.hear().await;
         // Whoever may not ask is refused what it asks next, too, or is here to learn what it may not.
-        if let Some(server) = session.answer("a look", &["INFO", "server"]).await?.text() {
+        if let Some(server) = session.told("a look", reply)?.text() {
             driven(Info(server)).map_err(|why| session.refused(why))?;
         }
         Ok(session)
@@ -246,6 +254,11 @@ impl Session {
     /// Asks one thing; `what` names it if it is refused.
     async fn ask(&mut self, what: &str, command: &[&str]) -> Result<Reply, ActionFault> {
         let reply = self.answer(what, command).await?;
+        self.granted(what, reply)
+    }
+
+    /// What was asked for, unless it was refused.
+    fn granted(&self, what: &str, reply: Reply) -> Result<Reply, ActionFault> {
         let place = &self.place;
         match reply.refusal() {
             None => Ok(reply),
@@ -260,9 +273,11 @@ impl Session {
     }
 
     fn told(&self, what: &str, reply: io::Result<Reply>) -> Result<Reply, ActionFault> {
-        reply.map_err(|error| {
-            fault(ActionFaultKind::Unknown, format!("{what} at `{}` broke: {error}", self.place))
-        })
+        reply.map_err(|error| self.broke(what, &error))
+    }
+
+    fn broke(&self, what: &str, error: &io::Error) -> ActionFault {
+        fault(ActionFaultKind::Unknown, format!("{what} at `{}` broke: {error}", self.place))
     }
 
     /// The last answer to several that are sent at once.

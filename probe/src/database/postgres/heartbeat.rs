@@ -32,7 +32,7 @@ pub(crate) async fn write(
     config.options(format!("-c synchronous_commit=local -c statement_timeout={patience}"));
     let session = connect(stream, &database.address, login, &means.trust, config).await;
     let (client, connection) = session.map_err(|refusal| match refusal {
-        Refusal::Unfit(fault) => Trouble::Theirs(fault),
+        Refusal::Unprotected(fault) | Refusal::TooOld(fault) => Trouble::Theirs(fault),
         Refusal::Server(error) => refusal::of_postgres(&error, &login.user),
     })?;
     let row = format!(

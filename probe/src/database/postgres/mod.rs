@@ -57,7 +57,7 @@ pub async fn connect(
     mut config: Config,
 ) -> Result<(Client, Connection<Wire, Wire>), Refusal> {
     let wire = wire::open(stream, bare(host), (&login.tls, trust), SESSION_BUDGET).await;
-    let wire = wire.map_err(|trouble| Refusal::Unfit(trouble.into_fault()))?;
+    let wire = wire.map_err(|trouble| Refusal::Unprotected(trouble.into_fault()))?;
     config.user(&login.user).dbname(DATABASE).application_name("quorate");
     config.ssl_mode(SslMode::Require).ssl_negotiation(SslNegotiation::Direct);
     if let Some(password) = &login.password {
@@ -65,15 +65,17 @@ pub async fn connect(
     }
     let opened = config.connect_raw(wire, Opened).await.map_err(Refusal::Server)?;
     let version = opened.1.parameter("server_version");
-    spoken(version).map_err(|trouble| Refusal::Unfit(trouble.into_fault()))?;
+    spoken(version).map_err(|trouble| Refusal::TooOld(trouble.into_fault()))?;
     Ok(opened)
 }
 
 /// Why there is no session.
 #[derive(Debug)]
 pub enum Refusal {
-    /// The connection could not be protected as it should be, or the server is older than any that is spoken to.
-    Unfit(Fault),
+    /// The connection could not be protected as it should be.
+    Unprotected(Fault),
+    /// The server is older than any that is spoken to.
+    TooOld(Fault),
     /// What the server, or the way to it, said.
     Server(tokio_postgres::Error),
 }

@@ -215,13 +215,13 @@ fn hunt(asked: &Asked) -> ExitCode {
         let in_model = models::sheets().any(|sheet| sheet.knows.contains(&mutant));
         let in_run = ordeals::all().any(|ordeal| ordeal.knows.contains(&mutant))
             || SEEDS.iter().any(|(of, _)| *of == mutant);
+        let due_in_run = in_run || !in_model;
         let by_model = in_models(mutant);
         let mut by_run = in_ordeals(mutant, asked).or_else(|| in_a_seed(mutant));
-        if by_run.is_none() && (in_run || !in_model) {
+        if due_in_run && by_run.is_none() {
             by_run = in_the_swarm(mutant, asked);
         }
-        let missed =
-            (in_model && by_model.is_none()) || (by_run.is_none() && (in_run || !in_model));
+        let missed = (in_model && by_model.is_none()) || (due_in_run && by_run.is_none());
         let by: Vec<String> = by_model.into_iter().chain(by_run).collect();
         let took = began.elapsed().as_secs_f64();
         let by = by.join("; and by ");
@@ -231,7 +231,7 @@ fn hunt(asked: &Asked) -> ExitCode {
         }
         hunted += 1;
         caught += usize::from(!missed);
-        modelled_only += usize::from(!missed && !in_run && in_model);
+        modelled_only += usize::from(!missed && !due_in_run);
     }
     println!("{modelled_only} by a model alone");
     println!("{caught} of {hunted} caught");

@@ -35,7 +35,8 @@ fn look() -> String {
                 pg_last_wal_replay_lsn() - '0/0' AS replayed,
                 current_setting('default_transaction_read_only') AS read_only,
                 current_setting('synchronous_standby_names') AS standbys,
-                current_setting('server_version_num')::int < 130000 AS stays_paused,
+                CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() END
+                    AND current_setting('server_version_num')::int < 130000 AS stays_paused,
                 to_regclass('quorate.epoch') IS NOT NULL AS has_table"
     )
 }
@@ -154,7 +155,8 @@ async fn receive(attempt: &Attempt, session: &Session, position: u64) -> Result<
 ///
 /// Asked once, a standby that loses its primary in the same moment may sleep over it for the rest of
 /// `wal_retrieve_retry_interval`: it notices the lost stream first and forgets that it was woken. Asking again wakes it. Before
-/// version 13 a promotion does not end a pause of replay, and waits for somebody who does (`stays_paused`).
+/// version 13 a promotion does not end a pause of replay, and waits for somebody who does (`stays_paused`): that takes a right
+/// of its own, and so is asked for only where it is paused.
 async fn ask(
     attempt: &mut Attempt,
     session: &Session,

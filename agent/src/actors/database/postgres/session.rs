@@ -41,7 +41,8 @@ impl Session {
         let opened = connect(stream, host, order.login, order.trust, config).await;
         let (client, connection) = opened.map_err(|refusal| match refusal {
             Refusal::Server(error) => told(&place, "log-in", &error),
-            Refusal::Unfit(why) => {
+            Refusal::TooOld(why) => fault(ActionFaultKind::Refused, format!("`{place}` {why}")),
+            Refusal::Unprotected(why) => {
                 fault(ActionFaultKind::Refused, format!("no session with `{place}`: {why}"))
             }
         })?;
