@@ -261,6 +261,7 @@ mod tests {
             port: 1,
             credential: credential.parse().expect("a name"),
             guard: None,
+            view: Default::default(),
         };
         Look { watched: watched(), subject: Subject::Database(Arc::new(database)), limit: LIMIT }
     }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub use self::ballot::*;
 use crate::model::{
     Abstention, AcceptorId, ActionFault, AgentId, AppId, Ballot, Belief, CredentialId, Done,
-    Evidence, Lost, MeshId, Region, RegisterId, StackId, TargetId, Token,
+    Evidence, Lost, MeshId, Outcome, Phases, Region, RegisterId, StackId, TargetId, Token,
 };
 use crate::moment::Moment;
 
@@ -60,6 +60,39 @@ pub enum Message {
     },
     /// One message between whoever carries a step out and the guard of a database.
     Guard(Box<GuardMessage>),
+    /// One message between whoever looks at a database and the guard through which alone it is seen. Lost without harm.
+    View(Box<ViewMessage>),
+}
+
+/// One message between whoever looks at a database and the guard through which alone it is seen (PROTOCOL.md B.5).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ViewMessage {
+    /// In which mesh.
+    pub mesh: MeshId,
+    /// The database.
+    pub target: TargetId,
+    /// When it was asked, by the clock of whoever asked.
+    pub asked: Moment,
+    /// What it says.
+    pub body: ViewBody,
+}
+
+/// What a message about a look says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ViewBody {
+    /// How is it now?
+    Asks,
+    /// A guard: so it is, by a look that I took when I was asked.
+    Shows(Box<Glance>),
+}
+
+/// What a guard's look found, for whoever looks through it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Glance {
+    /// Where the look's time went.
+    pub phases: Phases,
+    /// What came of it.
+    pub outcome: Outcome,
 }
 
 /// One message between whoever carries a step out and the guard of a database (PROTOCOL.md D.4, the guard's requests).
@@ -197,6 +230,7 @@ impl Letter {
             | Message::Lease(_)
             | Message::Lost { .. }
             | Message::Guard(_)
+            | Message::View(_)
             | Message::Relayed(_) => None,
         }
     }

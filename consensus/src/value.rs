@@ -13,19 +13,57 @@ use serde::{Deserialize, Serialize};
 use crate::codec::{self, Malformed};
 use crate::message::Value;
 use crate::model::{
-    AgentId, AppId, AppState, Candidate, Certificate, Claim, Damping, DataPolicy, Decision,
-    DecisionKind, Definition, Epoch, FenceRecord, Fencing, Following, Freeze, Left, Lifetimes,
-    Mode, Operation, OperationId, Phase, Planned, ProbePolicy, Record, Stack, StackId, SyncSet,
-    TargetName, Zone,
+    AgentId, AppId, AppState, Candidate, Certificate, Claim, CredentialId, Damping, DataPolicy,
+    Database, Decision, DecisionKind, Definition, Endpoint, Engine, Epoch, FenceRecord, Fencing,
+    Following, Freeze, Left, Lifetimes, Mode, Operation, OperationId, Phase, Planned, ProbePolicy,
+    Record, SeenBy, Site, Stack, StackId, SyncSet, TargetName, Zone,
 };
 
 /// The version written.
-pub const VERSION: u8 = 9;
+pub const VERSION: u8 = 10;
 
 /// What may be lost, in bytes only: of the first three formats.
 type Bytewise = u64;
 /// The same in bytes and in time: of the fourth.
 type Bounded = (u64, Option<Duration>);
+
+/// A database of the first nine formats: every voter looked at it itself.
+#[derive(Serialize, Deserialize)]
+struct Exposed {
+    name: TargetName,
+    engine: Engine,
+    address: String,
+    port: u16,
+    credential: CredentialId,
+    guard: Option<AgentId>,
+}
+
+impl From<Exposed> for Database {
+    fn from(old: Exposed) -> Self {
+        let Exposed { name, engine, address, port, credential, guard } = old;
+        Self { name, engine, address, port, credential, guard, view: SeenBy::All }
+    }
+}
+
+/// A stack of the first nine formats.
+#[derive(Serialize, Deserialize)]
+struct Open {
+    name: StackId,
+    site: Site,
+    endpoints: Vec<Endpoint>,
+    databases: Vec<Exposed>,
+}
+
+impl From<Open> for Stack {
+    fn from(old: Open) -> Self {
+        let Open { name, site, endpoints, databases } = old;
+        Self { name, site, endpoints, databases: databases.into_iter().map(Into::into).collect() }
+    }
+}
+
+fn stacks(old: Vec<Open>) -> Vec<Stack> {
+    old.into_iter().map(Into::into).collect()
+}
 
 /// A definition of the first four formats: a lease was as long as it usually is.
 #[derive(Serialize, Deserialize)]
@@ -38,17 +76,17 @@ struct Unleased<L> {
     max_loss: L,
     fencing: Fencing,
     zones: Vec<Zone>,
-    stacks: Vec<Stack>,
+    stacks: Vec<Open>,
     records: Vec<Record>,
 }
 
 impl<L> Unleased<L> {
     fn today(self, bounds: impl Fn(L) -> Bounded) -> Definition {
-        let Self { name, mode, cooldown, regions, probe, zones, stacks, records, .. } = self;
+        let Self { name, mode, cooldown, regions, probe, zones, records, .. } = self;
         let ((max_loss_bytes, max_loss_time), fencing) = (bounds(self.max_loss), self.fencing);
         let data = Unkept { max_loss_bytes, max_loss_time, fencing, lease: DataPolicy::LEASE };
         let data = data.into();
-        let following = Vec::new();
+        let (stacks, following) = (stacks(self.stacks), Vec::new());
         Definition { name, mode, cooldown, regions, probe, data, zones, stacks, records, following }
     }
 }
@@ -70,22 +108,22 @@ impl From<Unkept> for DataPolicy {
     }
 }
 
-/// A definition of the formats from the fifth to the eighth, with what is followed.
+/// A definition of the formats from the fifth to the ninth, with what may happen to data and what is followed.
 #[derive(Serialize, Deserialize)]
-struct Asynchronous<F> {
+struct Direct<P, F> {
     name: AppId,
     mode: Mode,
     cooldown: Duration,
     regions: usize,
     probe: ProbePolicy,
-    data: Unkept,
+    data: P,
     zones: Vec<Zone>,
-    stacks: Vec<Stack>,
+    stacks: Vec<Open>,
     records: Vec<Record>,
     following: F,
 }
 
-impl<F> Asynchronous<F> {
+impl<P: Into<DataPolicy>, F> Direct<P, F> {
     fn today(self, following: impl Fn(F) -> Vec<Following>) -> Definition {
         Definition {
             name: self.name,
@@ -95,7 +133,7 @@ impl<F> Asynchronous<F> {
             probe: self.probe,
             data: self.data.into(),
             zones: self.zones,
-            stacks: self.stacks,
+            stacks: stacks(self.stacks),
             records: self.records,
             following: following(self.following),
         }
@@ -103,14 +141,14 @@ impl<F> Asynchronous<F> {
 }
 
 /// Of the fifth: endpoints were listed.
-impl From<Asynchronous<()>> for Definition {
-    fn from(old: Asynchronous<()>) -> Self {
+impl From<Direct<Unkept, ()>> for Definition {
+    fn from(old: Direct<Unkept, ()>) -> Self {
         old.today(|()| Vec::new())
     }
 }
 
-impl From<Asynchronous<Vec<Following>>> for Definition {
-    fn from(old: Asynchronous<Vec<Following>>) -> Self {
+impl<P: Into<DataPolicy>> From<Direct<P, Vec<Following>>> for Definition {
+    fn from(old: Direct<P, Vec<Following>>) -> Self {
         old.today(|following| following)
     }
 }
@@ -175,7 +213,7 @@ type Third = Older<Unleased<Bytewise>, Timeless, bool, Operation>;
 /// The fourth: a decision knew its loss in bytes only, and a definition of no lease of its own, as in those before it.
 type Fourth = Older<Unleased<Bounded>, Timeless, bool, Operation>;
 /// The fifth: nothing was followed, as in those before it.
-type Fifth = Older<Asynchronous<()>, Decision, bool, Operation>;
+type Fifth = Older<Direct<Unkept, ()>, Decision, bool, Operation>;
 
 /// A state as it was before: the definition, the decision, whether a database may be closed still, and the operations, as they
 /// were.
@@ -221,11 +259,13 @@ impl<D: Into<Definition>, S: Into<Decision>, C, O> Older<D, S, C, O> {
 }
 
 /// The sixth format: answers were kept for as long as the definition said, as in those before it.
-type Sixth = Shorter<()>;
+type Sixth = Earlier<Unkept, (), ()>;
 /// The seventh: how often lifetimes had changed was not counted.
-type Seventh = Shorter<Uncounted>;
+type Seventh = Earlier<Unkept, Uncounted, ()>;
 /// The eighth: nobody was relied on, as in those before it.
-type Eighth = Shorter<Lifetimes>;
+type Eighth = Earlier<Unkept, Lifetimes, ()>;
+/// The ninth: every database was looked at by every voter itself, as in those before it.
+type Ninth = Earlier<DataPolicy, Lifetimes, SyncSet>;
 
 /// What was agreed on lifetimes of answers, in the seventh format.
 #[derive(Serialize, Deserialize)]
@@ -234,10 +274,10 @@ struct Uncounted {
     planned: Option<Planned>,
 }
 
-/// A state of the sixth format and of later ones, with lifetimes as they were.
+/// A state of the formats from the sixth to the ninth, with what may happen to data, lifetimes and who is relied on as they were.
 #[derive(Serialize, Deserialize)]
-struct Shorter<L> {
-    definition: Asynchronous<Vec<Following>>,
+struct Earlier<P, L, S> {
+    definition: Direct<P, Vec<Following>>,
     revision: u64,
     epoch: Epoch,
     active: StackId,
@@ -250,13 +290,14 @@ struct Shorter<L> {
     closed: bool,
     left: Vec<Left>,
     lifetimes: L,
+    sync: S,
     operations: Vec<Operation>,
     previous: [u8; 32],
 }
 
-impl<L> Shorter<L> {
+impl<P: Into<DataPolicy>, L, S> Earlier<P, L, S> {
     /// The same state now.
-    fn today(self, lifetimes: impl Fn(L) -> Lifetimes) -> AppState {
+    fn today(self, lifetimes: impl Fn(L) -> Lifetimes, sync: impl Fn(S) -> SyncSet) -> AppState {
         AppState {
             definition: Arc::new(self.definition.into()),
             revision: self.revision,
@@ -271,7 +312,7 @@ impl<L> Shorter<L> {
             closed: self.closed,
             left: self.left,
             lifetimes: lifetimes(self.lifetimes),
-            sync: SyncSet::default(),
+            sync: sync(self.sync),
             operations: self.operations,
             previous: self.previous,
         }
@@ -300,15 +341,20 @@ fn fifth(it: Fifth) -> AppState {
 }
 
 fn sixth(it: Sixth) -> AppState {
-    it.today(|()| Lifetimes::default())
+    it.today(|()| Lifetimes::default(), |()| SyncSet::default())
 }
 
 fn seventh(it: Seventh) -> AppState {
-    it.today(|Uncounted { shortened, planned }| Lifetimes { shortened, planned, changes: 0 })
+    let counted = |Uncounted { shortened, planned }| Lifetimes { shortened, planned, changes: 0 };
+    it.today(counted, |()| SyncSet::default())
 }
 
 fn eighth(it: Eighth) -> AppState {
-    it.today(|lifetimes| lifetimes)
+    it.today(|lifetimes| lifetimes, |()| SyncSet::default())
+}
+
+fn ninth(it: Ninth) -> AppState {
+    it.today(|lifetimes| lifetimes, |sync| sync)
 }
 
 /// The formats that an agent reads, all up to this one, and the one that it writes: what tells two versions of it apart.
@@ -342,6 +388,7 @@ impl Format {
             Some(6) => codec::decode_as(6, bytes).map(sixth),
             Some(7) => codec::decode_as(7, bytes).map(seventh),
             Some(8) => codec::decode_as(8, bytes).map(eighth),
+            Some(9) => codec::decode_as(9, bytes).map(ninth),
             Some(&found) if VERSION < found && found <= self.0 => codec::decode_as(found, bytes),
             _ => codec::decode_as(VERSION, bytes),
         }
@@ -377,6 +424,7 @@ mod tests {
     const SIXTH: &str = include_str!("value/sixth.hex");
     const SEVENTH: &str = include_str!("value/seventh.hex");
     const EIGHTH: &str = include_str!("value/eighth.hex");
+    const NINTH: &str = include_str!("value/ninth.hex");
 
     fn written_before(text: &str) -> Value {
         let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
@@ -386,7 +434,7 @@ mod tests {
 
     #[test]
     fn what_was_written_before_is_read_and_written_anew_in_the_newest_format() {
-        let every = [FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, SEVENTH, EIGHTH];
+        let every = [FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, SEVENTH, EIGHTH, NINTH];
         for (version, text) in (1..).zip(every) {
             let value = written_before(text);
             assert_eq!(value.bytes()[0], version);

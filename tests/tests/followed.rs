@@ -46,6 +46,7 @@ mod mongodb {
             port: set.members[number].port(),
             credential: "orders".parse().expect("a name"),
             guard: None,
+            view: Default::default(),
         }
     }
 

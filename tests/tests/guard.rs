@@ -68,6 +68,8 @@ fn said(agent: &Agent<'_>, words: &[&str]) -> Option<String> {
 
 #[path = "guard/late.rs"]
 mod nginx_postgres_bind_late;
+#[path = "guard/private.rs"]
+mod nginx_postgres_bind_private;
 
 mod nginx_postgres_bind {
     use super::*;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use consensus::model::{
     DataPolicy, Database, Definition, Driver, Endpoint, Engine, Expect, Fencing, Following, Mode,
-    ProbePolicy, Record, RecordData, Stack, Zone,
+    ProbePolicy, Record, RecordData, SeenBy, Stack, Zone,
 };
 use serde::Serialize;
 
@@ -175,7 +175,7 @@ fn endpoint_rows(at: &str, endpoint: &Endpoint, rows: &mut Rows) {
 }
 
 fn database_rows(at: &str, database: &Database, rows: &mut Rows) {
-    let Database { name: _, engine, address, port, credential, guard } = database;
+    let Database { name: _, engine, address, port, credential, guard, view } = database;
     let engine = match engine {
         Engine::Postgres => "postgres",
         Engine::Redis => "redis",
@@ -187,6 +187,9 @@ fn database_rows(at: &str, database: &Database, rows: &mut Rows) {
     rows.push((format!("{at}.credential"), credential.to_string()));
     if let Some(guard) = guard {
         rows.push((format!("{at}.guard"), guard.to_string()));
+    }
+    if *view == SeenBy::Guard {
+        rows.push((format!("{at}.view"), "guard".to_owned()));
     }
 }
 

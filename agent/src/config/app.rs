@@ -8,7 +8,7 @@ use std::time::Duration;
 use consensus::codec;
 use consensus::model::{
     DEFINITION_LIMIT, DataPolicy, Database, Definition, Endpoint, Engine, Expect, Fencing,
-    ProbePolicy, STACK_LIMIT, Scheme, Stack, TARGET_LIMIT, TargetName, Zone,
+    ProbePolicy, STACK_LIMIT, Scheme, SeenBy, Stack, TARGET_LIMIT, TargetName, Zone,
 };
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -215,7 +215,13 @@ fn check_guards(file: &AppFile, findings: &mut Findings<'_>) {
     for (stack, database) in
         file.stack.iter().flat_map(|stack| stack.database.iter().map(move |it| (stack, it)))
     {
-        let Some(guard) = &database.guard else { continue };
+        let Some(guard) = &database.guard else {
+            if database.view.value == SeenBy::Guard {
+                findings
+                    .error(&database.view.span, "`view = \"guard\"` needs a `guard` to look at it");
+            }
+            continue;
+        };
         if file.data.fencing.value == Fencing::DnsOnly {
             findings.error(
                 &guard.span,
@@ -304,6 +310,7 @@ fn mean_stack(
             port: database.address.value.port,
             credential: database.credential.value.clone(),
             guard: database.guard.as_ref().map(|guard| guard.value.clone()),
+            view: database.view.value,
         })
         .collect();
     let names = endpoints.iter().map(|(endpoint, span)| (&endpoint.name, span));

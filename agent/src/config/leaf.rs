@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use consensus::model::{
     AgentId, AppId, BadName, CredentialId, Engine, Fencing, Mode, NAME_LIMIT, Provider, RecordKind,
-    Site, StackId, TargetName,
+    SeenBy, Site, StackId, TargetName,
 };
 use serde_json::{Value, json};
 
@@ -144,16 +144,10 @@ impl Leaf for Device {
     }
 }
 
-/// How a database is looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sight {
-    /// By every voter itself.
-    Direct,
-}
-
-words! { Sight { "direct" => Self::Direct, }
-    later { "guard" => "no database is judged by its guard's looks alone; every voter looks itself with `direct`" }
-}
+words! { SeenBy {
+    "direct" => Self::All,
+    "guard" => Self::Guard,
+} }
 
 /// How a record is published, by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use consensus::model::{
-    AgentId, AppId, CredentialId, Engine, Fencing, Mode, RecordKind, Site, StackId, TargetName,
+    AgentId, AppId, CredentialId, Engine, Fencing, Mode, RecordKind, SeenBy, Site, StackId,
+    TargetName,
 };
 
 /// App files: what is applied to the mesh.
@@ -17,7 +18,7 @@ pub(crate) mod app {
     use super::*;
     use crate::config::address::{Contact, DnsName, EndpointUrl, HostPort, OwnerName, SourceWord};
     use crate::config::fault::{Findings, Span};
-    use crate::config::leaf::{DriverWord, LossBudget, Sight, Text, Time, Whole};
+    use crate::config::leaf::{DriverWord, LossBudget, Text, Time, Whole};
     use crate::config::tree::{At, Field, Named, Raw, Shape, described, prose, table_of, tables};
 
     const MINUTE: u64 = 60_000;
@@ -145,8 +146,9 @@ pub(crate) mod app {
             address: At<HostPort>,
             /// The name of the credential to log in with; the secret lives on the agents that hold it.
             credential: At<CredentialId>,
-            /// How it is looked at.
-            view: At<Sight> = "direct",
+            /// Who looks at it: every agent itself, or its guard, which tells each agent what it sees: for a database that is
+            /// reached from its own network alone.
+            view: At<SeenBy> = "direct",
             /// The agent on its host that closes it to writes when its lease ends: an agent's name.
             guard: Option<At<AgentId>>,
         }

@@ -241,6 +241,7 @@ mod tests {
             port: 5432,
             credential: "orders".parse().expect("a name"),
             guard: None,
+            view: Default::default(),
         };
         Rejoin {
             target: TargetId {

@@ -471,6 +471,7 @@ pub fn definition(app: &str, stacks: &[&str], databases: bool) -> Definition {
                 port: 5432,
                 credential: name("orders"),
                 guard: None,
+                view: Default::default(),
             })
             .into_iter()
             .collect(),

@@ -26,6 +26,7 @@ async fn beat(engine: Engine, port: u16, user: &str, password: Option<&str>) -> 
         port,
         credential: target.name.clone().as_str().parse().expect("a name"),
         guard: None,
+        view: Default::default(),
     };
     let login = Some(Arc::new(Login::new(user, password)));
     let means = Means::of_host(None).with_login(login);

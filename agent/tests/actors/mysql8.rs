@@ -25,6 +25,7 @@ fn database(port: u16) -> Database {
         port,
         credential: "main".parse().expect("a name"),
         guard: None,
+        view: Default::default(),
     }
 }
 

@@ -32,6 +32,7 @@ fn database(port: u16) -> Database {
         port,
         credential: "orders".parse().expect("a name"),
         guard: None,
+        view: Default::default(),
     }
 }
 

@@ -29,6 +29,7 @@ fn database(port: u16) -> Database {
         port,
         credential: "cache".parse().expect("a name"),
         guard: None,
+        view: Default::default(),
     }
 }
 

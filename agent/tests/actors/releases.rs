@@ -28,6 +28,7 @@ fn database(engine: Engine, port: u16) -> Database {
         port,
         credential: "main".parse().expect("a name"),
         guard: None,
+        view: Default::default(),
     }
 }
 

@@ -20,6 +20,7 @@ async fn lacks(engine: Engine, port: u16, user: &str, uses: Uses) -> Vec<String>
         port,
         credential: "orders".parse().expect("a name"),
         guard: None,
+        view: Default::default(),
     };
     let app = "shop".parse().expect("a name");
     let password = (user == "quorate").then_some("quorate");

@@ -31,6 +31,7 @@ async fn fence(engine: Engine, port: u16) -> Report {
         port,
         credential: "main".parse().expect("a name"),
         guard: None,
+        view: Default::default(),
     };
     let role: Credentials =
         [("main".parse().expect("a name"), login("quorate", Some("quorate")))].into();

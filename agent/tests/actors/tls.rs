@@ -70,6 +70,7 @@ impl Seen {
             port,
             credential: "main".parse().expect("a name"),
             guard: None,
+            view: Default::default(),
         };
         Self { database, login: Login { tls, ..Login::new(user, password) } }
     }

@@ -49,6 +49,7 @@ fn database() -> Database {
         port: 5432,
         credential: "orders".parse().unwrap(),
         guard: None,
+        view: Default::default(),
     }
 }
 

@@ -318,6 +318,16 @@ impl Judge {
         }
     }
 
+    /// Looks now at one target, unless a look began within `age`.
+    pub fn look_since(&mut self, target: &TargetId, age: Duration, now: Moment, out: &mut Outbox) {
+        let Some(watch) = self.watches.get_mut(target) else { return };
+        if !watch.began_within(age, now)
+            && let Some(look) = watch.look(target, now)
+        {
+            out.push(Output::Probe(look));
+        }
+    }
+
     /// Has every target of an app been looked at within `age`?
     pub fn fresh(&self, app: &AppId, age: Duration, now: Moment) -> bool {
         self.watches

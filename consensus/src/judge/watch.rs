@@ -126,9 +126,8 @@ pub struct Watch {
 impl Watch {
     /// A target that was never looked at.
     pub fn new(subject: Subject, scale: Scale, now: Moment, first: Moment) -> Self {
-        let (address, _) = address(&subject);
         Self {
-            family: Family::of(address),
+            family: family(&subject),
             subject,
             scale,
             made: now,
@@ -211,7 +210,9 @@ impl Watch {
         let same = match (&self.subject, subject) {
             (Subject::Endpoint(old), Subject::Endpoint(new)) => old == new,
             (Subject::Database(old), Subject::Database(new)) => {
-                **old == Database { guard: old.guard.clone(), ..Database::clone(new) }
+                let new = Database::clone(new);
+                old.seen_through() == new.seen_through()
+                    && **old == Database { guard: old.guard.clone(), ..new }
             }
             _ => false,
         };
@@ -347,6 +348,13 @@ impl Watch {
     /// Is a look under way?
     pub fn is_looking(&self) -> bool {
         !self.in_flight.is_empty()
+    }
+
+    /// Did the newest look, under way or ended, begin within `age`?
+    pub fn began_within(&self, age: Duration, now: Moment) -> bool {
+        let ended = self.last.map(|(began, _)| began);
+        let newest = self.in_flight.back().copied().max(ended);
+        newest.is_some_and(|began| now.since(began) <= age)
     }
 
     /// A look that is due. A look that hangs is doubt enough to look closely: a dead host answers nothing, and waiting for
@@ -510,11 +518,20 @@ impl Watch {
     }
 }
 
+/// Where the way to it leads: of what is seen through its guard alone, to that.
 fn address(subject: &Subject) -> (&str, u16) {
     match subject {
         Subject::Endpoint(endpoint) => (&endpoint.address, endpoint.port),
-        Subject::Database(database) => (&database.address, database.port),
+        Subject::Database(database) => match database.seen_through() {
+            Some(guard) => (guard.as_str(), 0),
+            None => (&database.address, database.port),
+        },
     }
+}
+
+fn family(subject: &Subject) -> Option<Family> {
+    let (address, _) = address(subject);
+    Family::of(address)
 }
 
 #[cfg(test)]

@@ -317,6 +317,29 @@ pub struct Database {
     pub credential: CredentialId,
     /// The agent on its host that closes it to writes when its lease ends; without one, nothing proves a fence.
     pub guard: Option<AgentId>,
+    /// Who looks at it.
+    #[serde(default)]
+    pub view: SeenBy,
+}
+
+impl Database {
+    /// The agent through which alone it is seen.
+    pub fn seen_through(&self) -> Option<&AgentId> {
+        self.guard.as_ref().filter(|_| self.view == SeenBy::Guard)
+    }
+}
+
+/// Who looks at a database (PROTOCOL.md B.5, private databases).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SeenBy {
+    /// Every agent itself.
+    #[default]
+    #[serde(rename = "direct")]
+    All,
+    /// Its guard, and what that tells an agent on their own link is the agent's first-hand observation: where nobody else
+    /// reaches the database.
+    Guard,
 }
 
 /// What a database speaks.

@@ -57,7 +57,7 @@ pub struct Phases {
 }
 
 /// What came of one look.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// The target did what it should.
     Up(Option<DatabaseSight>),

@@ -35,6 +35,7 @@ mod stepping;
 mod stir;
 mod sync;
 mod tend;
+mod through;
 mod unable;
 mod view;
 mod vote;
@@ -53,6 +54,7 @@ pub use handing::Handing;
 use relay::Relays;
 use request::Obeying;
 use stir::Stir;
+use through::Through;
 use voters::Voting;
 
 use crate::ballot::{Acceptor, Ballots};
@@ -108,6 +110,7 @@ pub struct Node {
     apps: BTreeMap<AppId, App>,
     voting: Voting,
     relays: Relays,
+    through: Through,
     pulse_at: Moment,
     ages_at: Moment,
     /// Sites of which something is down.
@@ -122,6 +125,8 @@ pub struct Node {
     quorum_heard: Moment,
     wall: (u64, Moment),
     wanted: Deadline,
+    /// When the last thing happened.
+    now: Moment,
 }
 
 impl Node {
@@ -179,6 +184,7 @@ impl Node {
             instance,
             operations: 0,
             relays: Relays::default(),
+            through: Through::default(),
             pulse_at: now,
             ages_at: now,
             sites: BTreeMap::new(),
@@ -191,6 +197,7 @@ impl Node {
             quorum_heard: now,
             wall: (0, now),
             wanted: (now, "the first pulse"),
+            now,
             config,
         };
         #[cfg(feature = "mutants")]
@@ -231,11 +238,12 @@ impl Node {
 
     /// One thing that happened.
     pub fn handle(&mut self, now: Moment, input: Input) {
+        self.now = now;
         if self.selfcheck.on_wake(now, self.wanted.0) && !self.forgets_pauses() {
             self.judge.on_pause(now);
         }
-        // What is believed here changes by looks and by time, not by what others say.
-        let own = !matches!(input, Input::Message(..));
+        // What is believed here changes by looks and by time, not by what others say, but for guards that look for us.
+        let own = !matches!(input, Input::Message(_, ref it) if !matches!(it, Message::View(_)));
         // Most of what comes is small talk, after which no app needs to be looked at again.
         let stir = match input {
             Input::Message(from, message) => match self.heeds(&from, &message, now) {
@@ -288,7 +296,10 @@ impl Node {
 
     /// One thing to do; drain to `None` before the next [`Node::handle`].
     pub fn poll(&mut self) -> Option<Output> {
-        self.out.pop()
+        match self.out.pop()? {
+            Output::Probe(look) => Some(self.look_through(look)),
+            other => Some(other),
+        }
     }
 
     /// When to send [`Input::Wake`], and why.
@@ -341,17 +352,24 @@ impl Node {
                 self.on_lost(from, mesh, &target, (token, lost));
             }
             Message::Guard(message) => self.on_guard_message(from, *message, now),
+            Message::View(message) => return self.on_view(from, *message, now),
         }
         stir
     }
 
-    /// A look ended. Does anything follow from it for an app?
+    /// A look of this agent's own ended. Does anything follow from it for an app?
     fn on_observation(&mut self, observation: Observation, now: Moment) -> Stir {
-        let watched = observation.watched.clone();
-        if let Watched::Target(_) = watched {
+        if let Watched::Target(_) = observation.watched {
             let own_trouble = matches!(observation.outcome, Outcome::Invalid(_));
             self.selfcheck.wellness.on_look(own_trouble);
         }
+        self.show_others(&observation);
+        self.take_observation(observation, now)
+    }
+
+    /// A look ended, whoever's eyes it took. Does anything follow from it for an app?
+    fn take_observation(&mut self, observation: Observation, now: Moment) -> Stir {
+        let watched = observation.watched.clone();
         let changed = self.judge.on_observation(observation, now, &mut self.out);
         match watched {
             Watched::Target(target) => {
@@ -365,7 +383,7 @@ impl Node {
     /// The time has come for something. Does anything follow from it for an app?
     fn on_wake(&mut self, now: Moment) -> bool {
         self.membership.on_wake(now, &mut self.out);
-        let changed = self.judge.on_wake(now, &mut self.rng, &mut self.out);
+        let changed = self.miss_guards(now) | self.judge.on_wake(now, &mut self.rng, &mut self.out);
         for agent in self.peers.fell_silent(now, HEARD_WITHIN) {
             self.out.note(Note::Misses(agent));
         }
@@ -509,6 +527,7 @@ impl Node {
     fn next_wake(&mut self, now: Moment) -> Deadline {
         let pulse = (self.pulse_at, "the next pulse is due");
         let mut wake = pulse.min(self.judge.wake()).min(self.membership.wake());
+        wake = wake.min(self.through.wake());
         let voters = self.wake_for_voters(now);
         self.voting.due = voters.0;
         wake = wake.min(voters);

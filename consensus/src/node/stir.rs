@@ -31,6 +31,7 @@ impl Stir {
             | Message::Echo { .. }
             | Message::Beliefs(_)
             | Message::Lost { .. }
+            | Message::View(_)
             | Message::Relayed(_) => Self::Nothing,
             Message::Ballot(message) => Self::in_register(&message.register),
             Message::Evidence(evidence) => Self::One(evidence.statement.app.clone()),

@@ -42,6 +42,7 @@ pub fn database(port: u16) -> Database {
         port,
         credential: "shop-db".parse().expect("a name"),
         guard: None,
+        view: Default::default(),
     }
 }
 

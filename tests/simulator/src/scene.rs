@@ -10,7 +10,7 @@ use consensus::config::{BallotStore, Config, Mutant};
 use consensus::model::{
     AcceptorId, AgentId, AppId, DataPolicy, Database, Definition, Driver, Endpoint, Engine, Expect,
     Fencing, Following, MeshId, Mode, ProbePolicy, Provider, Record, RecordData, RecordKind,
-    Region, Scheme, Source, Stack, StackId, TargetName, Voter, Voters,
+    Region, Scheme, SeenBy, Source, Stack, StackId, TargetName, Voter, Voters,
 };
 use consensus::value::Format;
 use ring::signature::{Ed25519KeyPair, KeyPair};
@@ -157,6 +157,8 @@ pub struct AppShape {
     pub ttl: u32,
     /// The guard of every stack's database, if they have any.
     pub guards: Vec<AgentId>,
+    /// Are the databases seen through their guards alone, where there are any?
+    pub hidden: bool,
     /// Is nothing promoted without proof of a fence, where there are guards?
     pub proven: bool,
     /// How long the leases of its guards are.
@@ -187,6 +189,7 @@ impl AppShape {
             blind: false,
             ttl: 30,
             guards: vec![],
+            hidden: false,
             proven: true,
             lease: DataPolicy::LEASE,
             mode: Mode::Automatic,
@@ -258,6 +261,10 @@ impl AppShape {
             port: 5432,
             credential: name(DATABASE_CREDENTIAL),
             guard: self.guards.get(index).cloned(),
+            view: match self.hidden && !self.guards.is_empty() {
+                true => SeenBy::Guard,
+                false => SeenBy::All,
+            },
         };
         Stack {
             name: stack.clone(),

@@ -53,6 +53,8 @@ pub const LEASES: [u64; 5] = [3, 4, 5, 8, 15];
 const FLEETS: f64 = 0.04;
 /// And so many an app that follows a replica set.
 const SETS: f64 = 0.1;
+/// And in so many, databases that have guards are reached by those alone.
+const HIDDEN: f64 = 0.25;
 /// And so many an app whose endpoints are found at sources.
 const SOURCES: f64 = 0.1;
 /// And so many have people who say for each app that it moves, or it does not.
@@ -80,6 +82,7 @@ pub fn run(seed: u64, mutant: Option<Mutant>, kept: bool) -> Verdict {
     draw_late(&mut apps, seed);
     draw_followed(&mut apps, seed);
     draw_kept(&mut apps, seed);
+    draw_hidden(&mut apps, seed);
     draw_watched(&mut apps, seed);
     let mut simulation = Simulation::new(&mesh, &apps, chance.bits(), kept);
     simulation.elections = true;
@@ -217,6 +220,15 @@ fn draw_kept(apps: &mut [AppShape], seed: u64) {
         if chance.happens(0.5) {
             shape.kept = 1 + chance.below(2) as u8;
         }
+    }
+}
+
+/// Databases that nobody but their guards reaches: drawn apart, too.
+fn draw_hidden(apps: &mut [AppShape], seed: u64) {
+    let mut chance = Chance::new(seed.wrapping_mul(0x9fb2_1c65_1e98_df25).wrapping_add(17));
+    let hidden = chance.happens(HIDDEN);
+    for shape in apps.iter_mut().filter(|shape| hidden && !shape.guards.is_empty()) {
+        shape.hidden = chance.happens(0.8);
     }
 }
 

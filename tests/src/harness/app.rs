@@ -30,6 +30,8 @@ pub struct Shop {
     pub max_loss: &'static str,
     /// Do `g1` and `g2` guard them, so that nothing is promoted without proof?
     pub guarded: bool,
+    /// Are they seen through those alone?
+    pub hidden: bool,
     /// How long their guards' leases are.
     pub lease: &'static str,
     /// What the databases speak, and on which port.
@@ -47,7 +49,7 @@ impl Default for Shop {
     fn default() -> Self {
         let (interval, window) = (Duration::from_secs(1), Duration::from_secs(2));
         let engine = ("postgres", 5432);
-        let (databases, outside, guarded) = (true, true, false);
+        let (databases, outside, guarded, hidden) = (true, true, false, false);
         let (max_loss, lease, second, more) = ("0", "10s", None, "");
         let stacks = TWO;
         Self {
@@ -57,6 +59,7 @@ impl Default for Shop {
             outside,
             max_loss,
             guarded,
+            hidden,
             lease,
             engine,
             second,
@@ -70,7 +73,7 @@ impl Shop {
     /// The app file.
     pub fn text(&self) -> String {
         let Self { interval, window, databases, outside, max_loss, guarded, .. } = self;
-        let Self { lease, engine, second, stacks, more, .. } = self;
+        let Self { hidden, lease, engine, second, stacks, more, .. } = self;
         let (word, port) = *engine;
         let all: Vec<_> = [("orders", word, port)].into_iter().chain(*second).collect();
         let fencing = if *guarded { "required" } else { "best-effort" };
@@ -95,6 +98,9 @@ impl Shop {
                 );
                 if *guarded {
                     text += &format!("guard = \"{guard}\"\n");
+                }
+                if *hidden {
+                    text += "view = \"guard\"\n";
                 }
             }
         }

@@ -12,9 +12,23 @@ use super::wait::eventually;
 /// The longest a door stays open that nobody holds: PROTOCOL.md C.1.
 pub const LEASE: Duration = Duration::from_secs(10);
 
+/// The hosts that databases may be on.
+const HOSTS: [&str; 3] = ["s1", "s2", "dns"];
+
 /// What a guard's file says beside the rest: a door for each of these databases, which the agents and the replicas pass.
 fn doors(databases: &[(&str, u16)]) -> String {
-    let known = REGIONS.iter().chain(&["s1", "s2", "dns"]);
+    doors_for(REGIONS.iter().chain(&HOSTS), databases)
+}
+
+/// The same, of a door that the replicas alone pass.
+pub fn private_door() -> String {
+    doors_for(HOSTS.iter(), &[("orders", 5432)])
+}
+
+fn doors_for<'a>(
+    known: impl Iterator<Item = &'a &'static str>,
+    databases: &[(&str, u16)],
+) -> String {
     let allow: Vec<_> = known.map(|host| format!("\"{}\"", address(host))).collect();
     let allow = allow.join(", ");
     let door = |(name, port): &(&str, u16)| {

@@ -86,6 +86,7 @@ fn look(host: &str, login: Login) -> Outcome {
         port: PORT,
         credential: "orders".parse().expect("a name"),
         guard: None,
+        view: Default::default(),
     };
     let (app, stack) = ("shop".parse().expect("a name"), "a".parse().expect("a name"));
     let watched = Watched::Target(TargetId { app, stack, name: name() });

@@ -133,6 +133,7 @@ fn roles(hosts: &[(&str, &str)]) -> AppState {
             port: 5432,
             credential: "orders".parse().expect("a name"),
             guard: None,
+            view: Default::default(),
         }],
     };
     definition.stacks = hosts.iter().map(of).collect();

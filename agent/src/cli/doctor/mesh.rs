@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use consensus::model::{Abstention, CredentialId, FaultKind, Phase};
+use consensus::model::{Abstention, CredentialId, Database, FaultKind, Phase};
 use consensus::view::View;
 
 use super::{Check, Found, Heard};
@@ -130,6 +130,9 @@ pub fn credentials(config: &AgentConfig, heard: &Heard) -> Check {
         .iter()
         .flat_map(|definition| {
             let databases = definition.stacks.iter().flat_map(|stack| &stack.databases);
+            let reached =
+                |it: &&Database| it.seen_through().is_none_or(|guard| *guard == heard.view.agent);
+            let databases = databases.filter(reached);
             let databases = databases.map(|database| &database.credential);
             let records = definition.records.iter().filter_map(|record| record.driver.credential());
             databases.chain(records).cloned()

@@ -17,7 +17,8 @@ pub async fn checks(config: &AgentConfig, heard: &Heard) -> Vec<Check> {
     let driven = heard.definitions.iter().filter(|it| it.mode != Mode::Shadow);
     let all = driven.filter(|it| it.has_databases()).flat_map(|definition| {
         let databases = definition.stacks.iter().flat_map(|it| &it.databases);
-        databases.filter(|it| !it.engine.is_followed()).filter_map(move |database| {
+        let reached = databases.filter(|it| it.seen_through().is_none_or(|guard| guard == agent));
+        reached.filter(|it| !it.engine.is_followed()).filter_map(move |database| {
             // What is not held is told of elsewhere.
             let Credential::Login(login) = config.credentials.get(&database.credential)? else {
                 return None;
@@ -92,6 +93,7 @@ mod tests {
             port: 5432,
             credential: "orders".parse().expect("a name"),
             guard: guard.map(|it| it.parse().expect("a name")),
+            view: Default::default(),
         }
     }
 

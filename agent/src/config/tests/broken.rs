@@ -179,11 +179,19 @@ pub const CASES: &[Case] = &[
     ),
     (
         "[[record]]",
-        "[[stack.database]]\nname = \"orders\"\nengine = \"mongodb\"\naddress = \"192.0.2.9\"\nguard = \"db-1\"\nview = \"guard\"\n[[record]]",
+        "[[stack.database]]\nname = \"orders\"\nengine = \"mongodb\"\naddress = \"192.0.2.9\"\nguard = \"db-1\"\nview = \"gard\"\n[[record]]",
         &[
             "f:17:1: `[[stack.database]]` lacks `credential`: expected 1 to 63 of a-z, 0-9, `-` and `_`, starting with a letter or digit",
             "f:20:11: `address`: expected `host:port`, found `192.0.2.9`; the port is missing",
-            "f:22:8: `view`: `guard` is not supported yet: no database is judged by its guard's looks alone; every voter looks itself with `direct`",
+            "f:22:8: `view`: expected `direct` or `guard`, found `gard`; did you mean `guard`?",
+        ],
+    ),
+    (
+        "[[record]]",
+        "[[stack.database]]\nname = \"orders\"\nengine = \"postgres\"\naddress = \"192.0.2.9:5432\"\ncredential = \"orders\"\nview = \"guard\"\n[[record]]",
+        &[
+            "f:9:1: stack `a` lacks database `orders`, which stack `b` has: every stack needs a replica",
+            "f:22:8: `view = \"guard\"` needs a `guard` to look at it",
         ],
     ),
     (

@@ -22,6 +22,7 @@ fn definition() -> Definition {
             port: 5432,
             credential: "orders".parse().unwrap(),
             guard: None,
+            view: Default::default(),
         }],
     };
     let secs = Duration::from_secs;

@@ -259,6 +259,7 @@ fn a_guard_that_is_named_makes_no_other_target_of_a_database_and_another_port_do
         port: 5432,
         credential: "db".parse().unwrap(),
         guard: None,
+        view: Default::default(),
     };
     let subject = |database: Database| Subject::Database(Arc::new(database));
     let scale = Scale::of(policy());

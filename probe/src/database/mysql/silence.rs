@@ -63,6 +63,7 @@ mod tests {
             port,
             credential: "orders".parse().expect("a name"),
             guard: None,
+            view: Default::default(),
         };
         let silences = Silences::default();
         let began = Instant::now();

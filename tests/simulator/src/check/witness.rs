@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use consensus::message::{Message, Pulse};
+use consensus::message::{Message, Pulse, ViewBody, ViewMessage};
 use consensus::model::{
     AcceptorId, AgentId, AppId, AppState, Ballot, Definition, Evidence, FaultKind, Health,
     Observation, Outcome, StackId, Target, TargetId, Voters, Watched,
@@ -68,6 +68,8 @@ struct Told {
     /// Since when all its looks have failed for a cause of its own, without a pause between them, and when the last did.
     troubled: Option<(Moment, Moment)>,
     seen: BTreeMap<Watched, Seen>,
+    /// When guards were asked what they see, where they have not answered: the oldest question since their last answer first.
+    asked: BTreeMap<TargetId, Vec<Moment>>,
     heard: BTreeMap<AgentId, Moment>,
     /// Whom others say they hear, and when they said so.
     hearing: BTreeMap<AgentId, (Arc<Pulse>, Moment)>,
@@ -110,6 +112,7 @@ impl Witnesses {
             jumped: None,
             troubled: None,
             seen: BTreeMap::new(),
+            asked: BTreeMap::new(),
             heard: BTreeMap::new(),
             hearing: BTreeMap::new(),
             presented: BTreeMap::new(),
@@ -163,6 +166,9 @@ impl Witnesses {
             return;
         }
         told.heard.insert(from.clone(), at);
+        if let Message::View(view) = message {
+            told.on_shown(view, at);
+        }
         if let Message::Pulse(pulse) = message {
             told.hearing.insert(from.clone(), (pulse.clone(), at));
             if let Some(store) = &pulse.store {
@@ -194,36 +200,15 @@ impl Witnesses {
             let since = goes_on.map_or(at, |(since, _)| since);
             told.troubled = own.then_some((since, at));
         }
-        // A look that a pause cut short failed for want of the agent itself.
-        let cut_short = told.went_on.is_some_and(|at| observation.began < at);
-        if cut_short && matches!(observation.outcome, Outcome::Failed(_)) {
-            return;
+        told.on_look(observation, at);
+    }
+
+    /// An agent asks a guard what it sees.
+    pub fn on_asked(&mut self, agent: &AgentId, view: &ViewMessage) {
+        let Some(told) = self.agents.get_mut(agent) else { return };
+        if view.body == ViewBody::Asks {
+            told.asked.entry(view.target.clone()).or_default().push(view.asked);
         }
-        let seen = told.seen.entry(observation.watched.clone()).or_default();
-        if observation.began < seen.began {
-            return;
-        }
-        match &observation.outcome {
-            Outcome::Invalid(_) => return,
-            Outcome::Up(_) => {
-                *seen = Seen { up: Some(at), last_is_up: true, ..Seen::default() };
-            }
-            // Whoever answers is not dead.
-            Outcome::Failed(fault)
-                if matches!(fault.kind, FaultKind::Credential | FaultKind::Unready) =>
-            {
-                (seen.failures, seen.last_is_up) = (1, false);
-                seen.failed.get_or_insert(at);
-            }
-            Outcome::Failed(_) => {
-                (seen.failures, seen.last_is_up) = (seen.failures + 1, false);
-                seen.failed.get_or_insert(at);
-                if seen.failures >= 3 {
-                    seen.fell.get_or_insert(at);
-                }
-            }
-        }
-        seen.began = observation.began;
     }
 
     /// An agent states what it believes of an app of this definition.
@@ -282,7 +267,10 @@ impl Witnesses {
                 let ago = speaker.at.since(up).as_millis();
                 broken(format!("{} is down though it was up {ago} ms ago", belief.target));
             }
-            let failed = seen.and_then(|seen| seen.failed).unwrap_or(speaker.at);
+            // A guard that did not answer in time is a look that failed.
+            let silent = told.asked.get(&belief.target).and_then(|asked| asked.first());
+            let failed = seen.and_then(|seen| seen.failed).into_iter().chain(silent.copied()).min();
+            let failed = failed.unwrap_or(speaker.at);
             let since = answered.iter().filter(|up| failed <= **up).count();
             if speaker.canaries >= 3 && since < 2 {
                 broken(format!("{since} canaries answered since {} failed", belief.target));
@@ -343,6 +331,60 @@ impl Witnesses {
 }
 
 impl Told {
+    /// A guard says what it saw when it was asked.
+    fn on_shown(&mut self, view: &ViewMessage, at: Moment) {
+        let ViewBody::Shows(glance) = &view.body else { return };
+        let Some(asked) = self.asked.get_mut(&view.target) else { return };
+        if !asked.contains(&view.asked) {
+            return;
+        }
+        match glance.outcome {
+            Outcome::Up(_) => asked.retain(|it| view.asked < *it),
+            Outcome::Failed(_) | Outcome::Invalid(_) => asked.retain(|it| view.asked != *it),
+        }
+        let observation = Observation {
+            watched: Watched::Target(view.target.clone()),
+            began: view.asked,
+            took: at.since(view.asked),
+            phases: glance.phases,
+            outcome: glance.outcome.clone(),
+        };
+        self.on_look(&observation, at);
+    }
+
+    fn on_look(&mut self, observation: &Observation, at: Moment) {
+        // A look that a pause cut short failed for want of the agent itself.
+        let cut_short = self.went_on.is_some_and(|at| observation.began < at);
+        if cut_short && matches!(observation.outcome, Outcome::Failed(_)) {
+            return;
+        }
+        let seen = self.seen.entry(observation.watched.clone()).or_default();
+        if observation.began < seen.began {
+            return;
+        }
+        match &observation.outcome {
+            Outcome::Invalid(_) => return,
+            Outcome::Up(_) => {
+                *seen = Seen { up: Some(at), last_is_up: true, ..Seen::default() };
+            }
+            // Whoever answers is not dead.
+            Outcome::Failed(fault)
+                if matches!(fault.kind, FaultKind::Credential | FaultKind::Unready) =>
+            {
+                (seen.failures, seen.last_is_up) = (1, false);
+                seen.failed.get_or_insert(at);
+            }
+            Outcome::Failed(_) => {
+                (seen.failures, seen.last_is_up) = (seen.failures + 1, false);
+                seen.failed.get_or_insert(at);
+                if seen.failures >= 3 {
+                    seen.fell.get_or_insert(at);
+                }
+            }
+        }
+        seen.began = observation.began;
+    }
+
     /// Was this said after all else that it heard of the same sort, as far as that can be told?
     fn is_news(&mut self, from: &AgentId, message: &Message) -> bool {
         let (newest, sent) = match message {

@@ -223,8 +223,13 @@ impl Simulation {
             Output::Save(entry) => self.save(place, entry),
             Output::Send(to, message) => {
                 self.check_message(place, &message);
-                if let Message::Lease(it) = &message {
-                    self.check_lease(place, &to, it);
+                match &message {
+                    Message::Lease(it) => self.check_lease(place, &to, it),
+                    Message::View(it) => {
+                        self.count("looks through guards");
+                        self.witnesses.on_asked(&self.agents[place].id, it);
+                    }
+                    _ => {}
                 }
                 if let Some(to) = self.place(&to) {
                     let Some(mut snare) = self.snare.take() else {

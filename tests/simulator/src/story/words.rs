@@ -62,6 +62,7 @@ pub(super) fn app(words: &[&str]) -> Result<AppShape, String> {
             ("guards", names) => {
                 shape.guards = names.split(',').map(parse).collect::<Result<_, _>>()?;
             }
+            ("view", "guard") => shape.hidden = true,
             ("cooldown", span) => shape.cooldown = seconds(span)?,
             ("lease", span) => shape.lease = seconds(span)?,
             ("mode", "approve") => shape.mode = Mode::Approve,

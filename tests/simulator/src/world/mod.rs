@@ -15,9 +15,10 @@ mod web;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use consensus::failover::plan;
 use consensus::model::{
-    Action, ActionFault, ActionFaultKind, AgentId, AppId, Definition, Done, Effect, StackId,
-    Target, TargetId, Token,
+    Action, ActionFault, ActionFaultKind, AgentId, AppId, Database, Definition, Done, Effect,
+    StackId, Target, TargetId, Token,
 };
 use consensus::moment::Moment;
 
@@ -167,7 +168,11 @@ impl World {
 
     /// A request of an agent arrives.
     pub fn arrive(&mut self, now: Moment, agent: &AgentId, action: &Action) -> Arrival {
-        let target = |database: &consensus::model::Database, stack: Option<&StackId>| {
+        let hidden = plan::database(&action.effect).and_then(Database::seen_through);
+        if hidden.is_some_and(|guard| guard != agent) {
+            return Arrival::Nowhere;
+        }
+        let target = |database: &Database, stack: Option<&StackId>| {
             stack.map(|stack| TargetId {
                 app: action.app.clone(),
                 stack: stack.clone(),
