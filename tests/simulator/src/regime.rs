@@ -1,6 +1,8 @@
 //! Days of one kind of bad weather in which every stack is truly well: not one failover may happen.
 //!
-//! What chaos cannot show, as it breaks stacks as well: that trouble of agents, links and clocks alone moves nothing.
+//! What chaos cannot show, as it breaks stacks as well: that trouble of agents, links and clocks alone moves nothing. A guard that
+//! is cut off or stands still closes its database, which is no false failover's weather: packets of guards are lost as anybody's
+//! are, and nothing else befalls them.
 //! After it everything is healed, the mesh must come to rest, and a stack that then really dies must be left.
 
 use std::collections::BTreeSet;
@@ -10,7 +12,7 @@ use consensus::model::Region;
 
 use super::chance::Chance;
 use super::network::Place;
-use super::scene::{AppShape, MeshShape};
+use super::scene::{AppShape, MeshShape, agent_name};
 use super::simulation::Simulation;
 use super::swarm::{self, Verdict};
 use super::world::Path;
@@ -60,6 +62,7 @@ pub fn run(regime: Regime, seed: u64, span: Duration, kept: bool) -> Verdict {
     for app in &mut apps {
         app.outside = chance.happens(0.5);
     }
+    guard(&mut mesh, &mut apps[0], seed);
     let mut simulation = Simulation::new(&mesh, &apps, chance.bits(), kept);
     swarm::begin(&mut simulation, &apps);
     simulation.run_for(Duration::from_secs(90));
@@ -77,6 +80,18 @@ pub fn run(regime: Regime, seed: u64, span: Duration, kept: bool) -> Verdict {
     swarm::verdict(simulation, seed)
 }
 
+/// Half of all databases have guards, and a third of those are seen through them alone: drawn apart.
+fn guard(mesh: &mut MeshShape, app: &mut AppShape, seed: u64) {
+    let mut chance = Chance::new(seed.wrapping_mul(0x9fb2_1c65_1e98_df25).wrapping_add(19));
+    if chance.happens(0.5) {
+        let first = mesh.voters.len() + mesh.standbys.len() + mesh.observers.len();
+        app.guards = (0..app.stacks.len()).map(|at| agent_name(first + at)).collect();
+        app.hidden = chance.happens(1.0 / 3.0);
+        let regions = mesh.voters.iter().max().copied().unwrap_or(1);
+        mesh.observers.extend((0..app.guards.len() as u64).map(|at| at % regions + 1));
+    }
+}
+
 /// Begins to bother the next victim, and arranges for another to follow.
 fn turn(simulation: &mut Simulation, regime: Regime) {
     let span = simulation.chance.between(TURN.0, TURN.1);
@@ -90,7 +105,8 @@ fn turn(simulation: &mut Simulation, regime: Regime) {
             lose(simulation, &victims, 0.3);
         }
         Regime::Paused => {
-            let victim = simulation.chance.below(simulation.agents.len() as u64) as Place;
+            let all = others(simulation);
+            let victim = *simulation.chance.pick(&all);
             let beat = [200, 1_000, 5_000, 30_000, 120_000];
             let beat = Duration::from_millis(*simulation.chance.pick(&beat));
             pause(simulation, victim, beat, span);
@@ -122,6 +138,7 @@ fn clear(simulation: &mut Simulation) {
     simulation.network.heal();
     simulation.world.paths.clear();
     simulation.world.silent.clear();
+    simulation.world.outward.clear();
     simulation.look_at_links();
     simulation.outside_changed();
 }
@@ -133,18 +150,24 @@ fn some_region(simulation: &mut Simulation) -> Region {
     simulation.chance.pick(&regions).clone()
 }
 
+/// Agents that guard nothing.
+fn others(simulation: &Simulation) -> Vec<Place> {
+    let guards = simulation.guards();
+    (0..simulation.agents.len()).filter(|place| !guards.contains(place)).collect()
+}
+
 fn some_minority(simulation: &mut Simulation) -> Vec<Place> {
-    let count = simulation.agents.len();
-    let most = (count - 1) / 2;
+    let all = others(simulation);
+    let most = (all.len() - 1) / 2;
     let wanted = 1 + simulation.chance.below(most as u64) as usize;
     let mut victims = BTreeSet::new();
     while victims.len() < wanted {
-        victims.insert(simulation.chance.below(count as u64) as Place);
+        victims.insert(*simulation.chance.pick(&all));
     }
     victims.into_iter().collect()
 }
 
-/// Packets of these agents are lost, to and from others and to every stack. A look is several packets that are sent again
+/// Packets of these agents are lost, to and from others, to every stack and to canaries. A look is several packets that are sent again
 /// when lost: what a share of lost packets makes fail of looks is less, but a share is what is simulated.
 fn lose(simulation: &mut Simulation, victims: &[Place], share: f64) {
     let count = simulation.agents.len();
@@ -153,7 +176,8 @@ fn lose(simulation: &mut Simulation, victims: &[Place], share: f64) {
             simulation.network.edge_mut(victim, other).loss = share;
             simulation.network.edge_mut(other, victim).loss = share;
         }
-        blind(simulation, victim, Path { cut: false, loss: share });
+        let agent = simulation.agents[victim].id.clone();
+        simulation.world.outward.insert(agent, Path { cut: false, loss: share });
     }
     simulation.outside_changed();
 }
@@ -184,8 +208,10 @@ fn pause(simulation: &mut Simulation, victim: Place, beat: Duration, left: Durat
 
 /// A region loses everybody else, and half the time every stack.
 fn isolate(simulation: &mut Simulation, region: &Region) {
-    let inside =
-        |place: Place, simulation: &Simulation| simulation.agents[place].config.region == *region;
+    let guards = simulation.guards();
+    let inside = |place: Place, simulation: &Simulation| {
+        simulation.agents[place].config.region == *region && !guards.contains(&place)
+    };
     let blinded = simulation.chance.happens(0.5);
     for from in 0..simulation.agents.len() {
         for to in 0..simulation.agents.len() {

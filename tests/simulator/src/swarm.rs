@@ -359,11 +359,16 @@ fn spend_days(simulation: &mut Simulation, apps: &[AppShape], chance: &mut Chanc
         let app = chance.pick(apps);
         let_go_of_freezes(simulation, &app.name);
         let Some(state) = simulation.agreed(&app.name) else { return };
+        let sleeper = chance.happens(0.5).then(|| fall_asleep(simulation, chance)).flatten();
         simulation.break_web(&app.name, &state.active, Web::Refusing);
         simulation.run_for(app.probe.window * 2 + Duration::from_secs(20));
         simulation.mend_stack(&app.name, &state.active);
         simulation.run_for(app.probe.window * 10);
         simulation.rebuild_replicas();
+        if let Some(sleeper) = sleeper {
+            simulation.run_for(chance.between(Duration::from_secs(60), hours(1)));
+            simulation.resume(sleeper);
+        }
         // Nothing happens for hours: the whole mesh may as well stand still, for its clocks do not.
         let quiet = *chance.pick(&[hours(0), hours(1), hours(3), hours(13), hours(26), hours(60)]);
         let awake: Vec<Place> = (0..simulation.agents.len())
@@ -383,6 +388,16 @@ fn spend_days(simulation: &mut Simulation, apps: &[AppShape], chance: &mut Chanc
     }
     simulation.count("days spent");
     settle(simulation, apps, REST, "a healed core settles");
+}
+
+/// One agent, which guards nothing, stands still while the others go on.
+fn fall_asleep(simulation: &mut Simulation, chance: &mut Chance) -> Option<Place> {
+    let guards = simulation.guards();
+    let awake = (0..simulation.agents.len()).filter(|place| simulation.agents[*place].answers());
+    let awake: Vec<Place> = awake.filter(|place| !guards.contains(place)).collect();
+    let sleeper = (!awake.is_empty()).then(|| *chance.pick(&awake))?;
+    simulation.stop(sleeper);
+    Some(sleeper)
 }
 
 /// People take off a freeze, and acknowledge nothing.

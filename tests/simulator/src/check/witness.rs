@@ -68,8 +68,9 @@ struct Told {
     /// Since when all its looks have failed for a cause of its own, without a pause between them, and when the last did.
     troubled: Option<(Moment, Moment)>,
     seen: BTreeMap<Watched, Seen>,
-    /// When guards were asked what they see, where they have not answered: the oldest question since their last answer first.
-    asked: BTreeMap<TargetId, Vec<Moment>>,
+    /// When guards were asked what they see, and until when an answer counts at least, where they have not answered in time: the
+    /// oldest question since their last answer first.
+    asked: BTreeMap<TargetId, Vec<(Moment, Moment)>>,
     heard: BTreeMap<AgentId, Moment>,
     /// Whom others say they hear, and when they said so.
     hearing: BTreeMap<AgentId, (Arc<Pulse>, Moment)>,
@@ -203,11 +204,12 @@ impl Witnesses {
         told.on_look(observation, at);
     }
 
-    /// An agent asks a guard what it sees.
-    pub fn on_asked(&mut self, agent: &AgentId, view: &ViewMessage) {
+    /// An agent asks a guard what it sees, and waits for so long at least.
+    pub fn on_asked(&mut self, agent: &AgentId, view: &ViewMessage, limit: Duration) {
         let Some(told) = self.agents.get_mut(agent) else { return };
         if view.body == ViewBody::Asks {
-            told.asked.entry(view.target.clone()).or_default().push(view.asked);
+            let until = view.asked + limit;
+            told.asked.entry(view.target.clone()).or_default().push((view.asked, until));
         }
     }
 
@@ -269,7 +271,8 @@ impl Witnesses {
             }
             // A guard that did not answer in time is a look that failed.
             let silent = told.asked.get(&belief.target).and_then(|asked| asked.first());
-            let failed = seen.and_then(|seen| seen.failed).into_iter().chain(silent.copied()).min();
+            let silent = silent.map(|(when, _)| *when);
+            let failed = seen.and_then(|seen| seen.failed).into_iter().chain(silent).min();
             let failed = failed.unwrap_or(speaker.at);
             let since = answered.iter().filter(|up| failed <= **up).count();
             if speaker.canaries >= 3 && since < 2 {
@@ -335,12 +338,15 @@ impl Told {
     fn on_shown(&mut self, view: &ViewMessage, at: Moment) {
         let ViewBody::Shows(glance) = &view.body else { return };
         let Some(asked) = self.asked.get_mut(&view.target) else { return };
-        if !asked.contains(&view.asked) {
+        // What comes late answers nothing any more.
+        if !asked.iter().any(|(when, until)| *when == view.asked && at < *until) {
             return;
         }
         match glance.outcome {
-            Outcome::Up(_) => asked.retain(|it| view.asked < *it),
-            Outcome::Failed(_) | Outcome::Invalid(_) => asked.retain(|it| view.asked != *it),
+            Outcome::Up(_) => asked.retain(|(when, _)| view.asked < *when),
+            Outcome::Failed(_) | Outcome::Invalid(_) => {
+                asked.retain(|(when, _)| view.asked != *when);
+            }
         }
         let observation = Observation {
             watched: Watched::Target(view.target.clone()),

@@ -4,12 +4,16 @@
 //! of any two values chosen, one begins with the other. A proposer is what the network holds for its ballot: it may hear any
 //! quorum of the promises that were ever made, and nothing of the rest. A store may restart from its disk at any time.
 
+mod clients;
+
 use consensus::ballot::{Acceptor, Ballots, Current, Preparing, Tally};
 use consensus::message::{Accepted, BallotBody, Value};
 use consensus::model::{AcceptorId, Ballot, Certainty, MeshId, RegisterId, Voter, Voters};
 use consensus::mutant::Mutant;
 use consensus::saved::{Entry, Saved};
 use stateright::{Model, Property};
+
+use clients::{Call, Clients};
 
 use super::pool::{Number, Pool};
 use super::{Explored, Sheet, explore};
@@ -26,30 +30,54 @@ pub const SHEETS: &[Sheet] = &[
             Mutant::SentBeforeSaved,
             Mutant::Amnesia,
         ],
-        explore: |mutant| check(3, 2, false, mutant),
+        explore: |mutant| check(3, 2, Reads::Never, mutant),
     },
     Sheet {
         name: "m1 register, 3 stores, 3 ballots, reads",
         states: 13_216,
         knows: &[Mutant::ReadNewest],
-        explore: |mutant| check(3, 3, true, mutant),
+        explore: |mutant| check(3, 3, Reads::Anytime, mutant),
+    },
+    Sheet {
+        name: "m1 register, 3 stores, 2 ballots and a reader, as clients see it",
+        states: 8_027,
+        knows: &[
+            Mutant::BallotReused,
+            Mutant::PromiseErased,
+            Mutant::AcceptedExpires,
+            Mutant::SentBeforeSaved,
+            Mutant::Amnesia,
+            Mutant::ReadNewest,
+        ],
+        explore: |mutant| check(3, 3, Reads::ByOne, mutant),
     },
     Sheet {
         name: "m1 register, 5 stores, 2 ballots",
         states: 5_214,
         knows: &[],
-        explore: |mutant| check(5, 2, false, mutant),
+        explore: |mutant| check(5, 2, Reads::Never, mutant),
     },
     Sheet {
         name: "m1 register, 3 stores, 4 ballots",
         states: 542_816,
         knows: &[],
-        explore: |mutant| check(3, 4, false, mutant),
+        explore: |mutant| check(3, 4, Reads::Never, mutant),
     },
 ];
 
-fn check(stores: usize, ballots: usize, reads: bool, mutant: Option<Mutant>) -> Explored {
+fn check(stores: usize, ballots: usize, reads: Reads, mutant: Option<Mutant>) -> Explored {
     explore(Register::new(stores, ballots, reads, mutant))
+}
+
+/// Who reads what was chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reads {
+    /// Nobody does.
+    Never,
+    /// Whoever has a ballot may.
+    Anytime,
+    /// The last ballot but one is for that alone, and clients' calls and answers are kept.
+    ByOne,
 }
 
 /// The most ballots a state has room for.
@@ -62,7 +90,7 @@ pub struct Register {
     register: RegisterId,
     voters: Voters,
     ballots: Vec<Ballot>,
-    reads: bool,
+    reads: Reads,
     mutant: Option<Mutant>,
     stores: Pool<Store>,
     promises: Pool<Option<Accepted>>,
@@ -98,6 +126,8 @@ pub struct State {
     chosen: u8,
     /// Something that was read, or chosen, contradicts something else that was.
     contradicted: bool,
+    /// What clients asked and were told, where that is kept.
+    clients: Option<Clients>,
 }
 
 /// One store, and what the network holds of its replies.
@@ -154,7 +184,7 @@ pub fn quorums(answered: impl ExactSizeIterator<Item = bool>) -> impl Iterator<I
 }
 
 impl Register {
-    fn new(stores: usize, ballots: usize, reads: bool, mutant: Option<Mutant>) -> Self {
+    fn new(stores: usize, ballots: usize, reads: Reads, mutant: Option<Mutant>) -> Self {
         // Two proposers by turns: every ballot is one that production makes, and all are told apart.
         let mut proposers = [Ballots::new(1), Ballots::new(2)];
         let ballots = (0..ballots).map(|number| proposers[number % 2].fresh()).collect();
@@ -201,6 +231,7 @@ impl Register {
     }
 
     fn prepare(&self, state: &mut State, ballot: usize, At(at): At) -> Option<()> {
+        let first = state.columns.iter().all(|column| column.promised[ballot].is_none());
         let column = &mut state.columns[at];
         let mut held = (*self.stores.get(column.store)).clone();
         let (entry, body) = held.acceptor.on_prepare(&self.register, self.ballots[ballot]);
@@ -208,7 +239,23 @@ impl Register {
         held.save(entry);
         column.promised[ballot] = Some(self.promises.put(accepted));
         column.store = self.stores.put(held);
+        if let (true, Some(clients)) = (first, &mut state.clients) {
+            clients.asks(ballot * VALUES, self.call(ballot));
+        }
         Some(())
+    }
+
+    /// What a ballot's client asks for.
+    fn call(&self, ballot: usize) -> Call {
+        match self.is_reader(ballot) {
+            true => Call::Read,
+            false => Call::Append((ballot * VALUES) as u8),
+        }
+    }
+
+    /// Is this ballot for reading alone?
+    fn is_reader(&self, ballot: usize) -> bool {
+        self.reads == Reads::ByOne && ballot + 2 == self.ballots.len()
     }
 
     fn propose(&self, state: &mut State, ballot: usize, heard: u8) -> Option<()> {
@@ -222,6 +269,10 @@ impl Register {
         value.push((ballot * VALUES + proposed) as u8);
         let accepting = preparing.choose(Value::new(value));
         state.proposed[ballot][proposed] = Some(self.values.put(accepting.accepted().value));
+        if let (1.., Some(clients)) = (proposed, &mut state.clients) {
+            let again = ballot * VALUES + proposed;
+            clients.asks(again, Call::Append(again as u8));
+        }
         Some(())
     }
 
@@ -231,16 +282,23 @@ impl Register {
             return None;
         }
         let Current { accepted: Some(accepted), promises } = preparing.current() else {
-            return None;
+            state.clients.as_mut()?.is_told(ballot * VALUES, &[]);
+            return Some(());
         };
         let certainty = Current::certainty(&self.voters, &promises, accepted.ballot);
         let trusts = self.mutant == Some(Mutant::ReadNewest);
+        let found = accepted.value.bytes().to_vec();
         let number = self.values.put(accepted.value);
         let chosen = |at: usize| state.chosen & bit(at / VALUES, at % VALUES) != 0;
         let mut proposed = state.proposed.iter().flatten().enumerate();
         let is_chosen = proposed.any(|(at, value)| *value == Some(number) && chosen(at));
-        state.contradicted = (trusts || certainty == Certainty::Chosen) && !is_chosen;
-        state.contradicted.then_some(())
+        let told = trusts || certainty == Certainty::Chosen;
+        match &mut state.clients {
+            Some(clients) if told => clients.is_told(ballot * VALUES, &found),
+            Some(_) => return None,
+            None => state.contradicted = told && !is_chosen,
+        }
+        Some(())
     }
 
     fn accept(&self, state: &mut State, (ballot, value): (usize, usize), At(at): At) -> Option<()> {
@@ -264,7 +322,10 @@ impl Register {
             }
         }
         if accepting.tally(&self.voters) == Tally::Won && state.chosen & bit(ballot, value) == 0 {
-            state.contradicted |= !self.agrees(state, &proposed);
+            match &mut state.clients {
+                Some(clients) => clients.is_told(ballot * VALUES + value, proposed.bytes()),
+                None => state.contradicted |= !self.agrees(state, &proposed),
+            }
             state.chosen |= bit(ballot, value);
         }
         Some(())
@@ -316,6 +377,7 @@ impl Model for Register {
             proposed: [[None; VALUES]; BALLOTS],
             chosen: 0,
             contradicted: false,
+            clients: (self.reads == Reads::ByOne).then(Clients::new),
         }]
     }
 
@@ -330,8 +392,11 @@ impl Model for Register {
             }
             let promised = state.columns.iter().map(|column| column.promised[ballot].is_some());
             for heard in quorums(promised) {
-                actions.extend((proposed < values).then_some(Action::Propose(ballot, heard)));
-                actions.extend(self.reads.then_some(Action::Read(ballot, heard)));
+                let reader = self.is_reader(ballot);
+                let proposes = proposed < values && !reader;
+                actions.extend(proposes.then_some(Action::Propose(ballot, heard)));
+                let reads = reader || self.reads == Reads::Anytime;
+                actions.extend(reads.then_some(Action::Read(ballot, heard)));
             }
         }
         if self.mutant == Some(Mutant::SentBeforeSaved) {
@@ -353,14 +418,39 @@ impl Model for Register {
             Property::always("what was chosen and read is one history", |_, state: &State| {
                 !state.contradicted
             }),
+            Property::always("what clients are told is linearizable", |_, state: &State| {
+                state.clients.as_ref().is_none_or(Clients::agree)
+            }),
             Property::sometimes("every ballot is chosen", |model: &Self, state: &State| {
-                state.chosen.count_ones() as usize == model.ballots.len()
+                let readers = (0..model.ballots.len()).filter(|it| model.is_reader(*it)).count();
+                state.chosen.count_ones() as usize + readers == model.ballots.len()
             }),
-            Property::sometimes("a value is left behind unchosen", |_, state: &State| {
-                state.chosen & bit(1, 0) != 0
-                    && state.proposed[0][0].is_some()
-                    && state.chosen & bit(0, 0) == 0
-            }),
+            Property::sometimes(
+                "a value is left behind unchosen",
+                |model: &Self, state: &State| {
+                    let mut later =
+                        (1..model.ballots.len()).map(|ballot| state.chosen & bit(ballot, 0));
+                    later.any(|it| it != 0)
+                        && state.proposed[0][0].is_some()
+                        && state.chosen & bit(0, 0) == 0
+                },
+            ),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_alone_notice_each_broken_rule() {
+        let seen = SHEETS.iter().find(|sheet| sheet.name.ends_with("as clients see it"));
+        let seen = seen.expect("it is one of them");
+        for mutant in seen.knows {
+            let broken = (seen.explore)(Some(*mutant)).broken;
+            let broken = broken.map(|broken| broken.property);
+            assert_eq!(broken, Some("what clients are told is linearizable"), "{mutant:?}");
+        }
     }
 }

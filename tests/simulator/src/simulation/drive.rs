@@ -227,7 +227,10 @@ impl Simulation {
                     Message::Lease(it) => self.check_lease(place, &to, it),
                     Message::View(it) => {
                         self.count("looks through guards");
-                        self.witnesses.on_asked(&self.agents[place].id, it);
+                        let probe = self.apps.get(&it.target.app).map(|app| app.definition.probe);
+                        let limit =
+                            probe.map_or(Duration::ZERO, |it| it.timeout.min(it.window / 2));
+                        self.witnesses.on_asked(&self.agents[place].id, it, limit);
                     }
                     _ => {}
                 }
