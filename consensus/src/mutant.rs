@@ -132,6 +132,8 @@ mutants! {
     PauseForgotten,
     /// Votes though its clocks contradict each other (S4).
     ClockJumpIgnored,
+    /// Votes though it has just started (S5).
+    VotesWhileYoung,
     /// Votes though it is unwell itself (S7).
     VotesWhileUnwell,
 

@@ -84,6 +84,7 @@ impl Node {
             Abstention::CutOff => self.broken(crate::config::Mutant::CanariesIgnored),
             Abstention::MassFailure => self.broken(crate::config::Mutant::MassFailureVotes),
             Abstention::Stalled => self.broken(crate::config::Mutant::PauseForgotten),
+            Abstention::Young => self.broken(crate::config::Mutant::VotesWhileYoung),
             Abstention::ClockJump => self.broken(crate::config::Mutant::ClockJumpIgnored),
             Abstention::Unwell => self.broken(crate::config::Mutant::VotesWhileUnwell),
             _ => false,

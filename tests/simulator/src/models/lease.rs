@@ -64,8 +64,8 @@ pub const SHEETS: &[Sheet] = &[
         explore: |mutant| explore(Lease::new(&Setup::FINE, mutant)),
     },
     Sheet {
-        name: "m4 lease, 3 voters, 3 ticks",
-        states: 197_956,
+        name: "m4 lease, 3 voters, 3 ticks, a restart",
+        states: 941_958,
         knows: &[Mutant::PromotesDespiteLease, Mutant::TwoOutstanding],
         explore: |mutant| explore(Lease::new(&Setup::QUORUMS, mutant)),
     },

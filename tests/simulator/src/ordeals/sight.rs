@@ -107,6 +107,20 @@ pub const ORDEALS: &[Ordeal] = &[
         },
     },
     Ordeal {
+        name: "voters have just started, and are asked about a stack",
+        knows: &[Mutant::VotesWhileYoung],
+        shape: same,
+        play: |simulation, chance| {
+            kills(simulation, &[3, 4]);
+            wait(simulation, chance, 500..1_000);
+            simulation.start(3);
+            simulation.start(4);
+            wait(simulation, chance, 2_000..3_000);
+            asks(simulation, 0);
+            wait(simulation, chance, 3_000..4_000);
+        },
+    },
+    Ordeal {
         name: "nobody can look at anything, for a cause of its own, and all are asked about a stack",
         knows: &[Mutant::VotesWhileUnwell],
         shape: same,
