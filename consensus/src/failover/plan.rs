@@ -210,11 +210,9 @@ pub fn wished(state: &AppState) -> BTreeSet<CredentialId> {
     followed.collect()
 }
 
-/// Every credential that some step of a failover of this app needs: what an agent should hold to see it through. What its guard
-/// alone reaches takes none but the guard's.
+/// Every credential that some step of a failover of this app needs: what an agent should hold to see it through.
 pub fn all_credentials(definition: &Definition) -> BTreeSet<CredentialId> {
     let databases = definition.stacks.iter().flat_map(|stack| &stack.databases);
-    let databases = databases.filter(|database| database.seen_through().is_none());
     let drivers = definition.records.iter().filter_map(|record| record.driver.credential());
     databases.map(|database| &database.credential).chain(drivers).cloned().collect()
 }

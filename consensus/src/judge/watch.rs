@@ -74,6 +74,8 @@ impl Scale {
 #[derive(Debug)]
 pub struct Watch {
     subject: Subject,
+    /// Where the way to it leads.
+    way: (String, u16),
     /// Of its address, if that is none that has to be looked up.
     family: Option<Family>,
     scale: Scale,
@@ -126,8 +128,10 @@ pub struct Watch {
 impl Watch {
     /// A target that was never looked at.
     pub fn new(subject: Subject, scale: Scale, now: Moment, first: Moment) -> Self {
+        let way = way(&subject);
         Self {
-            family: family(&subject),
+            family: Family::of(&way.0),
+            way,
             subject,
             scale,
             made: now,
@@ -164,7 +168,7 @@ impl Watch {
 
     /// Where it is: what is known of the way to it holds for this address alone.
     pub fn address(&self) -> (&str, u16) {
-        address(&self.subject)
+        (&self.way.0, self.way.1)
     }
 
     /// Down only after this long without one success, if this agent is well.
@@ -518,20 +522,15 @@ impl Watch {
     }
 }
 
-/// Where the way to it leads: of what is seen through its guard alone, to that.
-fn address(subject: &Subject) -> (&str, u16) {
+/// Where the way to it leads: of what is seen through its guard alone, through that.
+fn way(subject: &Subject) -> (String, u16) {
     match subject {
-        Subject::Endpoint(endpoint) => (&endpoint.address, endpoint.port),
+        Subject::Endpoint(endpoint) => (endpoint.address.clone(), endpoint.port),
         Subject::Database(database) => match database.seen_through() {
-            Some(guard) => (guard.as_str(), 0),
-            None => (&database.address, database.port),
+            Some(guard) => (format!("{} by {guard}", database.address), database.port),
+            None => (database.address.clone(), database.port),
         },
     }
-}
-
-fn family(subject: &Subject) -> Option<Family> {
-    let (address, _) = address(subject);
-    Family::of(address)
 }
 
 #[cfg(test)]

@@ -395,6 +395,7 @@ impl Node {
             self.pulse(now);
             self.trust_store(now);
             self.save_ages(now);
+            self.forget_shown();
             self.inspect(now);
             self.seek(now);
         }

@@ -18,8 +18,8 @@ use crate::config::Mutant;
 use crate::failover::plan;
 use crate::message::{GuardBody, GuardMessage, Message};
 use crate::model::{
-    Action, ActionFault, ActionFaultKind, AgentId, AppState, CredentialId, Done, Effect, Report,
-    TargetId, Token,
+    Action, ActionFault, ActionFaultKind, AgentId, AppState, CredentialId, Database, Done, Effect,
+    Report, TargetId, Token,
 };
 use crate::moment::Moment;
 use crate::outbox::{Note, Output};
@@ -125,6 +125,7 @@ impl Node {
         let own = |guard: &AgentId| own(guard) && !self.broken(Mutant::GuardPassedBy);
         match self.guard_of(effect, now).filter(|guard| !afar || own(guard)) {
             Some(guard) => Way::Guard(guard),
+            None if is_private(effect) && !plan::is_only_tried(effect) => Way::None,
             // What is only tried is tried: that no credential is held is what is written down.
             None if !guarded || plan::is_only_tried(effect) || self.holds_for(effect) => Way::Afar,
             None => Way::None,
@@ -179,7 +180,7 @@ impl Node {
     /// A guard cannot do what it was asked for.
     fn on_declined(&mut self, from: &AgentId, message: &GuardMessage, why: String, now: Moment) {
         let Some(asked) = self.asked(from, message).filter(|it| it.asked.is_some()) else { return };
-        let holds = self.holds_for(&asked.effect);
+        let holds = self.holds_for(&asked.effect) && !is_private(&asked.effect);
         let app = &message.target.app;
         let Some(work) = self.apps.get_mut(app).and_then(|it| it.work.as_mut()) else { return };
         let Some(item) = work.items.get_mut(usize::from(message.item)) else { return };
@@ -404,6 +405,11 @@ impl Node {
         #[cfg(not(feature = "mutants"))]
         false
     }
+}
+
+/// Is this about a database that nobody but its guard reaches? At its address something else may be, seen from elsewhere.
+fn is_private(effect: &Effect) -> bool {
+    plan::database(effect).and_then(Database::seen_through).is_some()
 }
 
 fn no(kind: ActionFaultKind, text: String) -> Weighed {

@@ -19,6 +19,8 @@ use crate::outbox::{Deadline, Look, Output, Subject};
 /// What a guard began to look at so shortly before it was asked answers the question, too: all agents ask at about the same
 /// time once something is in doubt.
 const SHARED: Duration = Duration::from_millis(250);
+/// A guard's look may run into the very limit, and begins when the question has come: that much later its end is still heard of.
+const WAY: Duration = Duration::from_millis(500);
 /// Questions that wait for the end of a look, of each database: a few of every agent of a large mesh.
 const WAITING: usize = 1024;
 
@@ -61,8 +63,14 @@ impl Through {
     }
 
     /// The look that this answers, if it is waited for still.
-    fn take(&mut self, from: &AgentId, target: &TargetId, at: Moment) -> Option<Asked> {
-        let this = |it: &Asked| it.at == at && it.target == *target && it.guard == *from;
+    fn take(
+        &mut self,
+        from: &AgentId,
+        (target, at): (&TargetId, Moment),
+        now: Moment,
+    ) -> Option<Asked> {
+        let this =
+            |it: &Asked| it.at == at && it.target == *target && it.guard == *from && now < it.until;
         let place = self.asked.iter().position(this)?;
         self.asked.remove(place)
     }
@@ -85,7 +93,7 @@ impl Node {
         let (at, target) = (self.now, target.clone());
         let mesh = self.config.voters.mesh;
         let ask = ViewMessage { mesh, target: target.clone(), asked: at, body: ViewBody::Asks };
-        let asked = Asked { target, guard: guard.clone(), at, until: at + look.limit };
+        let asked = Asked { target, guard: guard.clone(), at, until: at + look.limit + WAY };
         self.through.asked.push_back(asked);
         self.wanted = self.wanted.min(self.through.wake());
         Output::Send(guard, Message::View(Box::new(ask)))
@@ -104,7 +112,7 @@ impl Node {
             }
             ViewBody::Shows(glance) => {
                 let Glance { phases, outcome } = *glance;
-                let Some(asked) = self.through.take(from, &target, asked) else {
+                let Some(asked) = self.through.take(from, (&target, asked), now) else {
                     return Stir::Nothing;
                 };
                 self.see_through(asked, phases, said_by(from, outcome), now)
@@ -144,6 +152,13 @@ impl Node {
         self.judge.look_since(target, SHARED, now, &mut self.out);
     }
 
+    /// Forgets what is shown of databases that others see through this guard no more.
+    pub(super) fn forget_shown(&mut self) {
+        let mut shown = std::mem::take(&mut self.through.shown);
+        shown.retain(|target, _| self.shows(target));
+        self.through.shown = shown;
+    }
+
     /// Is this a database that others see through this agent alone?
     fn shows(&self, target: &TargetId) -> bool {
         let known = self.apps.get(&target.app).and_then(|it| it.chosen.as_ref());
@@ -177,7 +192,9 @@ impl Node {
 
 /// What a guard saw, as this agent's own look: whose eyes it took is said, and words from elsewhere are no longer than ours.
 fn said_by(guard: &AgentId, outcome: Outcome) -> Outcome {
-    let said = |it: Fault| Fault::new(it.kind, format!("{guard} says: {}", it.text));
+    // That a guard's log-in is refused is that guard's to put right: to others its database answers, and does not serve.
+    let kind = |kind| if kind == FaultKind::Credential { FaultKind::Unready } else { kind };
+    let said = |it: Fault| Fault::new(kind(it.kind), format!("{guard} says: {}", it.text));
     match outcome {
         Outcome::Failed(fault) => Outcome::Failed(said(fault)),
         Outcome::Invalid(fault) => Outcome::Invalid(said(fault)),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use consensus::model::{Abstention, CredentialId, Database, FaultKind, Phase};
+use consensus::model::{Abstention, CredentialId, Database, FaultKind, Phase, TargetName};
 use consensus::view::View;
 
 use super::{Check, Found, Heard};
@@ -130,9 +130,13 @@ pub fn credentials(config: &AgentConfig, heard: &Heard) -> Check {
         .iter()
         .flat_map(|definition| {
             let databases = definition.stacks.iter().flat_map(|stack| &stack.databases);
-            let reached =
-                |it: &&Database| it.seen_through().is_none_or(|guard| *guard == heard.view.agent);
-            let databases = databases.filter(reached);
+            // What one guard does to its own takes the log-in of its fellows, which it is to follow.
+            let guards = |name: &TargetName| {
+                let mut all = definition.stacks.iter().flat_map(|stack| &stack.databases);
+                all.any(|it| it.name == *name && it.guard.as_ref() == Some(&heard.view.agent))
+            };
+            let needed = move |it: &&Database| it.seen_through().is_none() || guards(&it.name);
+            let databases = databases.filter(needed);
             let databases = databases.map(|database| &database.credential);
             let records = definition.records.iter().filter_map(|record| record.driver.credential());
             databases.chain(records).cloned()
