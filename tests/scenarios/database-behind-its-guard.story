@@ -14,10 +14,10 @@ part a2 a6
 run 20s
 why a3 shop
 ----
-  109.794 a2    holds shop/east for standing: 1 of 5 voters see it down (and a5 a7 a3 a1 a4)
-  109.794 a2    leaves shop alone: east stands: 1 of 5 voters see it down, 3 are needed (and a5 a7 a3 a1 a4)
-  111.840 a1    holds shop/east for standing: 2 of 5 voters see it down (and a4 a3 a2 a5 a7)
-  111.840 a1    leaves shop alone: east stands: 2 of 5 voters see it down, 3 are needed (and a4 a3 a2 a5 a7)
+  110.294 a2    holds shop/east for standing: 1 of 5 voters see it down (and a5 a7 a3 a1 a4)
+  110.294 a2    leaves shop alone: east stands: 1 of 5 voters see it down, 3 are needed (and a5 a7 a3 a1 a4)
+  112.377 a1    holds shop/east for standing: 2 of 5 voters see it down (and a4 a3 a2 a5 a7)
+  112.377 a1    leaves shop alone: east stands: 2 of 5 voters see it down, 3 are needed (and a4 a3 a2 a5 a7)
 a3 on shop: east stands: 2 of 5 voters see it down, 3 are needed
 
 heal
@@ -29,7 +29,7 @@ why a3 shop
   120.000 *     shop/west: web is Up
   120.022 a6    holds shop/east for standing: 1 of 5 voters see it down (and a1 a4 a3 a2 a5 a7)
   120.022 a6    leaves shop alone: east stands: 1 of 5 voters see it down, 3 are needed (and a1 a4 a3 a2 a5 a7)
-  120.299 a6    holds shop/east for standing: 0 of 5 voters see it down (and a2 a5 a7 a3 a1 a4)
+  120.285 a6    holds shop/east for standing: 0 of 5 voters see it down (and a2 a5 a7 a3 a1 a4)
 a3 on shop: east stands: nobody whose word counts sees it down
 
 # Its guard starts anew, which takes less than a window.
@@ -50,27 +50,27 @@ state
 why a3 shop
 ----
   152.000 *     shop/east/db is Refusing
-  159.581 a3    holds shop/east for standing: 1 of 5 voters see it down (and a1 a4 a6 a2 a5 a7)
-  159.581 a3    leaves shop alone: east stands: 1 of 5 voters see it down, 3 are needed (and a1 a4 a6 a2 a5 a7)
-  159.797 a1    holds shop/east for standing: 2 of 5 voters see it down (and a4 a6 a3 a2 a5 a7)
-  159.797 a1    leaves shop alone: east stands: 2 of 5 voters see it down, 3 are needed (and a4 a6 a3 a2 a5 a7)
-  159.799 a4    holds shop/east for down: 3 of 5 voters see it down (and a5 a2 a7 a1 a6 a3)
-  159.836 a5    holds shop/east for down: 4 of 5 voters see it down (and a1 a4 a6 a3 a7)
-  159.836 a7    leaves shop alone: database of east down for 3 of 5 voters in 3 regions; others will propose: this agent is an observer
-  159.868 a6    leaves shop alone: database of east down for 3 of 5 voters in 2 regions; others will propose: this agent started too recently
-  159.872 a6    leaves shop alone: database of east down for 4 of 5 voters in 3 regions; others will propose: this agent started too recently
-  159.906 a5    holds shop/east for down: 5 of 5 voters see it down
-  159.906 a7    leaves shop alone: database of east down for 4 of 5 voters in 3 regions; others will propose: this agent is an observer
-  159.982 a2    learns shop epoch 2 fencing at 5.bfcd: failover, active east, carried out by a2 (database of east down for 5 of 5 voters in 3 regions) (and a5 a7 a3 a1 a4 a6)
-  160.020 a6    has shut shop/east
-  160.032 *     fence with 2.1.1 of a6 not: connection refused
-  160.062 a6    failed for shop with 2.1.1: connection refused (and a2)
-  160.228 a2    learns shop epoch 2 promoting at 6.bfcd: failover, active east, carried out by a2 (database of east down for 5 of 5 voters in 3 regions) (and a5 a7 a3 a1 a4 a6)
-  160.298 a7    holds open shop/west
-  160.373 *     promote with 2.1.3 of a7: promoted to timeline 2
-  160.515 a2    learns shop epoch 2 publishing at 7.bfcd: failover, active west, carried out by a2 (database of east down for 5 of 5 voters in 3 regions) (and a5 a7 a3 a1 a4 a6)
-  160.654 a2    learns shop epoch 2 verifying at 8.bfcd: failover, active west, carried out by a2 (database of east down for 5 of 5 voters in 3 regions) (and a5 a7 a3 a1 a4 a6)
-  160.793 a2    learns shop epoch 2 idle at 9.bfcd: failover, active west (database of east down for 5 of 5 voters in 3 regions) (and a5 a7 a3 a1 a4 a6)
+  159.621 a4    holds shop/east for standing: 1 of 5 voters see it down (and a1 a6 a3 a2 a5 a7)
+  159.621 a4    leaves shop alone: east stands: 1 of 5 voters see it down, 3 are needed (and a1 a6 a3 a2 a5 a7)
+  159.757 a3    holds shop/east for standing: 2 of 5 voters see it down (and a1 a4 a6 a2 a5 a7)
+  159.757 a3    leaves shop alone: east stands: 2 of 5 voters see it down, 3 are needed (and a1 a4 a6 a2 a5 a7)
+  159.851 a2    holds shop/east for down: 3 of 5 voters see it down (and a5 a7 a1 a4 a6 a3)
+  159.851 a7    leaves shop alone: database of east down for 3 of 5 voters in 3 regions; others will propose: this agent is an observer
+  159.863 a6    leaves shop alone: database of east down for 3 of 5 voters in 2 regions; others will propose: this agent started too recently
+  159.885 a3    holds shop/east for down: 4 of 5 voters see it down (and a1 a4 a6 a5 a7)
+  159.889 a6    leaves shop alone: database of east down for 4 of 5 voters in 3 regions; others will propose: this agent started too recently
+  159.900 a5    holds shop/east for down: 5 of 5 voters see it down
+  159.900 a7    leaves shop alone: database of east down for 4 of 5 voters in 3 regions; others will propose: this agent is an observer
+  159.996 a2    learns shop epoch 2 fencing at 5.bfcd: failover, active east, carried out by a2 (database of east down for 4 of 5 voters in 3 regions) (and a5 a7 a3 a1 a4 a6)
+  160.034 a6    has shut shop/east
+  160.055 *     fence with 2.1.1 of a6 not: connection refused
+  160.067 a6    failed for shop with 2.1.1: connection refused (and a2)
+  160.242 a2    learns shop epoch 2 promoting at 6.bfcd: failover, active east, carried out by a2 (database of east down for 4 of 5 voters in 3 regions) (and a5 a7 a3 a1 a4 a6)
+  160.312 a7    holds open shop/west
+  160.349 *     promote with 2.1.3 of a7: promoted to timeline 2
+  160.500 a2    learns shop epoch 2 publishing at 7.bfcd: failover, active west, carried out by a2 (database of east down for 4 of 5 voters in 3 regions) (and a5 a7 a3 a1 a4 a6)
+  160.639 a2    learns shop epoch 2 verifying at 8.bfcd: failover, active west, carried out by a2 (database of east down for 4 of 5 voters in 3 regions) (and a5 a7 a3 a1 a4 a6)
+  160.882 a2    learns shop epoch 2 idle at 9.bfcd: failover, active west (database of east down for 4 of 5 voters in 3 regions) (and a5 a7 a3 a1 a4 a6)
 shop: epoch 2 failover idle, active west
   shop/east/db: Refusing, primary, timeline 1, its door is shut
   shop/west/db: Up, primary, timeline 2, its door is open

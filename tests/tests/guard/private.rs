@@ -29,7 +29,8 @@ fn world(lab: &Lab) -> (World<'_>, [Agent<'_>; 2]) {
 fn shown(world: &World<'_>, agent: usize, stack: &str) -> String {
     let explained = world.mesh.agents[agent].quorate(&["explain", "shop"]).expect_done();
     let line = explained.lines().find(|line| line.contains(&format!("{stack}/orders")));
-    line.unwrap_or_else(|| panic!("no line on {stack}: {explained}")).to_owned()
+    // What is well has no line.
+    line.unwrap_or_default().to_owned()
 }
 
 #[test]
