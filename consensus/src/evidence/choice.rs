@@ -440,19 +440,8 @@ impl Panel<'_> {
             return false;
         }
         let target = self.target(active, name);
-        // What is seen through that guard alone fell silent with it: that is the same silence once more.
-        let private = self.definition.stack(active).is_some_and(|stack| {
-            stack.databases.iter().any(|it| it.name == *name && it.seen_through().is_some())
-        });
-        let silence = |belief: &Belief| {
-            let window = self.definition.probe.window;
-            private && belief.guard.as_ref().is_some_and(|it| it.heard > window)
-        };
         let is_down = |belief: &Belief| {
-            belief.target == target
-                && belief.reached
-                && belief.health == Health::Down
-                && !silence(belief)
+            belief.target == target && belief.reached && belief.health == Health::Down
         };
         let down = self.healthy().filter(|it| it.beliefs.iter().any(is_down));
         if self.majority(&down.map(|it| it.agent.clone()).collect::<Vec<_>>()) {

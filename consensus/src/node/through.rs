@@ -20,7 +20,7 @@ use crate::outbox::{Deadline, Look, Output, Subject};
 /// time once something is in doubt.
 const SHARED: Duration = Duration::from_millis(250);
 /// A guard's look may run into the very limit, and begins when the question has come: that much later its end is still heard of.
-const WAY: Duration = Duration::from_millis(500);
+const RETURN: Duration = Duration::from_millis(500);
 /// Questions that wait for the end of a look, of each database: a few of every agent of a large mesh.
 const WAITING: usize = 1024;
 
@@ -93,7 +93,7 @@ impl Node {
         let (at, target) = (self.now, target.clone());
         let mesh = self.config.voters.mesh;
         let ask = ViewMessage { mesh, target: target.clone(), asked: at, body: ViewBody::Asks };
-        let asked = Asked { target, guard: guard.clone(), at, until: at + look.limit + WAY };
+        let asked = Asked { target, guard: guard.clone(), at, until: at + look.limit + RETURN };
         self.through.asked.push_back(asked);
         self.wanted = self.wanted.min(self.through.wake());
         Output::Send(guard, Message::View(Box::new(ask)))

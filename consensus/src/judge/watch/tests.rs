@@ -1,7 +1,8 @@
 //! What is believed of one target, look by look.
 
 use super::*;
-use crate::model::{Endpoint, Engine, Expect, Phases, Scheme};
+use crate::model::{Endpoint, Engine, Expect, Phases, Scheme, SeenBy};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 fn policy() -> ProbePolicy {
@@ -265,8 +266,19 @@ fn a_guard_that_is_named_makes_no_other_target_of_a_database_and_another_port_do
     let scale = Scale::of(policy());
     let watch = Watch::new(subject(database.clone()), scale, at(0), at(0));
     let guarded = Database { guard: Some("g1".parse().unwrap()), ..database.clone() };
-    assert!(watch.looks_at(&subject(guarded), scale));
+    assert!(watch.looks_at(&subject(guarded.clone()), scale));
     assert!(!watch.looks_at(&subject(Database { port: 5433, ..database }), scale));
+
+    // Through its guard it is another way, and there is one for each address and each guard.
+    let seen = |address: &str, guard: &str| {
+        let guard = Some(guard.parse().unwrap());
+        let address = address.to_owned();
+        let through = Database { address, guard, view: SeenBy::Guard, ..guarded.clone() };
+        Watch::new(subject(through), scale, at(0), at(0))
+    };
+    let ways = [seen("192.0.2.1", "g1"), seen("192.0.2.1", "g2"), seen("192.0.2.2", "g1"), watch];
+    let ways: BTreeSet<_> = ways.iter().map(Watch::address).collect();
+    assert_eq!(ways.len(), 4);
 }
 
 #[test]

@@ -41,14 +41,7 @@ pub const SHEETS: &[Sheet] = &[
     Sheet {
         name: "m1 register, 3 stores, 2 ballots and a reader, as clients see it",
         states: 8_027,
-        knows: &[
-            Mutant::BallotReused,
-            Mutant::PromiseErased,
-            Mutant::AcceptedExpires,
-            Mutant::SentBeforeSaved,
-            Mutant::Amnesia,
-            Mutant::ReadNewest,
-        ],
+        knows: &[],
         explore: |mutant| check(3, 3, Reads::ByOne, mutant),
     },
     Sheet {
@@ -444,11 +437,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn clients_alone_notice_each_broken_rule() {
+    fn clients_alone_notice_whatever_any_size_knows() {
         let seen = SHEETS.iter().find(|sheet| sheet.name.ends_with("as clients see it"));
         let seen = seen.expect("it is one of them");
-        for mutant in seen.knows {
-            let broken = (seen.explore)(Some(*mutant)).broken;
+        let known: Vec<Mutant> = SHEETS.iter().flat_map(|sheet| sheet.knows).copied().collect();
+        assert!(!known.is_empty());
+        for mutant in known {
+            let broken = (seen.explore)(Some(mutant)).broken;
             let broken = broken.map(|broken| broken.property);
             assert_eq!(broken, Some("what clients are told is linearizable"), "{mutant:?}");
         }

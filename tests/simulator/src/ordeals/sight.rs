@@ -7,6 +7,7 @@ use consensus::config::Mutant;
 use super::{
     Ordeal, asks, blinds, buries, east, fells, guarded, kills, restarts, same, shop, wait, west,
 };
+use crate::chance::Chance;
 use crate::scene::AppShape;
 use crate::simulation::Simulation;
 use crate::world::Web;
@@ -189,19 +190,17 @@ pub const ORDEALS: &[Ordeal] = &[
         name: "who gave its word for a guard is heard again by most voters before it says so",
         knows: &[Mutant::WordNotAwaited],
         shape: |mesh, apps| guarded(mesh, apps),
-        play: |simulation, chance| {
-            wait(simulation, chance, 25_000..26_000);
-            let both = |simulation: &mut Simulation, guard, voter, cut| {
-                simulation.cut(guard, voter, cut);
-                simulation.cut(voter, guard, cut);
-            };
-            // Two hear all along whose word the door is open by; what they say of it is no evidence.
-            (0..5).for_each(|voter| both(simulation, 5, voter, true));
-            [0, 3, 4].into_iter().for_each(|voter| both(simulation, 6, voter, true));
-            wait(simulation, chance, 17_000..22_000);
-            [0, 3, 4].into_iter().for_each(|voter| both(simulation, 6, voter, false));
-            wait(simulation, chance, 8_000..9_000);
+        play: heard_before_it_says_so,
+    },
+    Ordeal {
+        // Whoever did not hear the other guard saw nothing of its database either, which is not fit for as long.
+        name: "the same, and nobody but its guard reaches the database",
+        knows: &[],
+        shape: |mesh, apps| {
+            guarded(mesh, apps);
+            apps[0].hidden = true;
         },
+        play: heard_before_it_says_so,
     },
     Ordeal {
         name: "no voter hears a guard whose short lease ends between two words of who hears it",
@@ -333,3 +332,18 @@ pub const ORDEALS: &[Ordeal] = &[
         },
     },
 ];
+
+/// The guard of the stack that serves lives on another's word, whom most voters hear again before it has told of that.
+fn heard_before_it_says_so(simulation: &mut Simulation, chance: &mut Chance) {
+    wait(simulation, chance, 25_000..26_000);
+    let both = |simulation: &mut Simulation, guard, voter, cut| {
+        simulation.cut(guard, voter, cut);
+        simulation.cut(voter, guard, cut);
+    };
+    // Two hear all along whose word the door is open by; what they say of it is no evidence.
+    (0..5).for_each(|voter| both(simulation, 5, voter, true));
+    [0, 3, 4].into_iter().for_each(|voter| both(simulation, 6, voter, true));
+    wait(simulation, chance, 17_000..22_000);
+    [0, 3, 4].into_iter().for_each(|voter| both(simulation, 6, voter, false));
+    wait(simulation, chance, 8_000..9_000);
+}
