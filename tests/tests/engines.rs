@@ -59,7 +59,7 @@ fn answered(mesh: &Mesh<'_>, name: &str, hosts: &[&str]) {
 
 /// A mesh with the app applied, served from the first stack, and a failover from it sure to succeed.
 fn mesh<'a>(lab: &'a Lab, text: &str) -> Mesh<'a> {
-    let mut mesh = Mesh::new(lab);
+    let mut mesh = Mesh::small(lab);
     mesh.start();
     mesh.apply(lab, text);
     mesh.settle(SETTLE, "shop", STACKS[0]);

@@ -208,7 +208,7 @@ mod mongodb {
         inside(|lab: &Lab| {
             let _webs = [Web::start(lab, "s1"), Web::start(lab, "s2")];
             let mut set = Hosted::start(lab, &["s1", "s2"]);
-            let mut mesh = Mesh::new(lab);
+            let mut mesh = Mesh::small(lab);
             mesh.start();
             let engine = ("mongodb", PORT);
             let shop = Shop { engine, outside: false, max_loss: "30s", ..Shop::default() };
@@ -239,7 +239,7 @@ mod mongodb {
         inside(|lab: &Lab| {
             let _webs = [Web::start(lab, "s1"), Web::start(lab, "s2")];
             let set = Hosted::start(lab, &["s1", "s2"]);
-            let mut mesh = Mesh::new(lab);
+            let mut mesh = Mesh::small(lab);
             mesh.start();
             let engine = ("mongodb", PORT);
             let shop = Shop { engine, outside: false, max_loss: "30s", ..Shop::default() };
@@ -267,7 +267,7 @@ mod mongodb {
         inside(|lab: &Lab| {
             let mut webs = [Web::start(lab, "s1"), Web::start(lab, "s2")];
             let set = Hosted::start(lab, &["s1", "s2"]);
-            let mut mesh = Mesh::new(lab);
+            let mut mesh = Mesh::small(lab);
             mesh.start();
             let engine = ("mongodb", PORT);
             let shop = Shop { engine, outside: false, max_loss: "30s", ..Shop::default() };

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use tests::harness::agents::Agent;
 use tests::harness::app::Shop;
-use tests::harness::bind::Updates;
 use tests::harness::fabric::REGIONS;
 use tests::harness::guards::{LEASE, enrolled, holds, start};
 use tests::harness::lab::{Lab, inside};
@@ -24,7 +23,7 @@ fn world<'a>(
     replication: Replication,
     shop: &Shop,
 ) -> (World<'a>, [Agent<'a>; 2], Writers) {
-    let world = World::replicated(lab, Updates::Granted, replication);
+    let world = World::small(lab, replication);
     let guards = start(lab, &world.mesh);
     world.apply(lab, shop);
     holds(&guards[0], SETTLE);
@@ -77,7 +76,7 @@ mod nginx_postgres_bind {
     #[test]
     fn a_door_is_shut_until_its_lease_is_there() {
         inside(|lab: &Lab| {
-            let world = World::unapplied(lab, Updates::Granted);
+            let world = World::small(lab, Replication::Synchronous);
             let servers = world.databases.each_ref().map(|it| it.address());
             assert!(servers.iter().all(|server| reaches(*server)), "nobody guards them yet");
             let guards = start(lab, &world.mesh);
@@ -100,7 +99,7 @@ mod nginx_postgres_bind {
     #[test]
     fn a_primary_that_takes_no_writes_is_told_of_by_its_guard_and_moves_nothing() {
         inside(|lab: &Lab| {
-            let world = World::replicated(lab, Updates::Granted, Replication::Synchronous);
+            let world = World::small(lab, Replication::Synchronous);
             let mut guards = enrolled(lab, &world.mesh);
             for guard in &mut guards {
                 guard.set_up(|setup| setup.more.push_str("heartbeat = true\n"));
@@ -142,7 +141,7 @@ mod nginx_postgres_bind {
     #[test]
     fn doors_are_shut_at_boot_without_a_mesh_and_stay_shut() {
         inside(|lab: &Lab| {
-            let world = World::unapplied(lab, Updates::Granted);
+            let world = World::small(lab, Replication::Synchronous);
             let [server, other] = world.databases.each_ref().map(|it| it.address());
             let [guard, _] = enrolled(lab, &world.mesh);
             assert!(reaches(server));
@@ -308,7 +307,7 @@ mod nginx_postgres_bind {
     #[test]
     fn agents_that_may_only_look_fail_over_by_a_guard_that_is_killed_in_between() {
         inside(|lab: &Lab| {
-            let mut world = World::unapplied(lab, Updates::Granted);
+            let mut world = World::small(lab, Replication::Synchronous);
             let role =
                 format!("create role {WATCHER} login password '{PASSWORD}' in role pg_monitor");
             world.databases[0].query(&role);

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use tests::harness::agents::{Agent, Mesh};
 use tests::harness::app::Shop;
-use tests::harness::bind::Updates;
 use tests::harness::guards::{enrolled, enrolled_at, holds, rejoin};
 use tests::harness::lab::{Lab, inside};
 use tests::harness::nginx::Web;
@@ -50,7 +49,7 @@ mod nginx_postgres_bind {
     /// The app with a PostgreSQL that waits for nobody, and its standby, each behind its guard's door.
     pub fn replicated(lab: &Lab, way: Way) -> (World<'_>, [Agent<'_>; 2]) {
         let shop = Shop { guarded: true, max_loss: "64MiB", ..Shop::default() };
-        let world = World::replicated(lab, Updates::Granted, Replication::Asynchronous);
+        let world = World::small(lab, Replication::Asynchronous);
         let mut guards = enrolled(lab, &world.mesh);
         for (guard, database) in guards.iter_mut().zip(&world.databases) {
             let mut words = rejoin(database);
@@ -258,7 +257,7 @@ fn behind_doors<'a>(
     words: [Vec<String>; 2],
 ) -> (Mesh<'a>, [Agent<'a>; 2]) {
     let shop = Shop { guarded: true, outside: false, max_loss: "64MiB", engine, ..Shop::default() };
-    let mut mesh = Mesh::new(lab);
+    let mut mesh = Mesh::small(lab);
     mesh.start();
     let mut guards = enrolled_at(lab, &mesh, engine.1);
     for (guard, words) in guards.iter_mut().zip(words) {

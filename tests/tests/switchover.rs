@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use consensus::model::{DecisionKind, Epoch, Phase};
 use tests::harness::app::{Shop, TWO};
-use tests::harness::bind::Updates;
 use tests::harness::guarded::{Guarded, Plan, Server, ms};
 use tests::harness::lab::{Lab, inside};
 use tests::harness::postgres::Replication;
@@ -168,7 +167,7 @@ mod nginx_postgres_bind {
     #[test]
     fn a_target_that_lags_is_left_and_writes_go_on_where_they_were() {
         inside(|lab: &Lab| {
-            let world = World::replicated(lab, Updates::Granted, Replication::Asynchronous);
+            let world = World::small(lab, Replication::Asynchronous);
             world.apply(lab, &Shop { max_loss: "64MiB", ..Shop::default() });
             let [old, new] = world.databases.each_ref().map(|it| it.address());
             let writer = Writers::start(Dialect::Postgres, &[old, new]);
@@ -239,5 +238,14 @@ mod nginx_redis_bind {
     #[test]
     fn a_target_that_lags_is_left_and_moved_to_once_it_does_not() {
         inside(|lab: &Lab| left_while_it_lags(lab, Dialect::Redis));
+    }
+}
+
+mod nginx_foreign_valkey_bind {
+    use super::*;
+
+    #[test]
+    fn a_target_that_lags_is_left_and_moved_to_once_it_does_not() {
+        inside(|lab: &Lab| left_while_it_lags(lab, Dialect::Valkey));
     }
 }

@@ -53,7 +53,7 @@ struct Story<'a> {
 impl<'a> Story<'a> {
     /// Served from `s1`, whose door's agent is on this host: a container has none of its own for it.
     fn begin(lab: &'a Lab, host: &str, text: &str, writes: (Dialect, [SocketAddr; 2])) -> Self {
-        let mut mesh = Mesh::new(lab);
+        let mut mesh = Mesh::small(lab);
         mesh.start();
         let doors = [("g1", host, "s1"), ("g2", "dns", "s2")].map(|(name, host, stack)| {
             let home = enrol(&mesh.folder, name, host, false);

@@ -350,7 +350,7 @@ impl<'a, const N: usize> Guarded<'a, N> {
         let outside = !hosts.contains(&"dns");
         let webs = hosts.map(|host| Web::start(lab, host));
         let bind = outside.then(|| Bind::start(lab, Updates::Granted));
-        let mut mesh = Mesh::new(lab);
+        let mut mesh = Mesh::small(lab);
         mesh.start();
         let engine = engine(dialect);
         let mut guards = enrolled_of(lab, &mesh, &[("orders", engine.1)], stacks);

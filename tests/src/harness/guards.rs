@@ -82,7 +82,10 @@ fn enrolled_as<'a>(
 ) -> Agent<'a> {
     let home = enrol(&mesh.folder, name, host, false);
     let mut guard = Agent::new(lab, name, host, &home);
-    guard.set_up(|setup| setup.more = doors(databases));
+    guard.set_up(|setup| {
+        setup.seeds = mesh.agents.iter().map(|agent| agent.host.clone()).collect();
+        setup.more = doors(databases);
+    });
     guard
 }
 

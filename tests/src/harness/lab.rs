@@ -14,6 +14,7 @@ use std::process::Command;
 
 use super::fabric::Fabric;
 use super::process::{output, run};
+use super::room::Room;
 
 /// Set inside: the file in which the inner run says how far it came.
 const MARK: &str = "QUORATE_LAB_MARK";
@@ -23,6 +24,11 @@ const FINISHED: &str = "finished";
 
 /// Set where figures are taken: a folder on a real disk, in place of memory.
 const DISK: &str = "QUORATE_LAB_DISK";
+
+/// Are figures taken? Else a world is one of several on the same cores, and looks less often.
+pub fn for_figures() -> bool {
+    env::var_os(DISK).is_some()
+}
 
 /// Programs that every world needs, with the Debian packages they come from.
 const NEEDED: [(&str, &str); 5] = [
@@ -59,6 +65,7 @@ pub fn within(name: &str, story: impl FnOnce(&Lab)) {
 pub fn start_inside(arguments: &[&str]) -> Vec<String> {
     let missing: Vec<_> = NEEDED.iter().filter(|(program, _)| !installed(program)).collect();
     assert!(missing.is_empty(), "not installed: {missing:?}: run `./tests/run install`");
+    let _room = Room::take();
     let folder = tempfile::tempdir().expect("the system's folder for temporary files takes files");
     let mark = folder.path().join("mark");
     let status =
@@ -144,7 +151,7 @@ impl Lab {
 
     /// Are its files on a real disk, where syncing takes its time?
     pub fn on_disk(&self) -> bool {
-        env::var_os(DISK).is_some()
+        for_figures()
     }
 
     /// Hands a line to whoever called [`start_inside`].

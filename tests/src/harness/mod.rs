@@ -12,6 +12,7 @@ pub mod lab;
 pub mod authority;
 pub mod fabric;
 pub mod process;
+pub mod room;
 pub mod wait;
 
 pub mod bind;

@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use hickory_proto::op::{Message, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, RecordType};
 
-use super::wait::pace;
+use super::wait::pace_by;
 
 /// How long a question waits for its answer.
 const LIMIT: Duration = Duration::from_millis(500);
-/// How often a watch asks: the resolution of the times it writes down.
+/// How often a watch asks where figures are taken: the resolution of the times it writes down.
 const EVERY: Duration = Duration::from_millis(5);
 
 /// What became of a question for A records.
@@ -85,7 +85,7 @@ impl Watch {
                     list.push((Instant::now(), answer));
                 }
                 drop(list);
-                pace(EVERY);
+                pace_by(EVERY);
             }
         });
         Self { seen, ending, thread: Some(thread) }

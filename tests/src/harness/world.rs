@@ -1,4 +1,4 @@
-//! Everything at once: five agents, two stacks with nginx and PostgreSQL, BIND, and the app `shop` applied and served.
+//! Everything at once: agents, two stacks with nginx and PostgreSQL, BIND, and the app `shop` applied and served.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -13,7 +13,7 @@ use super::lab::Lab;
 use super::nginx::Web;
 use super::postgres::{Postgres, Replication};
 use super::resolver::{Answer, Watch, ask};
-use super::wait::eventually;
+use super::wait::{eventually, promptly};
 
 /// How long anything may take to settle, on a machine that runs another world beside this one.
 pub const SETTLE: Duration = Duration::from_secs(60);
@@ -45,11 +45,19 @@ impl<'a> World<'a> {
 
     /// The same, with this sort of replication.
     pub fn replicated(lab: &'a Lab, updates: Updates, replication: Replication) -> Self {
+        Self::of(lab, Mesh::new(lab), updates, replication)
+    }
+
+    /// The same with three agents in place of five.
+    pub fn small(lab: &'a Lab, replication: Replication) -> Self {
+        Self::of(lab, Mesh::small(lab), Updates::Granted, replication)
+    }
+
+    fn of(lab: &'a Lab, mut mesh: Mesh<'a>, updates: Updates, replication: Replication) -> Self {
         let webs = [Web::start(lab, "s1"), Web::start(lab, "s2")];
         let primary = Postgres::primary(lab, "s1");
         let standby = Postgres::standby(&primary, "s2", replication);
         let bind = Bind::start(lab, updates);
-        let mut mesh = Mesh::new(lab);
         mesh.start();
         Self { mesh, webs, databases: [primary, standby], bind }
     }
@@ -165,7 +173,7 @@ pub struct Timings {
 impl Timings {
     /// Follows a failover to its end, beginning right after the kill.
     pub fn follow(world: &World<'_>, kill: Kill, watches: &Watches) -> (Self, AppView) {
-        let promoted = eventually(SETTLE, "the standby takes writes", || {
+        let promoted = promptly(SETTLE, "the standby takes writes", || {
             match world.databases[1].writable()? {
                 true => Ok(Instant::now()),
                 false => Err("still read-only".to_owned()),

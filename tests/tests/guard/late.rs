@@ -12,7 +12,7 @@ const ACT: Duration = Duration::from_secs(5);
 
 /// A guarded app on its first stack, its guards, and the epoch in which it will be moved.
 fn begun(lab: &Lab) -> (World<'_>, [Agent<'_>; 2], Epoch) {
-    let world = World::unapplied(lab, Updates::Granted);
+    let world = World::small(lab, Replication::Synchronous);
     let guards = start(lab, &world.mesh);
     world.apply(lab, &guarded());
     holds(&guards[0], SETTLE);

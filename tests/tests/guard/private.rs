@@ -9,7 +9,7 @@ const STRANGER: &str = "stranger";
 
 /// A world whose agents have no way into any database, served from `s1`.
 fn world(lab: &Lab) -> (World<'_>, [Agent<'_>; 2]) {
-    let mut world = World::unapplied(lab, Updates::Granted);
+    let mut world = World::small(lab, Replication::Synchronous);
     for agent in &mut world.mesh.agents {
         agent.kill();
         agent.set_up(|setup| setup.user = STRANGER.to_owned());

@@ -81,7 +81,7 @@ impl<'a> Pair<'a> {
     fn start(lab: &'a Lab, [first, second]: [Dialect; 2]) -> Self {
         let webs = ["s1", "s2"].map(|host| Web::start(lab, host));
         let bind = Bind::start(lab, Updates::Granted);
-        let mut mesh = Mesh::new(lab);
+        let mut mesh = Mesh::small(lab);
         mesh.start();
         let [(word, port), (other, at)] = [first, second].map(engine);
         let mut guards = enrolled_of(lab, &mesh, &[("orders", port), ("second", at)], TWO);

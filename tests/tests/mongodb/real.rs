@@ -40,11 +40,11 @@ struct Followed<'a> {
 }
 
 impl<'a> Followed<'a> {
-    /// A set whose first member leads, and five agents that answer with its stack.
+    /// A set whose first member leads, and three agents that answer with its stack.
     fn new(lab: &'a Lab, patience: Duration) -> Self {
         let _webs = [Web::start(lab, "s1"), Web::start(lab, "s2")];
         let set = Real::start(lab, HOSTS, patience);
-        let mut mesh = Mesh::new(lab);
+        let mut mesh = Mesh::small(lab);
         mesh.start();
         let engine = ("mongodb", PORT);
         let shop = Shop { engine, outside: false, max_loss: "30s", ..Shop::default() };
