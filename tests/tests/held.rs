@@ -404,6 +404,21 @@ mod nginx_foreign_mysql_bind {
     executor_is_killed!(killed, Dialect::MySql);
 
     #[test]
+    fn a_guard_that_is_killed_leaves_its_door_to_the_kernel() {
+        inside(|lab: &Lab| left_by_its_guard(lab, Dialect::MySql, Blow::Killed));
+    }
+
+    #[test]
+    fn a_guard_that_stands_still_leaves_its_door_to_the_kernel() {
+        inside(|lab: &Lab| left_by_its_guard(lab, Dialect::MySql, Blow::StandsStill));
+    }
+
+    #[test]
+    fn without_any_voter_it_goes_on_by_the_word_of_the_other() {
+        inside(|lab: &Lab| goes_on_without_voters(lab, Dialect::MySql));
+    }
+
+    #[test]
     fn a_primary_that_stands_still_for_45_s_is_replaced_and_goes_on_to_answer() {
         inside(|lab: &Lab| stands_still(lab, waiting(Dialect::MySql)));
     }
@@ -454,6 +469,16 @@ mod nginx_foreign_valkey_bind {
     use super::*;
 
     executor_is_killed!(killed, Dialect::Valkey);
+
+    #[test]
+    fn a_guard_that_is_killed_leaves_its_door_to_the_kernel() {
+        inside(|lab: &Lab| left_by_its_guard(lab, Dialect::Valkey, Blow::Killed));
+    }
+
+    #[test]
+    fn without_any_voter_it_goes_on_by_the_word_of_the_other() {
+        inside(|lab: &Lab| goes_on_without_voters(lab, Dialect::Valkey));
+    }
 
     #[test]
     fn a_primary_that_stands_still_for_45_s_is_replaced_and_follows() {

@@ -110,6 +110,8 @@ mod nginx_mariadb_bind {
 mod nginx_foreign_mysql_bind {
     use super::*;
 
+    executor_is_killed!(killed_while_it_moves, Dialect::MySql);
+
     #[test]
     fn a_planned_move_under_load_pauses_writes_briefly_and_none_is_lost() {
         inside(|lab: &Lab| moved(lab, Dialect::MySql));

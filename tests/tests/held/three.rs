@@ -65,7 +65,9 @@ fn one_of_two_takes_over(lab: &Lab, plan: Plan, trouble: Trouble) {
     });
     let ledger = world.writers.acknowledged();
     judged(&world, &ledger, [0, new], broken);
-    if plan.replication == Replication::Synchronous && plan.dialect != Dialect::Redis {
+    if plan.replication == Replication::Synchronous
+        && !matches!(plan.dialect, Dialect::Redis | Dialect::Valkey)
+    {
         assert_eq!(world.servers[new].lost(&ledger), Vec::<i64>::new());
     }
     assert_eq!(world.view().active.as_str(), name);
@@ -186,6 +188,17 @@ mod nginx_foreign_mysql {
         let plan = Plan { max_loss: "64MiB", ..waiting(Dialect::MySql) };
         inside(|lab: &Lab| one_of_two_takes_over(lab, plan, Trouble::StandsStill));
     }
+
+    #[test]
+    fn a_primary_that_is_cut_off_is_replaced_by_one_of_two() {
+        inside(|lab: &Lab| one_of_two_takes_over(lab, alone(Dialect::MySql), Trouble::CutOff));
+    }
+
+    #[test]
+    fn a_planned_move_to_one_of_two_leads_the_other_there() {
+        let plan = Plan { max_loss: "64MiB", ..waiting(Dialect::MySql) };
+        inside(|lab: &Lab| one_of_two_is_moved_to(lab, plan));
+    }
 }
 
 mod nginx_redis {
@@ -211,5 +224,14 @@ mod nginx_redis {
     #[test]
     fn a_planned_move_to_one_of_two_leads_the_other_there() {
         inside(|lab: &Lab| one_of_two_is_moved_to(lab, waiting(Dialect::Redis)));
+    }
+}
+
+mod nginx_foreign_valkey {
+    use super::*;
+
+    #[test]
+    fn two_guarded_replicas_take_over_one_after_the_other() {
+        inside(|lab: &Lab| twice(lab, Dialect::Valkey));
     }
 }
