@@ -172,6 +172,8 @@ async fn every_kind_of_question_gets_its_kind_of_answer() {
         assert_eq!(answer.metadata.response_code, code, "{name} {kind}");
         assert_eq!(data(&answer.answers), answers, "{name} {kind}");
         assert_eq!(data(&answer.authorities), authorities, "{name} {kind}");
+        // What is not there is believed for as long as the zone's last number says, and no longer (RFC 2308, section 5).
+        assert!(answer.authorities.iter().all(|record| record.ttl == 60), "{name} {kind}");
         assert_eq!(answer.metadata.authoritative, code != ResponseCode::Refused, "{name} {kind}");
         assert!(!answer.metadata.recursion_available && !answer.metadata.truncation);
         assert!(answer.edns.is_none(), "{name} {kind}: no EDNS was offered");

@@ -63,10 +63,29 @@ pub async fn azure(book: Book) -> Server {
                     let set = &body["properties"];
                     let texts: Vec<String> = match kind.as_str() {
                         "A" => list(&set["ARecords"]).map(|it| text(&it["ipv4Address"])).collect(),
+                        "AAAA" => {
+                            list(&set["AAAARecords"]).map(|it| text(&it["ipv6Address"])).collect()
+                        }
+                        "SRV" => list(&set["SRVRecords"])
+                            .map(|it| {
+                                let target = text(&it["target"]);
+                                format!(
+                                    "{} {} {} {target}.",
+                                    it["priority"], it["weight"], it["port"]
+                                )
+                            })
+                            .collect(),
+                        "CAA" => list(&set["caaRecords"])
+                            .map(|it| {
+                                let (tag, value) = (text(&it["tag"]), text(&it["value"]));
+                                format!("{} {tag} \"{value}\"", it["flags"])
+                            })
+                            .collect(),
                         "CNAME" => vec![format!("{}.", text(&set["CNAMERecord"]["cname"]))],
                         "TXT" => list(&set["TXTRecords"])
                             .map(|it| {
-                                format!("\"{}\"", list(&it["value"]).map(text).collect::<String>())
+                                let whole = list(&it["value"]).map(text).collect::<String>();
+                                format!("\"{}\"", whole.replace('"', "\\\""))
                             })
                             .collect(),
                         other => panic!("no test writes {other}"),
@@ -95,10 +114,37 @@ fn azure_set(kind: &str, held: &[Row]) -> Value {
             json!({ "TTL": ttl, "CNAMERecord": { "cname": texts[0].trim_end_matches('.') } })
         }
         "TXT" => {
-            let all: Vec<_> =
-                texts.iter().map(|it| json!({ "value": [it.trim_matches('"')] })).collect();
+            let all: Vec<_> = texts.iter().map(|it| json!({ "value": [whole(it)] })).collect();
             json!({ "TTL": ttl, "TXTRecords": all })
+        }
+        "AAAA" => {
+            let all: Vec<_> = texts.iter().map(|it| json!({ "ipv6Address": it })).collect();
+            json!({ "TTL": ttl, "AAAARecords": all })
+        }
+        "SRV" => {
+            let all = texts.iter().map(|it| {
+                let words: Vec<_> = it.split(' ').collect();
+                let [priority, weight, port] =
+                    [0, 1, 2].map(|at| words[at].parse::<u16>().expect("a number"));
+                let target = words[3].trim_end_matches('.');
+                json!({ "priority": priority, "weight": weight, "port": port, "target": target })
+            });
+            json!({ "TTL": ttl, "SRVRecords": all.collect::<Vec<_>>() })
+        }
+        "CAA" => {
+            let all = texts.iter().map(|it| {
+                let words: Vec<_> = it.splitn(3, ' ').collect();
+                let flags: u8 = words[0].parse().expect("a number");
+                json!({ "flags": flags, "tag": words[1], "value": whole(words[2]) })
+            });
+            json!({ "TTL": ttl, "caaRecords": all.collect::<Vec<_>>() })
         }
         other => panic!("no test holds {other}"),
     }
+}
+
+/// A text without its quotes.
+fn whole(quoted: &str) -> String {
+    let inner = quoted.strip_prefix('"').and_then(|it| it.strip_suffix('"'));
+    inner.expect("quoted").replace("\\\"", "\"")
 }

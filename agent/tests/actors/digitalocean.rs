@@ -70,12 +70,10 @@ pub async fn digitalocean_at(at: Ipv4Addr, book: Book) -> Server {
                 book.apply(|book| {
                     let of = |rows: &Vec<Row>| rows.iter().any(|row| row.id == id);
                     let found = book.rows.iter_mut().find(|(_, rows)| of(rows));
-                    let Some(((name, _), rows)) = found else {
+                    let Some((_, rows)) = found else {
                         return Err((404, "{\"id\":\"not_found\"}".to_owned()));
                     };
                     rows.retain(|row| row.id != id);
-                    let name = name.clone();
-                    book.count_after_delete(&name);
                     Ok((204, String::new()))
                 })
             }

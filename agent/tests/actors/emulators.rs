@@ -62,7 +62,7 @@ pub struct Book {
     pub cut: Option<(u32, bool)>,
     /// The change of now is made, and the answer to it lost on its way.
     unsaid: bool,
-    /// The fewest records that a name held after one was deleted.
+    /// The fewest records that a name which had any was ever left with, as clients could have seen it.
     pub fewest: Option<usize>,
     /// What only Route 53 has.
     pub amazon: route53::Amazon,
@@ -151,8 +151,9 @@ impl Book {
         let made = change(self);
         let conflict = || (400, "{\"message\":\"CNAME conflicts with other records\"}".to_owned());
         let made = made.and_then(|reply| self.is_lawful().then_some(reply).ok_or_else(conflict));
-        if made.is_err() {
-            self.rows = before;
+        match made.is_ok() {
+            true => self.count_what_is_left(&before),
+            false => self.rows = before,
         }
         if std::mem::take(&mut self.unsaid) {
             return Some((502, "<h1>no answer from behind</h1>".to_owned()));
@@ -163,9 +164,10 @@ impl Book {
         }
     }
 
-    fn count_after_delete(&mut self, name: &str) {
-        let left = self.at(name).count();
-        self.fewest = Some(self.fewest.map_or(left, |fewest| fewest.min(left)));
+    fn count_what_is_left(&mut self, before: &BTreeMap<(String, String), Vec<Row>>) {
+        let held = before.iter().filter(|(_, rows)| !rows.is_empty());
+        let left = held.map(|((name, _), _)| self.at(name).count()).min();
+        self.fewest = self.fewest.into_iter().chain(left).min();
     }
 }
 

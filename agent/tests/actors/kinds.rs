@@ -81,3 +81,27 @@ async fn every_type_is_taken_by_bind_knot_and_powerdns_and_known_again() {
         assert!(text(&again).starts_with("says so already"), "{server}: {again:?}");
     }
 }
+
+/// Azure has no HTTPS records, and says nothing of the others that was not written.
+#[tokio::test]
+async fn azure_takes_every_type_it_has_and_no_other() {
+    let book = azure(Book::default()).await;
+    let good = with_token(None, &emulators::principal(&book.url()));
+    let to = |sets| to(Provider::Azure, &book.url(), sets);
+    let address = RecordData::Address("2001:db8::2".parse().expect("an address"));
+    let (theirs, others): (Vec<_>, Vec<_>) =
+        every_kind().into_iter().partition(|set| set.kind == RecordKind::Https);
+    let sets: Vec<_> = others.into_iter().chain([set(RecordKind::Aaaa, address)]).collect();
+    let first = act(&good, token(2, 4), to(sets.clone())).await;
+    assert!(matches!(&first, Ok(Done { proven: true, .. })), "{first:?}");
+    let v6 = ("AAAA", "2001:db8::2");
+    for (kind, written) in WRITTEN.into_iter().filter(|it| it.0 != "HTTPS").chain([v6]) {
+        assert_eq!(book.with(|it| it.get(NAME, kind)), [written], "{kind}");
+    }
+    let writes = book.with(|it| it.writes);
+    let again = act(&good, token(2, 4), to(sets)).await;
+    assert!(text(&again).starts_with("says so already"), "{again:?}");
+    let refused = act(&good, token(3, 4), to(theirs)).await;
+    assert_eq!(kind(&refused), Some(ActionFaultKind::Refused), "{refused:?}");
+    assert_eq!(book.with(|it| it.writes), writes);
+}

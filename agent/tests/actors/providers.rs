@@ -292,14 +292,52 @@ fn publication(url: &str, (epoch, term): (u32, u32), ttl: u32) -> Action {
 
 /// Begins a publication and waits for what comes of it.
 async fn publish(
-    (actors, inputs): (&Actors, &mut mpsc::Receiver<Input>),
+    through: (&Actors, &mut mpsc::Receiver<Input>),
     url: &str,
     epoch: u32,
 ) -> Result<Done, ActionFault> {
-    actors.start(publication(url, (epoch, 1), 60));
+    begin(through, publication(url, (epoch, 1), 60)).await
+}
+
+async fn begin(
+    (actors, inputs): (&Actors, &mut mpsc::Receiver<Input>),
+    action: Action,
+) -> Result<Done, ActionFault> {
+    actors.start(action);
     match inputs.recv().await {
         Some(Input::Report(report)) => report.result,
         other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn each_of_them_is_left_alone_once_it_says_later() {
+    let azure = azure(Book::default()).await;
+    let google = google(Book::default()).await;
+    let principal = with_token(None, &emulators::principal(&azure.url()));
+    let key_file = with_token(None, &emulators::key_file(&google.url()));
+    for (provider, book, good) in [
+        (Provider::DigitalOcean, digitalocean(Book::default()).await, with_token(None, "a token")),
+        (
+            Provider::Route53,
+            route53(Book::default()).await,
+            with_token(Some("AKIDEXAMPLE"), route53::SECRET),
+        ),
+        (Provider::Google, google, key_file),
+        (Provider::Azure, azure, principal),
+    ] {
+        let (sender, mut inputs) = mpsc::channel(64);
+        let actors = Actors::new(Arc::new(good), sender);
+        let effect = to(provider, &book.url(), vec![addresses(&["192.0.2.2"])]);
+        let action = || Action { effect: effect.clone(), ..publication("", (2, 1), 60) };
+        book.with(|it| it.trouble = Some(Trouble::Busy));
+        let busy = begin((&actors, &mut inputs), action()).await;
+        assert!(text(&busy).contains("asks to come again later"), "{busy:?}");
+        book.with(|it| it.trouble = None);
+        let asked = book.with(|it| it.asked);
+        let held = begin((&actors, &mut inputs), action()).await;
+        assert!(text(&held).contains("wants to be left alone"), "{}: {held:?}", provider.word());
+        assert_eq!(book.with(|it| it.asked), asked, "{}: nothing was sent", provider.word());
     }
 }
 
