@@ -40,6 +40,8 @@ mutants! {
     AnsweredAsOfNow,
     /// A value is derived from what the proposer knows, not from what the promises report, and accepted (0.1 d).
     UnlinkedValue,
+    /// What a voter accepted, and nobody says is chosen, is left to whoever proposed it (A.5).
+    LingeringLeft,
     /// A process goes on after a failed sync as if it had worked (A.6).
     SyncFailureIgnored,
 
@@ -232,6 +234,8 @@ mutants! {
     ThirdADayUnheld,
     /// Any number of apps is moved at once.
     BudgetIgnored,
+    /// A site of which some stacks are down is taken for gone.
+    CutUncertified,
     /// After a restart no other app is known to have been moved lately.
     BudgetForgottenAtRestart,
     /// A stack that comes and goes is moved to as if it stood.

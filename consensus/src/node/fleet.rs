@@ -178,6 +178,16 @@ impl Node {
         self.sites.get(&state.definition.stack(&state.active)?.site)
     }
 
+    /// Is the site of an app's active stack as good as gone?
+    fn is_cut(&self, state: &AppState) -> bool {
+        let cut = self.cut_of(state);
+        #[cfg(feature = "mutants")]
+        if cut.is_some() && self.broken(Mutant::CutUncertified) {
+            return true;
+        }
+        cut.is_some_and(Cut::certified)
+    }
+
     /// Does anything of another app live at the site of this one's active stack?
     fn has_neighbours(&self, app: &AppId, state: &AppState) -> bool {
         let Some(stack) = state.definition.stack(&state.active) else { return false };
@@ -203,7 +213,7 @@ impl Node {
             let others = self.apps.iter().filter(|(other, _)| *other != app);
             others.filter_map(|(_, it)| it.place)
         };
-        if self.cut_of(state).is_some_and(Cut::certified) {
+        if self.is_cut(state) {
             let moving = places().filter(|place| place.unfinished(now)).count();
             return match moving < OF_A_SITE {
                 true => Ok(()),
@@ -243,7 +253,7 @@ impl Node {
             Err(Refusal::Pace(left)) => now + left,
             Err(why) => return Err(why),
         };
-        let queued = match self.cut_of(state).is_some_and(Cut::certified) || self.ignores_budget() {
+        let queued = match self.is_cut(state) || self.ignores_budget() {
             true => 0,
             false => self.apps.range(..app).filter(|(_, it)| it.called.is_some()).count(),
         };

@@ -6,6 +6,8 @@ use super::Node;
 use super::app::Wanted;
 use super::claim::rendezvous;
 use super::intent::Intent;
+#[cfg(feature = "mutants")]
+use crate::config::Mutant;
 use crate::evidence::{Choice, Count, nobody_sees_down};
 use crate::failover::plan;
 use crate::model::{AppId, AppState, Ballot, Mode, Phase, Verdict};
@@ -89,6 +91,10 @@ impl Node {
     /// A value that this voter accepted, and of which nobody says what became of it, must not linger: its proposer may be
     /// dead, and it may be chosen (PROTOCOL.md A.5, in-flux repair). Voters find out one after the other.
     fn notice_undecided(&mut self, app: &AppId, now: Moment) {
+        #[cfg(feature = "mutants")]
+        if self.broken(Mutant::LingeringLeft) {
+            return;
+        }
         let held = self
             .acceptor
             .as_ref()

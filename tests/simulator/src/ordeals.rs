@@ -4,6 +4,7 @@
 //! broken and the mesh comes to rest; without the rule somebody sees harm within a few seeds. `swarm` goes through all of
 //! them beside its seeds, so that what shows that a mutant is caught shows, too, that the rule holds.
 
+mod damping;
 mod followed;
 mod guards;
 mod outside;
@@ -42,7 +43,11 @@ pub struct Ordeal {
 pub fn all() -> impl Iterator<Item = &'static Ordeal> {
     let seen = sight::ORDEALS.iter().chain(followed::ORDEALS);
     let said = words::ORDEALS.iter().chain(voters::ORDEALS);
-    seen.chain(said).chain(outside::ORDEALS).chain(guards::ORDEALS).chain(sync::ORDEALS)
+    seen.chain(said)
+        .chain(outside::ORDEALS)
+        .chain(guards::ORDEALS)
+        .chain(sync::ORDEALS)
+        .chain(damping::ORDEALS)
 }
 
 /// What is healed comes to rest within this.

@@ -7,6 +7,28 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, RwLock};
 
+/// What production code makes of values of a pool, worked out once: a model asks the same a million times.
+#[derive(Debug)]
+pub struct Memo<K, V>(RwLock<HashMap<K, V>>);
+
+impl<K, V> Default for Memo<K, V> {
+    fn default() -> Self {
+        Self(RwLock::default())
+    }
+}
+
+impl<K: Eq + Hash, V: Copy> Memo<K, V> {
+    /// What follows from these numbers, which is always the same.
+    pub fn of(&self, key: K, work: impl FnOnce() -> V) -> V {
+        let known = self.0.read().expect("no thread panics here").get(&key).copied();
+        known.unwrap_or_else(|| {
+            let found = work();
+            self.0.write().expect("no thread panics here").insert(key, found);
+            found
+        })
+    }
+}
+
 /// The number of a value in its pool.
 pub type Number = u16;
 

@@ -17,7 +17,7 @@ use consensus::saved::Saved;
 use consensus::voters::Sweep;
 use stateright::{Model, Property};
 
-use super::pool::{Number, Pool};
+use super::pool::{Memo, Number, Pool};
 use super::register::{At, voters};
 use super::{Sheet, explore};
 
@@ -66,6 +66,12 @@ pub struct Change {
     stores: Pool<Acceptor>,
     promises: Pool<Option<Accepted>>,
     values: Pool<Value>,
+    /// What a store is after it heard of a ballot, and what it promises.
+    promising: Memo<(Number, usize), Option<(Number, Number)>>,
+    /// What a store is after it accepted a value.
+    accepting: Memo<(Number, usize, Number), Option<Number>>,
+    /// The stores (bits) that suffice for a sweep, and of which none is too many.
+    lists: Vec<u8>,
 }
 
 /// Everything that is so at one time.
@@ -123,6 +129,11 @@ pub enum Action {
     Lose,
 }
 
+/// The stores of which these are the bits.
+fn members(bits: u8) -> impl Iterator<Item = usize> {
+    (0..STORES).filter(move |at| bits & 1 << at != 0)
+}
+
 fn id(store: usize) -> AcceptorId {
     AcceptorId(store as u128)
 }
@@ -144,6 +155,13 @@ impl Change {
             Some(Mutant::DirectChange) => vec![set(1, old), set(2, new)],
             _ => vec![set(1, old), both, set(3, new)],
         };
+        let suffices = |heard: u8| {
+            let mut sweep = Sweep::new();
+            members(heard).for_each(|at| sweep.on_listed(id(at), &[]));
+            sweep.listed(&swept_by)
+        };
+        let spare = |heard: u8| members(heard).any(|at| suffices(heard & !(1 << at)));
+        let lists = (1..1 << STORES).filter(|it| suffices(*it) && !spare(*it)).collect();
         let mut proposers = [Ballots::new(1), Ballots::new(2)];
         Self {
             register: RegisterId::App("shop".parse().expect("a name")),
@@ -155,6 +173,9 @@ impl Change {
             stores: Pool::new(Acceptor::new(AcceptorId(0), &Saved::default())),
             promises: Pool::new(None),
             values: Pool::new(Value::new(vec![])),
+            promising: Memo::default(),
+            accepting: Memo::default(),
+            lists,
         }
     }
 
@@ -172,37 +193,23 @@ impl Change {
         })
     }
 
-    fn listing(&self, state: &State, heard: u8) -> Sweep {
-        let mut sweep = Sweep::new();
-        for (at, column) in state.columns.iter().enumerate() {
-            if heard & 1 << at != 0
-                && column.version <= BOTH
-                && !self.stands_aside(state, at)
-                && let BallotBody::Listed { registers, .. } =
-                    self.stores.get(column.store).on_list()
-            {
-                sweep.on_listed(id(at), &registers);
-            }
-        }
-        sweep
-    }
-
     fn list(&self, state: &mut State, heard: u8) -> Option<()> {
-        let sweep = self.listing(state, heard);
-        // More than is needed would only know more, and refuse more.
-        let lists = |heard| self.listing(state, heard).listed(&self.swept_by);
-        let spare = |at: usize| heard & 1 << at != 0 && lists(heard & !(1 << at));
-        if !sweep.listed(&self.swept_by) || (0..STORES).any(spare) {
-            return None;
+        let mut sweep = Sweep::new();
+        for at in members(heard) {
+            let column = &state.columns[at];
+            if BOTH < column.version || self.stands_aside(state, at) {
+                return None;
+            }
+            let listed = self.stores.get(column.store).on_list();
+            let BallotBody::Listed { registers, .. } = listed else { return None };
+            sweep.on_listed(id(at), &registers);
         }
         state.carried = match sweep.finished(&self.swept_by) {
             true => Carried::Over,
             false => Carried::Listed,
         };
-        for (at, column) in state.columns.iter_mut().enumerate() {
-            if heard & 1 << at != 0 {
-                column.version = column.version.max(BOTH);
-            }
+        for at in members(heard) {
+            state.columns[at].version = BOTH;
         }
         Some(())
     }
@@ -239,11 +246,13 @@ impl Change {
             return None;
         }
         let column = &mut state.columns[at];
-        let mut held = (*self.stores.get(column.store)).clone();
-        let (_, body) = held.on_prepare(&self.register, self.ballots[ballot]);
-        let BallotBody::Promise { accepted, .. } = body else { return None };
-        column.promised[ballot] = Some(self.promises.put(accepted));
-        column.store = self.stores.put(held);
+        let (store, promise) = self.promising.of((column.store, ballot), || {
+            let mut held = (*self.stores.get(column.store)).clone();
+            let (_, body) = held.on_prepare(&self.register, self.ballots[ballot]);
+            let BallotBody::Promise { accepted, .. } = body else { return None };
+            Some((self.stores.put(held), self.promises.put(accepted)))
+        })?;
+        (column.store, column.promised[ballot]) = (store, Some(promise));
         state.attempts[ballot].version = Some(version);
         Some(())
     }
@@ -276,16 +285,18 @@ impl Change {
 
     fn accept(&self, state: &mut State, ballot: usize, At(at): At) -> Option<()> {
         let attempt = state.attempts[ballot];
-        let value = self.values.get(attempt.proposed?);
+        let proposed = attempt.proposed?;
         if !self.answers(state, attempt.version?, at) {
             return None;
         }
         let column = &mut state.columns[at];
-        let mut held = (*self.stores.get(column.store)).clone();
-        let (entry, _) =
-            held.on_accept(&self.register, self.ballots[ballot], (*value).clone(), || Ok(()));
-        entry?;
-        column.store = self.stores.put(held);
+        let value = self.values.get(proposed);
+        column.store = self.accepting.of((column.store, ballot, proposed), || {
+            let mut held = (*self.stores.get(column.store)).clone();
+            let ballot = self.ballots[ballot];
+            let (entry, _) = held.on_accept(&self.register, ballot, (*value).clone(), || Ok(()));
+            entry.is_some().then(|| self.stores.put(held))
+        })?;
         column.accepted |= 1 << ballot;
         let mut accepting = Preparing::new(self.ballots[ballot]).choose((*value).clone());
         for (at, column) in state.columns.iter().enumerate() {
@@ -358,7 +369,7 @@ impl Model for Change {
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         if state.carried == Carried::Unlisted {
-            actions.extend((1..1 << STORES).map(Action::List));
+            actions.extend(self.lists.iter().copied().map(Action::List));
         }
         if self.loses && !state.lost {
             actions.push(Action::Lose);

@@ -292,45 +292,6 @@ pub const ORDEALS: &[Ordeal] = &[
             wait(simulation, chance, 6_000..8_000);
         },
     },
-    Ordeal {
-        name: "four of six stacks of a site die at once",
-        knows: &[Mutant::BudgetIgnored],
-        shape: |_, apps| apps.extend((1..=5).map(|at| AppShape::web(&format!("app-{at}")))),
-        play: |simulation, chance| {
-            let apps: Vec<_> = simulation.apps.keys().take(4).cloned().collect();
-            for app in &apps {
-                simulation.break_web(app, &east(), Web::Refusing);
-            }
-            wait(simulation, chance, 11_000..12_000);
-            simulation.run_for(Duration::from_secs(1));
-        },
-    },
-    Ordeal {
-        name: "stacks die, are defined anew, everybody starts anew, and others die",
-        knows: &[Mutant::BudgetForgottenAtRestart],
-        shape: |_, apps| apps.extend((1..=5).map(|at| AppShape::web(&format!("app-{at}")))),
-        play: |simulation, chance| {
-            let apps: Vec<_> = simulation.apps.keys().take(4).cloned().collect();
-            let (first, then) = apps.split_at(2);
-            for app in first {
-                simulation.break_web(app, &east(), Web::Refusing);
-            }
-            wait(simulation, chance, 8_000..9_000);
-            // The last decision about either is no failover any more.
-            for app in first {
-                let mut definition = (*simulation.apps[app].definition).clone();
-                definition.records[0].ttl += 1;
-                simulation.apply(1, definition);
-            }
-            wait(simulation, chance, 2_000..3_000);
-            restarts(simulation, &[0, 1, 2, 3, 4]);
-            wait(simulation, chance, 18_000..20_000);
-            for app in then {
-                simulation.break_web(app, &east(), Web::Refusing);
-            }
-            wait(simulation, chance, 8_000..9_000);
-        },
-    },
 ];
 
 /// The guard of the stack that serves lives on another's word, whom most voters hear again before it has told of that.

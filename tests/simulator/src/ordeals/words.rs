@@ -5,7 +5,7 @@ use std::time::Duration;
 use consensus::config::Mutant;
 use consensus::evidence::KeyPair;
 use consensus::message::{Accepted, BallotBody, Letter, Message};
-use consensus::model::{Ballot, MeshId, Phase, RegisterId, VotersChange};
+use consensus::model::{Ballot, Definition, MeshId, Phase, RegisterId, VotersChange};
 use consensus::outbox::Command;
 use consensus::value;
 
@@ -13,7 +13,6 @@ use super::{
     Ordeal, asks, blinds, buries, east, fells, guarded, kills, leaves_two, restarts, same, shop,
     until, wait, west,
 };
-use crate::chance::Chance;
 use crate::network::Way;
 use crate::scene::{AppShape, agent_name};
 use crate::simulation::{Event, Simulation};
@@ -166,8 +165,7 @@ pub const ORDEALS: &[Ordeal] = &[
         knows: &[Mutant::UnlinkedValue],
         shape: same,
         play: |simulation, chance| {
-            let mut definition = (*simulation.apps[&shop()].definition).clone();
-            definition.records[0].ttl += 1;
+            let mut definition = edited(simulation);
             simulation.snare = Some(Box::new(|simulation, from, to, message| {
                 let accepts = |it: &BallotBody| matches!(it, BallotBody::Accepted { .. });
                 let accepted = matches!(message, Message::Ballot(it) if accepts(&it.body));
@@ -388,8 +386,7 @@ pub const ORDEALS: &[Ordeal] = &[
         knows: &[],
         shape: same,
         play: |simulation, chance| {
-            let mut definition = simulation.apps[&shop()].definition.as_ref().clone();
-            definition.records[0].ttl += 1;
+            let definition = edited(simulation);
             kills(simulation, &[3]);
             simulation.snare = Some(Box::new(|simulation, from, to, message| {
                 let reaches = (from, to) == (1, 0) && proposes(message);
@@ -402,6 +399,32 @@ pub const ORDEALS: &[Ordeal] = &[
             wait(simulation, chance, 600..1_200);
             simulation.apply(2, definition);
             wait(simulation, chance, 9_000..10_000);
+        },
+    },
+    Ordeal {
+        name: "a definition is accepted by all, and whoever asked for it dies before it hears so",
+        knows: &[Mutant::LingeringLeft],
+        shape: same,
+        play: |simulation, chance| {
+            let definition = edited(simulation);
+            let records = definition.records.clone();
+            simulation.snare = Some(Box::new(|simulation, _, to, message| {
+                let hears = to == 1 && is_accepted(message);
+                if hears {
+                    simulation.crash(1);
+                }
+                hears
+            }));
+            simulation.apply(1, definition);
+            wait(simulation, chance, 9_000..10_000);
+            let known = |place| {
+                let held = simulation.held(place, &shop());
+                held.is_some_and(|state| state.definition.records == records)
+            };
+            if ![0, 2, 3, 4].into_iter().all(known) {
+                let what = "nobody finds out what was agreed".to_owned();
+                simulation.report(vec![("a healed core settles", what)]);
+            }
         },
     },
     Ordeal {
@@ -427,69 +450,21 @@ pub const ORDEALS: &[Ordeal] = &[
             wait(simulation, chance, 21_000..22_000);
         },
     },
-    Ordeal {
-        name: "a stack dies of an app that somebody froze",
-        knows: &[Mutant::FreezeIgnored],
-        shape: same,
-        play: |simulation, chance| {
-            let (by, reason) = ("operator".to_owned(), "works".to_owned());
-            let lasts = Duration::from_secs(3_600);
-            simulation.command(0, Command::Freeze { app: shop(), lasts, reason, by });
-            wait(simulation, chance, 2_000..3_000);
-            fells(simulation, &east());
-            wait(simulation, chance, 6_000..7_000);
-        },
-    },
-    Ordeal {
-        name: "the stack that was moved to dies soon after",
-        knows: &[Mutant::CooldownIgnored],
-        shape: |_, apps| apps[0].cooldown = Duration::from_secs(900),
-        play: |simulation, chance| dies_again(simulation, chance, false),
-    },
-    Ordeal {
-        name: "the stack that was moved to dies soon after everybody started anew",
-        knows: &[Mutant::CooldownForgottenAtRestart],
-        shape: |_, apps| apps[0].cooldown = Duration::from_secs(900),
-        play: |simulation, chance| dies_again(simulation, chance, true),
-    },
-    Ordeal {
-        name: "whatever is moved to dies once the first cooldown is over, and again",
-        knows: &[Mutant::CooldownNeverDoubles],
-        shape: |_, apps| apps[0].cooldown = Duration::from_secs(22),
-        play: dies_thrice,
-    },
-    Ordeal {
-        name: "whatever is moved to dies three times within a day",
-        knows: &[Mutant::ThirdADayUnheld],
-        shape: |_, apps| apps[0].cooldown = Duration::from_secs(5),
-        play: dies_thrice,
-    },
 ];
+
+/// The shop as somebody would have it who changes little.
+fn edited(simulation: &Simulation) -> Definition {
+    let mut definition = simulation.apps[&shop()].definition.as_ref().clone();
+    definition.records[0].ttl += 1;
+    definition
+}
 
 /// Is this somebody's wish that a value be accepted?
 fn proposes(message: &Message) -> bool {
     matches!(message, Message::Ballot(it) if matches!(it.body, BallotBody::Accept { .. }))
 }
 
-/// The active stack dies, comes back, and qualifies; then the other one dies.
-fn dies_again(simulation: &mut Simulation, chance: &mut Chance, anew: bool) {
-    fells(simulation, &east());
-    wait(simulation, chance, 7_000..8_000);
-    simulation.break_web(&shop(), &east(), Web::Up);
-    if anew {
-        restarts(simulation, &[0, 1, 2, 3, 4]);
-    }
-    wait(simulation, chance, 26_000..28_000);
-    fells(simulation, &west());
-    wait(simulation, chance, 6_000..7_000);
-}
-
-/// Whichever stack is active dies, comes back, and qualifies: three times.
-fn dies_thrice(simulation: &mut Simulation, chance: &mut Chance) {
-    for stack in [east(), west(), east()] {
-        fells(simulation, &stack);
-        wait(simulation, chance, 7_000..8_000);
-        simulation.break_web(&shop(), &stack, Web::Up);
-        wait(simulation, chance, 23_000..24_000);
-    }
+/// Does somebody say that it accepted a value?
+fn is_accepted(message: &Message) -> bool {
+    matches!(message, Message::Ballot(it) if matches!(it.body, BallotBody::Accepted { .. }))
 }
