@@ -18,7 +18,7 @@ use tests::harness::guards;
 use tests::harness::lab::{Lab, start_inside};
 use tests::harness::postgres::{Postgres, Replication, rows};
 use tests::harness::redis::Redis;
-use tests::harness::wait::{eventually, throughout};
+use tests::harness::wait::{eventually, promptly, throughout};
 use tests::harness::world::{SETTLE, World};
 
 use crate::database_peers::{patroni, repmgr, sentinel};
@@ -151,7 +151,7 @@ impl Death {
 
     /// Waits until the other host takes writes, and says how long that took.
     pub fn report(self, lab: &Lab, write: impl FnMut() -> Result<(), String>) {
-        eventually(REPLACED, "the standby takes writes", write);
+        promptly(REPLACED, "the standby takes writes", write);
         let took = self.at.elapsed().as_millis();
         lab.report(&format!("writable {took} queries {:.2}", self.queries));
     }

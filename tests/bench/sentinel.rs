@@ -8,7 +8,7 @@ use tests::harness::fabric::address;
 use tests::harness::lab::Lab;
 use tests::harness::process::Process;
 use tests::harness::redis::Redis;
-use tests::harness::wait::eventually;
+use tests::harness::wait::{eventually, promptly};
 
 use crate::database::set;
 use crate::failover::WINDOW;
@@ -31,7 +31,7 @@ pub fn world(lab: &Lab) {
     });
     let killed = Instant::now();
     primary.process.kill();
-    eventually(LIMIT, "the replica takes writes", || set(&replica));
+    promptly(LIMIT, "the replica takes writes", || set(&replica));
     lab.report(&killed.elapsed().as_millis().to_string());
 }
 

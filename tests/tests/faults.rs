@@ -49,7 +49,7 @@ fn an_agent_of_another_authority_is_refused_and_told_why() {
         let mut mesh = Mesh::new(lab);
         mesh.start();
         let foreign = lab.folder("foreign");
-        init(lab, &foreign, 5);
+        init(lab, &foreign, mesh.agents.len());
         let mut stranger = Agent::new(lab, "stranger", "client", &foreign.join("a1"));
         stranger.launch();
         says(&stranger, &["authority"]);

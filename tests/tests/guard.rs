@@ -9,7 +9,7 @@ use tests::harness::fabric::REGIONS;
 use tests::harness::guards::{LEASE, enrolled, holds, start};
 use tests::harness::lab::{Lab, inside};
 use tests::harness::postgres::{PASSWORD, Replication, rows};
-use tests::harness::wait::{eventually, throughout};
+use tests::harness::wait::{eventually, promptly, throughout};
 use tests::harness::world::{SETTLE, World};
 use tests::harness::writer::{Dialect, Writers, gap, lost};
 
@@ -328,7 +328,7 @@ mod nginx_postgres_bind {
             let watches = world.watches(&[0]);
             let kill = world.kill_active();
             guards[0].kill();
-            let began = eventually(SETTLE, "g2 begins to promote", || {
+            let began = promptly(SETTLE, "g2 begins to promote", || {
                 said(&guards[1], &["acts for shop with 2.1.3: promote orders", "(asked by a"])
                     .ok_or("not yet")
             });

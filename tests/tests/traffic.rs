@@ -42,7 +42,7 @@ use tests::harness::fabric::address;
 use tests::harness::lab::{Lab, inside};
 use tests::harness::nginx::Web;
 use tests::harness::resolver::{Answer, Watch, ask};
-use tests::harness::wait::{eventually, throughout};
+use tests::harness::wait::{eventually, promptly, throughout};
 use tests::harness::world::SETTLE;
 
 /// An agent looks within ten seconds of its start and of a definition, and twice a minute while something is not ready
@@ -110,7 +110,7 @@ mod nginx_bind {
             let words = ["switchover", "shop", "--to", "s2", "--yes", "--no-wait", "--json"];
             let answer = mesh.agents[0].quorate(&words).expect_done();
             assert!(answer.contains("planned"), "{answer}");
-            eventually(SETTLE, "BIND has the short lifetime", || says("s1", 5));
+            promptly(SETTLE, "BIND has the short lifetime", || says("s1", 5));
             let lowered = asked.elapsed();
             let view = mesh.agents[4].app("shop").expect("it answers");
             assert_eq!((view.epoch, view.shortened), (before.epoch, 3), "no decision was made");

@@ -61,7 +61,10 @@ impl<'a> Story<'a> {
             let door = format!(
                 "\n[[guard.door]]\nby = \"engine\"\napp = \"shop\"\nstack = \"{stack}\"\ndatabase = \"orders\"\n"
             );
-            agent.set_up(|setup| setup.more = door);
+            agent.set_up(|setup| {
+                setup.seeds = mesh.agents.iter().map(|agent| agent.host.clone()).collect();
+                setup.more = door;
+            });
             agent.start();
             agent
         });

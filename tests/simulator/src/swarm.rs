@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use consensus::config::Mutant;
-use consensus::model::{AppId, Engine, Mode, ProbePolicy, Voter};
+use consensus::model::{AppId, AppState, Engine, Mode, ProbePolicy, Voter};
 use consensus::moment::Moment;
 use consensus::outbox::{Answer, Command};
 
@@ -359,7 +359,7 @@ fn spend_days(simulation: &mut Simulation, apps: &[AppShape], chance: &mut Chanc
         let app = chance.pick(apps);
         let_go_of_freezes(simulation, &app.name);
         let Some(state) = simulation.agreed(&app.name) else { return };
-        let sleeper = chance.happens(0.5).then(|| fall_asleep(simulation, chance)).flatten();
+        let sleeper = chance.happens(0.15).then(|| fall_asleep(simulation, chance)).flatten();
         simulation.break_web(&app.name, &state.active, Web::Refusing);
         simulation.run_for(app.probe.window * 2 + Duration::from_secs(20));
         simulation.mend_stack(&app.name, &state.active);
@@ -438,7 +438,7 @@ fn fail_over_cleanly(simulation: &mut Simulation, apps: &[AppShape], chance: &mu
     if chance.happens(0.5) {
         simulation.host_dies(&app.name, &stack);
     }
-    settle_elsewhere(simulation, &app.name, window + MOVE, before.epoch);
+    settle_elsewhere(simulation, window + MOVE, &before);
 }
 
 /// Does everybody show that a failover would go through?
@@ -469,17 +469,16 @@ fn let_go(simulation: &mut Simulation, app: &AppId) {
     }
 }
 
-fn settle_elsewhere(
-    simulation: &mut Simulation,
-    app: &AppId,
-    span: Duration,
-    epoch: consensus::model::Epoch,
-) {
+/// Waits until an app has left the stack that it was on, which is dead: by a new decision, or by one that was on its way.
+fn settle_elsewhere(simulation: &mut Simulation, span: Duration, before: &AppState) {
+    let (app, epoch) = (&before.definition.name, before.epoch);
     let end = simulation.now + span;
     let mut why = String::new();
     while simulation.now < end && simulation.violations.is_empty() {
         simulation.run_for(Duration::from_secs(1));
-        let moved = simulation.agreed(app).is_some_and(|state| state.epoch > epoch);
+        let moved = simulation
+            .agreed(app)
+            .is_some_and(|state| epoch < state.epoch || state.active != before.active);
         match outcome::unsettled(simulation, app) {
             None if moved => return,
             None => why = format!("epoch {epoch} has not ended"),

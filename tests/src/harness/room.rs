@@ -1,26 +1,29 @@
 //! How many worlds run at once: as many as the machine has room for, and a few in any case.
 //!
 //! A test runner counts threads; what a world takes of a core depends on what it does just then, and on the core. So each
-//! takes a place before it begins: some places are free to whoever comes, the others only while hardly anything that could
-//! run waits for a core. Places are locks on files, so whoever dies leaves its own.
+//! takes a place before it begins, one after the other: some places are free to whoever is next, the others only while not much
+//! waits for a core. Places are locks on files, so whoever dies leaves its own.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::ops::Range;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{env, thread};
 
 use super::wait::pace;
 
-/// Worlds that run however busy the machine is.
+/// Worlds that run however busy the machine is: so many passed on the slowest that these tests were seen on, with five agents each.
 const ALWAYS: usize = 4;
-/// The most at once.
+/// The most at once: with ten on two cores a planned move paused writes for 2.1 s, and 2 s are allowed.
 const MOST: usize = 8;
 /// Of a hundred seconds, those in which something that could run waits for a core: while there are more, no further world begins.
+/// Four worlds make 30 of them where they leave half of two cores idle.
 const BUSY: f64 = 35.0;
-/// A world that has begun shows in that only after some seconds: one begins after the other.
-const APART: Duration = Duration::from_secs(3);
+/// What a world takes shows in a mean over ten seconds: for so long after one has begun so, no other does.
+const APART: Duration = Duration::from_secs(8);
 const AGAIN: Duration = Duration::from_millis(200);
+/// After so long it is said what is waited for.
+const LONG: Duration = Duration::from_secs(60);
 
 /// A place for a world, until it is dropped.
 #[derive(Debug)]
@@ -29,11 +32,14 @@ pub struct Room {
 }
 
 impl Room {
-    /// Waits for one. The test runner's own limit ends what waits for ever.
+    /// Waits for one, behind whoever came before.
     pub fn take() -> Self {
         let user = rustix::process::getuid().as_raw();
         let folder = env::temp_dir().join(format!("quorate-worlds-{user}"));
         fs::create_dir_all(&folder).expect("the system's folder for temporary files takes folders");
+        let queue = lock_file(&folder.join("queue"));
+        queue.lock().expect("files can be locked");
+        let mut told = Instant::now();
         loop {
             if let Some(place) = free(&folder, 0..ALWAYS) {
                 return Self { _place: place };
@@ -48,6 +54,10 @@ impl Room {
                 });
                 return Self { _place: place };
             }
+            if LONG <= told.elapsed() {
+                told = Instant::now();
+                eprintln!("waits for one of the other worlds to end ({})", folder.display());
+            }
             pace(AGAIN);
         }
     }
@@ -57,9 +67,18 @@ fn free(folder: &Path, mut places: Range<usize>) -> Option<File> {
     places.find_map(|place| locked(&folder.join(place.to_string())))
 }
 
+/// This file locked, unless somebody has it.
 fn locked(path: &Path) -> Option<File> {
-    let file = File::create(path).ok()?;
-    file.try_lock().is_ok().then_some(file)
+    let file = lock_file(path);
+    match file.try_lock() {
+        Ok(()) => Some(file),
+        Err(TryLockError::WouldBlock) => None,
+        Err(TryLockError::Error(error)) => panic!("cannot lock {}: {error}", path.display()),
+    }
+}
+
+fn lock_file(path: &Path) -> File {
+    File::create(path).unwrap_or_else(|error| panic!("cannot make {}: {error}", path.display()))
 }
 
 /// What the kernel says of the last ten seconds (its "Pressure Stall Information"); nothing where it does not count that.

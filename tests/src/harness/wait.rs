@@ -10,7 +10,7 @@ use super::lab::for_figures;
 const EVERY: Duration = Duration::from_millis(25);
 
 /// And how rarely in the end.
-const RARELY: Duration = Duration::from_millis(200);
+const RARELY: Duration = Duration::from_millis(150);
 
 /// Looks until `look` succeeds and returns what it found; panics after `limit` with the last thing seen instead.
 pub fn eventually<T, E: Display>(
@@ -55,7 +55,7 @@ pub fn throughout<T: PartialEq + Debug>(span: Duration, what: &str, mut look: im
     while start.elapsed() < span {
         let now = look();
         assert!(now == first, "{what}: {now:?} after {:?}, was {first:?}", start.elapsed());
-        thread::sleep(RARELY / 2);
+        thread::sleep(RARELY);
     }
 }
 

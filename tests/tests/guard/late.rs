@@ -90,7 +90,7 @@ fn what_a_stopped_executor_asked_for_comes_once_it_was_taken_back_and_is_refused
         let asked = Instant::now();
         let agreed = stop(&mut world, &executor, (moved, Phase::Fencing));
 
-        let other = world.mesh.agents.iter().find(|it| it.name != executor).expect("four of them");
+        let other = world.mesh.agents.iter().find(|it| it.name != executor).expect("two of them");
         other.quorate(&["abort", "shop", "--yes"]).expect_done();
         let done = eventually(SETTLE, "the guard opens it again", || {
             said(&guards[0], &[&format!("is done for shop with {unfence}: ")]).ok_or("not yet")

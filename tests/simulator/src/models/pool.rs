@@ -1,4 +1,5 @@
-//! Values kept once and named by small numbers, so that a state is a few bytes to copy, compare and hash.
+//! Values kept once and named by small numbers, so that a state is a few bytes to copy, compare and hash; and what follows from
+//! such numbers, worked out once.
 //!
 //! Numbers are given in the order of first sight, which threads may change from run to run; within a run one value has one
 //! number, and that is all a model needs.
@@ -6,28 +7,6 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, RwLock};
-
-/// What production code makes of values of a pool, worked out once: a model asks the same a million times.
-#[derive(Debug)]
-pub struct Memo<K, V>(RwLock<HashMap<K, V>>);
-
-impl<K, V> Default for Memo<K, V> {
-    fn default() -> Self {
-        Self(RwLock::default())
-    }
-}
-
-impl<K: Eq + Hash, V: Copy> Memo<K, V> {
-    /// What follows from these numbers, which is always the same.
-    pub fn of(&self, key: K, work: impl FnOnce() -> V) -> V {
-        let known = self.0.read().expect("no thread panics here").get(&key).copied();
-        known.unwrap_or_else(|| {
-            let found = work();
-            self.0.write().expect("no thread panics here").insert(key, found);
-            found
-        })
-    }
-}
 
 /// The number of a value in its pool.
 pub type Number = u16;
@@ -73,5 +52,27 @@ impl<T: Eq + Hash> Pool<T> {
     /// The value of a number of this pool.
     pub fn get(&self, number: Number) -> Arc<T> {
         self.0.read().expect("no thread panics here").values[usize::from(number)].clone()
+    }
+}
+
+/// What production code makes of values of a pool, worked out once: a model asks the same a million times.
+#[derive(Debug)]
+pub struct Memo<K, V>(RwLock<HashMap<K, V>>);
+
+impl<K, V> Default for Memo<K, V> {
+    fn default() -> Self {
+        Self(RwLock::default())
+    }
+}
+
+impl<K: Eq + Hash, V: Copy> Memo<K, V> {
+    /// What follows from these numbers, which is always the same.
+    pub fn of(&self, key: K, work: impl FnOnce() -> V) -> V {
+        let known = self.0.read().expect("no thread panics here").get(&key).copied();
+        known.unwrap_or_else(|| {
+            let found = work();
+            self.0.write().expect("no thread panics here").insert(key, found);
+            found
+        })
     }
 }

@@ -167,8 +167,7 @@ pub const ORDEALS: &[Ordeal] = &[
         play: |simulation, chance| {
             let mut definition = edited(simulation);
             simulation.snare = Some(Box::new(|simulation, from, to, message| {
-                let accepts = |it: &BallotBody| matches!(it, BallotBody::Accepted { .. });
-                let accepted = matches!(message, Message::Ballot(it) if accepts(&it.body));
+                let accepted = is_accepted(message);
                 if to == 1 && from != 1 && accepted {
                     simulation.crash(1);
                 }
