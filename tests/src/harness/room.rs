@@ -18,7 +18,7 @@ const ALWAYS: usize = 4;
 const MOST: usize = 8;
 /// Of a hundred seconds, those in which something that could run waits for a core: while there are more, no further world begins.
 /// Four worlds make 30 of them where they leave half of two cores idle.
-const BUSY: f64 = 35.0;
+const BUSY: f64 = 45.0;
 /// What a world takes shows in a mean over ten seconds: for so long after one has begun so, no other does.
 const APART: Duration = Duration::from_secs(8);
 const AGAIN: Duration = Duration::from_millis(200);
