@@ -62,7 +62,7 @@ impl<'a> Story<'a> {
                 "\n[[guard.door]]\nby = \"engine\"\napp = \"shop\"\nstack = \"{stack}\"\ndatabase = \"orders\"\n"
             );
             agent.set_up(|setup| {
-                setup.seeds = mesh.agents.iter().map(|agent| agent.host.clone()).collect();
+                setup.seeds = mesh.hosts();
                 setup.more = door;
             });
             agent.start();

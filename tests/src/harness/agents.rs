@@ -403,6 +403,11 @@ impl<'a> Mesh<'a> {
         });
     }
 
+    /// Where its agents run.
+    pub fn hosts(&self) -> Vec<String> {
+        self.agents.iter().map(|agent| agent.host.clone()).collect()
+    }
+
     /// The agent of this name.
     pub fn agent(&mut self, name: &str) -> &mut Agent<'a> {
         let agent = self.agents.iter_mut().find(|agent| agent.name == name);

@@ -83,7 +83,7 @@ fn enrolled_as<'a>(
     let home = enrol(&mesh.folder, name, host, false);
     let mut guard = Agent::new(lab, name, host, &home);
     guard.set_up(|setup| {
-        setup.seeds = mesh.agents.iter().map(|agent| agent.host.clone()).collect();
+        setup.seeds = mesh.hosts();
         setup.more = doors(databases);
     });
     guard

@@ -25,11 +25,6 @@ const FINISHED: &str = "finished";
 /// Set where figures are taken: a folder on a real disk, in place of memory.
 const DISK: &str = "QUORATE_LAB_DISK";
 
-/// Are figures taken? Else a world is one of several on the same cores, and looks less often.
-pub fn for_figures() -> bool {
-    env::var_os(DISK).is_some()
-}
-
 /// Programs that every world needs, with the Debian packages they come from.
 const NEEDED: [(&str, &str); 5] = [
     ("unshare", "util-linux"),
@@ -41,6 +36,11 @@ const NEEDED: [(&str, &str); 5] = [
 
 /// How much of each log is shown when a test fails.
 const TAIL_LINES: usize = 40;
+
+/// Are figures taken? Else a world is one of several on the same cores, and looks less often.
+pub fn for_figures() -> bool {
+    env::var_os(DISK).is_some()
+}
 
 /// Runs `story` in a world of its own; the test's name is taken from the type of the closure.
 pub fn inside<F: FnOnce(&Lab)>(story: F) {

@@ -12,12 +12,12 @@ use std::{env, thread};
 
 use super::wait::pace;
 
-/// Worlds that run however busy the machine is: so many passed on the slowest that these tests were seen on, with five agents each.
+/// Worlds that run however busy the machine is: so many passed in CI when each had five agents.
 const ALWAYS: usize = 4;
 /// The most at once: with ten on two cores a planned move paused writes for 2.1 s, and 2 s are allowed.
 const MOST: usize = 8;
 /// Of a hundred seconds, those in which something that could run waits for a core: while there are more, no further world begins.
-/// Four worlds make 30 of them where they leave half of two cores idle.
+/// Four worlds with five agents made 30 of them where they left more than half of two cores idle.
 const BUSY: f64 = 45.0;
 /// What a world takes shows in a mean over ten seconds: for so long after one has begun so, no other does.
 const APART: Duration = Duration::from_secs(8);

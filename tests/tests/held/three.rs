@@ -65,9 +65,7 @@ fn one_of_two_takes_over(lab: &Lab, plan: Plan, trouble: Trouble) {
     });
     let ledger = world.writers.acknowledged();
     judged(&world, &ledger, [0, new], broken);
-    if plan.replication == Replication::Synchronous
-        && !matches!(plan.dialect, Dialect::Redis | Dialect::Valkey)
-    {
+    if plan.replication == Replication::Synchronous && plan.dialect != Dialect::Redis {
         assert_eq!(world.servers[new].lost(&ledger), Vec::<i64>::new());
     }
     assert_eq!(world.view().active.as_str(), name);
