@@ -10,6 +10,7 @@ use tests::harness::agents::Mesh;
 use tests::harness::app::INSIDE;
 use tests::harness::fabric::address;
 use tests::harness::lab::{Lab, inside};
+use tests::harness::recorded::recorded_loss;
 use tests::harness::resolver::{Answer, ask};
 use tests::harness::sql::SqlServer;
 use tests::harness::wait::{eventually, throughout};
@@ -21,20 +22,27 @@ const STACKS: [&str; 3] = ["s1", "s2", "dns"];
 
 /// An app that is nothing but a database, in three stacks.
 fn app(engine: &str, port: u16, max_loss: &str) -> String {
+    app_in(&STACKS, engine, port, max_loss)
+}
+
+/// The same in these of them.
+fn app_in(stacks: &[&str], engine: &str, port: u16, max_loss: &str) -> String {
     let mut text = format!(
         "[app]\nname = \"shop\"\ncooldown = \"0s\"\n[quorum]\nregions = 2\n\
          [probe]\ninterval = \"1s\"\nwindow = \"2s\"\n\
          [data]\nmax_loss = \"{max_loss}\"\nfencing = \"best-effort\"\n\
          [[zone]]\nname = \"edge.test\"\nns = [\"ns1.edge.test\"]\ncontact = \"hostmaster@edge.test\"\n"
     );
-    for stack in STACKS {
+    for stack in stacks {
         let host = address(stack);
         text += &format!(
             "[[stack]]\nname = \"{stack}\"\n[[stack.database]]\nname = \"main\"\n\
              engine = \"{engine}\"\naddress = \"{host}:{port}\"\ncredential = \"orders\"\n"
         );
     }
-    let values = STACKS.map(|stack| format!("{stack} = [\"{}\"]", address(stack))).join(", ");
+    let values: Vec<_> =
+        stacks.iter().map(|stack| format!("{stack} = [\"{}\"]", address(stack))).collect();
+    let values = values.join(", ");
     text + &format!(
         "[[record]]\nname = \"{INSIDE}\"\ntype = \"A\"\nttl = 5\nvalues = {{ {values} }}\n\
          [[record]]\nname = \"rw.edge.test\"\ntype = \"A\"\nttl = 5\nrw = \"main\"\n\
@@ -91,14 +99,18 @@ fn says(mesh: &Mesh<'_>, what: &str) {
     });
 }
 
-/// Waits until people are warned of a replica: in the status, and by an event once it has lasted.
+/// Waits until people are warned of a replica: in the status, in the metrics, and by an event once it has lasted.
 fn warned(mesh: &Mesh<'_>, kind: WarningKind, stack: &str) {
     let agent = &mesh.agents[0];
     eventually(SETTLE, &format!("a warning of {kind} for {stack}"), || {
         let warnings = agent.app("shop")?.warnings;
         let said = warnings.iter().any(|it| it.kind == kind && it.target.stack.as_str() == stack);
         let told = agent.said().contains(&format!("warns ({kind}): shop/{stack}/main "));
-        if said && told { Ok(()) } else { Err(format!("{warnings:?}, told: {told}")) }
+        let scraped = agent.scrapes(kind, [stack, "main"])?;
+        match said && told && scraped {
+            true => Ok(()),
+            false => Err(format!("{warnings:?}, told: {told}, scraped: {scraped}")),
+        }
     });
 }
 
@@ -112,6 +124,12 @@ fn excluded(mesh: &Mesh<'_>, stack: &str, why: &str) {
             other => Err(format!("{other:?}")),
         }
     });
+}
+
+/// Waits until this stack is served from, and all have on record that it lacks nothing that was seen.
+fn took_all_over(mesh: &Mesh<'_>, stack: &str) {
+    let view = mesh.settle(SETTLE, "shop", stack);
+    assert_eq!(recorded_loss(mesh, view.epoch), Some(0), "{:?}", view.decision);
 }
 
 /// Breaks what agents look with or at, sees it said as what it is, sees that nothing is done about it, and mends it.
@@ -178,7 +196,7 @@ fn stale<S: SqlServer>(lab: &Lab, mut servers: [S; 3]) {
     says(&mesh, "main lacks");
     warned(&mesh, WarningKind::Lag, "s2");
     servers[0].process().kill();
-    mesh.settle(SETTLE, "shop", "dns");
+    took_all_over(&mesh, "dns");
     eventually(SETTLE, "the stale one follows it and has all", || {
         servers[1].follows(&servers[2])?;
         match servers[1].ask("select length(t) from app.large")?.as_str() {

@@ -5,12 +5,14 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use consensus::model::Epoch;
 use tests::harness::agents::{Agent, Mesh};
 use tests::harness::app::Shop;
 use tests::harness::guards::{enrolled, enrolled_at, holds, rejoin};
 use tests::harness::lab::{Lab, inside};
 use tests::harness::nginx::Web;
 use tests::harness::postgres::Replication;
+use tests::harness::recorded::recorded_loss;
 use tests::harness::sql::SqlServer;
 use tests::harness::wait::{eventually, throughout};
 use tests::harness::world::{SETTLE, World};
@@ -75,9 +77,11 @@ mod nginx_postgres_bind {
             world.databases[1].query_at_host(sql).expect("no door is in the way");
         }
         takes(&writer, old, 50);
+        would_lose(&world.mesh);
         let watches = world.watches(&[0]);
         world.kill_active();
-        world.settle_on_standby(&watches);
+        let view = world.settle_on_standby(&watches);
+        on_record(&world.mesh, view.epoch);
         takes(&writer, new, 20);
         let ledger = writer.stop();
         let gone = lost(&ledger, &world.databases[1]);
@@ -286,9 +290,10 @@ fn comes_back<S: SqlServer>(lab: &Lab, mut servers: [S; 2], rebuilt: Rebuilt) {
     // Its replica does not notice for a while.
     lab.fabric.silence("s1", old.port(), "s2");
     takes(&writer, old, 50);
+    would_lose(&mesh);
     servers[0].process().kill();
     webs[0].kill();
-    mesh.settle(SETTLE, "shop", "s2");
+    on_record(&mesh, mesh.settle(SETTLE, "shop", "s2").epoch);
     takes(&writer, new, 20);
     lab.fabric.heal();
     let ledger = writer.stop();
@@ -371,10 +376,11 @@ mod nginx_redis {
             }
             lab.fabric.silence("s1", old.port(), "s2");
             takes(&writer, old, 50);
+            would_lose(&mesh);
             // It keeps its data, as one whose host lost its network for a while.
             servers[0].process.pause();
             webs[0].kill();
-            mesh.settle(SETTLE, "shop", "s2");
+            on_record(&mesh, mesh.settle(SETTLE, "shop", "s2").epoch);
             takes(&writer, new, 20);
             lab.fabric.heal();
             let ledger = writer.stop();
@@ -423,6 +429,26 @@ fn takes(writer: &Writer, server: SocketAddr, rows: usize) {
     });
 }
 
+/// Waits until all see that a move would lose something.
+fn would_lose(mesh: &Mesh<'_>) {
+    eventually(SETTLE, "a move is seen to lose something", || {
+        mesh.running().try_for_each(|agent| {
+            let stacks = agent.app("shop")?.stacks;
+            let loss = stacks.iter().find(|it| it.stack.as_str() == "s2").map(|it| it.would_lose);
+            match loss {
+                Some(Some(bytes)) if 0 < bytes => Ok(()),
+                other => Err(format!("{}: {other:?}", agent.name)),
+            }
+        })
+    });
+}
+
+/// What was known to be left behind when it was decided is on record.
+fn on_record(mesh: &Mesh<'_>, epoch: Epoch) {
+    let known = recorded_loss(mesh, epoch);
+    assert!(known.is_some_and(|bytes| 0 < bytes), "{known:?}");
+}
+
 /// What a guard says of what its old primary alone had, once that is kept.
 fn kept_aside(guard: &Agent<'_>) -> String {
     eventually(SETTLE * 2, "what it alone had is reported", || {
@@ -448,7 +474,7 @@ fn ready(mesh: &Mesh<'_>) {
     });
 }
 
-/// What was really lost is in the status and in the history of agents far from the old primary.
+/// What was really lost is in the status, in the history and in what explains the decision, at agents far from the old primary.
 fn recorded(mesh: &Mesh<'_>, transactions: usize) {
     let agent = &mesh.agents[2];
     let lost = eventually(SETTLE, "what was really lost is in a3's status", || {
@@ -456,10 +482,13 @@ fn recorded(mesh: &Mesh<'_>, transactions: usize) {
     });
     assert_eq!(lost.transactions as usize, transactions, "{lost:?}");
     assert!(0 < lost.bytes && lost.stack.as_str() == "s1", "{lost:?}");
-    let history = agent.quorate(&["history"]).expect_done();
-    let line = history.lines().find(|line| line.contains("really lost: ")).expect("it is there");
-    println!("a3: {line}");
-    assert!(line.contains(&format!("{transactions} transactions (")), "{line}");
+    let epoch = lost.epoch.0.to_string();
+    for words in [&["history"][..], &["explain", "shop", "--epoch", &epoch]] {
+        let said = agent.quorate(words).expect_done();
+        let line = said.lines().find(|line| line.contains("really lost: ")).expect("it is there");
+        println!("a3: {line}");
+        assert!(line.contains(&format!("{transactions} transactions (")), "{line}");
+    }
 }
 
 fn last_words(said: &str) -> String {

@@ -263,7 +263,8 @@ impl<'a> Agent<'a> {
         self.folder.join("states")
     }
 
-    fn socket(&self) -> PathBuf {
+    /// Where commands reach it.
+    pub(super) fn socket(&self) -> PathBuf {
         self.folder.join("agent.sock")
     }
 

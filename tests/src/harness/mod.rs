@@ -32,6 +32,8 @@ pub mod agents;
 pub mod app;
 pub mod guards;
 pub mod letters;
+pub mod metrics;
+pub mod recorded;
 pub mod world;
 
 pub mod guarded;

@@ -111,7 +111,7 @@ fn a_stale_replica_is_passed_over_for_one_that_has_nearly_all() {
         });
         warned(&mesh, WarningKind::Lag, "s2");
         servers[0].process.kill();
-        mesh.settle(SETTLE, "shop", "dns");
+        took_all_over(&mesh, "dns");
         eventually(SETTLE, "the stale one follows it and has all", || {
             servers[1].follows(&servers[2])?;
             match servers[1].ask(&["STRLEN", "large"])? {

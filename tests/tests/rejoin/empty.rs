@@ -3,6 +3,7 @@
 
 use std::fmt::Display;
 
+use consensus::view::AppView;
 use tests::harness::redis::Make;
 
 use super::*;
@@ -15,15 +16,20 @@ fn says(guard: &Agent<'_>, what: &str) {
     });
 }
 
-/// Nobody claims to know what was really lost.
-fn uncounted(mesh: &Mesh<'_>, guard: &Agent<'_>) {
+/// Nobody claims to know what was really lost; what was known when it was decided stays on record.
+fn uncounted(mesh: &Mesh<'_>, guard: &Agent<'_>, failover: &AppView) {
     for agent in mesh.running().chain([guard]) {
         let lost = agent.app("shop").expect("the app was applied").lost;
         assert!(lost.is_empty(), "{}: {lost:?}", agent.name);
-        let history = agent.quorate(&["history"]).expect_done();
-        let line = history.lines().find(|line| line.contains("really lost"));
-        assert_eq!(line, None, "{}", agent.name);
+        for words in [&["history"][..], &["explain", "shop"]] {
+            let said = agent.quorate(words).expect_done();
+            let line = said.lines().find(|line| line.contains("really lost"));
+            assert_eq!(line, None, "{}", agent.name);
+        }
     }
+    let known = recorded_loss(mesh, failover.epoch);
+    assert!(known.is_some(), "{:?}", failover.decision);
+    assert_eq!(known, failover.decision.loss_bytes);
 }
 
 /// Waits until it has as many rows as the new primary.
@@ -44,7 +50,7 @@ fn comes_back_empty<S: SqlServer>(lab: &Lab, mut servers: [S; 2], rebuilds: bool
     servers[0].sql("insert into app.ledger values (7)");
     servers[0].process().kill();
     webs[0].kill();
-    mesh.settle(SETTLE, "shop", "s2");
+    let failover = mesh.settle(SETTLE, "shop", "s2");
     servers[0].lose_data();
     servers[0].restart_as_service();
     webs[0].restart();
@@ -62,7 +68,7 @@ fn comes_back_empty<S: SqlServer>(lab: &Lab, mut servers: [S; 2], rebuilds: bool
         });
         assert_eq!(asked(S::WORDS.status).as_deref(), Ok(""), "it follows nobody");
     }
-    uncounted(&mesh, &guards[0]);
+    uncounted(&mesh, &guards[0], &failover);
     says(&guards[0], "what it alone had is gone with its data");
     let held = servers[1].at_host("select count(*) from app.ledger where id = 7");
     assert_eq!(held.as_deref(), Ok("1"), "the new primary keeps what it has");
@@ -80,7 +86,7 @@ mod nginx_postgres_bind {
             world.databases[0].query("insert into ledger values (7)");
             let watches = world.watches(&[0]);
             world.kill_active();
-            world.settle_on_standby(&watches);
+            let failover = world.settle_on_standby(&watches);
             world.databases[0].lose_data();
             world.databases[0].restart_as_service();
             world.webs[0].restart();
@@ -91,7 +97,7 @@ mod nginx_postgres_bind {
             let recovers = world.databases[0].query_at_host("select pg_is_in_recovery()");
             assert_eq!(recovers.as_deref(), Ok("t"));
             ready(&world.mesh);
-            uncounted(&world.mesh, &guards[0]);
+            uncounted(&world.mesh, &guards[0], &failover);
             says(&guards[0], "what it alone had is gone with its data");
         });
     }
@@ -196,7 +202,7 @@ fn is_back_empty(lab: &Lab, make: Make) {
     servers[0].ask(&["SET", "precious", "x"]).expect("it takes writes");
     servers[0].process.kill();
     webs[0].kill();
-    mesh.settle(SETTLE, "shop", "s2");
+    let failover = mesh.settle(SETTLE, "shop", "s2");
     let new = servers[1].address();
     servers[0].come_back_empty();
     webs[0].restart();
@@ -207,7 +213,7 @@ fn is_back_empty(lab: &Lab, make: Make) {
     });
     has_as_many(|n: usize| servers[n].at_host(&["DBSIZE"]));
     ready(&mesh);
-    uncounted(&mesh, &guards[0]);
+    uncounted(&mesh, &guards[0], &failover);
     for server in &servers {
         assert_eq!(server.at_host(&["GET", "precious"]).as_deref(), Ok("x"));
     }
