@@ -1,19 +1,20 @@
 //! Interfaces of providers as they are documented, kept strictly: what they would refuse is refused.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 use serde_json::Value;
 
 use crate::common::web::{Asked, Reply, Web};
 
 #[path = "azure.rs"]
-mod azure;
+pub mod azure;
 #[path = "cloudflare.rs"]
 pub mod cloudflare;
 #[path = "digitalocean.rs"]
 pub mod digitalocean;
 #[path = "google.rs"]
-mod google;
+pub mod google;
 #[path = "route53.rs"]
 pub mod route53;
 
@@ -189,7 +190,15 @@ fn bearer(asked: &Asked, token: &str) -> bool {
 
 /// A webhook, as a user would write it.
 pub async fn webhook(book: Book) -> Server {
-    Web::start(book, |book, asked| {
+    webhook_at(Ipv4Addr::LOCALHOST, book).await
+}
+
+/// At this address of this host.
+pub async fn webhook_at(at: Ipv4Addr, book: Book) -> Server {
+    Web::start_at(at, book, |book, asked| {
+        if let Some(reply) = book.trouble(true) {
+            return reply;
+        }
         assert_eq!(asked.uri, "/dns?x=1");
         let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, b"a shared secret");
         let signature = asked.header("x-quorate-signature").strip_prefix("sha256=");
@@ -206,11 +215,22 @@ pub async fn webhook(book: Book) -> Server {
         if token < held {
             return Some((409, held.to_string()));
         }
-        book.put("", "token", 0, &[&token.to_string()]);
-        let texts: Vec<_> = list(&order["records"]).map(|record| text(&record["data"])).collect();
-        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        book.put(&text(&order["name"]), "A", 60, &texts);
-        Some((204, String::new()))
+        book.apply(|book| {
+            book.put("", "token", 0, &[&token.to_string()]);
+            let name = text(&order["name"]);
+            let mut sets: BTreeMap<String, (u64, Vec<String>)> = BTreeMap::new();
+            for record in list(&order["records"]) {
+                let (_, texts) = sets
+                    .entry(text(&record["type"]))
+                    .or_insert_with(|| (record["ttl"].as_u64().expect("a ttl"), vec![]));
+                texts.push(text(&record["data"]));
+            }
+            for (kind, (ttl, texts)) in sets {
+                let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+                book.put(&name, &kind, ttl, &texts);
+            }
+            Ok((204, String::new()))
+        })
     })
     .await
 }

@@ -276,6 +276,32 @@ async fn a_webhook_is_told_everything_signed_and_may_hold_a_newer_token() {
     assert_eq!(book.with(|it| it.get(NAME, "A")), ["192.0.2.2"]);
 }
 
+/// Nobody can ask it what it did: that it took something is all that is ever said, and it may be told again.
+#[tokio::test]
+async fn a_webhook_that_answers_and_does_nothing_is_never_said_to_have_changed_anything() {
+    let book = emulators::webhook(Book::default()).await;
+    let good = with_token(None, "a shared secret");
+    let url = format!("{}/dns?x=1", book.url());
+    let to = |sets| to(Provider::Webhook, &url, sets);
+    book.with(|it| it.trouble = Some(Trouble::Forgets));
+    let lost = act(&good, token(5, 4), to(vec![addresses(&["192.0.2.2"])])).await;
+    assert!(text(&lost).starts_with("taken by the webhook: "), "{lost:?}");
+    assert_eq!(book.with(|it| it.get(NAME, "A")), [""; 0]);
+    book.with(|it| it.trouble = None);
+    let again = act(&good, token(5, 4), to(vec![addresses(&["192.0.2.2"])])).await;
+    assert!(text(&again).starts_with("taken by the webhook: "), "{again:?}");
+    assert_eq!(book.with(|it| it.get(NAME, "A")), ["192.0.2.2"]);
+    // It does as it was told, and nobody hears of it: not known, so it is told again.
+    book.with(|it| it.trouble = Some(Trouble::Silent));
+    let silent = act(&good, token(6, 4), to(vec![addresses(&["192.0.2.6"])])).await;
+    assert_eq!(kind(&silent), Some(ActionFaultKind::Unknown), "{silent:?}");
+    for trouble in [Trouble::Broken, Trouble::Busy] {
+        book.with(|it| it.trouble = Some(trouble));
+        let failed = act(&good, token(6, 4), to(vec![addresses(&["192.0.2.6"])])).await;
+        assert_eq!(kind(&failed), Some(ActionFaultKind::Unknown), "{trouble:?}: {failed:?}");
+    }
+}
+
 /// A publication of this epoch, kept for so many seconds; of a claim, or of none (term 0).
 fn publication(url: &str, (epoch, term): (u32, u32), ttl: u32) -> Action {
     let set = RecordSet { ttl, ..addresses(&["192.0.2.2"]) };

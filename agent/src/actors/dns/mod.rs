@@ -28,8 +28,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use consensus::model::{
-    ActionFault, ActionFaultKind, AppId, CredentialId, Done, Driver, Held, Published, RecordSet,
-    StackId, Token,
+    ActionFault, ActionFaultKind, AppId, CredentialId, Done, Driver, Held, Provider, Published,
+    RecordSet, StackId, Token,
 };
 use consensus::moment::Moment;
 use hickory_proto::rr::{RecordType, TSigner};
@@ -108,7 +108,13 @@ pub(super) async fn inspect(
         }
     };
     let (held, answers) = tokio::join!(asked, servers::ask_all(&plan, primary, round));
-    let servers::Answers { right, longest, mut wrong } = answers;
+    let held = match held {
+        Held::Unasked if holder && is_disproved(order, driver, &answers) => {
+            Held::Otherwise("no name server says what the webhook was told".to_owned())
+        }
+        held => held,
+    };
+    let servers::Answers { right, longest, mut wrong, .. } = answers;
     wrong.extend(spreading(order, driver));
     Published { name, held, right, longest, wrong }
 }
@@ -164,7 +170,7 @@ pub(super) async fn inspect_delegated(order: &Order<'_>, zone: &str, round: &Rou
     let name = order.name.to_owned();
     match Plan::at(order, zone, "the built-in server".to_owned(), 0) {
         Ok(plan) => {
-            let servers::Answers { right, longest, wrong } =
+            let servers::Answers { right, longest, wrong, .. } =
                 servers::ask_agents(&plan, round).await;
             Published { name, held: Held::Unasked, right, longest, wrong }
         }
@@ -176,6 +182,15 @@ pub(super) async fn inspect_delegated(order: &Order<'_>, zone: &str, round: &Rou
             wrong: vec![],
         },
     }
+}
+
+/// A webhook cannot be asked what it did. Once it has had its time, what all name servers of the zone say is held to be that.
+fn is_disproved(order: &Order<'_>, driver: &Driver, answers: &servers::Answers) -> bool {
+    let Driver::Provider { provider: Provider::Webhook, url: Some(url), .. } = driver else {
+        return false;
+    };
+    let none_says_so = answers.right == 0 && 0 < answers.otherwise;
+    none_says_so && order.spreads.has_had_time((url.clone(), order.name.to_owned()))
 }
 
 /// What is known to be on its way still: one line among those of the servers that do not say what was decided.

@@ -154,7 +154,14 @@ pub(super) async fn publish(
         Interface::DigitalOcean(mut zone) => write(attempt, plan, &mut zone).await,
         Interface::Google(mut zone) => write(attempt, plan, &mut zone).await,
         Interface::Azure(mut zone) => write(attempt, plan, &mut zone).await,
-        Interface::Webhook(api, secret) => webhook::publish(attempt, plan, api, &secret).await,
+        Interface::Webhook(api, secret) => {
+            let done = webhook::publish(attempt, plan, api, &secret).await;
+            // That it did so is to be seen at name servers.
+            if let (Ok(_), Some(url)) = (&done, account.url) {
+                order.spreads.told((url.to_owned(), order.name.to_owned()));
+            }
+            done
+        }
     }?;
     Ok(match account.provider.compares() {
         true => done,

@@ -51,6 +51,8 @@ pub(super) struct Answers {
     pub(super) longest: Option<u32>,
     /// What the others say, one line each.
     pub(super) wrong: Vec<String>,
+    /// How many of those serve the zone, and answer with something else.
+    pub(super) otherwise: usize,
 }
 
 /// Asks every server of the plan's zone; nobody where none is found. `primary` is the server that takes its updates.
@@ -77,7 +79,11 @@ async fn ask_for(plan: &Plan, primary: Option<&str>, all: bool, round: &Round) -
                 answers.right += 1;
                 answers.longest = answers.longest.max(kept);
             }
-            Said::Otherwise(what) => answers.wrong.push(format!("{server} {what}")),
+            Said::Otherwise(what) => {
+                answers.otherwise += 1;
+                answers.wrong.push(format!("{server} {what}"));
+            }
+            Said::Amiss(what) => answers.wrong.push(format!("{server} {what}")),
             Said::NoWay => {}
         }
     }
@@ -99,6 +105,8 @@ enum Said {
     },
     /// In words.
     Otherwise(String),
+    /// Nothing of the name: why.
+    Amiss(String),
     /// This host has no way to it, as to addresses of a family it does not have.
     NoWay,
 }
@@ -120,14 +128,14 @@ impl Wanted<'_> {
             let answer = match ask(server, self.name, kind, round).await {
                 Ok(answer) => answer,
                 Err(error) if no_way(&error) => return Said::NoWay,
-                Err(error) => return Said::Otherwise(format!("does not answer: {error}")),
+                Err(error) => return Said::Amiss(format!("does not answer: {error}")),
             };
             match answer.metadata.response_code {
                 ResponseCode::NoError | ResponseCode::NXDomain => {}
-                code => return Said::Otherwise(format!("answers {code}")),
+                code => return Said::Amiss(format!("answers {code}")),
             }
             if !answer.metadata.authoritative {
-                return Said::Otherwise("does not serve the zone".to_owned());
+                return Said::Amiss("does not serve the zone".to_owned());
             }
             let here = |record: &Record| record.name == *self.name && record.record_type() == kind;
             held.extend(answer.answers.into_iter().filter(here));

@@ -5,6 +5,9 @@
 //! all have a change (GetChange: INSYNC), within a minute mostly. A change counts as made before that. This only
 //! watches, for as long as the list of its looks, with requests that nobody else wants, so that looks can say so; what it does
 //! not learn by then is not known, and not said.
+//!
+//! A webhook tells nothing but that it did as it was told. It is given as long, and then the zone's name servers are asked
+//! whether it did.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,11 +27,18 @@ const ASKED: [Duration; 6] = [
     Duration::from_secs(50),
 ];
 
+/// How long what a webhook has taken may need until name servers say so.
+const TIME: Duration = Duration::from_secs(60);
+
 /// Everything that is on its way to a provider's servers.
 #[derive(Debug, Default)]
-pub(crate) struct Spreads(Mutex<HashMap<Place, Spread>>);
+pub(crate) struct Spreads {
+    watched: Mutex<HashMap<Place, Spread>>,
+    /// When a webhook took something last.
+    told: Mutex<HashMap<Place, Instant>>,
+}
 
-/// A zone as its provider numbers it, and a name in it.
+/// A zone as its provider numbers it, or the webhook that has it, and a name in it.
 pub(super) type Place = (String, String);
 
 /// Whoever can ask after a change.
@@ -47,13 +57,25 @@ struct Spread {
 impl Spreads {
     /// The last change of a place, if not all servers are known to have it.
     pub(super) fn pending(&self, place: &Place) -> Option<String> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         all.get(place).map(|spread| spread.change.clone())
+    }
+
+    /// A webhook has taken what it was told of a place.
+    pub(super) fn told(&self, place: Place) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.insert(place, Instant::now());
+    }
+
+    /// Has what it took had the time it needs? What others told it counts from the first such question.
+    pub(super) fn has_had_time(&self, place: Place) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        TIME <= told.entry(place).or_insert_with(Instant::now).elapsed()
     }
 
     /// Watches a change, in the place of the one before. Within a tokio runtime.
     pub(super) fn watch(self: &Arc<Self>, place: Place, change: String, watch: impl Watch) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         let watched = Watched(self.clone(), place.clone(), change.clone());
         let began = Instant::now();
         let task = tokio::spawn(async move {
@@ -72,7 +94,7 @@ struct Watched(Arc<Spreads>, Place, String);
 impl Drop for Watched {
     fn drop(&mut self) {
         let Self(spreads, place, change) = self;
-        let mut all = spreads.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = spreads.watched.lock().unwrap_or_else(PoisonError::into_inner);
         if all.get(place).is_some_and(|spread| spread.change == *change) {
             all.remove(place);
         }
@@ -149,7 +171,8 @@ mod tests {
         watch("C2");
         assert_eq!(spreads.pending(&place()), Some("C2".to_owned()));
         assert_eq!(spreads.pending(&other), None);
-        let watcher = spreads.0.lock().expect("nobody panics with it")[&place()].watcher.clone();
+        let watcher =
+            spreads.watched.lock().expect("nobody panics with it")[&place()].watcher.clone();
         // As when the agent ends: whatever becomes of a watcher, its change is not pending for ever.
         watcher.abort();
         while !watcher.is_finished() || spreads.pending(&place()).is_some() {
