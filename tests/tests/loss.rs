@@ -6,13 +6,17 @@
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
-use consensus::model::{DecisionKind, WarningKind};
+use consensus::model::{DecisionKind, Warning, WarningKind};
 use consensus::view::{AppView, StackView};
 use tests::harness::agents::Agent;
 use tests::harness::app::{Shop, TWO};
 use tests::harness::guarded::{Guarded, Plan, Server, ms};
 use tests::harness::lab::{Lab, inside};
+use tests::harness::mariadb::MariaDb;
+use tests::harness::mysql::MySql;
 use tests::harness::postgres::Replication;
+use tests::harness::recorded::recorded_loss;
+use tests::harness::sql::SqlServer as _;
 use tests::harness::wait::{eventually, throughout};
 use tests::harness::world::{SETTLE, World};
 use tests::harness::writer::{Acknowledged, Dialect, Writer, lost};
@@ -43,16 +47,22 @@ fn lost_by(view: AppView) -> (u64, Option<Duration>) {
     (it.would_lose.unwrap_or_default(), it.would_lose_ms.map(Duration::from_millis))
 }
 
-/// Waits until `s2` is not fit for this reason, and people are warned of it.
+/// Waits until `s2` is not fit for this reason, and people are warned of it, in the status and in the metrics.
 fn is_beyond(world: &Guarded<'_, 2>, [what, why]: [&str; 2]) {
     let what = format!("s2: {what}");
     eventually(SETTLE, "it is said before it comes to it", || {
         let AppView { unready, warnings, .. } = world.view();
         let said = unready.iter().any(|it| it.starts_with(&what) && it.contains(why));
-        let warned = |kind| warnings.iter().any(|it| it.kind == kind);
-        match said && (warned(WarningKind::Lag) || warned(WarningKind::OutOfSync)) {
+        let of_s2 = |it: &&Warning| {
+            it.target.stack.as_str() == "s2"
+                && [WarningKind::Lag, WarningKind::OutOfSync].contains(&it.kind)
+        };
+        let kind = warnings.iter().find(of_s2).map(|it| it.kind);
+        let scraped =
+            kind.map_or(Ok(false), |it| world.mesh.agents[0].scrapes(it, ["s2", "orders"]))?;
+        match said && scraped {
             true => Ok(()),
-            false => Err(format!("{unready:?} {warnings:?}")),
+            false => Err(format!("{unready:?} {warnings:?}, scraped: {scraped}")),
         }
     });
     println!("said: {:?}", world.view().unready);
@@ -103,6 +113,7 @@ fn refused_until_accepted(
     throughout(Duration::from_secs(4), "nobody moves it", || world.view().epoch);
     assert_eq!(world.view().epoch, epoch);
     let known = would_lose(world);
+    is_said(world, known);
     // Whoever starts anew after the primary's end has its last position from the others.
     let anew = &mut world.mesh.agents[1];
     anew.kill();
@@ -114,6 +125,13 @@ fn refused_until_accepted(
             false => Err(format!("{lost:?}, others {known:?}")),
         }
     });
+    eventually(SETTLE, "nothing else keeps it", || {
+        let stacks = world.view().stacks;
+        match &stacks.iter().find(|it| it.stack.as_str() == "s2").expect("it is one").unfit[..] {
+            [only] if only.contains(what) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    });
     let agent = &world.mesh.agents[0];
     let words = ["failover", "shop", "--to", "s2", "--yes"];
     let said = agent.quorate(&words).expect_refused();
@@ -123,6 +141,7 @@ fn refused_until_accepted(
     println!("accepted: {}", said.trim());
     let view = world.mesh.settle(SETTLE, "shop", "s2");
     assert_eq!(view.decision.kind, DecisionKind::Forced);
+    assert_eq!(recorded_loss(&world.mesh, view.epoch), view.decision.loss_bytes);
     world.takes(1);
 
     let ledger = world.writers.acknowledged();
@@ -144,6 +163,25 @@ fn refused_until_accepted(
         view.decision.loss_ms,
     );
     (view, lost)
+}
+
+/// How much a move would lose, while nobody makes it: for whoever asks, and for whoever scrapes.
+fn is_said(world: &Guarded<'_, 2>, (bytes, time): (u64, Option<Duration>)) {
+    let agent = &world.mesh.agents[0];
+    let status = agent.quorate(&["status"]).expect_done();
+    assert!(status.contains("a move to s2 now would lose"), "{status}");
+    let labels = "{app=\"shop\",stack=\"s2\"}";
+    let scraped = ["bytes", "seconds"].map(|unit| {
+        let found = agent.metric(&format!("quorate_promotion_loss_{unit}{labels}"));
+        found.expect("it answers")
+    });
+    assert_eq!(scraped[0], Some(bytes as f64));
+    let near = |one: f64, other: Duration| Duration::from_secs_f64(one).abs_diff(other) < UNSEEN;
+    let same = match (scraped[1], time) {
+        (Some(one), Some(other)) => near(one, other),
+        (one, other) => one.is_none() && other.is_none(),
+    };
+    assert!(same, "{scraped:?}, {time:?}");
 }
 
 /// Beyond a budget in bytes.
@@ -175,14 +213,19 @@ fn beyond_seconds(lab: &Lab, dialect: Dialect) {
 }
 
 /// Nothing may be lost, and no commit waits for the one replica any more: it may have all, but nobody knows that.
-fn waited_for_by_none(lab: &Lab) {
-    let (dialect, replication) = (Dialect::Postgres, Replication::Synchronous);
+fn waited_for_by_none(lab: &Lab, dialect: Dialect) {
+    let replication = Replication::Synchronous;
     let mut world: Guarded<'_, 2> =
         Guarded::start(lab, Plan { dialect, replication, max_loss: "0", kept: false }, TWO);
-    let Server::Postgres(primary) = &world.servers[0] else { panic!("it was asked for") };
-    for sql in ["alter system reset synchronous_standby_names", "select pg_reload_conf()"] {
-        primary.query_at_host(sql).expect("it answers");
-    }
+    let said = match &world.servers[0] {
+        Server::Postgres(it) => it
+            .query_at_host("alter system reset synchronous_standby_names")
+            .and_then(|_| it.query_at_host("select pg_reload_conf()")),
+        Server::MariaDb(it) => it.at_host(MariaDb::WORDS.waits_for_nobody),
+        Server::MySql(it) => it.at_host(MySql::WORDS.waits_for_nobody),
+        Server::Redis(_) => panic!("its commits wait for nobody"),
+    };
+    said.expect("it answers");
     let words = ["orders was no synchronous replica", "`max_loss` is 0"];
     is_beyond(&world, words);
     lab.fabric.cut("s1", "s2");
@@ -207,7 +250,7 @@ mod nginx_postgres_bind {
 
     #[test]
     fn where_nothing_may_be_lost_who_is_waited_for_by_none_needs_a_person() {
-        inside(|lab: &Lab| waited_for_by_none(lab));
+        inside(|lab: &Lab| waited_for_by_none(lab, Dialect::Postgres));
     }
 
     #[test]
@@ -293,6 +336,11 @@ mod nginx_mariadb_bind {
     use super::*;
 
     #[test]
+    fn where_nothing_may_be_lost_who_is_waited_for_by_none_needs_a_person() {
+        inside(|lab: &Lab| waited_for_by_none(lab, Dialect::MariaDb));
+    }
+
+    #[test]
     fn beyond_a_budget_of_bytes_a_person_has_to_accept_the_loss() {
         inside(|lab: &Lab| beyond_bytes(lab, Dialect::MariaDb, 100..=300));
     }
@@ -305,6 +353,11 @@ mod nginx_mariadb_bind {
 
 mod nginx_foreign_mysql_bind {
     use super::*;
+
+    #[test]
+    fn where_nothing_may_be_lost_who_is_waited_for_by_none_needs_a_person() {
+        inside(|lab: &Lab| waited_for_by_none(lab, Dialect::MySql));
+    }
 
     #[test]
     fn beyond_a_budget_of_bytes_a_person_has_to_accept_the_loss() {

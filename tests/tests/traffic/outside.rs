@@ -1,0 +1,79 @@
+//! Name servers besides BIND that take changes: Knot and PowerDNS, as Debian has them.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use tests::harness::process::{Process, output};
+
+use super::*;
+
+/// The zone that Knot has.
+pub const KNOT: &str = "knot.test";
+/// The zone of PowerDNS that is changed by dynamic updates, and the one that is changed by its HTTP interface.
+pub const UPDATED: &str = "updated.test";
+pub const PATCHED: &str = "patched.test";
+/// What PowerDNS asks for there.
+pub const API_KEY: &str = "an api key";
+
+/// Knot, on port 53 of a host, with [`KNOT`].
+pub fn knot(lab: &Lab, host: &str) -> Process {
+    let folder = lab.folder("knot");
+    let (at, own) = (folder.display(), address(host));
+    let zone = format!("$TTL 5\n@ IN SOA ns1 root 1 60 30 600 5\n@ IN NS ns1\nns1 IN A {own}\n");
+    std::fs::write(folder.join("zone"), zone).expect("scratch folder takes files");
+    let text = format!(
+        "server:\n  rundir: {at}\n  listen: {own}@53\n  udp-workers: 1\n  tcp-workers: 1\n  background-workers: 1\n\
+         database:\n  storage: {at}\nkey:\n  - id: {KEY}\n    algorithm: hmac-sha256\n    secret: {SECRET}\n\
+         acl:\n  - id: mesh\n    key: {KEY}\n    action: [update, transfer]\n\
+         zone:\n  - domain: {KNOT}\n    storage: {at}\n    file: zone\n    acl: mesh\n"
+    );
+    let file = folder.join("knot.conf");
+    std::fs::write(&file, text).expect("scratch folder takes files");
+    let mut command = lab.fabric.command(host, "knotd");
+    let knot = Process::start(lab, "knot", command.arg("-c").arg(file));
+    answers(host, KNOT);
+    knot
+}
+
+/// PowerDNS on SQLite, on port 53 of a host and with its HTTP interface on 8081, with [`UPDATED`] and [`PATCHED`].
+pub fn powerdns(lab: &Lab, host: &str) -> (Process, String) {
+    let folder = lab.folder("powerdns");
+    let (at, own) = (folder.display(), address(host));
+    let schema = "/usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql";
+    let schema = std::fs::read_to_string(schema).expect("pdns-backend-sqlite3 is installed");
+    output(Command::new("sqlite3").arg(folder.join("zones.db")).arg(schema));
+    let text = format!(
+        "launch=gsqlite3\ngsqlite3-database={at}/zones.db\nlocal-address={own}\nlocal-port=53\napi=yes\n\
+         api-key={API_KEY}\nwebserver=yes\nwebserver-address={own}\nwebserver-port=8081\n\
+         webserver-allow-from=10.77.0.0/16\nsocket-dir={at}\ndnsupdate=yes\nallow-dnsupdate-from=10.77.0.0/16\n\
+         cache-ttl=0\nquery-cache-ttl=0\nnegquery-cache-ttl=0\nzone-cache-refresh-interval=1\ndaemon=no\nguardian=no\n"
+    );
+    std::fs::write(folder.join("pdns.conf"), text).expect("scratch folder takes files");
+    let keeps = |words: &[&str]| {
+        output(Command::new("pdnsutil").arg(format!("--config-dir={at}")).args(words));
+    };
+    keeps(&["import-tsig-key", KEY, "hmac-sha256", SECRET]);
+    for zone in [UPDATED, PATCHED] {
+        keeps(&["create-zone", zone, &format!("ns1.{zone}")]);
+        keeps(&["add-record", zone, "ns1", "A", "5", &own.to_string()]);
+        keeps(&["set-kind", zone, "native"]);
+    }
+    keeps(&["set-meta", UPDATED, "TSIG-ALLOW-DNSUPDATE", KEY]);
+    let program = PathBuf::from("/usr/sbin/pdns_server");
+    let mut command = lab.fabric.command(host, program);
+    let powerdns = Process::start(lab, "powerdns", command.arg(format!("--config-dir={at}")));
+    for zone in [UPDATED, PATCHED] {
+        answers(host, zone);
+    }
+    (powerdns, format!("http://{own}:8081"))
+}
+
+fn answers(host: &str, zone: &str) {
+    let server = SocketAddr::from((address(host), 53));
+    eventually(SETTLE, &format!("{zone} is served"), || {
+        match ask(server, &format!("ns1.{zone}")) {
+            Answer::Addresses(_) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    });
+}
