@@ -170,6 +170,12 @@ fn written(writer: &Writer, server: std::net::SocketAddr) {
     });
 }
 
+#[path = "engines/full.rs"]
+mod full;
+
+#[path = "engines/most.rs"]
+mod most;
+
 #[path = "engines/pairs.rs"]
 mod pairs;
 

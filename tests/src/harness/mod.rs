@@ -24,6 +24,7 @@ pub mod postgres;
 pub mod redis;
 pub mod sql;
 
+pub mod crowd;
 pub mod resolver;
 pub mod unbound;
 pub mod writer;
