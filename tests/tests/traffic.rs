@@ -10,25 +10,30 @@ mod common;
 mod emulators;
 #[path = "traffic/followed.rs"]
 mod nginx_bind_followed;
+#[path = "traffic/providers.rs"]
+mod nginx_bind_providers;
 #[path = "traffic/ready.rs"]
 mod nginx_bind_ready;
 #[path = "traffic/signed.rs"]
 mod nginx_bind_signed;
 #[path = "traffic/unable.rs"]
 mod nginx_bind_unable;
+#[path = "traffic/half.rs"]
+mod nginx_half;
 #[path = "traffic/keys.rs"]
 mod nginx_keys;
 #[path = "traffic/names.rs"]
 mod nginx_names;
-#[path = "traffic/providers.rs"]
-mod nginx_providers;
 #[path = "traffic/silent.rs"]
 mod nginx_silent;
 #[path = "traffic/delegated.rs"]
 mod nginx_unbound_delegated;
 
+#[path = "traffic/outside.rs"]
+mod outside;
+
 use std::io::Write as _;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -54,10 +59,15 @@ const STANDS: Duration = Duration::from_secs(35);
 
 /// Somebody with the key changes a record by hand.
 fn edit(lab: &Lab, change: &str) {
+    edit_at(lab, address("dns"), ZONE, change);
+}
+
+/// The same at another name server, in another zone.
+fn edit_at(lab: &Lab, server: Ipv4Addr, zone: &str, change: &str) {
     let mut command = lab.fabric.command("dns", "nsupdate");
     command.args(["-y", &format!("hmac-sha256:{KEY}:{SECRET}")]).stdin(Stdio::piped());
     let mut editor = command.spawn().expect("nsupdate (bind9-dnsutils) is installed");
-    let script = format!("server {}\nzone {ZONE}\n{change}\nsend\n", address("dns"));
+    let script = format!("server {server}\nzone {zone}\n{change}\nsend\n");
     let mut input = editor.stdin.take().expect("piped");
     input.write_all(script.as_bytes()).expect("nsupdate reads");
     drop(input);
@@ -76,8 +86,13 @@ fn warned(mesh: &Mesh<'_>, kind: WarningKind) -> Result<Vec<String>, String> {
 
 /// What a server says of the name: each address, and for how long it may be kept.
 fn kept(lab: &Lab, server: &str) -> Vec<(String, u32)> {
+    found(lab, server, OUTSIDE, "A")
+}
+
+/// What a server says: each record's last word, and for how long it may be kept.
+fn found(lab: &Lab, server: &str, name: &str, kind: &str) -> Vec<(String, u32)> {
     let mut dig = lab.fabric.command("dns", "dig");
-    let found = dig.args([server, "+noall", "+answer", OUTSIDE, "A"]).output().expect("dig runs");
+    let found = dig.args([server, "+noall", "+answer", name, kind]).output().expect("dig runs");
     let text = String::from_utf8(found.stdout).expect("text");
     let words = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     let record = |words: Vec<&str>| Some((words.last()?.to_string(), words.get(1)?.parse().ok()?));

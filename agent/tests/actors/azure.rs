@@ -1,5 +1,7 @@
 //! Azure DNS (2018-05-01), as far as it is documented: a set is changed only under the tag that was read.
 
+use std::net::Ipv4Addr;
+
 use serde_json::{Value, json};
 
 use super::{Book, Row, Server, bearer, list, text};
@@ -12,9 +14,14 @@ pub fn principal(url: &str) -> String {
 }
 
 pub async fn azure(book: Book) -> Server {
+    azure_at(Ipv4Addr::LOCALHOST, book).await
+}
+
+/// At this address of this host.
+pub async fn azure_at(at: Ipv4Addr, book: Book) -> Server {
     const ZONE: &str =
         "/subscriptions/acme/resourceGroups/dns/providers/Microsoft.Network/dnsZones/dyn.example/";
-    Web::start(book, |book, asked| {
+    Web::start_at(at, book, |book, asked| {
         let pass = asked.uri.path() == "/acme.example/oauth2/v2.0/token";
         let writes = asked.method == "PUT" || asked.method == "DELETE";
         if let Some(reply) = book.trouble(writes) {
@@ -31,6 +38,10 @@ pub async fn azure(book: Book) -> Server {
         }
         if !bearer(asked, "a pass") {
             return Some((401, "{}".to_owned()));
+        }
+        if asked.uri.path().ends_with("/providers/Microsoft.Authorization/permissions") {
+            let all = json!({ "actions": ["Microsoft.Network/dnsZones/*"], "notActions": [] });
+            return Some((200, json!({ "value": [all] }).to_string()));
         }
         assert_eq!(asked.query("api-version"), Some("2018-05-01"));
         let (kind, below) =

@@ -1,5 +1,6 @@
 //! Google Cloud DNS (API v1): a change says what it found, and is refused if that is not there.
 
+use std::net::Ipv4Addr;
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -22,10 +23,16 @@ pub fn key_file(url: &str) -> String {
 }
 
 pub async fn google(book: Book) -> Server {
+    google_at(Ipv4Addr::LOCALHOST, book).await
+}
+
+/// At this address of this host.
+pub async fn google_at(at: Ipv4Addr, book: Book) -> Server {
     const ZONE: &str = "/dns/v1/projects/acme/managedZones/dyn";
-    Web::start(book, |book, asked| {
+    Web::start_at(at, book, |book, asked| {
         let pass = asked.uri.path() == "/token";
-        let writes = asked.method == "POST" && !pass;
+        let rights = asked.uri.path() == format!("{ZONE}:testIamPermissions");
+        let writes = asked.method == "POST" && !pass && !rights;
         if let Some(reply) = book.trouble(writes) {
             return reply;
         }
@@ -37,6 +44,10 @@ pub async fn google(book: Book) -> Server {
         }
         if !bearer(asked, "a pass") {
             return Some((401, "{}".to_owned()));
+        }
+        if rights {
+            // All that were asked for are held.
+            return Some((200, asked.body.clone()));
         }
         if !writes {
             assert_eq!(asked.uri.path(), format!("{ZONE}/rrsets"));

@@ -46,74 +46,106 @@ fn text(url: &str) -> String {
     text
 }
 
-/// The name server of the zone, and the resolver of every host.
+/// The name servers of the providers' zone, the first of them the resolver of every host, too.
 pub(super) struct Answers {
     stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// What one of them answers from.
+type Copies = Vec<Arc<Server>>;
+
+/// Where the name servers are, of the providers' zone and of zones that have one each.
+#[derive(Clone)]
+struct Places {
+    own: Vec<Ipv4Addr>,
+    others: Vec<(&'static str, Ipv4Addr)>,
 }
 
 impl Answers {
-    pub(super) fn start(lab: &Lab, at: Ipv4Addr, providers: Vec<Arc<Server>>) -> Self {
+    pub(super) fn start(lab: &Lab, at: Ipv4Addr, providers: Copies) -> Self {
+        Self::start_all(lab, vec![(at, providers)], vec![])
+    }
+
+    /// Several, each of which answers from copies of its own; who resolves is told of one server more for each of `others`.
+    pub(super) fn start_all(
+        lab: &Lab,
+        servers: Vec<(Ipv4Addr, Copies)>,
+        others: Vec<(&'static str, Ipv4Addr)>,
+    ) -> Self {
+        let own: Vec<_> = servers.iter().map(|(at, _)| *at).collect();
         let file = lab.folder("resolver").join("resolv.conf");
-        std::fs::write(&file, format!("nameserver {at}\n")).expect("scratch folder takes files");
+        std::fs::write(&file, format!("nameserver {}\n", own[0]))
+            .expect("scratch folder takes files");
         let mut mount = Command::new("mount");
         let bound = mount.arg("--bind").arg(&file).arg("/etc/resolv.conf").status();
         assert!(bound.expect("mount (mount) is installed").success());
-        let socket = UdpSocket::bind((at, 53)).expect("this network is this world's own");
-        socket.set_read_timeout(Some(Duration::from_millis(100))).expect("a socket");
         let stop = Arc::new(AtomicBool::new(false));
-        let stopped = stop.clone();
-        let thread = thread::spawn(move || {
-            let mut packet = [0; 4096];
-            while !stopped.load(Ordering::Relaxed) {
-                let (length, from) = match socket.recv_from(&mut packet) {
-                    Ok(received) => received,
-                    Err(error) => match error.kind() {
-                        ErrorKind::WouldBlock | ErrorKind::TimedOut => continue,
-                        _ => panic!("{error}"),
-                    },
-                };
-                if let Some(reply) = answer(&packet[..length], at, &providers) {
-                    // Whoever has gone away wants no answer.
-                    let _ = socket.send_to(&reply, from);
-                }
-            }
+        let places = Places { own, others };
+        let threads = servers.into_iter().map(|(at, copies)| {
+            let (stopped, places) = (stop.clone(), places.clone());
+            let socket = UdpSocket::bind((at, 53)).expect("this network is this world's own");
+            socket.set_read_timeout(Some(Duration::from_millis(100))).expect("a socket");
+            thread::spawn(move || serve(&socket, &stopped, &places, &copies))
         });
-        Self { stop, thread: Some(thread) }
+        Self { threads: threads.collect(), stop }
     }
 }
 
 impl Drop for Answers {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        let ended = self.thread.take().map(JoinHandle::join);
-        assert!(
-            thread::panicking() || ended.is_some_and(|it| it.is_ok()),
-            "it answered to the end"
-        );
+        let ended: Vec<_> = self.threads.drain(..).map(JoinHandle::join).collect();
+        assert!(thread::panicking() || ended.iter().all(Result::is_ok), "they answered to the end");
     }
 }
 
-fn answer(packet: &[u8], at: Ipv4Addr, providers: &[Arc<Server>]) -> Option<Vec<u8>> {
+fn serve(socket: &UdpSocket, stopped: &AtomicBool, places: &Places, copies: &Copies) {
+    let mut packet = [0; 4096];
+    while !stopped.load(Ordering::Relaxed) {
+        let (length, from) = match socket.recv_from(&mut packet) {
+            Ok(received) => received,
+            Err(error) => match error.kind() {
+                ErrorKind::WouldBlock | ErrorKind::TimedOut => continue,
+                _ => panic!("{error}"),
+            },
+        };
+        if let Some(reply) = answer(&packet[..length], places, copies) {
+            // Whoever has gone away wants no answer.
+            let _ = socket.send_to(&reply, from);
+        }
+    }
+}
+
+fn answer(packet: &[u8], places: &Places, copies: &Copies) -> Option<Vec<u8>> {
     let mut reply = Message::from_vec(packet).ok()?;
     let asked = reply.queries.first()?.clone();
     let name = asked.name.to_ascii().trim_end_matches('.').to_lowercase();
-    let server = format!("ns.{}", named::ZONE);
     let record = |ttl, data| Record::from_rdata(asked.name.clone(), ttl, data);
+    let own =
+        (1..).zip(&places.own).map(|(n, at)| (named::ZONE, format!("ns{n}.{}", named::ZONE), *at));
+    let others = places.others.iter().map(|(zone, at)| (*zone, format!("ns1.{zone}"), *at));
+    let servers: Vec<_> = own.chain(others).collect();
     let records = match asked.query_type {
-        RecordType::NS if name == named::ZONE => {
-            vec![record(60, RData::NS(NS(Name::from_ascii(format!("{server}.")).ok()?)))]
+        RecordType::NS => {
+            let of_zone = servers.iter().filter(|(zone, ..)| *zone == name);
+            let names =
+                of_zone.filter_map(|(_, server, _)| Name::from_ascii(format!("{server}.")).ok());
+            names.map(|server| record(60, RData::NS(NS(server)))).collect()
         }
-        RecordType::A if name == server => vec![record(60, RData::A(A(at)))],
-        RecordType::A => {
-            let held = |provider: &Arc<Server>| {
-                provider
-                    .with(|book| (book.ttl(&name, "A").unwrap_or_default(), book.get(&name, "A")))
-            };
-            let held = providers.iter().map(held);
-            let all = held.flat_map(|(ttl, texts)| texts.into_iter().map(move |it| (ttl, it)));
-            all.filter_map(|(ttl, it)| Some(record(ttl, RData::A(A(it.parse().ok()?))))).collect()
-        }
+        RecordType::A => match servers.iter().find(|(_, server, _)| *server == name) {
+            Some((.., at)) => vec![record(60, RData::A(A(*at)))],
+            None => {
+                let held = copies.iter().map(|copy| {
+                    copy.with(|book| {
+                        (book.ttl(&name, "A").unwrap_or_default(), book.get(&name, "A"))
+                    })
+                });
+                let all = held.flat_map(|(ttl, texts)| texts.into_iter().map(move |it| (ttl, it)));
+                all.filter_map(|(ttl, it)| Some(record(ttl, RData::A(A(it.parse().ok()?)))))
+                    .collect()
+            }
+        },
         _ => vec![],
     };
     reply.metadata.message_type = MessageType::Response;
