@@ -14,6 +14,8 @@ mod nginx_bind_followed;
 mod nginx_bind_providers;
 #[path = "traffic/ready.rs"]
 mod nginx_bind_ready;
+#[path = "traffic/rolled.rs"]
+mod nginx_bind_rolled;
 #[path = "traffic/signed.rs"]
 mod nginx_bind_signed;
 #[path = "traffic/unable.rs"]
