@@ -105,3 +105,49 @@ async fn azure_takes_every_type_it_has_and_no_other() {
     assert_eq!(kind(&refused), Some(ActionFaultKind::Refused), "{refused:?}");
     assert_eq!(book.with(|it| it.writes), writes);
 }
+
+/// They hold data as master files write it, and are given it so: quotes or none, it is the same.
+#[tokio::test]
+async fn route_53_and_google_take_every_type_and_it_is_known_again() {
+    const UNQUOTED: &str = "1 . alpn=h2,h3 port=8443 ipv4hint=192.0.2.1";
+    let (amazon, google) = (route53(Book::default()).await, google(Book::default()).await);
+    let key_file = emulators::key_file(&google.url());
+    let address = RecordData::Address("2001:db8::2".parse().expect("an address"));
+    let sets: Vec<_> = every_kind().into_iter().chain([set(RecordKind::Aaaa, address)]).collect();
+    let written = WRITTEN.into_iter().filter(|it| it.0 != "HTTPS");
+    let written: Vec<_> = written.chain([("AAAA", "2001:db8::2"), ("HTTPS", UNQUOTED)]).collect();
+    for (provider, book, good) in [
+        (Provider::Route53, &amazon, with_token(Some("AKIDEXAMPLE"), route53::SECRET)),
+        (Provider::Google, &google, with_token(None, &key_file)),
+    ] {
+        let word = provider.word();
+        let publish =
+            async || act(&good, token(2, 4), to(provider, &book.url(), sets.clone())).await;
+        let first = publish().await;
+        assert!(matches!(&first, Ok(Done { proven: true, .. })), "{word}: {first:?}");
+        for (kind, written) in &written {
+            assert_eq!(book.with(|it| it.get(NAME, kind)), [*written], "{word} {kind}");
+        }
+        let writes = book.with(|it| it.writes);
+        for (kind, same) in WRITTEN {
+            book.with(|it| it.put(NAME, kind, 60, &[same]));
+        }
+        let again = publish().await;
+        assert!(text(&again).starts_with("says so already"), "{word}: {again:?}");
+        assert_eq!(book.with(|it| it.writes), writes, "{word}");
+        // Another value is a change, whatever its type.
+        for (kind, other) in [
+            ("AAAA", "2001:db8::9"),
+            ("SRV", "10 5 5061 sip.example.net."),
+            ("CAA", "0 issue \"ca.example.org\""),
+            ("TXT", "\"another\""),
+            ("HTTPS", "1 . alpn=\"h2\""),
+        ] {
+            book.with(|it| it.put(NAME, kind, 60, &[other]));
+            let mended = publish().await;
+            assert!(text(&mended).starts_with("changed"), "{word} {kind}: {mended:?}");
+            let (_, ours) = written.iter().find(|it| it.0 == kind).expect("one of them");
+            assert_eq!(book.with(|it| it.get(NAME, kind)), [*ours], "{word} {kind}");
+        }
+    }
+}
