@@ -188,6 +188,9 @@ mod postgres;
 #[path = "engines/redis.rs"]
 mod redis;
 
+#[path = "engines/sealed.rs"]
+mod sealed;
+
 /// A MariaDB's or MySQL's replica has lost its link, and then its primary dies.
 fn stale<S: SqlServer>(lab: &Lab, mut servers: [S; 3]) {
     let [(link, _), ..] = S::WORDS.sound;

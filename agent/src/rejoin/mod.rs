@@ -115,7 +115,7 @@ async fn follow(setup: &Setup, lost: &mut Option<String>) -> Result<String, Stri
     };
     *lost = copied.lost.as_ref().map(Tally::to_string);
     let tail = copied.text;
-    match here.follow(upstream).await {
+    match here.follow(upstream, &setup.login.tls).await {
         Ok(end) => {
             // Nobody writes any more, but what expires.
             let more = copied.end.map_or(0, |kept| end.saturating_sub(kept));

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use probe::redis::resp::{Info, Link, Reply};
-use probe::redis::{CLOSED, Seen, driven, log_in};
-use probe::{Login, Stream, Trust, protect};
+use probe::redis::{CLOSED, Seen, driven, follows_by, log_in};
+use probe::{Login, Stream, Tls, Trust, protect};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -104,8 +104,11 @@ impl Session {
         Ok(())
     }
 
-    /// Tells it whom to follow; the offset of the last byte of its log then.
-    pub async fn follow(&mut self, primary: &Place) -> Result<u64, String> {
+    /// Tells it whom to follow, and how; the offset of the last byte of its log then.
+    pub async fn follow(&mut self, primary: &Place, tls: &Tls) -> Result<u64, String> {
+        if let Some(setting) = follows_by(tls) {
+            self.ask("encrypting what it follows", &setting).await?;
+        }
         let (host, port) = (&primary.host, primary.port.to_string());
         let commands: [&[&str]; 4] =
             [&["MULTI"], &["INFO", "replication"], &["REPLICAOF", host, &port], &["EXEC"]];

@@ -1,6 +1,7 @@
 //! Certificates for the servers of a world, by an authority of its own.
 
 use std::fs;
+use std::path::PathBuf;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
@@ -38,6 +39,7 @@ impl Authority {
         let (certificate, key) = self.issue(&address(host).to_string());
         let folder = lab.folder(&format!("{host}-tls"));
         fs::write(folder.join("cert.pem"), certificate).expect("own folder");
+        fs::write(authority(lab, host), self.pem()).expect("own folder");
         super::lab::write_private(&folder.join("key.pem"), &key);
         give_to_server_user(&folder);
     }
@@ -48,6 +50,11 @@ pub fn furnished(lab: &Lab, host: &str) -> Option<[String; 2]> {
     let folder = lab.folder(&format!("{host}-tls"));
     let files = ["cert.pem", "key.pem"].map(|name| folder.join(name));
     files[1].exists().then(|| files.map(|file| file.display().to_string()))
+}
+
+/// The certificate of whoever issued them.
+pub fn authority(lab: &Lab, host: &str) -> PathBuf {
+    lab.folder(&format!("{host}-tls")).join("authority.pem")
 }
 
 /// The same, as options of MariaDB or MySQL.

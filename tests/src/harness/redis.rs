@@ -9,6 +9,7 @@ use std::time::Duration;
 use probe::redis::resp::{Info, Link, Reply};
 use tokio::net::TcpStream;
 
+use super::authority::{authority, furnished};
 use super::fabric::address;
 use super::lab::{Lab, foreign};
 use super::postgres::{PASSWORD, USER, runtime};
@@ -32,17 +33,17 @@ pub enum Make {
 impl Make {
     /// One of its programs, to be run on a host.
     fn command(self, lab: &Lab, host: &str, program: &str) -> Command {
-        match self {
-            Self::Redis => lab.fabric.command(host, format!("redis-{program}")),
-            Self::Valkey => {
-                let mut command = lab.fabric.command(host, foreign("valkey-9.0").join("run"));
-                command.arg(format!("valkey-{program}"));
-                command
-            }
-        }
+        let (release, name) = match self {
+            Self::Redis => return lab.fabric.command(host, format!("redis-{program}")),
+            Self::Valkey => ("valkey-9.0", "valkey"),
+        };
+        let mut command = lab.fabric.command(host, foreign(release).join("run"));
+        command.arg(format!("{name}-{program}"));
+        command
     }
 
-    /// Starts an empty server, and waits until it answers and, as a replica, has all of its primary.
+    /// Starts an empty server, and waits until it answers and, as a replica, has all of its primary. One that was furnished with a
+    /// certificate speaks TLS alone.
     pub fn start<'a>(self, lab: &'a Lab, host: &str, primary: Option<&str>) -> Redis<'a> {
         let process = launch(self, lab, host, primary);
         let server = Redis { make: self, lab, host: host.to_owned(), process };
@@ -53,10 +54,8 @@ impl Make {
         server.at_host(&user).expect("it was up a moment ago");
         if primary.is_some() {
             eventually(START, &format!("{host} follows"), || {
-                match server.info("master_link_status")?.as_str() {
-                    "up" => Ok(()),
-                    other => Err(other.to_owned()),
-                }
+                let said = server.at_host(&["INFO", "replication"])?;
+                if said.contains("master_link_status:up") { Ok(()) } else { Err(said) }
             });
         }
         server
@@ -104,6 +103,9 @@ impl<'a> Redis<'a> {
     /// Asks at its host, where no door is in the way; in words as `redis-cli` prints them.
     pub fn at_host(&self, command: &[&str]) -> Result<String, String> {
         let mut cli = self.make.command(self.lab, &self.host, "cli");
+        if furnished(self.lab, &self.host).is_some() {
+            cli.args(["--tls", "--insecure"]);
+        }
         let done = cli.args(command).output().map_err(|error| error.to_string())?;
         let said = String::from_utf8_lossy(&done.stdout).trim().to_owned();
         if done.status.success() { Ok(said) } else { Err(said) }
@@ -147,12 +149,23 @@ impl<'a> Redis<'a> {
 fn launch(make: Make, lab: &Lab, host: &str, primary: Option<&str>) -> Process {
     let folder = lab.folder(&format!("{host}-redis"));
     let mut command = make.command(lab, host, "server");
-    command.args(["--port", &PORT.to_string(), "--bind", "0.0.0.0", "--protected-mode", "no"]);
+    command.args(["--bind", "0.0.0.0", "--protected-mode", "no"]);
+    let port = PORT.to_string();
+    match furnished(lab, host) {
+        None => command.args(["--port", &port]),
+        Some([certificate, key]) => command
+            .args(["--port", "0", "--tls-port", &port, "--tls-auth-clients", "no"])
+            .args(["--tls-cert-file", &certificate, "--tls-key-file", &key, "--tls-ca-cert-file"])
+            .arg(authority(lab, host)),
+    };
     command.args(["--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0"]);
     command.args(["--repl-ping-replica-period", "1", "--repl-timeout", "5", "--dir"]);
     command.arg(folder);
     if let Some(primary) = primary {
-        command.args(["--replicaof", &address(primary).to_string(), &PORT.to_string()]);
+        command.args(["--replicaof", &address(primary).to_string(), &port]);
+        if furnished(lab, host).is_some() {
+            command.args(["--tls-replication", "yes"]);
+        }
     }
     Process::start(lab, &format!("{host}-redis"), &mut command)
 }

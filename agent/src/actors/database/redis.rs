@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use consensus::model::{ActionFault, ActionFaultKind, AppId, Candidate, Done, Token};
 use probe::redis::resp::{Info, Link, Reply};
-use probe::redis::{CLOSED, Seen, driven, log_in};
+use probe::redis::{CLOSED, Seen, driven, follows_by, log_in};
 use probe::{Stream, protect};
 use tokio::time::sleep;
 
@@ -192,6 +192,9 @@ pub(super) async fn follow(
         )));
     }
     attempt.commit("telling it whom to follow")?;
+    if let Some(setting) = follows_by(&upstream.login.tls) {
+        session.ask("encrypting what it follows", &setting).await?;
+    }
     session.ask("following", &["REPLICAOF", host, &port]).await?;
     let mut text = format!("follows `{place}`");
     if let Some(lost) = lost {

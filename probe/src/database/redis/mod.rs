@@ -49,11 +49,23 @@ async fn reach(
     let protected = secure::over(stream, &database.address, &login.tls, &means.trust);
     let stream = tokio::select! {
         biased;
-        protected = protected => protected?,
+        protected = protected => protected.map_err(unprotected)?,
         trouble = mismatch::answers_plainly(database, means, watch.limit()) => return Err(trouble),
     };
     watch.enter(Stage::Process);
     Ok(Link::over(stream))
+}
+
+/// Whoever has no connection left hangs up before the handshake, for it has no word that would be understood there: it is full,
+/// and not dead.
+fn unprotected(trouble: Trouble) -> Trouble {
+    match trouble {
+        Trouble::Theirs(fault) if fault.kind == FaultKind::Reset => {
+            let text = "hangs up in the TLS handshake: it has too many clients (`maxclients`), or speaks no TLS";
+            Trouble::theirs(FaultKind::Unready, text)
+        }
+        other => other,
+    }
 }
 
 /// Logs in and asks once.
@@ -110,6 +122,14 @@ pub fn log_in<'a>(user: &'a str, password: Option<&'a str>) -> Option<Vec<&'a st
         DEFAULT_USER => vec!["AUTH", password],
         user => vec!["AUTH", user, password],
     })
+}
+
+/// What a replica is told first so that it follows as its primary is reached: by TLS, where the log-in asks for that.
+pub fn follows_by(tls: &Tls) -> Option<[&'static str; 4]> {
+    match tls {
+        Tls::AsOffered => None,
+        Tls::Encrypted | Tls::Verified(_) => Some(["CONFIG", "SET", "tls-replication", "yes"]),
+    }
 }
 
 fn broken(error: &io::Error) -> Trouble {
