@@ -26,6 +26,8 @@ const LIMIT: Duration = Duration::from_secs(2);
 pub enum Make {
     /// Debian's.
     Redis,
+    /// The oldest that is driven, which `tests/foreign` fetches.
+    OldRedis,
     /// Valkey, which `tests/foreign` fetches.
     Valkey,
 }
@@ -35,6 +37,7 @@ impl Make {
     fn command(self, lab: &Lab, host: &str, program: &str) -> Command {
         let (release, name) = match self {
             Self::Redis => return lab.fabric.command(host, format!("redis-{program}")),
+            Self::OldRedis => ("redis-6.0", "redis"),
             Self::Valkey => ("valkey-9.0", "valkey"),
         };
         let mut command = lab.fabric.command(host, foreign(release).join("run"));

@@ -203,3 +203,13 @@ mod foreign_valkey {
         inside(|lab: &Lab| refused(lab, Make::Valkey));
     }
 }
+
+/// The oldest Redis that is driven: it tells of one position alone, of what it has applied.
+mod foreign_redis {
+    use super::*;
+
+    #[test]
+    fn a_killed_primary_is_replaced_and_back_empty_it_follows_and_wipes_nobody() {
+        inside(|lab: &Lab| killed(lab, Make::OldRedis));
+    }
+}
