@@ -255,7 +255,10 @@ impl Desk {
             (Some(_), None) => OPT_LENGTH,
             (Some(_), Some(_)) => OPT_LENGTH + COOKIE_LENGTH,
         };
+        // An answer's signature is as long as the asker's: the same key, the same algorithm (RFC 8945 section 5.3).
+        let signature = query.signature.map_or(0, <[u8]>::len);
         let room = usize::from(room) - HEADER - query.question.len() - opt;
+        let room = room.saturating_sub(signature);
         let (code, body) = (say.code(), say.body());
         let said = body.map(|body| {
             let part = match () {

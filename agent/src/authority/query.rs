@@ -65,8 +65,8 @@ pub(super) struct Query<'a> {
     pub(super) kind: u16,
     pub(super) class: u16,
     pub(super) edns: Option<Edns<'a>>,
-    /// Where in the packet its signature begins, which is its last record.
-    pub(super) signature: Option<usize>,
+    /// The record that signs it, which is the end of the packet.
+    pub(super) signature: Option<&'a [u8]>,
 }
 
 /// That there was an OPT record: the answer has one, too, whatever it says (RFC 6891 section 6.1.1).
@@ -209,7 +209,7 @@ fn query<'a>(
         rest = Extra::read(rest)?.1;
     }
     for _ in 0..additionals {
-        let at = packet.len() - rest.len();
+        let record = rest;
         let (extra, after) = Extra::read(rest)?;
         rest = after;
         match extra.kind {
@@ -222,7 +222,7 @@ fn query<'a>(
                 }
                 query.edns = Some(extra.edns()?);
             }
-            kind::TSIG => query.signature = Some(at),
+            kind::TSIG => query.signature = Some(record),
             _ => {}
         }
     }

@@ -35,7 +35,8 @@ pub(super) struct Signing {
 
 /// Who signed this request, as far as these keys tell; `now` in seconds since 1970.
 pub(super) fn check(keys: &[TSigner], packet: &[u8], query: &Query<'_>, now: u64) -> Signed {
-    let Some(at) = query.signature else { return Signed::Not };
+    let Some(signature) = query.signature else { return Signed::Not };
+    let at = packet.len().saturating_sub(signature.len());
     let record = Message::from_vec(packet).ok().and_then(|message| message.signature().cloned());
     // Neither is signed, and each has one value that it may have (RFC 8945 section 4.2).
     let as_it_must = |it: &Record<TSIG>| it.ttl == 0 && it.dns_class == DNSClass::ANY;

@@ -96,7 +96,7 @@ pub(super) fn bend(packet: &mut Vec<u8>, seeds: &[Vec<u8>], chance: &mut StdRng)
 }
 
 /// What the asker says it can take, if it is an ordinary query.
-fn takes(packet: &[u8]) -> usize {
+pub(super) fn takes(packet: &[u8]) -> usize {
     use crate::authority::query::{Packet, read};
     match read(packet) {
         Packet::Plain(query) | Packet::Special(query) => {
