@@ -34,13 +34,12 @@ mod nginx_unbound_delegated;
 #[path = "traffic/outside.rs"]
 mod outside;
 
-use std::io::Write as _;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::process::Stdio;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use consensus::model::{Warning, WarningKind};
 use consensus::view::FollowingView;
+use outside::{edit, kept};
 use serde_json::json;
 use tests::harness::agents::Mesh;
 use tests::harness::app::{INSIDE, OUTSIDE, Shop};
@@ -59,23 +58,6 @@ const LOOKED: Duration = Duration::from_secs(60);
 /// How long an edit by hand may stand: the pause between two looks (`consensus::node::drift`), and a moment to mend it.
 const STANDS: Duration = Duration::from_secs(35);
 
-/// Somebody with the key changes a record by hand.
-fn edit(lab: &Lab, change: &str) {
-    edit_at(lab, address("dns"), ZONE, change);
-}
-
-/// The same at another name server, in another zone.
-fn edit_at(lab: &Lab, server: Ipv4Addr, zone: &str, change: &str) {
-    let mut command = lab.fabric.command("dns", "nsupdate");
-    command.args(["-y", &format!("hmac-sha256:{KEY}:{SECRET}")]).stdin(Stdio::piped());
-    let mut editor = command.spawn().expect("nsupdate (bind9-dnsutils) is installed");
-    let script = format!("server {server}\nzone {zone}\n{change}\nsend\n");
-    let mut input = editor.stdin.take().expect("piped");
-    input.write_all(script.as_bytes()).expect("nsupdate reads");
-    drop(input);
-    assert!(editor.wait().expect("it ends").success(), "{script}");
-}
-
 /// What the agents warn of, in this respect: one line each that warns.
 fn warned(mesh: &Mesh<'_>, kind: WarningKind) -> Result<Vec<String>, String> {
     let mut lines = Vec::new();
@@ -84,21 +66,6 @@ fn warned(mesh: &Mesh<'_>, kind: WarningKind) -> Result<Vec<String>, String> {
         lines.extend(warnings.filter(|it| it.kind == kind).map(|Warning { text, .. }| text));
     }
     Ok(lines)
-}
-
-/// What a server says of the name: each address, and for how long it may be kept.
-fn kept(lab: &Lab, server: &str) -> Vec<(String, u32)> {
-    found(lab, server, OUTSIDE, "A")
-}
-
-/// What a server says: each record's last word, and for how long it may be kept.
-fn found(lab: &Lab, server: &str, name: &str, kind: &str) -> Vec<(String, u32)> {
-    let mut dig = lab.fabric.command("dns", "dig");
-    let found = dig.args([server, "+noall", "+answer", name, kind]).output().expect("dig runs");
-    let text = String::from_utf8(found.stdout).expect("text");
-    let words = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let record = |words: Vec<&str>| Some((words.last()?.to_string(), words.get(1)?.parse().ok()?));
-    words.filter_map(record).collect()
 }
 
 mod nginx_bind {

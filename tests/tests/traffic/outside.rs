@@ -1,7 +1,9 @@
-//! Name servers besides BIND that take changes: Knot and PowerDNS, as Debian has them.
+//! Name servers of others that take changes, and what people do and see there: BIND, and Knot and PowerDNS of Debian.
 
+use std::io::Write as _;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use tests::harness::process::{Process, output};
 
@@ -14,6 +16,38 @@ pub const UPDATED: &str = "updated.test";
 pub const PATCHED: &str = "patched.test";
 /// What PowerDNS asks for there.
 pub const API_KEY: &str = "an api key";
+
+/// Somebody with the key changes a record by hand.
+pub fn edit(lab: &Lab, change: &str) {
+    edit_at(lab, address("dns"), ZONE, change);
+}
+
+/// The same at another name server, in another zone.
+pub fn edit_at(lab: &Lab, server: Ipv4Addr, zone: &str, change: &str) {
+    let mut command = lab.fabric.command("dns", "nsupdate");
+    command.args(["-y", &format!("hmac-sha256:{KEY}:{SECRET}")]).stdin(Stdio::piped());
+    let mut editor = command.spawn().expect("nsupdate (bind9-dnsutils) is installed");
+    let script = format!("server {server}\nzone {zone}\n{change}\nsend\n");
+    let mut input = editor.stdin.take().expect("piped");
+    input.write_all(script.as_bytes()).expect("nsupdate reads");
+    drop(input);
+    assert!(editor.wait().expect("it ends").success(), "{script}");
+}
+
+/// What a server says of the name: each address, and for how long it may be kept.
+pub fn kept(lab: &Lab, server: &str) -> Vec<(String, u32)> {
+    found(lab, server, OUTSIDE, "A")
+}
+
+/// What a server says: each record's last word, and for how long it may be kept.
+pub fn found(lab: &Lab, server: &str, name: &str, kind: &str) -> Vec<(String, u32)> {
+    let mut dig = lab.fabric.command("dns", "dig");
+    let found = dig.args([server, "+noall", "+answer", name, kind]).output().expect("dig runs");
+    let text = String::from_utf8(found.stdout).expect("text");
+    let words = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let record = |words: Vec<&str>| Some((words.last()?.to_string(), words.get(1)?.parse().ok()?));
+    words.filter_map(record).collect()
+}
 
 /// Knot, on port 53 of a host, with [`KNOT`].
 pub fn knot(lab: &Lab, host: &str) -> Process {

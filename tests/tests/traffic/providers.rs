@@ -10,7 +10,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::nginx_half::AGAIN;
 use super::nginx_names::Answers;
-use super::outside::{API_KEY, KNOT, PATCHED, UPDATED, knot, powerdns};
+use super::outside::{API_KEY, KNOT, PATCHED, UPDATED, edit_at, found, knot, powerdns};
 use super::*;
 use crate::common::named;
 use crate::emulators::azure::azure_at;

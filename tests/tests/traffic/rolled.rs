@@ -17,6 +17,7 @@ use tests::harness::lab::write_private;
 use tests::harness::process::{Process, output};
 use tests::harness::wait::pace;
 
+use super::outside::edit_at;
 use super::*;
 
 /// How long the resolver keeps anything, whatever it is told; agents let the keys themselves be kept for five minutes.
