@@ -65,7 +65,7 @@ const GIVEN_UP: f64 = 0.1;
 const DAYS: f64 = 0.03;
 /// For how long everything strikes, at least and at most: 5,000 seeds are to leave the models and the mutants their part of ten
 /// minutes.
-const CHAOS: (Duration, Duration) = (Duration::from_secs(45), Duration::from_secs(200));
+const CHAOS: (Duration, Duration) = (Duration::from_secs(45), Duration::from_secs(170));
 /// More apps than this are a fleet, and more agents a crowd: the tenth of all seeds that took two fifths of the time.
 const FEW: usize = 3;
 const CROWD: usize = 12;
@@ -244,7 +244,7 @@ fn draw_watched(apps: &mut [AppShape], seed: u64) {
 
 fn live(simulation: &mut Simulation, apps: &[AppShape], chance: &mut Chance, gives_up: bool) {
     begin(simulation, apps);
-    let warm_up = chance.between(Duration::from_secs(5), Duration::from_secs(70));
+    let warm_up = chance.between(Duration::from_secs(5), Duration::from_secs(50));
     simulation.run_for(warm_up);
     if !simulation.violations.is_empty() {
         return;
@@ -359,7 +359,7 @@ fn spend_days(simulation: &mut Simulation, apps: &[AppShape], chance: &mut Chanc
         let app = chance.pick(apps);
         let_go_of_freezes(simulation, &app.name);
         let Some(state) = simulation.agreed(&app.name) else { return };
-        let sleeper = chance.happens(0.15).then(|| fall_asleep(simulation, chance)).flatten();
+        let sleeper = chance.happens(0.06).then(|| fall_asleep(simulation, chance)).flatten();
         simulation.break_web(&app.name, &state.active, Web::Refusing);
         simulation.run_for(app.probe.window * 2 + Duration::from_secs(20));
         simulation.mend_stack(&app.name, &state.active);

@@ -66,7 +66,11 @@ pub const SHEETS: &[Sheet] = &[
     Sheet {
         name: "m4 lease, 3 voters, 3 ticks, a restart",
         states: 941_958,
-        knows: &[Mutant::PromotesDespiteLease, Mutant::TwoOutstanding],
+        knows: &[
+            Mutant::GrantForgottenAtRestart,
+            Mutant::PromotesDespiteLease,
+            Mutant::TwoOutstanding,
+        ],
         explore: |mutant| explore(Lease::new(&Setup::QUORUMS, mutant)),
     },
     Sheet {

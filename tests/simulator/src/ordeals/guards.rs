@@ -10,6 +10,7 @@ use consensus::outbox::Command;
 use super::{Ordeal, asks, east, guarded, shop, until, wait, west};
 use crate::chance::Chance;
 use crate::network::{Place, Way};
+use crate::scene::{agent_name, name};
 use crate::simulation::{Event, Simulation};
 use crate::world::Web;
 
@@ -17,6 +18,8 @@ use crate::world::Web;
 const EASTS_GUARD: Place = 5;
 /// And that of the stack it is moved to.
 const WESTS_GUARD: Place = 6;
+/// And that of a third stack, where there is one.
+const NORTHS_GUARD: Place = 7;
 
 /// All of this room.
 pub const ORDEALS: &[Ordeal] = &[
@@ -80,8 +83,10 @@ pub const ORDEALS: &[Ordeal] = &[
         play: |simulation, chance| {
             asks(simulation, 0);
             until(simulation, 100, |state| state.phase == Phase::Promoting);
-            wait(simulation, chance, 150..250);
-            // Whoever carries it out does not hear that it was done.
+            // It opens, and nobody is told that it takes writes.
+            let database = simulation.database(&shop(), &west()).expect("it has one");
+            simulation.world.databases.get_mut(&database).expect("it is there").unready = true;
+            wait(simulation, chance, 2_500..3_500);
             parts(simulation, WESTS_GUARD, true);
             for _ in 0..6 {
                 wait(simulation, chance, 1_900..2_100);
@@ -121,6 +126,40 @@ pub const ORDEALS: &[Ordeal] = &[
         },
     },
     Ordeal {
+        name: "no voter hears a guard to which one of two candidates still gives its word, and people have the app moved",
+        knows: &[Mutant::FailsafeByMajority],
+        shape: |mesh, apps| {
+            guarded(mesh, apps);
+            mesh.observers.push(3);
+            apps[0].stacks.push(name("north"));
+            apps[0].guards.push(agent_name(NORTHS_GUARD));
+        },
+        play: |simulation, chance| {
+            wait(simulation, chance, 25_000..26_000);
+            hears(simulation, EASTS_GUARD, &[0, 1, 2, 3, 4, WESTS_GUARD], false);
+            wait(simulation, chance, 25_000..26_000);
+            asks(simulation, 0);
+            wait(simulation, chance, 12_000..13_000);
+        },
+    },
+    Ordeal {
+        name: "people move an app whose guard lives on a long word of the other, and by then hears nobody",
+        knows: &[Mutant::FailsafeBarForgotten],
+        shape: |mesh, apps| {
+            guarded(mesh, apps);
+            apps[0].lease = Duration::from_secs(60);
+        },
+        play: |simulation, chance| {
+            // It says that it knows the candidates once nothing binds it of before: a lease after its start.
+            wait(simulation, chance, 66_000..67_000);
+            hears(simulation, EASTS_GUARD, &[0, 1, 2, 3, 4], false);
+            wait(simulation, chance, 70_000..71_000);
+            hears(simulation, EASTS_GUARD, &[WESTS_GUARD], false);
+            asks(simulation, 0);
+            wait(simulation, chance, 20_000..21_000);
+        },
+    },
+    Ordeal {
         name: "a guard dies with its host, and what it said before goes on arriving at two of five",
         knows: &[Mutant::OvertakenHeard],
         shape: |mesh, apps| guarded(mesh, apps),
@@ -147,6 +186,14 @@ fn parts(simulation: &mut Simulation, place: Place, cut: bool) {
         simulation.network.edge_mut(other, place).cut = cut;
     }
     simulation.look_at_links();
+}
+
+/// One agent and these hear each other no more, or do again.
+fn hears(simulation: &mut Simulation, place: Place, others: &[Place], hears: bool) {
+    for other in others {
+        simulation.cut(place, *other, !hears);
+        simulation.cut(*other, place, !hears);
+    }
 }
 
 /// A pulse of the serving stack's guard to each of two voters comes again and again.

@@ -155,8 +155,9 @@ pub const ORDEALS: &[Ordeal] = &[
         },
     },
     Ordeal {
+        // Here the other guard is awaited as well, which has not said that it gave no word.
         name: "a guard starts anew within its lease",
-        knows: &[Mutant::SilenceShuts],
+        knows: &[],
         shape: |mesh, apps| guarded(mesh, apps),
         play: |simulation, chance| {
             wait(simulation, chance, 25_000..26_000);
