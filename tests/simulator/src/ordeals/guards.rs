@@ -84,8 +84,7 @@ pub const ORDEALS: &[Ordeal] = &[
             asks(simulation, 0);
             until(simulation, 100, |state| state.phase == Phase::Promoting);
             // It opens, and nobody is told that it takes writes.
-            let database = simulation.database(&shop(), &west()).expect("it has one");
-            simulation.world.databases.get_mut(&database).expect("it is there").unready = true;
+            is_unready(simulation);
             wait(simulation, chance, 2_500..3_500);
             parts(simulation, WESTS_GUARD, true);
             for _ in 0..6 {
@@ -104,8 +103,7 @@ pub const ORDEALS: &[Ordeal] = &[
         play: |simulation, chance| {
             asks(simulation, 0);
             until(simulation, 100, |state| state.phase == Phase::Promoting);
-            let database = simulation.database(&shop(), &west()).expect("it has one");
-            simulation.world.databases.get_mut(&database).expect("it is there").unready = true;
+            is_unready(simulation);
             parts(simulation, WESTS_GUARD, true);
             wait(simulation, chance, 14_000..15_000);
             // Whoever takes it back is cut off as soon as it has accepted that itself.
@@ -136,7 +134,7 @@ pub const ORDEALS: &[Ordeal] = &[
         },
         play: |simulation, chance| {
             wait(simulation, chance, 25_000..26_000);
-            hears(simulation, EASTS_GUARD, &[0, 1, 2, 3, 4, WESTS_GUARD], false);
+            hears_no_more(simulation, EASTS_GUARD, &[0, 1, 2, 3, 4, WESTS_GUARD]);
             wait(simulation, chance, 25_000..26_000);
             asks(simulation, 0);
             wait(simulation, chance, 12_000..13_000);
@@ -152,9 +150,9 @@ pub const ORDEALS: &[Ordeal] = &[
         play: |simulation, chance| {
             // It says that it knows the candidates once nothing binds it of before: a lease after its start.
             wait(simulation, chance, 66_000..67_000);
-            hears(simulation, EASTS_GUARD, &[0, 1, 2, 3, 4], false);
+            hears_no_more(simulation, EASTS_GUARD, &[0, 1, 2, 3, 4]);
             wait(simulation, chance, 70_000..71_000);
-            hears(simulation, EASTS_GUARD, &[WESTS_GUARD], false);
+            hears_no_more(simulation, EASTS_GUARD, &[WESTS_GUARD]);
             asks(simulation, 0);
             wait(simulation, chance, 20_000..21_000);
         },
@@ -188,12 +186,18 @@ fn parts(simulation: &mut Simulation, place: Place, cut: bool) {
     simulation.look_at_links();
 }
 
-/// One agent and these hear each other no more, or do again.
-fn hears(simulation: &mut Simulation, place: Place, others: &[Place], hears: bool) {
+/// One agent and these hear each other no more.
+fn hears_no_more(simulation: &mut Simulation, place: Place, others: &[Place]) {
     for other in others {
-        simulation.cut(place, *other, !hears);
-        simulation.cut(*other, place, !hears);
+        simulation.cut(place, *other, true);
+        simulation.cut(*other, place, true);
     }
+}
+
+/// What is being promoted takes clients only later.
+fn is_unready(simulation: &mut Simulation) {
+    let database = simulation.database(&shop(), &west()).expect("it has one");
+    simulation.world.databases.get_mut(&database).expect("it is there").unready = true;
 }
 
 /// A pulse of the serving stack's guard to each of two voters comes again and again.
