@@ -132,7 +132,8 @@ async fn diff(
         }
         model::Held::Unknown(what) => (Ink::Bad, "unknown", what.clone()),
         model::Held::Unasked => {
-            (Ink::Bad, "unknown", "this agent lacks the credential to read it".to_owned())
+            let why = "not read: this agent lacks the credential, or nobody can be asked, as of a webhook";
+            (Ink::Bad, "unknown", why.to_owned())
         }
     });
     let lines: Vec<_> = lines.collect();

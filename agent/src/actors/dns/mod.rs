@@ -21,6 +21,7 @@ mod route53;
 mod servers;
 mod sigv4;
 mod spread;
+mod told;
 mod update;
 mod webhook;
 
@@ -190,7 +191,8 @@ fn is_disproved(order: &Order<'_>, driver: &Driver, answers: &servers::Answers) 
         return false;
     };
     let none_says_so = answers.right == 0 && 0 < answers.otherwise;
-    none_says_so && order.spreads.has_had_time((url.clone(), order.name.to_owned()))
+    let place = (url.clone(), order.name.to_owned());
+    none_says_so && order.spreads.told.is_due(place, order.token, Instant::now())
 }
 
 /// What is known to be on its way still: one line among those of the servers that do not say what was decided.

@@ -4,6 +4,8 @@
 //! a stale writer is caught by reading before and after, and by rule E1 alone (PROTOCOL.md D.3): the interface is then
 //! asked once more to hold what the newest decision says, until it does.
 
+use std::time::Instant;
+
 use consensus::model::{ActionFault, Done, Driver, Held as Seen, Provider};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
@@ -158,7 +160,8 @@ pub(super) async fn publish(
             let done = webhook::publish(attempt, plan, api, &secret).await;
             // That it did so is to be seen at name servers.
             if let (Ok(_), Some(url)) = (&done, account.url) {
-                order.spreads.told((url.to_owned(), order.name.to_owned()));
+                let place = (url.to_owned(), order.name.to_owned());
+                order.spreads.told.took(place, order.token, Instant::now());
             }
             done
         }

@@ -5,9 +5,6 @@
 //! all have a change (GetChange: INSYNC), within a minute mostly. A change counts as made before that. This only
 //! watches, for as long as the list of its looks, with requests that nobody else wants, so that looks can say so; what it does
 //! not learn by then is not known, and not said.
-//!
-//! A webhook tells nothing but that it did as it was told. It is given as long, and then the zone's name servers are asked
-//! whether it did.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use consensus::model::{ActionFault, ActionFaultKind};
 use tokio::task::AbortHandle;
+
+use super::told::Told;
 
 /// How long after a change it is asked for: a planned move that has one name gives up after 70 s
 /// (`Definition::shows_within`), and looks again at 60 s at the latest.
@@ -27,15 +26,12 @@ const ASKED: [Duration; 6] = [
     Duration::from_secs(50),
 ];
 
-/// How long what a webhook has taken may need until name servers say so.
-const TIME: Duration = Duration::from_secs(60);
-
 /// Everything that is on its way to a provider's servers.
 #[derive(Debug, Default)]
 pub(crate) struct Spreads {
     watched: Mutex<HashMap<Place, Spread>>,
-    /// When a webhook took something last.
-    told: Mutex<HashMap<Place, Instant>>,
+    /// And what webhooks were told, who cannot be asked.
+    pub(super) told: Told,
 }
 
 /// A zone as its provider numbers it, or the webhook that has it, and a name in it.
@@ -59,18 +55,6 @@ impl Spreads {
     pub(super) fn pending(&self, place: &Place) -> Option<String> {
         let all = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         all.get(place).map(|spread| spread.change.clone())
-    }
-
-    /// A webhook has taken what it was told of a place.
-    pub(super) fn told(&self, place: Place) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        told.insert(place, Instant::now());
-    }
-
-    /// Has what it took had the time it needs? What others told it counts from the first such question.
-    pub(super) fn has_had_time(&self, place: Place) -> bool {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        TIME <= told.entry(place).or_insert_with(Instant::now).elapsed()
     }
 
     /// Watches a change, in the place of the one before. Within a tokio runtime.

@@ -51,7 +51,7 @@ async fn records(config: &AgentConfig, definition: &Definition, view: &AppView) 
         checks.push(match &it.held {
             Held::Unasked => {
                 let words = format!(
-                    "{name} of {app} is not read: this agent lacks the credential, or is not to ask for now"
+                    "{name} of {app} is not read: this agent lacks the credential, is not to ask for now, or can ask nobody, as of a webhook"
                 );
                 Check::new("records", Found::Skipped, words)
             }
