@@ -92,7 +92,12 @@ async fn follow(setup: &Setup, lost: &mut Option<String>) -> Result<String, Stri
         let [host, port] = ["master_host", "master_port"].map(|key| seen.info().text(key));
         let (host, port) = (host.unwrap_or_default(), port.unwrap_or_default());
         return match (host, port) == (&upstream.host, &upstream.port.to_string()) {
-            true => Ok(format!("follows {host} already")),
+            true => {
+                if !seen.is_linked() {
+                    here.encrypt(&setup.login.tls).await?;
+                }
+                Ok(format!("follows {host} already"))
+            }
             false => Err(format!("is a replica of {host}:{port}")),
         };
     }

@@ -104,11 +104,17 @@ impl Session {
         Ok(())
     }
 
-    /// Tells it whom to follow, and how; the offset of the last byte of its log then.
-    pub async fn follow(&mut self, primary: &Place, tls: &Tls) -> Result<u64, String> {
+    /// Tells it to follow by TLS, if it is reached by that.
+    pub async fn encrypt(&mut self, tls: &Tls) -> Result<(), String> {
         if let Some(setting) = follows_by(tls) {
             self.ask("encrypting what it follows", &setting).await?;
         }
+        Ok(())
+    }
+
+    /// Tells it whom to follow, and how; the offset of the last byte of its log then.
+    pub async fn follow(&mut self, primary: &Place, tls: &Tls) -> Result<u64, String> {
+        self.encrypt(tls).await?;
         let (host, port) = (&primary.host, primary.port.to_string());
         let commands: [&[&str]; 4] =
             [&["MULTI"], &["INFO", "replication"], &["REPLICAOF", host, &port], &["EXEC"]];

@@ -46,6 +46,31 @@ impl Authority {
         fs::write(&files[1], key.serialize_pem()).expect("own folder");
         files
     }
+
+    /// What servers of Redis are told of TLS, but for their port; they believe each other.
+    fn for_redis(&self, folder: &Path) -> Vec<String> {
+        let own = self.issue("127.0.0.1", folder);
+        let issuer = folder.join("authority.crt");
+        fs::write(&issuer, self.0.pem()).expect("own folder");
+        let [certificate, key, issuer] =
+            [&own[0], &own[1], &issuer].map(|file| file.display().to_string());
+        [
+            ["--tls-cert-file", &certificate],
+            ["--tls-key-file", &key],
+            ["--tls-ca-cert-file", &issuer],
+            ["--tls-auth-clients", "no"],
+        ]
+        .map(|words| words.map(str::to_owned))
+        .concat()
+    }
+}
+
+/// A Redis, and the port on which it speaks TLS.
+async fn encrypted(files: &[String]) -> (Redis, u16) {
+    let port = free_port();
+    let own = ["--tls-port".to_owned(), port.to_string()];
+    let settings: Vec<_> = own.iter().chain(files).map(String::as_str).collect();
+    (Redis::start(&settings).await, port)
 }
 
 /// Gives files to whom this one belongs, and to nobody else.
@@ -229,21 +254,8 @@ async fn mariadb_is_encrypted_and_verified_where_that_is_asked_for() {
 async fn redis_is_encrypted_and_verified_where_that_is_asked_for() {
     let (authority, stranger) = (Authority::new("ours"), Authority::new("another"));
     let folder = tempfile::tempdir().expect("a folder");
-    let [certificate, key] = authority.issue("127.0.0.1", folder.path());
-    let port = free_port();
-    let settings = [
-        "--tls-port",
-        &port.to_string(),
-        "--tls-cert-file",
-        &certificate.display().to_string(),
-        "--tls-key-file",
-        &key.display().to_string(),
-        "--tls-ca-cert-file",
-        &certificate.display().to_string(),
-        "--tls-auth-clients",
-        "no",
-    ];
-    let redis = Redis::start(&settings).await;
+    let files = authority.for_redis(folder.path());
+    let (redis, port) = encrypted(&files).await;
     let seen = |port, tls| Seen::at(Engine::Redis, port, "default", None, tls);
     seen(redis.port, Tls::AsOffered).serves().await;
     for tls in [Tls::Encrypted, authority.verified()] {
@@ -258,10 +270,7 @@ async fn redis_is_encrypted_and_verified_where_that_is_asked_for() {
     seen(port, stranger.verified()).is_refused(FaultKind::Credential, unknown).await;
 
     // And so is the copy of what an old primary alone has.
-    let other = free_port();
-    let settings =
-        settings.map(|it| if it == port.to_string() { other.to_string() } else { it.to_owned() });
-    let new = Redis::start(&settings.each_ref().map(String::as_str)).await;
+    let (new, other) = encrypted(&files).await;
     for server in [&redis, &new] {
         server.ask(&["SET", "own", "1"]).await;
         server.ask(&["DEL", "quorate:epoch:shop"]).await;
@@ -277,4 +286,27 @@ async fn redis_is_encrypted_and_verified_where_that_is_asked_for() {
         assert!(succeeds || said.contains(unknown), "{said}");
         assert_eq!(keep.path("dump.rdb").exists(), succeeds);
     }
+}
+
+#[tokio::test]
+async fn a_redis_that_follows_already_is_told_to_encrypt_what_does_not_come_about_in_the_clear() {
+    let authority = Authority::new("ours");
+    let folder = tempfile::tempdir().expect("a folder");
+    let files = authority.for_redis(folder.path());
+    let (primary, above) = encrypted(&files).await;
+    let (replica, port) = encrypted(&files).await;
+    // As an agent of before told it, or its own file does.
+    replica.ask(&["REPLICAOF", "127.0.0.1", &above.to_string()]).await;
+    replica.until("master_link_status", "down").await;
+    let [database, upstream] = [port, above]
+        .map(|port| Seen::at(Engine::Redis, port, "default", None, authority.verified()));
+    let credentials = database.credentials();
+    let follow = Effect::Follow { database: database.database, primary: upstream.database };
+    let told = act(&credentials, token(2, 4), follow.clone()).await;
+    let follows = format!("follows `127.0.0.1:{above}` already");
+    assert_eq!(text(&told), format!("{follows}, and is told to encrypt that"));
+    replica.until("master_link_status", "up").await;
+    let told = act(&credentials, token(2, 4), follow).await;
+    assert_eq!(text(&told), follows);
+    primary.until("connected_slaves", "1").await;
 }

@@ -15,8 +15,8 @@ use std::ops::Range;
 use std::time::Duration;
 
 use consensus::model::{
-    Action, ActionFault, ActionFaultKind, AgentId, AppId, Candidate, Database, Done, Engine, Token,
-    Waits,
+    Action, ActionFault, ActionFaultKind, AgentId, AppId, Candidate, Database, Done, Engine, Fault,
+    FaultKind, Token, Waits,
 };
 
 use futures_util::StreamExt;
@@ -268,6 +268,18 @@ pub(super) async fn lacking(
 fn never_driven() -> ActionFault {
     let text = "a MongoDB replica set elects its own primary: it is followed, never driven";
     fault(ActionFaultKind::Refused, text)
+}
+
+/// No protected session came about: for a reason that stays, or for one that passes, as a server that has too many clients hangs
+/// up.
+fn unprotected(place: &str, why: &Fault) -> ActionFault {
+    let kind = match why.kind {
+        FaultKind::Reset | FaultKind::Timeout | FaultKind::Refused | FaultKind::Local => {
+            ActionFaultKind::Unknown
+        }
+        _ => ActionFaultKind::Refused,
+    };
+    fault(kind, format!("no session with `{place}`: {why}"))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use probe::mongodb::wire::{Broken, Facts, Link};
 use probe::mongodb::{greet, leads_by, log_in};
 use probe::{Stream, protect};
 
-use super::Order;
+use super::{Order, unprotected};
 use crate::actors::attempt::{Attempt, fault};
 
 /// For so many seconds whoever stepped down is not elected again.
@@ -76,9 +76,8 @@ async fn connect(attempt: &Attempt, order: &Order<'_>) -> Result<Link<Stream>, A
     attempt.begin("connecting to the database")?;
     let stream = order.connect().await?;
     let (host, tls) = (&order.database.address, &order.login.tls);
-    let stream = protect(stream, host, tls, order.trust).await.map_err(|why| {
-        fault(ActionFaultKind::Refused, format!("no session with `{place}`: {why}"))
-    })?;
+    let stream = protect(stream, host, tls, order.trust).await;
+    let stream = stream.map_err(|why| unprotected(&place, &why))?;
     Ok(Link::over(stream, attempt.left()))
 }
 

@@ -34,7 +34,7 @@ use probe::redis::{CLOSED, Seen, driven, follows_by, log_in};
 use probe::{Stream, protect};
 use tokio::time::sleep;
 
-use super::{Order, Tail};
+use super::{Order, Tail, unprotected};
 use crate::actors::attempt::{Attempt, fault};
 
 pub(super) use self::rights::lacking;
@@ -146,7 +146,13 @@ pub(super) async fn follow(
     let place = upstream.place();
     let at = (seen.info().text("master_host"), seen.info().text("master_port"));
     if !seen.is_primary() && at == (Some(host), Some(&port)) {
-        let text = format!("follows `{place}` already");
+        let mut text = format!("follows `{place}` already");
+        let setting = follows_by(&upstream.login.tls).filter(|_| !seen.is_linked());
+        if let Some(setting) = setting {
+            attempt.commit("telling it to encrypt")?;
+            session.ask("encrypting what it follows", &setting).await?;
+            text += ", and is told to encrypt that";
+        }
         return Ok(Done { proven: false, position: seen.position(), text });
     }
     let held = session.compare(order.app, order.token).await?;
@@ -231,9 +237,8 @@ impl Session {
         attempt.begin("connecting to the database")?;
         let stream = order.connect().await?;
         let host = &order.database.address;
-        let stream = protect(stream, host, &order.login.tls, order.trust).await.map_err(|why| {
-            fault(ActionFaultKind::Refused, format!("no session with `{place}`: {why}"))
-        })?;
+        let stream = protect(stream, host, &order.login.tls, order.trust).await;
+        let stream = stream.map_err(|why| unprotected(&place, &why))?;
         let mut session = Self { link: Link::over(stream), place };
         // Sent with the log-in: every step waits for this.
         let log_in = log_in(&order.login.user, order.login.password.as_deref());

@@ -61,7 +61,7 @@ async fn reach(
 fn unprotected(trouble: Trouble) -> Trouble {
     match trouble {
         Trouble::Theirs(fault) if fault.kind == FaultKind::Reset => {
-            let text = "hangs up in the TLS handshake: it has too many clients (`maxclients`), or speaks no TLS";
+            let text = "hangs up in the TLS handshake, as one does that has too many clients (`maxclients`)";
             Trouble::theirs(FaultKind::Unready, text)
         }
         other => other,
@@ -276,6 +276,25 @@ mod tests {
 
     fn seen(rest: &str, required: Option<u64>) -> Result<DatabaseSight, Trouble> {
         read(Info(&format!("{SERVER}{ID}{rest}")), required)
+    }
+
+    #[test]
+    fn who_hangs_up_in_the_handshake_is_full_and_whatever_else_goes_wrong_there_stays_what_it_was()
+    {
+        use FaultKind::{Certificate, Credential, Refused, Reset, Timeout, Tls, Unready};
+        for (kind, told) in [
+            (Reset, Unready),
+            (Refused, Refused),
+            (Timeout, Timeout),
+            (Tls, Tls),
+            (Certificate, Certificate),
+            (Credential, Credential),
+        ] {
+            match unprotected(Trouble::theirs(kind, "a fault")) {
+                Trouble::Theirs(fault) => assert_eq!(fault.kind, told, "{kind:?}"),
+                Trouble::Ours(fault) => panic!("{kind:?}: {fault:?}"),
+            }
+        }
     }
 
     #[test]

@@ -20,6 +20,11 @@ impl Seen {
         self.info().text("role") == Some("master")
     }
 
+    /// Does this replica have a connection with whom it follows?
+    pub fn is_linked(&self) -> bool {
+        self.info().text("master_link_status") == Some("up")
+    }
+
     /// The offset of its last byte. Of a primary: written. Of a replica: applied.
     pub fn position(&self) -> Option<u64> {
         let key = if self.is_primary() { "master_repl_offset" } else { "slave_repl_offset" };

@@ -7,6 +7,7 @@ use probe::postgres::{Refusal, connect};
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Config, Error, SimpleQueryMessage, SimpleQueryRow};
 
+use super::super::unprotected;
 use super::Order;
 use crate::actors::attempt::{Attempt, fault};
 
@@ -42,9 +43,7 @@ impl Session {
         let (client, connection) = opened.map_err(|refusal| match refusal {
             Refusal::Server(error) => told(&place, "log-in", &error),
             Refusal::TooOld(why) => fault(ActionFaultKind::Refused, format!("`{place}` {why}")),
-            Refusal::Unprotected(why) => {
-                fault(ActionFaultKind::Refused, format!("no session with `{place}`: {why}"))
-            }
+            Refusal::Unprotected(why) => unprotected(&place, &why),
         })?;
         Ok(Self { client, driver: tokio::spawn(connection), place })
     }
