@@ -71,12 +71,7 @@ fn mesh<'a>(lab: &'a Lab, text: &str) -> Mesh<'a> {
     mesh.start();
     mesh.apply(lab, text);
     mesh.settle(SETTLE, "shop", STACKS[0]);
-    eventually(SETTLE, "a failover of shop would succeed", || {
-        mesh.running().try_for_each(|agent| match agent.app("shop")?.unready {
-            unready if unready.is_empty() => Ok(()),
-            unready => Err(format!("{}: {}", agent.name, unready.join("; "))),
-        })
-    });
+    mesh.ready(SETTLE, "shop");
     mesh
 }
 

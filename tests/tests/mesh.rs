@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use consensus::model::DecisionKind;
-use tests::harness::agents::{Mesh, quorate};
+use tests::harness::agents::{Agent, Mesh, quorate};
 use tests::harness::app::{INSIDE, Shop};
 use tests::harness::bind::Updates;
 use tests::harness::fabric::address;
@@ -63,6 +63,38 @@ fn a_cut_between_two_agents_does_not_take_the_quorum() {
         });
         lab.fabric.heal();
         mesh.start();
+    });
+}
+
+#[test]
+fn three_of_five_decide_behind_nginx_though_two_of_them_hear_each_other_by_the_third_alone() {
+    inside(|lab: &Lab| {
+        let mut webs = [Web::start(lab, "s1"), Web::start(lab, "s2")];
+        let mut mesh = Mesh::new(lab);
+        mesh.start();
+        for name in ["a4", "a5"] {
+            mesh.agent(name).kill();
+        }
+        lab.fabric.cut("r1", "r2");
+        eventually(SETTLE, "two miss three of the others, and one two", || {
+            let missed = |agent: &Agent<'_>| {
+                let members = agent.view()?.members.into_iter();
+                Ok::<_, String>(members.filter(|member| !member.heard).count())
+            };
+            let counts: Vec<_> = mesh.running().map(missed).collect::<Result<_, _>>()?;
+            if counts == [3, 3, 2] { Ok(()) } else { Err(format!("{counts:?}")) }
+        });
+        // Whatever a1 proposes takes a2's vote (PROTOCOL.md A.5).
+        mesh.apply(lab, &web_only().text());
+        let before = mesh.settle(SETTLE, "shop", "s1").epoch;
+        mesh.agents[0].ready(SETTLE, "shop");
+        webs[0].kill();
+        let after = mesh.settle(SETTLE, "shop", "s2").epoch;
+        assert_eq!(after.0, before.0 + 1);
+        // And without the third neither decides anything.
+        lab.fabric.cut("r1", "r3");
+        let words = ["freeze", "shop", "--for", "10m", "--reason", "alone", "--yes"];
+        mesh.agents[0].quorate(&words).expect_refused();
     });
 }
 

@@ -117,7 +117,7 @@ mod nginx_postgres_bind {
         let kept = line.split("are kept in ").nth(1).and_then(|it| it.split(' ').next());
         let kept = std::fs::read_dir(kept.expect("a folder")).expect("it is there");
         assert!(kept.count() >= 2, "log and a line about it");
-        ready(&world.mesh);
+        world.mesh.ready(SETTLE, "shop");
         throughout(Duration::from_secs(3), "and stays so", || match replica()?.as_str() {
             "t" => Ok(()),
             other => Err(other.to_owned()),
@@ -271,7 +271,7 @@ fn behind_doors<'a>(
     mesh.apply(lab, &shop.text());
     mesh.settle(SETTLE, "shop", "s1");
     holds(&guards[0], SETTLE);
-    ready(&mesh);
+    mesh.ready(SETTLE, "shop");
     (mesh, guards)
 }
 
@@ -334,7 +334,7 @@ fn comes_back<S: SqlServer>(lab: &Lab, mut servers: [S; 2], rebuilt: Rebuilt) {
     }
     assert!(line.contains("rebuilt, and a replica of"), "{line}");
     has_all(&servers);
-    ready(&mesh);
+    mesh.ready(SETTLE, "shop");
 }
 
 /// Waits until the old primary has the rows of the new one; it takes none itself.
@@ -414,7 +414,7 @@ mod nginx_redis {
                     (own, other) => Err(format!("{own}, not {other}; {link}")),
                 }
             });
-            ready(&mesh);
+            mesh.ready(SETTLE, "shop");
         });
     }
 }
@@ -462,16 +462,6 @@ fn kept_aside(guard: &Agent<'_>) -> String {
 fn transactions(line: &str) -> usize {
     let count = line.split(" transactions").next().and_then(|it| it.rsplit(' ').next());
     count.and_then(|it| it.parse().ok()).expect("a number of them")
-}
-
-/// It is what it was before: a standby that a failover could go to.
-fn ready(mesh: &Mesh<'_>) {
-    eventually(SETTLE, "a failover of shop would succeed", || {
-        match mesh.agents[0].app("shop")?.unready {
-            unready if unready.is_empty() => Ok(()),
-            unready => Err(unready.join("; ")),
-        }
-    });
 }
 
 /// What was really lost is in the status, in the history and in what explains the decision, at agents far from the old primary.

@@ -35,6 +35,8 @@ mod nginx_unbound_delegated;
 mod outside;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use consensus::model::{Warning, WarningKind};
@@ -45,11 +47,13 @@ use tests::harness::agents::Mesh;
 use tests::harness::app::{INSIDE, OUTSIDE, Shop};
 use tests::harness::bind::{Bind, KEY, SECOND, SECRET, Updates, ZONE};
 use tests::harness::fabric::address;
-use tests::harness::lab::{Lab, inside};
+use tests::harness::lab::{Lab, inside, write_private};
 use tests::harness::nginx::Web;
+use tests::harness::process::output;
 use tests::harness::resolver::{Answer, Watch, ask};
 use tests::harness::wait::{eventually, promptly, throughout};
 use tests::harness::world::SETTLE;
+use tokio::runtime::{Builder, Runtime};
 
 /// An agent looks within ten seconds of its start and of a definition, and twice a minute while something is not ready
 /// (`agent::readiness`).
@@ -57,6 +61,23 @@ const LOOKED: Duration = Duration::from_secs(60);
 
 /// How long an edit by hand may stand: the pause between two looks (`consensus::node::drift`), and a moment to mend it.
 const STANDS: Duration = Duration::from_secs(35);
+
+/// What a webhook took has a minute to show, and looks are half a minute apart (`dns::told`).
+const AGAIN: Duration = Duration::from_secs(150);
+
+/// What emulators run on.
+fn threads() -> Runtime {
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    runtime.expect("threads")
+}
+
+/// A key for a zone of the agents' own, in a file of this name.
+fn zone_key(lab: &Lab, name: &str) -> PathBuf {
+    let made = ["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"];
+    let file = lab.folder("zone-keys").join(format!("{name}.pem"));
+    write_private(&file, &output(Command::new("openssl").args(made)));
+    file
+}
 
 /// What the agents warn of, in this respect: one line each that warns.
 fn warned(mesh: &Mesh<'_>, kind: WarningKind) -> Result<Vec<String>, String> {

@@ -443,6 +443,16 @@ impl<'a> Mesh<'a> {
         agent.quorate(&["apply", "--yes", &file.to_string_lossy()]).expect_done();
     }
 
+    /// Waits until every running agent says that a failover of the app would succeed.
+    pub fn ready(&self, limit: Duration, app: &str) {
+        eventually(limit, &format!("a failover of {app} would succeed"), || {
+            self.running().try_for_each(|agent| match agent.app(app)?.unready {
+                unready if unready.is_empty() => Ok(()),
+                unready => Err(format!("{}: {}", agent.name, unready.join("; "))),
+            })
+        });
+    }
+
     /// Waits until every running agent knows the app to be idle with this stack active.
     pub fn settle(&self, limit: Duration, app: &str, stack: &str) -> AppView {
         eventually(limit, &format!("all agree that {app} is idle on {stack}"), || {

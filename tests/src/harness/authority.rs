@@ -39,7 +39,7 @@ impl Authority {
         let (certificate, key) = self.issue(&address(host).to_string());
         let folder = lab.folder(&format!("{host}-tls"));
         fs::write(folder.join("cert.pem"), certificate).expect("own folder");
-        fs::write(authority(lab, host), self.pem()).expect("own folder");
+        fs::write(issuer(lab, host), self.pem()).expect("own folder");
         super::lab::write_private(&folder.join("key.pem"), &key);
         give_to_server_user(&folder);
     }
@@ -52,15 +52,15 @@ pub fn furnished(lab: &Lab, host: &str) -> Option<[String; 2]> {
     files[1].exists().then(|| files.map(|file| file.display().to_string()))
 }
 
-/// The certificate of whoever issued them.
-pub fn authority(lab: &Lab, host: &str) -> PathBuf {
-    lab.folder(&format!("{host}-tls")).join("authority.pem")
-}
-
 /// The same, as options of MariaDB or MySQL.
 pub fn options(lab: &Lab, host: &str) -> Vec<String> {
     let files = furnished(lab, host).into_iter();
     files
         .flat_map(|[cert, key]| [format!("--ssl-cert={cert}"), format!("--ssl-key={key}")])
         .collect()
+}
+
+/// The certificate of whoever issued a host's.
+pub fn issuer(lab: &Lab, host: &str) -> PathBuf {
+    lab.folder(&format!("{host}-tls")).join("authority.pem")
 }

@@ -33,19 +33,19 @@ pub struct Crowd {
 impl Crowd {
     /// Comes to a server, and waits until one of them is turned away.
     pub fn at(dialect: Dialect, server: SocketAddr) -> Self {
-        Self::of(Some(dialect), server)
+        Self::of(Manner::Speaks(dialect), server)
     }
 
     /// The same at a server that hangs up on whoever is one too many; those who are not say nothing.
     pub fn silent(server: SocketAddr) -> Self {
-        Self::of(None, server)
+        Self::of(Manner::Silent, server)
     }
 
-    fn of(dialect: Option<Dialect>, server: SocketAddr) -> Self {
+    fn of(manner: Manner, server: SocketAddr) -> Self {
         let ending = Arc::new(AtomicBool::new(false));
         let refusal = Arc::new(Mutex::new(None));
         let (end, said) = (Arc::clone(&ending), Arc::clone(&refusal));
-        let thread = thread::spawn(move || runtime().block_on(fill(dialect, server, &end, &said)));
+        let thread = thread::spawn(move || runtime().block_on(fill(manner, server, &end, &said)));
         let crowd = Self { ending, thread: Some(thread) };
         let why = eventually(FILLING, &format!("{server} turns somebody away"), || {
             refusal.lock().expect("nobody panics while holding it").clone().ok_or("nobody")
@@ -64,21 +64,31 @@ impl Drop for Crowd {
     }
 }
 
+/// How they come.
+#[derive(Clone, Copy)]
+enum Manner {
+    Speaks(Dialect),
+    /// They connect, and say nothing.
+    Silent,
+}
+
 async fn fill(
-    dialect: Option<Dialect>,
+    manner: Manner,
     server: SocketAddr,
     ending: &AtomicBool,
     refusal: &Mutex<Option<String>>,
 ) {
     let mut held = Vec::new();
     while !ending.load(Ordering::Relaxed) {
-        let came = tokio::time::timeout(LIMIT, Held::come(dialect, server)).await;
-        match came.unwrap_or_else(|late| Err(late.to_string())) {
-            Ok(one) => held.push(one),
-            Err(why) => {
+        // Who is not answered was not turned away, and tries again.
+        let came = tokio::time::timeout(LIMIT, Held::come(manner, server)).await;
+        match came {
+            Ok(Ok(one)) => held.push(one),
+            Ok(Err(why)) => {
                 refusal.lock().expect("nobody panics while holding it").get_or_insert(why);
                 pace(AGAIN);
             }
+            Err(_) => {}
         }
     }
 }
@@ -93,8 +103,8 @@ enum Held {
 }
 
 impl Held {
-    async fn come(dialect: Option<Dialect>, server: SocketAddr) -> Result<Self, String> {
-        let Some(dialect) = dialect else {
+    async fn come(manner: Manner, server: SocketAddr) -> Result<Self, String> {
+        let Manner::Speaks(dialect) = manner else {
             let stream = TcpStream::connect(server).await.map_err(|it| it.to_string())?;
             return match tokio::time::timeout(STAYS, stream.peek(&mut [0])).await {
                 Ok(_) => Err("hangs up".to_owned()),

@@ -374,12 +374,7 @@ impl<'a, const N: usize> Guarded<'a, N> {
 
     /// Waits until a failover would succeed.
     pub fn ready(&self) {
-        eventually(SETTLE * 2, "a failover of shop would succeed", || {
-            self.mesh.running().try_for_each(|agent| match agent.app("shop")?.unready {
-                unready if unready.is_empty() => Ok(()),
-                unready => Err(format!("{}: {}", agent.name, unready.join("; "))),
-            })
-        });
+        self.mesh.ready(SETTLE * 2, "shop");
     }
 
     /// What the first running agent knows of the app.

@@ -25,7 +25,11 @@ pub fn recorded_loss(mesh: &Mesh<'_>, epoch: Epoch) -> Option<u64> {
             };
             let explained = &parsed(&["explain", "--json"])?["decision"]["loss_bytes"];
             let history = parsed(&["history", "--json"])?;
-            let told = &history["states"][0]["decision"]["loss_bytes"];
+            let decision = &history["states"][0]["decision"];
+            if !decision.is_object() {
+                return Err(format!("{}: the history lacks it: {history}", agent.name));
+            }
+            let told = &decision["loss_bytes"];
             let shown = asked(&["explain"])?.contains("of log not taken over");
             if explained != told || shown != explained.is_u64() {
                 let name = &agent.name;

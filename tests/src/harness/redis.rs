@@ -9,7 +9,7 @@ use std::time::Duration;
 use probe::redis::resp::{Info, Link, Reply};
 use tokio::net::TcpStream;
 
-use super::authority::{authority, furnished};
+use super::authority::{furnished, issuer};
 use super::fabric::address;
 use super::lab::{Lab, foreign};
 use super::postgres::{PASSWORD, USER, runtime};
@@ -159,7 +159,7 @@ fn launch(make: Make, lab: &Lab, host: &str, primary: Option<&str>) -> Process {
         Some([certificate, key]) => command
             .args(["--port", "0", "--tls-port", &port, "--tls-auth-clients", "no"])
             .args(["--tls-cert-file", &certificate, "--tls-key-file", &key, "--tls-ca-cert-file"])
-            .arg(authority(lab, host)),
+            .arg(issuer(lab, host)),
     };
     command.args(["--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0"]);
     command.args(["--repl-ping-replica-period", "1", "--repl-timeout", "5", "--dir"]);

@@ -67,15 +67,7 @@ impl<'a> World<'a> {
         self.mesh.apply(lab, &shop.text());
         self.mesh.settle(SETTLE, "shop", "s1");
         // A standby qualifies after 7.5 windows.
-        eventually(SETTLE + shop.window * 8, "a failover of shop would succeed", || {
-            self.mesh.running().try_for_each(|agent| {
-                let unready = agent.app("shop")?.unready;
-                match unready.is_empty() {
-                    true => Ok(()),
-                    false => Err(format!("{}: {}", agent.name, unready.join("; "))),
-                }
-            })
-        });
+        self.mesh.ready(SETTLE + shop.window * 8, "shop");
         let first = Answer::Addresses(vec![address("s1")]);
         assert_eq!(ask(self.mesh.agents[0].dns(), INSIDE), first);
         if shop.outside {

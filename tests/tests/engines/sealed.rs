@@ -11,11 +11,10 @@ mod redis {
     use tests::harness::guards::{enrolled_of, holds};
     use tests::harness::redis::Redis;
 
+    use super::super::full::{is_left_alone, is_over};
     use super::super::*;
 
     const PORT: u16 = 6379;
-    /// Long enough for a wrong decision to show.
-    const QUIET: Duration = Duration::from_secs(10);
 
     struct Sealed<'a> {
         servers: [Redis<'a>; 2],
@@ -47,17 +46,8 @@ mod redis {
             mesh.settle(SETTLE, "shop", "s1");
             holds(&guards[0], SETTLE);
             let sealed = Self { servers, mesh, guards };
-            sealed.ready();
+            sealed.mesh.ready(SETTLE, "shop");
             sealed
-        }
-
-        fn ready(&self) {
-            eventually(SETTLE, "a failover of shop would succeed", || {
-                self.mesh.running().try_for_each(|agent| match agent.app("shop")?.unready {
-                    unready if unready.is_empty() => Ok(()),
-                    unready => Err(format!("{}: {}", agent.name, unready.join("; "))),
-                })
-            });
         }
 
         /// Waits until the old primary follows the new one, over TLS.
@@ -77,15 +67,6 @@ mod redis {
         fn reaches(&self, server: usize) -> bool {
             let server = self.servers[server].address();
             TcpStream::connect_timeout(&server, Duration::from_secs(1)).is_ok()
-        }
-
-        fn status(&self, what: &str) {
-            eventually(SETTLE, &format!("all say {what:?}"), || {
-                self.mesh.running().try_for_each(|agent| {
-                    let status = agent.quorate(&["status"]).expect_done();
-                    if status.contains(what) { Ok(()) } else { Err(status) }
-                })
-            });
         }
     }
 
@@ -121,7 +102,7 @@ mod redis {
             sealed.follows();
             let held = sealed.servers[0].at_host(&["GET", "precious"]);
             assert_eq!(held.as_deref(), Ok("x"));
-            sealed.ready();
+            sealed.mesh.ready(SETTLE, "shop");
         });
     }
 
@@ -142,7 +123,7 @@ mod redis {
                 line.map(|line| println!("{line}")).ok_or("nothing of the kind")
             });
             sealed.follows();
-            sealed.ready();
+            sealed.mesh.ready(SETTLE, "shop");
         });
     }
 
@@ -154,18 +135,9 @@ mod redis {
             let before = sealed.mesh.agents[0].app("shop").expect("it was applied").epoch;
             sealed.servers[0].at_host(&["CONFIG", "SET", "maxclients", "20"]).expect("it answers");
             let crowd = Crowd::silent(sealed.servers[0].address());
-            sealed.status("`maxclients`");
-            throughout(QUIET, "it is not moved from", || {
-                let view = sealed.mesh.agents[0].app("shop").expect("it answers");
-                (view.epoch, view.active, view.phase)
-            });
+            is_left_alone(&sealed.mesh, before, "`maxclients`");
             drop(crowd);
-            sealed.ready();
-            eventually(SETTLE, "it is over", || {
-                let warnings = sealed.mesh.agents[0].app("shop")?.warnings;
-                if warnings.is_empty() { Ok(()) } else { Err(format!("{warnings:?}")) }
-            });
-            assert_eq!(sealed.mesh.agents[0].app("shop").expect("it answers").epoch, before);
+            is_over(&sealed.mesh);
         });
     }
 }

@@ -114,12 +114,7 @@ impl<'a> Pair<'a> {
     }
 
     fn ready(&self) {
-        eventually(SETTLE * 2, "a failover of shop would succeed", || {
-            match self.mesh.agents[0].app("shop")?.unready {
-                unready if unready.is_empty() => Ok(()),
-                unready => Err(unready.join("; ")),
-            }
-        });
+        self.mesh.ready(SETTLE * 2, "shop");
     }
 
     /// Both are at `s2`, and neither was ever at both.

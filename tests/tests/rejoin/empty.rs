@@ -57,7 +57,7 @@ fn comes_back_empty<S: SqlServer>(lab: &Lab, mut servers: [S; 2], rebuilds: bool
     if rebuilds {
         says(&guards[0], "rebuilt, and a replica of");
         has_all(&servers);
-        ready(&mesh);
+        mesh.ready(SETTLE, "shop");
     } else {
         says(&guards[0], "it is empty, and no --rebuild is configured");
         // Whoever would rejoin it tries again and again, and ends every session that it finds there, perhaps this one.
@@ -96,7 +96,7 @@ mod nginx_postgres_bind {
             assert_eq!(world.databases[0].query_at_host(rows).as_deref(), Ok("1"));
             let recovers = world.databases[0].query_at_host("select pg_is_in_recovery()");
             assert_eq!(recovers.as_deref(), Ok("t"));
-            ready(&world.mesh);
+            world.mesh.ready(SETTLE, "shop");
             uncounted(&world.mesh, &guards[0], &failover);
             says(&guards[0], "what it alone had is gone with its data");
         });
@@ -212,7 +212,7 @@ fn is_back_empty(lab: &Lab, make: Make) {
         if words.iter().all(|word| said.contains(word)) { Ok(()) } else { Err(said) }
     });
     has_as_many(|n: usize| servers[n].at_host(&["DBSIZE"]));
-    ready(&mesh);
+    mesh.ready(SETTLE, "shop");
     uncounted(&mesh, &guards[0], &failover);
     for server in &servers {
         assert_eq!(server.at_host(&["GET", "precious"]).as_deref(), Ok("x"));

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use tests::harness::fabric::router;
-use tokio::runtime::{Builder, Runtime};
 
 use super::nginx_names::Answers;
 use super::*;
@@ -12,14 +11,6 @@ use crate::emulators::cloudflare::cloudflare_at;
 use crate::emulators::{Book, Server, Trouble, webhook_at};
 
 const NAME: &str = "shop.dyn.example";
-
-/// What a webhook took has a minute to show, and looks are half a minute apart (`dns::spread`).
-pub const AGAIN: Duration = Duration::from_secs(150);
-
-fn threads() -> Runtime {
-    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    runtime.expect("threads")
-}
 
 /// Agents that hold this token as `provider`, started.
 fn holding<'a>(lab: &'a Lab, token: &str) -> Mesh<'a> {

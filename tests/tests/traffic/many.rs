@@ -92,7 +92,7 @@ fn token() -> Token {
 fn a_silent_name_server_is_waited_for_once_in_a_look() {
     inside(|lab: &Lab| {
         let (bind, secondary) = Bind::start_two(lab);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = Builder::new_current_thread().enable_all().build();
         runtime.expect("a thread").block_on(async {
             let mut looking = Looking::new();
             for number in 0..NAMES {

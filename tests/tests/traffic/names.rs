@@ -12,7 +12,6 @@ use hickory_proto::op::{Message, MessageType};
 use hickory_proto::rr::rdata::{A, NS};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use tests::harness::fabric::router;
-use tokio::runtime::{Builder, Runtime};
 
 use super::*;
 use crate::common::named;
@@ -157,8 +156,7 @@ fn answer(packet: &[u8], places: &Places, copies: &Copies) -> Option<Vec<u8>> {
 
 /// Route 53, as a provider outside of all regions; it answers for as long as its threads are there.
 pub fn route53() -> (Runtime, Arc<Server>) {
-    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    let runtime = runtime.expect("threads");
+    let runtime = threads();
     let provider = runtime.block_on(route53_at(router("dns"), Book::default()));
     (runtime, Arc::new(provider))
 }

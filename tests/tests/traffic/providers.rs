@@ -6,9 +6,7 @@ use std::sync::Arc;
 
 use tests::harness::fabric::router;
 use tests::harness::lab::write_private;
-use tokio::runtime::{Builder, Runtime};
 
-use super::nginx_half::AGAIN;
 use super::nginx_names::Answers;
 use super::outside::{API_KEY, KNOT, PATCHED, UPDATED, edit_at, found, knot, powerdns};
 use super::*;
@@ -40,15 +38,14 @@ struct Place {
 /// The emulators of every provider, each with its word, the shortest lifetime it takes, and what else the record says.
 fn emulated(lab: &Lab, runtime: &Runtime) -> (Vec<Place>, String) {
     let at = router("dns");
-    let server = |book| Arc::new(book);
     let (route53, cloudflare, digitalocean, google, azure, webhook) = runtime.block_on(async {
         (
-            server(route53_at(at, Book::default()).await),
-            server(cloudflare_at(at, Book::default()).await),
-            server(digitalocean_at(at, Book::default()).await),
-            server(google_at(at, Book::default()).await),
-            server(azure_at(at, Book::default()).await),
-            server(webhook_at(at, Book::default()).await),
+            Arc::new(route53_at(at, Book::default()).await),
+            Arc::new(cloudflare_at(at, Book::default()).await),
+            Arc::new(digitalocean_at(at, Book::default()).await),
+            Arc::new(google_at(at, Book::default()).await),
+            Arc::new(azure_at(at, Book::default()).await),
+            Arc::new(webhook_at(at, Book::default()).await),
         )
     });
     let keys = lab.folder("keys");
@@ -159,7 +156,7 @@ impl Place {
             }
             Holder::Patched(_) => {
                 let at = format!("--config-dir={}", lab.folder("powerdns").display());
-                let mut pdnsutil = std::process::Command::new("pdnsutil");
+                let mut pdnsutil = Command::new("pdnsutil");
                 let words = [&at, "replace-rrset", PATCHED, "shop", "A", &ttl.to_string(), to];
                 assert!(
                     pdnsutil.args(words).stdout(Stdio::null()).status().expect("it runs").success()
@@ -174,8 +171,7 @@ impl Place {
 fn a_name_at_every_sort_of_provider_follows_the_stack_and_is_put_back_after_an_edit() {
     inside(|lab: &Lab| {
         let mut webs = [Web::start(lab, "s1"), Web::start(lab, "s2")];
-        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        let runtime = runtime.expect("threads");
+        let runtime = threads();
         let (mut places, credentials) = emulated(lab, &runtime);
         let copies = places.iter().filter_map(|place| match &place.holder {
             Holder::Emulated(server) => Some(server.clone()),

@@ -2,9 +2,9 @@
 //! validates and keeps answers is asked all the time.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::net::UdpSocket;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::str::FromStr as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -13,8 +13,7 @@ use std::thread::{self, JoinHandle};
 use agent::zone_key::ZoneKey;
 use hickory_proto::op::{Edns, Message, Query, ResponseCode};
 use hickory_proto::rr::{Name, RecordType};
-use tests::harness::lab::write_private;
-use tests::harness::process::{Process, output};
+use tests::harness::process::Process;
 use tests::harness::wait::pace;
 
 use super::outside::edit_at;
@@ -36,10 +35,8 @@ struct Key {
 }
 
 fn key(lab: &Lab, name: &str) -> Key {
-    let made = ["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"];
-    let pem = output(Command::new("openssl").args(made));
-    let file = lab.folder("zone-keys").join(format!("{name}.pem"));
-    write_private(&file, &pem);
+    let file = zone_key(lab, name);
+    let pem = fs::read_to_string(&file).expect("it was just made");
     let apex = Name::from_str("edge.test.").expect("a name");
     let text = ZoneKey::from_pem(&pem).expect("as openssl writes it").delegation_text(&apex);
     let (apex, data) = text.split_once(" DS ").expect("a record");
@@ -68,9 +65,9 @@ fn parent(lab: &Lab, first: &Key, agents: &[String]) -> (Process, String) {
     for host in agents {
         zone += &format!("ns1.edge IN A {}\n", address(host));
     }
-    std::fs::write(folder.join("zone"), zone).expect("scratch folder takes files");
+    fs::write(folder.join("zone"), zone).expect("scratch folder takes files");
     let file = folder.join("named.conf");
-    std::fs::write(&file, text).expect("scratch folder takes files");
+    fs::write(&file, text).expect("scratch folder takes files");
     let mut command = lab.fabric.command("dns", "named");
     command.arg("-g").arg("-n").arg("1").arg("-c").arg(&file);
     let process = Process::start(lab, "parent", &mut command);
@@ -102,7 +99,7 @@ fn resolver(lab: &Lab, anchor: &str) -> Process {
         address("dns"),
     );
     let file = folder.join("unbound.conf");
-    std::fs::write(&file, text).expect("scratch folder takes files");
+    fs::write(&file, text).expect("scratch folder takes files");
     let mut command = lab.fabric.command("client", "unbound");
     let process = Process::start(lab, "unbound", command.arg("-d").arg("-c").arg(file));
     eventually(SETTLE, "unbound believes the agents", || match validated(INSIDE, RecordType::A) {

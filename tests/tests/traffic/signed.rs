@@ -2,12 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use tests::harness::fabric::REGIONS;
-use tests::harness::lab::write_private;
-use tests::harness::process::{Process, output};
+use tests::harness::process::Process;
 
 use super::*;
 
@@ -32,13 +30,6 @@ fn signing<'a>(lab: &'a Lab, key: &Path) -> Mesh<'a> {
     }
     mesh.start();
     mesh
-}
-
-fn key(lab: &Lab) -> PathBuf {
-    let made = ["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"];
-    let file = lab.folder("zone-key").join("edge.test.pem");
-    write_private(&file, &output(Command::new("openssl").args(made)));
-    file
 }
 
 /// BIND on the host `dns`, with copies of both zones, which any of the agents may give it.
@@ -93,7 +84,7 @@ fn transfer(lab: &Lab, words: &[&str]) -> (Vec<String>, Vec<(usize, u32)>) {
 fn who_walks_a_signed_zone_learns_nothing_and_comes_to_an_end() {
     inside(|lab: &Lab| {
         let _webs = [Web::start(lab, "s1"), Web::start(lab, "s2")];
-        let mesh = signing(lab, &key(lab));
+        let mesh = signing(lab, &zone_key(lab, "own"));
         let shop = Shop { databases: false, outside: false, more: MORE, ..Shop::default() };
         mesh.apply(lab, &shop.text());
         mesh.settle(SETTLE, "shop", "s1");
@@ -147,7 +138,7 @@ fn who_walks_a_signed_zone_learns_nothing_and_comes_to_an_end() {
 fn a_real_secondary_follows_and_changes_go_out_as_rfc_1995_says() {
     inside(|lab: &Lab| {
         let mut webs = [Web::start(lab, "s1"), Web::start(lab, "s2")];
-        let mesh = signing(lab, &key(lab));
+        let mesh = signing(lab, &zone_key(lab, "own"));
         let shop = Shop { databases: false, outside: false, more: MORE, ..Shop::default() };
         mesh.apply(lab, &shop.text());
         mesh.settle(SETTLE, "shop", "s1");
