@@ -50,7 +50,7 @@ const REGIONS: usize = 2;
 /// In seconds; shorter ones would be lost to messages that travel for a second.
 pub const LEASES: [u64; 5] = [3, 4, 5, 8, 15];
 /// So many of all seeds have ten apps instead of two.
-const FLEETS: f64 = 0.04;
+const FLEETS: f64 = 0.02;
 /// And so many an app that follows a replica set.
 const SETS: f64 = 0.1;
 /// And in so many, databases that have guards are reached by those alone.
@@ -62,7 +62,7 @@ const WATCHED: f64 = 0.1;
 /// And in so many, people give promotions up.
 const GIVEN_UP: f64 = 0.1;
 /// And so many go on for days.
-const DAYS: f64 = 0.03;
+const DAYS: f64 = 0.02;
 /// For how long everything strikes, at least and at most: 5,000 seeds are to leave the models and the mutants their part of ten
 /// minutes.
 const CHAOS: (Duration, Duration) = (Duration::from_secs(45), Duration::from_secs(170));

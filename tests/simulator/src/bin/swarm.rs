@@ -69,7 +69,7 @@ const SEEDS: [(Mutant, u64); 15] = [
 /// An ordeal that knows a mutant catches it within so many.
 const ORDEAL_SEEDS: u64 = 24;
 /// Every ordeal is gone through once for so many seeds of a swarm.
-const SEEDS_AN_ORDEAL: u64 = 250;
+const SEEDS_AN_ORDEAL: u64 = 400;
 /// Who waits for many runs is told after so many that it goes on.
 const TELL: usize = 2_000;
 /// How long a mesh lives under a regime.
