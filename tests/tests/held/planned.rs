@@ -5,11 +5,36 @@ use super::*;
 
 /// Moves the app from one server to another while clients write: briefly nobody can, nothing is lost, and all others follow.
 pub fn moves<const N: usize>(world: &Guarded<'_, N>, [old, new]: [usize; 2]) {
+    moves_by(world, [old, new], || {
+        let (name, asked) = (&world.guards[new].host, Instant::now());
+        world.mesh.agents[2].quorate(&["switchover", "shop", "--to", name, "--yes"]).expect_done();
+        asked
+    });
+}
+
+/// The same back to where it was at first, once that has been well for as long as is asked for.
+fn goes_home<const N: usize>(world: &Guarded<'_, N>) {
+    let agent = &world.mesh.agents[2];
+    let early = agent.quorate(&["failback", "shop", "--yes"]).expect_refused();
+    assert!(early.contains("30 min are asked for"), "{early}");
+    moves_by(world, [1, 0], || {
+        eventually(SETTLE, "it has been well for long enough", || {
+            let asked = Instant::now();
+            let said = agent.quorate(&["failback", "shop", "--after", "10s", "--yes"]);
+            if said.status.success() { Ok(asked) } else { Err(said.errors) }
+        })
+    });
+}
+
+fn moves_by<const N: usize>(
+    world: &Guarded<'_, N>,
+    [old, new]: [usize; 2],
+    ask: impl FnOnce() -> Instant,
+) {
     let begun = Instant::now();
     world.takes_more(old);
     let (epoch, name) = (Epoch(world.view().epoch.0 + 1), &world.guards[new].host);
-    let asked = Instant::now();
-    world.mesh.agents[2].quorate(&["switchover", "shop", "--to", name, "--yes"]).expect_done();
+    let asked = ask();
     let view = world.mesh.settle(SETTLE, "shop", name);
     assert_eq!((view.decision.kind, view.epoch), (DecisionKind::Switchover, epoch));
     world.takes_more(new);
@@ -73,10 +98,17 @@ fn killed_while_it_moves(lab: &Lab, dialect: Dialect, phase: Phase) {
     assert_eq!(world.servers[1].lost(&ledger), Vec::<i64>::new());
 }
 
-/// There, once.
+/// There, once, where commits wait for the replica.
 fn moved(lab: &Lab, dialect: Dialect) {
     let world: Guarded<'_, 2> = Guarded::start(lab, waiting(dialect), TWO);
     moves(&world, [0, 1]);
+}
+
+/// There and home. A MariaDB or MySQL that has never been the primary does not have its commits wait.
+fn moved_and_back(lab: &Lab, plan: Plan) {
+    let world: Guarded<'_, 2> = Guarded::start(lab, plan, TWO);
+    moves(&world, [0, 1]);
+    goes_home(&world);
 }
 
 mod nginx_postgres_bind {
@@ -105,6 +137,11 @@ mod nginx_mariadb_bind {
     fn a_planned_move_under_load_pauses_writes_briefly_and_none_is_lost() {
         inside(|lab: &Lab| moved(lab, Dialect::MariaDb));
     }
+
+    #[test]
+    fn a_planned_move_and_the_way_home_pause_writes_briefly_and_none_is_lost() {
+        inside(|lab: &Lab| moved_and_back(lab, alone(Dialect::MariaDb)));
+    }
 }
 
 mod nginx_foreign_mysql_bind {
@@ -116,6 +153,11 @@ mod nginx_foreign_mysql_bind {
     fn a_planned_move_under_load_pauses_writes_briefly_and_none_is_lost() {
         inside(|lab: &Lab| moved(lab, Dialect::MySql));
     }
+
+    #[test]
+    fn a_planned_move_and_the_way_home_pause_writes_briefly_and_none_is_lost() {
+        inside(|lab: &Lab| moved_and_back(lab, alone(Dialect::MySql)));
+    }
 }
 
 mod nginx_redis_bind {
@@ -124,8 +166,8 @@ mod nginx_redis_bind {
     executor_is_killed!(killed_while_it_moves, Dialect::Redis);
 
     #[test]
-    fn a_planned_move_under_load_pauses_writes_briefly_and_none_is_lost() {
-        inside(|lab: &Lab| moved(lab, Dialect::Redis));
+    fn a_planned_move_and_the_way_home_pause_writes_briefly_and_none_is_lost() {
+        inside(|lab: &Lab| moved_and_back(lab, waiting(Dialect::Redis)));
     }
 }
 
@@ -133,7 +175,7 @@ mod nginx_foreign_valkey_bind {
     use super::*;
 
     #[test]
-    fn a_planned_move_under_load_pauses_writes_briefly_and_none_is_lost() {
-        inside(|lab: &Lab| moved(lab, Dialect::Valkey));
+    fn a_planned_move_and_the_way_home_pause_writes_briefly_and_none_is_lost() {
+        inside(|lab: &Lab| moved_and_back(lab, waiting(Dialect::Valkey)));
     }
 }
