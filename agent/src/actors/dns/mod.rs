@@ -192,7 +192,7 @@ fn is_disproved(order: &Order<'_>, driver: &Driver, answers: &servers::Answers) 
     };
     let none_says_so = answers.right == 0 && 0 < answers.otherwise;
     let place = (url.clone(), order.name.to_owned());
-    none_says_so && order.spreads.told.is_due(place, order.token, Instant::now())
+    none_says_so && order.spreads.told.is_missed(place, order.token, Instant::now())
 }
 
 /// What is known to be on its way still: one line among those of the servers that do not say what was decided.

@@ -28,28 +28,35 @@ struct Telling {
     at: Instant,
     /// For how long from then on it is believed.
     believed: Duration,
+    /// Has that run out, with no name server that says so?
+    missed: bool,
+}
+
+impl Telling {
+    fn new(token: Token, at: Instant, believed: Duration) -> Self {
+        Self { token, at, believed, missed: false }
+    }
 }
 
 impl Told {
-    /// A webhook has taken what a decision makes of a place: believed for longer if it is not the first time.
+    /// A webhook has taken what a decision makes of a place: believed for longer where that was missed before.
     pub(super) fn took(&self, place: Place, token: Token, now: Instant) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = all.get(&place).filter(|before| before.token == token);
+        let before = all.get(&place).filter(|before| before.token == token && before.missed);
         let believed = before.map_or(TIME, |before| LONGEST.min(before.believed * 2));
-        all.insert(place, Telling { token, at: now, believed });
+        all.insert(place, Telling::new(token, now, believed));
     }
 
-    /// Should name servers say by now what it was told? What another agent told it counts from the first such question of the
-    /// same decision.
-    pub(super) fn is_due(&self, place: Place, token: Token, now: Instant) -> bool {
+    /// No name server says what it was told: should one by now? What another agent told it counts from the first such question
+    /// of the same decision.
+    pub(super) fn is_missed(&self, place: Place, token: Token, now: Instant) -> bool {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match all.get(&place).filter(|telling| telling.token == token) {
-            Some(telling) => telling.believed <= now.saturating_duration_since(telling.at),
-            None => {
-                all.insert(place, Telling { token, at: now, believed: TIME });
-                false
-            }
+        let telling = all.entry(place).or_insert_with(|| Telling::new(token, now, TIME));
+        if telling.token != token {
+            *telling = Telling::new(token, now, TIME);
         }
+        telling.missed = telling.believed <= now.saturating_duration_since(telling.at);
+        telling.missed
     }
 }
 
@@ -64,8 +71,10 @@ mod tests {
         let (told, began) = (Told::default(), Instant::now());
         let place = || ("https://hook.test".to_owned(), "shop.test".to_owned());
         // What happens when, of which decision, and whether the name servers should say so by then.
-        let steps: [(u64, u32, Option<bool>); 13] = [
-            // Told by this agent.
+        let steps: [(u64, u32, Option<bool>); 15] = [
+            // Told by this agent, and of another lifetime.
+            (0, 1, None),
+            (0, 1, Some(false)),
             (0, 1, None),
             (59, 1, Some(false)),
             (60, 1, Some(true)),
@@ -88,15 +97,15 @@ mod tests {
             match due {
                 None => told.took(place(), token, now),
                 Some(due) => {
-                    assert_eq!(told.is_due(place(), token, now), due, "epoch {epoch}, {at} s")
+                    assert_eq!(told.is_missed(place(), token, now), due, "epoch {epoch}, {at} s")
                 }
             }
         }
         let mut at = began + Duration::from_secs(1_000);
         for _ in 0..20 {
+            assert!(told.is_missed(place(), Token::new(Epoch(2), 1, 4), at));
             told.took(place(), Token::new(Epoch(2), 1, 4), at);
             at += LONGEST;
-            assert!(told.is_due(place(), Token::new(Epoch(2), 1, 4), at));
         }
         assert_eq!(told.0.lock().expect("nobody panics with it").len(), 1);
     }
